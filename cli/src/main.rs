@@ -1,0 +1,2 @@
+//! The `towline` binary: flags, configuration, run, exit code.
+fn main() {}
