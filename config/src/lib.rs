@@ -1,17 +1,35 @@
 //! Settings of the server: what can be set, and how files, environment and flags become one
-//! validated whole. Plain data; knows no socket, no layer and no clock.
+//! validated whole. Knows no socket, no layer and no clock, and reads no environment of its own.
+//!
+//! - [`Settings`] is plain data with the unit in the type; [`Settings::default`] is what holds when
+//!   nobody says anything.
+//! - [`Key`] is one row of the table that everything else derives from: names, flags, variables,
+//!   accepted values, documentation.
+//! - [`load`] reads [`Sources`] into an [`Effective`]: settings, and where each value came from.
+//! - Every [`Error`] is one sentence that names the key, the value, its place and what was expected.
 
+mod check;
+mod defaults;
+mod effective;
+mod environment;
+mod error;
+mod file;
+mod grammar;
+mod key;
+mod profile;
+mod reference;
 mod settings;
+mod sources;
+mod suggest;
+mod table;
+mod units;
+mod value;
 
-use std::collections::BTreeMap;
-
+pub use effective::Effective;
+pub use error::{Error, Errors, Problem};
+pub use key::{Key, Reload, Support};
+pub use profile::profiles;
+pub use reference::reference;
 pub use settings::*;
-
-/// Settings together with where each value came from.
-#[derive(Debug, Clone)]
-pub struct Effective {
-    /// The validated settings.
-    pub settings: Settings,
-    /// For each key of DESIGN's table, in dotted spelling, where its value came from.
-    pub origins: BTreeMap<&'static str, String>,
-}
+pub use sources::{Sources, load};
+pub use value::Value;

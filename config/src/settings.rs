@@ -19,6 +19,10 @@ pub struct Settings {
     pub heartbeat: Heartbeat,
     /// Options of the accepted sockets.
     pub socket: Socket,
+    /// Encryption on the listening socket.
+    pub tls: Tls,
+    /// The client's address, as a proxy in front reports it.
+    pub proxy_protocol: ProxyProtocol,
     /// What it tells about itself.
     pub log: Log,
 }
@@ -186,6 +190,33 @@ pub struct Socket {
     pub notsent_lowat: Option<u32>,
 }
 
+/// `tls.*`; `None` is `off`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `tls.cert`: PEM file of the certificate chain.
+    pub cert: Option<PathBuf>,
+    /// `tls.key`: PEM file of its private key.
+    pub key: Option<PathBuf>,
+    /// `tls.client_ca`: PEM file of the authorities that sign client certificates.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `proxy_protocol.*`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// `proxy_protocol.mode`
+    pub mode: ProxyMode,
+}
+
+/// Whether connections begin with a PROXY protocol header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// They don't; one that does sends it as data.
+    Off,
+    /// They all do; one without is closed.
+    Require,
+}
+
 /// `log.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -213,51 +244,4 @@ pub enum LogFormat {
     Text,
     /// An object a line.
     Json,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            server: Server {
-                listen: Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9000))),
-                admin: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
-                threads: None,
-                processes: Processes::Exactly(NonZeroU32::MIN),
-                backlog: 65_535,
-            },
-            workload: Workload {
-                kind: WorkloadKind::Echo,
-                digest: Digest::Reply,
-                framing: Framing::Batch,
-            },
-            flush: Flush { policy: FlushPolicy::Auto },
-            limits: Limits {
-                connections: None,
-                connections_per_ip: None,
-                admission: Admission::Wait,
-                line_bytes: 64 * 1024,
-                concurrency: const { NonZeroU32::new(4096).expect("not zero") },
-                overload: Overload::Wait,
-                output_bytes: 256 * 1024,
-            },
-            timeouts: Timeouts {
-                request: Some(Duration::from_secs(5)),
-                idle: None,
-                line: Some(Duration::from_secs(30)),
-                write: Some(Duration::from_secs(10)),
-                drain: Duration::from_secs(30),
-            },
-            heartbeat: Heartbeat {
-                interval: Some(Duration::from_secs(30)),
-                timeout: Duration::from_secs(10),
-            },
-            socket: Socket {
-                nodelay: true,
-                keepalive: Some(Duration::from_secs(60)),
-                user_timeout: Some(Duration::from_secs(30)),
-                notsent_lowat: Some(16 * 1024),
-            },
-            log: Log { level: LogLevel::Info, format: LogFormat::Text },
-        }
-    }
 }

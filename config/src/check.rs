@@ -1,0 +1,123 @@
+//! Judges settings as a whole: features this version lacks, settings that contradict each other.
+
+use crate::{
+    effective::Effective,
+    error::{Error, quoted},
+    key::{Key, Support},
+    settings::{Listen, Settings},
+};
+
+/// Notes what cannot be served as configured.
+pub(crate) fn whole(effective: &Effective, errors: &mut Vec<Error>) {
+    missing_features(effective, errors);
+    if errors.is_empty() {
+        for contradiction in contradictions(&effective.settings) {
+            errors.push(contradiction.error(effective));
+        }
+    }
+}
+
+/// A key whose feature is not built is refused as soon as it asks for anything.
+fn missing_features(effective: &Effective, errors: &mut Vec<Error>) {
+    for key in Key::all() {
+        let Support::Missing(reason) = key.support else { continue };
+        let (value, default) = (key.value(&effective.settings), key.default());
+        if value != default {
+            errors.push(Error::NotBuilt {
+                key: key.name,
+                value: quoted(&value.to_string()),
+                origin: effective.origin(key),
+                reason: format!("{reason}, so only {default} is accepted"),
+            });
+        }
+    }
+}
+
+/// A key at fault, and why.
+struct Contradiction {
+    key: &'static str,
+    why: &'static str,
+}
+
+impl Contradiction {
+    fn error(&self, effective: &Effective) -> Error {
+        let key = Key::find(self.key);
+        Error::Conflict {
+            key: self.key,
+            value: key.map_or_else(String::new, |key| {
+                quoted(&key.value(&effective.settings).to_string())
+            }),
+            origin: key.map_or_else(String::new, |key| effective.origin(key)),
+            conflict: self.why.to_owned(),
+        }
+    }
+}
+
+fn contradictions(settings: &Settings) -> Vec<Contradiction> {
+    let tls = &settings.tls;
+    let same_address = match (&settings.server.listen, settings.server.admin) {
+        (Listen::Tcp(listen), Some(admin)) => *listen == admin && admin.port() != 0,
+        (Listen::Unix(_), _) | (_, None) => false,
+    };
+    let rules = [
+        (
+            same_address,
+            "server.admin",
+            "is also server.listen: give the admin port an address of its own, or off",
+        ),
+        (
+            tls.key.is_some() && tls.cert.is_none(),
+            "tls.key",
+            "has no certificate beside it: set tls.cert too",
+        ),
+        (
+            tls.cert.is_some() && tls.key.is_none(),
+            "tls.cert",
+            "has no private key beside it: set tls.key too",
+        ),
+        (
+            tls.client_ca.is_some() && tls.cert.is_none(),
+            "tls.client_ca",
+            "has no certificate beside it: set tls.cert and tls.key too",
+        ),
+    ];
+    rules
+        .into_iter()
+        .filter(|(broken, ..)| *broken)
+        .map(|(_, key, why)| Contradiction { key, why })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn keys_at_fault(change: impl FnOnce(&mut Settings)) -> Vec<&'static str> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        contradictions(&settings).iter().map(|contradiction| contradiction.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_do_not_contradict_each_other() {
+        assert!(keys_at_fault(|_settings| ()).is_empty());
+    }
+
+    #[test]
+    fn parts_of_tls_need_each_other() {
+        let file = || Some(PathBuf::from("file.pem"));
+        assert_eq!(keys_at_fault(|settings| settings.tls.key = file()), ["tls.key"]);
+        assert_eq!(keys_at_fault(|settings| settings.tls.cert = file()), ["tls.cert"]);
+        assert_eq!(keys_at_fault(|settings| settings.tls.client_ca = file()), ["tls.client_ca"]);
+        assert!(
+            keys_at_fault(|settings| {
+                settings.tls.key = file();
+                settings.tls.cert = file();
+                settings.tls.client_ca = file();
+            })
+            .is_empty()
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Addresses and paths.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use super::Grammar;
+use crate::{error::Problem, settings::Listen, value::Value};
+
+const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::]:9000";
+
+/// `IP:PORT`. Names are not looked up: which of a name's addresses to listen on would be a guess.
+/// Only `localhost` is taken, as `127.0.0.1`.
+#[derive(Debug)]
+pub(crate) struct Address;
+
+impl Grammar<SocketAddr> for Address {
+    fn parse(&self, text: &str) -> Result<SocketAddr, Problem> {
+        if text.is_empty() {
+            return Err(Problem::EMPTY);
+        }
+        if let Some(Ok(port)) = text.strip_prefix("localhost:").map(str::parse) {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
+        text.parse().map_err(|_error| Problem::new(what_is_wrong(text)))
+    }
+
+    fn print(&self, value: &SocketAddr) -> Value {
+        Value::text(value.to_string())
+    }
+
+    fn expected(&self) -> String {
+        EXAMPLES.into()
+    }
+
+    fn placeholder(&self) -> String {
+        "ADDR".into()
+    }
+}
+
+/// The mistakes people make most get a word of their own.
+fn what_is_wrong(text: &str) -> &'static str {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return "has no port";
+    };
+    if host.is_empty() || host == "*" {
+        return "has no address (0.0.0.0 or [::] listens on all)";
+    }
+    let all_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if all_digits && port.parse::<u16>().is_err() {
+        return "has a port above 65535";
+    }
+    "is not an address"
+}
+
+/// `server.listen`: an [`Address`], or `unix:/path`.
+#[derive(Debug)]
+pub(crate) struct ListenAddress;
+
+impl ListenAddress {
+    /// What `sockaddr_un` holds, less its terminator.
+    const LONGEST_PATH: usize = 107;
+}
+
+impl Grammar<Listen> for ListenAddress {
+    fn parse(&self, text: &str) -> Result<Listen, Problem> {
+        let Some(path) = text.strip_prefix("unix:") else {
+            return Address.parse(text).map(Listen::Tcp);
+        };
+        if !path.starts_with('/') {
+            return Err(Problem::new("is not an absolute path"));
+        }
+        if path.len() > Self::LONGEST_PATH {
+            let longest = Self::LONGEST_PATH;
+            return Err(Problem::new(format!("has a path of more than {longest} bytes")));
+        }
+        Path.parse(path).map(Listen::Unix)
+    }
+
+    fn print(&self, value: &Listen) -> Value {
+        match value {
+            Listen::Tcp(address) => Address.print(address),
+            Listen::Unix(path) => Value::text(format!("unix:{}", path.display())),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("{EXAMPLES}, or unix:/path")
+    }
+
+    fn placeholder(&self) -> String {
+        "ADDR".into()
+    }
+}
+
+/// A path of a file.
+#[derive(Debug)]
+pub(crate) struct Path;
+
+impl Grammar<PathBuf> for Path {
+    fn parse(&self, text: &str) -> Result<PathBuf, Problem> {
+        if text.is_empty() {
+            return Err(Problem::EMPTY);
+        }
+        if text.contains('\0') {
+            return Err(Problem::new("has a NUL byte"));
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn print(&self, value: &PathBuf) -> Value {
+        Value::text(value.display().to_string())
+    }
+
+    fn expected(&self) -> String {
+        "the path of a file".into()
+    }
+
+    fn placeholder(&self) -> String {
+        "FILE".into()
+    }
+}

@@ -1,0 +1,140 @@
+//! Words out of a closed list, and words beside another grammar.
+
+use std::num::NonZeroU32;
+
+use super::{Count, Grammar};
+use crate::{
+    error::{Problem, alternatives},
+    settings::{FlushPolicy, Processes},
+    value::Value,
+};
+
+/// One of a few words.
+#[derive(Debug)]
+pub(crate) struct Words<T: 'static>(pub(crate) &'static [(&'static str, T)]);
+
+impl<T> Words<T> {
+    fn words(&self) -> impl Iterator<Item = &'static str> + use<T> {
+        self.0.iter().map(|(word, _)| *word)
+    }
+}
+
+impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
+    fn parse(&self, text: &str) -> Result<T, Problem> {
+        let known = self.0.iter().find(|(word, _)| *word == text);
+        known.map(|(_, value)| *value).ok_or_else(|| not_one_of_them(text))
+    }
+
+    fn print(&self, value: &T) -> Value {
+        let known = self.0.iter().find(|(_, known)| known == value);
+        let word = known.map_or("", |(word, _)| *word);
+        match word {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => Value::text(word),
+        }
+    }
+
+    fn expected(&self) -> String {
+        alternatives(self.words())
+    }
+
+    fn placeholder(&self) -> String {
+        self.words().collect::<Vec<_>>().join("|")
+    }
+}
+
+/// A word that stands for `None`, or what `inner` takes.
+#[derive(Debug)]
+pub(crate) struct Or<G> {
+    pub(crate) word: &'static str,
+    pub(crate) inner: G,
+}
+
+impl<T, G: Grammar<T>> Grammar<Option<T>> for Or<G> {
+    fn parse(&self, text: &str) -> Result<Option<T>, Problem> {
+        if text == self.word { Ok(None) } else { self.inner.parse(text).map(Some) }
+    }
+
+    fn print(&self, value: &Option<T>) -> Value {
+        value.as_ref().map_or_else(|| Value::text(self.word), |value| self.inner.print(value))
+    }
+
+    fn expected(&self) -> String {
+        format!("{}, or {}", self.inner.expected(), self.word)
+    }
+
+    fn placeholder(&self) -> String {
+        format!("{}|{}", self.inner.placeholder(), self.word)
+    }
+}
+
+/// `server.processes`.
+#[derive(Debug)]
+pub(crate) struct ProcessCount;
+
+impl ProcessCount {
+    const AS_OPTION: Or<Count> = Or { word: "auto", inner: Count { min: 1, max: 1024 } };
+}
+
+impl Grammar<Processes> for ProcessCount {
+    fn parse(&self, text: &str) -> Result<Processes, Problem> {
+        Ok(Self::AS_OPTION.parse(text)?.map_or(Processes::Auto, Processes::Exactly))
+    }
+
+    fn print(&self, value: &Processes) -> Value {
+        Self::AS_OPTION.print(&match value {
+            Processes::Auto => None,
+            Processes::Exactly(count) => Some(*count),
+        })
+    }
+
+    fn expected(&self) -> String {
+        <_ as Grammar<Option<NonZeroU32>>>::expected(&Self::AS_OPTION)
+    }
+
+    fn placeholder(&self) -> String {
+        <_ as Grammar<Option<NonZeroU32>>>::placeholder(&Self::AS_OPTION)
+    }
+}
+
+/// `flush.policy`.
+#[derive(Debug)]
+pub(crate) struct Every;
+
+impl Every {
+    const LINES: Count = Count { min: 1, max: 1_000_000 };
+}
+
+impl Grammar<FlushPolicy> for Every {
+    fn parse(&self, text: &str) -> Result<FlushPolicy, Problem> {
+        match text {
+            "auto" => Ok(FlushPolicy::Auto),
+            "line" => Ok(FlushPolicy::Line),
+            _ => match text.strip_prefix("every:") {
+                Some(lines) => Self::LINES.parse(lines).map(FlushPolicy::Every),
+                None => Err(not_one_of_them(text)),
+            },
+        }
+    }
+
+    fn print(&self, value: &FlushPolicy) -> Value {
+        match value {
+            FlushPolicy::Auto => Value::text("auto"),
+            FlushPolicy::Line => Value::text("line"),
+            FlushPolicy::Every(lines) => Value::text(format!("every:{lines}")),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("auto, line or every:N with N from 1 to {}", Self::LINES.max)
+    }
+
+    fn placeholder(&self) -> String {
+        "auto|line|every:N".into()
+    }
+}
+
+fn not_one_of_them(text: &str) -> Problem {
+    if text.is_empty() { Problem::EMPTY } else { Problem::new("is unknown") }
+}

@@ -1,0 +1,29 @@
+//! Built-in profiles: the columns of the table in the article that the project measures itself
+//! against. Each is a configuration file of its own, compiled in.
+
+use crate::{
+    error::{Error, alternatives, quoted},
+    file,
+    sources::Reading,
+};
+
+const PROFILES: [(&str, &str); 4] = [
+    ("baseline-10k", include_str!("../profiles/baseline-10k.toml")),
+    ("buffered-10k", include_str!("../profiles/buffered-10k.toml")),
+    ("buffered-30k", include_str!("../profiles/buffered-30k.toml")),
+    ("sha256-30k", include_str!("../profiles/sha256-30k.toml")),
+];
+
+/// Names of the built-in profiles, for help texts.
+pub fn profiles() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name)
+}
+
+pub(crate) fn read(name: &str, reading: &mut Reading) {
+    match PROFILES.iter().find(|(known, _)| *known == name) {
+        Some((name, text)) => file::parse(text, &|_line| format!("profile {name}"), reading),
+        None => reading
+            .errors
+            .push(Error::UnknownProfile { name: quoted(name), expected: alternatives(profiles()) }),
+    }
+}

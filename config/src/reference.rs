@@ -1,0 +1,66 @@
+//! The reference configuration file, written from the table of keys.
+
+use std::fmt::Write as _;
+
+use crate::{
+    key::{Key, Support},
+    table::SECTIONS,
+};
+
+const HEADER: &str = "\
+# Towline: every setting, with its built-in value.
+#
+# Nothing here has to be set: an empty file, or none, means the same. What stands in this file
+# overrides a --profile, and is overridden by the environment and by flags. `towline config` prints
+# what a server would run with and where each value came from.
+#
+# Numbers: 10000, 10_000, \"10k\". Sizes: \"64KiB\", \"1MB\", 65536. Times: \"5s\", \"250ms\", with a unit.
+#
+# This file is written from the program's own table of keys and checked by its tests.
+";
+
+const WIDTH: usize = 98;
+
+/// The text of `config/towline.toml`: every key with its meaning, what it accepts, its flag and
+/// variable, and its default.
+pub fn reference() -> String {
+    let mut text = HEADER.to_owned();
+    for (section, about) in SECTIONS {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "\n# {about}\n[{section}]\n");
+        for key in Key::all().iter().filter(|key| key.section() == *section) {
+            comment(&mut text, key.doc);
+            comment(&mut text, &format!("Accepts {}.", key.expected()));
+            comment(&mut text, &spellings(key));
+            if let Support::Missing(reason) = key.support {
+                let default = key.default();
+                comment(&mut text, &format!("Refused unless {default}: {reason}."));
+            }
+            let _ = writeln!(text, "{} = {}\n", key.field(), key.default().to_toml());
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn spellings(key: &Key) -> String {
+    let flag = key.flag.map_or_else(|| "No flag".to_owned(), |flag| format!("Flag {flag}"));
+    format!("{flag}, environment {}.", key.variable())
+}
+
+/// Appends `sentences` as comment lines of at most [`WIDTH`] columns.
+fn comment(text: &mut String, sentences: &str) {
+    let mut line = String::from("#");
+    for word in sentences.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            text.push_str(&line);
+            text.push('\n');
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    text.push_str(&line);
+    text.push('\n');
+}
