@@ -1,1 +1,71 @@
-//! Layers and transport.
+//! Transport and Tower layers for line protocols over any byte stream.
+//!
+//! This crate knows bytes, lines, time and [`tower_service::Service`]. It knows no socket, no
+//! configuration file, no thread and no metrics exporter: whatever is counted here is plain data in
+//! [`stats::Stats`], for somebody else to publish.
+//!
+//! The unit of service is a **batch of lines** ([`Lines`]): every complete line of one read, in one
+//! contiguous [`bytes::Bytes`]. One Tower call a batch costs nothing that matters; one a line costs
+//! more than serving it. Services that want single lines are adapted with [`EachLine`].
+//!
+//! | piece | from → to | level |
+//! |---|---|---|
+//! | [`MeteredIo`] | bytes → bytes | connection, below framing |
+//! | [`Transport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
+//! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
+//! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
+//! | [`ReplyOrClose`], [`Observe`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
+//!
+//! ```
+//! use towline_middleware::{Echo, LinesBatchCodec, drain, serve_connection};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let (mut client, server) = tokio::io::duplex(1024);
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! tokio::spawn(async move {
+//!     serve_connection(server, LinesBatchCodec::new(64 * 1024), Echo, drain::Watch::never()).await
+//! });
+//! client.write_all(b"one\ntwo\n").await.unwrap();
+//! let mut reply = [0; 8];
+//! client.read_exact(&mut reply).await.unwrap();
+//! assert_eq!(&reply, b"one\ntwo\n");
+//! # }
+//! ```
+
+pub mod codec;
+pub mod drain;
+mod each_line;
+mod echo;
+pub mod heartbeat;
+mod line;
+mod lines;
+mod metered_io;
+mod observe;
+pub mod pool;
+mod ready_in_call;
+mod reply_or_close;
+pub mod serve;
+mod sha256;
+pub mod stats;
+mod transport;
+mod wire;
+
+pub use codec::{LineError, LinesBatchCodec, PerLine};
+pub use each_line::EachLine;
+pub use echo::Echo;
+pub use line::Line;
+pub use lines::Lines;
+pub use metered_io::{Meter, MeterLayer, MeteredIo};
+pub use observe::{Observe, ObserveLayer};
+pub use ready_in_call::{ReadyInCall, ReadyInCallLayer};
+pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
+pub use serve::serve_connection;
+pub use sha256::{Digest, Sha256, Sha256Layer};
+pub use transport::{Framing, FramingLayer, Transport};
+pub use wire::{Holding, Lapse, Phase, Wire};
+
+/// An error that travels through Tower; typed where it is made, recognised where it is answered.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One kibibyte, so that limits read as `64 * KIB`.
+pub const KIB: usize = 1024;

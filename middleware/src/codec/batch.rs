@@ -1,0 +1,96 @@
+use bytes::BytesMut;
+use memchr::memrchr;
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::{LineError, Lines};
+
+/// Cuts everything up to the *last* newline off as one batch.
+///
+/// A line ends in `\n`; a `\r` before it belongs to the line; every other byte is opaque. A line
+/// longer than the limit is an error, after the lines before it were delivered. At the end of input
+/// an unterminated rest stays in the buffer, undelivered.
+///
+/// Cost: two SIMD passes over each byte (find the last newline, count them), no work a line. Bytes
+/// without a newline are never scanned twice. The length limit is looked at only in batches in
+/// which a line *could* exceed it, and then once per limit's length, not once a line.
+#[derive(Debug, Clone)]
+pub struct LinesBatchCodec {
+    limit_bytes: usize,
+    /// The first so many bytes of the buffer are known to hold no newline.
+    scanned: usize,
+}
+
+impl LinesBatchCodec {
+    /// A codec for lines of at most `limit_bytes`, terminator excluded.
+    pub const fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, scanned: 0 }
+    }
+
+    /// The longest line it passes, terminator excluded.
+    pub const fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// Where the first line begins that is too long, looking at `terminated` lines.
+    ///
+    /// From the start of a line the next `limit + 1` bytes must hold a newline; the last one in
+    /// that window is the end of a line too, and the next window starts behind it.
+    fn first_too_long(&self, terminated: &[u8]) -> Option<usize> {
+        let window = self.limit_bytes.saturating_add(1);
+        let mut start = 0;
+        while terminated.len() - start > window {
+            match memrchr(b'\n', &terminated[start..start + window]) {
+                Some(at) => start += at + 1,
+                None => return Some(start),
+            }
+        }
+        None
+    }
+}
+
+impl Decoder for LinesBatchCodec {
+    type Item = Lines;
+    type Error = LineError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
+        let too_long = LineError::TooLong { limit_bytes: self.limit_bytes };
+        let scanned = self.scanned.min(src.len());
+        let Some(last) = memrchr(b'\n', &src[scanned..]) else {
+            self.scanned = src.len();
+            return if src.len() > self.limit_bytes { Err(too_long) } else { Ok(None) };
+        };
+        let end = scanned + last + 1;
+        let good = match self.first_too_long(&src[..end]) {
+            None => end,
+            Some(0) => return Err(too_long),
+            Some(start) => start,
+        };
+        let lines = Lines::from_terminated(src.split_to(good).freeze());
+        // What is left begins with the line that is too long, or holds no newline at all.
+        self.scanned = if good == end { src.len() } else { 0 };
+        Ok(Some(lines))
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
+        self.decode(src)
+    }
+}
+
+impl Encoder<Lines> for LinesBatchCodec {
+    type Error = LineError;
+
+    /// Copies nothing when it need not: a batch that is the only owner of its memory *becomes* the
+    /// empty output buffer.
+    fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
+        let bytes = lines.into_bytes();
+        if !dst.is_empty() {
+            dst.extend_from_slice(&bytes);
+            return Ok(());
+        }
+        match bytes.try_into_mut() {
+            Ok(owned) => *dst = owned,
+            Err(shared) => dst.extend_from_slice(&shared),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+use std::io;
+
+use tokio_util::codec::LinesCodecError;
+
+/// Why a stream of bytes stopped being lines.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// A line outgrew the codec's limit. The lines before it were delivered.
+    #[error("line longer than {limit_bytes} bytes")]
+    TooLong {
+        /// The limit, terminator excluded.
+        limit_bytes: usize,
+    },
+    /// A line is not UTF-8; only [`PerLine`](super::PerLine) minds.
+    #[error("line is not UTF-8")]
+    NotUtf8,
+    /// The stream itself failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl LineError {
+    /// Reads tokio-util's error, which hides invalid UTF-8 in an I/O error.
+    pub(super) fn from_lines_codec(error: LinesCodecError, limit_bytes: usize) -> Self {
+        match error {
+            LinesCodecError::MaxLineLengthExceeded => Self::TooLong { limit_bytes },
+            LinesCodecError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::NotUtf8
+            }
+            LinesCodecError::Io(error) => Self::Io(error),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! How bytes become lines.
+//!
+//! Two codecs with the same item, [`Lines`](crate::Lines), so that everything above is the same:
+//!
+//! - [`LinesBatchCodec`]: all complete lines of a read at once; bytes opaque. The default.
+//! - [`PerLine`]: drives tokio-util's own `LinesCodec`, a UTF-8 `String` a line, and packs what one
+//!   read gave into a batch. It costs some 15 times more a line, and is the oracle in tests.
+//!
+//! Any other tokio-util `Decoder` and `Encoder` drives the same [`Transport`](crate::Transport).
+
+mod batch;
+mod error;
+mod per_line;
+
+pub use batch::LinesBatchCodec;
+pub use error::LineError;
+pub use per_line::PerLine;

@@ -1,0 +1,93 @@
+use bytes::{BufMut, BytesMut};
+use tokio_util::codec::{Decoder, Encoder, LinesCodec};
+
+use crate::{LineError, Lines, pool};
+
+/// tokio-util's `LinesCodec`, a line at a time, behind the batch interface.
+///
+/// Keeps that codec's contract: lines are UTF-8, a `\r` before the terminator is stripped, an
+/// unterminated rest at the end of input is a line. Use it for that contract;
+/// [`LinesBatchCodec`](super::LinesBatchCodec) is some 15 times cheaper a line.
+#[derive(Debug)]
+pub struct PerLine {
+    codec: LinesCodec,
+    /// An error that waits until the lines before it are delivered.
+    failed: Option<Box<LineError>>,
+}
+
+impl PerLine {
+    /// A codec for lines of at most `limit_bytes`, terminator excluded.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { codec: LinesCodec::new_with_max_length(limit_bytes), failed: None }
+    }
+
+    fn batch(
+        &mut self,
+        src: &mut BytesMut,
+        decode: fn(&mut LinesCodec, &mut BytesMut) -> Result<Option<String>, LinesCodecError>,
+    ) -> Result<Option<Lines>, LineError> {
+        if let Some(error) = self.failed.take() {
+            return Err(*error);
+        }
+        let mut batch = BytesMut::new();
+        loop {
+            match decode(&mut self.codec, src) {
+                Ok(Some(line)) => {
+                    if batch.is_empty() {
+                        batch = pool::lend();
+                    }
+                    batch.extend_from_slice(line.as_bytes());
+                    batch.put_u8(b'\n');
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let error = LineError::from_lines_codec(error, self.codec.max_length());
+                    if batch.is_empty() {
+                        return Err(error);
+                    }
+                    self.failed = Some(Box::new(error));
+                    break;
+                }
+            }
+        }
+        Ok((!batch.is_empty()).then(|| Lines::from_terminated(batch.freeze())))
+    }
+}
+
+use tokio_util::codec::LinesCodecError;
+
+impl Decoder for PerLine {
+    type Item = Lines;
+    type Error = LineError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
+        self.batch(src, LinesCodec::decode)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
+        self.batch(src, LinesCodec::decode_eof)
+    }
+}
+
+impl Encoder<Lines> for PerLine {
+    type Error = LineError;
+
+    fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
+        if dst.capacity() == 0 {
+            *dst = pool::lend();
+        }
+        dst.reserve(lines.as_bytes().len());
+        // One check for the whole batch: a newline is a boundary between characters.
+        let text = std::str::from_utf8(lines.as_bytes()).map_err(|_invalid| LineError::NotUtf8)?;
+        let limit_bytes = self.codec.max_length();
+        for line in text.split_terminator('\n') {
+            self.codec
+                .encode(line, dst)
+                .map_err(|error| LineError::from_lines_codec(error, limit_bytes))?;
+        }
+        if let Ok(block) = lines.into_bytes().try_into_mut() {
+            pool::give_back(block);
+        }
+        Ok(())
+    }
+}

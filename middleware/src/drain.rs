@@ -1,0 +1,141 @@
+//! How connections learn that they should finish.
+//!
+//! One [`channel`] a shard. Each connection registers its task's waker once, not at every park; the
+//! signal sets a flag that running connections see at their next batch and wakes the parked ones.
+//! A shared notification list would cost every park a lock; this costs a connection 32 bytes and a
+//! park two comparisons.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
+
+use slab::Slab;
+
+#[derive(Default)]
+struct Shared {
+    draining: AtomicBool,
+    parked: Mutex<Slab<Waker>>,
+}
+
+impl Shared {
+    fn parked(&self) -> std::sync::MutexGuard<'_, Slab<Waker>> {
+        // No code that can panic runs under this lock.
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a connected pair.
+pub fn channel() -> (Signal, Watch) {
+    let shared = Arc::new(Shared::default());
+    (Signal { shared: shared.clone() }, Watch { shared: Some(shared) })
+}
+
+/// The sending half.
+#[derive(Clone)]
+pub struct Signal {
+    shared: Arc<Shared>,
+}
+
+impl Signal {
+    /// Tells every connection, now and in future, to finish. Idempotent.
+    pub fn drain(&self) {
+        // The flag first: who registers after the wake-up looks at the flag behind the same lock.
+        self.shared.draining.store(true, Ordering::SeqCst);
+        for (_, waker) in &*self.shared.parked() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").field("draining", &self.shared.draining).finish_non_exhaustive()
+    }
+}
+
+/// The receiving half, cloned for each connection.
+#[derive(Clone)]
+pub struct Watch {
+    shared: Option<Arc<Shared>>,
+}
+
+impl Watch {
+    /// One that never tells.
+    pub const fn never() -> Self {
+        Self { shared: None }
+    }
+
+    /// Whether it is time to finish. One load of memory that nobody writes.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.draining.load(Ordering::Relaxed))
+    }
+
+    /// A place for one connection's waker.
+    pub(crate) fn registration(&self) -> Registration {
+        Registration { watch: self.clone(), place: None }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("draining", &self.is_draining()).finish()
+    }
+}
+
+/// One connection's place in the list of those to wake.
+pub(crate) struct Registration {
+    watch: Watch,
+    place: Option<(u32, Waker)>,
+}
+
+impl Registration {
+    #[inline]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.watch.is_draining()
+    }
+
+    /// Makes sure that `waker` will be woken. Returns whether it is time already.
+    #[inline]
+    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
+        match &self.place {
+            Some((_, registered)) if registered.will_wake(waker) => false,
+            _ => self.register_slow(waker),
+        }
+    }
+
+    #[cold]
+    fn register_slow(&mut self, waker: &Waker) -> bool {
+        let Some(shared) = &self.watch.shared else { return false };
+        let mut parked = shared.parked();
+        let key = match self.place.take() {
+            Some((key, _)) => {
+                parked[key as usize] = waker.clone();
+                key
+            }
+            // Bounded by the connections of a process, far below 2³².
+            None => parked.insert(waker.clone()) as u32,
+        };
+        self.place = Some((key, waker.clone()));
+        shared.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let (Some(shared), Some((key, _))) = (&self.watch.shared, &self.place) {
+            shared.parked().remove(*key as usize);
+        }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! When a connection is due for what: pure arithmetic on times it is told, no clock and no I/O.
+
+use std::time::Duration;
+
+use crate::{stats::Nanos, wire::{Lapse, Phase}};
+
+/// How long a connection may do what. `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Silence before a ping.
+    pub heartbeat_interval: Option<Duration>,
+    /// After a ping without a line.
+    pub heartbeat_timeout: Duration,
+    /// No line for so long.
+    pub idle: Option<Duration>,
+    /// From a line's first byte to its end; more bytes do not extend it.
+    pub line: Option<Duration>,
+    /// Unsent replies without progress.
+    pub write: Option<Duration>,
+}
+
+/// What a connection did since it parked last, and why it parks now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// A whole line came in.
+    pub heard: bool,
+    /// A line has begun and isn't finished.
+    pub mid_line: bool,
+    /// Replies are waiting for the socket.
+    pub unsent: bool,
+    /// The socket took some bytes.
+    pub wrote: bool,
+    /// What it waits for now.
+    pub phase: Phase,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// A ping must be sent.
+    Ping,
+    /// The connection must end.
+    End(Lapse),
+}
+
+/// "Not running" for one of the marks below.
+const NEVER: u64 = u64::MAX;
+
+/// A connection's marks in time. Forty bytes; compared when the timer fires, not reset on activity.
+///
+/// ```text
+///             silence for `interval`              silence for `timeout`
+///   Quiet ───────────────────────────► Pinged ───────────────────────────► lapsed
+///     ▲                                  │
+///     └────────── any whole line ────────┘
+/// ```
+///
+/// While a batch is being served, or replies cannot be written, nothing is read; the clocks that
+/// count the peer's silence stand still meanwhile and begin anew when reading does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlines {
+    quiet_since: u64,
+    pinged_at: u64,
+    line_since: u64,
+    write_since: u64,
+    /// Added to the first silence, so that peers accepted together are not pinged together.
+    jitter: u64,
+}
+
+impl Deadlines {
+    /// For a connection that begins now.
+    pub const fn new(now: Nanos, jitter: Duration) -> Self {
+        Self {
+            quiet_since: now.0,
+            pinged_at: NEVER,
+            line_since: NEVER,
+            write_since: NEVER,
+            jitter: jitter.as_nanos() as u64,
+        }
+    }
+
+    /// Takes note of what happened since the last time.
+    pub fn note(&mut self, now: Nanos, seen: Seen) {
+        if !seen.unsent {
+            self.write_since = NEVER;
+        } else if seen.wrote || self.write_since == NEVER {
+            self.write_since = now.0;
+        }
+        if seen.phase != Phase::Reading {
+            // Not listening: whatever the peer does now, it cannot be blamed.
+            self.quiet_since = NEVER;
+            self.line_since = NEVER;
+            self.pinged_at = NEVER;
+            return;
+        }
+        let resumed = self.quiet_since == NEVER;
+        if seen.heard || resumed {
+            self.quiet_since = now.0;
+            self.pinged_at = NEVER;
+            self.jitter = 0;
+        }
+        if !seen.mid_line {
+            self.line_since = NEVER;
+        } else if seen.heard || resumed || self.line_since == NEVER {
+            self.line_since = now.0;
+        }
+    }
+
+    /// A ping went out.
+    pub const fn pinged(&mut self, now: Nanos) {
+        self.pinged_at = now.0;
+    }
+
+    /// The earliest deadline, and what is due then.
+    pub fn next(&self, limits: &Limits) -> Option<(Nanos, Due)> {
+        let heartbeat = limits.heartbeat_interval.and_then(|interval| match self.pinged_at {
+            NEVER => after(self.quiet_since, interval)
+                .map(|at| (at.saturating_add(self.jitter), Due::Ping)),
+            pinged => after(pinged, limits.heartbeat_timeout)
+                .map(|at| (at, Due::End(Lapse::Heartbeat))),
+        });
+        let end = |since, limit: Option<Duration>, lapse| {
+            limit.and_then(|limit| after(since, limit)).map(|at| (at, Due::End(lapse)))
+        };
+        [
+            end(self.write_since, limits.write, Lapse::Write),
+            end(self.line_since, limits.line, Lapse::Line),
+            end(self.quiet_since, limits.idle, Lapse::Idle),
+            heartbeat,
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
+        .map(|(at, due)| (Nanos(at), due))
+    }
+}
+
+fn after(since: u64, limit: Duration) -> Option<u64> {
+    (since != NEVER).then(|| since.saturating_add(limit.as_nanos() as u64))
+}

@@ -1,0 +1,120 @@
+//! Readiness asked for only with a batch in hand.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+thread_local! {
+    static WAITS_FOR_READINESS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the call that just returned `Pending` waits for readiness and not for the service.
+/// Asking resets it.
+pub(crate) fn take_waits_for_readiness() -> bool {
+    WAITS_FOR_READINESS.take()
+}
+
+/// Always ready; waits for the inner service's readiness inside the call.
+///
+/// *Does*: clones the inner service for each call and makes the clone ready there, so that a
+/// reservation (a permit of `ConcurrencyLimit`) lives no longer than the batch it was made for, and
+/// a timeout around this covers the wait for it. *Does not*: bound anything itself. *Goes*: between
+/// tower's `Timeout` and its `LoadShed` or `ConcurrencyLimit`. *Costs*: a clone a call.
+///
+/// Tower's `Timeout` alone starts its clock at `call`; the wait in `poll_ready` is outside it.
+#[derive(Debug, Clone)]
+pub struct ReadyInCall<S> {
+    inner: S,
+}
+
+impl<S> ReadyInCall<S> {
+    /// Wraps a service.
+    pub const fn new(inner: S) -> Self {
+        Self { inner }
+    }
+}
+
+impl<S, Request> Service<Request> for ReadyInCall<S>
+where
+    S: Service<Request> + Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Request>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        ResponseFuture {
+            state: State::NotReady { service: self.inner.clone(), request: Some(request) },
+        }
+    }
+}
+
+pin_project! {
+    /// Response of [`ReadyInCall`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<S, Request>
+    where
+        S: Service<Request>,
+    {
+        #[pin]
+        state: State<S, Request, S::Future>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StateProj]
+    enum State<S, Request, F> {
+        NotReady { service: S, request: Option<Request> },
+        Called { #[pin] future: F },
+    }
+}
+
+impl<S, Request> Future for ResponseFuture<S, Request>
+where
+    S: Service<Request>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let called = match state.as_mut().project() {
+                StateProj::Called { future } => return future.poll(cx),
+                StateProj::NotReady { service, request } => {
+                    // Set before and cleared after, so that only a `Pending` leaves it set.
+                    WAITS_FOR_READINESS.set(true);
+                    let ready = ready!(service.poll_ready(cx));
+                    WAITS_FOR_READINESS.set(false);
+                    ready?;
+                    let request = request.take().expect("a request is given to its service once");
+                    State::Called { future: service.call(request) }
+                }
+            };
+            state.set(called);
+        }
+    }
+}
+
+/// Makes a [`ReadyInCall`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadyInCallLayer;
+
+impl<S> Layer<S> for ReadyInCallLayer {
+    type Service = ReadyInCall<S>;
+
+    fn layer(&self, inner: S) -> ReadyInCall<S> {
+        ReadyInCall::new(inner)
+    }
+}

@@ -1,0 +1,91 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower::util::Oneshot;
+use tower_service::Service;
+
+use super::{FlushPolicy, Serve};
+use crate::{
+    BoxError, Lines, Wire,
+    drain::Registration,
+    stats::{CloseReason, Presence},
+};
+
+/// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
+/// carry its size.
+pub(super) enum Step<S: Service<Lines>> {
+    Open,
+    Serving(Pin<Box<Oneshot<S, Lines>>>),
+    /// Replies not yet given to the sink, because the policy wants a write before them.
+    Feeding(Box<Lines>),
+    Flushing,
+    Closing(CloseReason),
+    Lingering(CloseReason, Pin<Box<Sleep>>),
+}
+
+pin_project! {
+    /// One connection being served: a future that ends, with the reason, when the connection does.
+    ///
+    /// Dropping it cuts the connection; the books then say `shutdown`, or `service_panic` while
+    /// panicking.
+    #[project = Running]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Exchange<T, S: Service<Lines>> {
+        #[pin]
+        pub(super) wire: T,
+        pub(super) service: S,
+        pub(super) step: Step<S>,
+        pub(super) presence: Presence,
+        pub(super) drain: Registration,
+        pub(super) policy: FlushPolicy,
+        // Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
+        pub(super) unflushed: u32,
+        pub(super) output_bytes_max: u32,
+    }
+}
+
+impl<T, S: Service<Lines>> Exchange<T, S> {
+    pub(super) fn new(wire: T, serve: Serve<S>) -> Self {
+        Self {
+            wire,
+            service: serve.service,
+            step: Step::Open,
+            presence: Presence::new(serve.stats),
+            drain: serve.drain.registration(),
+            policy: serve.policy,
+            unflushed: 0,
+            output_bytes_max: u32::try_from(serve.output_bytes_max).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl<T, S> Future for Exchange<T, S>
+where
+    T: Wire,
+    S: Service<Lines, Response = Lines> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<CloseReason, Infallible>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut running = self.project();
+        running.presence.resume();
+        let reason = ready!(running.run(cx));
+        running.presence.close(reason);
+        Poll::Ready(Ok(reason))
+    }
+}
+
+impl<T, S: Service<Lines>> fmt::Debug for Exchange<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("presence", &self.presence).finish_non_exhaustive()
+    }
+}

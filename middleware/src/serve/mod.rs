@@ -1,0 +1,148 @@
+//! The serving loop: a connection's lines to a service and its replies back, until the end.
+//!
+//! One batch is served at a time, so replies keep their order without a queue, and reading stops by
+//! itself while a batch is being served or replies cannot be written: TCP carries the back-pressure
+//! to the peer. The states and what leads from one to the next:
+//!
+//! ```text
+//!            batch            reply            flush policy, or high water
+//!   Open ───────────► Serving ───────► Feeding ──────► Flushing
+//!    ▲                                    │                │
+//!    └────────────────────────────────────┴────────────────┘ written
+//!   Open ── end of input, drain, line too long, service error ──► Closing ── we ended it ──► Lingering
+//!   anywhere ── deadline passed, stream failed ──► gone at once
+//! ```
+//!
+//! Rules, each with a test in `tests/serve.rs`:
+//! - a line in hand first, readiness second: the service is cloned and made ready for each batch;
+//! - nothing stays buffered when the task parks or the connection ends;
+//! - a connection whose read filled the block gives way before it reads on;
+//! - after a close of our own the rest of the input is read and forgotten until the peer closes too
+//!   ([`LINGER`] at most), or the kernel would answer it with a reset that overtakes our replies.
+
+mod exchange;
+mod policy;
+mod steps;
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+pub use exchange::Exchange;
+pub use policy::FlushPolicy;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::codec::{Decoder, Encoder};
+use tower_service::Service;
+
+use crate::{
+    BoxError, LineError, Lines, Transport, Wire,
+    drain::Watch,
+    stats::{CloseReason, Stats},
+};
+
+/// Longest wait for the peer's own close after ours.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Replies are written once so many bytes of them are buffered, without waiting for the read side
+/// to run dry.
+pub const FLUSH_BYTES: usize = 16 * 1024;
+
+/// The innermost service of a connection stack: runs the loop over a framed connection.
+///
+/// Cloned for each connection, and with it the line service, so state shared between connections
+/// belongs in an `Arc` there.
+#[derive(Debug, Clone)]
+pub struct Serve<S> {
+    service: S,
+    stats: Arc<Stats>,
+    drain: Watch,
+    policy: FlushPolicy,
+    output_bytes_max: usize,
+}
+
+impl<S> Serve<S> {
+    /// Serves each connection's lines with a clone of `service`, uncounted, flushing by
+    /// [`FlushPolicy::Auto`], never told to drain.
+    pub fn new(service: S) -> Self {
+        Self {
+            service,
+            stats: Stats::unobserved(),
+            drain: Watch::never(),
+            policy: FlushPolicy::Auto,
+            output_bytes_max: 256 * crate::KIB,
+        }
+    }
+
+    /// Counts in `stats`.
+    #[must_use]
+    pub fn stats(mut self, stats: Arc<Stats>) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// Finishes when `drain` tells.
+    #[must_use]
+    pub fn drain(mut self, drain: Watch) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Writes replies by `policy`.
+    #[must_use]
+    pub const fn flush(mut self, policy: FlushPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Stops reading while more than so many bytes of replies are unsent. The default is 256 KiB.
+    #[must_use]
+    pub const fn output_bytes_max(mut self, bytes: usize) -> Self {
+        self.output_bytes_max = bytes;
+        self
+    }
+}
+
+impl<S, T> Service<T> for Serve<S>
+where
+    T: Wire,
+    S: Service<Lines, Response = Lines> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Response = CloseReason;
+    type Error = Infallible;
+    type Future = Exchange<T, S>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, wire: T) -> Exchange<T, S> {
+        Exchange::new(wire, self.clone())
+    }
+}
+
+/// Serves one connection over any byte stream until it ends, and says why it did.
+///
+/// Nothing is counted and nothing is timed: for heartbeat and deadlines build the stack from
+/// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer) and [`Serve`].
+pub async fn serve_connection<Io, Codec, S>(
+    io: Io,
+    codec: Codec,
+    service: S,
+    drain: Watch,
+) -> CloseReason
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    Codec: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
+    S: Service<Lines, Response = Lines> + Clone,
+    S::Error: Into<BoxError>,
+{
+    let served = Serve::new(service).drain(drain).call(Transport::new(io, codec)).await;
+    match served {
+        Ok(reason) => reason,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,266 @@
+//! What a connection does while its task runs, a step a function.
+
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use tokio::time::sleep;
+use tower::util::ServiceExt;
+use tower_service::Service;
+
+use super::{
+    FLUSH_BYTES, FlushPolicy, LINGER,
+    exchange::{Running, Step},
+};
+use crate::{
+    BoxError, LineError, Lines, Wire,
+    ready_in_call::take_waits_for_readiness,
+    stats::{CloseReason, State},
+    wire::Phase,
+};
+
+const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
+
+/// What a step leads to.
+pub(super) enum Next {
+    /// The step that is now set.
+    Go,
+    /// Nothing until something happens.
+    Wait(Phase),
+    /// The others, then on.
+    GiveWay,
+    /// Nothing any more.
+    End(CloseReason),
+}
+
+impl<T, S> Running<'_, T, S>
+where
+    T: Wire,
+    S: Service<Lines, Response = Lines> + Clone,
+    S::Error: Into<BoxError>,
+{
+    #[inline]
+    pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        loop {
+            let next = match self.step {
+                Step::Open => self.read(cx),
+                Step::Serving(_) => self.serve(cx),
+                Step::Feeding(_) => self.feed(cx),
+                Step::Flushing => self.flush(cx),
+                Step::Closing(_) => self.close(cx),
+                Step::Lingering(..) => self.linger(cx),
+            };
+            match next {
+                Next::Go => {}
+                Next::Wait(phase) => return self.park(cx, phase),
+                Next::GiveWay => return self.give_way(cx),
+                Next::End(reason) => return Poll::Ready(reason),
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Next {
+        if self.drain.is_draining() {
+            return self.go(Step::Closing(CloseReason::Drain));
+        }
+        match self.wire.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(lines))) => {
+                let call = self.service.clone().oneshot(lines);
+                self.go(Step::Serving(Box::pin(call)))
+            }
+            Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
+                match self.wire.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
+                    Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
+                    Err(error) => Next::End(reason(&error)),
+                }
+            }
+            Poll::Ready(Some(Err(LineError::NotUtf8))) => {
+                self.go(Step::Closing(CloseReason::InvalidUtf8))
+            }
+            Poll::Ready(Some(Err(error))) => Next::End(reason(&error)),
+            Poll::Ready(None) => {
+                if self.wire.as_mut().park().read_bytes > 0 {
+                    self.presence.stats().unterminated_lines.add(1);
+                }
+                self.go(Step::Closing(CloseReason::PeerEof))
+            }
+            // On the way to park: what was earned goes out first.
+            Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Err(error)) => Next::End(reason(&error)),
+                Poll::Ready(Ok(())) => {
+                    *self.unflushed = 0;
+                    Next::Wait(Phase::Reading)
+                }
+                Poll::Pending => Next::Wait(Phase::Blocked),
+            },
+        }
+    }
+
+    fn serve(&mut self, cx: &mut Context<'_>) -> Next {
+        let Step::Serving(call) = self.step else { return Next::Go };
+        match call.as_mut().poll(cx) {
+            Poll::Ready(Ok(reply)) => match self.policy {
+                FlushPolicy::Auto => self.give(reply),
+                FlushPolicy::Every(_) => self.go(Step::Feeding(Box::new(reply))),
+            },
+            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
+            // Earlier replies do not wait for this one.
+            Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Err(error)) => Next::End(reason(&error)),
+                Poll::Ready(Ok(())) | Poll::Pending => Next::Wait(Phase::Serving),
+            },
+        }
+    }
+
+    /// Gives all of a reply to the sink.
+    #[inline]
+    fn give(&mut self, reply: Lines) -> Next {
+        if let Err(error) = self.wire.as_mut().start_send(reply) {
+            return match error {
+                LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
+                error => Next::End(reason(&error)),
+            };
+        }
+        self.go(Step::Flushing)
+    }
+
+    /// Gives a reply to the sink piece by piece, with a write after each.
+    fn feed(&mut self, cx: &mut Context<'_>) -> Next {
+        let (Step::Feeding(rest), FlushPolicy::Every(lines)) = (&mut *self.step, &self.policy)
+        else {
+            return Next::Go;
+        };
+        let lines = lines.get();
+        loop {
+            if *self.unflushed >= lines {
+                match self.wire.as_mut().poll_flush(cx) {
+                    Poll::Ready(Ok(())) => *self.unflushed = 0,
+                    Poll::Ready(Err(error)) => return Next::End(reason(&error)),
+                    Poll::Pending => return Next::Wait(Phase::Blocked),
+                }
+            }
+            if rest.is_empty() {
+                break;
+            }
+            let piece = rest.split_to((lines - *self.unflushed) as usize);
+            *self.unflushed += piece.count() as u32;
+            if let Err(error) = self.wire.as_mut().start_send(piece) {
+                return Next::End(reason(&error));
+            }
+        }
+        self.go(Step::Flushing)
+    }
+
+    /// Decides whether replies are written before more is read.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Next {
+        let full_read = self.wire.as_mut().take_full_read();
+        // While less than this is unsent, reading goes on even if the socket takes nothing now.
+        let high_water = FLUSH_BYTES.min(*self.output_bytes_max as usize);
+        if full_read || self.wire.unsent_bytes() >= high_water {
+            match self.wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => *self.unflushed = 0,
+                Poll::Ready(Err(error)) => return Next::End(reason(&error)),
+                Poll::Pending if self.wire.unsent_bytes() >= high_water => {
+                    return Next::Wait(Phase::Blocked);
+                }
+                Poll::Pending => {}
+            }
+        }
+        *self.step = Step::Open;
+        if full_read { Next::GiveWay } else { Next::Go }
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) -> Next {
+        let Step::Closing(why) = *self.step else { return Next::Go };
+        if why == CloseReason::PeerEof {
+            // Dropping the stream closes it; there is no more input that could cause a reset.
+            return match self.wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => Next::End(why),
+                Poll::Ready(Err(error)) => Next::End(reason(&error)),
+                Poll::Pending => Next::Wait(Phase::Closing),
+            };
+        }
+        match self.wire.as_mut().poll_close(cx) {
+            Poll::Ready(Ok(())) => self.go(Step::Lingering(why, Box::pin(sleep(LINGER)))),
+            // The peer is gone already; why we wanted to close is the better answer.
+            Poll::Ready(Err(_)) => Next::End(why),
+            Poll::Pending => Next::Wait(Phase::Closing),
+        }
+    }
+
+    fn linger(&mut self, cx: &mut Context<'_>) -> Next {
+        let Step::Lingering(why, over) = self.step else { return Next::Go };
+        if over.as_mut().poll(cx).is_ready() {
+            return Next::End(*why);
+        }
+        match self.wire.as_mut().poll_discard(cx) {
+            Poll::Ready(Ok(0) | Err(_)) => Next::End(*why),
+            // A peer that goes on talking must not keep the others waiting.
+            Poll::Ready(Ok(_)) => Next::GiveWay,
+            Poll::Pending => Next::Wait(Phase::Closing),
+        }
+    }
+
+    #[inline]
+    fn go(&mut self, step: Step<S>) -> Next {
+        *self.step = step;
+        Next::Go
+    }
+
+    /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
+    /// registered for.
+    fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
+        let mut holding = self.wire.as_mut().park();
+        let now = self.presence.stats().now();
+        if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, now, phase, &mut holding) {
+            return Poll::Ready(lapse.reason());
+        }
+        // Drain ends a connection between batches only, so it wakes it only there.
+        if phase == Phase::Reading && self.drain.register(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        self.presence.hold(holding.read_bytes, holding.write_bytes);
+        let state = match phase {
+            Phase::Closing => State::Closing,
+            Phase::Serving if take_waits_for_readiness() => State::LimitWait,
+            Phase::Serving => State::Service,
+            Phase::Blocked => State::WriteWait,
+            Phase::Reading if holding.write_bytes > 0 => State::WriteWait,
+            Phase::Reading if holding.read_bytes > 0 => State::ReadWait,
+            Phase::Reading => State::Idle,
+        };
+        self.presence.park(state, now);
+        Poll::Pending
+    }
+
+    /// Lets every other runnable connection, and the I/O driver, go first.
+    ///
+    /// Waking oneself is no yield: the driver is polled only every 61 task polls then. tokio's
+    /// `yield_now` defers the wake until the driver was polled.
+    fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let holding = self.wire.as_mut().park();
+        self.presence.hold(holding.read_bytes, holding.write_bytes);
+        let yielded = pin!(tokio::task::yield_now()).poll(cx);
+        debug_assert!(yielded.is_pending());
+        Poll::Pending
+    }
+}
+
+/// What a failed stream is called in the books.
+fn reason(error: &LineError) -> CloseReason {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero,
+    };
+    match error {
+        LineError::TooLong { .. } => CloseReason::LineTooLong,
+        LineError::NotUtf8 => CloseReason::InvalidUtf8,
+        LineError::Io(error) => match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            | WriteZero => CloseReason::PeerReset,
+            _ => CloseReason::IoError,
+        },
+    }
+}

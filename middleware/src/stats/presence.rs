@@ -1,0 +1,97 @@
+use std::{fmt, sync::Arc, thread};
+
+use super::{CloseReason, Nanos, State, Stats};
+
+/// One connection's presence in the books: opened when made, closed when dropped, once.
+///
+/// A connection that is dropped without [`close`](Self::close) was cut: by its service's panic, or
+/// by whoever drops the task.
+pub struct Presence {
+    stats: Arc<Stats>,
+    state: State,
+    closed: bool,
+    /// Buffered bytes as last told to the gauges.
+    read_buffer_bytes: u32,
+    write_buffer_bytes: u32,
+}
+
+impl Presence {
+    /// Enters a connection as runnable.
+    pub fn new(stats: Arc<Stats>) -> Self {
+        stats.states.open(State::Ready, stats.now());
+        Self {
+            stats,
+            state: State::Ready,
+            closed: false,
+            read_buffer_bytes: 0,
+            write_buffer_bytes: 0,
+        }
+    }
+
+    /// Where it is counted.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// The task runs. Reads the clock only when it was parked.
+    #[inline]
+    pub fn resume(&mut self) {
+        if self.state != State::Ready {
+            let now = self.stats.now();
+            self.change(State::Ready, now);
+        }
+    }
+
+    /// The task parks, waiting for what `state` says.
+    #[inline]
+    pub fn park(&mut self, state: State, now: Nanos) {
+        self.change(state, now);
+    }
+
+    /// Tells the gauges what the parked connection holds.
+    #[inline]
+    pub fn hold(&mut self, read_bytes: usize, write_bytes: usize) {
+        settle(&self.stats.read_buffer_bytes, &mut self.read_buffer_bytes, read_bytes);
+        settle(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
+    }
+
+    /// The connection ended.
+    pub fn close(&mut self, reason: CloseReason) {
+        if !self.closed {
+            self.closed = true;
+            self.hold(0, 0);
+            self.stats.states.close(self.state, reason, self.stats.now());
+        }
+    }
+
+    #[inline]
+    fn change(&mut self, state: State, now: Nanos) {
+        if self.state != state {
+            self.stats.states.change(self.state, state, now);
+            self.state = state;
+        }
+    }
+}
+
+#[inline]
+fn settle(gauge: &super::Gauge, told: &mut u32, bytes: usize) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    if *told != bytes {
+        gauge.add(i64::from(bytes) - i64::from(*told));
+        *told = bytes;
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let reason =
+            if thread::panicking() { CloseReason::ServicePanic } else { CloseReason::Shutdown };
+        self.close(reason);
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presence").field("state", &self.state).finish_non_exhaustive()
+    }
+}

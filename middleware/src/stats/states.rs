@@ -1,0 +1,327 @@
+//! How many connections are in which state, and for how long, exact at every reading.
+//!
+//! Let a state hold N connections that entered at t₁ … tₙ, and let T be the time of those that
+//! left. At time t the state's total is `T + N·t − Σtᵢ`. So two numbers a state are enough, N and
+//! `A = T − Σtᵢ`: entering at t is `A −= t, N += 1`, leaving is `A += t, N −= 1`, and reading is
+//! `A + N·t`, waits still open included, without visiting a connection.
+//!
+//! N and A must be read together: a torn pair is wrong by ±t. A sequence word guards them (odd
+//! while writing; a reader that saw it move reads again). Writers exclude each other by taking it
+//! from even to odd, so shards with one thread pay one uncontended compare-and-swap and libraries
+//! that serve on many threads stay right. A is 128 bits wide: 64 bits of nanoseconds are used up by
+//! a million waiting connections in five hours.
+
+use std::{
+    hint,
+    sync::atomic::{AtomicU64, Ordering, fence},
+};
+
+use super::Nanos;
+
+/// What an open connection is doing. Exclusive: the states sum to the open connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// A PROXY header or TLS handshake is pending.
+    Handshake,
+    /// Nothing buffered either way: the peer has nothing to say.
+    Idle,
+    /// An unfinished line is buffered: the peer owes the rest.
+    ReadWait,
+    /// Runnable or running.
+    Ready,
+    /// A batch is inside the service.
+    Service,
+    /// A batch waits for a concurrency permit.
+    LimitWait,
+    /// Replies are unsent and the socket takes no more: back-pressure.
+    WriteWait,
+    /// The last replies and the goodbye are on their way.
+    Closing,
+}
+
+impl State {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 8] = [
+        Self::Handshake,
+        Self::Idle,
+        Self::ReadWait,
+        Self::Ready,
+        Self::Service,
+        Self::LimitWait,
+        Self::WriteWait,
+        Self::Closing,
+    ];
+
+    /// The label under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+            Self::ReadWait => "read_wait",
+            Self::Ready => "ready",
+            Self::Service => "service",
+            Self::LimitWait => "limit_wait",
+            Self::WriteWait => "write_wait",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// Why a connection ended. Closed for good: no input adds a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The peer ended its side and got all its replies.
+    PeerEof,
+    /// The peer reset the connection, or went away while we wrote.
+    PeerReset,
+    /// No line for `timeouts.idle`.
+    IdleTimeout,
+    /// A line was not finished within `timeouts.line`.
+    ReadTimeout,
+    /// Unsent replies made no progress for `timeouts.write`.
+    WriteTimeout,
+    /// A ping was not answered within `heartbeat.timeout`.
+    HeartbeatTimeout,
+    /// A line was longer than `limits.line_bytes`.
+    LineTooLong,
+    /// A line was not UTF-8 (`framing = "lines"` only).
+    InvalidUtf8,
+    /// A PROXY header was wrong, missing or late.
+    ProxyError,
+    /// The TLS handshake or session failed.
+    TlsError,
+    /// The service returned an error that is no reply.
+    ServiceError,
+    /// The service panicked.
+    ServicePanic,
+    /// Closed to relieve overload.
+    Overload,
+    /// Finished in order while the server drained.
+    Drain,
+    /// Cut at the drain deadline or by a second signal.
+    Shutdown,
+    /// Lost with its worker process.
+    WorkerLost,
+    /// The kernel reported any other error.
+    IoError,
+}
+
+impl CloseReason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 17] = [
+        Self::PeerEof,
+        Self::PeerReset,
+        Self::IdleTimeout,
+        Self::ReadTimeout,
+        Self::WriteTimeout,
+        Self::HeartbeatTimeout,
+        Self::LineTooLong,
+        Self::InvalidUtf8,
+        Self::ProxyError,
+        Self::TlsError,
+        Self::ServiceError,
+        Self::ServicePanic,
+        Self::Overload,
+        Self::Drain,
+        Self::Shutdown,
+        Self::WorkerLost,
+        Self::IoError,
+    ];
+
+    /// The label under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::PeerEof => "peer_eof",
+            Self::PeerReset => "peer_reset",
+            Self::IdleTimeout => "idle_timeout",
+            Self::ReadTimeout => "read_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::LineTooLong => "line_too_long",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::ProxyError => "proxy_error",
+            Self::TlsError => "tls_error",
+            Self::ServiceError => "service_error",
+            Self::ServicePanic => "service_panic",
+            Self::Overload => "overload",
+            Self::Drain => "drain",
+            Self::Shutdown => "shutdown",
+            Self::WorkerLost => "worker_lost",
+            Self::IoError => "io_error",
+        }
+    }
+}
+
+/// One state's N and A, the latter in two halves.
+#[derive(Debug, Default)]
+struct Cell {
+    connections: AtomicU64,
+    low: AtomicU64,
+    high: AtomicU64,
+}
+
+/// The cells of one shard, with the counts of connections opened and closed under the same guard:
+/// `accepted − Σ closed = Σ connections` at every reading.
+#[derive(Debug, Default)]
+pub struct StateCells {
+    sequence: AtomicU64,
+    accepted: AtomicU64,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+    cells: [Cell; State::ALL.len()],
+}
+
+/// What [`StateCells`] held at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateSnapshot {
+    /// Connections that entered service.
+    pub accepted: u64,
+    /// Connections that ended, indexed by [`CloseReason`].
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Open connections, indexed by [`State`].
+    pub connections: [u64; State::ALL.len()],
+    accumulated: [i128; State::ALL.len()],
+}
+
+impl StateCells {
+    /// A connection begins in `state`.
+    pub fn open(&self, state: State, at: Nanos) {
+        self.write(|cells| {
+            add(&cells.accepted, 1);
+            cells.enter(state, at);
+        });
+    }
+
+    /// A connection goes from one state to another.
+    #[inline]
+    pub fn change(&self, from: State, to: State, at: Nanos) {
+        self.write(|cells| {
+            cells.leave(from, at);
+            cells.enter(to, at);
+        });
+    }
+
+    /// A connection that was in `state` ends.
+    pub fn close(&self, state: State, reason: CloseReason, at: Nanos) {
+        self.write(|cells| {
+            cells.leave(state, at);
+            add(&cells.closed[reason as usize], 1);
+        });
+    }
+
+    /// Reads everything as of one moment. Never blocks a writer.
+    pub fn snapshot(&self) -> StateSnapshot {
+        loop {
+            let before = self.sequence.load(Ordering::Acquire);
+            if before.is_multiple_of(2) {
+                let read = StateSnapshot {
+                    accepted: load(&self.accepted),
+                    closed: std::array::from_fn(|i| load(&self.closed[i])),
+                    connections: std::array::from_fn(|i| load(&self.cells[i].connections)),
+                    accumulated: std::array::from_fn(|i| self.cells[i].accumulated()),
+                };
+                fence(Ordering::Acquire);
+                if self.sequence.load(Ordering::Relaxed) == before {
+                    return read;
+                }
+            }
+            hint::spin_loop();
+        }
+    }
+
+    #[inline]
+    fn write(&self, change: impl FnOnce(&Self)) {
+        let mut sequence = self.sequence.load(Ordering::Relaxed);
+        loop {
+            let even = sequence & !1;
+            match self.sequence.compare_exchange_weak(
+                even,
+                even | 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    sequence = even;
+                    break;
+                }
+                Err(now) => sequence = now,
+            }
+            hint::spin_loop();
+        }
+        // Orders the odd number before the data for readers; pairs with their fence.
+        fence(Ordering::Release);
+        change(self);
+        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+    }
+
+    #[inline]
+    fn enter(&self, state: State, at: Nanos) {
+        let cell = &self.cells[state as usize];
+        add(&cell.connections, 1);
+        cell.accumulate(-i128::from(at.0));
+    }
+
+    #[inline]
+    fn leave(&self, state: State, at: Nanos) {
+        let cell = &self.cells[state as usize];
+        add(&cell.connections, u64::MAX);
+        cell.accumulate(i128::from(at.0));
+    }
+}
+
+impl Cell {
+    #[inline]
+    fn accumulate(&self, nanos: i128) {
+        let sum = self.accumulated().wrapping_add(nanos);
+        self.low.store(sum as u64, Ordering::Relaxed);
+        self.high.store((sum >> 64) as u64, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn accumulated(&self) -> i128 {
+        (i128::from(load(&self.high) as i64) << 64) | i128::from(load(&self.low))
+    }
+}
+
+/// Load and store, not a read-modify-write: the sequence word already excludes other writers.
+#[inline]
+fn add(cell: &AtomicU64, n: u64) {
+    cell.store(load(cell).wrapping_add(n), Ordering::Relaxed);
+}
+
+#[inline]
+fn load(cell: &AtomicU64) -> u64 {
+    cell.load(Ordering::Relaxed)
+}
+
+impl StateSnapshot {
+    /// Connection-nanoseconds spent in a state until `now`, connections still in it included.
+    ///
+    /// `now` must not be before the last change; a clock read after the snapshot is not.
+    pub fn nanos_in(&self, state: State, now: Nanos) -> u128 {
+        let i = state as usize;
+        let total = self.accumulated[i] + i128::from(self.connections[i]) * i128::from(now.0);
+        // A writer stamped a change after `now` was read: less than a round too much was taken.
+        u128::try_from(total).unwrap_or(0)
+    }
+
+    /// Open connections.
+    pub fn open(&self) -> u64 {
+        self.connections.iter().sum()
+    }
+
+    /// Adds another shard's.
+    pub fn merge(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.connections.iter_mut().zip(other.connections) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.accumulated.iter_mut().zip(other.accumulated) {
+            *mine += theirs;
+        }
+    }
+}
