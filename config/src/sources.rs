@@ -18,7 +18,8 @@ use crate::{
 /// ```
 /// use towline_config::{Key, Sources, load};
 ///
-/// let mut sources = Sources { profile: Some("buffered-10k".into()), ..Sources::default() };
+/// let mut sources = Sources::default();
+/// sources.profile = Some("buffered-10k".into());
 /// sources.environment([("TOWLINE_LIMITS__CONNECTIONS".into(), "5k".into())]);
 /// sources.flag(Key::find("server.listen").unwrap(), "127.0.0.1:0");
 ///

@@ -6,14 +6,15 @@ use crate::key::Key;
 /// `limits.conections`, `connections` and `limits.max_connections` all mean `limits.connections`.
 pub(crate) fn nearest_key(written: &str) -> &'static Key {
     let written = written.to_lowercase().replace('-', "_");
-    let written_field = written.rsplit('.').next().unwrap_or(&written);
+    let (section, field) = written.rsplit_once('.').unwrap_or(("", &written));
     let distance = |key: &Key| {
-        let flag = key.flag.unwrap_or_default().trim_start_matches('-').replace('-', "_");
+        let flag = key.flag.map(|flag| flag.trim_start_matches('-').replace('-', "_"));
+        let parts = [Some(key.field()), flag.as_deref()].into_iter().flatten();
+        let by_part = parts.map(|part| strsim::damerau_levenshtein(field, part)).min();
         let by_name = strsim::damerau_levenshtein(&written, key.name);
-        // A hit on a part alone is worth less than one on the whole.
-        let by_part = [key.field(), flag.as_str()]
-            .map(|part| strsim::damerau_levenshtein(written_field, part) + 1);
-        by_part.into_iter().fold(by_name, usize::min)
+        // Within the right section less likeness is enough.
+        let elsewhere = if section == key.section() { 0 } else { 3 };
+        by_part.map_or(by_name, |by_part| by_name.min(by_part)) + elsewhere
     };
     let keys = Key::all();
     keys.iter().min_by_key(|key| distance(key)).unwrap_or(&keys[0])
@@ -34,6 +35,7 @@ mod tests {
             ("timeouts.request_timeout", "timeouts.request"),
             ("heartbeat.intervall", "heartbeat.interval"),
             ("Server.Listen", "server.listen"),
+            ("log.x", "log.level"),
         ] {
             assert_eq!(nearest_key(written).name, meant, "{written}");
         }

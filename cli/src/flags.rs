@@ -1,0 +1,157 @@
+//! Server settings as flags, made from the table of keys: what a flag means, accepts and defaults
+//! to is said there once.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
+use towline_config::{Effective, Errors, Key, Sources, Support};
+
+const SETTINGS: &str = "Settings";
+const SOURCES: &str = "Sources of settings";
+
+/// `--profile`, `--config`, and a flag for each key that has one.
+#[derive(Debug, Clone)]
+pub(crate) struct SettingFlags {
+    sources: Sources,
+}
+
+impl SettingFlags {
+    /// The settings these flags give, on top of the environment and the layers they name.
+    pub(crate) fn load(&self) -> Result<Effective, Errors> {
+        towline_config::load(&self.sources)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut sources = Sources::default();
+        sources.profile = matches.get_one::<String>("profile").cloned();
+        sources.file = matches.get_one::<PathBuf>("config").cloned();
+        sources.environment(std::env::vars_os());
+        for key in Key::all().iter().filter(|key| key.flag.is_some()) {
+            if let Ok(Some(text)) = matches.try_get_one::<String>(key.name) {
+                sources.flag(key, text);
+            }
+        }
+        Ok(Self { sources })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let flags = Key::all().iter().filter_map(setting);
+        command.args(layers()).args(flags)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// Only what tells where the admin port is: `--profile`, `--config` and `--admin`.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminFlags(SettingFlags);
+
+impl AdminFlags {
+    pub(crate) fn load(&self) -> Result<Effective, Errors> {
+        self.0.load()
+    }
+}
+
+impl FromArgMatches for AdminFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        SettingFlags::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl clap::Args for AdminFlags {
+    fn augment_args(command: Command) -> Command {
+        let admin = Key::find("server.admin").and_then(setting);
+        command.args(layers()).args(admin)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The two flags that name whole layers.
+fn layers() -> [Arg; 2] {
+    let profiles = towline_config::profiles().collect::<Vec<_>>().join(", ");
+    [
+        Arg::new("profile")
+            .long("profile")
+            .value_name("NAME")
+            .help_heading(SOURCES)
+            .help("Built-in settings for a column of the article's table")
+            .long_help(format!(
+                "Built-in settings for a column of the article's table; anything else overrides \
+                 them.\n\nAccepts {profiles}."
+            )),
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help_heading(SOURCES)
+            .help("TOML file with settings")
+            .long_help(
+                "TOML file with settings; overrides the profile, and is overridden by the \
+                 environment and by flags. config/towline.toml documents every key.",
+            ),
+    ]
+}
+
+/// The flag of `key`. Values are read by the table and not by clap, so that a bad one gets the same
+/// sentence from a flag, a variable and a file.
+fn setting(key: &'static Key) -> Option<Arg> {
+    let long = key.flag?.strip_prefix("--")?;
+    Some(
+        Arg::new(key.name)
+            .long(long)
+            .value_name(key.placeholder())
+            .allow_hyphen_values(is_number(key))
+            .help_heading(SETTINGS)
+            .help(short_help(key))
+            .long_help(long_help(key)),
+    )
+}
+
+/// `--idle-timeout -5s` names a bad duration, and not an unknown flag `-5`.
+fn is_number(key: &Key) -> bool {
+    let placeholder = key.placeholder();
+    ["NUMBER", "SIZE", "DURATION"].iter().any(|kind| placeholder.starts_with(kind))
+}
+
+fn short_help(key: &Key) -> StyledStr {
+    let ends = [". ", "; ", ": "];
+    let end = ends.iter().filter_map(|end| key.doc.find(end)).min().unwrap_or(key.doc.len());
+    let meaning = key.doc[..end].trim_end_matches('.');
+    format!("{meaning} [default: {}]", key.default()).into()
+}
+
+fn long_help(key: &Key) -> StyledStr {
+    let refused = match key.support {
+        Support::Built => String::new(),
+        Support::Missing(reason) => {
+            format!(" Refused unless {}: {reason}.", key.default())
+        }
+    };
+    format!(
+        "{}\n\nAccepts {}.{refused}\n[default: {}] [key: {}] [environment: {}]",
+        key.doc,
+        key.expected(),
+        key.default(),
+        key.name,
+        key.variable()
+    )
+    .into()
+}
