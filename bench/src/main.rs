@@ -1,2 +1,42 @@
-//! Side-by-side benchmarks.
-fn main() {}
+//! Side-by-side benchmarks: towline against servers that do less.
+//!
+//! Absolute figures of one machine on one day say little. So every figure that matters is a ratio of
+//! lines per server-CPU-second between two servers that took turns under the same load in the same
+//! run; docs/BENCHMARKS.md gives the method and how to read the tables.
+#![expect(clippy::print_stdout, reason = "printing a report to standard output is its purpose")]
+
+mod child;
+mod cli;
+mod clock;
+mod generator;
+mod instructions;
+mod kernel;
+mod ratio;
+mod reference;
+mod report;
+mod scenario;
+mod sha;
+mod stats;
+mod subject;
+mod workshop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The allocator towline itself uses: a reference must not lose by its allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One sentence about what went wrong; this program has no caller that would match on it.
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("towline-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

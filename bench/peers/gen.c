@@ -1,0 +1,257 @@
+/* The load: one thread, epoll, as little work a line as can be, so that the server is what is measured.
+ *
+ *   gen port=N mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
+ *       [pid=SERVER] [lines=N] [window=BYTES]
+ *
+ * flood     every connection's pipe is kept full from one shared block; replies are drained
+ * pingpong  one line in flight a connection; latencies; with lines=N: exactly so many, then stop
+ * noise     conns ping-pong peers beside `pipes` flooding ones; the latencies are the peers'
+ * idle      opens, exchanges one line each, prints, then obeys "burst" lines on standard input
+ *
+ * Lines are counted by their newlines in the replies. The server's CPU time is read here, at the edges
+ * of the window, because no other process could read it at the same moment as the line count. */
+#include "common.h"
+#include "hist.h"
+
+#define BLOCK 65536
+#define BATCH 256      /* connections opened before waiting for their first echo */
+#define PER_SOURCE 20000
+#define BURST 16384
+
+struct conn {
+    int fd;
+    uint32_t phase; /* where in a line the next byte to send is: the block repeats every line */
+    uint64_t sent, got;
+    uint64_t sent_at;
+};
+
+static struct { long port, conns, pipes, line, warm, run, pid, lines, window; const char *mode; } o = {
+    .conns = 1, .line = 5, .warm = 500, .run = 3000, .pid = 0, .pipes = 0, .mode = "flood"};
+static char *block, in[4 * BLOCK];
+static struct conn *conns;
+static int pings, floods; /* two epolls: a peer's reply is never queued behind all pipes' work */
+static uint64_t lines, bytes, errors;
+static struct hist latency;
+
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* Vector extensions rather than a loop left to the optimiser's mood: 16 bytes a step on any target. */
+static uint64_t newlines(const char *p, size_t len) {
+    typedef uint8_t vec __attribute__((vector_size(16)));
+    uint64_t total = 0;
+    const vec newline = {10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10};
+    while (len >= 16) {
+        size_t steps = len / 16 < 255 ? len / 16 : 255;
+        vec sum = {0}, v;
+        for (size_t i = 0; i < steps; i++) {
+            memcpy(&v, p + 16 * i, 16);
+            sum -= (vec)(v == newline);
+        }
+        for (int i = 0; i < 16; i++) total += sum[i];
+        p += 16 * steps;
+        len -= 16 * steps;
+    }
+    for (; len; len--) total += *p++ == '\n';
+    return total;
+}
+
+/* utime + stime of the server in clock ticks: fields 14 and 15, counted after the name's ')'. */
+static long server_ticks(void) {
+    char path[64], text[1024];
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", o.pid);
+    FILE *f = o.pid ? fopen(path, "r") : NULL;
+    if (!f) return 0;
+    size_t len = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[len] = 0;
+    char *rest = strrchr(text, ')');
+    if (!rest) return 0;
+    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    return user + system;
+}
+
+static void lost(struct conn *c) {
+    errors++;
+    close(c->fd);
+    c->fd = -1;
+}
+
+static void send_some(struct conn *c, size_t want) {
+    ssize_t n = send(c->fd, block + c->phase, want, MSG_NOSIGNAL);
+    if (n > 0) {
+        c->phase = (c->phase + n) % o.line;
+        c->sent += n;
+    } else if (errno != EAGAIN) {
+        lost(c);
+    }
+}
+
+static ssize_t drain(struct conn *c, size_t most) {
+    ssize_t n = recv(c->fd, in, most, 0);
+    if (n > 0) {
+        c->got += n;
+        bytes += n;
+        lines += newlines(in, n);
+    } else if (n == 0 || errno != EAGAIN) {
+        lost(c);
+    }
+    return n;
+}
+
+static void ping(struct conn *c, uint64_t at) {
+    c->sent_at = at;
+    send_some(c, o.line);
+}
+
+static void on_ping(struct conn *c) {
+    if (drain(c, BLOCK) <= 0 || c->got < c->sent) return;
+    uint64_t at = now();
+    record(&latency, at - c->sent_at);
+    if (!o.lines || lines < (uint64_t)o.lines) ping(c, at);
+}
+
+static void on_pipe(struct conn *c, uint32_t events) {
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) drain(c, sizeof in);
+    if (c->fd < 0 || !(events & EPOLLOUT)) return;
+    size_t room = o.window ? o.window - (c->sent - c->got) : BLOCK;
+    if (room) send_some(c, room < BLOCK ? room : BLOCK);
+}
+
+static int serve_pings(int timeout) {
+    static struct epoll_event events[EVENTS];
+    int ready = epoll_wait(pings, events, EVENTS, timeout);
+    for (int i = 0; i < ready; i++) on_ping(events[i].data.ptr);
+    return ready;
+}
+
+static void drive(uint64_t until) {
+    static struct epoll_event events[EVENTS];
+    int quiet = o.conns > o.pipes;
+    while (now() < until && errors < (uint64_t)o.conns && (!o.lines || lines < (uint64_t)o.lines)) {
+        if (!o.pipes) {
+            serve_pings(10);
+            continue;
+        }
+        int ready = epoll_wait(floods, events, quiet ? 1 : EVENTS, quiet ? 0 : 10);
+        for (int i = 0; i < ready; i++) on_pipe(events[i].data.ptr, events[i].events);
+        if (quiet) serve_pings(0);
+    }
+}
+
+/* Every connection exchanges one line before anything is measured: accepted, served, warm. */
+static void open_batch(long from, long to) {
+    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(o.port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (long i = from; i < to; i++) {
+        struct conn *c = &conns[i];
+        c->fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (c->fd < 0) die("socket");
+        int on = 1;
+        struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* no TIME_WAIT left for the next run */
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        nodelay(c->fd);
+        struct sockaddr_in me = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i / PER_SOURCE)};
+        if (o.conns > PER_SOURCE && bind(c->fd, (void *)&me, sizeof me) < 0) die("bind");
+        if (connect(c->fd, (void *)&server, sizeof server) < 0) die("connect");
+        ping(c, now());
+    }
+    for (long i = from; i < to; i++) {
+        while (conns[i].fd >= 0 && conns[i].got < conns[i].sent) drain(&conns[i], BLOCK);
+        if (conns[i].fd < 0) die("a connection closed before its first echo");
+    }
+}
+
+static void burst(void) {
+    for (long from = 0; from < o.conns; from += 64) {
+        long to = from + 64 < o.conns ? from + 64 : o.conns;
+        for (long i = from; i < to; i++) send_some(&conns[i], BURST / o.line * o.line);
+        for (long i = from; i < to; i++)
+            while (conns[i].fd >= 0 && conns[i].got < conns[i].sent) drain(&conns[i], BLOCK);
+    }
+}
+
+static void idle(void) {
+    char command[64];
+    printf("{\"phase\":\"open\",\"errors\":%lu}\n", errors);
+    fflush(stdout);
+    while (fgets(command, sizeof command, stdin)) {
+        if (strcmp(command, "burst\n") != 0) break;
+        burst();
+        printf("{\"phase\":\"burst\",\"errors\":%lu}\n", errors);
+        fflush(stdout);
+    }
+    exit(0);
+}
+
+static void options(int argc, char **argv) {
+    struct { const char *name; long *value; } known[] = {
+        {"port=", &o.port}, {"conns=", &o.conns}, {"pipes=", &o.pipes}, {"line=", &o.line},
+        {"warm=", &o.warm}, {"run=", &o.run}, {"pid=", &o.pid}, {"lines=", &o.lines},
+        {"window=", &o.window}};
+    for (int a = 1; a < argc; a++) {
+        if (!strncmp(argv[a], "mode=", 5)) { o.mode = argv[a] + 5; continue; }
+        size_t k = 0, count = sizeof known / sizeof *known;
+        while (k < count && strncmp(argv[a], known[k].name, strlen(known[k].name))) k++;
+        if (k == count) { fprintf(stderr, "unknown option %s\n", argv[a]); exit(2); }
+        *known[k].value = atol(argv[a] + strlen(known[k].name));
+    }
+    if (!strcmp(o.mode, "flood")) o.pipes = o.conns;
+    else if (!strcmp(o.mode, "noise")) o.conns += o.pipes;
+}
+
+int main(int argc, char **argv) {
+    settle();
+    options(argc, argv);
+    block = malloc(BLOCK + o.line);
+    for (long i = 0; i < BLOCK + o.line; i++) block[i] = i % o.line == o.line - 1 ? '\n' : 'x';
+    conns = calloc(o.conns, sizeof *conns);
+    for (long i = 0; i < o.conns; i += BATCH)
+        open_batch(i, i + BATCH < o.conns ? i + BATCH : o.conns);
+    if (!strcmp(o.mode, "idle")) idle();
+
+    pings = epoll_create1(0);
+    floods = epoll_create1(0);
+    for (long i = 0; i < o.conns; i++) {
+        struct conn *c = &conns[i];
+        int pipe = i < o.pipes;
+        fcntl(c->fd, F_SETFL, O_NONBLOCK);
+        watch(pipe ? floods : pings, EPOLL_CTL_ADD, c->fd, pipe ? EPOLLIN | EPOLLOUT : EPOLLIN, c);
+    }
+    lines = 0;
+    uint64_t begun = now();
+    for (long i = o.pipes; i < o.conns; i++) ping(&conns[i], begun);
+    if (!o.lines) drive(begun + o.warm * 1000000ull);
+
+    /* The harness reads the kernel's counters between these two prints: connecting and hanging up
+     * 10,000 connections is nothing that is measured. */
+    printf("{\"phase\":\"run\",\"errors\":%lu}\n", errors);
+    fflush(stdout);
+    memset(&latency, 0, sizeof latency);
+    lines = bytes = 0;
+    struct timespec cpu0, cpu1;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu0);
+    long ticks = server_ticks();
+    begun = now();
+    drive(begun + o.run * 1000000ull);
+    ticks = server_ticks() - ticks;
+    double seconds = (now() - begun) / 1e9;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu1);
+
+    printf("{\"seconds\":%.6f,\"lines\":%lu,\"bytes\":%lu,\"errors\":%lu,\"server_ticks\":%ld,"
+           "\"ticks_per_second\":%ld,\"generator_cpu_seconds\":%.6f,\"latencies\":%lu,"
+           "\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f}\n",
+           seconds, lines, bytes, errors, ticks, sysconf(_SC_CLK_TCK),
+           cpu1.tv_sec - cpu0.tv_sec + (cpu1.tv_nsec - cpu0.tv_nsec) / 1e9, latency.count,
+           quantile_us(&latency, 0.5), quantile_us(&latency, 0.99), quantile_us(&latency, 0.999),
+           latency.max / 1e3);
+    fflush(stdout);
+    getchar(); /* hold the connections until the harness lets go */
+    return 0;
+}

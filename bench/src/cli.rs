@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    Error,
+    generator::Timing,
+    instructions,
+    ratio::{self, Plan},
+    reference::{self, Looks},
+    report,
+    scenario::{SCENARIOS, Scenario},
+    subject::{Stable, Subject, Towline},
+    workshop::Workshop,
+};
+
+/// Measures towline side by side with servers that do less.
+#[derive(Debug, Parser)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ratios of lines per server-CPU-second, latencies and memory, demanded beside measured
+    Ratio(Ratio),
+    /// User instructions per ping-pong line under callgrind
+    Instructions(Instructions),
+    /// Serves as one of the references (started by the other commands)
+    #[command(hide = true)]
+    Peer { looks: Looks },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// towline's admin address, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    admin: String,
+    /// A flag for towline, as in `--flag=--heartbeat --flag=off`
+    #[arg(long = "flag", value_name = "FLAG", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Ratio {
+    #[command(flatten)]
+    which: Which,
+    /// Turns everybody gets
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds measured in a turn, after a third as many to warm up
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only scenarios whose names begin so; several may follow
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    only: Vec<String>,
+    /// Who is measured against the references
+    #[arg(long, value_enum, default_value_t = Subject::Towline)]
+    subject: Subject,
+    /// Also the references of which nothing is demanded
+    #[arg(long)]
+    all: bool,
+    /// Writes every run to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Instructions {
+    #[command(flatten)]
+    which: Which,
+    /// Lines of the shorter run; the longer has twice as many
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    lines: u64,
+}
+
+impl Which {
+    fn stable(self) -> Result<Stable, Error> {
+        let towline = Towline::find(self.server, self.admin, self.flags);
+        match &towline.path {
+            Some(path) => eprintln!("towline: {}", path.display()),
+            None => eprintln!("towline: none beside this binary, and no --server: references only"),
+        }
+        Ok(Stable { shop: Workshop::open()?, towline })
+    }
+}
+
+pub(crate) fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Ratio(ratio) => compare(ratio),
+        Command::Instructions(wanted) => {
+            println!("{}", instructions::report(&wanted.which.stable()?, wanted.lines)?);
+            Ok(())
+        }
+        Command::Peer { looks } => Ok(reference::serve(looks)?),
+    }
+}
+
+fn compare(wanted: Ratio) -> Result<(), Error> {
+    let scenarios = select(&wanted.only)?;
+    let run = Duration::try_from_secs_f64(wanted.seconds).map_err(|_negative_or_huge| {
+        format!("--seconds {}: expected a positive number of seconds", wanted.seconds)
+    })?;
+    let warm = (run / 3).clamp(Duration::from_millis(200), Duration::from_secs(2));
+    let plan = Plan {
+        subject: wanted.subject,
+        rounds: wanted.rounds,
+        timing: Timing { warm, run },
+        all: wanted.all,
+    };
+    let stable = wanted.which.stable()?;
+    let outcomes: Vec<_> =
+        scenarios.into_iter().map(|scenario| ratio::measure(&stable, scenario, plan)).collect();
+    let verdicts = report::judge(&outcomes, plan.subject);
+    println!("\n{}\n{}", report::demands(&verdicts), report::everybody(&outcomes));
+    let voids = report::voids(&outcomes);
+    if !voids.is_empty() {
+        println!("Void, and why:\n{voids}");
+    }
+    if let Some(path) = wanted.json {
+        fs::write(&path, report::json(&outcomes, &verdicts)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn select(only: &[String]) -> Result<Vec<&'static Scenario>, Error> {
+    if let Some(name) = only.iter().find(|o| !SCENARIOS.iter().any(|s| s.name.starts_with(*o))) {
+        let known: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
+        return Err(format!("--only {name}: expected one of {}", known.join(", ")).into());
+    }
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|o| name.starts_with(o.as_str()));
+    Ok(SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(only: &[&str]) -> Option<Vec<&'static str>> {
+        let only: Vec<_> = only.iter().map(ToString::to_string).collect();
+        Some(select(&only).ok()?.into_iter().map(|s| s.name).collect())
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_the_beginning_of_their_names() {
+        assert_eq!(names(&["flood", "noise"]), Some(vec!["flood-100", "flood-5000", "noise"]));
+        assert_eq!(names(&[]).map(|all| all.len()), Some(SCENARIOS.len()));
+        assert_eq!(names(&["floood"]), None, "a typing error must not measure nothing");
+    }
+}

@@ -1,0 +1,104 @@
+//! What the kernel says: memory of a process, and the counters that make a round void.
+
+use std::fs;
+
+use crate::Error;
+
+/// Resident bytes of a process. `smaps_rollup` is exact; `status` lags by some pages a core.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Error> {
+    let exact = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+    let (text, field) = match exact {
+        Ok(text) => (text, "Rss:"),
+        Err(_) => (fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:"),
+    };
+    kibibytes(&text, field).ok_or_else(|| format!("no {field} line for process {pid}").into())
+}
+
+fn kibibytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(field))?;
+    let number: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(number * 1024)
+}
+
+/// Counters that must stand still while a round runs: when one moves, packets or connections were
+/// lost and the kernel was measured, not a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    values: Vec<(&'static str, u64)>,
+}
+
+const WATCHED: [&str; 3] = ["ListenOverflows", "ListenDrops", "TCPAbortOnMemory"];
+
+impl Counters {
+    pub(crate) fn read() -> Self {
+        let netstat = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
+        let softnet = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+        Self::parse(&netstat, &softnet)
+    }
+
+    fn parse(netstat: &str, softnet: &str) -> Self {
+        let mut values: Vec<_> =
+            WATCHED.iter().map(|&name| (name, tcp_ext(netstat, name).unwrap_or(0))).collect();
+        values.push(("softnet drops", softnet_drops(softnet)));
+        Self { values }
+    }
+
+    /// What moved since `earlier`, as "name +n".
+    pub(crate) fn moved_since(&self, earlier: &Self) -> Vec<String> {
+        let pairs = self.values.iter().zip(&earlier.values);
+        pairs
+            .filter(|(now, then)| now.1 > then.1)
+            .map(|(now, then)| format!("{} +{}", now.0, now.1 - then.1))
+            .collect()
+    }
+}
+
+/// The value under `name` in the pair of `TcpExt:` lines: names above, values below.
+fn tcp_ext(netstat: &str, name: &str) -> Option<u64> {
+    let mut rows = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (rows.next()?, rows.next()?);
+    let place = names.split_whitespace().position(|column| column == name)?;
+    values.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// Second column, one row a core, hexadecimal.
+fn softnet_drops(softnet: &str) -> u64 {
+    softnet
+        .lines()
+        .filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPAbortOnMemory\n\
+                           TcpExt: 9 3 4 5\nIpExt: InNoRoutes\nIpExt: 7\n";
+
+    #[test]
+    fn counters_are_found_by_name_not_by_place() {
+        let none = Counters::parse(NETSTAT, "0000abcd 00000000 00000001\n");
+        let some = Counters::parse(
+            &NETSTAT.replace("9 3 4 5", "9 3 6 5"),
+            "0000abcd 0000000f 0\n0000abcd 00000001 0\n",
+        );
+        assert_eq!(none.moved_since(&none), Vec::<String>::new());
+        assert_eq!(some.moved_since(&none), ["ListenDrops +2", "softnet drops +16"]);
+    }
+
+    #[test]
+    fn a_kernel_without_a_counter_reads_as_standing_still() {
+        let counters = Counters::parse("", "");
+        assert!(counters.values.iter().all(|(_, value)| *value == 0));
+    }
+
+    #[test]
+    fn resident_memory_is_read_from_either_file() {
+        let rollup =
+            "55d0-7ffc ---p 00000000 00:00 0 [rollup]\nRss:                1234 kB\nPss: 9 kB\n";
+        assert_eq!(kibibytes(rollup, "Rss:"), Some(1234 * 1024));
+        assert_eq!(kibibytes("Name:\tx\nVmRSS:\t  88 kB\n", "VmRSS:"), Some(88 * 1024));
+        assert_eq!(kibibytes("Name:\tx\n", "VmRSS:"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! From rounds to two Markdown tables and one JSON object.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::{
+    ratio::{Outcome, Round},
+    scenario::{Demand, Figure, Row},
+    stats::{Spread, short},
+    subject::{Run, Subject},
+};
+
+/// One line of the table of demands.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    scenario: &'static str,
+    subject: &'static str,
+    figure: Figure,
+    against: Option<&'static str>,
+    demand: Demand,
+    measured: Option<Spread>,
+    met: Option<bool>,
+    rounds: usize,
+    void_rounds: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    verdicts: &'a [Verdict],
+    scenarios: Vec<ScenarioRecord<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ScenarioRecord<'a> {
+    name: &'static str,
+    rounds: &'a [Round],
+}
+
+pub(crate) fn judge(outcomes: &[Outcome], subject: Subject) -> Vec<Verdict> {
+    let rows =
+        outcomes.iter().flat_map(|outcome| outcome.scenario.rows.iter().map(move |r| (outcome, r)));
+    rows.filter(|(outcome, row)| {
+        // Nobody asked for this reference, or it is the subject itself: no row.
+        let ran = |name: Subject| outcome.rounds.iter().any(|r| r.runs.contains_key(name.name()));
+        row.demand != Demand::Nothing
+            || row.against.is_none_or(|other| other != subject && ran(other))
+    })
+    .map(|(outcome, row)| verdict(outcome, *row, subject))
+    .collect()
+}
+
+fn verdict(outcome: &Outcome, row: Row, subject: Subject) -> Verdict {
+    let values: Vec<f64> = outcome
+        .counting()
+        .iter()
+        .filter_map(|round| {
+            let own = round.runs.get(subject.name())?;
+            match row.against {
+                None => row.figure.of(own, None),
+                Some(other) => row.figure.of(own, Some(round.runs.get(other.name())?)),
+            }
+        })
+        .collect();
+    let measured = Spread::of(&values);
+    Verdict {
+        scenario: outcome.scenario.name,
+        subject: subject.name(),
+        figure: row.figure,
+        against: row.against.map(Subject::name),
+        demand: row.demand,
+        measured,
+        met: measured.and_then(|spread| row.demand.is_met(spread.median)),
+        rounds: outcome.rounds.len(),
+        void_rounds: outcome.rounds.iter().filter(|round| !round.void.is_empty()).count(),
+    }
+}
+
+/// Demanded and measured, side by side.
+pub(crate) fn demands(verdicts: &[Verdict]) -> String {
+    let mut table = String::from(
+        "| scenario | figure | against | demanded | measured | min to max | rounds | |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for v in verdicts {
+        let (median, range) = v.measured.map_or(("–".into(), "–".into()), |s| {
+            (short(s.median), format!("{} to {}", short(s.min), short(s.max)))
+        });
+        let rounds = match v.void_rounds {
+            0 => v.rounds.to_string(),
+            void => format!("{}, {void} void", v.rounds),
+        };
+        let all_void = v.void_rounds == v.rounds;
+        let mark = match (v.met, v.measured) {
+            (_, None) => "not measured",
+            (Some(true), _) if all_void => "pass, but every round is void",
+            (Some(true), _) => "pass",
+            (Some(false), _) => "MISS",
+            (None, _) => "",
+        };
+        let figure = v.figure.describe();
+        let against = v.against.unwrap_or("–");
+        let _ = writeln!(
+            table,
+            "| {} | {figure} | {against} | {} | {median} | {range} | {rounds} | {mark} |",
+            v.scenario, v.demand
+        );
+    }
+    table
+}
+
+/// Everybody's own figures: medians over the rounds that count.
+pub(crate) fn everybody(outcomes: &[Outcome]) -> String {
+    let mut table = String::from(
+        "| scenario | server | lines per server-CPU-s | ns a line | lines/s | server busy | \
+         load busy | p50 µs | p99 µs | bytes a connection | after a burst |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for outcome in outcomes {
+        let rounds = outcome.counting();
+        let mut names: Vec<_> = rounds.iter().flat_map(|r| r.runs.keys().copied()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let runs: Vec<&Run> = rounds.iter().filter_map(|r| r.runs.get(name)).collect();
+            let _ = writeln!(table, "| {} | {name} |{}", outcome.scenario.name, cells(&runs));
+        }
+    }
+    table
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn cells(runs: &[&Run]) -> String {
+    let cell = |value: fn(&Run) -> Option<f64>, unit: &str| {
+        let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
+        let shown = Spread::of(&values).filter(|s| s.median != 0.0 || unit == " B");
+        shown.map_or(" – |".to_owned(), |s| format!(" {}{unit} |", short(s.median)))
+    };
+    [
+        cell(|r| Some(r.lines_per_cpu_second()), ""),
+        cell(|r| Some(1e9 / r.lines_per_cpu_second()).filter(|_| r.lines > 0), ""),
+        cell(|r| Some(r.lines as f64 / r.seconds), ""),
+        cell(|r| Some(100.0 * r.cpu_seconds / r.seconds), " %"),
+        cell(|r| Some(100.0 * r.generator_cpu_seconds / r.seconds), " %"),
+        cell(|r| Some(r.p50_us), ""),
+        cell(|r| Some(r.p99_us), ""),
+        cell(|r| r.idle_bytes, " B"),
+        cell(|r| Some(r.idle_bytes? + r.burst_growth_bytes?), " B"),
+    ]
+    .concat()
+}
+
+/// Why rounds did not count, once each.
+pub(crate) fn voids(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        for (number, round) in outcome.rounds.iter().enumerate() {
+            for why in &round.void {
+                let _ = writeln!(text, "- {} round {}: {why}", outcome.scenario.name, number + 1);
+            }
+        }
+    }
+    text
+}
+
+pub(crate) fn json(outcomes: &[Outcome], verdicts: &[Verdict]) -> serde_json::Result<String> {
+    let scenarios = outcomes
+        .iter()
+        .map(|outcome| ScenarioRecord { name: outcome.scenario.name, rounds: &outcome.rounds });
+    serde_json::to_string_pretty(&Record { verdicts, scenarios: scenarios.collect() })
+}

@@ -1,0 +1,263 @@
+//! What is measured and what is demanded: the table's rows as data.
+
+use serde::Serialize;
+
+use crate::{
+    generator::Load,
+    subject::{Run, Subject},
+};
+
+/// A load, who takes turns under it, and the figures read from it.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) load: Load,
+    /// Flags towline gets besides the common ones.
+    pub(crate) flags: &'static [&'static str],
+    pub(crate) references: &'static [Subject],
+    /// References that only `--all` adds: they inform, nothing is demanded of them.
+    pub(crate) more: &'static [Subject],
+    pub(crate) rows: &'static [Row],
+}
+
+/// One figure of the subject, against a reference where it is a ratio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) figure: Figure,
+    pub(crate) against: Option<Subject>,
+    pub(crate) demand: Demand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Demand {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Reported, not judged.
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    LinesPerCpuSecond,
+    CpuPerLine,
+    NsPerLine,
+    P99,
+    P99OverP50,
+    IdleBytes,
+    BurstGrowth,
+}
+
+impl Demand {
+    pub(crate) fn is_met(self, value: f64) -> Option<bool> {
+        match self {
+            Self::AtLeast(least) => Some(value >= least),
+            Self::AtMost(most) => Some(value <= most),
+            Self::Nothing => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Demand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(value) => write!(f, "≥ {value}"),
+            Self::AtMost(value) => write!(f, "≤ {value}"),
+            Self::Nothing => f.write_str("–"),
+        }
+    }
+}
+
+impl Figure {
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::LinesPerCpuSecond => "lines per server-CPU-second",
+            Self::CpuPerLine => "CPU per line",
+            Self::NsPerLine => "server CPU, ns a line",
+            Self::P99 => "p99 of the polite peers",
+            Self::P99OverP50 => "p99 over p50",
+            Self::IdleBytes => "resident bytes an idle connection",
+            Self::BurstGrowth => "the same, growth after a 16 KiB burst",
+        }
+    }
+
+    /// The figure of one round; `None` when it was not measured. Without a reference, ratios are
+    /// plain values.
+    pub(crate) fn of(self, run: &Run, reference: Option<&Run>) -> Option<f64> {
+        let per = |own: fn(&Run) -> f64| Some(own(run) / reference.map_or(1.0, own));
+        match self {
+            Self::LinesPerCpuSecond => per(Run::lines_per_cpu_second),
+            Self::CpuPerLine => per(|run| 1.0 / run.lines_per_cpu_second()),
+            Self::NsPerLine => per(|run| 1e9 / run.lines_per_cpu_second()),
+            Self::P99 => per(|run| run.p99_us),
+            Self::P99OverP50 => Some(run.p99_us / run.p50_us),
+            Self::IdleBytes => run.idle_bytes,
+            Self::BurstGrowth => run.burst_growth_bytes,
+        }
+    }
+}
+
+const fn row(figure: Figure, against: Option<Subject>, demand: Demand) -> Row {
+    Row { figure, against, demand }
+}
+
+const fn throughput(against: Subject, demand: Demand) -> Row {
+    row(Figure::LinesPerCpuSecond, Some(against), demand)
+}
+
+use Demand::{AtLeast, AtMost, Nothing};
+use Subject::{BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio};
+
+const INFORMING: [Row; 4] = [
+    throughput(CRaw, Nothing),
+    throughput(TailTokio, Nothing),
+    throughput(RawTokio, Nothing),
+    throughput(CLines, Nothing),
+];
+
+const REFERENCES: &[Subject] = &[BareTokio, CRaw];
+const MORE: &[Subject] = &[TailTokio, RawTokio, CLines];
+
+pub(crate) static SCENARIOS: [Scenario; 9] = [
+    Scenario {
+        name: "flood-100",
+        load: Load::new("flood", 100),
+        flags: &[],
+        references: REFERENCES,
+        more: MORE,
+        rows: &[
+            throughput(BareTokio, AtLeast(2.0)),
+            INFORMING[0],
+            INFORMING[1],
+            INFORMING[2],
+            INFORMING[3],
+        ],
+    },
+    Scenario {
+        name: "flood-5000",
+        load: Load::new("flood", 5_000),
+        flags: &[],
+        references: REFERENCES,
+        more: MORE,
+        rows: &[
+            throughput(BareTokio, AtLeast(1.6)),
+            INFORMING[0],
+            INFORMING[1],
+            INFORMING[2],
+            INFORMING[3],
+        ],
+    },
+    Scenario {
+        name: "pingpong-100",
+        load: Load::new("pingpong", 100),
+        flags: &[],
+        references: REFERENCES,
+        more: MORE,
+        rows: &[
+            throughput(BareTokio, AtLeast(0.93)),
+            INFORMING[0],
+            INFORMING[1],
+            INFORMING[2],
+            INFORMING[3],
+        ],
+    },
+    Scenario {
+        name: "pingpong-1000",
+        load: Load::new("pingpong", 1_000),
+        flags: &[],
+        references: REFERENCES,
+        more: MORE,
+        rows: &[
+            throughput(BareTokio, Nothing),
+            INFORMING[0],
+            row(Figure::P99OverP50, None, AtMost(2.0)),
+        ],
+    },
+    Scenario {
+        name: "pingpong-10000",
+        load: Load::new("pingpong", 10_000),
+        flags: &[],
+        references: REFERENCES,
+        more: MORE,
+        rows: &[
+            throughput(BareTokio, AtLeast(0.93)),
+            INFORMING[0],
+            row(Figure::P99OverP50, None, AtMost(2.0)),
+        ],
+    },
+    Scenario {
+        name: "sha256-discard",
+        load: Load::new("flood", 100),
+        flags: &["--workload", "sha256", "--digest", "discard"],
+        references: &[Sha2],
+        more: &[],
+        rows: &[
+            row(Figure::CpuPerLine, Some(Sha2), AtMost(1.3)),
+            row(Figure::NsPerLine, None, Nothing),
+        ],
+    },
+    Scenario {
+        name: "lines-framing",
+        load: Load::new("flood", 100),
+        flags: &["--framing", "lines"],
+        references: &[],
+        more: &[],
+        rows: &[row(Figure::NsPerLine, None, AtMost(60.0))],
+    },
+    Scenario {
+        name: "noise",
+        load: Load::new("noise", 8).beside_pipes(4),
+        flags: &[],
+        references: &[CRaw, RawTokio],
+        more: &[BareTokio],
+        rows: &[
+            row(Figure::P99, Some(CRaw), AtMost(2.0)),
+            row(Figure::P99, Some(RawTokio), AtMost(2.0)),
+        ],
+    },
+    Scenario {
+        name: "idle-10000",
+        load: Load::new("idle", 10_000),
+        flags: &[],
+        references: &[BareTokio],
+        more: &[CRaw],
+        // What an allocator keeps for itself after a burst is spread over the connections too: a few
+        // bytes each are no growth a connection.
+        rows: &[
+            row(Figure::IdleBytes, None, AtMost(1024.0)),
+            row(Figure::BurstGrowth, None, AtMost(64.0)),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_refers_to_somebody_who_takes_a_turn() {
+        for scenario in &SCENARIOS {
+            for against in scenario.rows.iter().filter_map(|row| row.against) {
+                let turns = scenario.references.iter().chain(scenario.more);
+                assert!(turns.copied().any(|s| s == against), "{}: {against:?}", scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_of_work_per_cpu_time_not_of_work() {
+        let fast = Run { lines: 300, cpu_seconds: 1.0, ..Run::default() };
+        let busy = Run { lines: 600, cpu_seconds: 4.0, ..Run::default() };
+        assert_eq!(Figure::LinesPerCpuSecond.of(&fast, Some(&busy)), Some(2.0));
+        assert_eq!(Figure::CpuPerLine.of(&fast, Some(&busy)), Some(0.5));
+        assert_eq!(Figure::IdleBytes.of(&fast, None), None);
+    }
+
+    #[test]
+    fn a_demand_is_met_at_its_bound() {
+        assert_eq!(AtLeast(2.0).is_met(2.0), Some(true));
+        assert_eq!(AtMost(2.0).is_met(2.01), Some(false));
+        assert_eq!(Nothing.is_met(1.0), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! What hashing alone costs: the floor under the SHA-256 workload.
+
+use std::{hint::black_box, time::Duration};
+
+use sha2::{Digest, Sha256};
+
+use crate::{child, clock, subject::Run};
+
+/// Hashes one line again and again on the servers' core, in this thread's CPU time.
+pub(crate) fn hash_alone(line: &[u8], run: Duration) -> Run {
+    const BATCH: u64 = 10_000;
+    child::on_core(child::SERVER_CORE, || {
+        let (begun, mut lines) = (clock::thread_cpu(), 0);
+        loop {
+            for _ in 0..BATCH {
+                black_box(Sha256::digest(black_box(line)));
+            }
+            lines += BATCH;
+            let used = clock::thread_cpu().saturating_sub(begun);
+            if used >= run {
+                return Run { lines, cpu_seconds: used.as_secs_f64(), ..Run::default() };
+            }
+        }
+    })
+}

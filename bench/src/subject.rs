@@ -1,0 +1,162 @@
+//! Who can be measured, how each is started, and what one run of it yields.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::{Error, child::Server, generator::Seen, workshop::Workshop};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Subject {
+    /// The server of this workspace.
+    Towline,
+    /// Bare tokio that finds every line: the reference of the demanded ratios.
+    BareTokio,
+    /// Bare tokio that finds only the last line end of each read.
+    TailTokio,
+    /// Bare tokio that never looks.
+    RawTokio,
+    /// C on epoll that never looks.
+    CRaw,
+    /// C on epoll that finds every line.
+    CLines,
+    /// Not a server: SHA-256 of the same lines, in a loop.
+    Sha2,
+}
+
+impl Subject {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Towline => "towline",
+            Self::BareTokio => "bare-tokio",
+            Self::TailTokio => "tail-tokio",
+            Self::RawTokio => "raw-tokio",
+            Self::CRaw => "c-raw",
+            Self::CLines => "c-lines",
+            Self::Sha2 => "sha2",
+        }
+    }
+}
+
+/// How to start towline.
+#[derive(Clone, Debug)]
+pub(crate) struct Towline {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) admin: String,
+    pub(crate) more: Vec<String>,
+}
+
+impl Towline {
+    /// `given`, or the one Cargo put next to this binary.
+    pub(crate) fn find(given: Option<PathBuf>, admin: String, more: Vec<String>) -> Self {
+        let beside = || {
+            let path = std::env::current_exe().ok()?.with_file_name("towline");
+            path.exists().then_some(path)
+        };
+        Self { path: given.or_else(beside), admin, more }
+    }
+}
+
+/// Everything needed to start any subject.
+#[derive(Debug)]
+pub(crate) struct Stable {
+    pub(crate) shop: Workshop,
+    pub(crate) towline: Towline,
+}
+
+impl Stable {
+    pub(crate) fn has(&self, subject: Subject) -> bool {
+        subject != Subject::Towline || self.towline.path.is_some()
+    }
+
+    pub(crate) fn start(&self, subject: Subject, flags: &[&str]) -> Result<Server, Error> {
+        let mut command = self.command(subject, flags)?;
+        self.start_command(&mut command, Duration::from_secs(10))
+    }
+
+    /// Starts a server, and quotes what it said when it would not start.
+    pub(crate) fn start_command(
+        &self,
+        command: &mut Command,
+        patience: Duration,
+    ) -> Result<Server, Error> {
+        let log = self.shop.path("stderr");
+        command.stderr(fs::File::create(&log)?);
+        Server::start(command, patience).map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("{error}: {}", said.lines().last().unwrap_or("it said nothing")).into()
+        })
+    }
+
+    pub(crate) fn command(&self, subject: Subject, flags: &[&str]) -> Result<Command, Error> {
+        let peer = |looks: &str| -> Result<Command, Error> {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["peer", looks]);
+            Ok(command)
+        };
+        match subject {
+            Subject::Towline => {
+                let path = self.towline.path.as_deref().ok_or("no towline binary")?;
+                Ok(self.towline_command(path, flags))
+            }
+            Subject::BareTokio => peer("for-each"),
+            Subject::TailTokio => peer("for-the-last"),
+            Subject::RawTokio => peer("never"),
+            Subject::CRaw | Subject::CLines => Ok(Command::new(self.shop.path(subject.name()))),
+            Subject::Sha2 => Err("sha2 is not a server".into()),
+        }
+    }
+
+    /// The default configuration, on one thread like every reference.
+    fn towline_command(&self, path: &Path, flags: &[&str]) -> Command {
+        let mut command = Command::new(path);
+        command
+            .args(["serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin"])
+            .arg(&self.towline.admin)
+            .args(flags)
+            .args(&self.towline.more);
+        command
+    }
+}
+
+/// What one turn of one subject yields.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Run {
+    pub(crate) lines: u64,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) generator_cpu_seconds: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Resident bytes a connection holds after its first line, and what a burst adds for good.
+    pub(crate) idle_bytes: Option<f64>,
+    pub(crate) burst_growth_bytes: Option<f64>,
+}
+
+impl Run {
+    #[expect(clippy::cast_precision_loss, reason = "ratios do not need the 53rd bit")]
+    pub(crate) fn lines_per_cpu_second(&self) -> f64 {
+        self.lines as f64 / self.cpu_seconds
+    }
+}
+
+impl From<Seen> for Run {
+    #[expect(clippy::cast_precision_loss, reason = "a window is some hundred ticks")]
+    fn from(seen: Seen) -> Self {
+        Self {
+            lines: seen.lines,
+            seconds: seen.seconds,
+            cpu_seconds: seen.server_ticks as f64 / seen.ticks_per_second as f64,
+            generator_cpu_seconds: seen.generator_cpu_seconds,
+            p50_us: seen.p50_us,
+            p99_us: seen.p99_us,
+            ..Self::default()
+        }
+    }
+}
