@@ -1,0 +1,106 @@
+//! The table of keys itself: what is promised to users, and that it is consistent.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::collections::HashSet;
+
+use support::{built, key};
+use towline_config::{Key, Settings, Support};
+
+/// The names, flags and defaults that users rely on. A change here breaks their files and scripts.
+const PROMISED: &[(&str, &str, &str)] = &[
+    ("server.listen", "--listen", "127.0.0.1:9000"),
+    ("server.admin", "--admin", "127.0.0.1:9464"),
+    ("server.threads", "--threads", "auto"),
+    ("server.processes", "--processes", "1"),
+    ("server.backlog", "--backlog", "65535"),
+    ("workload.kind", "--workload", "echo"),
+    ("workload.digest", "--digest", "reply"),
+    ("workload.framing", "--framing", "batch"),
+    ("flush.policy", "--flush", "auto"),
+    ("limits.connections", "--max-connections", "auto"),
+    ("limits.connections_per_ip", "--max-connections-per-ip", "off"),
+    ("limits.admission", "--admission", "wait"),
+    ("limits.line_bytes", "--max-line", "64KiB"),
+    ("limits.concurrency", "--concurrency", "4096"),
+    ("limits.overload", "--overload", "wait"),
+    ("limits.output_bytes", "--max-output", "256KiB"),
+    ("timeouts.request", "--request-timeout", "5s"),
+    ("timeouts.idle", "--idle-timeout", "off"),
+    ("timeouts.line", "--line-deadline", "30s"),
+    ("timeouts.write", "--write-timeout", "10s"),
+    ("timeouts.drain", "--drain-deadline", "30s"),
+    ("heartbeat.interval", "--heartbeat", "30s"),
+    ("heartbeat.timeout", "--heartbeat-timeout", "10s"),
+    ("socket.nodelay", "", "true"),
+    ("socket.keepalive", "", "60s"),
+    ("socket.user_timeout", "", "30s"),
+    ("socket.notsent_lowat", "", "16KiB"),
+    ("tls.cert", "--tls-cert", "off"),
+    ("tls.key", "--tls-key", "off"),
+    ("tls.client_ca", "--tls-client-ca", "off"),
+    ("proxy_protocol.mode", "--proxy-protocol", "off"),
+    ("log.level", "--log-level", "info"),
+    ("log.format", "--log-format", "text"),
+];
+
+#[test]
+fn names_flags_and_defaults_are_those_promised() {
+    let table: Vec<_> = Key::all()
+        .iter()
+        .map(|key| (key.name, key.flag.unwrap_or_default(), key.default().to_string()))
+        .collect();
+    let promised: Vec<_> = PROMISED
+        .iter()
+        .map(|(name, flag, default)| (*name, *flag, (*default).to_owned()))
+        .collect();
+    assert_eq!(table, promised);
+}
+
+#[test]
+fn names_flags_and_variables_are_unique() {
+    let mut seen = HashSet::new();
+    for key in Key::all() {
+        assert!(seen.insert(key.name.to_owned()), "{key:?}");
+        assert!(seen.insert(key.variable()), "{key:?}");
+        assert!(key.flag.is_none_or(|flag| seen.insert(flag.to_owned())), "{key:?}");
+    }
+}
+
+#[test]
+fn every_key_is_documented_in_sentences() {
+    for key in Key::all() {
+        assert!(key.doc.ends_with('.') && key.doc.starts_with(char::is_uppercase), "{key:?}");
+        assert!(!key.doc.contains("  ") && !key.doc.contains('\n'), "{key:?}");
+        assert!(!key.expected().is_empty() && !key.expected().ends_with('.'), "{key:?}");
+    }
+}
+
+#[test]
+fn the_variable_is_the_key_in_capitals() {
+    assert_eq!(key("limits.connections").variable(), "TOWLINE_LIMITS__CONNECTIONS");
+    assert_eq!(key("proxy_protocol.mode").variable(), "TOWLINE_PROXY_PROTOCOL__MODE");
+}
+
+#[test]
+fn every_word_that_a_key_says_it_takes_is_taken() {
+    for key in Key::all() {
+        for word in key.placeholder().split('|').filter(|word| !word.contains(char::is_uppercase)) {
+            let mut settings = Settings::default();
+            assert_eq!(key.set(&mut settings, word), Ok(()), "{key:?} {word}");
+            assert_eq!(key.value(&settings).to_string(), word, "{key:?}");
+        }
+    }
+}
+
+#[test]
+fn missing_features_say_which() {
+    let missing: Vec<_> = Key::all().iter().filter(|key| key.support != Support::Built).collect();
+    assert_eq!(missing.len() + built().count(), Key::all().len());
+    for key in missing {
+        let Support::Missing(reason) = key.support else { unreachable!() };
+        assert!(reason.ends_with("is not built into this version"), "{key:?}");
+    }
+}

@@ -1,0 +1,198 @@
+//! What people get wrong, and the sentence each mistake gets.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use support::{from_environment, from_file, from_flag, loaded};
+use towline_config::{Key, Sources, Support};
+
+fn one(errors: Result<towline_config::Effective, Vec<String>>) -> String {
+    let errors = errors.unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.into_iter().next().unwrap()
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_line_and_the_nearest_valid_one() {
+    assert_eq!(
+        one(from_file("# a comment\n[limits]\nconections = 5\n")),
+        "unknown key limits.conections (file FILE:3): the nearest valid key is limits.connections"
+    );
+    assert_eq!(
+        one(from_file("limit.connections = 5\n")),
+        "unknown key limit.connections (file FILE:1): the nearest valid key is limits.connections"
+    );
+    assert_eq!(
+        one(from_file("[limits.connections]\nper_ip = 5\n")),
+        "limits.connections = \"[limits.connections]\" (file FILE:1) is a section: expected a whole number from 1 to \
+         4294967295, such as 10000 or 10k, or auto"
+    );
+}
+
+#[test]
+fn an_unknown_section_without_keys_is_told_too() {
+    assert_eq!(
+        one(from_file("\n[limit]\n")),
+        "unknown section [limit] (file FILE:2): expected server, workload, flush, limits, \
+         timeouts, heartbeat, socket, tls, proxy_protocol or log"
+    );
+    assert_eq!(
+        one(from_file("limits = 5\n")),
+        "limits (file FILE:1) is a section, not a key: write its keys under [limits]"
+    );
+}
+
+#[test]
+fn mistakes_in_a_file_are_told_in_the_order_in_which_they_stand() {
+    let errors = from_file("[workload]\nkind = \"x\"\n[flush]\nz = 1\na = 1\n").unwrap_err();
+    let lines: Vec<_> = errors.iter().map(|error| error.find("FILE:").unwrap()).collect();
+    let lines: Vec<_> = errors.iter().zip(lines).map(|(error, at)| &error[at..at + 6]).collect();
+    assert_eq!(lines, ["FILE:2", "FILE:4", "FILE:5"]);
+}
+
+#[test]
+fn native_numbers_and_booleans_are_taken_where_they_make_sense() {
+    let effective = from_file(
+        "server.backlog = 1_024\nlimits.line_bytes = 4096\nlimits.connections = 10_000\n\
+         socket.nodelay = false\nlimits.concurrency = \"10k\"\n",
+    )
+    .unwrap();
+    assert_eq!(effective.settings.server.backlog, 1_024);
+    assert_eq!(effective.settings.limits.line_bytes, 4_096);
+    assert_eq!(effective.settings.limits.connections.unwrap().get(), 10_000);
+    assert_eq!(effective.settings.limits.concurrency.get(), 10_000);
+    assert!(!effective.settings.socket.nodelay);
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_as_it_stands() {
+    for (text, sentence) in [
+        ("timeouts.idle = 5", "timeouts.idle = \"5\" (file FILE:1) has no unit"),
+        ("timeouts.idle = false", "timeouts.idle = \"false\" (file FILE:1) is not a number"),
+        ("timeouts.idle = [5]", "timeouts.idle = \"[5]\" (file FILE:1) is a list"),
+        ("server.backlog = 1.5", "server.backlog = \"1.5\" (file FILE:1) is not a whole number"),
+        (
+            "server.backlog = 0xff",
+            "server.backlog = \"0xff\" (file FILE:1) is not a decimal number",
+        ),
+        ("log.level = 2026-01-01", "log.level = \"2026-01-01\" (file FILE:1) is a date"),
+        ("server.backlog = -1", "server.backlog = \"-1\" (file FILE:1) is negative"),
+    ] {
+        let told = one(from_file(text));
+        assert!(told.starts_with(sentence), "{told}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line() {
+    assert_eq!(
+        one(from_file("[log]\nlevel = \"info\"\nlevel = \"warn\"\n")),
+        "file FILE:3 is not valid TOML: duplicate key"
+    );
+    assert!(one(from_file("a = 1\n[b\n")).starts_with("file FILE:2 is not valid TOML: "));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let told = |path: &str| {
+        let mut sources = Sources::default();
+        sources.file = Some(path.into());
+        one(loaded(&sources))
+    };
+    assert_eq!(
+        told("/no/such\nfile"),
+        "cannot read the configuration file /no/such\\nfile (flag --config): No such file or \
+         directory (os error 2)"
+    );
+    assert_eq!(
+        told("/dev/zero"),
+        "cannot read the configuration file /dev/zero (flag --config): it is larger than 1MiB"
+    );
+    assert!(one(from_file(b"\xff")).ends_with("it is not UTF-8"));
+}
+
+#[test]
+fn numbers_and_units_are_told_what_they_lack() {
+    for (key, text, problem) in [
+        ("limits.line_bytes", "64k", "is ambiguous"),
+        ("limits.line_bytes", "64 parsecs", "has the unknown unit \"parsecs\""),
+        ("limits.line_bytes", "0", "is zero"),
+        ("limits.line_bytes", "2GiB", "is more than 1GiB"),
+        ("limits.connections", "0", "is zero"),
+        ("limits.connections", "1.5k", "is not a whole number"),
+        ("limits.connections", "5000M", "is more than 4294967295"),
+        ("server.threads", "1025", "is more than 1024"),
+        ("timeouts.request", "5", "has no unit"),
+        ("timeouts.request", "-5s", "is negative"),
+        ("timeouts.drain", "off", "is not a number"),
+        ("timeouts.drain", "9000h", "is more than 8760h"),
+        ("heartbeat.timeout", "0ms", "is zero"),
+        ("socket.keepalive", "1500ms", "is not a whole number of seconds"),
+        ("socket.keepalive", "500ms", "is less than 1s"),
+        ("flush.policy", "every:0", "is zero"),
+        ("flush.policy", "every", "is unknown"),
+        ("server.listen", "127.0.0.1", "has no port"),
+        ("server.listen", ":9000", "has no address"),
+        ("server.listen", "127.0.0.1:99999", "has a port above 65535"),
+        ("server.listen", "example.org:9000", "is not an address"),
+        ("server.listen", "unix:relative", "is not an absolute path"),
+        ("workload.kind", "Echo", "is unknown"),
+    ] {
+        let key_flag = support::key(key).flag.unwrap_or(key);
+        let told = one(from_flag(key, text));
+        let start = format!("{key} = \"{text}\" (flag {key_flag}) {problem}");
+        assert!(told.starts_with(&start), "{told}");
+        assert!(told.contains(": expected "), "{told}");
+    }
+}
+
+#[test]
+fn an_endless_or_garbled_value_makes_a_short_clean_sentence() {
+    let told = one(from_flag("workload.kind", &"\u{1b}[2J\n".repeat(100_000)));
+    assert!(told.len() < 1_000 && !told.contains(char::is_control), "{told}");
+}
+
+#[test]
+fn a_feature_that_is_not_built_is_refused_wherever_it_is_asked_for() {
+    for key in Key::all() {
+        let Support::Missing(reason) = key.support else { continue };
+        let asked = match key.name {
+            "server.processes" => "auto",
+            "limits.connections_per_ip" => "5",
+            "proxy_protocol.mode" => "require",
+            _ => "some.pem",
+        };
+        let refusal = |origin: &str| {
+            format!(
+                "{} = \"{asked}\" ({origin}) is refused: {reason}, so only {} is accepted",
+                key.name,
+                key.default()
+            )
+        };
+        let flag = key.flag.unwrap();
+        assert_eq!(one(from_flag(key.name, asked)), refusal(&format!("flag {flag}")));
+        let variable = key.variable();
+        assert_eq!(
+            one(from_environment(&[(&variable, asked)])),
+            refusal(&format!("environment {variable}"))
+        );
+        assert_eq!(one(from_file(format!("{} = \"{asked}\"", key.name))), refusal("file FILE:1"));
+        // Saying that it stays off asks for nothing.
+        assert!(from_flag(key.name, &key.default().to_string()).is_ok());
+    }
+}
+
+#[test]
+fn the_admin_port_needs_an_address_of_its_own() {
+    assert_eq!(
+        one(from_flag("server.admin", "127.0.0.1:9000")),
+        "server.admin = \"127.0.0.1:9000\" (flag --admin) is also server.listen: give the admin \
+         port an address of its own, or off"
+    );
+    // Two free ports are two addresses.
+    let mut sources = Sources::default();
+    sources.flag(support::key("server.listen"), "127.0.0.1:0");
+    sources.flag(support::key("server.admin"), "127.0.0.1:0");
+    assert!(loaded(&sources).is_ok());
+}

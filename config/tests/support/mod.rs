@@ -1,0 +1,115 @@
+//! What several tests of this crate need.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use proptest::prelude::*;
+use towline_config::{Effective, Key, Sources, Support, load};
+
+/// A file that is gone when the test is.
+#[derive(Debug)]
+pub(crate) struct TempFile(PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(bytes: impl AsRef<[u8]>) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("toml");
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+pub(crate) fn key(name: &str) -> &'static Key {
+    Key::find(name).unwrap_or_else(|| panic!("no key {name}"))
+}
+
+/// Keys that this version serves.
+pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
+    Key::all().iter().filter(|key| key.support == Support::Built)
+}
+
+pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>> {
+    let file = TempFile::new(text);
+    let mut sources = Sources::default();
+    sources.file = Some(file.path().to_owned());
+    // The name differs from run to run: tests read `FILE`.
+    let name = file.path().display().to_string();
+    loaded(&sources)
+        .map_err(|errors| errors.iter().map(|error| error.replace(&name, "FILE")).collect())
+}
+
+pub(crate) fn from_environment(variables: &[(&str, &str)]) -> Result<Effective, Vec<String>> {
+    let mut sources = Sources::default();
+    sources.environment(os(variables));
+    loaded(&sources)
+}
+
+pub(crate) fn from_flag(name: &str, text: &str) -> Result<Effective, Vec<String>> {
+    let mut sources = Sources::default();
+    sources.flag(key(name), text);
+    loaded(&sources)
+}
+
+/// The mistakes as sentences.
+pub(crate) fn loaded(sources: &Sources) -> Result<Effective, Vec<String>> {
+    load(sources).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+pub(crate) fn os(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Texts that `key` takes, in all the ways its placeholder promises.
+pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
+    let placeholder = key.placeholder();
+    let ways = placeholder.split('|').map(|way| match way {
+        "NUMBER" => prop_oneof![
+            (1..=1024u32).prop_map(|count| count.to_string()),
+            Just("1_000".to_owned()),
+            Just("1k".to_owned()),
+        ]
+        .boxed(),
+        "SIZE" => (1..=1_000u32, prop::sample::select(vec!["", "B", "KiB", "kB", " MB", "kib"]))
+            .prop_map(|(size, unit)| format!("{size}{unit}"))
+            .boxed(),
+        // Every key with a duration takes whole seconds up to 32,767.
+        "DURATION" => prop_oneof![
+            (1..=32_767u32).prop_map(|time| format!("{time}s")),
+            (1..=32u32).prop_map(|time| format!("{time}000ms")),
+            (1..=546u32).prop_map(|time| format!("{time} m")),
+            (1..=9u32).prop_map(|time| format!("{time}h")),
+        ]
+        .boxed(),
+        "ADDR" => address(key).boxed(),
+        "FILE" => "(/[a-z ä\"\\\\#']{1,9}){1,3}".boxed(),
+        "every:N" => (1..=1_000_000u32).prop_map(|lines| format!("every:{lines}")).boxed(),
+        word => Just(word.to_owned()).boxed(),
+    });
+    prop::strategy::Union::new(ways).boxed()
+}
+
+fn address(key: &Key) -> impl Strategy<Value = String> + use<> {
+    // Ports of their own, so that no two keys name the same address.
+    let (lowest, unix) = if key.name == "server.listen" { (1, true) } else { (30_000, false) };
+    let port = lowest..lowest + 20_000u16;
+    let tcp = (any::<std::net::IpAddr>(), port)
+        .prop_map(|(ip, port)| std::net::SocketAddr::new(ip, port).to_string());
+    (tcp, "unix:(/[a-zA-Z0-9. _-]{1,20}){1,4}", any::<bool>())
+        .prop_map(move |(tcp, path, wanted)| if unix && wanted { path } else { tcp })
+}
