@@ -76,6 +76,16 @@ impl Watch {
         self.shared.as_ref().is_some_and(|shared| shared.draining.load(Ordering::Relaxed))
     }
 
+    /// Waits until it is time to finish.
+    pub async fn draining(&self) {
+        let mut registration = self.registration();
+        std::future::poll_fn(|cx| {
+            let now = registration.register(cx.waker()) || registration.is_draining();
+            if now { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+
     /// A place for one connection's waker.
     pub(crate) fn registration(&self) -> Registration {
         Registration { watch: self.clone(), place: None }

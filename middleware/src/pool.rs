@@ -23,9 +23,7 @@ thread_local! {
 
 /// An empty block of at least [`BLOCK_BYTES`].
 pub fn lend() -> BytesMut {
-    BLOCKS
-        .with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
+    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
 }
 
 /// Takes a block back, whatever it was used for; its contents are forgotten.

@@ -100,11 +100,8 @@ impl<Io, Codec> Transport<Io, Codec> {
     #[inline]
     fn return_read_block(&mut self, bytes_max: usize) {
         if self.lent && self.read.len() <= bytes_max {
-            let rest = if self.read.is_empty() {
-                BytesMut::new()
-            } else {
-                BytesMut::from(&self.read[..])
-            };
+            let rest =
+                if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
             pool::give_back(std::mem::replace(&mut self.read, rest));
             self.lent = false;
         }

@@ -19,9 +19,7 @@ use crate::{
 ///
 /// [`Transport`](crate::Transport) is one; an adapter such as
 /// [`HeartbeatTransport`](crate::heartbeat::HeartbeatTransport) wraps one and is one again.
-pub trait Wire:
-    Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError>
-{
+pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError> {
     /// Bytes of replies taken and not yet written.
     fn unsent_bytes(&self) -> usize;
 

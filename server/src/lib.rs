@@ -1,43 +1,62 @@
-//! The server: listener, shards, stacks, lifecycle, exporter, admin.
+//! Tower for raw TCP lines: what axum is to HTTP, for protocols of one line after another.
+//!
+//! Write a protocol as a `tower::Service` and get framing, limits, deadlines, heartbeat,
+//! back-pressure, metrics and drain.
+//!
+//! - [`serve`]: a listener and a service, in your own runtime;
+//! - [`Server`]: threads of its own, one shard a core, drained on signals;
+//! - [`towline_middleware`]: transport and layers alone, over any byte stream;
+//! - [`run`]: the configured server, which is what the `towline` binary is.
+//!
+//! The line stack that surrounds a service is in `stack.rs`, the file to read first.
 
+mod accept;
+mod admin;
+mod builder;
+mod error;
+mod exporter;
+mod host;
+mod lifecycle;
+mod listen;
+mod serve;
+mod server;
+mod shard;
+mod shared;
+mod signals;
+mod slots;
+mod stack;
+
+pub use builder::{Builder, Server};
+pub use error::RunError;
+pub use lifecycle::Outcome;
+pub use serve::{serve, serve_until};
+pub use server::Running;
+pub use shard::Peer;
+pub use tower::{ServiceBuilder, service_fn};
 use towline_config::Effective;
+pub use towline_config::{Heartbeat, Settings, Timeouts};
+pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 
-/// How a run ended, when it ended in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every connection was finished.
-    Clean,
-    /// The drain deadline, or a second signal, cut this many connections.
-    Cut(u64),
-}
-
-/// Why the server could not start or go on. `Display` is one sentence for a person.
-#[derive(Debug)]
-pub struct RunError {
-    usage: bool,
-    message: String,
-}
-
-impl RunError {
-    /// True when a setting or the host's limits are at fault (exit code 2), false when the run
-    /// failed (exit code 1).
-    pub fn is_usage(&self) -> bool {
-        self.usage
-    }
-}
-
-impl std::fmt::Display for RunError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for RunError {}
-
-/// Serves until a signal ends it.
+/// Serves the workload that is configured until a signal ends it.
+///
+/// Logs through `tracing`, and prints one line on standard output once connections are accepted:
+/// `listening on ADDR (admin ADDR)`, with the real ports.
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
-pub fn run(_effective: &Effective) -> Result<Outcome, RunError> {
-    Err(RunError { usage: false, message: "not built yet".into() })
+pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
+    let running = server::start(
+        effective.settings.clone(),
+        effective.to_json().to_string(),
+        |parts, _peer| stack::workload(parts),
+    )?;
+    running.log_start();
+    announce(&running.announcement());
+    running.run_until_signal()
+}
+
+/// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.
+fn announce(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{stats::Nanos, wire::{Lapse, Phase}};
+use crate::{
+    stats::Nanos,
+    wire::{Lapse, Phase},
+};
 
 /// How long a connection may do what. `None` is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,8 +119,9 @@ impl Deadlines {
         let heartbeat = limits.heartbeat_interval.and_then(|interval| match self.pinged_at {
             NEVER => after(self.quiet_since, interval)
                 .map(|at| (at.saturating_add(self.jitter), Due::Ping)),
-            pinged => after(pinged, limits.heartbeat_timeout)
-                .map(|at| (at, Due::End(Lapse::Heartbeat))),
+            pinged => {
+                after(pinged, limits.heartbeat_timeout).map(|at| (at, Due::End(Lapse::Heartbeat)))
+            }
         });
         let end = |since, limit: Option<Duration>, lapse| {
             limit.and_then(|limit| after(since, limit)).map(|at| (at, Due::End(lapse)))

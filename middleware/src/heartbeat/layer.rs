@@ -1,5 +1,8 @@
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,6 +18,18 @@ use crate::stats::Stats;
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) stats: Arc<Stats>,
+    /// Moves on with every connection; see [`Shared::jitter`].
+    spread: AtomicU32,
+}
+
+impl Shared {
+    /// Up to a tenth of the interval, spread evenly over connections that come one after another.
+    fn jitter(&self) -> Duration {
+        // Multiples of the golden ratio fill an interval evenly, whatever their number.
+        let spread = self.spread.fetch_add(0x9E37_79B9, Relaxed);
+        let tenth = self.limits.heartbeat_interval.unwrap_or_default() / 10;
+        tenth.mul_f64(f64::from(spread) / f64::from(u32::MAX))
+    }
 }
 
 /// Passes a [`HeartbeatTransport`] on to the connection stack.
@@ -22,17 +37,6 @@ pub(super) struct Shared {
 pub struct Heartbeat<S> {
     inner: S,
     shared: Arc<Shared>,
-    accepted: u32,
-}
-
-impl<S> Heartbeat<S> {
-    /// Up to a tenth of the interval, spread evenly over connections that come one after another.
-    fn jitter(&mut self) -> Duration {
-        // Multiples of the golden ratio fill the interval evenly, whatever their number.
-        self.accepted = self.accepted.wrapping_add(0x9E37_79B9);
-        let tenth = self.shared.limits.heartbeat_interval.unwrap_or_default() / 10;
-        tenth.mul_f64(f64::from(self.accepted) / f64::from(u32::MAX))
-    }
 }
 
 impl<S, T> Service<T> for Heartbeat<S>
@@ -48,9 +52,8 @@ where
     }
 
     fn call(&mut self, transport: T) -> S::Future {
-        let jitter = self.jitter();
-        let shared = self.shared.clone();
-        self.inner.call(HeartbeatTransport::new(transport, shared, jitter))
+        let jitter = self.shared.jitter();
+        self.inner.call(HeartbeatTransport::new(transport, self.shared.clone(), jitter))
     }
 }
 
@@ -63,7 +66,7 @@ pub struct HeartbeatLayer {
 impl HeartbeatLayer {
     /// Holds each connection to `limits` and counts pings in `stats`.
     pub fn new(limits: Limits, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Shared { limits, stats }) }
+        Self { shared: Arc::new(Shared { limits, stats, spread: AtomicU32::new(0) }) }
     }
 }
 
@@ -71,6 +74,6 @@ impl<S> Layer<S> for HeartbeatLayer {
     type Service = Heartbeat<S>;
 
     fn layer(&self, inner: S) -> Heartbeat<S> {
-        Heartbeat { inner, shared: self.shared.clone(), accepted: 0 }
+        Heartbeat { inner, shared: self.shared.clone() }
     }
 }

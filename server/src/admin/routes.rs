@@ -1,0 +1,46 @@
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+};
+
+use super::Context;
+use crate::lifecycle::Stage;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Answers one request; hyper leaves the body out for HEAD.
+pub(super) fn answer(
+    context: &Context,
+    request: &Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "expected GET or HEAD\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(refusal);
+    }
+    let life = &context.shared.life;
+    Ok(match request.uri().path() {
+        "/metrics" => reply(StatusCode::OK, PROMETHEUS, context.exporter.render()),
+        "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
+        "/readyz" if life.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
+        "/readyz" if life.is(Stage::Draining) => {
+            reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
+        }
+        "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
+        "/config" => reply(StatusCode::OK, JSON, context.shared.config_json.clone()),
+        _ => {
+            reply(StatusCode::NOT_FOUND, TEXT, "expected /metrics, /healthz, /readyz or /config\n")
+        }
+    })
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

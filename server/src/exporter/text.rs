@@ -1,0 +1,74 @@
+//! The two kinds of metric the façade cannot hold, in Prometheus' text format.
+
+use std::fmt::Write;
+
+use super::families::{Families, Family, Values};
+
+/// The highest value of each series so far, in order of writing.
+pub(super) type Monotone = Vec<u128>;
+
+/// Appends them to an exposition.
+pub(super) fn write(out: &mut String, families: &Families, highest: &mut Monotone) {
+    let mut at = 0;
+    let mut monotone = |nanos: u128| {
+        if at == highest.len() {
+            highest.push(0);
+        }
+        let value = highest[at].max(nanos);
+        highest[at] = value;
+        at += 1;
+        value
+    };
+    for Family { name, help, values } in &families.0 {
+        // Writing to a string cannot fail.
+        let _ = match values {
+            Values::Counter(_) | Values::Gauge(_) => Ok(()),
+            Values::Seconds(series) => {
+                head(out, name, help, "counter");
+                series.iter().try_for_each(|(labels, nanos)| {
+                    let seconds = Seconds(monotone(*nanos));
+                    let labels = Labels(labels);
+                    writeln!(out, "{name}{labels} {seconds}")
+                })
+            }
+            Values::Histogram(histogram) => {
+                head(out, name, help, "histogram");
+                let count = histogram.count();
+                let sum = Seconds(u128::from(histogram.sum_nanos));
+                histogram
+                    .cumulative()
+                    .try_for_each(|(bound, samples)| {
+                        let le = bound.as_secs_f64();
+                        writeln!(out, "{name}_bucket{{le=\"{le}\"}} {samples}")
+                    })
+                    .and_then(|()| writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}"))
+                    .and_then(|()| writeln!(out, "{name}_sum {sum}\n{name}_count {count}"))
+            }
+        };
+    }
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+/// Nanoseconds written as seconds, exactly.
+struct Seconds(u128);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+/// Labels in braces; none for none. Values are closed sets that need no escaping.
+struct Labels<'a>(&'a [(&'static str, String)]);
+
+impl std::fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{name}=\"{value}\"", if i == 0 { "{" } else { "," })?;
+        }
+        f.write_str(if self.0.is_empty() { "" } else { "}" })
+    }
+}

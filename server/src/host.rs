@@ -1,0 +1,75 @@
+//! What the host allows, read from the process's limits and `/proc`.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::RunError;
+
+/// Descriptors that are not for connections: listener, pollers, admin connections, log, spare ones.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Descriptors a shard needs for itself: its poller, waker and timer.
+const DESCRIPTORS_PER_SHARD: u64 = 4;
+
+/// What a connection costs at least, kernel included: measured 3.8 KiB of kernel memory on the
+/// server's side and 1 KiB of ours.
+const BYTES_PER_CONNECTION: u64 = 5 * 1024;
+
+/// Raises the soft descriptor limit to the hard one, as far as that goes, and returns it.
+pub(crate) fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let soft = limit.current.unwrap_or(u64::MAX);
+    let hard = limit.maximum.unwrap_or(u64::MAX);
+    if soft < hard {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => return hard,
+            Err(error) => tracing::warn!(soft, hard, %error, "descriptor limit not raised"),
+        }
+    }
+    soft
+}
+
+/// How many connections this process can hold with `descriptors` and `shards`.
+pub(crate) fn connections_possible(descriptors: u64, shards: usize) -> u64 {
+    descriptors.saturating_sub(DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64)
+}
+
+/// The connection limit: what was asked for, or what descriptors and memory allow.
+pub(crate) fn connection_limit(asked: Option<u32>, shards: usize) -> Result<usize, RunError> {
+    let descriptors = raise_descriptor_limit();
+    let possible = connections_possible(descriptors, shards);
+    if possible == 0 {
+        return Err(RunError::usage(format!(
+            "the descriptor limit of {descriptors} leaves none for connections with {shards} \
+             threads: raise it (ulimit -n), expected at least {}",
+            DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64 + 1
+        )));
+    }
+    match asked {
+        None => {
+            let by_memory = memory_available().map_or(u64::MAX, |b| b / BYTES_PER_CONNECTION);
+            Ok(possible.min(by_memory.max(1)) as usize)
+        }
+        Some(asked) if u64::from(asked) <= possible => Ok(asked as usize),
+        Some(asked) => Err(RunError::usage(format!(
+            "limits.connections = {asked} is more than this host allows: the descriptor limit is \
+             {descriptors}, which holds {possible} connections in one process; raise it \
+             (ulimit -n) or ask for at most {possible}"
+        ))),
+    }
+}
+
+/// Bytes the host, and the control group if there is one, still has to give.
+fn memory_available() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let host = meminfo.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?;
+        kib.trim().parse::<u64>().ok()
+    })? * 1024;
+    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .into_iter()
+        .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    Some(group.map_or(host, |group| group.min(host)))
+}

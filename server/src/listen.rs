@@ -1,0 +1,165 @@
+//! The listening socket, with the options its connections inherit.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use towline_config::{Listen, Settings};
+
+use crate::RunError;
+
+/// A bound, listening, non-blocking socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+    address: Address,
+}
+
+/// Where a [`Listener`] listens, with the real port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A connection as accepted: non-blocking, with every option set.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Listener {
+    /// Binds and listens.
+    pub(crate) fn bind(settings: &Settings) -> Result<Self, RunError> {
+        match &settings.server.listen {
+            Listen::Tcp(address) => Self::bind_tcp(*address, settings)
+                .map_err(|error| describe("server.listen", &address.to_string(), &error)),
+            Listen::Unix(path) => Self::bind_unix(path, settings).map_err(|error| {
+                describe("server.listen", &format!("unix:{}", path.display()), &error)
+            }),
+        }
+    }
+
+    fn bind_tcp(address: SocketAddr, settings: &Settings) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        // Linux hands these on to every accepted socket, so a connection costs no call for them.
+        let options = &settings.socket;
+        socket.set_tcp_nodelay(options.nodelay)?;
+        if let Some(idle) = options.keepalive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        }
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+        if let Some(bytes) = options.notsent_lowat {
+            socket.set_tcp_notsent_lowat(bytes)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(backlog(settings))?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self { socket, address: Address::Tcp(address) })
+    }
+
+    fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        let address = SockAddr::unix(path)?;
+        if let Err(error) = socket.bind(&address) {
+            // A socket file that nobody listens on was left by a server that was killed.
+            let left_over = error.kind() == io::ErrorKind::AddrInUse
+                && Socket::new(Domain::UNIX, Type::STREAM, None)?.connect(&address).is_err();
+            if !left_over {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            socket.bind(&address)?;
+        }
+        socket.listen(backlog(settings))?;
+        Ok(Self { socket, address: Address::Unix(path.to_owned()) })
+    }
+
+    /// Takes over a listener somebody else made.
+    pub(crate) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = Address::Tcp(listener.local_addr()?);
+        Ok(Self { socket: Socket::from(listener), address })
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts one connection that waits, without blocking.
+    pub(crate) fn accept(&self) -> io::Result<Accepted> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
+        Ok(Accepted { socket, peer: peer.and_then(|peer| SocketAddr::try_from(peer).ok()) })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for Listener {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn backlog(settings: &Settings) -> i32 {
+    i32::try_from(settings.server.backlog).unwrap_or(i32::MAX)
+}
+
+/// The sentence for an address that cannot be listened on.
+pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, expected a higher one"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
+        _ => error.to_string(),
+    };
+    RunError::usage(format!("{key} = \"{address}\" cannot be listened on: {why}"))
+}
+
+/// Sends a connection one last line and half-closes it, without blocking.
+pub(crate) fn dismiss(socket: &OwnedFd, line: &[u8]) {
+    // A peer that is gone already needs no goodbye.
+    let _ = rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL);
+    let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+}
+
+/// Whether a socket speaks TCP.
+pub(crate) fn is_unix(socket: &OwnedFd) -> bool {
+    matches!(sockopt::socket_domain(socket), Ok(rustix::net::AddressFamily::UNIX))
+}

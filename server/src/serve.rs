@@ -1,0 +1,84 @@
+//! One listener in the caller's own runtime.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::Instant,
+};
+use tower::Service;
+use towline_config::{Admission, Settings};
+use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::Stats};
+
+use crate::{
+    accept::Acceptor,
+    host,
+    listen::Listener,
+    shard::{Handover, serve_io},
+    slots::Slots,
+    stack::{Parts, boxed_errors, line_stack},
+};
+
+/// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
+/// polls it, with the default framing, limits, heartbeat and deadlines.
+///
+/// Runs for ever; drop it to stop accepting. For threads of its own, metrics and a drain on signals
+/// use [`Server`](crate::Server).
+///
+/// ```no_run
+/// use std::convert::Infallible;
+/// use towline::{Lines, service_fn};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:9000").await?;
+/// towline::serve(listener, service_fn(|lines: Lines| async move { Ok::<_, Infallible>(lines) })).await
+/// # }
+/// ```
+///
+/// # Errors
+/// When the listening socket fails. Errors of single connections, and a lack of descriptors or
+/// memory that may pass, do not end it.
+pub async fn serve<S>(listener: TcpListener, service: S) -> io::Result<()>
+where
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    serve_until(listener, service, Watch::never()).await
+}
+
+/// Like [`serve`], and ends when `drain` tells: stops accepting at once and returns when the last
+/// connection has finished the lines it took.
+///
+/// Connections finish by themselves or at their deadlines; for a bound over all of them drop the
+/// future, which does not cut them, or end the runtime, which does.
+///
+/// # Errors
+/// When the listening socket fails.
+pub async fn serve_until<S>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
+where
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    let settings = Arc::new(Settings::default());
+    let limit = host::connection_limit(None, 1).map_err(io::Error::other)?;
+    let slots = Slots::new(limit, 1);
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
+    let parts = Parts::new(settings, stats, permits, drain.clone());
+    let service = boxed_errors(service);
+
+    let acceptor = Acceptor {
+        listener: Listener::from_std(listener.into_std()?)?,
+        slots: slots.clone(),
+        admission: Admission::Wait,
+        stats: Arc::default(),
+        deliver: async |Handover { accepted, slot }| {
+            let socket = std::net::TcpStream::from(accepted.socket);
+            let lines = line_stack(&parts, service.clone());
+            serve_io(&parts, LinesBatchCodec::new, TcpStream::from_std(socket), slot, lines);
+        },
+    };
+    acceptor.run(drain.draining()).await?;
+    slots.all_free().await;
+    Ok(())
+}

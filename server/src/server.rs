@@ -1,0 +1,272 @@
+//! A server with threads of its own: built, started, drained.
+
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    runtime,
+    sync::{Semaphore, oneshot, watch},
+    time::Instant,
+};
+use towline_config::Settings;
+use towline_middleware::{drain, stats::Stats};
+
+use crate::{
+    Outcome, RunError,
+    accept::Acceptor,
+    admin, host,
+    lifecycle::{Life, Stage},
+    listen::{Address, Listener},
+    shard::{Handover, Peer, Shard},
+    shared::Shared,
+    signals,
+    slots::Slots,
+    stack::{LineService, Parts},
+};
+
+/// How long threads may take to end after everything was told to. One that doesn't is running a
+/// service that never awaits; the process ends without it.
+const THREADS_END: Duration = Duration::from_secs(1);
+
+/// A server whose threads run.
+///
+/// Dropping it leaves them running; [`drain`](Self::drain) ends them.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    address: Address,
+    admin: Option<SocketAddr>,
+    stop_accepting: watch::Sender<bool>,
+    listener_failed: oneshot::Receiver<io::Error>,
+    drains: Vec<drain::Signal>,
+    over: watch::Sender<bool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Binds, starts every thread, and returns once connections are accepted.
+pub(crate) fn start<M, S>(
+    settings: Settings,
+    config_json: String,
+    make: M,
+) -> Result<Running, RunError>
+where
+    M: Fn(&Parts, Peer) -> S + Clone + Send + 'static,
+    S: LineService,
+{
+    let settings = Arc::new(settings);
+    let shards = match settings.server.threads {
+        Some(threads) => threads.get() as usize,
+        None => thread::available_parallelism().map_or(1, Into::into),
+    };
+    let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards)?;
+    let listener = Listener::bind(&settings)?;
+    let address = listener.address().clone();
+    let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
+
+    let epoch = Instant::now();
+    let slots = Slots::new(limit, shards);
+    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
+    let (over, _) = watch::channel(false);
+    let mut drains = Vec::new();
+    let mut stats = Vec::new();
+    let mut started = Vec::new();
+    for index in 0..shards {
+        let (signal, watch) = drain::channel();
+        let shard_stats = Arc::new(Stats::new(epoch));
+        let parts = Parts::new(settings.clone(), shard_stats.clone(), permits.clone(), watch);
+        let shard = Shard::start(index, &settings, parts, make.clone(), over.subscribe())
+            .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
+        drains.push(signal);
+        stats.push(shard_stats);
+        started.push(shard);
+    }
+
+    let shared = Arc::new(Shared {
+        config_json,
+        life: Life::new(),
+        stats,
+        runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
+        slots: slots.clone(),
+        permits,
+        accept: Arc::default(),
+        port: match &address {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        },
+        settings: settings.clone(),
+    });
+
+    let mut threads = Vec::new();
+    let handovers: Vec<_> = started
+        .into_iter()
+        .map(|shard| {
+            threads.push(shard.thread);
+            shard.handovers
+        })
+        .collect();
+    let (stop_accepting, mut stop) = watch::channel(false);
+    let (listener_fails, listener_failed) = oneshot::channel();
+    let acceptor = Acceptor {
+        listener,
+        slots,
+        admission: settings.limits.admission,
+        stats: shared.accept.clone(),
+        deliver: async move |handover: Handover| {
+            // A full queue holds the acceptor up; a shard that is gone takes the connection along.
+            let _ = handovers[handover.slot.shard()].send(handover).await;
+        },
+    };
+    threads.push(thread_of("acceptor", async move {
+        let stopped = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = acceptor.run(stopped).await {
+            // Nobody listens any more when the server is ending anyway.
+            let _ = listener_fails.send(error);
+        }
+    })?);
+
+    let admin_address = admin.as_ref().map(admin::Socket::address);
+    if let Some(socket) = admin {
+        let shared = shared.clone();
+        let mut over = over.subscribe();
+        threads.push(thread_of("admin", async move {
+            tokio::select! {
+                () = admin::serve(socket, shared) => {}
+                _ = over.wait_for(|over| *over) => {}
+            }
+        })?);
+    }
+    shared.life.set(Stage::Accepting);
+    Ok(Running {
+        shared,
+        address,
+        admin: admin_address,
+        stop_accepting,
+        listener_failed,
+        drains,
+        over,
+        threads,
+    })
+}
+
+/// A thread with a current-thread runtime that runs one future.
+fn thread_of(
+    name: &str,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> Result<thread::JoinHandle<()>, RunError> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            thread::Builder::new().name(name.into()).spawn(move || runtime.block_on(future))
+        })
+        .map_err(|error| RunError::failed("a thread cannot be started", &error))
+}
+
+impl Running {
+    /// The address lines are served on, with the real port; `None` on a UNIX socket.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// The address metrics and health are served on, with the real port.
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.shared.slots.taken()
+    }
+
+    /// The line for standard output.
+    pub(crate) fn announcement(&self) -> String {
+        match self.admin {
+            Some(admin) => format!("listening on {} (admin {admin})", self.address),
+            None => format!("listening on {} (admin off)", self.address),
+        }
+    }
+
+    pub(crate) fn log_start(&self) {
+        let Shared { settings, slots, .. } = &*self.shared;
+        tracing::info!(
+            address = %self.address,
+            threads = slots.shards(),
+            connections_limit = slots.limit(),
+            workload = ?settings.workload.kind,
+            framing = ?settings.workload.framing,
+            flush = ?settings.flush.policy,
+            "serving"
+        );
+    }
+
+    /// Drains: accepts no more, finishes what was taken, and cuts what is left at the deadline
+    /// `timeouts.drain`. Blocks until then.
+    pub fn drain(self) -> Outcome {
+        match thread_runtime() {
+            Ok(runtime) => runtime.block_on(self.drain_unless(std::future::pending())),
+            // No descriptor left even for a timer: end without waiting.
+            Err(_) => Outcome::Cut(self.connections() as u64),
+        }
+    }
+
+    /// Serves until a signal says to drain, then drains; a second signal cuts.
+    pub(crate) fn run_until_signal(mut self) -> Result<Outcome, RunError> {
+        let runtime = thread_runtime()
+            .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
+        runtime.block_on(async {
+            let mut signals = signals::Signals::new()
+                .map_err(|error| RunError::failed("signals cannot be handled", &error))?;
+            tokio::select! {
+                name = signals.stop() => tracing::info!(signal = name, "draining"),
+                Ok(error) = &mut self.listener_failed => {
+                    return Err(RunError::failed("the listening socket failed", &error));
+                }
+            }
+            Ok(self
+                .drain_unless(async {
+                    let name = signals.stop().await;
+                    tracing::warn!(signal = name, "second signal: ending at once");
+                })
+                .await)
+        })
+    }
+
+    async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
+        let Self { shared, stop_accepting, drains, over, threads, .. } = self;
+        // Readiness turns false first, so that a balancer that looks stops sending.
+        shared.life.set(Stage::Draining);
+        stop_accepting.send_replace(true);
+        for signal in &drains {
+            signal.drain();
+        }
+        let deadline = shared.settings.timeouts.drain;
+        tokio::select! {
+            () = shared.slots.all_free() => {}
+            () = tokio::time::sleep(deadline) => {
+                tracing::warn!(?deadline, "drain deadline passed");
+            }
+            () = cut => {}
+        }
+        let cut = shared.slots.taken() as u64;
+        over.send_replace(true);
+        let ended = tokio::time::Instant::now() + THREADS_END;
+        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if cut == 0 {
+            tracing::info!("drained");
+            Outcome::Clean
+        } else {
+            tracing::warn!(connections = cut, "connections cut");
+            Outcome::Cut(cut)
+        }
+    }
+}
+
+fn thread_runtime() -> io::Result<runtime::Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,180 @@
+//! A shard: one thread, one current-thread runtime, and connections that never move.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    thread,
+};
+
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    runtime,
+    sync::{mpsc, watch},
+};
+use tower::Service;
+use towline_config::{Framing, Settings};
+use towline_middleware::{LinesBatchCodec, PerLine, stats::CloseReason};
+
+use crate::{
+    listen::{self, Accepted},
+    slots::Slot,
+    stack::{LineService, LinesCodec, Parts, connection_stack, line_stack},
+};
+
+/// Connections that may wait for a shard to take them over.
+const HANDOVERS_MAX: usize = 1024;
+
+/// Connections a shard takes over before those it has get their turn.
+const HANDOVERS_PER_TURN: usize = 64;
+
+/// A connection on its way from the acceptor to its shard.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub(crate) accepted: Accepted,
+    pub(crate) slot: Slot,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    address: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// The peer's address; `None` over a UNIX socket.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}
+
+/// A shard's thread, and what is needed to feed, watch and end it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) handovers: mpsc::Sender<Handover>,
+    pub(crate) runtime: runtime::Handle,
+    pub(crate) thread: thread::JoinHandle<()>,
+}
+
+impl Shard {
+    /// Starts a shard that serves each connection with what `make` makes for its peer, until
+    /// `over` says that what is left should be cut.
+    pub(crate) fn start<M, S>(
+        index: usize,
+        settings: &Settings,
+        parts: Parts,
+        make: M,
+        mut over: watch::Receiver<bool>,
+    ) -> io::Result<Self>
+    where
+        M: Fn(&Parts, Peer) -> S + Send + 'static,
+        S: LineService,
+    {
+        let (handovers, mut inbox) = mpsc::channel(HANDOVERS_MAX);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let framing = settings.workload.framing;
+        let shard = async move {
+            let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
+            loop {
+                tokio::select! {
+                    () = is_over(&mut over) => return,
+                    n = inbox.recv_many(&mut arrived, HANDOVERS_PER_TURN) => if n == 0 {
+                        // The acceptor is gone: there are no more, but those there are go on.
+                        return is_over(&mut over).await;
+                    },
+                }
+                for Handover { accepted, slot } in arrived.drain(..) {
+                    let peer = Peer { address: accepted.peer };
+                    let lines = line_stack(&parts, make(&parts, peer));
+                    match framing {
+                        Framing::Batch => {
+                            serve_socket(
+                                &parts,
+                                LinesBatchCodec::new,
+                                accepted.socket,
+                                slot,
+                                lines,
+                            );
+                        }
+                        Framing::Lines => {
+                            serve_socket(&parts, PerLine::new, accepted.socket, slot, lines);
+                        }
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let thread = thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || runtime.block_on(shard))?;
+        Ok(Self { handovers, runtime: handle, thread })
+    }
+}
+
+fn serve_socket<C, S>(parts: &Parts, codec: fn(usize) -> C, socket: OwnedFd, slot: Slot, lines: S)
+where
+    C: LinesCodec,
+    S: LineService,
+{
+    if listen::is_unix(&socket) {
+        let socket = std::os::unix::net::UnixStream::from(socket);
+        serve_io(parts, codec, UnixStream::from_std(socket), slot, lines);
+    } else {
+        let socket = std::net::TcpStream::from(socket);
+        serve_io(parts, codec, TcpStream::from_std(socket), slot, lines);
+    }
+}
+
+/// Waits until what is left should be cut.
+async fn is_over(over: &mut watch::Receiver<bool>) {
+    let _ = over.wait_for(|over| *over).await;
+}
+
+/// Serves a socket that is registered with this thread's driver, in a task of its own.
+pub(crate) fn serve_io<Io, C, S>(
+    parts: &Parts,
+    codec: fn(usize) -> C,
+    io: io::Result<Io>,
+    slot: Slot,
+    lines: S,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    C: LinesCodec,
+    S: LineService,
+{
+    match io {
+        Ok(io) => {
+            let served = connection_stack(parts, codec, lines).call(io);
+            tokio::spawn(Connection { served, slot });
+        }
+        // epoll is out of memory or watches: the peer sees a close and may come again.
+        Err(error) => tracing::warn!(%error, "connection dropped: it cannot be registered"),
+    }
+}
+
+pin_project! {
+    /// A connection being served, and its place, given back when the socket is closed.
+    struct Connection<F> {
+        #[pin]
+        served: F,
+        slot: Slot,
+    }
+}
+
+impl<F: Future<Output = Result<CloseReason, Infallible>>> Future for Connection<F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(reason) = ready!(self.project().served.poll(cx));
+        tracing::trace!(reason = reason.label(), "connection closed");
+        Poll::Ready(())
+    }
+}
