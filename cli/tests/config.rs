@@ -1,0 +1,88 @@
+//! `towline config`: the effective configuration, and where each value came from.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    io::Read as _,
+    process::{Command, Stdio},
+};
+
+use support::{TempFile, towline, towline_in};
+
+/// The line that sets `field`, without the blanks that align its comment.
+fn line(toml: &str, field: &str) -> String {
+    let line = toml.lines().find(|line| line.starts_with(&format!("{field} = "))).unwrap();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn each_layer_overrides_the_one_before() {
+    let file =
+        TempFile::new("limits.connections = 3\nlimits.line_bytes = \"3KiB\"\nserver.backlog = 3\n");
+    let run = towline_in(
+        &[("TOWLINE_LIMITS__CONNECTIONS", "4"), ("TOWLINE_LIMITS__LINE_BYTES", "4KiB")],
+        &["config", "--profile", "buffered-10k", "--config", file.name(), "--max-connections", "5"],
+    );
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let name = file.name();
+    for (field, expected) in [
+        ("connections", "connections = 5 # flag --max-connections"),
+        ("line_bytes", "line_bytes = \"4KiB\" # environment TOWLINE_LIMITS__LINE_BYTES"),
+        ("backlog", &format!("backlog = 3 # file {name}:3")),
+        ("policy", "policy = \"every:10\" # profile buffered-10k"),
+        ("nodelay", "nodelay = true # built-in"),
+    ] {
+        assert_eq!(line(&run.stdout, field), expected);
+    }
+}
+
+#[test]
+fn the_output_is_a_file_that_gives_the_same() {
+    let first = towline(&["config", "--profile", "sha256-30k", "--listen", "unix:/run/a b.sock"]);
+    let file = TempFile::new(&first.stdout);
+    let second = towline(&["config", "--config", file.name()]);
+    let values = |toml: &str| {
+        let lines = toml.lines().map(|line| line.split("  # ").next().unwrap().trim_end());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&first.stdout), values(&second.stdout));
+}
+
+#[test]
+fn the_reference_file_is_valid() {
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/towline.toml");
+    assert_eq!(towline(&["config", "--check", "--config", reference]).code, 0);
+}
+
+#[test]
+fn check_is_silent_when_all_is_well() {
+    let run = towline(&["config", "--check", "--profile", "baseline-10k"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+}
+
+#[test]
+fn variables_of_compose_files_and_kubernetes_are_no_settings() {
+    let run = towline_in(
+        &[("TOWLINE_WORKLOAD", "sha256"), ("TOWLINE_PORT", "tcp://10.0.0.7:9000")],
+        &["config"],
+    );
+    assert_eq!(run.code, 0);
+    assert_eq!(line(&run.stdout, "kind"), "kind = \"echo\" # built-in");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_towline"))
+        .arg("config")
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!((child.wait().unwrap().code(), told.as_str()), (Some(0), ""));
+}

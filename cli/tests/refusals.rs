@@ -1,0 +1,138 @@
+//! Bad input: one sentence that names the flag or key, its value and what was expected; exit code 2.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use support::{TempFile, refusal, refusal_in, towline};
+
+#[test]
+fn an_unknown_flag_is_told_with_the_nearest_one() {
+    for command in [&["--listn", "x"][..], &["serve", "--listn", "x"], &["config", "--listn=x"]] {
+        assert_eq!(refusal(command), "unknown flag --listn: did you mean --listen?");
+    }
+    assert_eq!(
+        refusal(&["serve", "--qqq"]),
+        "unknown flag --qqq: `towline help` tells what there is"
+    );
+}
+
+#[test]
+fn an_unknown_command_is_told_with_the_nearest_one() {
+    assert_eq!(refusal(&["serv"]), "unknown command serv: did you mean serve?");
+    assert_eq!(
+        refusal(&["config", "extra"]),
+        "unknown argument extra: `towline help` tells what there is"
+    );
+}
+
+#[test]
+fn a_flag_without_its_value_or_given_twice_says_so() {
+    assert_eq!(refusal(&["--listen"]), "--listen <ADDR> has no value: give it one");
+    assert_eq!(
+        refusal(&["serve", "--threads", "1", "--threads", "2"]),
+        "--threads <NUMBER|auto> is given twice: give it once"
+    );
+    assert_eq!(
+        refusal(&["--threads", "1", "config"]),
+        "flags of config stand after it: `towline config --flag …`"
+    );
+}
+
+#[test]
+fn a_bad_value_gets_the_same_sentence_from_every_command_and_layer() {
+    let problem = "has no unit: expected a duration from 1ms to 8760h, such as 5s (units ms, s, \
+                   m, h), or off";
+    for command in [&[][..], &["serve"], &["config"], &["config", "--check"]] {
+        let by_flag = [command, &["--request-timeout", "5"]].concat();
+        let expected = format!("timeouts.request = \"5\" (flag --request-timeout) {problem}");
+        assert_eq!(refusal(&by_flag), expected);
+
+        let variable = "TOWLINE_TIMEOUTS__REQUEST";
+        let expected = format!("timeouts.request = \"5\" (environment {variable}) {problem}");
+        assert_eq!(refusal_in(&[(variable, "5")], command), expected);
+
+        let file = TempFile::new("[timeouts]\nrequest = 5\n");
+        let by_file = [command, &["--config", file.name()]].concat();
+        let expected = format!("timeouts.request = \"5\" (file {}:2) {problem}", file.name());
+        assert_eq!(refusal(&by_file), expected);
+    }
+}
+
+#[test]
+fn bad_numbers_units_and_words_are_named() {
+    for (flag, value, start) in [
+        ("--max-line", "64k", "limits.line_bytes = \"64k\" (flag --max-line) is ambiguous"),
+        ("--max-line", "-5", "limits.line_bytes = \"-5\" (flag --max-line) is negative"),
+        ("--idle-timeout", "-5s", "timeouts.idle = \"-5s\" (flag --idle-timeout) is negative"),
+        ("--drain-deadline", "0s", "timeouts.drain = \"0s\" (flag --drain-deadline) is zero"),
+        ("--max-connections", "0", "limits.connections = \"0\" (flag --max-connections) is zero"),
+        ("--concurrency", "", "limits.concurrency = \"\" (flag --concurrency) is empty"),
+        ("--workload", "md5", "workload.kind = \"md5\" (flag --workload) is unknown"),
+        ("--flush", "every:0", "flush.policy = \"every:0\" (flag --flush) is zero"),
+        ("--listen", "9000", "server.listen = \"9000\" (flag --listen) has no port"),
+        ("--log-level", "loud", "log.level = \"loud\" (flag --log-level) is unknown"),
+    ] {
+        let told = refusal(&["serve", flag, value]);
+        assert!(told.starts_with(start) && told.contains(": expected "), "{told}");
+    }
+}
+
+#[test]
+fn an_unknown_profile_names_the_four() {
+    assert_eq!(
+        refusal(&["--profile", "fast"]),
+        "unknown profile \"fast\" (flag --profile): expected baseline-10k, buffered-10k, \
+         buffered-30k or sha256-30k"
+    );
+}
+
+#[test]
+fn unknown_keys_and_variables_are_told_with_the_nearest_one() {
+    let file = TempFile::new("[limits]\n\nconections = 5\n");
+    assert_eq!(
+        refusal(&["--config", file.name()]),
+        format!(
+            "unknown key limits.conections (file {}:3): the nearest valid key is \
+             limits.connections",
+            file.name()
+        )
+    );
+    assert_eq!(
+        refusal_in(&[("TOWLINE_LIMITS__CONECTIONS", "5")], &[]),
+        "unknown environment variable TOWLINE_LIMITS__CONECTIONS: the nearest valid one is \
+         TOWLINE_LIMITS__CONNECTIONS"
+    );
+}
+
+#[test]
+fn features_that_are_not_built_are_refused_with_the_reason() {
+    for (flag, value, reason) in [
+        ("--tls-cert", "cert.pem", "TLS is not built into this version"),
+        ("--tls-key", "key.pem", "TLS is not built into this version"),
+        ("--tls-client-ca", "ca.pem", "TLS is not built into this version"),
+        ("--proxy-protocol", "require", "the PROXY protocol is not built into this version"),
+        ("--processes", "2", "serving with several processes is not built into this version"),
+        ("--max-connections-per-ip", "9", "a limit per address is not built into this version"),
+    ] {
+        let told = refusal(&[flag, value]);
+        assert!(told.contains(&format!("(flag {flag}) is refused: {reason}, so only ")), "{told}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    assert_eq!(
+        refusal(&["--config", "/no/such/file"]),
+        "cannot read the configuration file /no/such/file (flag --config): No such file or \
+         directory (os error 2)"
+    );
+}
+
+#[test]
+fn several_mistakes_get_a_line_each() {
+    let run = towline(&["config", "--max-line", "64k", "--workload", "md5"]);
+    assert_eq!(run.code, 2);
+    assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
+    assert!(run.stderr.lines().all(|line| line.starts_with("towline: ")));
+}
