@@ -1,0 +1,182 @@
+//! `towline serve` as a process: what it prints, how it ends, and with which code.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Run, refusal, towline};
+
+/// Long enough for a busy machine; a server that hangs fails the test instead of blocking it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server on ports of its own, ended with the test.
+struct Server {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    lines: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Server {
+    fn start(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_towline"))
+            .env_clear()
+            .envs(environment.iter().copied())
+            .args(arguments)
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let parsed = || {
+            let rest = line.strip_prefix("listening on ")?.strip_suffix(")\n")?;
+            let (lines, admin) = rest.split_once(" (admin ")?;
+            Some((lines.parse().ok()?, admin.parse().ok()?))
+        };
+        let (lines, admin) = parsed().unwrap_or_else(|| panic!("it printed {line:?}"));
+        Self { process, stdout, lines, admin }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.lines).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    /// Waits for the end; what was printed after the first line.
+    fn end(mut self) -> Run {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = self.process.wait().unwrap().code().unwrap();
+        Run { code, stdout, stderr }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already over in a test that went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What comes back for `lines`, as many bytes as `expected` has.
+fn exchange(stream: &mut TcpStream, lines: &str, expected: &str) {
+    stream.write_all(lines.as_bytes()).unwrap();
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+}
+
+#[test]
+fn flags_work_with_and_without_the_word_serve() {
+    for word in [&["serve"][..], &[]] {
+        let server = Server::start(&[], &[word, &["--threads", "1"]].concat());
+        exchange(&mut server.connect(), "a\nbb\n", "a\nbb\n");
+        server.signal(Signal::TERM);
+        assert_eq!(server.end().code, 0);
+    }
+}
+
+#[test]
+fn only_the_announcement_goes_to_standard_output_and_the_log_to_standard_error() {
+    let server = Server::start(&[], &["--log-format", "json"]);
+    exchange(&mut server.connect(), "a\n", "a\n");
+    server.signal(Signal::INT);
+    let run = server.end();
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""));
+    assert!(!run.stderr.is_empty());
+    for line in run.stderr.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(entry["level"].is_string() && entry["message"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_sees_has_no_colours_and_its_level_counts() {
+    let server = Server::start(&[], &[]);
+    server.signal(Signal::TERM);
+    let told = server.end().stderr;
+    assert!(!told.is_empty() && !told.contains('\u{1b}'), "{told:?}");
+
+    let server = Server::start(&[("TOWLINE_LOG__LEVEL", "error")], &[]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().stderr, "");
+}
+
+#[test]
+fn the_workload_comes_from_the_environment_too() {
+    let server = Server::start(&[("TOWLINE_WORKLOAD__KIND", "sha256")], &[]);
+    exchange(
+        &mut server.connect(),
+        "abc\n",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n",
+    );
+}
+
+#[test]
+fn health_finds_the_server_alive_and_ready() {
+    let server = Server::start(&[], &[]);
+    let admin = server.admin.to_string();
+    for question in [&["health"][..], &["health", "--ready"]] {
+        assert_eq!(towline(&[question, &["--admin", &admin]].concat()).code, 0);
+    }
+}
+
+#[test]
+fn the_admin_port_tells_the_configuration_and_its_origins() {
+    let server = Server::start(&[], &["--profile", "buffered-10k"]);
+    let mut admin = TcpStream::connect(server.admin).unwrap();
+    admin.set_read_timeout(Some(PATIENCE)).unwrap();
+    admin.write_all(b"GET /config HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    admin.read_to_string(&mut answer).unwrap();
+    let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        body["flush.policy"],
+        serde_json::json!({ "value": "every:10", "origin": "profile buffered-10k" })
+    );
+}
+
+#[test]
+fn a_drain_that_has_to_cut_a_connection_ends_with_1_and_says_so() {
+    let server = Server::start(&[], &["--drain-deadline", "300ms", "--log-level", "error"]);
+    // A peer that sends and never reads, until neither side takes more.
+    let mut peer = server.connect();
+    peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let flood = "ping\n".repeat(10_000);
+    while peer.write_all(flood.as_bytes()).is_ok() {}
+
+    server.signal(Signal::TERM);
+    let run = server.end();
+    assert_eq!(run.code, 1, "{run:?}");
+    assert_eq!(run.stderr, "towline: 1 connection was cut before it was finished\n");
+}
+
+#[test]
+fn what_the_host_does_not_allow_is_refused_with_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let told = refusal(&["serve", "--admin", "off", "--log-level", "error", "--listen", &address]);
+    assert!(told.contains(&address), "{told}");
+
+    let told = refusal(&["serve", "--log-level", "error", "--max-connections", "4000M"]);
+    assert!(told.starts_with("limits.connections = 4000000000 "), "{told}");
+}
