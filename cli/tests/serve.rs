@@ -63,7 +63,8 @@ impl Server {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
         self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        let code = self.process.wait().unwrap().code().unwrap();
+        let status = self.process.wait().unwrap();
+        let code = status.code().unwrap_or_else(|| panic!("it did not end by itself: {status}"));
         Run { code, stdout, stderr }
     }
 }
@@ -89,6 +90,17 @@ fn flags_work_with_and_without_the_word_serve() {
     for word in [&["serve"][..], &[]] {
         let server = Server::start(&[], &[word, &["--threads", "1"]].concat());
         exchange(&mut server.connect(), "a\nbb\n", "a\nbb\n");
+        server.signal(Signal::TERM);
+        assert_eq!(server.end().code, 0);
+    }
+}
+
+/// Whoever waits for the announcement may send a signal at once; one that came before the handlers
+/// were installed would kill the server with all its connections.
+#[test]
+fn a_signal_right_after_the_announcement_drains() {
+    for _ in 0..10 {
+        let server = Server::start(&[], &["--threads", "1"]);
         server.signal(Signal::TERM);
         assert_eq!(server.end().code, 0);
     }
