@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     Error,
     generator::Timing,
-    instructions,
+    instructions, kernel,
     ratio::{self, Plan},
     reference::{self, Looks},
     report,
@@ -76,8 +76,11 @@ struct Instructions {
     #[command(flatten)]
     which: Which,
     /// Lines of the shorter run; the longer has twice as many
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     lines: u64,
+    /// Keeps callgrind's files in this directory, for callgrind_annotate
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 impl Which {
@@ -95,7 +98,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Ratio(ratio) => compare(ratio),
         Command::Instructions(wanted) => {
-            println!("{}", instructions::report(&wanted.which.stable()?, wanted.lines)?);
+            let stable = wanted.which.stable()?;
+            let keep = wanted.keep.as_deref();
+            println!("{}", instructions::report(&stable, wanted.lines, keep)?);
             Ok(())
         }
         Command::Peer { looks } => Ok(reference::serve(looks)?),
@@ -118,13 +123,14 @@ fn compare(wanted: Ratio) -> Result<(), Error> {
     let outcomes: Vec<_> =
         scenarios.into_iter().map(|scenario| ratio::measure(&stable, scenario, plan)).collect();
     let verdicts = report::judge(&outcomes, plan.subject);
-    println!("\n{}\n{}", report::demands(&verdicts), report::everybody(&outcomes));
+    let host = kernel::host();
+    println!("{host}\n\n{}\n{}", report::demands(&verdicts), report::everybody(&outcomes));
     let voids = report::voids(&outcomes);
     if !voids.is_empty() {
         println!("Void, and why:\n{voids}");
     }
     if let Some(path) = wanted.json {
-        fs::write(&path, report::json(&outcomes, &verdicts)?)
+        fs::write(&path, report::json(&host, &outcomes, &verdicts)?)
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     Error,
     child::{LOAD_CORE, Owned, Server, on_core},
-    kernel::Counters,
+    kernel::{Counters, queued},
     workshop::Workshop,
 };
 
@@ -77,7 +77,7 @@ impl Seen {
 /// A generator under way, told what to do through its standard input.
 #[derive(Debug)]
 pub(crate) struct Generator {
-    _child: Owned,
+    child: Owned,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
@@ -105,7 +105,7 @@ impl Generator {
         let mut child = Owned(on_core(LOAD_CORE, || command.spawn())?);
         let answers = BufReader::new(child.0.stdout.take().ok_or("no pipe")?);
         let commands = child.0.stdin.take().ok_or("no pipe")?;
-        let mut generator = Self { _child: child, commands, answers };
+        let mut generator = Self { child, commands, answers };
         generator.wait_for(if load.mode == "idle" { "open" } else { "run" })?;
         Ok(generator)
     }
@@ -142,21 +142,32 @@ impl Generator {
     }
 }
 
-/// Loads `server` for a window of time; also says which kernel counters moved in it.
+/// What happened around a window that its figures should be read with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Circumstances {
+    /// Kernel counters that moved: the run is void.
+    pub(crate) moved: Vec<String>,
+    /// Time the server or the load, whichever was worse off, stood in line for its core.
+    pub(crate) queued: Duration,
+}
+
+/// Loads `server` for a window of time.
 pub(crate) fn run(
     shop: &Workshop,
     server: &Server,
     load: Load,
     timing: Timing,
-) -> Result<(Seen, Vec<String>), Error> {
+) -> Result<(Seen, Circumstances), Error> {
     let times =
         [format!("warm={}", timing.warm.as_millis()), format!("run={}", timing.run.as_millis())];
     let mut generator = Generator::open(shop, server, load, &times)?;
-    let before = Counters::read();
+    let both = [server.pid(), generator.child.0.id()];
+    let (counters, queues) = (Counters::read(), both.map(queued));
     let seen = generator.finish()?;
-    let moved = Counters::read().moved_since(&before);
+    let moved = Counters::read().moved_since(&counters);
+    let waits = both.into_iter().zip(queues).map(|(pid, then)| queued(pid).saturating_sub(then));
     seen.check(load)?;
-    Ok((seen, moved))
+    Ok((seen, Circumstances { moved, queued: waits.max().unwrap_or_default() }))
 }
 
 /// Exchanges exactly `lines` lines, however long that takes, within bounds.

@@ -16,11 +16,20 @@ use crate::{
 /// A server under callgrind is some fifty times slower, its start included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn report(stable: &Stable, lines: u64) -> Result<String, Error> {
+/// Where callgrind writes, until the next count.
+const OUT: &str = "callgrind.out";
+
+pub(crate) fn report(stable: &Stable, lines: u64, keep: Option<&Path>) -> Result<String, Error> {
     let mut table = String::from("| server | user instructions per ping-pong line |\n|---|---|\n");
     for subject in [Subject::Towline, Subject::BareTokio, Subject::RawTokio, Subject::CRaw] {
         let shown = if stable.has(subject) {
-            short(per_line(stable, subject, lines)?)
+            let count = short(per_line(stable, subject, lines)?);
+            if let Some(dir) = keep {
+                fs::create_dir_all(dir)?;
+                let name = format!("callgrind.{}.out", subject.name());
+                fs::copy(stable.shop.path(OUT), dir.join(name))?;
+            }
+            count
         } else {
             "not measured: no towline binary".to_owned()
         };
@@ -38,7 +47,7 @@ fn per_line(stable: &Stable, subject: Subject, lines: u64) -> Result<f64, Error>
 }
 
 fn count(stable: &Stable, subject: Subject, lines: u64) -> Result<u64, Error> {
-    let out = stable.shop.path("callgrind.out");
+    let out = stable.shop.path(OUT);
     let plain = stable.command(subject, &[])?;
     let mut command = Command::new("valgrind");
     command

@@ -1,6 +1,6 @@
 //! What the kernel says: memory of a process, and the counters that make a round void.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use crate::Error;
 
@@ -18,6 +18,33 @@ fn kibibytes(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(field))?;
     let number: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(number * 1024)
+}
+
+/// How long the threads of a process have stood in line for a core, in all their lives. The server's
+/// and the load's cores should be theirs alone: this tells when they were not.
+pub(crate) fn queued(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    texts.filter_map(|text| queued_in(&text)).sum()
+}
+
+/// The second of the three numbers in `schedstat`, in nanoseconds.
+fn queued_in(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
+/// One line about the host, for the reader of a report.
+pub(crate) fn host() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    format!(
+        "{} × {}, kernel {}, congestion control {}",
+        std::thread::available_parallelism().map_or(1, usize::from),
+        model.map_or("CPU", |(_, name)| name),
+        read("/proc/sys/kernel/osrelease"),
+        read("/proc/sys/net/ipv4/tcp_congestion_control"),
+    )
 }
 
 /// Counters that must stand still while a round runs: when one moves, packets or connections were
@@ -91,6 +118,12 @@ mod tests {
     fn a_kernel_without_a_counter_reads_as_standing_still() {
         let counters = Counters::parse("", "");
         assert!(counters.values.iter().all(|(_, value)| *value == 0));
+    }
+
+    #[test]
+    fn waiting_for_a_core_is_the_second_number() {
+        assert_eq!(queued_in("498202 2194931 3\n"), Some(Duration::from_nanos(2_194_931)));
+        assert_eq!(queued_in(""), None);
     }
 
     #[test]

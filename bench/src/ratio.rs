@@ -112,8 +112,8 @@ fn take_turn(
     if scenario.load.mode == "idle" {
         return Ok((hold(stable, scenario, &server)?, Vec::new()));
     }
-    let (seen, moved) = generator::run(&stable.shop, &server, scenario.load, plan.timing)?;
-    Ok((seen.into(), moved))
+    let (seen, around) = generator::run(&stable.shop, &server, scenario.load, plan.timing)?;
+    Ok(((seen, around.queued).into(), around.moved))
 }
 
 /// Resident memory with no connection, with all of them idle after a line, and after a burst.

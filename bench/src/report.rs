@@ -23,10 +23,13 @@ pub(crate) struct Verdict {
     met: Option<bool>,
     rounds: usize,
     void_rounds: usize,
+    /// Greatest of the medians of the servers compared.
+    queued_share: f64,
 }
 
 #[derive(Debug, Serialize)]
 struct Record<'a> {
+    host: &'a str,
     verdicts: &'a [Verdict],
     scenarios: Vec<ScenarioRecord<'a>>,
 }
@@ -72,7 +75,39 @@ fn verdict(outcome: &Outcome, row: Row, subject: Subject) -> Verdict {
         measured,
         met: measured.and_then(|spread| row.demand.is_met(spread.median)),
         rounds: outcome.rounds.len(),
+        queued_share: queued_share(outcome, [Some(subject), row.against]),
         void_rounds: outcome.rounds.iter().filter(|round| !round.void.is_empty()).count(),
+    }
+}
+
+fn queued_share(outcome: &Outcome, compared: [Option<Subject>; 2]) -> f64 {
+    let median = |subject: Subject| {
+        let runs = outcome.counting().into_iter().filter_map(|r| r.runs.get(subject.name()));
+        Spread::of(&runs.map(|run| run.queued_share).collect::<Vec<_>>()).map(|s| s.median)
+    };
+    compared.into_iter().flatten().filter_map(median).fold(0.0, f64::max)
+}
+
+/// Beyond this share of the window spent in line for a core, latencies tell about the neighbours.
+const CROWDED: f64 = 0.05;
+
+impl Verdict {
+    /// Pass or miss, and what to distrust about it.
+    fn mark(&self) -> String {
+        let mut mark = match (self.met, self.measured) {
+            (_, None) => return "not measured".to_owned(),
+            (Some(true), _) => "pass".to_owned(),
+            (Some(false), _) => "MISS".to_owned(),
+            (None, _) => String::new(),
+        };
+        if self.void_rounds == self.rounds {
+            mark.push_str(" (every round void)");
+        }
+        if self.figure.is_latency() && self.queued_share > CROWDED {
+            let share = 100.0 * self.queued_share;
+            let _ = write!(mark, " (crowded: {share:.0} % of the time in line for a core)");
+        }
+        mark
     }
 }
 
@@ -90,20 +125,14 @@ pub(crate) fn demands(verdicts: &[Verdict]) -> String {
             0 => v.rounds.to_string(),
             void => format!("{}, {void} void", v.rounds),
         };
-        let all_void = v.void_rounds == v.rounds;
-        let mark = match (v.met, v.measured) {
-            (_, None) => "not measured",
-            (Some(true), _) if all_void => "pass, but every round is void",
-            (Some(true), _) => "pass",
-            (Some(false), _) => "MISS",
-            (None, _) => "",
-        };
         let figure = v.figure.describe();
         let against = v.against.unwrap_or("–");
         let _ = writeln!(
             table,
-            "| {} | {figure} | {against} | {} | {median} | {range} | {rounds} | {mark} |",
-            v.scenario, v.demand
+            "| {} | {figure} | {against} | {} | {median} | {range} | {rounds} | {} |",
+            v.scenario,
+            v.demand,
+            v.mark()
         );
     }
     table
@@ -113,8 +142,8 @@ pub(crate) fn demands(verdicts: &[Verdict]) -> String {
 pub(crate) fn everybody(outcomes: &[Outcome]) -> String {
     let mut table = String::from(
         "| scenario | server | lines per server-CPU-s | ns a line | lines/s | server busy | \
-         load busy | p50 µs | p99 µs | bytes a connection | after a burst |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|\n",
+         load busy | in line for a core | p50 µs | p99 µs | bytes a connection | after a burst |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for outcome in outcomes {
         let rounds = outcome.counting();
@@ -142,6 +171,7 @@ fn cells(runs: &[&Run]) -> String {
         cell(|r| Some(r.lines as f64 / r.seconds), ""),
         cell(|r| Some(100.0 * r.cpu_seconds / r.seconds), " %"),
         cell(|r| Some(100.0 * r.generator_cpu_seconds / r.seconds), " %"),
+        cell(|r| Some(100.0 * r.queued_share), " %"),
         cell(|r| Some(r.p50_us), ""),
         cell(|r| Some(r.p99_us), ""),
         cell(|r| r.idle_bytes, " B"),
@@ -163,9 +193,13 @@ pub(crate) fn voids(outcomes: &[Outcome]) -> String {
     text
 }
 
-pub(crate) fn json(outcomes: &[Outcome], verdicts: &[Verdict]) -> serde_json::Result<String> {
+pub(crate) fn json(
+    host: &str,
+    outcomes: &[Outcome],
+    verdicts: &[Verdict],
+) -> serde_json::Result<String> {
     let scenarios = outcomes
         .iter()
         .map(|outcome| ScenarioRecord { name: outcome.scenario.name, rounds: &outcome.rounds });
-    serde_json::to_string_pretty(&Record { verdicts, scenarios: scenarios.collect() })
+    serde_json::to_string_pretty(&Record { host, verdicts, scenarios: scenarios.collect() })
 }

@@ -82,6 +82,10 @@ impl Figure {
         }
     }
 
+    pub(crate) const fn is_latency(self) -> bool {
+        matches!(self, Self::P99 | Self::P99OverP50)
+    }
+
     /// The figure of one round; `None` when it was not measured. Without a reference, ratios are
     /// plain values.
     pub(crate) fn of(self, run: &Run, reference: Option<&Run>) -> Option<f64> {

@@ -134,6 +134,8 @@ pub(crate) struct Run {
     pub(crate) generator_cpu_seconds: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    /// Share of the window in which the server or the load stood in line for its core.
+    pub(crate) queued_share: f64,
     /// Resident bytes a connection holds after its first line, and what a burst adds for good.
     pub(crate) idle_bytes: Option<f64>,
     pub(crate) burst_growth_bytes: Option<f64>,
@@ -146,9 +148,9 @@ impl Run {
     }
 }
 
-impl From<Seen> for Run {
+impl From<(Seen, Duration)> for Run {
     #[expect(clippy::cast_precision_loss, reason = "a window is some hundred ticks")]
-    fn from(seen: Seen) -> Self {
+    fn from((seen, queued): (Seen, Duration)) -> Self {
         Self {
             lines: seen.lines,
             seconds: seen.seconds,
@@ -156,6 +158,7 @@ impl From<Seen> for Run {
             generator_cpu_seconds: seen.generator_cpu_seconds,
             p50_us: seen.p50_us,
             p99_us: seen.p99_us,
+            queued_share: queued.as_secs_f64() / seen.seconds,
             ..Self::default()
         }
     }
