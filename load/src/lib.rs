@@ -1,1 +1,31 @@
 //! Load generator for raw TCP lines.
+//!
+//! A [`Plan`] says what to do; [`run`] does it and returns a [`Report`]. The generator has an event loop
+//! of its own on epoll, one per thread, sends from shared read-only blocks, and compares every reply
+//! with what is expected by slices, so that telling the truth costs little.
+//!
+//! It does not know the server it is pointed at: only lines, and the few lines a towline server says
+//! by itself (`ping`, `ERR …`).
+
+mod clock;
+mod counters;
+mod error;
+mod histogram;
+mod host;
+mod job;
+mod lane;
+mod message;
+mod persona;
+mod plan;
+mod report;
+mod run;
+pub mod units;
+
+pub use counters::Counters;
+pub use error::LoadError;
+pub use histogram::Hist;
+pub use message::Message;
+pub use persona::PersonaCounters;
+pub use plan::{Group, Mode, Plan, Role, Sources, Target};
+pub use report::*;
+pub use run::{Progress, Surroundings, WorkerCommand, run, serve_as_worker};

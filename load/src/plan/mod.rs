@@ -1,0 +1,126 @@
+//! What a run is to do, as plain data that a worker process can be handed.
+
+mod check;
+mod role;
+mod sources;
+mod target;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use role::Dealer;
+pub use role::{Group, Role};
+pub use sources::Sources;
+pub use target::Target;
+
+/// A load run. Start from [`Plan::new`] and set what differs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Where to connect.
+    pub target: Target,
+    /// Connections in all, over every process, bad clients included.
+    pub connections: u32,
+    /// Connects a second over every process; `None` is as fast as they are accepted.
+    pub connect_rate: Option<f64>,
+    /// How long one connect may take.
+    pub connect_timeout: Duration,
+    /// How long the load lasts once the ramp is over, as tcpkali counts it.
+    pub duration: Duration,
+    /// What a well-behaved connection does.
+    pub mode: Mode,
+    /// The message as written, with escapes and `{parts}`.
+    pub message: String,
+    /// The expected reply as written; `None` expects the message back.
+    pub expect: Option<String>,
+    /// Whether every reply is compared with what is expected.
+    pub verify: bool,
+    /// How many connections play which role; empty means that all are [`Role::Polite`].
+    pub mix: Vec<Group>,
+    /// How often a bad client does its bad thing.
+    pub persona_interval: Duration,
+    /// Threads a process; `None` shares the host's cores between the processes.
+    pub threads: Option<u32>,
+    /// Processes; `None` is as many as the descriptor limit makes necessary.
+    pub processes: Option<u32>,
+    /// Which addresses connections come from.
+    pub sources: Sources,
+    /// How long a ping-pong connection waits for a reply before it goes on without.
+    pub reply_timeout: Duration,
+    /// How long replies may still flow in after the load has stopped.
+    pub drain: Duration,
+    /// Whether Nagle's algorithm may hold lines back (`TCP_NODELAY` off).
+    pub nagle: bool,
+    /// What `{rand:N}` is drawn from: the same seed gives the same bytes.
+    pub seed: u64,
+    /// The addresses `sources` came to; filled in before worker processes are started.
+    #[serde(default)]
+    pub(crate) bound: Vec<IpAddr>,
+}
+
+/// What a well-behaved connection does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Keeps the pipe full, whatever comes back.
+    Flood,
+    /// Keeps `window` lines in flight.
+    PingPong {
+        /// Lines in flight on each connection.
+        window: u32,
+    },
+    /// Sends by the clock whatever comes back: `rate` lines a second over all connections.
+    Paced {
+        /// Lines a second over all connections.
+        rate: f64,
+    },
+    /// Sends nothing until the end, then one line on each connection.
+    Idle,
+}
+
+impl Mode {
+    /// The mode as `--mode` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::PingPong { .. } => "ping-pong",
+            Self::Paced { .. } => "paced",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Plan {
+    /// One connection, ping-pong, `ping\n`, ten seconds.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            connections: 1,
+            connect_rate: None,
+            connect_timeout: Duration::from_secs(10),
+            duration: Duration::from_secs(10),
+            mode: Mode::PingPong { window: 1 },
+            message: "ping\\n".to_owned(),
+            expect: None,
+            verify: false,
+            mix: Vec::new(),
+            persona_interval: Duration::from_secs(1),
+            threads: None,
+            processes: None,
+            sources: Sources::Auto,
+            reply_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            nagle: false,
+            seed: 0x7061_7463_6820_2131,
+            bound: Vec::new(),
+        }
+    }
+
+    /// How many connections play `role`.
+    pub fn playing(&self, role: Role) -> u32 {
+        if self.mix.is_empty() {
+            return if role == Role::Polite { self.connections } else { 0 };
+        }
+        self.mix.iter().filter(|g| g.role == role).map(|g| g.connections).sum()
+    }
+}

@@ -1,0 +1,135 @@
+//! Which addresses connections come from.
+//!
+//! A connection is told apart by (source address, source port, target address, target port), so one
+//! source address reaches one target at most as often as there are local ports. Loopback has 16 million
+//! addresses to start from; elsewhere the host must own those it uses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::Target;
+use crate::error::LoadError;
+use crate::host;
+
+/// The most addresses one run draws from.
+const ADDRESSES_MAX: u128 = 65_536;
+
+/// Where source addresses are taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sources {
+    /// The kernel's choice; on IPv4 loopback, as many of 127.0.0.0/8 as the ports make necessary.
+    Auto,
+    /// All addresses of these ranges, in turn.
+    Ranges(Vec<(IpAddr, u8)>),
+}
+
+impl Sources {
+    /// Reads `auto`, or a list such as `127.0.0.0/24,10.0.0.5`.
+    ///
+    /// # Errors
+    /// When an entry is neither an address nor a range in CIDR form.
+    pub fn parse(text: &str) -> Result<Self, LoadError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.split(',').map(range).collect::<Result<_, _>>().map(Self::Ranges)
+    }
+
+    /// The addresses for so many connections; none leaves the choice to the kernel.
+    pub(crate) fn addresses(
+        &self,
+        target: &Target,
+        connections: u32,
+    ) -> Result<Vec<IpAddr>, LoadError> {
+        let Target::Tcp { address, .. } = target else { return Ok(Vec::new()) };
+        let ranges = match self {
+            Self::Auto => return Ok(loopback(target, connections, address.is_ipv4())),
+            Self::Ranges(ranges) => ranges,
+        };
+        let mut all = Vec::new();
+        for (base, prefix) in ranges {
+            if base.is_ipv4() != address.is_ipv4() {
+                return Err(LoadError::usage(format!(
+                    "source {base} cannot reach {address}: expected an address of the same family"
+                )));
+            }
+            let left = u128::from(connections).min(ADDRESSES_MAX) - all.len() as u128;
+            all.extend(hosts(*base, *prefix).take(left as usize));
+        }
+        Ok(all)
+    }
+}
+
+/// Four fifths of the ports of each address: the rest may be taken, or in TIME_WAIT from the last run.
+fn loopback(target: &Target, connections: u32, ipv4: bool) -> Vec<IpAddr> {
+    let each = (host::local_ports() / 5 * 4).max(1);
+    if !ipv4 || !target.is_loopback() || connections <= each {
+        return Vec::new();
+    }
+    let base = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0));
+    hosts(base, 8).take(connections.div_ceil(each) as usize).collect()
+}
+
+fn range(entry: &str) -> Result<(IpAddr, u8), LoadError> {
+    let (base, prefix) = entry.split_once('/').map_or((entry, None), |(b, p)| (b, Some(p)));
+    let parsed = base.parse::<IpAddr>().ok().and_then(|base| {
+        let bits = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(bits), |p| p.parse().ok())?;
+        (prefix <= bits).then_some((base, prefix))
+    });
+    parsed.ok_or_else(|| {
+        LoadError::usage(format!(
+            "`{entry}` is not a source: expected `auto`, an address or a range such as 127.0.0.0/24"
+        ))
+    })
+}
+
+/// The addresses of a range but its first and last, which name the network and everybody in it;
+/// ranges of one or two addresses have no such.
+fn hosts(base: IpAddr, prefix: u8) -> impl Iterator<Item = IpAddr> {
+    let (bits, value) = match base {
+        IpAddr::V4(v4) => (32, u128::from(u32::from(v4))),
+        IpAddr::V6(v6) => (128, u128::from(v6)),
+    };
+    let free = bits - u32::from(prefix);
+    let mask = if free >= 128 { u128::MAX } else { (1 << free) - 1 };
+    let first = value & !mask;
+    let (from, to) = if free < 2 { (0, mask) } else { (1, mask - 1) };
+    (from..=to).map(move |host| match base {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from((first + host) as u32)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(first + host)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target::resolve("127.0.0.1:9000").unwrap()
+    }
+
+    #[test]
+    fn ranges_leave_out_the_network_and_broadcast_addresses() {
+        let listed = Sources::parse("127.0.1.0/30,127.0.2.9").unwrap();
+        let all = listed.addresses(&target(), 1000).unwrap();
+        let text: Vec<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["127.0.1.1", "127.0.1.2", "127.0.2.9"]);
+    }
+
+    #[test]
+    fn auto_binds_only_when_the_ports_run_short() {
+        assert!(Sources::Auto.addresses(&target(), 100).unwrap().is_empty());
+        assert!(Sources::Auto.addresses(&target(), 200_000).unwrap().len() >= 3);
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused() {
+        for bad in ["", "localhost", "127.0.0.1/33", "1.2.3"] {
+            assert!(Sources::parse(bad).is_err(), "{bad}");
+        }
+        let other = Sources::parse("::1").unwrap();
+        assert!(other.addresses(&target(), 1).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Where to connect.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::LoadError;
+
+/// A TCP address or a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// A TCP address, and the name it was asked for by.
+    Tcp {
+        /// `HOST:PORT` as given.
+        name: String,
+        /// What the name stands for.
+        address: SocketAddr,
+    },
+    /// The path of a Unix stream socket.
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// Reads `HOST:PORT` or `unix:/path`, and looks the host up.
+    ///
+    /// # Errors
+    /// When there is no port (a wrong request), or the name has no address (a failed run).
+    pub fn resolve(name: &str) -> Result<Self, LoadError> {
+        if let Some(path) = name.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(LoadError::usage("`unix:` has no path: expected unix:/path/to/socket"));
+            }
+            return Ok(Self::Unix(path.into()));
+        }
+        let port = name.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(LoadError::usage(format!(
+                "`{name}` is not an address: expected HOST:PORT with a port from 1 to 65535, or unix:/path"
+            )));
+        }
+        let found = name.to_socket_addrs().map(|mut all| all.next());
+        match found {
+            Ok(Some(address)) => Ok(Self::Tcp { name: name.to_owned(), address }),
+            Ok(None) => Err(LoadError::failed(format!("`{name}` has no address"))),
+            Err(error) => Err(LoadError::failed(format!("`{name}` cannot be resolved: {error}"))),
+        }
+    }
+
+    /// Whether the target is on this host's loopback interface (Unix sockets are not: no addresses).
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Tcp { address, .. } if address.ip().is_loopback())
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp { name: address.to_string(), address }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { name, .. } => f.write_str(name),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_a_host_and_a_port() {
+        for bad in
+            ["", "9000", "localhost", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "unix:"]
+        {
+            let error = Target::resolve(bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad}: {error}");
+        }
+        assert!(Target::resolve("127.0.0.1:9000").unwrap().is_loopback());
+        assert_eq!(Target::resolve("unix:/run/x").unwrap().to_string(), "unix:/run/x");
+    }
+}

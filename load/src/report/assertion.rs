@@ -1,0 +1,202 @@
+//! Expressions such as `p99<10ms` that a run must meet.
+
+use super::{Latency, Report};
+use crate::error::LoadError;
+use crate::units;
+
+/// A comparison of one figure of the report with a number.
+///
+/// Figures: `min p50 p90 p99 p999 max mean` of the latency (with `service.`, `response.`, `connect.` or
+/// `after_ramp.` in front for those distributions); `lines_per_second mbps_up mbps_down
+/// per_connection_kbps` (or with `after_ramp.`); `requested established failed closed_early`;
+/// `sent received`; `checked mismatched missing unanswered`; `connect reset timeout closed unsent errors`
+/// (their sum); `error_lines`; `jain`, `spread.min spread.p1 spread.p50 spread.p99 spread.max`;
+/// `cpu_seconds saturated` (0 or 1); `ramp_seconds seconds`. Operators: `< <= > >= == !=`. Times carry a
+/// unit (`10ms`); counts take `k` and `m`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assertion {
+    text: String,
+    figure: String,
+    operator: &'static str,
+    value: f64,
+}
+
+const OPERATORS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
+const TIMES: [&str; 7] = ["min", "p50", "p90", "p99", "p999", "max", "mean"];
+
+impl Assertion {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// When the figure, the operator or the number is not understood; the sentence names it.
+    pub fn parse(text: &str) -> Result<Self, LoadError> {
+        let wrong = |what: &str| {
+            LoadError::usage(format!(
+                "the assertion `{text}` {what}: expected something like p99<10ms"
+            ))
+        };
+        let found = OPERATORS
+            .iter()
+            .filter_map(|op| text.find(op).map(|at| (at, *op)))
+            .min_by_key(|(at, op)| (*at, std::cmp::Reverse(op.len())));
+        let (at, operator) = found.ok_or_else(|| wrong("has no comparison"))?;
+        let figure = text[..at].trim().to_ascii_lowercase();
+        let number = text[at + operator.len()..].trim();
+        if !is_figure(&figure) {
+            return Err(wrong(&format!("compares `{figure}`, which no report has")));
+        }
+        let value = if is_time(&figure) {
+            units::duration(number)
+                .ok()
+                .filter(|_| number.ends_with('s'))
+                .map(|d| d.as_secs_f64() * 1e6)
+        } else {
+            units::scaled(number)
+        };
+        let value = value.ok_or_else(|| {
+            let unit = if is_time(&figure) { " with us, ms or s" } else { "" };
+            wrong(&format!("compares with `{number}`, which is no number{unit}"))
+        })?;
+        Ok(Self { text: text.to_owned(), figure, operator, value })
+    }
+
+    /// The sentence to say when the report misses the assertion.
+    pub(super) fn missed_by(&self, report: &Report) -> Option<String> {
+        let measured = figure(report, &self.figure)?;
+        let met = match self.operator {
+            "<" => measured < self.value,
+            "<=" => measured <= self.value,
+            ">" => measured > self.value,
+            ">=" => measured >= self.value,
+            "!=" => measured != self.value,
+            _ => measured == self.value,
+        };
+        let shown = if is_time(&self.figure) {
+            super::human::nanos((measured * 1000.0) as u64)
+        } else {
+            format!("{measured}")
+        };
+        (!met)
+            .then(|| format!("the assertion {} was missed: {} is {shown}", self.text, self.figure))
+    }
+}
+
+fn is_time(figure: &str) -> bool {
+    let (of, name) = figure.rsplit_once('.').unwrap_or(("latency", figure));
+    of != "spread" && TIMES.contains(&name)
+}
+
+/// Whether a report could ever have the figure: asked of an empty one, with every part in place.
+fn is_figure(name: &str) -> bool {
+    let paced = Report {
+        service_us: Some(Latency::default()),
+        response_us: Some(Latency::default()),
+        ..Report::default()
+    };
+    figure(&paced, name).is_some()
+}
+
+fn figure(report: &Report, name: &str) -> Option<f64> {
+    if let Some((of, name)) = name.split_once('.') {
+        return match of {
+            "latency" => latency(&report.latency_us, name),
+            "service" => latency(report.service_us.as_ref().unwrap_or(&report.latency_us), name),
+            "response" => latency(report.response_us.as_ref().unwrap_or(&report.latency_us), name),
+            "connect" => latency(&report.connect_us, name),
+            "after_ramp" => latency(&report.after_ramp.latency_us, name)
+                .or_else(|| rate(&report.after_ramp.rates, name)),
+            "spread" => spread(report, name),
+            _ => None,
+        };
+    }
+    let errors = &report.errors;
+    let count = match name {
+        "requested" => report.connections.requested,
+        "established" => report.connections.established,
+        "failed" => report.connections.failed,
+        "closed_early" => report.connections.closed_early,
+        "sent" => report.lines.sent,
+        "received" => report.lines.received,
+        "checked" => report.verify.checked,
+        "mismatched" => report.verify.mismatched,
+        "missing" => report.verify.missing,
+        "unanswered" => report.verify.unanswered,
+        "connect" => errors.connect,
+        "reset" => errors.reset,
+        "timeout" => errors.timeout,
+        "closed" => errors.closed,
+        "unsent" => errors.unsent,
+        "errors" => errors.connect + errors.reset + errors.timeout + errors.closed + errors.unsent,
+        "error_lines" => report.error_lines.values().sum(),
+        "saturated" => report.generator.saturated.into(),
+        "jain" => return Some(report.spread.jain),
+        "cpu_seconds" => return Some(report.generator.cpu_seconds),
+        "ramp_seconds" => return Some(report.ramp_seconds),
+        "seconds" => return Some(report.seconds),
+        _ => return latency(&report.latency_us, name).or_else(|| rate(&report.rates, name)),
+    };
+    Some(count as f64)
+}
+
+fn latency(of: &Latency, name: &str) -> Option<f64> {
+    Some(match name {
+        "min" => of.min as f64,
+        "p50" => of.p50 as f64,
+        "p90" => of.p90 as f64,
+        "p99" => of.p99 as f64,
+        "p999" => of.p999 as f64,
+        "max" => of.max as f64,
+        "mean" => of.mean,
+        _ => return None,
+    })
+}
+
+fn rate(of: &super::Rates, name: &str) -> Option<f64> {
+    Some(match name {
+        "lines_per_second" => of.lines_per_second,
+        "mbps_up" => of.mbps_up,
+        "mbps_down" => of.mbps_down,
+        "per_connection_kbps" => of.per_connection_kbps,
+        _ => return None,
+    })
+}
+
+fn spread(report: &Report, name: &str) -> Option<f64> {
+    let of = &report.spread;
+    let count = match name {
+        "min" => of.min,
+        "p1" => of.p1,
+        "p50" => of.p50,
+        "p99" => of.p99,
+        "max" => of.max,
+        "jain" => return Some(of.jain),
+        _ => return None,
+    };
+    Some(count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let latency_us = Latency { p99: 9_000, ..Latency::default() };
+        Report { latency_us, ..Report::default() }
+    }
+
+    #[test]
+    fn an_assertion_says_by_how_much_it_was_missed() {
+        assert_eq!(Assertion::parse("p99<10ms").unwrap().missed_by(&report()), None);
+        let missed = Assertion::parse("p99 < 1.5ms").unwrap().missed_by(&report()).unwrap();
+        assert!(missed.contains("9.00 ms"), "{missed}");
+        assert!(Assertion::parse("mismatched==0").unwrap().missed_by(&report()).is_none());
+        assert!(Assertion::parse("lines_per_second>=1k").unwrap().missed_by(&report()).is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        for bad in ["p99", "p98<1ms", "p99<10", "p99<fast", "jain>x", "<1ms", "spread.min<1ms"] {
+            assert!(Assertion::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

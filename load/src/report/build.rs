@@ -1,0 +1,255 @@
+//! From what the lanes counted to the report.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Connections, Errors, Generator, Histograms, Latency, Moment, Pair, Persona, Rates, Report,
+    Spread, Verify, Window,
+};
+use crate::clock::{SECOND, seconds};
+use crate::counters::Counters;
+use crate::histogram::Hist;
+use crate::message::Message;
+use crate::plan::{Mode, Plan, Role};
+use crate::run::event::Phase;
+use crate::run::outcome::{self, Busy, Outcome};
+
+/// A loop that was asleep for less than a twentieth of the time had work waiting all the while.
+const SATURATED: f64 = 0.95;
+
+impl Report {
+    pub(crate) fn new(
+        plan: &Plan,
+        outcome: &Outcome,
+        processes: u32,
+        threads: u32,
+        interrupted: bool,
+    ) -> Self {
+        let total = outcome.total();
+        let start = outcome.timing.start;
+        let end = outcome.stop_at.max(outcome.last_reply);
+        let span = seconds(end.saturating_sub(start));
+        let histograms = histograms(plan, outcome);
+        let paced = matches!(plan.mode, Mode::Paced { .. });
+        let steady = seconds(outcome.stop_at.saturating_sub(outcome.steady_at));
+        let personas: u64 =
+            outcome.personas.iter().map(|(_, c)| c.established.min(c.connections)).sum();
+        let persona_failed: u64 =
+            outcome.personas.iter().map(|(_, c)| c.connections.saturating_sub(c.established)).sum();
+        let established = total.established + personas;
+        let latency_us = Latency::of(&histograms.latency);
+        let mut report = Self {
+            target: plan.target.to_string(),
+            mode: plan.mode.name().to_owned(),
+            message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
+            connections: Connections {
+                requested: plan.connections.into(),
+                established,
+                failed: total.connect_failed() + persona_failed,
+                closed_early: total.closed_early(),
+            },
+            ramp_seconds: seconds(outcome.steady_at.saturating_sub(start)),
+            seconds: span,
+            lines: lines(&total),
+            bytes: bytes(&total),
+            rates: Rates::of(&total, span, total.established),
+            latency_us,
+            service_us: paced.then(|| Latency::of(&histograms.service)),
+            response_us: paced.then_some(latency_us),
+            connect_us: Latency::of(&histograms.connect),
+            verify: verify(&total, &outcome.examples),
+            errors: Errors {
+                connect: total.connect_failed() + persona_failed,
+                reset: total.reset,
+                timeout: total.timeout,
+                closed: total.closed,
+                unsent: total.unsent,
+            },
+            connect_errors: connect_errors(&total),
+            error_lines: error_lines(&total),
+            heartbeats: total.heartbeats,
+            after_ramp: window(
+                &outcome.phase(Phase::Steady).counters,
+                steady,
+                total.established,
+                &histograms,
+            ),
+            spread: Spread::of(&outcome.spread.lines, outcome.spread.sum, outcome.spread.squares),
+            generator: generator(outcome, processes, threads, paced),
+            personas: outcome.personas.iter().map(persona).collect(),
+            interrupted,
+            notes: outcome.failures.clone(),
+            timeline: outcome.timeline.iter().map(|(n, i)| moment(outcome, *n, i)).collect(),
+            histograms,
+        };
+        report.add_notes(plan);
+        report
+    }
+}
+
+fn histograms(plan: &Plan, outcome: &Outcome) -> Histograms {
+    let paced = matches!(plan.mode, Mode::Paced { .. });
+    let mut all = Histograms {
+        connect: outcome.connect.clone(),
+        lines_per_connection: outcome.spread.lines.clone(),
+        ..Histograms::default()
+    };
+    for phase in [Phase::Ramp, Phase::Steady, Phase::Drain] {
+        let totals = outcome.phase(phase);
+        let latency = if paced { &totals.response } else { &totals.service };
+        all.latency.add(latency);
+        if phase == Phase::Steady {
+            all.after_ramp.add(latency);
+        }
+        if paced {
+            all.service.add(&totals.service);
+        }
+    }
+    all
+}
+
+impl Latency {
+    /// The distribution of a histogram of nanoseconds, in microseconds.
+    pub(crate) fn of(hist: &Hist) -> Self {
+        let micros = |nanos: u64| (nanos + 500) / 1000;
+        Self {
+            count: hist.count(),
+            min: micros(hist.min()),
+            p50: micros(hist.at(0.5)),
+            p90: micros(hist.at(0.9)),
+            p99: micros(hist.at(0.99)),
+            p999: micros(hist.at(0.999)),
+            max: micros(hist.max()),
+            mean: hist.mean() / 1000.0,
+        }
+    }
+}
+
+impl Rates {
+    pub(crate) fn of(counters: &Counters, seconds: f64, connections: u64) -> Self {
+        Self::from_sums(lines(counters), bytes(counters), seconds, connections)
+    }
+
+    pub(crate) fn from_sums(lines: Pair, bytes: Pair, seconds: f64, connections: u64) -> Self {
+        if seconds <= 0.0 {
+            return Self::default();
+        }
+        let both = (bytes.sent + bytes.received) as f64;
+        Self {
+            lines_per_second: lines.received as f64 / seconds,
+            mbps_up: bytes.sent as f64 * 8.0 / seconds / 1e6,
+            mbps_down: bytes.received as f64 * 8.0 / seconds / 1e6,
+            per_connection_kbps: both / seconds / connections.max(1) as f64 / 1000.0,
+        }
+    }
+}
+
+impl Spread {
+    pub(crate) fn of(lines: &Hist, sum: f64, squares: f64) -> Self {
+        Self {
+            min: lines.min(),
+            p1: lines.at(0.01),
+            p50: lines.at(0.5),
+            p99: lines.at(0.99),
+            max: lines.max(),
+            jain: crate::run::event::jain(lines.count(), sum, squares),
+            sum,
+            squares,
+        }
+    }
+}
+
+fn lines(counters: &Counters) -> Pair {
+    Pair { sent: counters.lines_sent, received: counters.lines_received }
+}
+
+fn bytes(counters: &Counters) -> Pair {
+    Pair { sent: counters.bytes_sent, received: counters.bytes_received }
+}
+
+fn verify(total: &Counters, examples: &[String]) -> Verify {
+    Verify {
+        checked: total.checked,
+        mismatched: total.mismatched(),
+        missing: total.missing,
+        corrupted: total.corrupted,
+        duplicated: total.duplicated,
+        reordered: total.reordered,
+        unanswered: total.unanswered,
+        examples: examples.iter().take(8).cloned().collect(),
+    }
+}
+
+fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms) -> Window {
+    Window {
+        seconds,
+        lines: lines(counters),
+        bytes: bytes(counters),
+        rates: Rates::of(counters, seconds, connections),
+        latency_us: Latency::of(&all.after_ramp),
+    }
+}
+
+fn generator(outcome: &Outcome, processes: u32, threads: u32, paced: bool) -> Generator {
+    let load = |busy: &Busy| busy.awake.max(busy.cpu + busy.queued);
+    let busiest = outcome.busy.iter().max_by(|a, b| load(a).total_cmp(&load(b)));
+    let named = |busy: &Busy| {
+        [("awake", busy.awake), ("cpu", busy.cpu), ("waiting_for_cpu", busy.queued)]
+            .map(|(name, share)| (name.to_owned(), (share * 1000.0).round() / 1000.0))
+    };
+    Generator {
+        processes,
+        threads,
+        cpu_seconds: outcome.cpu as f64 / SECOND as f64,
+        saturated: busiest.is_some_and(|busy| load(busy) >= SATURATED),
+        busiest: busiest.map(named).into_iter().flatten().collect(),
+        lag_us: paced.then(|| Latency::of(&outcome.lag)),
+    }
+}
+
+fn persona((role, counters): &(Role, crate::persona::PersonaCounters)) -> Persona {
+    Persona { role: role.name().to_owned(), counters: *counters }
+}
+
+fn moment(outcome: &Outcome, number: u64, interval: &outcome::Interval) -> Moment {
+    let length = seconds(outcome.timing.interval);
+    let mut moment = Moment {
+        at: number as f64 * length,
+        seconds: length,
+        connections: interval.open.values().map(|n| u64::from(*n)).sum(),
+        lines: lines(&interval.counters),
+        bytes: bytes(&interval.counters),
+        ..Moment::default()
+    };
+    if let outcome::Latency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
+        moment.p50_us = p50 / 1000;
+        moment.p99_us = p99 / 1000;
+        moment.max_us = max / 1000;
+        moment.histogram.clone_from(text);
+    }
+    moment
+}
+
+fn connect_errors(total: &Counters) -> BTreeMap<String, u64> {
+    occurred(&[
+        ("refused", total.refused),
+        ("timeout", total.connect_timeout),
+        ("no_port", total.no_port),
+        ("no_descriptor", total.no_descriptor),
+        ("other", total.connect_other),
+    ])
+}
+
+fn error_lines(total: &Counters) -> BTreeMap<String, u64> {
+    occurred(&[
+        ("timeout", total.err_timeout),
+        ("overloaded", total.err_overloaded),
+        ("line_too_long", total.err_line_too_long),
+        ("too_many_connections", total.err_too_many_connections),
+        ("other", total.err_other),
+    ])
+}
+
+fn occurred(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    kinds.iter().filter(|(_, n)| *n > 0).map(|(name, n)| ((*name).to_owned(), *n)).collect()
+}

@@ -1,0 +1,116 @@
+//! What the run means for the one who asked: sentences, and an exit code.
+
+use super::{Assertion, Report};
+use crate::host;
+use crate::message::Message;
+use crate::plan::{Mode, Plan};
+
+/// How a run ended, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Replies were wrong or missing (exit code 4).
+    Untrue,
+    /// An assertion was missed (exit code 3).
+    Missed,
+    /// The load asked for did not take place: connections failed or were ended (exit code 1).
+    Fell,
+    /// All went as asked (exit code 0).
+    Clean,
+}
+
+impl Verdict {
+    /// The exit code of the command.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Untrue => 4,
+            Self::Missed => 3,
+            Self::Fell => 1,
+            Self::Clean => 0,
+        }
+    }
+}
+
+impl Report {
+    /// Judges the run; returns the verdict and a sentence for everything against it.
+    pub fn verdict(&self, assertions: &[Assertion]) -> (Verdict, Vec<String>) {
+        let mut sentences = Vec::new();
+        let mut verdict = Verdict::Clean;
+        if self.connections.failed > 0 || self.connections.closed_early > 0 {
+            verdict = Verdict::Fell;
+        }
+        let missed: Vec<String> = assertions.iter().filter_map(|a| a.missed_by(self)).collect();
+        if !missed.is_empty() {
+            verdict = Verdict::Missed;
+            sentences.extend(missed);
+        }
+        if self.verify.mismatched + self.verify.missing > 0 {
+            verdict = Verdict::Untrue;
+            sentences.push(format!(
+                "verification failed: of {} replies checked {} were wrong ({} corrupted, {} duplicated, \
+                 {} reordered), and {} lines had no reply",
+                self.verify.checked,
+                self.verify.mismatched,
+                self.verify.corrupted,
+                self.verify.duplicated,
+                self.verify.reordered,
+                self.verify.missing
+            ));
+        }
+        (verdict, sentences)
+    }
+
+    /// Says in sentences what the figures alone would leave to be guessed.
+    pub(super) fn add_notes(&mut self, plan: &Plan) {
+        let made = self.connections.established;
+        let asked = self.connections.requested;
+        for (kind, count) in &self.connect_errors {
+            let cause = match kind.as_str() {
+                "refused" => format!("{} refused", self.target),
+                "timeout" => format!(
+                    "{} did not answer within {:?} (is its accept queue full?)",
+                    self.target, plan.connect_timeout
+                ),
+                "no_port" => format!(
+                    "this host has no local port left for them ({} a source address): \
+                     give more addresses with --sources",
+                    host::local_ports()
+                ),
+                "no_descriptor" => format!(
+                    "a process has only {} descriptors: use --processes auto, or raise ulimit -n",
+                    host::descriptor_limit()
+                ),
+                _ => "the network or the host could not make them".to_owned(),
+            };
+            self.notes.push(format!(
+                "{count} of {asked} connections were not made ({made} were): {cause}"
+            ));
+        }
+        if self.connections.closed_early > 0 {
+            self.notes.push(format!(
+                "the server ended {} connections during the run ({} closed, {} reset)",
+                self.connections.closed_early, self.errors.closed, self.errors.reset
+            ));
+        }
+        if self.generator.saturated {
+            let share = |name| 100.0 * self.generator.busiest.get(name).copied().unwrap_or(0.0);
+            self.notes.push(format!(
+                "the generator was the bottleneck: its busiest thread had no time to sleep ({:.0} % awake, \
+                 {:.0} % on a CPU, {:.0} % waiting for one): give it more --threads, or cores of its own",
+                share("awake"),
+                share("cpu"),
+                share("waiting_for_cpu")
+            ));
+        }
+        let ends = Message::parse(&plan.message).is_ok_and(|m| m.ends_in_newline());
+        if !ends && plan.mode == Mode::Flood {
+            self.notes.push(
+                "the message has no newline at its end: a line server will never answer it"
+                    .to_owned(),
+            );
+        }
+        if self.interrupted {
+            self.notes
+                .push("the run was interrupted: the figures are of what took place".to_owned());
+        }
+    }
+}
