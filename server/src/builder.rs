@@ -157,6 +157,6 @@ where
     /// # Errors
     /// Those of [`start`](Self::start), and when the listening socket fails.
     pub fn run(self) -> Result<Outcome, RunError> {
-        self.start()?.run_until_signal()
+        self.start()?.run_until_signal(|_| {})
     }
 }

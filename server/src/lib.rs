@@ -51,8 +51,7 @@ pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
         |parts, _peer| stack::workload(parts),
     )?;
     running.log_start();
-    announce(&running.announcement());
-    running.run_until_signal()
+    running.run_until_signal(|running| announce(&running.announcement()))
 }
 
 /// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.

@@ -213,13 +213,18 @@ impl Running {
         }
     }
 
-    /// Serves until a signal says to drain, then drains; a second signal cuts.
-    pub(crate) fn run_until_signal(mut self) -> Result<Outcome, RunError> {
+    /// Serves until a signal says to drain, then drains; a second signal cuts. Calls `ready` once
+    /// signals are handled: whoever reads its announcement may send one at once.
+    pub(crate) fn run_until_signal(
+        mut self,
+        ready: impl FnOnce(&Self),
+    ) -> Result<Outcome, RunError> {
         let runtime = thread_runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
         runtime.block_on(async {
             let mut signals = signals::Signals::new()
                 .map_err(|error| RunError::failed("signals cannot be handled", &error))?;
+            ready(&self);
             tokio::select! {
                 name = signals.stop() => tracing::info!(signal = name, "draining"),
                 Ok(error) = &mut self.listener_failed => {
