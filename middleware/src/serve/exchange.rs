@@ -8,12 +8,11 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
-use tower::util::Oneshot;
 use tower_service::Service;
 
 use super::{FlushPolicy, Serve};
 use crate::{
-    BoxError, Lines, Wire,
+    Lines, Wire,
     drain::Registration,
     stats::{CloseReason, Presence},
 };
@@ -22,7 +21,9 @@ use crate::{
 /// carry its size.
 pub(super) enum Step<S: Service<Lines>> {
     Open,
-    Serving(Pin<Box<Oneshot<S, Lines>>>),
+    /// A batch in hand, the service not ready for it yet.
+    Waiting(Box<Lines>),
+    Serving(Pin<Box<S::Future>>),
     /// Replies not yet given to the sink, because the policy wants a write before them.
     Feeding(Box<Lines>),
     Flushing,
@@ -69,8 +70,7 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
 impl<T, S> Future for Exchange<T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines> + Clone,
-    S::Error: Into<BoxError>,
+    S: Service<Lines, Response = Lines>,
 {
     type Output = Result<CloseReason, Infallible>;
 

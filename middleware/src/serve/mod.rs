@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Rules, each with a test in `tests/serve.rs`:
-//! - a line in hand first, readiness second: the service is cloned and made ready for each batch;
+//! - a line in hand first, readiness second: an idle connection reserves nothing;
 //! - nothing stays buffered when the task parks or the connection ends;
 //! - a connection whose read filled the block gives way before it reads on;
 //! - after a close of our own the rest of the input is read and forgotten until the peer closes too
@@ -38,7 +38,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
 use crate::{
-    BoxError, LineError, Lines, Transport, Wire,
+    LineError, Lines, ReadyInCall, Transport, Wire,
     drain::Watch,
     stats::{CloseReason, Stats},
 };
@@ -51,6 +51,10 @@ pub const LINGER: Duration = Duration::from_secs(2);
 pub const FLUSH_BYTES: usize = 16 * 1024;
 
 /// The innermost service of a connection stack: runs the loop over a framed connection.
+///
+/// Asks the line service for readiness only with a batch in hand. If a layer in it can leave a
+/// reservation behind that it did not use, as tower's `LoadShed` around a `ConcurrencyLimit` does,
+/// put [`ReadyInCall`] around that layer: a reservation then ends with the batch it was made for.
 ///
 /// Cloned for each connection, and with it the line service, so state shared between connections
 /// belongs in an `Arc` there.
@@ -109,7 +113,6 @@ impl<S, T> Service<T> for Serve<S>
 where
     T: Wire,
     S: Service<Lines, Response = Lines> + Clone,
-    S::Error: Into<BoxError>,
 {
     type Response = CloseReason;
     type Error = Infallible;
@@ -138,9 +141,11 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
     Codec: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
     S: Service<Lines, Response = Lines> + Clone,
-    S::Error: Into<BoxError>,
 {
-    let served = Serve::new(service).drain(drain).call(Transport::new(io, codec)).await;
+    // Readiness in the call, on a clone: whatever a layer inside reserves, and whatever a shed batch
+    // left waiting, ends with the batch it was for.
+    let serve = &mut Serve::new(ReadyInCall::new(service)).drain(drain);
+    let served = serve.call(Transport::new(io, codec)).await;
     match served {
         Ok(reason) => reason,
         Err(never) => match never {},

@@ -8,7 +8,6 @@ use std::{
 };
 
 use tokio::time::sleep;
-use tower::util::ServiceExt;
 use tower_service::Service;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     exchange::{Running, Step},
 };
 use crate::{
-    BoxError, LineError, Lines, Wire,
+    LineError, Lines, Wire,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
     wire::Phase,
@@ -39,14 +38,14 @@ pub(super) enum Next {
 impl<T, S> Running<'_, T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines> + Clone,
-    S::Error: Into<BoxError>,
+    S: Service<Lines, Response = Lines>,
 {
     #[inline]
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             let next = match self.step {
                 Step::Open => self.read(cx),
+                Step::Waiting(_) => self.wait(cx),
                 Step::Serving(_) => self.serve(cx),
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing => self.flush(cx),
@@ -67,10 +66,7 @@ where
             return self.go(Step::Closing(CloseReason::Drain));
         }
         match self.wire.as_mut().poll_next(cx) {
-            Poll::Ready(Some(Ok(lines))) => {
-                let call = self.service.clone().oneshot(lines);
-                self.go(Step::Serving(Box::pin(call)))
-            }
+            Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
             Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
                 match self.wire.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
                     Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
@@ -99,6 +95,36 @@ where
         }
     }
 
+    /// Readiness second, with the lines in hand: an idle connection reserves nothing.
+    #[inline]
+    fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Next {
+        match self.service.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                let call = self.service.call(lines);
+                self.go(Step::Serving(Box::pin(call)))
+            }
+            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
+            Poll::Pending => {
+                *self.step = Step::Waiting(Box::new(lines));
+                self.wait_serving(cx)
+            }
+        }
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Next {
+        let Step::Waiting(lines) = self.step else { return Next::Go };
+        let lines = std::mem::take(&mut **lines);
+        self.call(cx, lines)
+    }
+
+    /// Earlier replies do not wait for this one.
+    fn wait_serving(&mut self, cx: &mut Context<'_>) -> Next {
+        match self.wire.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => Next::End(reason(&error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Next::Wait(Phase::Serving),
+        }
+    }
+
     fn serve(&mut self, cx: &mut Context<'_>) -> Next {
         let Step::Serving(call) = self.step else { return Next::Go };
         match call.as_mut().poll(cx) {
@@ -107,11 +133,7 @@ where
                 FlushPolicy::Every(_) => self.go(Step::Feeding(Box::new(reply))),
             },
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
-            // Earlier replies do not wait for this one.
-            Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
-                Poll::Ready(Err(error)) => Next::End(reason(&error)),
-                Poll::Ready(Ok(())) | Poll::Pending => Next::Wait(Phase::Serving),
-            },
+            Poll::Pending => self.wait_serving(cx),
         }
     }
 
@@ -243,6 +265,7 @@ where
     fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let holding = self.wire.as_mut().park();
         self.presence.hold(holding.read_bytes, holding.write_bytes);
+        self.presence.give_way();
         let yielded = pin!(tokio::task::yield_now()).poll(cx);
         debug_assert!(yielded.is_pending());
         Poll::Pending

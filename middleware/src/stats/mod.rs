@@ -9,7 +9,10 @@ mod histogram;
 mod presence;
 mod states;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
 
 use tokio::time::Instant;
 
@@ -85,6 +88,11 @@ pub struct Stats {
     pub write_buffer_bytes: Gauge,
 }
 
+thread_local! {
+    /// The last look at the clock of the connection that runs on this thread.
+    static RECENT: Cell<Option<Nanos>> = const { Cell::new(None) };
+}
+
 impl Stats {
     /// All at zero; time counts from `epoch`.
     pub fn new(epoch: Instant) -> Self {
@@ -116,6 +124,26 @@ impl Stats {
     /// Reads the clock (20 to 40 ns).
     pub fn now(&self) -> Nanos {
         self.at(Instant::now())
+    }
+
+    /// When this thread's running connection looked at the clock last, or now if none runs.
+    ///
+    /// Within one poll the last look is microseconds old, and a look costs as much as the rest of
+    /// the counting.
+    pub(crate) fn recent(&self) -> Nanos {
+        match RECENT.get() {
+            Some(recent) => recent,
+            None => self.now(),
+        }
+    }
+
+    /// Reads the clock, and keeps it for [`recent`](Self::recent) until the connection parks.
+    pub(crate) fn now_while_running(&self) -> Nanos {
+        let now = self.now();
+        if RECENT.get().is_some() {
+            RECENT.set(Some(now));
+        }
+        now
     }
 
     /// A point in time in these stats' own scale; times before their beginning are their beginning.

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, thread};
 
-use super::{CloseReason, Nanos, State, Stats};
+use super::{CloseReason, Nanos, RECENT, State, Stats};
 
 /// One connection's presence in the books: opened when made, closed when dropped, once.
 ///
@@ -38,6 +38,7 @@ impl Presence {
     pub fn resume(&mut self) {
         if self.state != State::Ready {
             let now = self.stats.now();
+            RECENT.set(Some(now));
             self.change(State::Ready, now);
         }
     }
@@ -45,7 +46,13 @@ impl Presence {
     /// The task parks, waiting for what `state` says.
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
+        RECENT.set(None);
         self.change(state, now);
+    }
+
+    /// The task lets others run and stays runnable.
+    pub fn give_way(&mut self) {
+        RECENT.set(None);
     }
 
     /// Tells the gauges what the parked connection holds.
@@ -58,6 +65,7 @@ impl Presence {
     /// The connection ended.
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
+            RECENT.set(None);
             self.closed = true;
             self.hold(0, 0);
             self.stats.states.close(self.state, reason, self.stats.now());
