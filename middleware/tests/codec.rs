@@ -1,0 +1,249 @@
+//! Both codecs against a reference that anybody can check by eye, and against each other.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+use support::splits;
+use tokio_util::codec::{Decoder, Encoder};
+use towline_middleware::{LineError, Lines, LinesBatchCodec, PerLine};
+
+/// Lines as delivered, and how the stream ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    lines: Vec<Vec<u8>>,
+    too_long: bool,
+    /// Bytes of an unfinished line at the end.
+    rest: usize,
+}
+
+/// What [`LinesBatchCodec`] promises, without any cleverness.
+fn reference(bytes: &[u8], limit: usize) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut line = Vec::new();
+    for &byte in bytes {
+        if byte == b'\n' {
+            outcome.lines.push(std::mem::take(&mut line));
+        } else if line.len() == limit {
+            outcome.too_long = true;
+            return outcome;
+        } else {
+            line.push(byte);
+        }
+    }
+    outcome.rest = line.len();
+    outcome
+}
+
+/// Feeds a codec piece by piece, as a transport does.
+fn decoded<C>(mut codec: C, pieces: &[&[u8]]) -> Outcome
+where
+    C: Decoder<Item = Lines, Error = LineError>,
+{
+    let mut outcome = Outcome::default();
+    let mut buffer = BytesMut::new();
+    for (piece, last) in pieces.iter().map(|piece| (*piece, false)).chain([(&b""[..], true)]) {
+        buffer.extend_from_slice(piece);
+        loop {
+            let decoded =
+                if last { codec.decode_eof(&mut buffer) } else { codec.decode(&mut buffer) };
+            match decoded {
+                Ok(Some(lines)) => {
+                    assert!(!lines.is_empty(), "an empty batch was delivered");
+                    assert_eq!(lines.count(), lines.iter().count());
+                    outcome.lines.extend(lines.iter().map(<[u8]>::to_vec));
+                }
+                Ok(None) => break,
+                Err(LineError::TooLong { .. }) => {
+                    outcome.too_long = true;
+                    return outcome;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    outcome.rest = buffer.len();
+    outcome
+}
+
+#[track_caller]
+fn same_at_every_split(bytes: &[u8], limit: usize) {
+    let expected = reference(bytes, limit);
+    for pieces in splits(bytes) {
+        assert_eq!(decoded(LinesBatchCodec::new(limit), &pieces), expected, "split {pieces:?}");
+    }
+    let single: Vec<_> = bytes.chunks(1).collect();
+    assert_eq!(decoded(LinesBatchCodec::new(limit), &single), expected, "byte by byte");
+}
+
+/// Bytes with many newlines, so that short inputs hold several lines.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        3 => Just(b'\n'),
+        1 => Just(b'\r'),
+        1 => Just(0),
+        6 => any::<u8>(),
+        6 => b'a'..=b'f',
+    ];
+    prop::collection::vec(byte, 0..200)
+}
+
+/// Cuts `bytes` at the given places, wherever they fall.
+fn cut<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+    let mut at: Vec<_> = at.iter().map(|at| at.index(bytes.len() + 1)).collect();
+    at.extend([0, bytes.len()]);
+    at.sort_unstable();
+    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_batch_is_what_the_reference_says_for_every_cut_and_limit(
+        bytes in noise(),
+        at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        limit in 0_usize..40,
+    ) {
+        let expected = reference(&bytes, limit);
+        prop_assert_eq!(decoded(LinesBatchCodec::new(limit), &cut(&bytes, &at)), expected);
+    }
+
+    /// Where their contracts agree (UTF-8, no carriage return) only the rest at the end differs:
+    /// tokio's codec delivers it as a line.
+    #[test]
+    fn both_codecs_agree_where_their_contracts_do(
+        text in "(\\PC|\n|\n|[a-e]){0,80}",
+        at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        limit in 0_usize..60,
+    ) {
+        let bytes = text.replace('\r', "").into_bytes();
+        let pieces = cut(&bytes, &at);
+        let mut batch = decoded(LinesBatchCodec::new(limit), &pieces);
+        let line = decoded(PerLine::new(limit), &pieces);
+        if batch.rest > 0 {
+            batch.lines.push(bytes[bytes.len() - batch.rest..].to_vec());
+            batch.rest = 0;
+        }
+        prop_assert_eq!(batch, line);
+    }
+
+    #[test]
+    fn what_was_decoded_is_encoded_to_the_same_bytes(text in "([a-zß☃]{0,9}\n){0,20}") {
+        let bytes = text.as_bytes();
+        prop_assert_eq!(echoed(&mut LinesBatchCodec::new(99), bytes), bytes);
+        prop_assert_eq!(echoed(&mut PerLine::new(99), bytes), bytes);
+    }
+}
+
+fn echoed<C>(codec: &mut C, bytes: &[u8]) -> Vec<u8>
+where
+    C: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError>,
+{
+    let mut read = BytesMut::from(bytes);
+    let mut write = BytesMut::new();
+    while let Some(lines) = codec.decode(&mut read).unwrap() {
+        codec.encode(lines, &mut write).unwrap();
+    }
+    write.to_vec()
+}
+
+/// The table of FAULTS 4: lengths around the limit, alone, in company, with and without an end.
+#[test]
+fn a_line_of_the_limit_passes_and_one_byte_more_does_not() {
+    const LIMIT: usize = 7;
+    for (length, passes) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
+        let line = vec![b'x'; length];
+        for ending in [&b""[..], b"\n", b"\nafter\n", b"\nafter"] {
+            for before in [&b""[..], b"\n", b"a\nbb\n", b"1234567\n"] {
+                let bytes = [before, &line, ending].concat();
+                assert_eq!(reference(&bytes, LIMIT).too_long, !passes);
+                same_at_every_split(&bytes, LIMIT);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_carriage_return_counts_towards_the_limit_and_belongs_to_the_line() {
+    same_at_every_split(b"123456\r\n", 7);
+    same_at_every_split(b"1234567\r\n", 7);
+    let outcome = decoded(LinesBatchCodec::new(7), &[b"a\r\n\r\n\rb\n"]);
+    assert_eq!(outcome.lines, [&b"a\r"[..], b"\r", b"\rb"]);
+}
+
+#[test]
+fn lines_before_one_that_is_too_long_are_delivered_first() {
+    for pieces in splits(b"one\ntwo\nthree!\nfour\n") {
+        let outcome = decoded(LinesBatchCodec::new(5), &pieces);
+        let lines = vec![b"one".to_vec(), b"two".to_vec()];
+        assert_eq!(outcome, Outcome { lines, too_long: true, rest: 0 }, "split {pieces:?}");
+    }
+}
+
+#[test]
+fn every_byte_but_the_newline_is_opaque() {
+    for odd in [
+        &b"\0"[..],
+        b"\xff\xfe",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\x85",
+        "\u{2028}".as_bytes(),
+        "\u{feff}bom".as_bytes(),
+        b"\r",
+        b"a\rb",
+        b"",
+    ] {
+        let bytes = [odd, b"\n", odd, odd, b"\n\n", odd, b"\n"].concat();
+        same_at_every_split(&bytes, 16);
+        assert_eq!(echoed(&mut LinesBatchCodec::new(16), &bytes), bytes);
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_passes_empty_lines_only_and_the_largest_passes_everything() {
+    same_at_every_split(b"\n\n\n", 0);
+    same_at_every_split(b"\n\na\n", 0);
+    same_at_every_split(b"abc\n\ndef", usize::MAX);
+}
+
+/// FAULTS 3: a peer that sends an endless line byte by byte must not make the codec look at the
+/// whole of it at every byte. Instead of a clock the test changes what was scanned already: a
+/// newline put there afterwards must not be found.
+#[test]
+fn bytes_without_a_newline_are_scanned_once() {
+    let mut codec = LinesBatchCodec::new(1 << 20);
+    let mut buffer = BytesMut::new();
+    for _ in 0..1000 {
+        buffer.extend_from_slice(b"xxxx");
+        assert_eq!(codec.decode(&mut buffer).unwrap(), None);
+        buffer.fill(b'\n');
+    }
+    buffer.fill(b'x');
+    buffer.extend_from_slice(b"\nrest");
+    let line = codec.decode(&mut buffer).unwrap().unwrap();
+    assert_eq!((line.as_bytes().len(), line.count()), (4001, 1));
+    // The rest behind it is known to hold no newline, too.
+    buffer.fill(b'\n');
+    assert_eq!(codec.decode(&mut buffer).unwrap(), None);
+}
+
+#[test]
+fn invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
+    let mut codec = PerLine::new(99);
+    let mut buffer = BytesMut::from(&b"good\n\xff\nnever\n"[..]);
+    assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().as_bytes(), b"good\n");
+    assert!(matches!(codec.decode(&mut buffer), Err(LineError::NotUtf8)));
+
+    let mut out = BytesMut::new();
+    let reply = Lines::new(&b"\xff\n"[..]).unwrap();
+    assert!(matches!(codec.encode(reply, &mut out), Err(LineError::NotUtf8)));
+    assert!(out.is_empty(), "nothing of a reply that cannot be sent is sent");
+}
+
+#[test]
+fn the_per_line_codec_strips_a_carriage_return_and_delivers_the_rest() {
+    let outcome = decoded(PerLine::new(99), &[b"a\r\nb\nc"]);
+    assert_eq!(outcome.lines, [b"a", b"b", b"c"]);
+}
