@@ -1,0 +1,10 @@
+"""Every dashboard, in the order of the menu."""
+
+from .comparison import COMPARISON
+from .connections import CONNECTIONS
+from .kernel import KERNEL
+from .middleware import MIDDLEWARE
+from .overview import OVERVIEW
+from .workers import WORKERS
+
+BOARDS = (OVERVIEW, CONNECTIONS, MIDDLEWARE, WORKERS, KERNEL, COMPARISON)

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Runs every query of every panel and rule against a real Prometheus that scrapes real servers
+under a known load, and compares the answers with what the load fixed.
+
+    check.py --towline PATH --prometheus PATH --promtool PATH --node-exporter PATH
+"""
+
+import argparse
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import queries
+from load import PAIRS, LINE, Load
+from stack import WINDOW, filled_in, running, wait
+
+# Exported, and on no dashboard or rule for a reason.
+NOT_SHOWN = {
+    "process_virtual_memory_bytes": "address space is not memory in use; client libraries export it",
+}
+# Made by Prometheus itself at every scrape.
+OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
+# What node_exporter can only tell where the kernel does.
+OF_KERNELS = {
+    "node_nf_conntrack_": Path("/proc/sys/net/netfilter/nf_conntrack_count"),
+    "node_pressure_": Path("/proc/pressure/cpu"),
+}
+SECONDS = float(WINDOW.removesuffix("s"))
+
+
+class Findings:
+    def __init__(self):
+        self.problems = []
+        self.facts = []
+
+    def expect(self, holds, otherwise):
+        if not holds:
+            self.problems.append(otherwise)
+
+    def value(self, what, found, low, high):
+        self.facts.append(f"{what} {found:g}")
+        self.expect(low <= found <= high, f"{what}: {found:g}, expected {low:g} to {high:g}")
+
+
+def declared(exposition):
+    return set(re.findall(r"^# TYPE (\S+)", exposition, flags=re.M))
+
+
+def names(exposition, prometheus, rules, found):
+    """Used and not exported, exported and used nowhere: both are mistakes."""
+    exported = declared(exposition)
+    recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
+    stored = set(prometheus.ask("label/__name__/values"))
+    used = {}
+    for query in [*queries.of_dashboards(), *queries.annotations()]:
+        for name in queries.metrics(query.expression):
+            used.setdefault(name, query.place)
+    for rule in rules:
+        for name in queries.metrics(rule["query"]):
+            used.setdefault(name, f"rule {rule['name']}")
+    for name, place in sorted(used.items()):
+        if name.startswith("node_"):
+            known = name in stored or untold(name)
+        else:
+            known = queries.family(name) in exported or name in OF_PROMETHEUS | recorded | {"ALERTS"}
+        found.expect(known, f"{place}: {name} is not exported")
+    unused = exported - {queries.family(name) for name in used}
+    for name in sorted(unused - set(NOT_SHOWN)):
+        found.expect(False, f"{name} is exported and on no dashboard or rule")
+    for name in sorted(set(NOT_SHOWN) - unused):
+        found.expect(False, f"{name} need not be excused any more")
+
+
+def untold(expression):
+    """Whether this machine's kernel lacks what a query of node_exporter asks for."""
+    return any(prefix in expression and not path.exists() for prefix, path in OF_KERNELS.items())
+
+
+def is_number(sample):
+    return sample != "NaN"
+
+
+def answered(prometheus, place, expression, found, begin, now):
+    try:
+        instant = prometheus.query(expression, now)
+        course = prometheus.range(expression, begin, now)
+    except ValueError as error:
+        found.expect(False, f"{place}: {error}")
+        return
+    if untold(expression) and not instant:
+        print(f"{place}: skipped, this kernel does not tell")
+        return
+    found.expect(instant, f"{place}: nothing for {expression}")
+    if instant:
+        numbers = [series for series in instant if is_number(series["value"][1])]
+        found.expect(numbers, f"{place}: no number for {expression}")
+    found.expect(course, f"{place}: no course for {expression}")
+
+
+def without_threshold(expression):
+    """An alert's query without what keeps it empty in good times."""
+    expression = re.sub(r"\s(?:==|>|<|>=|<=)\s+[\d.]+(?: \* [\d.]+)?", "", expression)
+    return re.sub(r"absent\((.*)\)", r"\1", expression)
+
+
+def every_query(prometheus, rules, found, begin, now):
+    count = 0
+    for query in queries.of_dashboards():
+        count += 1
+        answered(prometheus, query.place, filled_in(query.expression), found, begin, now)
+    for rule in rules:
+        count += 1
+        found.expect(rule["health"] == "ok", f"rule {rule['name']}: {rule.get('lastError')}")
+        bare = without_threshold(rule["query"])
+        answered(prometheus, f"rule {rule['name']}", bare, found, begin, now)
+    for query in queries.annotations():
+        # An empty one is an uneventful hour; it must only be understood.
+        try:
+            prometheus.query(filled_in(query.expression), now)
+        except ValueError as error:
+            found.expect(False, f"{query.place}: {error}")
+    return count
+
+
+def panel(uid_and_title):
+    """The first query of a panel, as committed."""
+    return next(query.expression for query in queries.of_dashboards() if query.place == uid_and_title)
+
+
+def values(prometheus, load, servers, found, now):
+    """Panels whose answer the load fixed."""
+    echo, sha256, stalled = (re.escape(server.admin).replace("\\", "\\\\") for server in servers)
+    plan, tally = load.plan, load.tally
+
+    def ask(place, instance=".+"):
+        (series,) = prometheus.query(filled_in(panel(place), instance), now)
+        return float(series["value"][1])
+
+    waiting = ask("towline-overview: Write waiters")
+    found.value("mean write waiters", waiting, plan.never_reading - 1, plan.never_reading + 1)
+    found.value("of them on that instance", ask("towline-overview: Write waiters", stalled), 49, 51)
+    sent = tally.rate(now - SECONDS - 1, now - 1)
+    found.value("lines/s", ask("towline-overview: Lines/s", echo), sent * 0.96, sent * 1.04)
+    held = plan.polite + plan.hashing + plan.never_reading + plan.half_sent
+    # A peer of the churn may be open at the moment of the scrape.
+    found.value("open connections", ask("towline-overview: Connections"), held, held + 2)
+    half = ask("towline-connections: Half-sent lines", echo)
+    found.value("half-sent lines", half, plan.half_sent, plan.half_sent + 1)
+    found.value("lines a batch", ask("towline-middleware: Lines per batch", echo), PAIRS * 0.8, PAIRS * 1.01)
+    found.value("success", ask("towline-overview: Success"), 1, 1)
+    hashed = ask("towline-middleware: Bytes hashed", sha256) / len(LINE)
+    found.value("lines hashed/s", hashed, plan.hashed_per_second * 0.9, plan.hashed_per_second * 1.1)
+    pending = {
+        (series["metric"]["alertname"], series["metric"].get("instance"))
+        for series in prometheus.query("ALERTS", now)
+    }
+    found.expect(
+        ("TowlineReadersStalled", servers[2].admin) in pending,
+        f"TowlineReadersStalled is not pending where the peers never read: {pending}",
+    )
+    found.expect(
+        not any(name == "TowlineReadersStalled" and at != servers[2].admin for name, at in pending),
+        "TowlineReadersStalled is pending where all peers read",
+    )
+
+
+def sample(exposition, series):
+    return float(re.search(rf"^{re.escape(series)} (\S+)$", exposition, flags=re.M)[1])
+
+
+def totals(load, servers, found):
+    """Counters that must agree to the last line once the load is over."""
+    tally = load.tally
+    echo, sha256, stalled = (server.metrics() for server in servers)
+
+    def equal(what, exposition, series, wanted):
+        found.value(what, sample(exposition, series), wanted, wanted)
+
+    ok = 'towline_lines_processed_total{result="ok"}'
+    equal("lines echoed", echo, ok, tally.sent)
+    equal("lines hashed", sha256, ok, tally.hashed)
+    equal("bytes hashed", sha256, "towline_hashed_bytes_total", tally.hashed * len(LINE))
+    equal("cut short", echo, "towline_lines_unterminated_total", tally.cut_short)
+    churned = tally.cut_short + tally.reset
+    made = load.plan.polite + load.plan.half_sent + churned
+    equal("connections made", echo, "towline_connections_accepted_total", made)
+    equal("peers reset", echo, 'towline_connections_closed_total{reason="peer_reset"}', tally.reset)
+    equal("stalled now", stalled, 'towline_connections{state="write_wait"}', load.plan.never_reading)
+
+
+def linted(promtool, exposition, found):
+    run = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition, capture_output=True, text=True
+    )
+    found.expect(run.returncode == 0, f"promtool check metrics: {run.stdout}{run.stderr}")
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    for name in ("towline", "prometheus", "promtool", "node-exporter"):
+        arguments.add_argument(f"--{name}", required=True)
+    given = arguments.parse_args()
+    found = Findings()
+    with running(given.towline, given.prometheus, given.node_exporter) as (servers, prometheus):
+        load = Load(*(server.address for server in servers))
+        load.start()
+        load.connected.wait()
+        # Measured while everything flows: the window lies inside the load.
+        wait("the load", lambda: load.failure or load.tally.sent >= load.plan.lines * 0.85, 60)
+        now = time.time()
+        time.sleep(1)
+        groups = prometheus.ask("rules")["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        count = every_query(prometheus, rules, found, now - SECONDS, now)
+        values(prometheus, load, servers, found, now)
+        wait("the last line", lambda: load.failure or load.tally.sent == load.plan.lines, 60)
+        time.sleep(1)
+        totals(load, servers, found)
+        exposition = servers[0].metrics()
+        names(exposition, prometheus, rules, found)
+        linted(given.promtool, exposition, found)
+        load.finish()
+    if found.problems:
+        raise SystemExit("\n".join(found.problems))
+    print(f"{count} queries answered against real servers; {', '.join(found.facts)}")
+
+
+if __name__ == "__main__":
+    main()

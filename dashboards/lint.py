@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Holds the dashboards to the seventeen rules of Grafana's dashboard linter, and to ours.
+
+    lint.py [--promtool PATH]    with promtool every query is parsed by Prometheus' own parser
+
+Ours: the JSON is what the generator writes, every alert has its tests, its section in
+docs/OPERATIONS.md and a dashboard that exists.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import queries
+
+HERE = queries.HERE
+OPERATIONS = HERE.parent / "docs" / "OPERATIONS.md"
+SOURCE = "${datasource}"
+COUNTED = re.compile(r"\b\w+_(?:total|bucket)\b")
+
+
+def variables(dashboard):
+    return {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+
+
+def template_datasource(dashboard):
+    source = variables(dashboard).get("datasource", {})
+    if source.get("type") != "datasource" or source.get("label") != "Data source":
+        yield "no variable `datasource` labelled `Data source`"
+
+
+def chosen_by(dashboard, name, label):
+    found = variables(dashboard).get(name)
+    if found is None:
+        yield f"no variable `{name}`"
+        return
+    wanted = {"label": label, "type": "query", "multi": True, "includeAll": True, "allValue": ".+"}
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            yield f"variable `{name}`: {key} is {found.get(key)!r}, not {value!r}"
+    if found["datasource"]["uid"] != SOURCE:
+        yield f"variable `{name}` does not ask the chosen data source"
+
+
+def template_job(dashboard):
+    yield from chosen_by(dashboard, "job", "Job")
+
+
+def template_instance(dashboard):
+    yield from chosen_by(dashboard, "instance", "Instance")
+
+
+def template_label_promql(dashboard):
+    for name, variable in variables(dashboard).items():
+        if variable["type"] == "query" and not re.fullmatch(
+            r"label_values\(\w+(\{[^}]*\})?, \w+\)", variable["query"]["query"]
+        ):
+            yield f"variable `{name}`: not a label_values query"
+
+
+def template_on_time_change_reload(dashboard):
+    for name, variable in variables(dashboard).items():
+        if variable["type"] == "query" and variable["refresh"] != 2:
+            yield f"variable `{name}` is not read again when the time range changes"
+
+
+def panel_datasource(dashboard):
+    for panel in queries.panels(dashboard):
+        sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+        if any(source["uid"] != SOURCE for source in sources):
+            yield f"{panel['title']}: not the chosen data source"
+
+
+def panel_title_description(dashboard):
+    for panel in queries.panels(dashboard):
+        if not panel["title"] or not panel["description"]:
+            yield f"panel {panel['id']} {panel['title']!r} lacks a title or a description"
+
+
+def panel_units(dashboard):
+    # The ones in use; a unit Grafana doesn't know is shown as a suffix and never noticed.
+    known = {"none", "short", "percentunit", "s", "bytes", "Bps", "ops", "cps"}
+    for panel in queries.panels(dashboard):
+        unit = panel["fieldConfig"]["defaults"].get("unit")
+        if unit not in known:
+            yield f"{panel['title']}: unit {unit!r}"
+
+
+def panel_no_targets(dashboard):
+    for panel in queries.panels(dashboard):
+        if not panel["targets"]:
+            yield f"{panel['title']}: asks nothing"
+
+
+def expressions(dashboard):
+    for panel in queries.panels(dashboard):
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def target_logql(dashboard):
+    for panel in queries.panels(dashboard):
+        if any(target["datasource"]["type"] != "prometheus" for target in panel["targets"]):
+            yield f"{panel['title']}: a query that isn't Prometheus'"
+
+
+def target_logql_auto(dashboard):
+    for title, expression in expressions(dashboard):
+        if "$__auto" in expression:
+            yield f"{title}: $__auto is Loki's"
+
+
+def target_promql(dashboard):
+    """Cheap signs of a typo; `--promtool` and the run against Prometheus parse for real."""
+    for title, expression in expressions(dashboard):
+        bare = queries.STRING.sub('""', expression)
+        for pair in ("()", "{}", "[]"):
+            if bare.count(pair[0]) != bare.count(pair[1]):
+                yield f"{title}: unbalanced {pair}"
+        if not queries.selectors(expression):
+            yield f"{title}: names no metric"
+
+
+def target_rate_interval(dashboard):
+    for title, expression in expressions(dashboard):
+        for window in re.findall(r"\[([^\]]*)\]", expression):
+            if window != "$__rate_interval":
+                yield f"{title}: window {window} instead of $__rate_interval"
+
+
+def carries(dashboard, label):
+    for title, expression in expressions(dashboard):
+        for name, matchers in queries.selectors(expression):
+            # node_exporter is another job on another port, with a variable of its own.
+            wanted = 'instance=~"$node"' if name.startswith("node_") else f'{label}=~"${label}"'
+            if wanted not in matchers:
+                yield f"{title}: {name} without {wanted}"
+
+
+def target_job(dashboard):
+    yield from carries(dashboard, "job")
+
+
+def target_instance(dashboard):
+    yield from carries(dashboard, "instance")
+
+
+def target_counter_agg(dashboard):
+    for title, expression in expressions(dashboard):
+        taken = re.sub(r"\b(?:rate|irate|increase)\([^()]*\)", "", expression)
+        for name in COUNTED.findall(taken):
+            yield f"{title}: {name} is a counter; take its rate"
+
+
+def uneditable_dashboard(dashboard):
+    if dashboard["editable"]:
+        yield "can be edited in the browser, where changes are lost"
+
+
+LINTER = (
+    template_datasource,
+    template_job,
+    template_instance,
+    template_label_promql,
+    template_on_time_change_reload,
+    panel_datasource,
+    panel_title_description,
+    panel_units,
+    panel_no_targets,
+    target_logql,
+    target_logql_auto,
+    target_promql,
+    target_rate_interval,
+    target_job,
+    target_instance,
+    target_counter_agg,
+    uneditable_dashboard,
+)
+
+
+def alerts(text):
+    """Names of alerts with their body, from our own flat YAML."""
+    parts = re.split(r"^ *- alert: (\w+)$", text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def of_alerts():
+    tests = (HERE / "prometheus" / "towline.rules_test.yml").read_text()
+    fires = set(re.findall(r"alertname: (\w+)\n +eval_time: \S+\n +exp_alerts:\n", tests))
+    absent = tests.split("name: nothing is there", 1)[1]
+    headings = re.findall(r"^#+ (.+)$", OPERATIONS.read_text(), flags=re.M) if OPERATIONS.exists() else []
+    anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    uids = {path.stem for path in queries.DASHBOARDS}
+    for name, body in alerts(queries.RULES.read_text()).items():
+        runbook = re.search(r"runbook: docs/OPERATIONS\.md#(\S+)", body)
+        dashboard = re.search(r"dashboard: (\S+)", body)
+        if name not in fires:
+            yield f"{name}: no test in which it fires"
+        if f"alertname: {name}," not in absent and name != "TowlineMetricsAbsent":
+            yield f"{name}: no test on absent data"
+        if not re.search(r"severity: (page|ticket)\b", body):
+            yield f"{name}: no severity"
+        if not runbook or runbook[1] not in anchors:
+            yield f"{name}: its runbook is no section of docs/OPERATIONS.md"
+        if not dashboard or dashboard[1] not in uids:
+            yield f"{name}: its dashboard does not exist"
+
+
+def parsed(promtool):
+    """Every query as a rule of its own, through `promtool check rules`."""
+    rules = []
+    for at, query in enumerate(queries.of_dashboards()):
+        expression = query.expression.replace("$__rate_interval", "1m")
+        rules.append({"record": f"query:{at}", "expr": expression, "labels": {"place": query.place}})
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        json.dump({"groups": [{"name": "queries", "rules": rules}]}, file)
+        file.flush()
+        run = subprocess.run(
+            [promtool, "check", "rules", "--lint=none", file.name], capture_output=True, text=True
+        )
+    if run.returncode:
+        yield run.stdout + run.stderr
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--promtool")
+    promtool = arguments.parse_args().promtool
+    found = []
+    for path in queries.DASHBOARDS:
+        dashboard = json.loads(path.read_text())
+        for rule in LINTER:
+            found += [f"{path.name}: {rule.__name__}: {problem}" for problem in rule(dashboard)]
+    found += of_alerts()
+    if promtool:
+        found += parsed(promtool)
+    current = subprocess.run(
+        [sys.executable, HERE / "generate.py", "--check"], capture_output=True, text=True
+    )
+    found += [current.stderr.strip()] if current.returncode else []
+    if found:
+        sys.exit("\n".join(found))
+    print(f"{len(queries.DASHBOARDS)} dashboards keep {len(LINTER)} rules")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The queries of the committed dashboards and rules, and what they name."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DASHBOARDS = sorted((HERE / "grafana" / "dashboards").glob("*.json"))
+RULES = HERE / "prometheus" / "rules" / "towline.rules.yml"
+
+# A selector: a metric's name, its matchers if any. Functions and keywords are told apart by what
+# follows or by their names.
+SELECTOR = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)(?![\w:]|\s*\()\s*(\{[^}]*\})?")
+WORDS = set("by without on ignoring group_left group_right and or unless bool offset inf nan".split())
+STRING = re.compile(r'"[^"]*"')
+WINDOW = re.compile(r"\[[^\]]*\]")
+GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+
+
+@dataclass(frozen=True)
+class Query:
+    # Where it stands, for people.
+    place: str
+    expression: str
+    panel: dict | None = None
+
+
+def panels(dashboard):
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def of_dashboards():
+    for path in DASHBOARDS:
+        dashboard = json.loads(path.read_text())
+        for panel in panels(dashboard):
+            for target in panel["targets"]:
+                yield Query(f"{dashboard['uid']}: {panel['title']}", target["expr"], panel)
+
+
+def annotations():
+    found = {}
+    for path in DASHBOARDS:
+        for annotation in json.loads(path.read_text())["annotations"]["list"]:
+            found[annotation["expr"]] = Query(f"annotation {annotation['name']}", annotation["expr"])
+    return list(found.values())
+
+
+def selectors(expression):
+    """Pairs of a metric's name and its matchers, as written."""
+    bare = GROUPING.sub(" ", WINDOW.sub(" ", expression))
+    found = []
+    for name, matchers in SELECTOR.findall(bare):
+        # A bare word without an underscore is a window's unit or a number's exponent.
+        if name not in WORDS and (matchers or "_" in name or name == "up"):
+            found.append((name, matchers))
+    return found
+
+
+def metrics(expression):
+    return {name for name, _ in selectors(expression)}
+
+
+def family(series):
+    """The name under which the exposition declares a series of a histogram."""
+    return re.sub(r"_(bucket|sum|count)$", "", series)

@@ -1,0 +1,171 @@
+"""The real parts on this machine's loopback: towline, Prometheus and node_exporter.
+
+All on free ports, all in one scratch folder, all stopped by their process ids.
+"""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import queries
+
+# A rate needs four scrapes; what Grafana would put in for $__rate_interval at this interval.
+SCRAPE = 1
+WINDOW = "10s"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait(what, ready, patience=15.0):
+    end = time.monotonic() + patience
+    while not (found := ready()):
+        if time.monotonic() > end:
+            raise SystemExit(f"waited {patience:.0f} s for {what}")
+        time.sleep(0.1)
+    return found
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def answers(url):
+    try:
+        get(url)
+    except OSError:
+        return False
+    return True
+
+
+class Server:
+    """A towline on free ports."""
+
+    def __init__(self, binary, log, workload, *flags):
+        ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        # An environment of its own: settings meant for another server would apply to this one.
+        self.process = subprocess.Popen(
+            [binary, "serve", *ports, "--workload", workload, *flags],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={"TOWLINE_SOCKET__USER_TIMEOUT": "off"},
+        )
+        announced = self.process.stdout.readline()
+        found = re.fullmatch(r"listening on ([\d.]+):(\d+) \(admin ([\d.:]+)\)\n", announced)
+        if not found:
+            raise SystemExit(f"{binary} did not announce its ports: {announced!r}")
+        self.address = (found[1], int(found[2]))
+        self.admin = found[3]
+
+    def metrics(self):
+        return get(f"http://{self.admin}/metrics")
+
+
+class Prometheus:
+    def __init__(self, url):
+        self.url = url
+
+    def ask(self, path, **parameters):
+        """The data of an answer; what Prometheus complains of, as an exception."""
+        query = urllib.parse.urlencode(parameters)
+        try:
+            answer = json.loads(get(f"{self.url}/api/v1/{path}?{query}"))
+        except urllib.error.HTTPError as error:
+            raise ValueError(json.load(error)["error"]) from None
+        return answer["data"]
+
+    def query(self, expression, at=None):
+        when = {"time": at} if at else {}
+        return self.ask("query", query=expression, **when)["result"]
+
+    def range(self, expression, begin, end):
+        return self.ask("query_range", query=expression, start=begin, end=end, step=SCRAPE)["result"]
+
+
+def filled_in(expression, instance=".+"):
+    """A panel's query as Grafana would send it, with everything selected or one instance."""
+    expression = expression.replace("$__rate_interval", WINDOW)
+    expression = expression.replace("$instance", instance)
+    return re.sub(r"\$\w+", ".+", expression)
+
+
+def configuration(folder, servers, node):
+    jobs = [
+        {"job_name": "towline", "static_configs": [{"targets": [server.admin for server in servers]}]},
+        {"job_name": "node", "static_configs": [{"targets": [node]}]},
+    ]
+    settings = {
+        "global": {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s"},
+        "rule_files": [str(queries.RULES)],
+        "scrape_configs": jobs,
+    }
+    path = Path(folder) / "prometheus.yml"
+    # JSON is YAML.
+    path.write_text(json.dumps(settings))
+    return path
+
+
+@contextlib.contextmanager
+def running(towline, prometheus, node_exporter):
+    """Three towlines (echo, SHA-256, and one for peers that never read) and a Prometheus that
+    scrapes them: yields the servers and the Prometheus."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="towline-dashboards-"))
+
+        def owned(process):
+            stack.callback(stop, process)
+            return process
+
+        def log(name):
+            return stack.enter_context(open(Path(folder) / f"{name}.log", "w"))
+
+        patient = ("--write-timeout", "off", "--line-deadline", "off")
+        servers = []
+        for name, workload in (("echo", "echo"), ("sha256", "sha256"), ("stalled", "echo")):
+            server = Server(towline, log(name), workload, *patient)
+            owned(server.process)
+            servers.append(server)
+        node = f"127.0.0.1:{free_port()}"
+        owned(subprocess.Popen([node_exporter, f"--web.listen-address={node}"], stderr=log("node")))
+        address = f"127.0.0.1:{free_port()}"
+        owned(
+            subprocess.Popen(
+                [
+                    prometheus,
+                    f"--config.file={configuration(folder, servers, node)}",
+                    f"--storage.tsdb.path={folder}/data",
+                    f"--web.listen-address={address}",
+                    # A page made from a file asks it, when the dashboards are drawn.
+                    "--web.cors.origin=.*",
+                    "--log.level=warn",
+                ],
+                stderr=log("prometheus"),
+            )
+        )
+        url = f"http://{address}"
+        wait("Prometheus", lambda: answers(f"{url}/-/ready"))
+        found = Prometheus(url)
+        wait("all targets", lambda: len(found.query("up == 1")) == len(servers) + 1)
+        yield servers, found
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
