@@ -138,7 +138,7 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
             self.read.reserve(pool::BLOCK_BYTES);
         }
         let room = self.read.capacity() - self.read.len();
-        let result = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read);
+        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
         match &result {
             Poll::Ready(Ok(n)) => self.full_read = *n == room,
             Poll::Pending if !aside.is_empty() => {
@@ -148,6 +148,17 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
             Poll::Pending | Poll::Ready(Err(_)) => {}
         }
         result
+    }
+}
+
+/// Makes a call until a signal does not interrupt it: that is no fault of the stream's.
+#[inline]
+fn again<T>(mut call: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    loop {
+        match call() {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }
 
@@ -215,7 +226,7 @@ where
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let this = &mut *self;
         while !this.write.is_empty() {
-            let n = ready!(Pin::new(&mut this.io).poll_write(cx, &this.write))?;
+            let n = ready!(again(|| Pin::new(&mut this.io).poll_write(cx, &this.write)))?;
             if n == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }

@@ -140,13 +140,18 @@ where
     /// Gives all of a reply to the sink.
     #[inline]
     fn give(&mut self, reply: Lines) -> Next {
-        if let Err(error) = self.wire.as_mut().start_send(reply) {
-            return match error {
-                LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
-                error => Next::End(reason(&error)),
-            };
+        match self.wire.as_mut().start_send(reply) {
+            Ok(()) => self.go(Step::Flushing),
+            Err(error) => self.refused(&error),
         }
-        self.go(Step::Flushing)
+    }
+
+    /// The codec did not take a reply: the service's fault when it is no text, the stream's else.
+    fn refused(&mut self, error: &LineError) -> Next {
+        match error {
+            LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
+            error => Next::End(reason(error)),
+        }
     }
 
     /// Gives a reply to the sink piece by piece, with a write after each.
@@ -170,7 +175,7 @@ where
             let piece = rest.split_to((lines - *self.unflushed) as usize);
             *self.unflushed += piece.count() as u32;
             if let Err(error) = self.wire.as_mut().start_send(piece) {
-                return Next::End(reason(&error));
+                return self.refused(&error);
             }
         }
         self.go(Step::Flushing)

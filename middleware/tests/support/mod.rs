@@ -17,7 +17,7 @@ use tower_service::Service;
 use towline_middleware::{
     BoxError, LineError, Lines, Transport,
     serve::{FlushPolicy, Serve},
-    stats::CloseReason,
+    stats::{CloseReason, Stats},
 };
 
 /// What a stream does at one call.
@@ -47,7 +47,8 @@ pub(crate) struct Record {
     pub(crate) output: Vec<u8>,
     /// Sizes of the single writes.
     pub(crate) writes: Vec<usize>,
-    pub(crate) shut_down: bool,
+    /// How many bytes had been written when our side was closed.
+    pub(crate) shut_down_after: Option<usize>,
     /// Bytes that were read.
     pub(crate) consumed: usize,
 }
@@ -166,7 +167,8 @@ impl AsyncWrite for FaultyIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.record.lock().unwrap().shut_down = true;
+        let mut record = self.record.lock().unwrap();
+        record.shut_down_after = Some(record.output.len());
         Poll::Ready(Ok(()))
     }
 }
@@ -208,6 +210,23 @@ where
     let mut serve = Serve::new(service).flush(policy);
     let Ok(reason) = block_on(async { serve.call(Transport::new(io, codec)).await });
     (reason, record.output())
+}
+
+/// A write after so many lines.
+pub(crate) fn every(lines: u32) -> FlushPolicy {
+    FlushPolicy::Every(lines.try_into().unwrap())
+}
+
+/// How many connections ended for `reason`; there must be none still open, and none that ended
+/// otherwise.
+#[track_caller]
+pub(crate) fn assert_ended_once(stats: &Stats, reason: CloseReason) {
+    let read = stats.states.snapshot();
+    let mut closed = [0; CloseReason::ALL.len()];
+    closed[reason as usize] = 1;
+    assert_eq!((read.accepted, read.closed, read.open()), (1, closed, 0), "expected {reason:?}");
+    let held = (stats.read_buffer_bytes.get(), stats.write_buffer_bytes.get());
+    assert_eq!(held, (0, 0), "a connection that is gone holds nothing");
 }
 
 /// Every way to send `bytes` in two pieces.

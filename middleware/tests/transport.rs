@@ -1,0 +1,196 @@
+//! The transport on streams that misbehave: whatever the schedule, the same bytes.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    io::ErrorKind,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::{SinkExt, Stream};
+use proptest::prelude::*;
+use support::{End, FaultyIo, Step, block_on, every, served};
+use towline_middleware::{
+    Echo, Holding, LineError, Lines, LinesBatchCodec, PerLine, Transport, Wire, serve::FlushPolicy,
+    stats::CloseReason,
+};
+
+type Framed = Transport<FaultyIo, LinesBatchCodec>;
+
+fn framed(io: FaultyIo) -> Framed {
+    Transport::new(io, LinesBatchCodec::new(1 << 20))
+}
+
+fn poll(transport: &mut Framed) -> Poll<Option<Result<Lines, LineError>>> {
+    Pin::new(transport).poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+#[track_caller]
+fn next(transport: &mut Framed) -> Vec<u8> {
+    match poll(transport) {
+        Poll::Ready(Some(Ok(lines))) => lines.as_bytes().to_vec(),
+        other => panic!("expected a batch, got {other:?}"),
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1_usize..40).prop_map(Step::Take),
+        2 => Just(Step::Take(1)),
+        2 => Just(Step::Pending),
+        1 => Just(Step::Interrupted),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = FlushPolicy> {
+    prop_oneof![Just(FlushPolicy::Auto), (1_u32..9).prop_map(every)]
+}
+
+proptest! {
+    /// FAULTS 43. Short reads, short writes, wake-ups for nothing and interrupted calls, in any
+    /// order: the peer cannot tell.
+    #[test]
+    fn the_same_bytes_come_back_for_every_schedule(
+        lines in prop::collection::vec("[a-zé]{0,30}", 0..40),
+        reads in prop::collection::vec(step(), 0..60),
+        writes in prop::collection::vec(step(), 0..60),
+        policy in policy(),
+    ) {
+        let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let io = || FaultyIo::new(input.clone()).reads(reads.clone()).writes(writes.clone());
+        let expected = (CloseReason::PeerEof, input.clone().into_bytes());
+        prop_assert_eq!(&served(io(), LinesBatchCodec::new(99), Echo, policy), &expected);
+        prop_assert_eq!(&served(io(), PerLine::new(99), Echo, policy), &expected);
+    }
+}
+
+/// A signal that interrupts `recv` or `send` used to end the connection as `io_error`: the error
+/// went up as any other. It means "again", not "broken".
+#[test]
+fn an_interrupted_call_is_made_again() {
+    let io = FaultyIo::new("a\n").reads([Step::Interrupted]).writes([Step::Interrupted]);
+    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    assert_eq!((reason, &output[..]), (CloseReason::PeerEof, &b"a\n"[..]));
+}
+
+#[test]
+fn a_stream_that_takes_nothing_is_gone() {
+    let io = FaultyIo::new("a\n").writes([Step::Take(0)]);
+    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    assert_eq!((reason, &output[..]), (CloseReason::PeerReset, &b""[..]));
+}
+
+#[test]
+fn half_a_line_at_the_end_is_dropped_by_the_batch_codec_and_a_line_to_the_other() {
+    let io = || FaultyIo::new("whole\nhal").reads([Step::Take(7)]);
+    let (_, output) = served(io(), LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    assert_eq!(output, b"whole\n");
+    let (_, output) = served(io(), PerLine::new(9), Echo, FlushPolicy::Auto);
+    assert_eq!(output, b"whole\nhal\n");
+}
+
+#[test]
+fn an_unfinished_line_survives_parking_at_every_byte() {
+    for at in 1..6 {
+        let mut transport =
+            framed(FaultyIo::new("hello\nrest").reads([Step::Take(at), Step::Pending]));
+        assert!(poll(&mut transport).is_pending());
+        let parked = Holding { read_bytes: at.min(5), write_bytes: 0, wrote: false };
+        assert_eq!(Pin::new(&mut transport).park(), parked);
+        // Woken for nothing and parked again: still there.
+        assert_eq!(Pin::new(&mut transport).park(), parked);
+        assert_eq!(next(&mut transport), b"hello\n");
+    }
+}
+
+#[test]
+fn a_long_unfinished_line_survives_parking_wherever_it_is_kept() {
+    // Around the size from which a line stays in its block, and around the block's own.
+    for size in [16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 64 * 1024 - 1, 64 * 1024, 200_000] {
+        let line = [vec![b'x'; size], b"\n".to_vec()].concat();
+        let steps = (0..size.div_ceil(60_000)).flat_map(|_| [Step::Take(60_000), Step::Pending]);
+        let mut transport = framed(FaultyIo::new(line.clone()).reads(steps));
+        let got = loop {
+            match poll(&mut transport) {
+                Poll::Ready(Some(Ok(lines))) => break lines,
+                Poll::Ready(other) => panic!("{other:?}"),
+                Poll::Pending => {
+                    Pin::new(&mut transport).park();
+                }
+            }
+        };
+        assert!(got.as_bytes() == line, "a line of {size} bytes came out changed");
+    }
+}
+
+#[test]
+fn an_idle_transport_holds_nothing() {
+    let mut transport = framed(FaultyIo::new("a\n").end(End::Silence));
+    let lines = Lines::new(next(&mut transport)).unwrap();
+    block_on(transport.send(lines)).unwrap();
+    assert!(poll(&mut transport).is_pending());
+    let holding = Pin::new(&mut transport).park();
+    assert_eq!(holding, Holding { read_bytes: 0, write_bytes: 0, wrote: true });
+    assert!(!Pin::new(&mut transport).park().wrote, "progress is told once");
+}
+
+#[test]
+fn unwritten_replies_survive_parking_at_every_byte() {
+    let reply = b"0123456789\n";
+    for at in 1..reply.len() {
+        let io = FaultyIo::new("").writes([Step::Take(at), Step::Pending]);
+        let record = io.record();
+        let mut transport = framed(io);
+        transport.start_send_unpin(Lines::new(&reply[..]).unwrap()).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(transport.poll_flush_unpin(&mut cx).is_pending());
+        let write_bytes = reply.len() - at;
+        let parked = Holding { read_bytes: 0, write_bytes, wrote: true };
+        assert_eq!(Pin::new(&mut transport).park(), parked);
+        assert_eq!(transport.unsent_bytes(), write_bytes);
+        assert!(transport.poll_flush_unpin(&mut cx).is_ready());
+        assert_eq!(record.output(), reply);
+    }
+}
+
+#[test]
+fn a_read_that_fills_the_block_says_so_once() {
+    let mut transport = framed(FaultyIo::new("abc\n".repeat(64 * 1024)));
+    assert_eq!(next(&mut transport).len() % 4, 0);
+    assert!(Pin::new(&mut transport).take_full_read());
+    assert!(!Pin::new(&mut transport).take_full_read());
+
+    let mut transport = framed(FaultyIo::new("abc\n"));
+    next(&mut transport);
+    assert!(!Pin::new(&mut transport).take_full_read());
+}
+
+#[test]
+fn an_error_of_the_stream_comes_after_the_lines_before_it() {
+    let end = End::Fail(ErrorKind::ConnectionReset);
+    let mut transport = framed(FaultyIo::new("a\nb").end(end));
+    assert_eq!(next(&mut transport), b"a\n");
+    let Poll::Ready(Some(Err(LineError::Io(error)))) = poll(&mut transport) else {
+        panic!("the stream had failed");
+    };
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn the_goodbye_discards_what_still_comes() {
+    let mut transport = framed(FaultyIo::new("x".repeat(300_000)));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut discarded = 0;
+    loop {
+        match Pin::new(&mut transport).poll_discard(&mut cx) {
+            Poll::Ready(Ok(0)) => break,
+            Poll::Ready(Ok(n)) => discarded += n,
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(Pin::new(&mut transport).park(), Holding::default());
+    }
+    assert_eq!(discarded, 300_000);
+}
