@@ -125,13 +125,19 @@ impl<Io, Codec> Transport<Io, Codec> {
 impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // An unfinished line waits in memory of its own size. It is set aside, not dropped, until
-        // the read gave something: most wake-ups that find nothing are about something else.
         let mut aside = BytesMut::new();
-        if !self.lent && self.read.len() <= COPY_BYTES_MAX {
-            aside = std::mem::replace(&mut self.read, pool::lend());
-            self.read.extend_from_slice(&aside);
-            self.lent = true;
+        if !self.lent {
+            if self.read.is_empty() {
+                self.read = pool::lend();
+                self.lent = true;
+            } else if self.read.len() <= COPY_BYTES_MAX {
+                // An unfinished line waits in memory of its own size. It is set aside, not dropped,
+                // until the read gave something: most wake-ups that find nothing are about
+                // something else.
+                aside = std::mem::replace(&mut self.read, pool::lend());
+                self.read.extend_from_slice(&aside);
+                self.lent = true;
+            }
         }
         if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
             // A long line outgrew its block. Growing doubles, so each byte moves about once.

@@ -5,10 +5,10 @@
 //! to the peer. The states and what leads from one to the next:
 //!
 //! ```text
-//!            batch            reply            flush policy, or high water
-//!   Open ───────────► Serving ───────► Feeding ──────► Flushing
-//!    ▲                                    │                │
-//!    └────────────────────────────────────┴────────────────┘ written
+//!            batch            reply            given to the sink
+//!   Open ───────────► Serving ───────► Feeding ──────────────► Flushing
+//!    ▲                                                            │
+//!    └────────────────────────────────────────────────────────────┘ written
 //!   Open ── end of input, drain, line too long, service error ──► Closing ── we ended it ──► Lingering
 //!   anywhere ── deadline passed, stream failed ──► gone at once
 //! ```
@@ -46,9 +46,9 @@ use crate::{
 /// Longest wait for the peer's own close after ours.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// Replies are written once so many bytes of them are buffered, without waiting for the read side
-/// to run dry.
-pub const FLUSH_BYTES: usize = 16 * 1024;
+/// Reading goes on while the socket takes nothing and less than so many bytes of replies wait. The
+/// kernel's buffers already give a peer what a larger buffer here would.
+pub const READ_ON_BYTES: usize = 16 * 1024;
 
 /// The innermost service of a connection stack: runs the loop over a framed connection.
 ///
@@ -101,7 +101,8 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Stops reading while more than so many bytes of replies are unsent. The default is 256 KiB.
+    /// Stops reading while more than so many bytes of replies are unsent, if that is less than
+    /// [`READ_ON_BYTES`]. The default is 256 KiB.
     #[must_use]
     pub const fn output_bytes_max(mut self, bytes: usize) -> Self {
         self.output_bytes_max = bytes;

@@ -4,9 +4,8 @@ use std::num::NonZeroU32;
 /// a peer that sends nine lines and waits gets nine replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushPolicy {
-    /// On the way to park, or once [`FLUSH_BYTES`](super::FLUSH_BYTES) are buffered. Batching then
-    /// follows the peer's own pipelining and adds no delay.
-    Auto,
+    /// After each batch: what one read gave is answered by one write. Batching then follows the
+    /// peer's own pipelining and adds no delay.
     /// After so many lines, and on the way to park. One is a write for each line: the article's
     /// baseline, and a thousand times dearer in a flood.
     Every(NonZeroU32),

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{
-    FLUSH_BYTES, FlushPolicy, LINGER,
+    FlushPolicy, LINGER, READ_ON_BYTES,
     exchange::{Running, Step},
 };
 use crate::{
@@ -181,23 +181,22 @@ where
         self.go(Step::Flushing)
     }
 
-    /// Decides whether replies are written before more is read.
+    /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what
+    /// one read gave is one batch.
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
-        let full_read = self.wire.as_mut().take_full_read();
-        // While less than this is unsent, reading goes on even if the socket takes nothing now.
-        let high_water = FLUSH_BYTES.min(*self.output_bytes_max as usize);
-        if full_read || self.wire.unsent_bytes() >= high_water {
-            match self.wire.as_mut().poll_flush(cx) {
-                Poll::Ready(Ok(())) => *self.unflushed = 0,
-                Poll::Ready(Err(error)) => return Next::End(reason(&error)),
-                Poll::Pending if self.wire.unsent_bytes() >= high_water => {
+        match self.wire.as_mut().poll_flush(cx) {
+            Poll::Ready(Ok(())) => *self.unflushed = 0,
+            Poll::Ready(Err(error)) => return Next::End(reason(&error)),
+            // Reading goes on over a small rest; a large one is back-pressure.
+            Poll::Pending => {
+                let high_water = READ_ON_BYTES.min(*self.output_bytes_max as usize);
+                if self.wire.unsent_bytes() >= high_water {
                     return Next::Wait(Phase::Blocked);
                 }
-                Poll::Pending => {}
             }
         }
         *self.step = Step::Open;
-        if full_read { Next::GiveWay } else { Next::Go }
+        if self.wire.as_mut().take_full_read() { Next::GiveWay } else { Next::Go }
     }
 
     fn close(&mut self, cx: &mut Context<'_>) -> Next {
