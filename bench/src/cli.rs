@@ -76,7 +76,7 @@ struct Instructions {
     #[command(flatten)]
     which: Which,
     /// Lines of the shorter run; the longer has twice as many
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
     lines: u64,
     /// Keeps callgrind's files in this directory, for callgrind_annotate
     #[arg(long, value_name = "DIR")]

@@ -21,7 +21,7 @@ const OUT: &str = "callgrind.out";
 
 pub(crate) fn report(stable: &Stable, lines: u64, keep: Option<&Path>) -> Result<String, Error> {
     let mut table = String::from("| server | user instructions per ping-pong line |\n|---|---|\n");
-    for subject in [Subject::Towline, Subject::BareTokio, Subject::RawTokio, Subject::CRaw] {
+    for subject in [Subject::Towline, Subject::BareTokio] {
         let shown = if stable.has(subject) {
             let count = short(per_line(stable, subject, lines)?);
             if let Some(dir) = keep {
