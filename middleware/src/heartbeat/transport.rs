@@ -39,6 +39,7 @@ pin_project! {
         // A ping was sent and its `pong` may still come; until when.
         pong_until: Option<Nanos>,
         heard: bool,
+        wrote: bool,
     }
 }
 
@@ -55,6 +56,7 @@ impl<T> HeartbeatTransport<T> {
             armed: UNARMED,
             pong_until: None,
             heard: false,
+            wrote: false,
             shared,
         }
     }
@@ -143,7 +145,11 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
 
     #[inline]
     fn park(self: Pin<&mut Self>) -> Holding {
-        self.project().inner.park()
+        let this = self.project();
+        let holding = this.inner.park();
+        // Not everybody who parks looks at deadlines next.
+        *this.wrote |= holding.wrote;
+        holding
     }
 
     fn poll_lapse(
@@ -154,12 +160,13 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         holding: &mut Holding,
     ) -> Poll<Lapse> {
         let mut this = self.project();
+        let mut now = now;
         loop {
             let seen = Seen {
                 heard: std::mem::take(this.heard),
                 mid_line: holding.read_bytes > 0,
                 unsent: holding.write_bytes > 0,
-                wrote: holding.wrote,
+                wrote: std::mem::take(this.wrote) | holding.wrote,
                 phase,
             };
             this.deadlines.note(now, seen);
@@ -174,8 +181,10 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
                 if this.timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // It fired for a deadline that has moved since: arm it for the one there is.
+                // It fired for a deadline that has moved since: arm it for the one there is. Or for
+                // this one, since the clock was read.
                 *this.armed = UNARMED;
+                now = this.shared.stats.now();
                 continue;
             }
             match due {

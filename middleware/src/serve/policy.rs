@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 pub enum FlushPolicy {
     /// After each batch: what one read gave is answered by one write. Batching then follows the
     /// peer's own pipelining and adds no delay.
+    Auto,
     /// After so many lines, and on the way to park. One is a write for each line: the article's
     /// baseline, and a thousand times dearer in a flood.
     Every(NonZeroU32),

@@ -182,21 +182,25 @@ where
     }
 
     /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what
-    /// one read gave is one batch.
+    /// one read gave is one batch. Under [`FlushPolicy::Every`] a few may wait for more lines, until
+    /// the read side runs dry.
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
-        match self.wire.as_mut().poll_flush(cx) {
-            Poll::Ready(Ok(())) => *self.unflushed = 0,
-            Poll::Ready(Err(error)) => return Next::End(reason(&error)),
-            // Reading goes on over a small rest; a large one is back-pressure.
-            Poll::Pending => {
-                let high_water = READ_ON_BYTES.min(*self.output_bytes_max as usize);
-                if self.wire.unsent_bytes() >= high_water {
+        let full_read = self.wire.as_mut().take_full_read();
+        let high_water = READ_ON_BYTES.min(*self.output_bytes_max as usize);
+        if *self.policy == FlushPolicy::Auto || full_read || self.wire.unsent_bytes() >= high_water
+        {
+            match self.wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => *self.unflushed = 0,
+                Poll::Ready(Err(error)) => return Next::End(reason(&error)),
+                // Reading goes on over a small rest; a large one is back-pressure.
+                Poll::Pending if self.wire.unsent_bytes() >= high_water => {
                     return Next::Wait(Phase::Blocked);
                 }
+                Poll::Pending => {}
             }
         }
         *self.step = Step::Open;
-        if self.wire.as_mut().take_full_read() { Next::GiveWay } else { Next::Go }
+        if full_read { Next::GiveWay } else { Next::Go }
     }
 
     fn close(&mut self, cx: &mut Context<'_>) -> Next {
