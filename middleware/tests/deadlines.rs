@@ -1,0 +1,236 @@
+//! The pure part of the heartbeat: every event in every state, and what holds for any history.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::{fmt::Write, time::Duration};
+
+use proptest::prelude::*;
+use towline_middleware::{
+    Lapse, Phase,
+    heartbeat::{Deadlines, Due, Limits, Seen},
+    stats::Nanos,
+};
+
+const LIMITS: Limits = Limits {
+    heartbeat_interval: Some(Duration::from_nanos(30)),
+    heartbeat_timeout: Duration::from_nanos(10),
+    idle: Some(Duration::from_nanos(100)),
+    line: Some(Duration::from_nanos(25)),
+    write: Some(Duration::from_nanos(20)),
+};
+
+const NOTHING: Seen =
+    Seen { heard: false, mid_line: false, unsent: false, wrote: false, phase: Phase::Reading };
+
+/// States, each reached from a connection that began at 0 and looked at when it is 10.
+fn states() -> [(&'static str, Deadlines); 6] {
+    let new = Deadlines::new(Nanos(0), Duration::ZERO);
+    let after = |seen| {
+        let mut deadlines = new.clone();
+        deadlines.note(Nanos(5), seen);
+        deadlines
+    };
+    let mut pinged = new.clone();
+    pinged.pinged(Nanos(5));
+    [
+        ("quiet", new.clone()),
+        ("pinged", pinged),
+        ("mid-line", after(Seen { mid_line: true, ..NOTHING })),
+        ("unsent", after(Seen { unsent: true, ..NOTHING })),
+        ("serving", after(Seen { phase: Phase::Serving, ..NOTHING })),
+        ("blocked", after(Seen { unsent: true, phase: Phase::Blocked, ..NOTHING })),
+    ]
+}
+
+fn events() -> [(&'static str, Seen); 8] {
+    [
+        ("woken", NOTHING),
+        ("line", Seen { heard: true, ..NOTHING }),
+        ("part", Seen { mid_line: true, ..NOTHING }),
+        ("line+part", Seen { heard: true, mid_line: true, ..NOTHING }),
+        ("wrote all", Seen { wrote: true, ..NOTHING }),
+        ("wrote some", Seen { wrote: true, unsent: true, ..NOTHING }),
+        ("serve", Seen { heard: true, phase: Phase::Serving, ..NOTHING }),
+        ("block", Seen { unsent: true, phase: Phase::Blocked, ..NOTHING }),
+    ]
+}
+
+fn due(deadlines: &Deadlines) -> String {
+    match deadlines.next(&LIMITS) {
+        None => "never".to_owned(),
+        Some((Nanos(at), Due::Ping)) => format!("ping at {at}"),
+        Some((Nanos(at), Due::End(lapse))) => format!("{lapse:?} at {at}"),
+    }
+}
+
+/// Read a row as: a connection in this state, to which this happens at 10, is due for that. A quiet
+/// one is pinged 30 after its last line, ends 10 after a ping, 25 after a line's first byte, 20
+/// after the last write that made progress.
+#[test]
+fn deadlines_transitions() {
+    let mut table = String::new();
+    for (state, deadlines) in states() {
+        for (event, seen) in events() {
+            let mut deadlines = deadlines.clone();
+            deadlines.note(Nanos(10), seen);
+            writeln!(table, "{state:9} {event:10} {}", due(&deadlines)).unwrap();
+        }
+    }
+    assert_eq!(table, TRANSITIONS, "\n{table}");
+}
+
+const TRANSITIONS: &str = "\
+quiet     woken      ping at 30
+quiet     line       ping at 40
+quiet     part       ping at 30
+quiet     line+part  Line at 35
+quiet     wrote all  ping at 30
+quiet     wrote some Write at 30
+quiet     serve      never
+quiet     block      Write at 30
+pinged    woken      Heartbeat at 15
+pinged    line       ping at 40
+pinged    part       Heartbeat at 15
+pinged    line+part  Line at 35
+pinged    wrote all  Heartbeat at 15
+pinged    wrote some Heartbeat at 15
+pinged    serve      never
+pinged    block      Write at 30
+mid-line  woken      ping at 30
+mid-line  line       ping at 40
+mid-line  part       Line at 30
+mid-line  line+part  Line at 35
+mid-line  wrote all  ping at 30
+mid-line  wrote some Write at 30
+mid-line  serve      never
+mid-line  block      Write at 30
+unsent    woken      ping at 30
+unsent    line       ping at 40
+unsent    part       ping at 30
+unsent    line+part  Line at 35
+unsent    wrote all  ping at 30
+unsent    wrote some Write at 30
+unsent    serve      never
+unsent    block      Write at 25
+serving   woken      ping at 40
+serving   line       ping at 40
+serving   part       Line at 35
+serving   line+part  Line at 35
+serving   wrote all  ping at 40
+serving   wrote some Write at 30
+serving   serve      never
+serving   block      Write at 30
+blocked   woken      ping at 40
+blocked   line       ping at 40
+blocked   part       Line at 35
+blocked   line+part  Line at 35
+blocked   wrote all  ping at 40
+blocked   wrote some Write at 30
+blocked   serve      never
+blocked   block      Write at 25
+";
+
+#[test]
+fn each_limit_may_be_off() {
+    let off = Limits { heartbeat_timeout: Duration::from_nanos(10), ..Limits::default() };
+    for (_, deadlines) in states() {
+        if deadlines.next(&LIMITS) != Some((Nanos(15), Due::End(Lapse::Heartbeat))) {
+            assert_eq!(deadlines.next(&off), None);
+        }
+    }
+    for (limits, expected) in [
+        (Limits { idle: LIMITS.idle, ..off }, (100, Due::End(Lapse::Idle))),
+        (Limits { heartbeat_interval: LIMITS.heartbeat_interval, ..off }, (30, Due::Ping)),
+    ] {
+        let new = Deadlines::new(Nanos(0), Duration::ZERO);
+        assert_eq!(new.next(&limits), Some((Nanos(expected.0), expected.1)));
+    }
+}
+
+#[test]
+fn jitter_moves_the_first_ping_only() {
+    let mut deadlines = Deadlines::new(Nanos(0), Duration::from_nanos(3));
+    assert_eq!(deadlines.next(&LIMITS), Some((Nanos(33), Due::Ping)));
+    deadlines.note(Nanos(10), Seen { heard: true, ..NOTHING });
+    assert_eq!(deadlines.next(&LIMITS), Some((Nanos(40), Due::Ping)));
+}
+
+#[test]
+fn limits_beyond_the_clock_are_for_ever() {
+    let endless = Some(Duration::MAX);
+    let limits = Limits {
+        heartbeat_interval: endless,
+        heartbeat_timeout: Duration::MAX,
+        idle: endless,
+        line: endless,
+        write: endless,
+    };
+    for (_, deadlines) in states() {
+        if let Some((Nanos(at), _)) = deadlines.next(&limits) {
+            assert!(at > u64::MAX / 2, "{at}");
+        }
+    }
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let phase = prop_oneof![
+        4 => Just(Phase::Reading),
+        1 => Just(Phase::Serving),
+        1 => Just(Phase::Blocked),
+        1 => Just(Phase::Closing),
+    ];
+    (any::<[bool; 4]>(), phase).prop_map(|([heard, mid_line, unsent, wrote], phase)| Seen {
+        heard,
+        mid_line,
+        unsent,
+        wrote,
+        phase,
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_deadlines_are_honest(
+        history in prop::collection::vec((0_u64..40, seen()), 1..60),
+    ) {
+        let mut deadlines = Deadlines::new(Nanos(0), Duration::ZERO);
+        let (mut now, mut pinged) = (0, false);
+        for (pause, seen) in history {
+            // The timer fires when it should, before anything else happens.
+            let wake = now + pause;
+            while let Some((Nanos(at), what)) = deadlines.next(&LIMITS) {
+                prop_assert!(at > now || pause == 0, "due at {at}, before {now}");
+                if at > wake {
+                    break;
+                }
+                match what {
+                    Due::Ping => {
+                        prop_assert!(!pinged, "one ping at a time");
+                        deadlines.pinged(Nanos(at));
+                        pinged = true;
+                    }
+                    Due::End(lapse) => {
+                        prop_assert!(lapse != Lapse::Heartbeat || pinged, "lapsed without a ping");
+                        return Ok(());
+                    }
+                }
+            }
+            now = wake;
+            deadlines.note(Nanos(now), seen);
+            pinged &= !seen.heard && seen.phase == Phase::Reading;
+            // The earliest of the deadlines each limit gives alone.
+            let alone = [
+                Limits { heartbeat_interval: LIMITS.heartbeat_interval, ..Limits::default() },
+                Limits { idle: LIMITS.idle, ..Limits::default() },
+                Limits { line: LIMITS.line, ..Limits::default() },
+                Limits { write: LIMITS.write, ..Limits::default() },
+            ]
+            .map(|limits| Limits { heartbeat_timeout: LIMITS.heartbeat_timeout, ..limits })
+            .iter()
+            .filter_map(|limits| deadlines.next(limits))
+            .map(|(at, _)| at)
+            .min();
+            prop_assert_eq!(deadlines.next(&LIMITS).map(|(at, _)| at), alone);
+        }
+    }
+}
