@@ -10,6 +10,7 @@ mod exit;
 mod flags;
 mod health;
 mod help;
+mod load;
 mod logging;
 mod serve;
 mod usage;
@@ -45,6 +46,8 @@ struct Cli {
 enum Command {
     /// Serve lines; what `towline` alone does
     Serve(serve::Args),
+    /// Load a line server and tell what came back
+    Load(Box<load::Args>),
     /// Print the effective configuration and where each value came from
     Config(config::Args),
     /// Ask a running server whether it is healthy
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
     match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Load(args)) => load::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
     }

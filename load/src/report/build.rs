@@ -1,12 +1,13 @@
 //! From what the lanes counted to the report.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
     Connections, Errors, Generator, Histograms, Latency, Moment, Pair, Persona, Rates, Report,
     Spread, Verify, Window,
 };
-use crate::clock::{SECOND, seconds};
+use crate::clock::{self, SECOND, seconds};
 use crate::counters::Counters;
 use crate::histogram::Hist;
 use crate::message::Message;
@@ -40,6 +41,7 @@ impl Report {
         let latency_us = Latency::of(&histograms.latency);
         let mut report = Self {
             target: plan.target.to_string(),
+            started_unix: started(start),
             mode: plan.mode.name().to_owned(),
             message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
             connections: Connections {
@@ -85,6 +87,13 @@ impl Report {
         report.add_notes(plan);
         report
     }
+}
+
+/// A moment of the monotonic clock on the wall's.
+fn started(start: u64) -> f64 {
+    let ago = seconds(clock::now().saturating_sub(start));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs_f64() - ago
 }
 
 fn histograms(plan: &Plan, outcome: &Outcome) -> Histograms {

@@ -2,7 +2,11 @@
 
 mod assertion;
 mod build;
+mod hdr;
+mod html;
 pub(crate) mod human;
+mod merge;
+mod svg;
 mod text;
 mod verdict;
 
@@ -25,6 +29,8 @@ use crate::histogram::Hist;
 pub struct Report {
     /// Where the load went.
     pub target: String,
+    /// When the first connect was made, in seconds since 1970.
+    pub started_unix: f64,
     /// `flood`, `ping-pong`, `paced` or `idle`; `mixed` for merged reports of different modes.
     pub mode: String,
     /// Bytes of the message as the first connection first sent it.

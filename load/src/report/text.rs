@@ -127,7 +127,9 @@ impl Page<'_> {
         for example in &r.verify.examples {
             writeln!(f, "wrong         {example}")?;
         }
-        for note in &r.notes {
+        // What is against the run is told beside the page.
+        let faults = r.connection_faults();
+        for note in r.notes.iter().filter(|note| !faults.contains(note)) {
             writeln!(f, "note          {note}")?;
         }
         Ok(())

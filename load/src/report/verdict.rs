@@ -37,6 +37,7 @@ impl Report {
         let mut verdict = Verdict::Clean;
         if self.connections.failed > 0 || self.connections.closed_early > 0 {
             verdict = Verdict::Fell;
+            sentences.extend(self.connection_faults());
         }
         let missed: Vec<String> = assertions.iter().filter_map(|a| a.missed_by(self)).collect();
         if !missed.is_empty() {
@@ -59,17 +60,16 @@ impl Report {
         (verdict, sentences)
     }
 
-    /// Says in sentences what the figures alone would leave to be guessed.
-    pub(super) fn add_notes(&mut self, plan: &Plan) {
-        let made = self.connections.established;
-        let asked = self.connections.requested;
+    /// A sentence for every way in which connections were not made or did not last.
+    pub(super) fn connection_faults(&self) -> Vec<String> {
+        let (made, asked) = (self.connections.established, self.connections.requested);
+        let mut faults = Vec::new();
         for (kind, count) in &self.connect_errors {
             let cause = match kind.as_str() {
                 "refused" => format!("{} refused", self.target),
-                "timeout" => format!(
-                    "{} did not answer within {:?} (is its accept queue full?)",
-                    self.target, plan.connect_timeout
-                ),
+                "timeout" => {
+                    format!("{} did not answer in time (is its accept queue full?)", self.target)
+                }
                 "no_port" => format!(
                     "this host has no local port left for them ({} a source address): \
                      give more addresses with --sources",
@@ -81,16 +81,22 @@ impl Report {
                 ),
                 _ => "the network or the host could not make them".to_owned(),
             };
-            self.notes.push(format!(
+            faults.push(format!(
                 "{count} of {asked} connections were not made ({made} were): {cause}"
             ));
         }
         if self.connections.closed_early > 0 {
-            self.notes.push(format!(
+            faults.push(format!(
                 "the server ended {} connections during the run ({} closed, {} reset)",
                 self.connections.closed_early, self.errors.closed, self.errors.reset
             ));
         }
+        faults
+    }
+
+    /// Says in sentences what the figures alone would leave to be guessed.
+    pub(super) fn add_notes(&mut self, plan: &Plan) {
+        self.notes.extend(self.connection_faults());
         if self.generator.saturated {
             let share = |name| 100.0 * self.generator.busiest.get(name).copied().unwrap_or(0.0);
             self.notes.push(format!(

@@ -1,0 +1,196 @@
+//! One report from those of several hosts. Counts add up, histograms merge exactly; times are the
+//! longest, because the hosts ran side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Errors, Latency, Moment, Pair, Persona, Rates, Report, Spread, Verify, Window};
+use crate::error::LoadError;
+use crate::histogram::Hist;
+
+impl Report {
+    /// Merges the reports of runs made at the same time.
+    ///
+    /// # Errors
+    /// When there is nothing to merge, or a histogram cannot be read.
+    pub fn merge(reports: &[Self]) -> Result<Self, LoadError> {
+        let Some((first, rest)) = reports.split_first() else {
+            return Err(LoadError::usage("there is no report to merge: expected at least one"));
+        };
+        let mut sum = first.clone();
+        let targets: BTreeSet<&str> = reports.iter().map(|r| r.target.as_str()).collect();
+        sum.target = targets.into_iter().collect::<Vec<_>>().join(", ");
+        for next in rest {
+            sum.absorb(next);
+        }
+        sum.timeline = timeline(reports)?;
+        sum.settle();
+        Ok(sum)
+    }
+
+    /// Adds what can be added; `settle` derives the rest.
+    fn absorb(&mut self, next: &Self) {
+        if self.mode != next.mode {
+            "mixed".clone_into(&mut self.mode);
+        }
+        self.message_bytes = self.message_bytes.max(next.message_bytes);
+        self.started_unix = self.started_unix.min(next.started_unix);
+        let (mine, theirs) = (&mut self.connections, &next.connections);
+        mine.requested += theirs.requested;
+        mine.established += theirs.established;
+        mine.failed += theirs.failed;
+        mine.closed_early += theirs.closed_early;
+        self.ramp_seconds = self.ramp_seconds.max(next.ramp_seconds);
+        self.seconds = self.seconds.max(next.seconds);
+        self.lines.add(next.lines);
+        self.bytes.add(next.bytes);
+        self.service_us = self.service_us.or(next.service_us);
+        self.response_us = self.response_us.or(next.response_us);
+        self.verify.add(&next.verify);
+        self.errors.add(&next.errors);
+        add_kinds(&mut self.connect_errors, &next.connect_errors);
+        add_kinds(&mut self.error_lines, &next.error_lines);
+        self.heartbeats += next.heartbeats;
+        self.after_ramp.seconds = self.after_ramp.seconds.max(next.after_ramp.seconds);
+        self.after_ramp.lines.add(next.after_ramp.lines);
+        self.after_ramp.bytes.add(next.after_ramp.bytes);
+        self.spread.sum += next.spread.sum;
+        self.spread.squares += next.spread.squares;
+        self.absorb_generator(next);
+        for persona in &next.personas {
+            self.absorb_persona(persona);
+        }
+        self.interrupted |= next.interrupted;
+        self.notes.extend(next.notes.iter().cloned());
+        let (mine, theirs) = (&mut self.histograms, &next.histograms);
+        mine.latency.add(&theirs.latency);
+        mine.after_ramp.add(&theirs.after_ramp);
+        mine.service.add(&theirs.service);
+        mine.connect.add(&theirs.connect);
+        mine.lines_per_connection.add(&theirs.lines_per_connection);
+    }
+
+    fn absorb_generator(&mut self, next: &Self) {
+        let busy = |r: &Self| r.generator.busiest.get("awake").copied().unwrap_or(0.0);
+        if busy(next) > busy(self) {
+            self.generator.busiest.clone_from(&next.generator.busiest);
+        }
+        let (mine, theirs) = (&mut self.generator, &next.generator);
+        mine.processes += theirs.processes;
+        mine.threads += theirs.threads;
+        mine.cpu_seconds += theirs.cpu_seconds;
+        mine.saturated |= theirs.saturated;
+        // Without the histogram behind it, the worse of two is the honest one.
+        mine.lag_us = match (mine.lag_us, theirs.lag_us) {
+            (Some(a), Some(b)) => Some(if a.max >= b.max { a } else { b }),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn absorb_persona(&mut self, next: &Persona) {
+        match self.personas.iter_mut().find(|p| p.role == next.role) {
+            Some(mine) => mine.counters.add(&next.counters),
+            None => self.personas.push(next.clone()),
+        }
+    }
+
+    /// Derives every figure that does not add up from those that do.
+    fn settle(&mut self) {
+        let made = self.connections.established;
+        self.rates = Rates::from_sums(self.lines, self.bytes, self.seconds, made);
+        let histograms = &self.histograms;
+        self.latency_us = Latency::of(&histograms.latency);
+        self.connect_us = Latency::of(&histograms.connect);
+        self.service_us = self.service_us.map(|_| Latency::of(&histograms.service));
+        self.response_us = self.response_us.map(|_| self.latency_us);
+        let Window { seconds, lines, bytes, .. } = self.after_ramp;
+        self.after_ramp.rates = Rates::from_sums(lines, bytes, seconds, made);
+        self.after_ramp.latency_us = Latency::of(&histograms.after_ramp);
+        let Spread { sum, squares, .. } = self.spread;
+        self.spread = Spread::of(&histograms.lines_per_connection, sum, squares);
+    }
+}
+
+impl Pair {
+    fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+    }
+}
+
+impl Verify {
+    fn add(&mut self, other: &Self) {
+        self.checked += other.checked;
+        self.mismatched += other.mismatched;
+        self.missing += other.missing;
+        self.corrupted += other.corrupted;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.unanswered += other.unanswered;
+        self.examples.extend(other.examples.iter().cloned());
+    }
+}
+
+impl Errors {
+    fn add(&mut self, other: &Self) {
+        self.connect += other.connect;
+        self.reset += other.reset;
+        self.timeout += other.timeout;
+        self.closed += other.closed;
+        self.unsent += other.unsent;
+    }
+}
+
+fn add_kinds(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
+    for (kind, count) in theirs {
+        *mine.entry(kind.clone()).or_default() += count;
+    }
+}
+
+/// The courses laid over one another, each from its own start, in the longest of their intervals.
+fn timeline(reports: &[Report]) -> Result<Vec<Moment>, LoadError> {
+    let every = reports.iter().flat_map(|r| &r.timeline).map(|m| m.seconds).fold(0.0, f64::max);
+    let mut merged: BTreeMap<u64, (Moment, Hist)> = BTreeMap::new();
+    for report in reports {
+        let mut open: BTreeMap<u64, u64> = BTreeMap::new();
+        for moment in &report.timeline {
+            // The middle of the interval: its edges are not exact in binary.
+            let number = ((moment.at + moment.seconds / 2.0) / every) as u64;
+            let (into, hist) = merged.entry(number).or_default();
+            into.lines.add(moment.lines);
+            into.bytes.add(moment.bytes);
+            open.insert(number, moment.connections);
+            if !moment.histogram.is_empty() {
+                hist.add(&Hist::from_text(&moment.histogram).map_err(|e| {
+                    LoadError::failed(format!(
+                        "a histogram of {} is not readable: {e}",
+                        report.target
+                    ))
+                })?);
+            }
+        }
+        for (number, connections) in open {
+            merged.entry(number).or_default().0.connections += connections;
+        }
+    }
+    let finish = |(number, (mut moment, hist)): (u64, (Moment, Hist))| {
+        moment.at = number as f64 * every;
+        moment.seconds = every;
+        moment.describe(&hist)?;
+        Ok(moment)
+    };
+    merged.into_iter().map(finish).collect()
+}
+
+impl Moment {
+    fn describe(&mut self, hist: &Hist) -> Result<(), LoadError> {
+        if hist.count() > 0 {
+            self.p50_us = hist.at(0.5) / 1000;
+            self.p99_us = hist.at(0.99) / 1000;
+            self.max_us = hist.max() / 1000;
+            self.histogram = hist
+                .to_text()
+                .map_err(|e| LoadError::failed(format!("a histogram cannot be written: {e}")))?;
+        }
+        Ok(())
+    }
+}
