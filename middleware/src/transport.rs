@@ -27,10 +27,6 @@ use crate::{
 /// one keeps the block it came in, which is then at most four times its size.
 const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
 
-/// A leftover up to this size moves out already when a reply is given to the sink, so that an
-/// echoed batch is the only owner of its block and can be written from where it was read.
-const COPY_EARLY_BYTES_MAX: usize = 1024;
-
 /// Smallest room worth a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
@@ -222,7 +218,9 @@ where
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Item) -> Result<(), Self::Error> {
-        self.return_read_block(COPY_EARLY_BYTES_MAX);
+        // An unfinished line moves out now, so that an echoed batch is the only owner of its block
+        // and can be written from where it was read. At most once a read.
+        self.return_read_block(COPY_BYTES_MAX);
         let this = &mut *self;
         let result = this.codec.encode(item, &mut this.write);
         this.write_block_bytes = this.write.capacity().max(pool::BLOCK_BYTES);
