@@ -126,7 +126,7 @@ fn discriminants_are_places_in_the_list() {
     assert!(CloseReason::ALL.iter().enumerate().all(|(at, &why)| why as usize == at));
 }
 
-const WRITERS: u64 = 3;
+const WRITERS: u64 = 2;
 const SNAPSHOTS: usize = 100_000;
 
 /// Writers and the reader share a clock that ticks at every look. A change is stamped, and a moment

@@ -127,6 +127,8 @@ where
 
     fn serve(&mut self, cx: &mut Context<'_>) -> Next {
         let Step::Serving(call) = self.step else { return Next::Go };
+        // A call that timed out while it waited for readiness left its mark behind.
+        take_waits_for_readiness();
         match call.as_mut().poll(cx) {
             Poll::Ready(Ok(reply)) => match self.policy {
                 FlushPolicy::Auto => self.give(reply),

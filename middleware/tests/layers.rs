@@ -1,0 +1,222 @@
+//! The layers of the line stack, one at a time and as they are stacked.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use support::{End, FaultyIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+use tower::{
+    ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
+    service_fn, timeout::TimeoutLayer,
+};
+use tower_service::Service;
+use tower_test::mock;
+use towline_middleware::{
+    BoxError, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer, Transport,
+    drain,
+    serve::Serve,
+    serve_connection,
+    stats::{LineResult, State, Stats},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn lines(lines: &'static str) -> Lines {
+    Lines::new(lines).unwrap()
+}
+
+/// The line stack of the server, with its parts at hand.
+fn stack<S>(
+    stats: &Arc<Stats>,
+    permits: &Arc<Semaphore>,
+    shed: bool,
+    workload: S,
+) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
+where
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send,
+{
+    ServiceBuilder::new()
+        .layer(ReplyOrCloseLayer)
+        .layer(ObserveLayer::new(stats.clone()))
+        .layer(TimeoutLayer::new(SECOND))
+        .layer(ReadyInCallLayer)
+        .option_layer(shed.then(LoadShedLayer::new))
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
+        .service(workload)
+}
+
+fn books() -> Arc<Stats> {
+    Arc::new(Stats::new(Instant::now()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_is_asked_for_with_a_request_in_hand() {
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    handle.allow(0);
+    // The outside is ready although the inside is not.
+    assert_ready_ok!(service.poll_ready());
+    let mut call = task::spawn(service.call(lines("a\n")));
+    assert_pending!(call.poll());
+    assert_pending!(handle.poll_request());
+
+    handle.allow(1);
+    assert!(call.is_woken());
+    assert_pending!(call.poll());
+    let (request, reply) = assert_ready!(handle.poll_request()).unwrap();
+    assert_eq!(request, lines("a\n"));
+    reply.send_response(lines("b\n"));
+    assert_eq!(assert_ready_ok!(call.poll()), lines("b\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inside_that_fails_to_get_ready_fails_the_call() {
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    assert_ready_ok!(service.poll_ready());
+    let mut call = task::spawn(service.call(lines("a\n")));
+    handle.send_error("broken");
+    assert_eq!(assert_ready_err!(call.poll()).to_string(), "broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_covers_the_wait_for_a_permit() {
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
+    let (workload, _handle) = mock::pair::<Lines, Lines>();
+    let begun = Instant::now();
+    let reply = stack(&stats, &permits, false, workload).oneshot(lines("a\nb\n")).await.unwrap();
+    assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
+    assert!(begun.elapsed() < SECOND + Duration::from_millis(2));
+    permits.add_permits(1);
+    assert_eq!(permits.available_permits(), 1, "no waiter is left behind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shed_line_leaves_no_waiter_behind() {
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
+    let (workload, _handle) = mock::pair::<Lines, Lines>();
+    let mut stack = stack(&stats, &permits, true, workload);
+    for _ in 0..3 {
+        let reply = stack.ready().await.unwrap().call(lines("a\nb\n")).await.unwrap();
+        assert_eq!(reply.as_bytes(), b"ERR overloaded\nERR overloaded\n");
+    }
+    permits.add_permits(1);
+    assert_eq!(permits.available_permits(), 1, "a waiter would have taken it");
+    assert_eq!(stats.lines_processed[LineResult::Shed as usize].get(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(1)));
+    let workload = service_fn(|lines: Lines| async move {
+        match lines.as_bytes() {
+            b"panic\n" => panic!("the service was asked to panic"),
+            b"hang\n" => std::future::pending().await,
+            _ => Ok::<_, BoxError>(lines),
+        }
+    });
+    let call = |request| stack(&stats, &permits, false, workload).oneshot(lines(request));
+
+    call("fine\n").await.unwrap();
+    assert_eq!(permits.available_permits(), 1);
+    let mut hanging = task::spawn(call("hang\n"));
+    assert_pending!(hanging.poll());
+    assert_eq!(permits.available_permits(), 0);
+    drop(hanging);
+    assert_eq!(permits.available_permits(), 1);
+    assert_eq!(call("hang\n").await.unwrap().as_bytes(), b"ERR timeout\n");
+    assert_eq!(permits.available_permits(), 1);
+    assert!(tokio::spawn(call("panic\n")).await.unwrap_err().is_panic());
+    assert_eq!(permits.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_hold_no_permits() {
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
+    let serve = || {
+        let (peer, server) = duplex(64);
+        let lines = stack(&stats, &permits, false, towline_middleware::Echo);
+        let watch = drain::Watch::never();
+        tokio::spawn(async move {
+            serve_connection(server, LinesBatchCodec::new(99), lines, watch).await
+        });
+        peer
+    };
+    let mut idle: Vec<_> = (0..1000).map(|_| serve()).collect();
+    for peer in &mut idle {
+        peer.write_all(b"once\nhalf").await.unwrap();
+        peer.read_exact(&mut [0; 5]).await.unwrap();
+    }
+    assert_eq!(permits.available_permits(), 2);
+    let begun = Instant::now();
+    let mut next = serve();
+    next.write_all(b"next\n").await.unwrap();
+    next.read_exact(&mut [0; 5]).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// A batch whose timeout passed while it waited for a permit left the mark "waits for readiness"
+/// behind, and the next connection of the thread that parked for its service took it: a batch in
+/// its service was shown as one that waits for a permit.
+#[tokio::test(start_paused = true)]
+async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
+    let stats = books();
+    let state = |state: State| stats.states.snapshot().connections[state as usize];
+    let transport =
+        || Transport::new(FaultyIo::new("a\n").end(End::Silence), LinesBatchCodec::new(99));
+    // Looked at ten times a second, like a service with several things to wait for.
+    let slow = service_fn(|lines: Lines| async move {
+        for _ in 0..100 {
+            sleep(SECOND / 10).await;
+        }
+        Ok::<_, BoxError>(lines)
+    });
+    tokio::spawn(Serve::new(slow).stats(stats.clone()).call(transport()));
+    let none = Arc::new(Semaphore::new(0));
+    let limited = stack(&stats, &none, false, towline_middleware::Echo);
+    tokio::spawn(Serve::new(limited).stats(stats.clone()).call(transport()));
+
+    sleep(SECOND * 19 / 20).await;
+    assert_eq!([state(State::LimitWait), state(State::Service), state(State::Idle)], [1, 1, 0]);
+    // Right behind the timeout, and behind the next time the other one is looked at.
+    for _ in 0..2 {
+        sleep(SECOND / 10).await;
+        assert_eq!([state(State::LimitWait), state(State::Service), state(State::Idle)], [0, 1, 1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_counted_by_how_they_ended() {
+    let stats = books();
+    let workload = service_fn(|lines: Lines| async move {
+        sleep(SECOND / 100).await;
+        match lines.as_bytes() {
+            b"fail\n" => Err(BoxError::from("no")),
+            b"hang\n" => std::future::pending().await,
+            _ => Ok(lines),
+        }
+    });
+    let permits = Arc::new(Semaphore::new(9));
+    let call = |request| stack(&stats, &permits, false, workload).oneshot(lines(request));
+    call("a\nb\nc\n").await.unwrap();
+    call("d\n").await.unwrap();
+    assert_eq!(call("fail\n").await.unwrap_err().to_string(), "no");
+    call("hang\n").await.unwrap();
+    let mut cut = task::spawn(call("cut\noff\n"));
+    assert_pending!(cut.poll());
+    drop(cut);
+
+    let processed = LineResult::ALL.map(|result| stats.lines_processed[result as usize].get());
+    assert_eq!(processed, [4, 1, 0, 1], "ok, timeout, shed, error");
+    assert_eq!((stats.lines_received.get(), stats.batches.get()), (8, 5));
+    let durations = stats.batch_duration.snapshot();
+    assert_eq!(durations.count(), 4, "a batch that was cut off has no duration");
+    let seconds = durations.sum_nanos as f64 / 1e9;
+    assert!((1.03..1.04).contains(&seconds), "{seconds}");
+}
