@@ -17,6 +17,13 @@ pub(crate) fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
+/// Keeps the kernel from backing small allocations with pages of 2 MiB, which some allocators ask for:
+/// a generator's memory is many small things, and would count ten times what it holds.
+pub(crate) fn refuse_huge_pages() {
+    // Kernels built without them refuse the refusal.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// How many local ports one address has for outgoing connections.
 pub(crate) fn local_ports() -> u32 {
     let read = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();

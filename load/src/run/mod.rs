@@ -55,6 +55,7 @@ pub struct Surroundings {
 pub fn run(plan: &Plan, surroundings: &Surroundings) -> Result<Report, LoadError> {
     plan.check()?;
     host::raise_descriptor_limit();
+    host::refuse_huge_pages();
     let mut plan = plan.clone();
     plan.bound = plan.sources.addresses(&plan.target, plan.connections)?;
     let interval = interval(plan.duration);

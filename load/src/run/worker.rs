@@ -42,6 +42,7 @@ fn obey() -> Result<(), LoadError> {
     };
     let Some(Order::Prepare(plan, shares)) = next()? else { return Ok(()) };
     host::raise_descriptor_limit();
+    host::refuse_huge_pages();
     let job = Arc::new(Job::new(*plan)?);
     tell(&Word::Ready)?;
     let Some(Order::Start(timing)) = next()? else { return Ok(()) };
