@@ -112,8 +112,8 @@ impl<D: AsyncFnMut(Handover)> Acceptor<D> {
         loop {
             // The place comes first: at the limit connections wait in the kernel's queue, not in
             // our memory.
-            let slot = match admission {
-                Admission::Wait => Some(slots.take().await),
+            let reserved = match admission {
+                Admission::Wait => Some(slots.reserve().await),
                 Admission::Reject => None,
             };
             match next(&listener).await {
@@ -121,8 +121,8 @@ impl<D: AsyncFnMut(Handover)> Acceptor<D> {
                     if pause.take().is_some() {
                         tracing::info!("accepting again");
                     }
-                    match slot.or_else(|| slots.try_take()) {
-                        Some(slot) => deliver(Handover { accepted, slot }).await,
+                    match reserved.or_else(|| slots.try_reserve()) {
+                        Some(place) => deliver(Handover { accepted, slot: place.place() }).await,
                         None => {
                             stats.rejected.fetch_add(1, Relaxed);
                             reject(accepted, &dismissals);

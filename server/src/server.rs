@@ -29,8 +29,10 @@ const THREADS_END: Duration = Duration::from_secs(1);
 
 /// A server whose threads run.
 ///
-/// Dropping it leaves them running; [`drain`](Self::drain) ends them.
+/// Dropping it cuts every connection and ends them, without waiting; [`drain`](Self::drain) lets
+/// connections finish first.
 #[derive(Debug)]
+#[must_use = "dropping it ends the server"]
 pub struct Running {
     shared: Arc<Shared>,
     address: Address,
@@ -179,7 +181,7 @@ impl Running {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.shared.slots.taken()
+        self.shared.slots.connections()
     }
 
     /// The line for standard output.
@@ -256,7 +258,7 @@ impl Running {
             }
             () = cut => {}
         }
-        let cut = shared.slots.taken() as u64;
+        let cut = shared.slots.connections() as u64;
         over.send_replace(true);
         let ended = tokio::time::Instant::now() + THREADS_END;
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {

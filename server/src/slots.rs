@@ -16,10 +16,16 @@ pub(crate) struct Slots {
     freed: Notify,
 }
 
-/// One place, given back when dropped, however the connection ends.
+/// One place below the limit, held for a connection that is yet to come; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    slots: Arc<Slots>,
+}
+
+/// A connection's place on a shard, given back when dropped, however the connection ends.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    slots: Arc<Slots>,
+    reservation: Reservation,
     shard: usize,
 }
 
@@ -37,8 +43,13 @@ impl Slots {
         self.limit
     }
 
-    pub(crate) fn taken(&self) -> usize {
+    fn taken(&self) -> usize {
         self.taken.load(SeqCst)
+    }
+
+    /// How many connections have a place. One that is only reserved is no connection.
+    pub(crate) fn connections(&self) -> usize {
+        (0..self.shards()).map(|shard| self.by_shard(shard)).sum()
     }
 
     pub(crate) fn by_shard(&self, shard: usize) -> usize {
@@ -49,26 +60,24 @@ impl Slots {
         self.by_shard.len()
     }
 
-    /// A place on the shard that has the fewest connections, or `None` at the limit.
+    /// A place, or `None` at the limit.
     ///
     /// Only the acceptor takes places, so a check and an add need not be one step.
-    pub(crate) fn try_take(self: &Arc<Self>) -> Option<Slot> {
+    pub(crate) fn try_reserve(self: &Arc<Self>) -> Option<Reservation> {
         if self.taken() >= self.limit {
             return None;
         }
-        let shard = (0..self.shards()).min_by_key(|&shard| self.by_shard(shard))?;
         self.taken.fetch_add(1, SeqCst);
-        self.by_shard[shard].fetch_add(1, Relaxed);
-        Some(Slot { slots: self.clone(), shard })
+        Some(Reservation { slots: self.clone() })
     }
 
     /// Waits for a place.
-    pub(crate) async fn take(self: &Arc<Self>) -> Slot {
+    pub(crate) async fn reserve(self: &Arc<Self>) -> Reservation {
         loop {
             // Registered before the look, so that a place freed in between is not missed.
             let freed = self.freed.notified();
-            if let Some(slot) = self.try_take() {
-                return slot;
+            if let Some(reservation) = self.try_reserve() {
+                return reservation;
             }
             freed.await;
         }
@@ -86,6 +95,27 @@ impl Slots {
     }
 }
 
+impl Reservation {
+    /// Gives the place to a connection that has arrived, on the shard that has the fewest now.
+    pub(crate) fn place(self) -> Slot {
+        let slots = &self.slots;
+        let shards = 0..slots.shards();
+        let shard = shards.min_by_key(|&shard| slots.by_shard(shard)).unwrap_or(0);
+        slots.by_shard[shard].fetch_add(1, Relaxed);
+        Slot { reservation: self, shard }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let taken_before = self.slots.taken.fetch_sub(1, SeqCst);
+        // Nobody waits unless the process was full, or is to be empty.
+        if taken_before >= self.slots.limit || taken_before == 1 {
+            self.slots.freed.notify_one();
+        }
+    }
+}
+
 impl Slot {
     pub(crate) fn shard(&self) -> usize {
         self.shard
@@ -94,12 +124,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.by_shard[self.shard].fetch_sub(1, Relaxed);
-        let taken_before = self.slots.taken.fetch_sub(1, SeqCst);
-        // Nobody waits unless the process was full, or is to be empty.
-        if taken_before >= self.slots.limit || taken_before == 1 {
-            self.slots.freed.notify_one();
-        }
+        // Before the reservation, which is dropped next: who finds all places free finds no
+        // connection on any shard.
+        self.reservation.slots.by_shard[self.shard].fetch_sub(1, Relaxed);
     }
 }
 
@@ -110,22 +137,34 @@ mod tests {
     #[test]
     fn places_go_to_the_shard_with_the_fewest_and_come_back_when_dropped() {
         let slots = Slots::new(3, 2);
-        let [a, b, c] = std::array::from_fn(|_| slots.try_take().expect("below the limit"));
+        let [a, b, c] =
+            std::array::from_fn(|_| slots.try_reserve().expect("below the limit").place());
         assert_eq!((a.shard(), b.shard(), c.shard()), (0, 1, 0));
-        assert!(slots.try_take().is_none());
+        assert!(slots.try_reserve().is_none());
         drop(b);
-        assert_eq!(slots.try_take().map(|slot| slot.shard()), Some(1));
+        assert_eq!(slots.connections(), 2);
+        assert_eq!(slots.try_reserve().map(|place| place.place().shard()), Some(1));
         drop((a, c));
-        assert_eq!((slots.taken(), slots.by_shard(0)), (0, 0));
+        assert_eq!((slots.taken(), slots.connections()), (0, 0));
+    }
+
+    #[test]
+    fn a_reservation_is_no_connection_and_chooses_its_shard_when_one_comes() {
+        let slots = Slots::new(3, 2);
+        let reserved = slots.try_reserve().expect("below the limit");
+        assert_eq!((slots.taken(), slots.connections()), (1, 0));
+        let other = slots.try_reserve().expect("below the limit").place();
+        assert_eq!((other.shard(), reserved.place().shard()), (0, 1));
+        assert_eq!(slots.taken(), 1, "one was dropped");
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_place_that_is_freed() {
         let slots = Slots::new(1, 1);
-        let first = slots.take().await;
+        let first = slots.reserve().await.place();
         let waiting = tokio::spawn({
             let slots = slots.clone();
-            async move { slots.take().await }
+            async move { slots.reserve().await }
         });
         tokio::task::yield_now().await;
         drop(first);

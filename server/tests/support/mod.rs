@@ -1,0 +1,110 @@
+//! A server in this process, clients that speak raw bytes, and a reader of metrics.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+mod client;
+mod metrics;
+pub(crate) mod web;
+
+use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, thread, time::Duration};
+
+pub(crate) use client::Client;
+pub(crate) use metrics::Metrics;
+use tokio::time::Instant;
+use tower::Service;
+use towline::{BoxError, Lines, Outcome, Peer, Running, Server, Settings, service_fn};
+use web::scrape;
+
+/// Long enough for a busy machine; what hangs fails the test instead of blocking it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server on ports of its own, ended with the test.
+#[derive(Debug)]
+pub(crate) struct TestServer {
+    running: Running,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// Echoes on one thread, with `change` made to the defaults.
+pub(crate) fn echo(change: impl FnOnce(&mut Settings)) -> TestServer {
+    serve(echo_service(), change)
+}
+
+pub(crate) fn echo_service()
+-> impl Service<Lines, Response = Lines, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    service_fn(|lines: Lines| async move { Ok::<_, Infallible>(lines) })
+}
+
+/// Serves every connection with a clone of `service`.
+pub(crate) fn serve<S>(service: S, change: impl FnOnce(&mut Settings)) -> TestServer
+where
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    serve_with(move |_peer| service.clone(), change)
+}
+
+/// Serves every connection with what `make` makes for its peer.
+pub(crate) fn serve_with<M, S>(make: M, change: impl FnOnce(&mut Settings)) -> TestServer
+where
+    M: Fn(Peer) -> S + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    let running = Server::builder()
+        .listen("127.0.0.1:0")
+        .admin("127.0.0.1:0")
+        .set(|settings| settings.server.threads = NonZeroU32::new(1))
+        .set(change)
+        .serve_with(make)
+        .start()
+        .unwrap();
+    TestServer::new(running)
+}
+
+impl TestServer {
+    pub(crate) fn new(running: Running) -> Self {
+        let (address, admin) = (running.address().unwrap(), running.admin_address().unwrap());
+        Self { running, address, admin }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        scrape(self.admin)
+    }
+
+    /// Waits until the metrics are as `expected`, and returns them.
+    #[track_caller]
+    pub(crate) fn metrics_when(&self, expected: impl Fn(&Metrics) -> bool) -> Metrics {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics();
+            if expected(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < until, "it never came to that: {metrics:#?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until no connection is open, and returns the metrics.
+    #[track_caller]
+    pub(crate) fn metrics_when_empty(&self) -> Metrics {
+        self.metrics_when(|metrics| metrics.get("towline_connections_active") == 0.0)
+    }
+
+    pub(crate) fn drain(self) -> Outcome {
+        self.running.drain()
+    }
+
+    pub(crate) const fn running(&self) -> &Running {
+        &self.running
+    }
+}
