@@ -6,6 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     task::{Context, Poll, ready},
     thread,
@@ -92,7 +93,10 @@ impl Shard {
                 }
                 for Handover { accepted, slot } in arrived.drain(..) {
                     let peer = Peer { address: accepted.peer };
-                    let lines = line_stack(&parts, make(&parts, peer));
+                    let Some(service) = unless_it_panics(&parts, || make(&parts, peer)) else {
+                        continue;
+                    };
+                    let lines = line_stack(&parts, service);
                     match framing {
                         Framing::Batch => {
                             serve_socket(
@@ -116,6 +120,16 @@ impl Shard {
             .spawn(move || runtime.block_on(shard))?;
         Ok(Self { handovers, runtime: handle, thread })
     }
+}
+
+/// Makes a connection's service. A panic in there is the connection's end, and nobody else's: it
+/// runs on the shard's own task, so unwinding further would end the shard.
+fn unless_it_panics<S>(parts: &Parts, make: impl FnOnce() -> S) -> Option<S> {
+    let made = panic::catch_unwind(AssertUnwindSafe(make));
+    if made.is_err() {
+        parts.presence().close(CloseReason::ServicePanic);
+    }
+    made.ok()
 }
 
 fn serve_socket<C, S>(parts: &Parts, codec: fn(usize) -> C, socket: OwnedFd, slot: Slot, lines: S)

@@ -20,7 +20,7 @@ use towline_middleware::{
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{self, Serve},
-    stats::{CloseReason, Stats},
+    stats::{CloseReason, Presence, Stats},
 };
 
 /// What the stacks of one shard are built from.
@@ -51,6 +51,11 @@ impl Parts {
         // Made once a shard and shared by its connections, which then carry one pointer to it.
         let heartbeat = HeartbeatLayer::new(limits, stats.clone());
         Self { settings, stats, permits, drain, heartbeat }
+    }
+
+    /// Enters a connection in the books.
+    pub(crate) fn presence(&self) -> Presence {
+        Presence::new(self.stats.clone())
     }
 }
 

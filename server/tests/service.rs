@@ -1,0 +1,210 @@
+//! What a service may do to its connection, and what it must not do to others.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    future::pending,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use support::{Client, echo, serve, serve_with};
+use tokio::sync::Notify;
+use towline::{BoxError, EachLine, Line, Lines, Peer, ServiceBuilder, service_fn};
+use towline_config::Overload;
+
+/// Panics, fails or never answers when a line says so.
+fn obedient()
+-> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    EachLine::new(service_fn(|line: Line| async move {
+        match &line[..] {
+            b"panic" => panic!("as the line said"),
+            b"fail" => Err(BoxError::from("as the line said")),
+            b"hang" => pending().await,
+            _ => Ok(line),
+        }
+    }))
+}
+
+#[test]
+fn fault_24_a_panic_in_a_service_ends_that_connection_only_and_is_counted() {
+    let server = serve(obedient(), |_| ());
+    let mut other = server.connect();
+    other.ask("before\n", "before\n");
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.ask("fine\n", "fine\n");
+        client.send("panic\n");
+        let _ = client.rest();
+    }
+    other.ask("after\n", "after\n");
+    let metrics = server.metrics_when(|metrics| metrics.get("towline_connections_active") == 1.0);
+    assert_eq!(metrics.closed("service_panic"), 3.0);
+    assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0, "the permit came back");
+    metrics.assert_books_balance();
+}
+
+/// The service of a connection is made on its thread, outside the task that tokio guards: a panic
+/// there ended the thread and every connection on it, and new ones still went there to vanish.
+#[test]
+fn fault_24_a_panic_while_a_connection_s_service_is_made_ends_that_connection_only() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let make = move |_: Peer| {
+        assert_ne!(made.fetch_add(1, SeqCst), 1, "the second connection finds a bug");
+        obedient()
+    };
+    let server = serve_with(make, |_| ());
+    let mut first = server.connect();
+    first.ask("first\n", "first\n");
+    server.connect().expect_end("");
+    first.ask("still here\n", "still here\n");
+    server.connect().ask("third\n", "third\n");
+    drop(first);
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.closed("service_panic"), 1.0);
+    assert_eq!(metrics.get("towline_connections_accepted_total"), 3.0);
+}
+
+#[test]
+fn a_service_error_ends_the_connection_after_the_replies_before_it() {
+    let server = serve(obedient(), |_| ());
+    let mut client = server.connect();
+    client.ask("fine\n", "fine\n");
+    // The whole batch fails with the first error in it.
+    client.send("lost\nfail\nlost too\n");
+    client.expect_end("");
+    drop(client);
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.closed("service_error"), 1.0);
+    assert_eq!(metrics.get("towline_lines_processed_total{result=\"error\"}"), 3.0);
+    assert_eq!(metrics.get("towline_lines_processed_total{result=\"ok\"}"), 1.0);
+}
+
+#[test]
+fn fault_24_a_service_that_hangs_is_answered_for_and_the_connection_goes_on() {
+    let timeout = Some(Duration::from_millis(50));
+    let server = serve(obedient(), |settings| settings.timeouts.request = timeout);
+    let mut client = server.connect();
+    client.ask("hang\nbehind it\n", "ERR timeout\nERR timeout\n");
+    client.ask("on\n", "on\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_lines_processed_total{result=\"timeout\"}"), 2.0);
+    assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0, "the permit came back");
+}
+
+#[test]
+fn a_timeout_of_the_service_s_own_is_a_reply_too() {
+    let inner = ServiceBuilder::new().timeout(Duration::from_millis(10)).service(obedient());
+    let server = serve(inner, |_| ());
+    server.connect().ask("hang\n", "ERR timeout\n");
+}
+
+#[test]
+fn overload_that_is_shed_is_told_once_a_line_and_recovers() {
+    let go = Arc::new(Notify::new());
+    let service = {
+        let go = go.clone();
+        service_fn(move |lines: Lines| {
+            let go = go.clone();
+            async move {
+                if lines.as_bytes() == b"hold\n" {
+                    go.notified().await;
+                }
+                Ok::<_, BoxError>(lines)
+            }
+        })
+    };
+    let server = serve(service, |settings| {
+        settings.limits.concurrency = NonZeroU32::MIN;
+        settings.limits.overload = Overload::Shed;
+    });
+    let mut holder = server.connect();
+    holder.send("hold\n");
+    server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
+    let mut other = server.connect();
+    other.ask("a\nb\n", "ERR overloaded\nERR overloaded\n");
+    go.notify_one();
+    holder.expect("hold\n");
+    // A line that was shed leaves no waiter behind that would take the permit.
+    other.ask("c\n", "c\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_lines_processed_total{result=\"shed\"}"), 2.0);
+}
+
+#[test]
+fn overload_that_waits_is_seen_and_served_in_the_end() {
+    let go = Arc::new(Notify::new());
+    let service = {
+        let go = go.clone();
+        service_fn(move |lines: Lines| {
+            let go = go.clone();
+            async move {
+                go.notified().await;
+                Ok::<_, BoxError>(lines)
+            }
+        })
+    };
+    let server = serve(service, |settings| settings.limits.concurrency = NonZeroU32::MIN);
+    let mut clients = [server.connect(), server.connect()];
+    for client in &mut clients {
+        client.send("line\n");
+    }
+    let metrics = server.metrics_when(|metrics| {
+        metrics.get("towline_connections{state=\"service\"}") == 1.0
+            && metrics.get("towline_connections{state=\"limit_wait\"}") == 1.0
+    });
+    assert_eq!(metrics.get("towline_concurrency_in_use"), 1.0);
+    for _ in 0..2 {
+        go.notify_one();
+        server.metrics_when(|metrics| metrics.get("towline_concurrency_in_use") <= 1.0);
+    }
+    go.notify_one();
+    for client in &mut clients {
+        client.expect("line\n");
+    }
+}
+
+/// A service that is made ready before a line is at hand gives each idle connection a permit for
+/// ever: with as many idle peers as permits, the next line waits without end.
+#[test]
+fn a_thousand_idle_connections_hold_no_permit_of_two() {
+    let server = echo(|settings| settings.limits.concurrency = NonZeroU32::new(2).unwrap());
+    let mut idle: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        client.ask("hello\n", "hello\n");
+    }
+    server.connect().ask("the 1,001st\n", "the 1,001st\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0);
+    assert_eq!(metrics.get("towline_connections{state=\"idle\"}"), 1000.0);
+}
+
+#[test]
+fn every_connection_has_a_state_of_its_own_and_knows_its_peer() {
+    let make = |peer: Peer| {
+        let lines = Arc::new(AtomicUsize::new(0));
+        EachLine::new(service_fn(move |_: Line| {
+            let before = lines.fetch_add(1, SeqCst);
+            async move {
+                let port = peer.address().unwrap().port();
+                Ok::<_, BoxError>(format!("{port} {before}"))
+            }
+        }))
+    };
+    let server = serve_with(make, |_| ());
+    for _ in 0..3 {
+        let mut client = server.connect();
+        let port = client.stream().local_addr().unwrap().port();
+        client.ask("a\nb\n", format!("{port} 0\n{port} 1\n"));
+        client.ask("c\n", format!("{port} 2\n"));
+    }
+}
