@@ -1,9 +1,12 @@
 //! The listening socket, with the options its connections inherit.
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileTypeExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -82,13 +85,10 @@ impl Listener {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         let address = SockAddr::unix(path)?;
         if let Err(error) = socket.bind(&address) {
-            // A socket file that nobody listens on was left by a server that was killed.
-            let left_over = error.kind() == io::ErrorKind::AddrInUse
-                && Socket::new(Domain::UNIX, Type::STREAM, None)?.connect(&address).is_err();
-            if !left_over {
+            if error.kind() != io::ErrorKind::AddrInUse || !is_left_over(path, &address)? {
                 return Err(error);
             }
-            std::fs::remove_file(path)?;
+            fs::remove_file(path)?;
             socket.bind(&address)?;
         }
         socket.listen(backlog(settings))?;
@@ -129,9 +129,21 @@ impl std::os::fd::AsRawFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Address::Unix(path) = &self.address {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Whether a path is a socket that nobody listens on, left by a server that was killed.
+fn is_left_over(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    // The kernel refuses a connection to any other file in the same way.
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::other("there is a file that is no socket"));
+    }
+    // Must not block: a server whose queue is full is there all the same.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let refused = probe.connect(address).err();
+    Ok(refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
 fn backlog(settings: &Settings) -> i32 {
