@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tower::Service;
-use towline_config::{Heartbeat, Listen, Settings, Timeouts};
+use towline_config::{Heartbeat, Key, Listen, Settings, Support, Timeouts};
 use towline_middleware::{BoxError, Lines};
 
 use crate::{
@@ -148,8 +148,10 @@ where
     /// # Errors
     /// When an address is wrong or taken, or the host does not allow what is asked.
     pub fn start(self) -> Result<Running, RunError> {
-        let make = self.make;
-        server::start(self.settings?, "{}".into(), move |_, peer| boxed_errors(make(peer)))
+        let Self { settings, make } = self;
+        let settings = settings?;
+        refuse_what_is_not_built(&settings)?;
+        server::start(settings, "{}".into(), move |_, peer| boxed_errors(make(peer)))
     }
 
     /// Starts, serves until SIGTERM or SIGINT, and drains; a second signal cuts.
@@ -159,4 +161,19 @@ where
     pub fn run(self) -> Result<Outcome, RunError> {
         self.start()?.run_until_signal(|_| {})
     }
+}
+
+/// Settings from files and flags come checked; a library's come as they are.
+fn refuse_what_is_not_built(settings: &Settings) -> Result<(), RunError> {
+    for key in Key::all() {
+        let Support::Missing(reason) = key.support else { continue };
+        let (value, default) = (key.value(settings), key.default());
+        if value != default {
+            let name = key.name;
+            return Err(RunError::usage(format!(
+                "{name} = {value} is refused: {reason}, so only {default} is accepted"
+            )));
+        }
+    }
+    Ok(())
 }
