@@ -1,0 +1,250 @@
+//! What a scrape shows: books that balance, counters that never step back, series that never change.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use support::{Client, Metrics, TestServer, echo, web};
+use tokio::time::Instant;
+
+/// Connects, talks and leaves in every way a peer can, until told to stop.
+fn churn(server: &TestServer, seed: usize, stop: &AtomicBool) {
+    for round in seed.. {
+        if stop.load(Relaxed) {
+            return;
+        }
+        let mut client = server.connect();
+        match round % 6 {
+            0 => drop(client),
+            1 => client.reset(),
+            2 => client.ask("a\nb\n", "a\nb\n"),
+            3 => {
+                client.send("half a li");
+                client.reset();
+            }
+            4 => {
+                client.send("too long a line, by far\n");
+                let _ = client.rest();
+            }
+            _ => {
+                client.ask("last\n", "last\n");
+                client.end_of_input();
+                client.expect_end("");
+            }
+        }
+    }
+}
+
+fn assert_never_back(before: &Metrics, now: &Metrics) {
+    let now: BTreeMap<_, _> = now.counters().collect();
+    for (name, value) in before.counters() {
+        let now = now.get(name).copied().unwrap_or_else(|| panic!("{name} is gone"));
+        assert!(now >= value, "{name} stepped back from {value} to {now}");
+    }
+}
+
+#[test]
+fn books_balance_and_no_counter_steps_back_at_any_scrape_under_churn() {
+    const SCRAPES: usize = 300;
+    let server = echo(|settings| {
+        settings.server.threads = NonZeroU32::new(2);
+        settings.limits.line_bytes = 16;
+    });
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 0..8 {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || churn(server, seed, stop));
+        }
+        let mut before = server.metrics();
+        for _ in 0..SCRAPES {
+            let now = server.metrics();
+            now.assert_books_balance();
+            assert_never_back(&before, &now);
+            let processed = now.sum("towline_lines_processed_total");
+            assert!(processed <= now.get("towline_lines_received_total"));
+            before = now;
+        }
+        stop.store(true, Relaxed);
+    });
+    let metrics = server.metrics_when_empty();
+    assert!(metrics.counters().count() > 40, "the kinds of metrics were not understood");
+    for reason in ["peer_eof", "peer_reset", "line_too_long"] {
+        assert!(metrics.closed(reason) > 0.0, "no peer left as {reason}");
+    }
+    for direction in ["read", "write"] {
+        let held = format!("towline_buffer_bytes{{direction=\"{direction}\"}}");
+        assert_eq!(metrics.get(&held), 0.0);
+    }
+}
+
+#[test]
+fn fault_33_and_34_no_input_adds_a_series_or_takes_one_away() {
+    let server = echo(|settings| settings.limits.line_bytes = 64);
+    let first = server.metrics();
+    let mut client = server.connect();
+    client.ask("state=\"x\"\n", "state=\"x\"\n");
+    client.send("towline_evil{a=\"b\"} 1\n".repeat(10));
+    client.send([b'x'; 100]);
+    let _ = client.rest();
+    server.connect().reset();
+    for path in ["/nothing", "/metrics?name[]=x", "/metrics%0a", "/metrics"] {
+        web::get(server.admin, path);
+    }
+    web::request(server.admin, "BREW /metrics HTTP/1.1\r\nhost: x\r\nuser-agent: evil{}\"\r\n\r\n");
+    drop(client);
+    let last = server.metrics_when_empty();
+    assert_eq!(first.names(), last.names());
+}
+
+#[test]
+fn every_value_of_every_label_is_there_at_the_first_scrape() {
+    let metrics = echo(|_| ()).metrics();
+    let labelled: [(&str, &str, &[&str]); 9] = [
+        (
+            "towline_connections",
+            "state",
+            &["handshake", "idle", "read_wait", "ready", "service", "limit_wait", "write_wait"],
+        ),
+        ("towline_connection_state_seconds_total", "state", &["idle", "write_wait", "closing"]),
+        (
+            "towline_connections_closed_total",
+            "reason",
+            &["peer_eof", "peer_reset", "heartbeat_timeout", "service_panic", "shutdown", "drain"],
+        ),
+        ("towline_connections_rejected_total", "reason", &["max_connections"]),
+        (
+            "towline_accept_errors_total",
+            "errno",
+            &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "other"],
+        ),
+        ("towline_io_wait_seconds_total", "direction", &["read", "write"]),
+        ("towline_io_waiting", "direction", &["read", "write"]),
+        ("towline_lines_processed_total", "result", &["ok", "timeout", "shed", "error"]),
+        ("towline_buffer_bytes", "direction", &["read", "write"]),
+    ];
+    for (metric, label, values) in labelled {
+        for value in values {
+            assert_eq!(metrics.get(&format!("{metric}{{{label}=\"{value}\"}}")), 0.0);
+        }
+    }
+    for metric in [
+        "towline_batch_duration_seconds_bucket{le=\"0.00001\"}",
+        "towline_batch_duration_seconds_bucket{le=\"+Inf\"}",
+        "towline_batch_duration_seconds_sum",
+        "towline_heartbeats_sent_total",
+        "towline_heartbeats_missed_total",
+        "towline_hashed_bytes_total",
+        "towline_hash_seconds_total",
+        "towline_draining",
+    ] {
+        assert_eq!(metrics.get(metric), 0.0, "{metric}");
+    }
+    for metric in ["process_open_fds", "process_resident_memory_bytes", "towline_build_info"] {
+        assert!(metrics.sum(metric) > 0.0, "{metric}");
+    }
+}
+
+#[test]
+fn bytes_and_lines_are_counted_exactly() {
+    let server = echo(|_| ());
+    let mut client = server.connect();
+    client.ask("a\nbb\n", "a\nbb\n");
+    client.ask("ccc\n", "ccc\n");
+    client.send("rest");
+    drop(client);
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.get("towline_read_bytes_total"), 13.0);
+    assert_eq!(metrics.get("towline_written_bytes_total"), 9.0);
+    assert_eq!(metrics.get("towline_lines_received_total"), 3.0);
+    assert_eq!(metrics.get("towline_lines_processed_total{result=\"ok\"}"), 3.0);
+    assert_eq!(
+        metrics.get("towline_batches_total"),
+        metrics.get("towline_batch_duration_seconds_count")
+    );
+}
+
+const READ_WAIT: &str = "towline_io_wait_seconds_total{direction=\"read\"}";
+
+/// Idle connections wait for the whole time between two scrapes, whatever the machine is doing: the
+/// clock that counts is the one between the scrapes, so each bound is taken on its own side.
+#[test]
+fn idle_connections_wait_for_reading_all_the_time_and_are_counted_while_they_do() {
+    const IDLE: f64 = 50.0;
+    let server = echo(|_| ());
+    let clients: Vec<Client> = (0..IDLE as usize)
+        .map(|_| {
+            let mut client = server.connect();
+            client.ask("once\n", "once\n");
+            client
+        })
+        .collect();
+    server.metrics_when(|metrics| metrics.get("towline_io_waiting{direction=\"read\"}") == IDLE);
+
+    let before_first = Instant::now();
+    let first = server.metrics();
+    let after_first = Instant::now();
+    thread::sleep(Duration::from_millis(300));
+    let before_second = Instant::now();
+    let second = server.metrics();
+    let after_second = Instant::now();
+
+    let waited = second.get(READ_WAIT) - first.get(READ_WAIT);
+    let least = IDLE * (before_second - after_first).as_secs_f64();
+    let most = IDLE * (after_second - before_first).as_secs_f64();
+    assert!((least..=most).contains(&waited), "{least} ≤ {waited} ≤ {most}");
+
+    // The same wait, seen from the states. Both are read at one moment, so they agree exactly.
+    let in_state = |metrics: &Metrics, state: &str| {
+        metrics.get(&format!("towline_connection_state_seconds_total{{state=\"{state}\"}}"))
+    };
+    for metrics in [&first, &second] {
+        let states = in_state(metrics, "idle") + in_state(metrics, "read_wait");
+        assert!((metrics.get(READ_WAIT) - states).abs() < 1e-6);
+    }
+    drop(clients);
+}
+
+#[test]
+fn half_a_line_is_a_read_wait_and_its_bytes_are_counted_while_held() {
+    let server = echo(|_| ());
+    let mut client = server.connect();
+    client.send("half a li");
+    let metrics = server
+        .metrics_when(|metrics| metrics.get("towline_connections{state=\"read_wait\"}") == 1.0);
+    assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 9.0);
+    client.ask("ne\n", "half a line\n");
+    let metrics =
+        server.metrics_when(|metrics| metrics.get("towline_connections{state=\"idle\"}") == 1.0);
+    assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
+}
+
+#[test]
+fn fault_6_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
+    let server = echo(|settings| settings.limits.output_bytes = 16 * 1024);
+    let client = server.connect();
+    let mut stream = client.stream().try_clone().unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let flood = "ping\n".repeat(20_000);
+    // Until neither the server nor the kernel takes more.
+    use std::io::Write as _;
+    while stream.write_all(flood.as_bytes()).is_ok() {}
+    let metrics = server
+        .metrics_when(|metrics| metrics.get("towline_connections{state=\"write_wait\"}") == 1.0);
+    let unsent = metrics.get("towline_buffer_bytes{direction=\"write\"}");
+    assert!(unsent > 0.0, "{metrics:?}");
+    // What was read in one go is answered in one go, so a block of 64 KiB may be unsent.
+    assert!(unsent <= 128.0 * 1024.0, "{unsent}");
+    let read = metrics.get("towline_read_bytes_total");
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(server.metrics().get("towline_read_bytes_total"), read, "it read on");
+    assert!(server.metrics().get("towline_io_wait_seconds_total{direction=\"write\"}") > 0.0);
+}
