@@ -24,7 +24,7 @@ const NOTHING: Seen =
 
 /// States, each reached from a connection that began at 0 and looked at when it is 10.
 fn states() -> [(&'static str, Deadlines); 6] {
-    let new = Deadlines::new(Nanos(0), Duration::ZERO);
+    let new = Deadlines::new(Nanos(0));
     let after = |seen| {
         let mut deadlines = new.clone();
         deadlines.note(Nanos(5), seen);
@@ -142,7 +142,7 @@ fn each_limit_may_be_off() {
         (Limits { idle: LIMITS.idle, ..off }, (100, Due::End(Lapse::Idle))),
         (Limits { heartbeat_interval: LIMITS.heartbeat_interval, ..off }, (30, Due::Ping)),
     ] {
-        let new = Deadlines::new(Nanos(0), Duration::ZERO);
+        let new = Deadlines::new(Nanos(0));
         assert_eq!(new.next(&limits), Some((Nanos(expected.0), expected.1)));
     }
 }
@@ -193,7 +193,7 @@ proptest! {
     fn whatever_happens_the_deadlines_are_honest(
         history in prop::collection::vec((0_u64..40, seen()), 1..60),
     ) {
-        let mut deadlines = Deadlines::new(Nanos(0), Duration::ZERO);
+        let mut deadlines = Deadlines::new(Nanos(0));
         let (mut now, mut pinged) = (0, false);
         for (pause, seen) in history {
             // The timer fires when it should, before anything else happens.

@@ -1,8 +1,12 @@
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memrchr;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{LineError, Lines};
+
+/// A batch up to this size is copied out of the block it was read into, for one small allocation a
+/// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile.
+const COPY_BYTES_MAX: usize = 16 * 1024;
 
 /// Cuts everything up to the *last* newline off as one batch.
 ///
@@ -65,7 +69,13 @@ impl Decoder for LinesBatchCodec {
             Some(0) => return Err(too_long),
             Some(start) => start,
         };
-        let lines = Lines::from_terminated(src.split_to(good).freeze());
+        let lines = Lines::from_terminated(if good <= COPY_BYTES_MAX {
+            let copy = Bytes::copy_from_slice(&src[..good]);
+            src.advance(good);
+            copy
+        } else {
+            src.split_to(good).freeze()
+        });
         // What is left begins with the line that is too long, or holds no newline at all.
         self.scanned = if good == end { src.len() } else { 0 };
         Ok(Some(lines))

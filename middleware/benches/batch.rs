@@ -1,0 +1,215 @@
+//! What a batch and a line cost: each layer, both stacks, both framings, in memory.
+//!
+//! Lines of five bytes; a batch of one is ping-pong, one of 13,107 fills a read block (a flood).
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros; a bench may panic")]
+
+use std::{
+    hint::black_box,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Runtime,
+    sync::Semaphore,
+    time::Instant,
+};
+use tokio_util::codec::{Decoder, Encoder};
+use tower::{
+    Layer, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn,
+    timeout::TimeoutLayer,
+};
+use tower_service::Service;
+use towline_middleware::{
+    BoxError, Digest, EachLine, Echo, FramingLayer, KIB, Line, LineError, Lines, LinesBatchCodec,
+    MeterLayer, ObserveLayer, PerLine, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer,
+    heartbeat::{HeartbeatLayer, Limits},
+    pool,
+    serve::Serve,
+    stats::{Nanos, State, StateCells, Stats},
+};
+
+const BATCHES: [usize; 4] = [1, 100, 3_000, 13_107];
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn books() -> Arc<Stats> {
+    Arc::new(Stats::new(Instant::now()))
+}
+
+fn flood(lines: usize) -> Lines {
+    Lines::from_iter(std::iter::repeat_n("ping", lines))
+}
+
+/// A peer that has sent one batch whenever it is asked to, and takes every reply.
+#[derive(Debug, Clone)]
+struct Peer {
+    batch: Bytes,
+    sent: Arc<Mutex<bool>>,
+}
+
+impl AsyncRead for Peer {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !std::mem::take(&mut *self.sent.lock().unwrap()) {
+            return Poll::Pending;
+        }
+        buf.put_slice(&self.batch);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Peer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(black_box(bytes).len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+const LIMITS: Limits = Limits {
+    heartbeat_interval: Some(Duration::from_secs(30)),
+    heartbeat_timeout: Duration::from_secs(10),
+    idle: None,
+    line: Some(Duration::from_secs(30)),
+    write: Some(Duration::from_secs(10)),
+};
+
+/// From the wake-up that brings a batch to the next park, replies written.
+fn whole_stack(c: &mut Criterion) {
+    let mut group = c.benchmark_group("stack");
+    for lines in BATCHES {
+        group.throughput(Throughput::Elements(lines as u64));
+        let mut bare = |name, one: &dyn Fn(Peer) -> Pin<Box<dyn Future<Output = ()>>>| {
+            let runtime = runtime();
+            let _entered = runtime.enter();
+            let sent = Arc::new(Mutex::new(false));
+            let peer = Peer { batch: flood(lines).into_bytes(), sent: sent.clone() };
+            let mut connection = one(peer);
+            let mut cx = Context::from_waker(Waker::noop());
+            group.bench_function(BenchmarkId::new(name, lines), |b| {
+                b.iter(|| {
+                    *sent.lock().unwrap() = true;
+                    // A full read gives way once.
+                    for _ in 0..=usize::from(lines * 5 > 60 * KIB) {
+                        assert!(connection.as_mut().poll(&mut cx).is_pending());
+                    }
+                });
+            });
+        };
+        bare("batch", &|peer| connection(peer, LinesBatchCodec::new));
+        bare("lines", &|peer| connection(peer, PerLine::new));
+    }
+    group.finish();
+}
+
+fn connection<C>(peer: Peer, codec: fn(usize) -> C) -> Pin<Box<dyn Future<Output = ()>>>
+where
+    C: Decoder<Item = Lines, Error = LineError>
+        + Encoder<Lines, Error = LineError>
+        + Unpin
+        + 'static,
+{
+    let stats = books();
+    let lines = ServiceBuilder::new()
+        .layer(ReplyOrCloseLayer)
+        .layer(ObserveLayer::new(stats.clone()))
+        .layer(TimeoutLayer::new(Duration::from_secs(5)))
+        .layer(ReadyInCallLayer)
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(4096))))
+        .service(Echo);
+    let exchange = ServiceBuilder::new()
+        .layer(MeterLayer::new(stats.clone()))
+        .layer(FramingLayer::new(codec, 64 * KIB))
+        .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
+        .service(Serve::new(lines).stats(stats))
+        .call(peer);
+    Box::pin(async { exchange.await.map_or_else(|never| match never {}, |_| ()) })
+}
+
+fn call<S>(c: &mut Criterion, name: &str, lines: usize, service: &S)
+where
+    S: Service<Lines, Response = Lines, Error = BoxError> + Clone,
+{
+    let runtime = runtime();
+    let batch = flood(lines);
+    let mut group = c.benchmark_group("layer");
+    group.throughput(Throughput::Elements(lines as u64));
+    group.bench_function(BenchmarkId::new(name, lines), |b| {
+        b.iter(|| runtime.block_on(service.clone().oneshot(batch.clone())));
+    });
+    group.finish();
+}
+
+/// Each layer around an echo; subtract the first row, which is the harness.
+fn layers(c: &mut Criterion) {
+    let stats = books();
+    call(c, "none", 100, &Echo);
+    call(c, "reply_or_close", 100, &ReplyOrCloseLayer.layer(Echo));
+    call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
+    call(c, "ready_in_call", 100, &ReadyInCallLayer.layer(Echo));
+    call(c, "timeout", 100, &TimeoutLayer::new(Duration::from_secs(5)).layer(Echo));
+    let permits = Arc::new(Semaphore::new(4096));
+    let limit = GlobalConcurrencyLimitLayer::with_semaphore(permits);
+    call(c, "concurrency_limit", 100, &ServiceBuilder::new().layer(limit).service(Echo));
+    for lines in BATCHES {
+        for (name, digest) in [("sha256 reply", Digest::Reply), ("sha256 discard", Digest::Discard)]
+        {
+            call(c, name, lines, &Sha256Layer::new(digest, stats.clone()).layer(Echo));
+        }
+        let one = service_fn(|line: Line| async move { Ok::<_, BoxError>(line) });
+        call(c, "each_line", lines, &EachLine::new(one));
+        call(c, "each_line of 8", lines, &EachLine::new(one).concurrent(8));
+    }
+}
+
+fn parts(c: &mut Criterion) {
+    let cells = StateCells::default();
+    cells.open(State::Idle, Nanos(0));
+    let mut at = 0;
+    c.bench_function("part/state transition", |b| {
+        b.iter(|| {
+            at += 1;
+            cells.change(State::Idle, State::Ready, Nanos(at));
+            cells.change(State::Ready, State::Idle, Nanos(at));
+        });
+    });
+    c.bench_function("part/state snapshot", |b| b.iter(|| cells.snapshot()));
+    c.bench_function("part/pool lend and return", |b| {
+        b.iter(|| pool::give_back(black_box(pool::lend())));
+    });
+    let stats = books();
+    c.bench_function("part/clock", |b| b.iter(|| stats.now()));
+}
+
+fn quick() -> Criterion {
+    Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = benches; config = quick(); targets = whole_stack, layers, parts }
+criterion_main!(benches);
