@@ -42,6 +42,8 @@ counters! {
         connect_timeout,
         /// Connects for which this host had no local port left.
         no_port,
+        /// Connects from a source address that this host does not have.
+        no_address,
         /// Connects for which this process had no descriptor left.
         no_descriptor,
         /// Connects that failed otherwise (unreachable, reset, out of memory).
@@ -84,7 +86,12 @@ counters! {
 impl Counters {
     /// Connects that failed, whatever the kind.
     pub fn connect_failed(&self) -> u64 {
-        self.refused + self.connect_timeout + self.no_port + self.no_descriptor + self.connect_other
+        self.refused
+            + self.connect_timeout
+            + self.no_port
+            + self.no_address
+            + self.no_descriptor
+            + self.connect_other
     }
 
     /// Connections that ended before the run did.

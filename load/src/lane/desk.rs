@@ -19,6 +19,8 @@ use crate::message::Position;
 /// One read takes at most this much. Larger reads would let one flooding connection hold the others up.
 const READ: usize = 256 * 1024;
 const PAGE: usize = 4096;
+/// Bytes compared at once after an odd line; doubles with every agreement.
+const AFTER_ODD: usize = 128;
 /// What is kept of an odd line without an end. Its further bytes cannot make it a right one.
 const PARTIAL_MAX: usize = 1024 * 1024;
 /// Without `--verify`, after so many replies that are not echoes the lane stops comparing.
@@ -137,28 +139,31 @@ impl Desk {
     fn take_in(&mut self, conn: &mut Conn, mut rest: &[u8]) -> u64 {
         let before = conn.received.line;
         let mut skipped = 0;
+        // After an odd line the next may be odd too, so what is compared at once starts small again:
+        // rendering all that might match for every line that does not would take quadratic time.
+        let mut reach = usize::MAX;
         while !rest.is_empty() {
             if conn.trouble.as_ref().is_some_and(|t| !t.partial.is_empty()) || !self.compares() {
                 rest = self.odd_line(conn, rest, &mut skipped);
+                reach = AFTER_ODD;
                 continue;
             }
-            let expected = self.job.expected.window(
-                conn.id.into(),
-                conn.received,
-                rest.len(),
-                &mut self.scratch,
-            );
+            let want = rest.len().min(reach);
+            let expected =
+                self.job.expected.window(conn.id.into(), conn.received, want, &mut self.scratch);
             let (head, tail) = rest.split_at(expected.len());
             if head == expected {
                 let at = self.job.expected.advance(conn.received, head);
                 self.matched(conn, at);
                 rest = tail;
+                reach = reach.saturating_mul(2);
                 continue;
             }
             let same = head.iter().zip(expected).take_while(|(a, b)| a == b).count();
             let at = self.job.expected.advance(conn.received, &head[..same]);
             self.matched(conn, at);
             self.set_aside(conn);
+            reach = AFTER_ODD;
             rest = self.odd_line(conn, &rest[same..], &mut skipped);
         }
         (conn.received.line - before).saturating_sub(skipped)

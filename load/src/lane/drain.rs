@@ -83,7 +83,7 @@ impl Lane {
         if swept && !self.conns.iter().any(|c| c.is_polite() && unsettled(c)) {
             let listen = if plan.verify { LISTEN } else { 0 };
             drain.over = now >= *drain.listen_until.get_or_insert(now + listen);
-        } else if now.saturating_sub(last_reply.max(drain.began)) >= SILENCE {
+        } else if self.quiet && now.saturating_sub(last_reply.max(drain.began)) >= SILENCE {
             drain.silent = true;
             drain.over = true;
         } else {

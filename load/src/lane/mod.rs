@@ -76,6 +76,8 @@ pub(crate) struct Lane {
     ledger: Ledger,
     outbox: SyncSender<Event>,
     next_scan: u64,
+    /// Whether the last wait ended without a report: the silence is the sockets', not ours.
+    quiet: bool,
 }
 
 impl Lane {
@@ -121,6 +123,7 @@ impl Lane {
             ledger: Ledger::new(timing),
             outbox,
             next_scan: 0,
+            quiet: false,
         })
     }
 
@@ -148,6 +151,7 @@ impl Lane {
                 .map_err(|e| LoadError::failed(format!("waiting for sockets failed: {e}")))?;
             let woke = clock::now();
             self.ledger.slept(self.phase, woke - now);
+            self.quiet = reports == 0;
             for index in 0..reports {
                 if let Some(ready) = self.poll.report(index) {
                     self.serve(ready);

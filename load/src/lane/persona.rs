@@ -197,7 +197,7 @@ impl Lane {
     fn connect_overdue(&mut self, index: usize, now: u64) {
         let limit = self.conns[index].since + self.desk.job.plan.connect_timeout.as_nanos() as u64;
         if limit <= now {
-            self.connect_failed(index, Errno::TIMEDOUT);
+            self.connect_failed(index, Errno::TIMEDOUT.into());
         } else {
             self.personas.at(limit, index);
         }

@@ -52,6 +52,20 @@ impl Ramp {
     }
 }
 
+/// Why a connection was not made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Errno(Errno),
+    /// The source address is not this host's.
+    NoAddress,
+}
+
+impl From<Errno> for Fault {
+    fn from(error: Errno) -> Self {
+        Self::Errno(error)
+    }
+}
+
 impl Lane {
     /// Begins the connects that are due and ends those that took too long.
     pub(super) fn connect_due(&mut self, now: u64) -> u64 {
@@ -79,7 +93,7 @@ impl Lane {
                     due = due.min(limit);
                     break;
                 }
-                self.connect_failed(self.ramp.settled, Errno::TIMEDOUT);
+                self.connect_failed(self.ramp.settled, Errno::TIMEDOUT.into());
             }
             self.ramp.settled += 1;
         }
@@ -122,7 +136,7 @@ impl Lane {
                 conn.interest = Interest::Write;
                 conn.state = State::Connecting;
             }
-            Err(error) => self.connect_failed(index, error),
+            Err(error) => self.connect_failed(index, error.into()),
         }
         true
     }
@@ -133,7 +147,7 @@ impl Lane {
         let Some(fd) = &conn.fd else { return };
         match sockopt::socket_error(fd) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) | Err(error) => return self.connect_failed(index, error),
+            Ok(Err(error)) | Err(error) => return self.connect_failed(index, error.into()),
         }
         let now = clock::now();
         self.ramp.connecting -= 1;
@@ -149,26 +163,27 @@ impl Lane {
         }
     }
 
-    pub(super) fn connect_failed(&mut self, index: usize, error: Errno) {
+    pub(super) fn connect_failed(&mut self, index: usize, fault: Fault) {
         self.ramp.connecting -= 1;
         if self.conns[index].is_polite() {
             let counters = &mut self.desk.counters;
-            *match error {
-                Errno::CONNREFUSED => &mut counters.refused,
-                Errno::TIMEDOUT => &mut counters.connect_timeout,
-                Errno::ADDRNOTAVAIL => &mut counters.no_port,
-                Errno::MFILE | Errno::NFILE => &mut counters.no_descriptor,
-                _ => &mut counters.connect_other,
+            *match fault {
+                Fault::NoAddress => &mut counters.no_address,
+                Fault::Errno(Errno::CONNREFUSED) => &mut counters.refused,
+                Fault::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,
+                Fault::Errno(Errno::ADDRNOTAVAIL) => &mut counters.no_port,
+                Fault::Errno(Errno::MFILE | Errno::NFILE) => &mut counters.no_descriptor,
+                Fault::Errno(_) => &mut counters.connect_other,
             } += 1;
         }
-        self.close(index, Cause::Server(Some(error)));
+        self.close(index, Cause::Server(None));
     }
 }
 
-fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Errno> {
+fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Fault> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let Target::Tcp { address, .. } = &plan.target else {
-        return socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        return Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
     };
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let fd = socket_with(family, SocketType::STREAM, flags, None)?;
@@ -179,7 +194,11 @@ fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Errno> {
         // Leaves the port to connect(), which may take one that other targets already use.
         setsockopt(&fd, IpBindAddressNoPort, &true)
             .map_err(|e| Errno::from_raw_os_error(e as i32))?;
-        bind(&fd, &SocketAddr::new(source, 0))?;
+        // At connect the same error means that the ports have run out.
+        bind(&fd, &SocketAddr::new(source, 0)).map_err(|error| match error {
+            Errno::ADDRNOTAVAIL => Fault::NoAddress,
+            other => Fault::Errno(other),
+        })?;
     }
     Ok(fd)
 }

@@ -244,6 +244,7 @@ fn connect_errors(total: &Counters) -> BTreeMap<String, u64> {
         ("refused", total.refused),
         ("timeout", total.connect_timeout),
         ("no_port", total.no_port),
+        ("no_address", total.no_address),
         ("no_descriptor", total.no_descriptor),
         ("other", total.connect_other),
     ])

@@ -75,6 +75,9 @@ impl Report {
                      give more addresses with --sources",
                     host::local_ports()
                 ),
+                "no_address" => {
+                    "this host does not have the address that --sources names".to_owned()
+                }
                 "no_descriptor" => format!(
                     "a process has only {} descriptors: use --processes auto, or raise ulimit -n",
                     host::descriptor_limit()
