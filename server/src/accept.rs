@@ -80,6 +80,13 @@ fn classify(error: &io::Error) -> (Fault, usize) {
     }
 }
 
+/// Where accepted connections go.
+pub(crate) trait Deliver {
+    /// Takes a connection over; until that is done nothing is accepted.
+    // Not an async closure, whose future the compiler cannot see to be `Send` where it matters.
+    fn deliver(&mut self, handover: Handover) -> impl Future<Output = ()> + Send;
+}
+
 /// Accepts connections and delivers each with its place.
 #[derive(Debug)]
 pub(crate) struct Acceptor<D> {
@@ -90,7 +97,7 @@ pub(crate) struct Acceptor<D> {
     pub(crate) deliver: D,
 }
 
-impl<D: AsyncFnMut(Handover)> Acceptor<D> {
+impl<D: Deliver> Acceptor<D> {
     /// Runs until `stop`; fails only when the listening socket does.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         tokio::select! {
@@ -122,7 +129,10 @@ impl<D: AsyncFnMut(Handover)> Acceptor<D> {
                         tracing::info!("accepting again");
                     }
                     match reserved.or_else(|| slots.try_reserve()) {
-                        Some(place) => deliver(Handover { accepted, slot: place.place() }).await,
+                        Some(place) => {
+                            let slot = place.place();
+                            deliver.deliver(Handover { accepted, slot }).await;
+                        }
                         None => {
                             stats.rejected.fetch_add(1, Relaxed);
                             reject(accepted, &dismissals);

@@ -65,16 +65,7 @@ impl Listener {
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
-        // Linux hands these on to every accepted socket, so a connection costs no call for them.
-        let options = &settings.socket;
-        socket.set_tcp_nodelay(options.nodelay)?;
-        if let Some(idle) = options.keepalive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
-        }
-        socket.set_tcp_user_timeout(options.user_timeout)?;
-        if let Some(bytes) = options.notsent_lowat {
-            socket.set_tcp_notsent_lowat(bytes)?;
-        }
+        set_options(&socket, settings)?;
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -96,10 +87,15 @@ impl Listener {
     }
 
     /// Takes over a listener somebody else made.
-    pub(crate) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+    pub(crate) fn from_std(
+        listener: std::net::TcpListener,
+        settings: &Settings,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = Address::Tcp(listener.local_addr()?);
-        Ok(Self { socket: Socket::from(listener), address })
+        let socket = Socket::from(listener);
+        set_options(&socket, settings)?;
+        Ok(Self { socket, address })
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -132,6 +128,20 @@ impl Drop for Listener {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Linux hands these on to every accepted socket, so a connection costs no call for them.
+fn set_options(listener: &Socket, settings: &Settings) -> io::Result<()> {
+    let options = &settings.socket;
+    listener.set_tcp_nodelay(options.nodelay)?;
+    if let Some(idle) = options.keepalive {
+        listener.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+    }
+    listener.set_tcp_user_timeout(options.user_timeout)?;
+    if let Some(bytes) = options.notsent_lowat {
+        listener.set_tcp_notsent_lowat(bytes)?;
+    }
+    Ok(())
 }
 
 /// Whether a path is a socket that nobody listens on, left by a server that was killed.
@@ -174,4 +184,32 @@ pub(crate) fn dismiss(socket: &OwnedFd, line: &[u8]) {
 /// Whether a socket speaks TCP.
 pub(crate) fn is_unix(socket: &OwnedFd) -> bool {
     matches!(sockopt::socket_domain(socket), Ok(rustix::net::AddressFamily::UNIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only listeners that the server had bound itself got the options, so a connection of
+    /// `towline::serve` kept small replies back until the peer acknowledged the ones before.
+    #[test]
+    fn connections_inherit_the_options_whoever_bound_the_listener() {
+        let mut settings = Settings::default();
+        settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
+        let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listeners = [
+            Listener::bind(&settings).expect("a free port"),
+            Listener::from_std(callers, &settings).expect("a listener"),
+        ];
+        for listener in listeners {
+            let Address::Tcp(address) = *listener.address() else { panic!("it is TCP") };
+            let _peer = std::net::TcpStream::connect(address).expect("it listens");
+            let accepted = listener.accept().expect("a connection waits");
+            let socket = SockRef::from(&accepted.socket);
+            assert!(socket.tcp_nodelay().expect("it is TCP"));
+            assert!(socket.keepalive().expect("it is TCP"));
+            assert_eq!(socket.tcp_user_timeout().expect("TCP"), settings.socket.user_timeout);
+            assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
+        }
+    }
 }

@@ -12,12 +12,12 @@ use towline_config::{Admission, Settings};
 use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::Stats};
 
 use crate::{
-    accept::Acceptor,
+    accept::{Acceptor, Deliver},
     host,
     listen::Listener,
     shard::{Handover, serve_io},
     slots::Slots,
-    stack::{Parts, boxed_errors, line_stack},
+    stack::{LineService, Parts, boxed_errors, line_stack},
 };
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
@@ -65,20 +65,32 @@ where
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = Parts::new(settings, stats, permits, drain.clone());
-    let service = boxed_errors(service);
-
     let acceptor = Acceptor {
-        listener: Listener::from_std(listener.into_std()?)?,
+        listener: Listener::from_std(listener.into_std()?, &parts.settings)?,
         slots: slots.clone(),
         admission: Admission::Wait,
         stats: Arc::default(),
-        deliver: async |Handover { accepted, slot }| {
-            let socket = std::net::TcpStream::from(accepted.socket);
-            let lines = line_stack(&parts, service.clone());
-            serve_io(&parts, LinesBatchCodec::new, TcpStream::from_std(socket), slot, lines);
-        },
+        deliver: ToTasks { parts, service: boxed_errors(service) },
     };
     acceptor.run(drain.draining()).await?;
     slots.all_free().await;
     Ok(())
+}
+
+/// Delivers to tasks of the runtime it runs in.
+struct ToTasks<S> {
+    parts: Parts,
+    service: S,
+}
+
+impl<S: LineService> Deliver for ToTasks<S> {
+    fn deliver(
+        &mut self,
+        Handover { accepted, slot }: Handover,
+    ) -> impl Future<Output = ()> + Send {
+        let socket = std::net::TcpStream::from(accepted.socket);
+        let lines = line_stack(&self.parts, self.service.clone());
+        serve_io(&self.parts, LinesBatchCodec::new, TcpStream::from_std(socket), slot, lines);
+        std::future::ready(())
+    }
 }

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime,
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 use towline_config::Settings;
@@ -12,7 +12,7 @@ use towline_middleware::{drain, stats::Stats};
 
 use crate::{
     Outcome, RunError,
-    accept::Acceptor,
+    accept::{Acceptor, Deliver},
     admin, host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
@@ -112,10 +112,7 @@ where
         slots,
         admission: settings.limits.admission,
         stats: shared.accept.clone(),
-        deliver: async move |handover: Handover| {
-            // A full queue holds the acceptor up; a shard that is gone takes the connection along.
-            let _ = handovers[handover.slot.shard()].send(handover).await;
-        },
+        deliver: ToShards(handovers),
     };
     threads.push(thread_of("acceptor", async move {
         let stopped = async {
@@ -149,6 +146,16 @@ where
         over,
         threads,
     })
+}
+
+/// Delivers to the shard that the place is on.
+struct ToShards(Vec<mpsc::Sender<Handover>>);
+
+impl Deliver for ToShards {
+    async fn deliver(&mut self, handover: Handover) {
+        // A full queue holds the acceptor up; a shard that is gone takes the connection along.
+        let _ = self.0[handover.slot.shard()].send(handover).await;
+    }
 }
 
 /// A thread with a current-thread runtime that runs one future.

@@ -26,7 +26,7 @@ use towline_middleware::{
 /// What the stacks of one shard are built from.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     stats: Arc<Stats>,
     permits: Arc<Semaphore>,
     drain: Watch,

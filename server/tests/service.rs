@@ -24,6 +24,7 @@ fn obedient()
 -> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
 + Clone
 + Send
++ Sync
 + 'static {
     EachLine::new(service_fn(|line: Line| async move {
         match &line[..] {

@@ -1,0 +1,126 @@
+//! The admin endpoint: what it answers, what it refuses, and that lines do not notice its clients.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread,
+};
+
+use support::{
+    PATIENCE, echo,
+    web::{get, request},
+};
+
+#[test]
+fn health_readiness_and_configuration_are_answered() {
+    let server = echo(|_| ());
+    for (path, body) in [("/healthz", "alive\n"), ("/readyz", "accepting\n")] {
+        let response = get(server.admin, path);
+        assert_eq!((response.status, response.body.as_str()), (200, body));
+    }
+    let config = get(server.admin, "/config");
+    assert_eq!(config.status, 200);
+    assert!(config.head.contains("content-type: application/json"), "{config:?}");
+    serde_json::from_str::<serde_json::Value>(&config.body).unwrap();
+    let metrics = get(server.admin, "/metrics");
+    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{metrics:?}");
+}
+
+#[test]
+fn a_path_that_is_not_there_is_404_and_names_those_that_are() {
+    let server = echo(|_| ());
+    for path in ["/nothing", "/metrics/", "/../metrics", "//metrics"] {
+        let response = get(server.admin, path);
+        assert_eq!(response.status, 404, "{path}");
+        assert!(response.body.contains("/metrics"), "{response:?}");
+    }
+}
+
+#[test]
+fn methods_other_than_get_and_head_are_405_and_told_which() {
+    let server = echo(|_| ());
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+        let asked = format!("{method} /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
+        let response = request(server.admin, &asked);
+        assert_eq!(response.status, 405, "{method}");
+        assert!(response.head.contains("allow: get, head"), "{response:?}");
+    }
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let server = echo(|_| ());
+    let response = request(server.admin, "HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!((response.status, response.body.as_str()), (200, ""));
+    assert!(response.head.contains("content-length: 6"), "{response:?}");
+}
+
+#[test]
+fn fault_33_a_connection_is_for_one_request_whatever_is_pipelined() {
+    let server = echo(|_| ());
+    let twice = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2);
+    let response = request(server.admin, &twice);
+    assert_eq!((response.status, response.body.as_str()), (200, "alive\n"));
+    assert!(response.head.contains("connection: close"), "{response:?}");
+}
+
+#[test]
+fn fault_33_a_request_that_never_ends_is_cut() {
+    let server = echo(|_| ());
+    let mut slow = TcpStream::connect(server.admin).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"GET /metr").unwrap();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).unwrap();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
+}
+
+#[test]
+fn fault_33_huge_heads_and_garbage_are_refused_and_it_answers_on() {
+    let server = echo(|_| ());
+    let huge = format!("GET /metrics HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(256 * 1024));
+    for abuse in [huge.as_bytes(), &[0xFF; 64 * 1024], b"\r\n\r\n\r\n", b"GET\r\n\r\n"] {
+        let mut stream = TcpStream::connect(server.admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It may close before it has read everything.
+        let _ = stream.write_all(abuse);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", answer.escape_ascii());
+        assert_eq!(get(server.admin, "/healthz").status, 200);
+    }
+}
+
+#[test]
+fn fault_33_two_hundred_slow_clients_do_not_disturb_lines_and_leave_no_trace() {
+    let server = echo(|_| ());
+    let slow: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.admin).unwrap();
+            stream.write_all(b"GET /metrics HT").unwrap();
+            stream
+        })
+        .collect();
+    let mut client = server.connect();
+    for _ in 0..500 {
+        client.ask("undisturbed\n", "undisturbed\n");
+    }
+    // Even while they hold all its places: they lose them one after another.
+    assert_eq!(get(server.admin, "/healthz").status, 200);
+    drop(slow);
+    assert_eq!(server.metrics().get("towline_connections_active"), 1.0);
+}
+
+#[test]
+fn fault_33_fifty_scrapes_at_once_are_all_answered() {
+    let server = echo(|_| ());
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| server.metrics().assert_books_balance());
+        }
+    });
+}

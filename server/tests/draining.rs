@@ -1,0 +1,209 @@
+//! The end of a server: a line taken is answered, a line not taken is not, and nothing is cut in two.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use support::{PATIENCE, echo, serve, web::get};
+use tokio::sync::Notify;
+use towline::{BoxError, Lines, Outcome, service_fn};
+
+/// Counts the lines it took.
+fn counting(
+    taken: &Arc<AtomicUsize>,
+) -> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static {
+    let taken = taken.clone();
+    service_fn(move |lines: Lines| {
+        taken.fetch_add(lines.count(), SeqCst);
+        async move { Ok::<_, BoxError>(lines) }
+    })
+}
+
+/// Sends numbered lines until the server wants no more, and returns how many came back, which must
+/// be the first ones, in order and whole.
+fn talk(stream: TcpStream, pipelined: usize) -> usize {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut sending = stream.try_clone().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let sender = thread::spawn({
+        let over = over.clone();
+        move || {
+            for first in (0..).step_by(pipelined) {
+                let batch: String = (first..first + pipelined).map(|n| format!("{n}\n")).collect();
+                if over.load(SeqCst) || sending.write_all(batch.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut receiving = stream;
+    let mut answer = Vec::new();
+    // An error here is a reset that overtook replies.
+    receiving.read_to_end(&mut answer).unwrap();
+    over.store(true, SeqCst);
+    receiving.shutdown(Shutdown::Both).unwrap_or_default();
+    sender.join().unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.is_empty() || answer.ends_with('\n'), "a reply was cut in two");
+    for (expected, line) in answer.lines().enumerate() {
+        assert_eq!(line, expected.to_string());
+    }
+    answer.lines().count()
+}
+
+#[test]
+fn fault_26_under_load_every_line_that_was_taken_is_answered_and_none_is_cut() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let server = serve(counting(&taken), |settings| {
+        settings.server.threads = NonZeroU32::new(2);
+    });
+    let clients: Vec<_> = [1, 10, 100, 5000]
+        .into_iter()
+        .cycle()
+        .take(8)
+        .map(|pipelined| {
+            let stream = TcpStream::connect(server.address).unwrap();
+            thread::spawn(move || talk(stream, pipelined))
+        })
+        .collect();
+    server.metrics_when(|metrics| metrics.get("towline_lines_received_total") > 100_000.0);
+    assert_eq!(server.drain(), Outcome::Clean);
+    let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert_eq!(answered, taken.load(SeqCst));
+}
+
+/// Closing a socket with unread input makes the kernel answer with a reset, which overtakes replies
+/// that are still on their way.
+#[test]
+fn fault_26_unread_input_does_not_reset_the_last_reply() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let server = serve(counting(&taken), |_| ());
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Until every buffer on the way is full: the server has replies it cannot send, and input it
+    // will not read.
+    let line = [&[b'x'; 999][..], b"\n"].concat();
+    while stream.write_all(&line.repeat(100)).is_ok() {}
+    let draining = thread::spawn(move || server.drain());
+    thread::sleep(Duration::from_millis(50));
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(b"\n"));
+    assert_eq!(answer.len(), taken.load(SeqCst) * line.len());
+    drop(stream);
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn the_line_in_flight_is_answered_while_readiness_is_off_and_nobody_new_gets_in() {
+    let go = Arc::new(Notify::new());
+    let service = {
+        let go = go.clone();
+        service_fn(move |lines: Lines| {
+            let go = go.clone();
+            async move {
+                go.notified().await;
+                Ok::<_, BoxError>(lines)
+            }
+        })
+    };
+    let server = serve(service, |_| ());
+    let (address, admin) = (server.address, server.admin);
+    let mut client = server.connect();
+    client.send("in flight\n");
+    server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
+
+    let draining = thread::spawn(move || server.drain());
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while get(admin, "/readyz").status == 200 {
+        assert!(tokio::time::Instant::now() < until, "it is still ready");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let unready = get(admin, "/readyz");
+    assert_eq!((unready.status, unready.body.as_str()), (503, "draining\n"));
+    assert_eq!(get(admin, "/healthz").status, 200);
+    assert_eq!(support::web::scrape(admin).get("towline_draining"), 1.0);
+    while TcpStream::connect(address).is_ok() {
+        assert!(tokio::time::Instant::now() < until, "it still accepts");
+    }
+
+    go.notify_one();
+    client.expect_end("in flight\n");
+    drop(client);
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn idle_peers_are_told_to_go_and_half_a_line_is_no_reason_to_stay() {
+    let server = echo(|_| ());
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.ask("a\n", "a\n");
+        client.send("half");
+    }
+    server.metrics_when(|metrics| metrics.get("towline_connections{state=\"read_wait\"}") == 50.0);
+    let draining = thread::spawn(move || server.drain());
+    for mut client in clients {
+        client.expect_end("");
+    }
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn a_peer_that_does_not_close_after_the_goodbye_is_waited_for_two_seconds_only() {
+    let server = echo(|_| ());
+    let mut client = server.connect();
+    client.ask("a\n", "a\n");
+    assert_eq!(server.drain(), Outcome::Clean);
+    client.expect_end("");
+}
+
+#[test]
+fn fault_27_a_peer_that_never_reads_is_cut_at_the_deadline_and_counted() {
+    let server = echo(|settings| settings.timeouts.drain = Duration::from_millis(200));
+    let stuck = server.connect();
+    let mut stream = stuck.stream().try_clone().unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let flood = "ping\n".repeat(20_000);
+    while stream.write_all(flood.as_bytes()).is_ok() {}
+    let mut good = server.connect();
+    good.ask("a\n", "a\n");
+    let draining = thread::spawn(move || server.drain());
+    good.expect_end("");
+    drop(good);
+    assert_eq!(draining.join().unwrap(), Outcome::Cut(1));
+}
+
+#[test]
+fn a_server_that_waits_at_its_limit_drains_too() {
+    let server = echo(|settings| settings.limits.connections = NonZeroU32::new(1));
+    let mut served = server.connect();
+    served.ask("a\n", "a\n");
+    let waiting: BTreeSet<u16> = (0..3)
+        .map(|_| server.connect())
+        .map(|client| client.stream().local_addr().unwrap().port())
+        .collect();
+    assert_eq!(waiting.len(), 3);
+    let draining = thread::spawn(move || server.drain());
+    served.expect_end("");
+    drop(served);
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
+}

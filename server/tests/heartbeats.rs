@@ -1,0 +1,128 @@
+//! Quiet, slow and stuck peers, over real sockets with short times.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::{io::Write as _, thread, time::Duration};
+
+use support::{PATIENCE, TestServer, echo};
+use tokio::time::Instant;
+
+/// Short enough for a test; nothing is asserted about how long anything took.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Pings soon, and waits long for the answer: a busy machine must not miss it.
+fn soon_and_patient() -> TestServer {
+    echo(|settings| {
+        settings.heartbeat.interval = Some(SHORT);
+        settings.heartbeat.timeout = PATIENCE;
+    })
+}
+
+#[test]
+fn fault_38_a_quiet_peer_is_pinged_and_one_that_does_not_answer_is_closed() {
+    let server = echo(|settings| {
+        settings.heartbeat.interval = Some(SHORT);
+        settings.heartbeat.timeout = SHORT;
+    });
+    let mut silent = server.connect();
+    silent.expect_end("ping\n");
+    drop(silent);
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.get("towline_heartbeats_sent_total"), 1.0);
+    assert_eq!(metrics.get("towline_heartbeats_missed_total"), 1.0);
+    assert_eq!(metrics.closed("heartbeat_timeout"), 1.0);
+}
+
+#[test]
+fn fault_38_a_pong_is_consumed_and_the_peer_is_pinged_again() {
+    let server = soon_and_patient();
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.expect("ping\n");
+        client.send("pong\n");
+    }
+    client.expect("ping\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_lines_received_total"), 0.0);
+    assert_eq!(metrics.get("towline_heartbeats_missed_total"), 0.0);
+    assert_eq!(metrics.get("towline_connections_active"), 1.0);
+}
+
+#[test]
+fn fault_38_only_one_pong_a_ping_is_consumed_wherever_it_stands() {
+    let server = soon_and_patient();
+    let mut client = server.connect();
+    client.expect("ping\n");
+    client.ask("before\npong\npong\nafter\n", "before\npong\nafter\n");
+}
+
+#[test]
+fn fault_38_any_whole_line_answers_a_ping_and_is_served() {
+    let server = soon_and_patient();
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.expect("ping\n");
+        client.ask("busy\n", "busy\n");
+    }
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_is_a_line_like_any_other() {
+    let server = echo(|settings| settings.heartbeat.interval = None);
+    server.connect().ask("pong\nping\n", "pong\nping\n");
+}
+
+#[test]
+fn fault_1_a_line_that_is_not_finished_in_time_ends_its_connection_however_it_trickles() {
+    const PEERS: usize = 200;
+    let server = echo(|settings| settings.timeouts.line = Some(4 * SHORT));
+    let mut slow: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+    let until = Instant::now() + PATIENCE;
+    // A byte now and then, until none of them gets through any more.
+    while !slow.is_empty() {
+        assert!(Instant::now() < until, "{} are still there", slow.len());
+        slow.retain_mut(|client| client.try_send("x").is_ok());
+        thread::sleep(SHORT);
+    }
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.closed("read_timeout"), PEERS as f64);
+    assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
+}
+
+#[test]
+fn a_peer_without_a_line_for_too_long_is_closed_without_a_word() {
+    let server = echo(|settings| settings.timeouts.idle = Some(SHORT));
+    let mut client = server.connect();
+    client.expect_end("");
+    drop(client);
+    assert_eq!(server.metrics_when_empty().closed("idle_timeout"), 1.0);
+}
+
+#[test]
+fn fault_6_a_peer_that_takes_no_reply_for_too_long_is_closed() {
+    let server = echo(|settings| settings.timeouts.write = Some(4 * SHORT));
+    let stuck = server.connect();
+    let mut stream = stuck.stream().try_clone().unwrap();
+    let flood = "ping\n".repeat(20_000);
+    while stream.write_all(flood.as_bytes()).is_ok() {}
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.closed("write_timeout"), 1.0);
+    assert_eq!(metrics.get("towline_buffer_bytes{direction=\"write\"}"), 0.0);
+}
+
+#[test]
+fn a_service_that_takes_its_time_is_not_the_peer_s_silence() {
+    let service = towline::service_fn(|lines: towline::Lines| async move {
+        tokio::time::sleep(6 * SHORT).await;
+        Ok::<_, towline::BoxError>(lines)
+    });
+    let server = support::serve(service, |settings| {
+        settings.heartbeat.interval = Some(2 * SHORT);
+        settings.heartbeat.timeout = SHORT;
+        settings.timeouts.idle = Some(4 * SHORT);
+    });
+    let mut client = server.connect();
+    client.ask("slow\n", "slow\n");
+}
