@@ -2,8 +2,8 @@
 //!
 //! One [`channel`] a shard. Each connection registers its task's waker once, not at every park; the
 //! signal sets a flag that running connections see at their next batch and wakes the parked ones.
-//! A shared notification list would cost every park a lock; this costs a connection 32 bytes and a
-//! park two comparisons.
+//! A shared notification list would cost every park a lock; this costs a connection 40 bytes and a
+//! park a comparison.
 
 use std::{
     fmt,
@@ -88,7 +88,7 @@ impl Watch {
 
     /// A place for one connection's waker.
     pub(crate) fn registration(&self) -> Registration {
-        Registration { watch: self.clone(), place: None }
+        Registration { watch: self.clone(), place: NOWHERE, registered: 0 }
     }
 }
 
@@ -101,7 +101,18 @@ impl fmt::Debug for Watch {
 /// One connection's place in the list of those to wake.
 pub(crate) struct Registration {
     watch: Watch,
-    place: Option<(u32, Waker)>,
+    place: u32,
+    /// Tells the registered waker from others without holding a second one.
+    registered: usize,
+}
+
+/// No place taken yet.
+const NOWHERE: u32 = u32::MAX;
+
+/// What two wakers of the same task share, and a task's waker with no other living waker: where it
+/// points, and what it points to it with.
+fn identity(waker: &Waker) -> usize {
+    (waker.data() as usize).wrapping_add(std::ptr::from_ref(waker.vtable()) as usize)
 }
 
 impl Registration {
@@ -113,33 +124,29 @@ impl Registration {
     /// Makes sure that `waker` will be woken. Returns whether it is time already.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        match &self.place {
-            Some((_, registered)) if registered.will_wake(waker) => false,
-            _ => self.register_slow(waker),
-        }
+        self.registered != identity(waker) && self.register_slow(waker)
     }
 
     #[cold]
     fn register_slow(&mut self, waker: &Waker) -> bool {
         let Some(shared) = &self.watch.shared else { return false };
         let mut parked = shared.parked();
-        let key = match self.place.take() {
-            Some((key, _)) => {
-                parked[key as usize] = waker.clone();
-                key
-            }
+        match self.place {
             // Bounded by the connections of a process, far below 2³².
-            None => parked.insert(waker.clone()) as u32,
-        };
-        self.place = Some((key, waker.clone()));
+            NOWHERE => self.place = parked.insert(waker.clone()) as u32,
+            place => parked[place as usize] = waker.clone(),
+        }
+        self.registered = identity(waker);
         shared.draining.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let (Some(shared), Some((key, _))) = (&self.watch.shared, &self.place) {
-            shared.parked().remove(*key as usize);
+        if let Some(shared) = &self.watch.shared
+            && self.place != NOWHERE
+        {
+            shared.parked().remove(self.place as usize);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -26,18 +27,27 @@ pub(crate) fn take_waits_for_readiness() -> bool {
 /// *Does*: clones the inner service for each call and makes the clone ready there, so that a
 /// reservation (a permit of `ConcurrencyLimit`) lives no longer than the batch it was made for, and
 /// a timeout around this covers the wait for it. *Does not*: bound anything itself. *Goes*: between
-/// tower's `Timeout` and its `LoadShed` or `ConcurrencyLimit`. *Costs*: a clone a call.
+/// tower's `Timeout` and its `LoadShed` or `ConcurrencyLimit`. *Costs*: a clone of the inner service
+/// a call, and no more than a pointer in each clone of its own: what is inside, a hundred bytes of
+/// limits and settings, is shared by all of them.
 ///
 /// Tower's `Timeout` alone starts its clock at `call`; the wait in `poll_ready` is outside it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ReadyInCall<S> {
-    inner: S,
+    inner: Arc<S>,
+}
+
+// By hand: a clone of the pointer asks nothing of what it points at.
+impl<S> Clone for ReadyInCall<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
 }
 
 impl<S> ReadyInCall<S> {
     /// Wraps a service.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
+    pub fn new(inner: S) -> Self {
+        Self { inner: Arc::new(inner) }
     }
 }
 
@@ -55,7 +65,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         ResponseFuture {
-            state: State::NotReady { service: self.inner.clone(), request: Some(request) },
+            state: State::NotReady { service: S::clone(&self.inner), request: Some(request) },
         }
     }
 }

@@ -27,6 +27,9 @@ use crate::{
 /// one keeps the block it came in, which is then at most four times its size.
 const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
 
+/// A lent block's size, as the transport keeps it.
+const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
+
 /// Smallest room worth a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
@@ -54,7 +57,7 @@ pub struct Transport<Io, Codec> {
     read: BytesMut,
     write: BytesMut,
     /// Size of the memory behind `write` if it has its own; a lent block's otherwise.
-    write_block_bytes: usize,
+    write_block_bytes: u32,
     /// `read` is, or is a rest of, a lent block.
     lent: bool,
     /// `read` may hold a complete item.
@@ -72,7 +75,7 @@ impl<Io, Codec> Transport<Io, Codec> {
             codec,
             read: BytesMut::new(),
             write: BytesMut::new(),
-            write_block_bytes: pool::BLOCK_BYTES,
+            write_block_bytes: LENT_BLOCK,
             lent: false,
             decodable: false,
             full_read: false,
@@ -109,10 +112,10 @@ impl<Io, Codec> Transport<Io, Codec> {
             if self.write.capacity() > 0 {
                 pool::give_back(std::mem::take(&mut self.write));
             }
-            self.write_block_bytes = pool::BLOCK_BYTES;
-        } else if self.write.len() <= self.write_block_bytes / 4 {
+            self.write_block_bytes = LENT_BLOCK;
+        } else if self.write.len() <= self.write_block_bytes as usize / 4 {
             let rest = BytesMut::from(&self.write[..]);
-            self.write_block_bytes = rest.len();
+            self.write_block_bytes = rest.len() as u32;
             pool::give_back(std::mem::replace(&mut self.write, rest));
         }
     }
@@ -223,7 +226,8 @@ where
         self.return_read_block(COPY_BYTES_MAX);
         let this = &mut *self;
         let result = this.codec.encode(item, &mut this.write);
-        this.write_block_bytes = this.write.capacity().max(pool::BLOCK_BYTES);
+        this.write_block_bytes =
+            this.write.capacity().try_into().unwrap_or(u32::MAX).max(LENT_BLOCK);
         result
     }
 

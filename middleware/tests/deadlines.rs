@@ -148,11 +148,21 @@ fn each_limit_may_be_off() {
 }
 
 #[test]
-fn jitter_moves_the_first_ping_only() {
-    let mut deadlines = Deadlines::new(Nanos(0), Duration::from_nanos(3));
-    assert_eq!(deadlines.next(&LIMITS), Some((Nanos(33), Due::Ping)));
-    deadlines.note(Nanos(10), Seen { heard: true, ..NOTHING });
-    assert_eq!(deadlines.next(&LIMITS), Some((Nanos(40), Due::Ping)));
+fn peers_that_fall_silent_together_are_pinged_within_a_tenth_of_the_interval_and_not_together() {
+    let interval = Duration::from_secs(30);
+    let limits = Limits { heartbeat_interval: Some(interval), ..Limits::default() };
+    let waits: std::collections::BTreeSet<u64> = (0..1000_u64)
+        .map(|begun| {
+            let (at, due) = Deadlines::new(Nanos(begun)).next(&limits).unwrap();
+            assert_eq!(due, Due::Ping);
+            at.0 - begun
+        })
+        .collect();
+    let interval = interval.as_nanos() as u64;
+    assert!(waits.iter().all(|wait| (interval..=interval / 10 * 11).contains(wait)));
+    let gaps = waits.iter().zip(waits.iter().skip(1)).map(|(a, b)| b - a);
+    assert_eq!(waits.len(), 1000);
+    assert!(gaps.max().unwrap() < interval / 10 / 100, "spread evenly over the tenth");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn stack<S>(
     workload: S,
 ) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
 where
-    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send,
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + Sync,
 {
     ServiceBuilder::new()
         .layer(ReplyOrCloseLayer)

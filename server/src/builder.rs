@@ -10,7 +10,7 @@ use crate::{
     Outcome, RunError,
     server::{self, Running},
     shard::Peer,
-    stack::boxed_errors,
+    stack::{boxed_errors, line_stack},
 };
 
 /// A line server with threads of its own.
@@ -116,21 +116,24 @@ impl Builder {
         self
     }
 
-    /// Serves each connection with a clone of `service`. What connections share belongs in an
-    /// `Arc` inside it.
+    /// Serves every batch of every connection with a clone of `service`. What connections share
+    /// belongs in an `Arc` inside it.
     pub fn serve<S>(self, service: S) -> Server<impl Fn(Peer) -> S + Clone + Send + 'static>
     where
-        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
     {
         self.serve_with(move |_peer| service.clone())
     }
 
     /// Serves each connection with a service made for its peer: how a protocol keeps session state.
+    ///
+    /// The service is cloned for each batch, as Tower's own servers do for each request, so the
+    /// state belongs in an `Arc` made there.
     pub fn serve_with<M, S>(self, make: M) -> Server<M>
     where
         M: Fn(Peer) -> S + Clone + Send + 'static,
-        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
     {
         Server { settings: self.settings, make }
@@ -140,7 +143,7 @@ impl Builder {
 impl<M, S> Server<M>
 where
     M: Fn(Peer) -> S + Clone + Send + 'static,
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
     /// Binds and starts every thread; returns while they run.
@@ -151,7 +154,10 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(settings, "{}".into(), move |_, peer| boxed_errors(make(peer)))
+        server::start(settings, "{}".into(), |parts| {
+            let (parts, make) = (parts.clone(), make.clone());
+            move |peer| line_stack(&parts, boxed_errors(make(peer)))
+        })
     }
 
     /// Starts, serves until SIGTERM or SIGINT, and drains; a second signal cuts.

@@ -45,11 +45,11 @@ pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
 pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
-    let running = server::start(
-        effective.settings.clone(),
-        effective.to_json().to_string(),
-        |parts, _peer| stack::workload(parts),
-    )?;
+    let running =
+        server::start(effective.settings.clone(), effective.to_json().to_string(), |parts| {
+            let lines = stack::line_stack(parts, stack::workload(parts));
+            move |_peer| lines.clone()
+        })?;
     running.log_start();
     running.run_until_signal(|running| announce(&running.announcement()))
 }

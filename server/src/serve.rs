@@ -40,7 +40,7 @@ use crate::{
 /// memory that may pass, do not end it.
 pub async fn serve<S>(listener: TcpListener, service: S) -> io::Result<()>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
     serve_until(listener, service, Watch::never()).await
@@ -56,7 +56,7 @@ where
 /// When the listening socket fails.
 pub async fn serve_until<S>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
     let settings = Arc::new(Settings::default());

@@ -45,13 +45,15 @@ pub struct Running {
 }
 
 /// Binds, starts every thread, and returns once connections are accepted.
-pub(crate) fn start<M, S>(
+///
+/// `lines` is asked once a shard for what makes the line stack of each peer there.
+pub(crate) fn start<P, S>(
     settings: Settings,
     config_json: String,
-    make: M,
+    lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
 where
-    M: Fn(&Parts, Peer) -> S + Clone + Send + 'static,
+    P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
     let settings = Arc::new(settings);
@@ -75,7 +77,8 @@ where
         let (signal, watch) = drain::channel();
         let shard_stats = Arc::new(Stats::new(epoch));
         let parts = Parts::new(settings.clone(), shard_stats.clone(), permits.clone(), watch);
-        let shard = Shard::start(index, &settings, parts, make.clone(), over.subscribe())
+        let lines = lines(&parts);
+        let shard = Shard::start(index, &settings, parts, lines, over.subscribe())
             .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
         drains.push(signal);
         stats.push(shard_stats);

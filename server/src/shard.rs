@@ -26,7 +26,7 @@ use towline_middleware::{LinesBatchCodec, PerLine, stats::CloseReason};
 use crate::{
     listen::{self, Accepted},
     slots::Slot,
-    stack::{LineService, LinesCodec, Parts, connection_stack, line_stack},
+    stack::{LineService, LinesCodec, Parts, connection_stack},
 };
 
 /// Connections that may wait for a shard to take them over.
@@ -64,17 +64,17 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Starts a shard that serves each connection with what `make` makes for its peer, until
-    /// `over` says that what is left should be cut.
-    pub(crate) fn start<M, S>(
+    /// Starts a shard that serves each connection with the line stack that `lines` makes for its
+    /// peer, until `over` says that what is left should be cut.
+    pub(crate) fn start<P, S>(
         index: usize,
         settings: &Settings,
         parts: Parts,
-        make: M,
+        lines: P,
         mut over: watch::Receiver<bool>,
     ) -> io::Result<Self>
     where
-        M: Fn(&Parts, Peer) -> S + Send + 'static,
+        P: Fn(Peer) -> S + Send + 'static,
         S: LineService,
     {
         let (handovers, mut inbox) = mpsc::channel(HANDOVERS_MAX);
@@ -93,10 +93,7 @@ impl Shard {
                 }
                 for Handover { accepted, slot } in arrived.drain(..) {
                     let peer = Peer { address: accepted.peer };
-                    let Some(service) = unless_it_panics(&parts, || make(&parts, peer)) else {
-                        continue;
-                    };
-                    let lines = line_stack(&parts, service);
+                    let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
                     match framing {
                         Framing::Batch => {
                             serve_socket(

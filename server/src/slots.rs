@@ -10,10 +10,23 @@ use tokio::sync::Notify;
 /// All places of a process, and how many each shard has taken.
 #[derive(Debug)]
 pub(crate) struct Slots {
+    process: Arc<Process>,
+    by_shard: Box<[Arc<OfShard>]>,
+}
+
+/// What the shards share.
+#[derive(Debug)]
+struct Process {
     limit: usize,
     taken: AtomicUsize,
-    by_shard: Box<[AtomicUsize]>,
     freed: Notify,
+}
+
+#[derive(Debug)]
+struct OfShard {
+    index: usize,
+    taken: AtomicUsize,
+    process: Arc<Process>,
 }
 
 /// One place below the limit, held for a connection that is yet to come; given back when dropped.
@@ -22,52 +35,49 @@ pub(crate) struct Reservation {
     slots: Arc<Slots>,
 }
 
-/// A connection's place on a shard, given back when dropped, however the connection ends.
+/// A connection's place on a shard, given back when dropped, however the connection ends. One
+/// pointer, because every connection carries it.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    reservation: Reservation,
-    shard: usize,
-}
+pub(crate) struct Slot(Arc<OfShard>);
 
 impl Slots {
     pub(crate) fn new(limit: usize, shards: usize) -> Arc<Self> {
-        Arc::new(Self {
-            limit,
-            taken: AtomicUsize::new(0),
-            by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-            freed: Notify::new(),
-        })
+        let process = Arc::new(Process { limit, taken: AtomicUsize::new(0), freed: Notify::new() });
+        let of_shard = |index| {
+            Arc::new(OfShard { index, taken: AtomicUsize::new(0), process: process.clone() })
+        };
+        Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process })
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.process.limit
     }
 
-    fn taken(&self) -> usize {
-        self.taken.load(SeqCst)
+    pub(crate) fn taken(&self) -> usize {
+        self.process.taken.load(SeqCst)
     }
 
-    /// How many connections have a place. One that is only reserved is no connection.
+    /// Connections that have arrived; places may be taken for some that have not.
     pub(crate) fn connections(&self) -> usize {
         (0..self.shards()).map(|shard| self.by_shard(shard)).sum()
     }
 
     pub(crate) fn by_shard(&self, shard: usize) -> usize {
-        self.by_shard[shard].load(Relaxed)
+        self.by_shard[shard].taken.load(Relaxed)
     }
 
     pub(crate) fn shards(&self) -> usize {
         self.by_shard.len()
     }
 
-    /// A place, or `None` at the limit.
+    /// A place for one more connection, or `None` at the limit.
     ///
     /// Only the acceptor takes places, so a check and an add need not be one step.
     pub(crate) fn try_reserve(self: &Arc<Self>) -> Option<Reservation> {
-        if self.taken() >= self.limit {
+        if self.taken() >= self.limit() {
             return None;
         }
-        self.taken.fetch_add(1, SeqCst);
+        self.process.taken.fetch_add(1, SeqCst);
         Some(Reservation { slots: self.clone() })
     }
 
@@ -75,7 +85,7 @@ impl Slots {
     pub(crate) async fn reserve(self: &Arc<Self>) -> Reservation {
         loop {
             // Registered before the look, so that a place freed in between is not missed.
-            let freed = self.freed.notified();
+            let freed = self.process.freed.notified();
             if let Some(reservation) = self.try_reserve() {
                 return reservation;
             }
@@ -86,7 +96,7 @@ impl Slots {
     /// Waits until every place is free.
     pub(crate) async fn all_free(&self) {
         loop {
-            let freed = self.freed.notified();
+            let freed = self.process.freed.notified();
             if self.taken() == 0 {
                 return;
             }
@@ -98,35 +108,43 @@ impl Slots {
 impl Reservation {
     /// Gives the place to a connection that has arrived, on the shard that has the fewest now.
     pub(crate) fn place(self) -> Slot {
-        let slots = &self.slots;
-        let shards = 0..slots.shards();
-        let shard = shards.min_by_key(|&shard| slots.by_shard(shard)).unwrap_or(0);
-        slots.by_shard[shard].fetch_add(1, Relaxed);
-        Slot { reservation: self, shard }
+        let Slots { process, by_shard } = &*self.slots;
+        let fewest = by_shard.iter().min_by_key(|shard| shard.taken.load(Relaxed));
+        let shard = fewest.expect("a server has at least one shard").clone();
+        shard.taken.fetch_add(1, Relaxed);
+        // The slot gives back one place when it ends, the reservation one now.
+        process.taken.fetch_add(1, SeqCst);
+        Slot(shard)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let taken_before = self.slots.taken.fetch_sub(1, SeqCst);
+        self.slots.process.give_back();
+    }
+}
+
+impl Process {
+    fn give_back(&self) {
+        let taken_before = self.taken.fetch_sub(1, SeqCst);
         // Nobody waits unless the process was full, or is to be empty.
-        if taken_before >= self.slots.limit || taken_before == 1 {
-            self.slots.freed.notify_one();
+        if taken_before >= self.limit || taken_before == 1 {
+            self.freed.notify_one();
         }
     }
 }
 
 impl Slot {
     pub(crate) fn shard(&self) -> usize {
-        self.shard
+        self.0.index
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Before the reservation, which is dropped next: who finds all places free finds no
-        // connection on any shard.
-        self.reservation.slots.by_shard[self.shard].fetch_sub(1, Relaxed);
+        // The shard first: who finds all places free finds no connection on any shard.
+        self.0.taken.fetch_sub(1, Relaxed);
+        self.0.process.give_back();
     }
 }
 

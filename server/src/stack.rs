@@ -61,7 +61,11 @@ impl Parts {
 
 /// What a service must be to serve lines here.
 pub(crate) trait LineService:
-    Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static> + Clone + Send + 'static
+    Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -69,6 +73,7 @@ impl<S> LineService for S where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }
@@ -166,7 +171,7 @@ where
 /// Makes any service of lines a [`LineService`], by boxing its errors.
 pub(crate) fn boxed_errors<S>(service: S) -> impl LineService + use<S>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
     service.map_err(Into::into)

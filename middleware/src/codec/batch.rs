@@ -6,7 +6,7 @@ use crate::{LineError, Lines};
 
 /// A batch up to this size is copied out of the block it was read into, for one small allocation a
 /// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile.
-const COPY_BYTES_MAX: usize = 16 * 1024;
+const COPY_BYTES_MAX: usize = 4 * 1024;
 
 /// Cuts everything up to the *last* newline off as one batch.
 ///
@@ -19,20 +19,23 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 /// which a line *could* exceed it, and then once per limit's length, not once a line.
 #[derive(Debug, Clone)]
 pub struct LinesBatchCodec {
-    limit_bytes: usize,
+    limit_bytes: u32,
     /// The first so many bytes of the buffer are known to hold no newline.
-    scanned: usize,
+    scanned: u32,
 }
 
 impl LinesBatchCodec {
-    /// A codec for lines of at most `limit_bytes`, terminator excluded.
+    /// A codec for lines of at most `limit_bytes`, terminator excluded; 4 GiB is the most.
     pub const fn new(limit_bytes: usize) -> Self {
+        // Every connection carries a codec; four bytes are enough for any line one would hold.
+        let limit_bytes =
+            if limit_bytes > u32::MAX as usize { u32::MAX } else { limit_bytes as u32 };
         Self { limit_bytes, scanned: 0 }
     }
 
     /// The longest line it passes, terminator excluded.
     pub const fn limit_bytes(&self) -> usize {
-        self.limit_bytes
+        self.limit_bytes as usize
     }
 
     /// Where the first line begins that is too long, looking at `terminated` lines.
@@ -40,7 +43,7 @@ impl LinesBatchCodec {
     /// From the start of a line the next `limit + 1` bytes must hold a newline; the last one in
     /// that window is the end of a line too, and the next window starts behind it.
     fn first_too_long(&self, terminated: &[u8]) -> Option<usize> {
-        let window = self.limit_bytes.saturating_add(1);
+        let window = self.limit_bytes().saturating_add(1);
         let mut start = 0;
         while terminated.len() - start > window {
             match memrchr(b'\n', &terminated[start..start + window]) {
@@ -57,11 +60,11 @@ impl Decoder for LinesBatchCodec {
     type Error = LineError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
-        let too_long = LineError::TooLong { limit_bytes: self.limit_bytes };
-        let scanned = self.scanned.min(src.len());
+        let too_long = LineError::TooLong { limit_bytes: self.limit_bytes() };
+        let scanned = (self.scanned as usize).min(src.len());
         let Some(last) = memrchr(b'\n', &src[scanned..]) else {
-            self.scanned = src.len();
-            return if src.len() > self.limit_bytes { Err(too_long) } else { Ok(None) };
+            self.scanned = src.len() as u32;
+            return if src.len() > self.limit_bytes() { Err(too_long) } else { Ok(None) };
         };
         let end = scanned + last + 1;
         let good = match self.first_too_long(&src[..end]) {
@@ -77,7 +80,7 @@ impl Decoder for LinesBatchCodec {
             src.split_to(good).freeze()
         });
         // What is left begins with the line that is too long, or holds no newline at all.
-        self.scanned = if good == end { src.len() } else { 0 };
+        self.scanned = if good == end { src.len() as u32 } else { 0 };
         Ok(Some(lines))
     }
 

@@ -49,7 +49,7 @@ pub enum Due {
 /// "Not running" for one of the marks below.
 const NEVER: u64 = u64::MAX;
 
-/// A connection's marks in time. Forty bytes; compared when the timer fires, not reset on activity.
+/// A connection's marks in time. 32 bytes; compared when the timer fires, not reset on activity.
 ///
 /// ```text
 ///             silence for `interval`              silence for `timeout`
@@ -66,20 +66,12 @@ pub struct Deadlines {
     pinged_at: u64,
     line_since: u64,
     write_since: u64,
-    /// Added to the first silence, so that peers accepted together are not pinged together.
-    jitter: u64,
 }
 
 impl Deadlines {
     /// For a connection that begins now.
-    pub const fn new(now: Nanos, jitter: Duration) -> Self {
-        Self {
-            quiet_since: now.0,
-            pinged_at: NEVER,
-            line_since: NEVER,
-            write_since: NEVER,
-            jitter: jitter.as_nanos() as u64,
-        }
+    pub const fn new(now: Nanos) -> Self {
+        Self { quiet_since: now.0, pinged_at: NEVER, line_since: NEVER, write_since: NEVER }
     }
 
     /// Takes note of what happened since the last time.
@@ -100,7 +92,6 @@ impl Deadlines {
         if seen.heard || resumed {
             self.quiet_since = now.0;
             self.pinged_at = NEVER;
-            self.jitter = 0;
         }
         if !seen.mid_line {
             self.line_since = NEVER;
@@ -118,7 +109,7 @@ impl Deadlines {
     pub fn next(&self, limits: &Limits) -> Option<(Nanos, Due)> {
         let heartbeat = limits.heartbeat_interval.and_then(|interval| match self.pinged_at {
             NEVER => after(self.quiet_since, interval)
-                .map(|at| (at.saturating_add(self.jitter), Due::Ping)),
+                .map(|at| (at.saturating_add(jitter(self.quiet_since, interval)), Due::Ping)),
             pinged => {
                 after(pinged, limits.heartbeat_timeout).map(|at| (at, Due::End(Lapse::Heartbeat)))
             }
@@ -137,6 +128,15 @@ impl Deadlines {
         .min_by_key(|(at, _)| *at)
         .map(|(at, due)| (Nanos(at), due))
     }
+}
+
+/// Up to a tenth of the interval, by when the silence began: peers that fell silent together, or
+/// were accepted together, are not pinged together.
+fn jitter(quiet_since: u64, interval: Duration) -> u64 {
+    // Multiples of the golden ratio fill an interval evenly, however close the factors lie.
+    let spread = (quiet_since.wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> 32;
+    let tenth = interval.as_nanos() as u64 / 10;
+    ((u128::from(tenth) * u128::from(spread)) >> 32) as u64
 }
 
 fn after(since: u64, limit: Duration) -> Option<u64> {

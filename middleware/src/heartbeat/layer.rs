@@ -1,10 +1,6 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tower_layer::Layer;
@@ -18,18 +14,6 @@ use crate::stats::Stats;
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) stats: Arc<Stats>,
-    /// Moves on with every connection; see [`Shared::jitter`].
-    spread: AtomicU32,
-}
-
-impl Shared {
-    /// Up to a tenth of the interval, spread evenly over connections that come one after another.
-    fn jitter(&self) -> Duration {
-        // Multiples of the golden ratio fill an interval evenly, whatever their number.
-        let spread = self.spread.fetch_add(0x9E37_79B9, Relaxed);
-        let tenth = self.limits.heartbeat_interval.unwrap_or_default() / 10;
-        tenth.mul_f64(f64::from(spread) / f64::from(u32::MAX))
-    }
 }
 
 /// Passes a [`HeartbeatTransport`] on to the connection stack.
@@ -52,8 +36,7 @@ where
     }
 
     fn call(&mut self, transport: T) -> S::Future {
-        let jitter = self.shared.jitter();
-        self.inner.call(HeartbeatTransport::new(transport, self.shared.clone(), jitter))
+        self.inner.call(HeartbeatTransport::new(transport, self.shared.clone()))
     }
 }
 
@@ -66,7 +49,7 @@ pub struct HeartbeatLayer {
 impl HeartbeatLayer {
     /// Holds each connection to `limits` and counts pings in `stats`.
     pub fn new(limits: Limits, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Shared { limits, stats, spread: AtomicU32::new(0) }) }
+        Self { shared: Arc::new(Shared { limits, stats }) }
     }
 }
 

@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures_core::Stream;
@@ -36,8 +35,8 @@ pin_project! {
         timer: Sleep,
         // When the timer fires: never later than the earliest deadline, often earlier.
         armed: Nanos,
-        // A ping was sent and its `pong` may still come; until when.
-        pong_until: Option<Nanos>,
+        // Until when the `pong` of a ping may still come; in the past when none may.
+        pong_until: Nanos,
         heard: bool,
         wrote: bool,
     }
@@ -47,14 +46,14 @@ pin_project! {
 const UNARMED: Nanos = Nanos(u64::MAX);
 
 impl<T> HeartbeatTransport<T> {
-    pub(super) fn new(inner: T, shared: Arc<Shared>, jitter: Duration) -> Self {
+    pub(super) fn new(inner: T, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         Self {
             inner,
-            deadlines: Deadlines::new(shared.stats.at(now), jitter),
+            deadlines: Deadlines::new(shared.stats.at(now)),
             timer: sleep_until(now),
             armed: UNARMED,
-            pong_until: None,
+            pong_until: Nanos(0),
             heard: false,
             wrote: false,
             shared,
@@ -74,21 +73,16 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
                 ended => return Poll::Ready(ended),
             };
             *this.heard = true;
-            match *this.pong_until {
-                None => return Poll::Ready(Some(Ok(lines))),
-                Some(until) if this.shared.stats.now() > until => {
-                    *this.pong_until = None;
-                    return Poll::Ready(Some(Ok(lines)));
-                }
-                Some(_) => {
-                    let (rest, answered) = without_pong(lines);
-                    if answered {
-                        *this.pong_until = None;
-                    }
-                    if !rest.is_empty() {
-                        return Poll::Ready(Some(Ok(rest)));
-                    }
-                }
+            if *this.pong_until == Nanos(0) {
+                return Poll::Ready(Some(Ok(lines)));
+            }
+            let in_time = this.shared.stats.now() <= *this.pong_until;
+            let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
+            if answered {
+                *this.pong_until = Nanos(0);
+            }
+            if !rest.is_empty() {
+                return Poll::Ready(Some(Ok(rest)));
             }
         }
     }
@@ -197,7 +191,7 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
                 Due::Ping => {
                     this.deadlines.pinged(now);
                     let timeout = this.shared.limits.heartbeat_timeout;
-                    *this.pong_until = Some(Nanos(now.0 + timeout.as_nanos() as u64));
+                    *this.pong_until = Nanos(now.0 + timeout.as_nanos() as u64);
                     this.shared.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
                     if this.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {

@@ -11,12 +11,23 @@
 //! that serve on many threads stay right. A is 128 bits wide: 64 bits of nanoseconds are used up by
 //! a million waiting connections in five hours.
 
-use std::{
-    hint,
-    sync::atomic::{AtomicU64, Ordering, fence},
-};
+use sync::{AtomicU64, Ordering, fence, hint};
 
 use super::Nanos;
+
+/// What the model checker puts its own in the place of; see `tests/loom.rs`.
+mod sync {
+    #[cfg(towline_loom)]
+    pub(super) use loom::{
+        hint,
+        sync::atomic::{AtomicU64, Ordering, fence},
+    };
+    #[cfg(not(towline_loom))]
+    pub(super) use std::{
+        hint,
+        sync::atomic::{AtomicU64, Ordering, fence},
+    };
+}
 
 /// What an open connection is doing. Exclusive: the states sum to the open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
