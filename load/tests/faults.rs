@@ -1,5 +1,7 @@
 //! What goes wrong outside the lines: targets that refuse, servers that leave, plans that cannot be.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,5 +1,7 @@
 //! Latencies agree with what the server itself measured, and an open loop does not hide a stall.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

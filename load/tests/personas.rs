@@ -1,5 +1,7 @@
 //! Bad clients do what they are named for, and do not spoil the figures of the good ones.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::io::Read as _;

@@ -1,5 +1,7 @@
 //! Reports: their JSON, merging, logs other tools read, pages that need nothing beside themselves.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The lines a server says by itself: heartbeats are answered and left out, refusals are counted.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,5 +1,7 @@
 //! `--verify`: a right server passes in every mode, and every kind of wrong reply is found and named.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::time::Duration;
@@ -175,7 +177,7 @@ fn another_reply_than_the_message_can_be_expected() {
 
 #[test]
 fn without_verify_other_replies_are_only_counted() {
-    let server = LineServer::start(|| Box::new(|line| line.to_ascii_uppercase()));
+    let server = LineServer::start(|| Box::new(<[u8]>::to_ascii_uppercase));
     for mode in [Mode::Flood, Mode::PingPong { window: 3 }] {
         let mut plan = server.plan(mode);
         plan.message = "some words {seq}\\n".to_owned();
