@@ -151,6 +151,13 @@ def values(prometheus, load, servers, found, now):
     found.value("success", ask("towline-overview: Success"), 1, 1)
     hashed = ask("towline-middleware: Bytes hashed", sha256) / len(LINE)
     found.value("lines hashed/s", hashed, plan.hashed_per_second * 0.9, plan.hashed_per_second * 1.1)
+    # Prometheus scrapes more than towline, and all of it exports these.
+    found.value("towlines up", ask("towline-overview: Up"), len(servers), len(servers))
+    cpu = prometheus.query(filled_in(panel("towline-overview: CPU by instance")), now)
+    found.expect(
+        {series["metric"]["instance"] for series in cpu} == {server.admin for server in servers},
+        f"CPU by instance shows others than towline: {cpu}",
+    )
     pending = {
         (series["metric"]["alertname"], series["metric"].get("instance"))
         for series in prometheus.query("ALERTS", now)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from boards import BOARDS
-from panels import J, Panel
+from panels import J, Panel, own
 
 OUT = Path(__file__).parent / "grafana" / "dashboards"
 
@@ -78,7 +78,7 @@ ANNOTATIONS = [
     annotation(
         "Starts",
         "orange",
-        f"changes(process_start_time_seconds{{{J}}}[1m]) > 0",
+        own(f"changes(process_start_time_seconds{{{J}}}[1m])") + " > 0",
         "started",
         "{{instance}}",
     ),
@@ -144,9 +144,10 @@ def options(panel):
     return {
         "timeseries": {
             "legend": {
-                "displayMode": "table",
+                # A table of eight states would leave no room for their lines.
+                "displayMode": "list",
                 "placement": "bottom",
-                "calcs": ["lastNotNull", "max"],
+                "calcs": ["lastNotNull"],
                 "showLegend": True,
             },
             "tooltip": {"mode": "multi", "sort": "desc"},

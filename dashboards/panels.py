@@ -74,6 +74,11 @@ def gauge(metric, matchers=""):
     return f"{metric}{{{J}{also}}}"
 
 
+def own(expression):
+    """Of metrics that everything exports, only towline's: `$job` may select the others too."""
+    return f"({expression} and on (job, instance) towline_build_info{{{J}}})"
+
+
 def quantile(at, by=""):
     """A quantile of the time a batch took, over all instances or by labels."""
     labels = f"le, {by}" if by else "le"

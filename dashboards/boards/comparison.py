@@ -50,7 +50,7 @@ WORK = (
 )
 
 COST = (
-    compared("CPU", "none", "Cores in use.", CPU, decimals=2),
+    compared("CPU", "none", "Cores in use.", CPU),
     compared(
         "CPU per line",
         "s",

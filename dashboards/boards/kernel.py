@@ -45,7 +45,7 @@ ACCEPT = (
         width=12,
     ),
     series(
-        "Read and written per connection-second",
+        "Throughput per connection",
         "Bps",
         "Bytes a second an average connection moves: what the kernel's buffers have to carry.",
         (
@@ -92,6 +92,7 @@ HOST = (
             f"{node('node_nf_conntrack_entries')} / {node('node_nf_conntrack_entries_limit')}",
             "{{instance}}",
         ),
+        maximum=1,
         no_value="not tracked",
     ),
     series(

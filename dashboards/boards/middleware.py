@@ -101,7 +101,6 @@ HASHING = (
         "none",
         "Cores spent on SHA-256.",
         (f"sum by (instance) ({rate('towline_hash_seconds_total')})", "{{instance}}"),
-        decimals=3,
     ),
     series(
         "Bytes hashed",

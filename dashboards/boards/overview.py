@@ -8,6 +8,7 @@ from panels import (
     Board,
     gauge,
     heatmap,
+    own,
     quantile,
     rate,
     series,
@@ -18,13 +19,16 @@ from panels import (
 LINES = "towline_lines_processed_total"
 OK = total_rate(LINES, 'result="ok"')
 
+# By job, for an instance that is down exports nothing.
+TARGETS = f"up{{{J}}} and on (job) towline_build_info{{{J}}}"
+
 GLANCE = (
     stat(
         "Up",
         "none",
         "Instances that answer their scrapes, of those that should.",
-        (f"sum(up{{{J}}})", "up"),
-        (f"count(up{{{J}}})", "expected"),
+        (f"sum({TARGETS})", "up"),
+        (f"count({TARGETS})", "expected"),
     ),
     stat(
         "Connections",
@@ -145,6 +149,8 @@ LATENCY = (
     ),
 )
 
+DESCRIPTORS = own(f"{gauge('process_open_fds')} / {gauge('process_max_fds')}")
+
 SATURATION = (
     series(
         "Use of limits",
@@ -152,7 +158,7 @@ SATURATION = (
         "1 is the limit. Which one comes first?",
         (f"max({gauge('towline_connections_active')} / {gauge('towline_connections_limit')})", "connections"),
         (f"max({gauge('towline_concurrency_in_use')} / {gauge('towline_concurrency_limit')})", "permits"),
-        (f"max({gauge('process_open_fds')} / {gauge('process_max_fds')})", "descriptors"),
+        (f"max({DESCRIPTORS})", "descriptors"),
         (f"max({rate('towline_worker_busy_seconds_total')})", "busiest worker"),
     ),
     series(
@@ -166,8 +172,7 @@ SATURATION = (
         "CPU by instance",
         "none",
         "Cores in use.",
-        (f"sum by (instance) ({rate('process_cpu_seconds_total')})", "{{instance}}"),
-        decimals=2,
+        (own(rate("process_cpu_seconds_total")), "{{instance}}"),
     ),
 )
 

@@ -1,6 +1,6 @@
 """Is the work spread evenly, and which resource of the process runs out first?"""
 
-from panels import CONNECTIONS, Board, gauge, rate, series, total_rate
+from panels import CONNECTIONS, Board, gauge, own, rate, series, total_rate
 
 WORKER = "{{instance}} w{{worker}}"
 
@@ -16,15 +16,14 @@ UTILISATION = (
         "CPU",
         "none",
         "Cores in use, user and system.",
-        (rate("process_cpu_seconds_total"), "{{instance}}"),
-        decimals=2,
+        (own(rate("process_cpu_seconds_total")), "{{instance}}"),
     ),
     series(
         "CPU per line",
         "s",
         "Processor time a line costs in all: the figure of efficiency.",
         (
-            f"{total_rate('process_cpu_seconds_total')} / {total_rate('towline_lines_processed_total')}",
+            f"sum{own(rate('process_cpu_seconds_total'))} / {total_rate('towline_lines_processed_total')}",
             "per line",
         ),
     ),
@@ -66,33 +65,33 @@ RESOURCES = (
         "Resident memory",
         "bytes",
         "Memory of the process. The kernel's socket buffers come on top.",
-        (gauge("process_resident_memory_bytes"), "{{instance}}"),
+        (own(gauge("process_resident_memory_bytes")), "{{instance}}"),
     ),
     series(
         "Memory per connection",
         "bytes",
         "Resident memory over open connections; means little below a few thousand.",
-        (f"sum({gauge('process_resident_memory_bytes')}) / {CONNECTIONS}", "per connection"),
+        (f"sum{own(gauge('process_resident_memory_bytes'))} / {CONNECTIONS}", "per connection"),
     ),
     series(
         "Descriptors",
         "percentunit",
         "Open descriptors over the limit.",
-        (f"{gauge('process_open_fds')} / {gauge('process_max_fds')}", "{{instance}}"),
+        (own(f"{gauge('process_open_fds')} / {gauge('process_max_fds')}"), "{{instance}}"),
         maximum=1,
     ),
     series(
         "Uptime",
         "s",
         "Time since the process began; a fall is a restart.",
-        (f"time() - {gauge('process_start_time_seconds')}", "{{instance}}"),
+        (f"time() - {own(gauge('process_start_time_seconds'))}", "{{instance}}"),
         width=12,
     ),
     series(
         "Scrape time",
         "s",
         "What reading all metrics takes, seen from Prometheus.",
-        (gauge("scrape_duration_seconds"), "{{instance}}"),
+        (own(gauge("scrape_duration_seconds")), "{{instance}}"),
         width=12,
     ),
 )
