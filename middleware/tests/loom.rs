@@ -1,0 +1,75 @@
+//! The sequence word of the state cells under every interleaving, and every order of memory, that
+//! the language allows. Empty in an ordinary run; in earnest:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg towline_loom" LOOM_MAX_PREEMPTIONS=2 \
+//!     cargo test --profile fast -p towline-middleware --test loom
+//! ```
+
+#![cfg(towline_loom)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use loom::{sync::Arc, thread};
+use towline_middleware::stats::{CloseReason, Nanos, State, StateCells, StateSnapshot};
+
+/// Whole: what one moment could have shown, with the times that belong to the counts.
+#[track_caller]
+fn check(read: &StateSnapshot, entered: u64) {
+    let closed: u64 = read.closed.iter().sum();
+    assert_eq!(read.accepted - closed, read.open());
+    // Far from the times of the changes, so that a torn pair is off by far.
+    let now = 1 << 40;
+    let idle = read.connections[State::Idle as usize];
+    if closed == 0 {
+        assert_eq!(read.nanos_in(State::Idle, Nanos(now)), u128::from(idle * (now - entered)));
+    }
+}
+
+#[test]
+fn a_reader_never_sees_half_a_change() {
+    loom::model(|| {
+        let cells = Arc::new(StateCells::default());
+        let writer = {
+            let cells = cells.clone();
+            thread::spawn(move || cells.open(State::Idle, Nanos(7)))
+        };
+        check(&cells.snapshot(), 7);
+        writer.join().unwrap();
+        let read = cells.snapshot();
+        check(&read, 7);
+        assert_eq!((read.accepted, read.connections[State::Idle as usize]), (1, 1));
+    });
+}
+
+#[test]
+fn a_reader_never_sees_half_an_end() {
+    loom::model(|| {
+        let cells = Arc::new(StateCells::default());
+        cells.open(State::Idle, Nanos(7));
+        let writer = {
+            let cells = cells.clone();
+            thread::spawn(move || cells.close(State::Idle, CloseReason::Drain, Nanos(9)))
+        };
+        check(&cells.snapshot(), 7);
+        writer.join().unwrap();
+        let read = cells.snapshot();
+        assert_eq!((read.open(), read.nanos_in(State::Idle, Nanos(1 << 40))), (0, 2));
+    });
+}
+
+#[test]
+fn two_writers_lose_nothing() {
+    loom::model(|| {
+        let cells = Arc::new(StateCells::default());
+        let writers = [3, 5].map(|at| {
+            let cells = cells.clone();
+            thread::spawn(move || cells.open(State::Idle, Nanos(at)))
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let read = cells.snapshot();
+        assert_eq!((read.accepted, read.open()), (2, 2));
+        assert_eq!(read.nanos_in(State::Idle, Nanos(10)), 7 + 5);
+    });
+}
