@@ -117,6 +117,8 @@ def field_config(panel):
             "spanNulls": False,
             "stacking": {"mode": "normal" if panel.stack else "none", "group": "A"},
         }
+    if panel.soft_maximum is not None:
+        defaults["custom"]["axisSoftMax"] = panel.soft_maximum
     if panel.maximum is not None:
         defaults["max"] = panel.maximum
     if panel.decimals is not None:

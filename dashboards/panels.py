@@ -47,6 +47,8 @@ class Panel:
     # Series that are a bound, not a measurement: drawn as a dashed line.
     limits: tuple = ()
     maximum: float | None = None
+    # The axis reaches at least to here: a line of zeros must not fill ten thousand per cent.
+    soft_maximum: float | None = None
     decimals: int | None = None
     # What stands in an empty panel: nothing happened is not the same as nothing is known.
     no_value: str | None = None

@@ -84,6 +84,7 @@ FEEL = (
         "Share of lines that were not answered normally.",
         f"{FAILED} / {LINES}",
         width=12,
+        soft_maximum=0.01,
     ),
 )
 

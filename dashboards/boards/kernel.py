@@ -83,6 +83,7 @@ HOST = (
             f"{node_rate('node_netstat_Tcp_RetransSegs')} / {node_rate('node_netstat_Tcp_OutSegs')}",
             "sent again",
         ),
+        soft_maximum=0.01,
     ),
     series(
         "Connection tracking",

@@ -109,7 +109,7 @@ def shoot(chromium, page, url, uid, mode, now, folder):
             "--hide-scrollbars",
             f"--user-data-dir={folder}/profile",
             f"--window-size={WIDTH},{height(uid)}",
-            "--virtual-time-budget=20000",
+            "--virtual-time-budget=40000",
             f"--screenshot={picture}",
             f"{page}/index.html?{urllib.parse.urlencode(asked)}",
         ],
