@@ -34,6 +34,10 @@ counters! {
         bytes_sent,
         /// Bytes taken from the kernel.
         bytes_received,
+        /// Reads that brought bytes.
+        reads,
+        /// Writes that took bytes.
+        writes,
         /// Connections that were made.
         established,
         /// Connects the target refused.

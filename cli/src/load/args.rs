@@ -14,9 +14,9 @@ use super::merge;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<LoadCommand>,
-    /// Where to connect: HOST:PORT or unix:/path
+    /// Where to connect: HOST:PORT or unix:/path; several are taken in turn
     #[arg(value_name = "ADDR")]
-    target: Option<String>,
+    targets: Vec<String>,
     /// Connections in all [default: 1, or the sum of --mix]
     #[arg(short, long, value_name = "N", value_parser = connections)]
     connections: Option<u32>,
@@ -154,12 +154,15 @@ flag is wrong; 3 an --assert was missed; 4 replies were wrong or missing (--veri
 impl Args {
     /// The plan these flags describe.
     pub(super) fn plan(&self) -> Result<Plan, LoadError> {
-        let target = self
-            .target
-            .as_deref()
+        let (first, others) = self
+            .targets
+            .split_first()
             .ok_or_else(|| LoadError::usage("load needs a target: towline load HOST:PORT"))?;
         let mode = self.mode()?;
-        let mut plan = Plan::new(Target::resolve(target)?);
+        let mut plan = Plan::new(Target::resolve(first)?);
+        for other in others {
+            plan.targets.push(Target::resolve(other)?);
+        }
         let mixed = self.mix.as_ref().map(|Mix(mix)| mix.iter().map(|g| g.connections).sum());
         plan.connections = self.connections.or(mixed).unwrap_or(1);
         plan.connect_rate = self.connect_rate;

@@ -73,7 +73,8 @@ fn announce(args: &Args, plan: &Plan) {
             &mut io::stderr(),
             format_args!(
                 "{mode} at {} over {connections} connections for {:?}\n",
-                plan.target, plan.duration
+                plan.target_names(),
+                plan.duration
             ),
         );
     }

@@ -111,6 +111,7 @@ impl Desk {
             Ok(n) => {
                 self.now = clock::now();
                 self.last_reply = self.now;
+                self.counters.reads += 1;
                 self.counters.bytes_received += n as u64;
                 let buffer = std::mem::take(&mut self.buffer);
                 let replies = self.take_in(conn, &buffer.as_ref()[..n]);

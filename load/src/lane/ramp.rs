@@ -118,7 +118,7 @@ impl Lane {
                 return true;
             }
         };
-        let begun = match &plan.target {
+        let begun = match plan.target(conn.id) {
             Target::Tcp { address, .. } => connect(&fd, address),
             Target::Unix(path) => SocketAddrUnix::new(path).and_then(|a| connect(&fd, &a)),
         };
@@ -182,7 +182,7 @@ impl Lane {
 
 fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Fault> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let Target::Tcp { address, .. } = &plan.target else {
+    let Target::Tcp { address, .. } = plan.target(id) else {
         return Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
     };
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };

@@ -47,6 +47,7 @@ impl Desk {
             conn.since = now;
             conn.sent = at;
             conn.owed -= lines;
+            self.counters.writes += 1;
             self.counters.bytes_sent += taken as u64;
             self.counters.lines_sent += u64::from(lines);
             if lines > 0 {
@@ -76,6 +77,7 @@ impl Desk {
         self.note_silence(conn, now);
         conn.since = now;
         conn.sent = at;
+        self.counters.writes += 1;
         self.counters.bytes_sent += taken as u64;
         self.counters.lines_sent += lines;
         if lines > 0 && self.flights.oldest(conn.flight).is_none() {

@@ -14,6 +14,9 @@ impl Plan {
     /// # Errors
     /// The first thing that cannot work, with the value and what was expected.
     pub fn check(&self) -> Result<(), LoadError> {
+        if self.targets.is_empty() {
+            return Err(LoadError::usage("there is no target: expected at least one address"));
+        }
         if self.connections == 0 {
             return Err(LoadError::usage("0 connections make no load: expected at least 1"));
         }
@@ -26,7 +29,7 @@ impl Plan {
         if self.threads == Some(0) || self.processes == Some(0) {
             return Err(LoadError::usage("0 threads or processes do nothing: expected at least 1"));
         }
-        self.sources.addresses(&self.target, self.connections).map(drop)?;
+        self.sources.addresses(&self.targets, self.connections).map(drop)?;
         self.process_count().map(drop)
     }
 

@@ -18,8 +18,8 @@ pub use target::Target;
 /// A load run. Start from [`Plan::new`] and set what differs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Where to connect.
-    pub target: Target,
+    /// Where to connect; with several, connections take them in turn.
+    pub targets: Vec<Target>,
     /// Connections in all, over every process, bad clients included.
     pub connections: u32,
     /// Connects a second over every process; `None` is as fast as they are accepted.
@@ -94,7 +94,7 @@ impl Plan {
     /// One connection, ping-pong, `ping\n`, ten seconds.
     pub fn new(target: Target) -> Self {
         Self {
-            target,
+            targets: vec![target],
             connections: 1,
             connect_rate: None,
             connect_timeout: Duration::from_secs(10),
@@ -114,6 +114,16 @@ impl Plan {
             seed: 0x7061_7463_6820_2131,
             bound: Vec::new(),
         }
+    }
+
+    /// Where connection `id` connects to.
+    pub(crate) fn target(&self, id: u32) -> &Target {
+        &self.targets[id as usize % self.targets.len()]
+    }
+
+    /// The names of all targets.
+    pub fn target_names(&self) -> String {
+        self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
     /// How many connections play `role`.

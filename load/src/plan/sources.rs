@@ -39,19 +39,22 @@ impl Sources {
     /// The addresses for so many connections; none leaves the choice to the kernel.
     pub(crate) fn addresses(
         &self,
-        target: &Target,
+        targets: &[Target],
         connections: u32,
     ) -> Result<Vec<IpAddr>, LoadError> {
-        let Target::Tcp { address, .. } = target else { return Ok(Vec::new()) };
         let ranges = match self {
-            Self::Auto => return Ok(loopback(target, connections, address.is_ipv4())),
+            Self::Auto => return Ok(loopback(targets, connections)),
             Self::Ranges(ranges) => ranges,
         };
+        let addresses = targets.iter().filter_map(|target| match target {
+            Target::Tcp { address, .. } => Some(address),
+            Target::Unix(_) => None,
+        });
         let mut all = Vec::new();
         for (base, prefix) in ranges {
-            if base.is_ipv4() != address.is_ipv4() {
+            if let Some(other) = addresses.clone().find(|a| a.is_ipv4() != base.is_ipv4()) {
                 return Err(LoadError::usage(format!(
-                    "source {base} cannot reach {address}: expected an address of the same family"
+                    "source {base} cannot reach {other}: expected an address of the same family"
                 )));
             }
             let left = u128::from(connections).min(ADDRESSES_MAX) - all.len() as u128;
@@ -62,9 +65,9 @@ impl Sources {
 }
 
 /// Four fifths of the ports of each address: the rest may be taken, or in TIME_WAIT from the last run.
-fn loopback(target: &Target, connections: u32, ipv4: bool) -> Vec<IpAddr> {
+fn loopback(targets: &[Target], connections: u32) -> Vec<IpAddr> {
     let each = (host::local_ports() / 5 * 4).max(1);
-    if !ipv4 || !target.is_loopback() || connections <= each {
+    if !targets.iter().all(Target::is_ipv4_loopback) || connections <= each {
         return Vec::new();
     }
     let base = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0));
@@ -106,8 +109,8 @@ fn hosts(base: IpAddr, prefix: u8) -> impl Iterator<Item = IpAddr> {
 mod tests {
     use super::*;
 
-    fn target() -> Target {
-        Target::resolve("127.0.0.1:9000").unwrap()
+    fn target() -> [Target; 1] {
+        [Target::resolve("127.0.0.1:9000").unwrap()]
     }
 
     #[test]

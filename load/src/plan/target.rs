@@ -48,9 +48,9 @@ impl Target {
         }
     }
 
-    /// Whether the target is on this host's loopback interface (Unix sockets are not: no addresses).
-    pub fn is_loopback(&self) -> bool {
-        matches!(self, Self::Tcp { address, .. } if address.ip().is_loopback())
+    /// Whether the target is on this host's IPv4 loopback, from all of whose addresses it is reached.
+    pub(crate) fn is_ipv4_loopback(&self) -> bool {
+        matches!(self, Self::Tcp { address, .. } if address.is_ipv4() && address.ip().is_loopback())
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
             let error = Target::resolve(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}: {error}");
         }
-        assert!(Target::resolve("127.0.0.1:9000").unwrap().is_loopback());
+        assert!(Target::resolve("127.0.0.1:9000").unwrap().is_ipv4_loopback());
         assert_eq!(Target::resolve("unix:/run/x").unwrap().to_string(), "unix:/run/x");
     }
 }

@@ -40,7 +40,7 @@ impl Report {
         let established = total.established + personas;
         let latency_us = Latency::of(&histograms.latency);
         let mut report = Self {
-            target: plan.target.to_string(),
+            target: plan.target_names(),
             started_unix: started(start),
             mode: plan.mode.name().to_owned(),
             message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
@@ -54,6 +54,7 @@ impl Report {
             seconds: span,
             lines: lines(&total),
             bytes: bytes(&total),
+            calls: calls(&total),
             rates: Rates::of(&total, span, total.established),
             latency_us,
             service_us: paced.then(|| Latency::of(&histograms.service)),
@@ -176,6 +177,10 @@ fn bytes(counters: &Counters) -> Pair {
     Pair { sent: counters.bytes_sent, received: counters.bytes_received }
 }
 
+fn calls(counters: &Counters) -> Pair {
+    Pair { sent: counters.writes, received: counters.reads }
+}
+
 fn verify(total: &Counters, examples: &[String]) -> Verify {
     Verify {
         checked: total.checked,
@@ -194,6 +199,7 @@ fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms)
         seconds,
         lines: lines(counters),
         bytes: bytes(counters),
+        calls: calls(counters),
         rates: Rates::of(counters, seconds, connections),
         latency_us: Latency::of(&all.after_ramp),
     }

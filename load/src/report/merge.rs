@@ -43,6 +43,7 @@ impl Report {
         self.seconds = self.seconds.max(next.seconds);
         self.lines.add(next.lines);
         self.bytes.add(next.bytes);
+        self.calls.add(next.calls);
         self.service_us = self.service_us.or(next.service_us);
         self.response_us = self.response_us.or(next.response_us);
         self.verify.add(&next.verify);
@@ -53,6 +54,7 @@ impl Report {
         self.after_ramp.seconds = self.after_ramp.seconds.max(next.after_ramp.seconds);
         self.after_ramp.lines.add(next.after_ramp.lines);
         self.after_ramp.bytes.add(next.after_ramp.bytes);
+        self.after_ramp.calls.add(next.after_ramp.calls);
         self.spread.sum += next.spread.sum;
         self.spread.squares += next.spread.squares;
         self.absorb_generator(next);

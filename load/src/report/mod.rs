@@ -45,6 +45,8 @@ pub struct Report {
     pub lines: Pair,
     /// Bytes.
     pub bytes: Pair,
+    /// System calls that sent or received bytes.
+    pub calls: Pair,
     /// Over `seconds`.
     pub rates: Rates,
     /// From send to reply; in paced mode from when the line was due to its reply. In flood mode one
@@ -184,6 +186,8 @@ pub struct Window {
     pub lines: Pair,
     /// Bytes.
     pub bytes: Pair,
+    /// System calls that sent or received bytes.
+    pub calls: Pair,
     /// Over `seconds`.
     pub rates: Rates,
     /// As the report's `latency_us`.

@@ -34,6 +34,7 @@ impl fmt::Display for Page<'_> {
             seconds: r.seconds,
             lines: r.lines,
             bytes: r.bytes,
+            calls: r.calls,
             rates: r.rates,
             latency_us: r.latency_us,
         };
@@ -48,7 +49,7 @@ impl fmt::Display for Page<'_> {
         row("bytes sent", &|w| bytes(w.bytes.sent))?;
         row("received", &|w| bytes(w.bytes.received))?;
         row("down / up", &|w| format!("{:.1} / {:.1} Mbps", w.rates.mbps_down, w.rates.mbps_up))?;
-        row("a connection", &|w| format!("{:.1} kB/s", w.rates.per_connection_kbps))?;
+        row("a connection", &|w| format!("{:.2} kB/s", w.rates.per_connection_kbps))?;
         let p = |w: &Window, of: fn(&Latency) -> u64| micros(of(&w.latency_us));
         let what = if r.response_us.is_some() { "response" } else { "latency" };
         row(&format!("{what} p50"), &|w| p(w, |l| l.p50))?;

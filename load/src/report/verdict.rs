@@ -97,18 +97,26 @@ impl Report {
         faults
     }
 
+    /// Why the generator is said to have been the bottleneck.
+    fn saturation(&self) -> String {
+        let share = |name| 100.0 * self.generator.busiest.get(name).copied().unwrap_or(0.0);
+        let (awake, cpu, queued) = (share("awake"), share("cpu"), share("waiting_for_cpu"));
+        let what = if queued > cpu {
+            "the generator was short of CPU, so the figures are of this host and not of the target"
+        } else {
+            "the generator was the bottleneck"
+        };
+        format!(
+            "{what}: its busiest thread was awake {awake:.0} % of the time, on a CPU {cpu:.0} %, waiting \
+             for one {queued:.0} %: give it cores of its own, or more --threads where cores are idle"
+        )
+    }
+
     /// Says in sentences what the figures alone would leave to be guessed.
     pub(super) fn add_notes(&mut self, plan: &Plan) {
         self.notes.extend(self.connection_faults());
         if self.generator.saturated {
-            let share = |name| 100.0 * self.generator.busiest.get(name).copied().unwrap_or(0.0);
-            self.notes.push(format!(
-                "the generator was the bottleneck: its busiest thread had no time to sleep ({:.0} % awake, \
-                 {:.0} % on a CPU, {:.0} % waiting for one): give it more --threads, or cores of its own",
-                share("awake"),
-                share("cpu"),
-                share("waiting_for_cpu")
-            ));
+            self.notes.push(self.saturation());
         }
         let ends = Message::parse(&plan.message).is_ok_and(|m| m.ends_in_newline());
         if !ends && plan.mode == Mode::Flood {

@@ -57,7 +57,7 @@ pub fn run(plan: &Plan, surroundings: &Surroundings) -> Result<Report, LoadError
     host::raise_descriptor_limit();
     host::refuse_huge_pages();
     let mut plan = plan.clone();
-    plan.bound = plan.sources.addresses(&plan.target, plan.connections)?;
+    plan.bound = plan.sources.addresses(&plan.targets, plan.connections)?;
     let interval = interval(plan.duration);
     let mut crew = Crew::start(&plan, interval, surroundings.worker.as_ref())?;
     let mut outcome = Outcome::new(crew.timing);
