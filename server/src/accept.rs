@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::AsRawFd,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -45,6 +45,9 @@ pub(crate) struct AcceptStats {
     pub(crate) rejected: AtomicU64,
     /// Errors of accept, indexed by [`ERRNOS`].
     pub(crate) errors: [AtomicU64; ERRNOS.len()],
+    /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
+    /// descriptor for a client, which would otherwise go to a connection that waits here.
+    pub(crate) accepting: Mutex<()>,
 }
 
 /// The errors of accept(2) told apart in metrics; the last stands for all others.
@@ -123,7 +126,7 @@ impl<D: Deliver> Acceptor<D> {
                 Admission::Wait => Some(slots.reserve().await),
                 Admission::Reject => None,
             };
-            match next(&listener).await {
+            match next(&listener, &stats.accepting).await {
                 Ok(accepted) => {
                     if pause.take().is_some() {
                         tracing::info!("accepting again");
@@ -176,10 +179,14 @@ fn watch_readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
 }
 
 /// The next connection, or what accept(2) has to say.
-async fn next(listener: &AsyncFd<Listener>) -> io::Result<Accepted> {
+async fn next(listener: &AsyncFd<Listener>, accepting: &Mutex<()>) -> io::Result<Accepted> {
     loop {
         let mut ready = listener.readable().await?;
-        match ready.get_inner().accept() {
+        let result = {
+            let _alone = accepting.lock().unwrap_or_else(PoisonError::into_inner);
+            ready.get_inner().accept()
+        };
+        match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
             result => return result,
         }

@@ -6,15 +6,18 @@
 mod routes;
 
 use std::{
+    fs::File,
+    future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
+    task,
     time::Duration,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{sync::Semaphore, time};
+use tokio::{net::TcpStream, sync::Semaphore, time};
 
 use crate::{RunError, exporter::Exporter, listen, shared::Shared};
 
@@ -30,7 +33,7 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request; the least that hyper allows.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// Pause after an error of accept, so that a lack of descriptors does not spin.
+/// Pause after an error of accept, so that one that lasts does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A bound admin socket.
@@ -65,6 +68,13 @@ struct Context {
     exporter: Exporter,
 }
 
+impl Context {
+    /// While this is held no line connection takes a descriptor.
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.shared.accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Answers for ever.
 pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
     let listener = match tokio::net::TcpListener::from_std(socket.listener) {
@@ -76,10 +86,26 @@ pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
     };
     let context = Arc::new(Context { exporter: Exporter::new(shared.clone()), shared });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut spare = Spare::default();
     loop {
+        spare.keep();
         // The place first, as for lines: a client that finds none waits in the kernel's queue.
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
+        let mut accepted = listener.accept().await;
+        let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && spare.is_kept();
+        if on_spare {
+            let swap = |cx: &mut task::Context<'_>| {
+                let _alone = context.alone();
+                spare.give_up();
+                task::Poll::Ready(listener.poll_accept(cx))
+            };
+            accepted = match poll_fn(swap).await {
+                task::Poll::Ready(accepted) => accepted,
+                // The client that waited is gone.
+                task::Poll::Pending => continue,
+            };
+        }
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::debug!(%error, "admin connection not accepted");
@@ -87,21 +113,64 @@ pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
                 continue;
             }
         };
-        let context = context.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(move |request| {
-                let context = context.clone();
-                async move { routes::answer(&context, &request) }
+        if on_spare {
+            // One at a time, until there are descriptors again.
+            let mut exchange = Box::pin(exchange(stream, context.clone()));
+            let _ = time::timeout(EXCHANGE_TIMEOUT, exchange.as_mut()).await;
+            let _alone = context.alone();
+            drop(exchange);
+            spare.keep();
+        } else {
+            let exchange = exchange(stream, context.clone());
+            tokio::spawn(async move {
+                let _ = time::timeout(EXCHANGE_TIMEOUT, exchange).await;
+                drop(place);
             });
-            let exchange = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), answer);
-            // Errors here are a client's: garbage, a reset, too slow. hyper answers what it can.
-            let _ = time::timeout(EXCHANGE_TIMEOUT, exchange).await;
-            drop(place);
-        });
+        }
     }
+}
+
+/// One request and its answer. The connection is open until this is dropped.
+///
+/// Errors are a client's: garbage, a reset, too slow. hyper answers what it can.
+fn exchange(
+    stream: TcpStream,
+    context: Arc<Context>,
+) -> impl Future<Output = hyper::Result<()>> + Send {
+    let answer = service_fn(move |request| {
+        let context = context.clone();
+        async move { routes::answer(&context, &request) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), answer)
+}
+
+/// A descriptor kept for the time when there are no others, so that somebody can ask why.
+#[derive(Debug, Default)]
+struct Spare(Option<File>);
+
+impl Spare {
+    /// Keeps one if there is one to be had.
+    fn keep(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+
+    const fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn give_up(&mut self) {
+        self.0 = None;
+    }
+}
+
+fn lacks_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -8,7 +8,7 @@ use towline_middleware::stats::{
     CloseReason, HistogramSnapshot, LineResult, Nanos, State, StateSnapshot, Stats,
 };
 
-use super::{kernel, process};
+use super::Sources;
 use crate::{accept::ERRNOS, lifecycle::Stage, shared::Shared};
 
 /// A label's name and value; both closed sets, never a peer's doing.
@@ -62,7 +62,7 @@ const DIRECTIONS: [&str; 2] = ["read", "write"];
 
 impl Families {
     /// Reads everything.
-    pub(super) fn read(shared: &Shared) -> Self {
+    pub(super) fn read(shared: &Shared, sources: &Sources) -> Self {
         let mut states = StateSnapshot::default();
         for stats in &shared.stats {
             states.merge(&stats.states.snapshot());
@@ -75,7 +75,7 @@ impl Families {
         Self::about(shared, &mut add);
         Self::connections(shared, &states, now, &mut add);
         Self::lines(shared, &mut add);
-        Self::host(shared, &mut add);
+        Self::host(shared, sources, &mut add);
         Self(families)
     }
 
@@ -285,7 +285,11 @@ impl Families {
         );
     }
 
-    fn host(shared: &Shared, add: &mut impl FnMut(&'static str, &'static str, Values)) {
+    fn host(
+        shared: &Shared,
+        sources: &Sources,
+        add: &mut impl FnMut(&'static str, &'static str, Values),
+    ) {
         let worker = |at: usize| vec![("worker", at.to_string())];
         let connections = (0..shared.slots.shards())
             .map(|at| (worker(at), shared.slots.by_shard(at) as f64))
@@ -304,7 +308,7 @@ impl Families {
             "Time a shard's thread was not waiting for work.",
             Values::Seconds(busy),
         );
-        let kernel = kernel::read(shared.port);
+        let kernel = sources.kernel.read(shared.port);
         add(
             "towline_accept_queue_length",
             "Connections in the kernel that wait to be accepted.",
@@ -326,7 +330,7 @@ impl Families {
             "Connections the kernel aborted for lack of memory, in this network namespace.",
             one(kernel.abort_on_memory),
         );
-        let process = process::read();
+        let process = sources.process.read();
         add(
             "process_cpu_seconds_total",
             "CPU time used, user and system.",

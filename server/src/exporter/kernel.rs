@@ -1,10 +1,9 @@
 //! What the kernel did to connections before the server saw them, in the server's own network
 //! namespace.
 
-use std::{
-    fs::{self, File},
-    io::{BufRead, BufReader},
-};
+use std::io::{BufRead, BufReader};
+
+use super::ProcFile;
 
 /// Zero where the kernel does not tell.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,20 +14,38 @@ pub(super) struct Kernel {
     pub(super) abort_on_memory: u64,
 }
 
-pub(super) fn read(port: Option<u16>) -> Kernel {
-    let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
-    let accept_queue = port.map_or(0, |port| {
-        ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-            .iter()
-            .filter_map(|path| File::open(path).ok())
-            .map(|table| accept_queue(BufReader::with_capacity(4096, table), port))
-            .sum()
-    });
-    Kernel {
-        accept_queue,
-        listen_overflows: counter(&netstat, "ListenOverflows"),
-        listen_drops: counter(&netstat, "ListenDrops"),
-        abort_on_memory: counter(&netstat, "TCPAbortOnMemory"),
+/// Where the kernel tells.
+#[derive(Debug)]
+pub(super) struct Source {
+    netstat: ProcFile,
+    tables: [ProcFile; 2],
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            netstat: ProcFile::open("/proc/self/net/netstat"),
+            tables: ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(ProcFile::open),
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn read(&self, port: Option<u16>) -> Kernel {
+        let netstat = self.netstat.text();
+        let accept_queue = port.map_or(0, |port| {
+            self.tables
+                .iter()
+                .filter_map(ProcFile::rewound)
+                .map(|table| accept_queue(BufReader::with_capacity(4096, table), port))
+                .sum()
+        });
+        Kernel {
+            accept_queue,
+            listen_overflows: counter(&netstat, "ListenOverflows"),
+            listen_drops: counter(&netstat, "ListenDrops"),
+            abort_on_memory: counter(&netstat, "TCPAbortOnMemory"),
+        }
     }
 }
 

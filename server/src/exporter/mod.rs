@@ -13,7 +13,11 @@ mod kernel;
 mod process;
 mod text;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -31,12 +35,20 @@ pub(crate) struct Exporter {
 /// What is remembered from scrape to scrape.
 #[derive(Default)]
 struct State {
+    sources: Sources,
     /// Handles of the façade, made at the first scrape.
     handles: Option<Handles>,
     /// The highest value of each counter of seconds so far. A change of state may be stamped just
     /// before a scrape and written just after it, which would let a sum step back by that moment;
     /// Prometheus would take the step for a restart.
     seconds: text::Monotone,
+}
+
+/// Files of `/proc`, kept open: a scrape must not need a descriptor when there are none.
+#[derive(Debug, Default)]
+struct Sources {
+    kernel: kernel::Source,
+    process: process::Source,
 }
 
 impl Exporter {
@@ -50,8 +62,8 @@ impl Exporter {
     pub(crate) fn render(&self) -> String {
         // One scrape at a time, so that each sees numbers at least as new as the one before.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { handles, seconds } = &mut *state;
-        let families = Families::read(&self.shared);
+        let State { sources, handles, seconds } = &mut *state;
+        let families = Families::read(&self.shared, sources);
         handles.get_or_insert_with(|| Handles::new(&self.recorder, &families)).set(&families);
         let mut exposition = self.handle.render();
         text::write(&mut exposition, &families, seconds);
@@ -62,5 +74,32 @@ impl Exporter {
 impl std::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+/// A file of `/proc`, read anew each time; absent where the kernel has none.
+#[derive(Debug)]
+struct ProcFile(Option<File>);
+
+impl ProcFile {
+    fn open(path: &str) -> Self {
+        Self(File::open(path).ok())
+    }
+
+    /// What it says now, from its beginning.
+    fn rewound(&self) -> Option<&File> {
+        let mut file = self.0.as_ref()?;
+        file.rewind().ok()?;
+        Some(file)
+    }
+
+    /// All it says now; nothing if it cannot be read.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // What was read before an error is of no use.
+        match self.rewound().map(|mut file| file.read_to_string(&mut text)) {
+            Some(Ok(_)) => text,
+            _ => String::new(),
+        }
     }
 }

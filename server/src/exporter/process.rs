@@ -7,6 +7,8 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
+use super::ProcFile;
+
 /// Zero where the kernel does not tell.
 #[derive(Debug, Default)]
 pub(super) struct Process {
@@ -18,22 +20,41 @@ pub(super) struct Process {
     pub(super) start_time_seconds: f64,
 }
 
-pub(super) fn read() -> Process {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in parentheses may hold anything; the numbers begin behind it, at field 3.
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok());
-    let ticks = clock_ticks_per_second().max(1);
-    let busy_ticks = field(14).unwrap_or(0) + field(15).unwrap_or(0);
-    let began = field(22).unwrap_or(0) as f64 / ticks as f64;
-    Process {
-        cpu_nanos: busy_ticks * (1_000_000_000 / ticks),
-        virtual_bytes: field(23).unwrap_or(0) as f64,
-        resident_bytes: field(24).unwrap_or(0) as f64 * page_size() as f64,
-        open_descriptors: open_descriptors(),
-        max_descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) as f64,
-        start_time_seconds: boot_time().unwrap_or(0.0) + began,
+/// Where the kernel tells.
+#[derive(Debug)]
+pub(super) struct Source {
+    stat: ProcFile,
+    boot_time_seconds: f64,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            stat: ProcFile::open("/proc/self/stat"),
+            boot_time_seconds: boot_time().unwrap_or(0.0),
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn read(&self) -> Process {
+        let stat = self.stat.text();
+        // The name in parentheses may hold anything; the numbers begin behind it, at field 3.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let field =
+            |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok());
+        let ticks = clock_ticks_per_second().max(1);
+        let busy_ticks = field(14).unwrap_or(0) + field(15).unwrap_or(0);
+        let began = field(22).unwrap_or(0) as f64 / ticks as f64;
+        Process {
+            cpu_nanos: busy_ticks * (1_000_000_000 / ticks),
+            virtual_bytes: field(23).unwrap_or(0) as f64,
+            resident_bytes: field(24).unwrap_or(0) as f64 * page_size() as f64,
+            open_descriptors: open_descriptors(),
+            max_descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) as f64,
+            start_time_seconds: self.boot_time_seconds + began,
+        }
     }
 }
 
