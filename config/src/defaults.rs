@@ -40,10 +40,7 @@ impl Default for Settings {
                 write: Some(Duration::from_secs(10)),
                 drain: Duration::from_secs(30),
             },
-            heartbeat: Heartbeat {
-                interval: Some(Duration::from_secs(30)),
-                timeout: Duration::from_secs(10),
-            },
+            heartbeat: Heartbeat::every(Duration::from_secs(30)),
             socket: Socket {
                 nodelay: true,
                 keepalive: Some(Duration::from_secs(60)),

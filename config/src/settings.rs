@@ -177,6 +177,20 @@ pub struct Heartbeat {
     pub timeout: Duration,
 }
 
+impl Heartbeat {
+    /// A ping after so much silence, and the default time to answer it.
+    pub const fn every(interval: Duration) -> Self {
+        Self { interval: Some(interval), timeout: Self::TIMEOUT }
+    }
+
+    /// No pings.
+    pub const fn off() -> Self {
+        Self { interval: None, timeout: Self::TIMEOUT }
+    }
+
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+}
+
 /// `socket.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
