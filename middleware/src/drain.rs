@@ -121,14 +121,21 @@ impl Registration {
         self.watch.is_draining()
     }
 
+    /// Whether this waker is the one that was registered last.
+    #[inline]
+    pub(crate) fn knows(&self, waker: &Waker) -> bool {
+        self.registered == identity(waker)
+    }
+
     /// Makes sure that `waker` will be woken. Returns whether it is time already.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        self.registered != identity(waker) && self.register_slow(waker)
+        !self.knows(waker) && self.register_slow(waker)
     }
 
     #[cold]
     fn register_slow(&mut self, waker: &Waker) -> bool {
+        self.registered = identity(waker);
         let Some(shared) = &self.watch.shared else { return false };
         let mut parked = shared.parked();
         match self.place {
@@ -136,7 +143,6 @@ impl Registration {
             NOWHERE => self.place = parked.insert(waker.clone()) as u32,
             place => parked[place as usize] = waker.clone(),
         }
-        self.registered = identity(waker);
         shared.draining.load(Ordering::SeqCst)
     }
 }

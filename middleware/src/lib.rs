@@ -62,7 +62,7 @@ pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
 pub use transport::{Framing, FramingLayer, Transport};
-pub use wire::{Holding, Lapse, Phase, Wire};
+pub use wire::{Holding, Lapse, Parked, Phase, Wire};
 
 /// An error that travels through Tower; typed where it is made, recognised where it is answered.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

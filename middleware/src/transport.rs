@@ -19,8 +19,7 @@ use tower_service::Service;
 
 use crate::{
     Lines, Wire, pool,
-    stats::Nanos,
-    wire::{Holding, Lapse, Phase},
+    wire::{Holding, Lapse, Parked},
 };
 
 /// A leftover up to this size moves to a block of its own size when the connection parks; a larger
@@ -286,8 +285,7 @@ where
     fn poll_lapse(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        _: Nanos,
-        _: Phase,
+        _: Parked,
         _: &mut Holding,
     ) -> Poll<Lapse> {
         Poll::Pending

@@ -38,8 +38,7 @@ pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = Li
     fn poll_lapse(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        now: Nanos,
-        phase: Phase,
+        parked: Parked,
         holding: &mut Holding,
     ) -> Poll<Lapse>;
 
@@ -59,6 +58,18 @@ pub struct Holding {
     pub write_bytes: usize,
     /// Whether any byte was written since it parked last.
     pub wrote: bool,
+}
+
+/// How a connection parks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parked {
+    /// When.
+    pub now: Nanos,
+    /// For what.
+    pub phase: Phase,
+    /// By the same task, and so with the same waker, as the last time: what was registered then
+    /// still is.
+    pub same_task: bool,
 }
 
 /// What a parked connection waits for.

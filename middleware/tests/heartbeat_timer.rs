@@ -25,7 +25,7 @@ use tokio::{
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    Echo, FramingLayer, Holding, Lapse, Lines, LinesBatchCodec, Phase, Transport, Wire,
+    Echo, FramingLayer, Holding, Lapse, Lines, LinesBatchCodec, Parked, Phase, Transport, Wire,
     heartbeat::{HeartbeatLayer, HeartbeatTransport, Limits},
     serve::Serve,
     stats::{Nanos, Stats},
@@ -50,7 +50,8 @@ async fn supervised(io: FaultyIo, stats: &Arc<Stats>) -> Pin<Box<Supervised>> {
 fn lapse(wire: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Poll<Lapse> {
     let mut holding = wire.as_mut().park();
     let mut cx = Context::from_waker(Waker::noop());
-    wire.as_mut().poll_lapse(&mut cx, now, phase, &mut holding)
+    let parked = Parked { now, phase, same_task: false };
+    wire.as_mut().poll_lapse(&mut cx, parked, &mut holding)
 }
 
 /// A task reads the clock, is put aside by the scheduler, and asks its timer: meanwhile another

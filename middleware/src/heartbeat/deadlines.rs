@@ -74,8 +74,10 @@ impl Deadlines {
         Self { quiet_since: now.0, pinged_at: NEVER, line_since: NEVER, write_since: NEVER }
     }
 
-    /// Takes note of what happened since the last time.
-    pub fn note(&mut self, now: Nanos, seen: Seen) {
+    /// Takes note of what happened since the last time. Returns whether a clock was started: only
+    /// then can the earliest deadline be earlier than it was.
+    pub fn note(&mut self, now: Nanos, seen: Seen) -> bool {
+        let before = (self.write_since, self.line_since, self.quiet_since);
         if !seen.unsent {
             self.write_since = NEVER;
         } else if seen.wrote || self.write_since == NEVER {
@@ -86,7 +88,7 @@ impl Deadlines {
             self.quiet_since = NEVER;
             self.line_since = NEVER;
             self.pinged_at = NEVER;
-            return;
+            return before.0 == NEVER && seen.unsent;
         }
         let resumed = self.quiet_since == NEVER;
         if seen.heard || resumed {
@@ -98,6 +100,10 @@ impl Deadlines {
         } else if seen.heard || resumed || self.line_since == NEVER {
             self.line_since = now.0;
         }
+        let started = |before: u64, after: u64| before == NEVER && after != NEVER;
+        started(before.0, self.write_since)
+            || started(before.1, self.line_since)
+            || started(before.2, self.quiet_since)
     }
 
     /// A ping went out.

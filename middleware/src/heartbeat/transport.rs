@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -9,13 +9,16 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{Deadlines, Due, Seen, layer::Shared};
 use crate::{
     LineError, Lines, Wire,
     stats::Nanos,
-    wire::{Holding, Lapse, Phase},
+    wire::{Holding, Lapse, Parked, Phase},
 };
 
 const PING: &[u8] = b"ping\n";
@@ -26,6 +29,7 @@ pin_project! {
     ///
     /// Requires of `T` that a line may be sent whenever it is ready, between any two others.
     #[derive(Debug)]
+    #[project = Supervised]
     pub struct HeartbeatTransport<T> {
         #[pin]
         inner: T,
@@ -88,6 +92,16 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
     }
 }
 
+const fn seen(heard: bool, holding: &Holding, phase: Phase) -> Seen {
+    Seen {
+        heard,
+        mid_line: holding.read_bytes > 0,
+        unsent: holding.write_bytes > 0,
+        wrote: holding.wrote,
+        phase,
+    }
+}
+
 /// Takes the first line `pong` out, if there is one.
 fn without_pong(lines: Lines) -> (Lines, bool) {
     let Some(at) = lines.iter().position(|line| line == PONG) else { return (lines, false) };
@@ -126,6 +140,60 @@ impl<T: Wire> Sink<Lines> for HeartbeatTransport<T> {
     }
 }
 
+impl<T: Wire> Supervised<'_, T> {
+    /// Does what is due and arms the timer for what will be.
+    fn poll_deadlines(
+        mut self,
+        cx: &mut Context<'_>,
+        parked: Parked,
+        holding: &mut Holding,
+    ) -> Poll<Lapse> {
+        let Parked { mut now, phase, .. } = parked;
+        loop {
+            let Some((at, due)) = self.deadlines.next(&self.shared.limits) else {
+                return Poll::Pending;
+            };
+            if at > now {
+                if at < *self.armed {
+                    *self.armed = at;
+                    self.timer.as_mut().reset(self.shared.stats.instant(at));
+                }
+                // Out of its task's budget a timer would say "not yet" without registering, and
+                // the park after this one relies on its being registered.
+                let timer = pin!(unconstrained(self.timer.as_mut()));
+                if timer.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // It fired for a deadline that has moved since: arm it for the one there is. Or for
+                // this one, since the clock was read.
+                *self.armed = UNARMED;
+                now = self.shared.stats.now();
+                continue;
+            }
+            match due {
+                Due::End(lapse) => {
+                    if lapse == Lapse::Heartbeat {
+                        self.shared.stats.heartbeats_missed.add(1);
+                    }
+                    return Poll::Ready(lapse);
+                }
+                Due::Ping => {
+                    self.deadlines.pinged(now);
+                    let timeout = self.shared.limits.heartbeat_timeout;
+                    *self.pong_until = Nanos(now.0 + timeout.as_nanos() as u64);
+                    self.shared.stats.heartbeats_sent.add(1);
+                    // A stream that fails here fails at the next read too, which says why.
+                    if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
+                        let _ = self.inner.as_mut().poll_flush(cx);
+                    }
+                    *holding = self.inner.as_mut().park();
+                    self.deadlines.note(now, seen(false, holding, phase));
+                }
+            }
+        }
+    }
+}
+
 impl<T: Wire> Wire for HeartbeatTransport<T> {
     #[inline]
     fn unsent_bytes(&self) -> usize {
@@ -146,61 +214,22 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         holding
     }
 
+    #[inline]
     fn poll_lapse(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        now: Nanos,
-        phase: Phase,
+        parked: Parked,
         holding: &mut Holding,
     ) -> Poll<Lapse> {
-        let mut this = self.project();
-        let mut now = now;
-        loop {
-            let seen = Seen {
-                heard: std::mem::take(this.heard),
-                mid_line: holding.read_bytes > 0,
-                unsent: holding.write_bytes > 0,
-                wrote: std::mem::take(this.wrote) | holding.wrote,
-                phase,
-            };
-            this.deadlines.note(now, seen);
-            let Some((at, due)) = this.deadlines.next(&this.shared.limits) else {
-                return Poll::Pending;
-            };
-            if at > now {
-                if at < *this.armed {
-                    *this.armed = at;
-                    this.timer.as_mut().reset(this.shared.stats.instant(at));
-                }
-                if this.timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                // It fired for a deadline that has moved since: arm it for the one there is. Or for
-                // this one, since the clock was read.
-                *this.armed = UNARMED;
-                now = this.shared.stats.now();
-                continue;
-            }
-            match due {
-                Due::End(lapse) => {
-                    if lapse == Lapse::Heartbeat {
-                        this.shared.stats.heartbeats_missed.add(1);
-                    }
-                    return Poll::Ready(lapse);
-                }
-                Due::Ping => {
-                    this.deadlines.pinged(now);
-                    let timeout = this.shared.limits.heartbeat_timeout;
-                    *this.pong_until = Nanos(now.0 + timeout.as_nanos() as u64);
-                    this.shared.stats.heartbeats_sent.add(1);
-                    // A stream that fails here fails at the next read too, which says why.
-                    if this.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
-                        let _ = this.inner.as_mut().poll_flush(cx);
-                    }
-                    *holding = this.inner.as_mut().park();
-                }
-            }
+        let this = self.project();
+        let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
+        seen.wrote |= std::mem::take(this.wrote);
+        let started = this.deadlines.note(parked.now, seen);
+        // The common park: the timer that is armed, for this task, will fire soon enough.
+        if parked.same_task && !started && *this.armed != UNARMED && parked.now < *this.armed {
+            return Poll::Pending;
         }
+        this.poll_deadlines(cx, parked, holding)
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

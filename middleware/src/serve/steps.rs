@@ -18,7 +18,7 @@ use crate::{
     LineError, Lines, Wire,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
-    wire::Phase,
+    wire::{Parked, Phase},
 };
 
 const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
@@ -246,12 +246,15 @@ where
     /// registered for.
     fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let mut holding = self.wire.as_mut().park();
-        let now = self.presence.stats().now();
-        if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, now, phase, &mut holding) {
+        let parked = Parked {
+            now: self.presence.stats().now(),
+            phase,
+            same_task: self.drain.knows(cx.waker()),
+        };
+        if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, parked, &mut holding) {
             return Poll::Ready(lapse.reason());
         }
-        // Drain ends a connection between batches only, so it wakes it only there.
-        if phase == Phase::Reading && self.drain.register(cx.waker()) {
+        if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
         self.presence.hold(holding.read_bytes, holding.write_bytes);
@@ -264,7 +267,7 @@ where
             Phase::Reading if holding.read_bytes > 0 => State::ReadWait,
             Phase::Reading => State::Idle,
         };
-        self.presence.park(state, now);
+        self.presence.park(state, parked.now);
         Poll::Pending
     }
 
