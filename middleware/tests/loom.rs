@@ -2,7 +2,7 @@
 //! the language allows. Empty in an ordinary run; in earnest:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg towline_loom" LOOM_MAX_PREEMPTIONS=2 \
+//! RUSTFLAGS="--cfg towline_loom" \
 //!     cargo test --profile fast -p towline-middleware --test loom
 //! ```
 
