@@ -37,6 +37,11 @@ use towline_config::Effective;
 pub use towline_config::{Heartbeat, Settings, Timeouts};
 pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 
+/// The guide, whose snippets are tests.
+#[doc = include_str!("../../docs/LIBRARY.md")]
+#[cfg(doctest)]
+pub mod guide {}
+
 /// Serves the workload that is configured until a signal ends it.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:

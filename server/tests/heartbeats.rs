@@ -126,3 +126,20 @@ fn a_service_that_takes_its_time_is_not_the_peer_s_silence() {
     let mut client = server.connect();
     client.ask("slow\n", "slow\n");
 }
+
+#[test]
+fn a_pong_with_a_carriage_return_is_one_in_lines_framing_only() {
+    use towline_config::Framing;
+    for (framing, reply) in [(Framing::Batch, "pong\r\n"), (Framing::Lines, "")] {
+        let server = echo(|settings| {
+            settings.heartbeat.interval = Some(SHORT);
+            settings.heartbeat.timeout = PATIENCE;
+            settings.workload.framing = framing;
+        });
+        let mut client = server.connect();
+        client.expect("ping\n");
+        client.send("pong\r\n");
+        client.end_of_input();
+        client.expect_end(reply);
+    }
+}

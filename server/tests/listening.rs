@@ -161,8 +161,8 @@ fn a_connection_limit_above_what_the_host_holds_is_told_in_one_sentence() {
 /// library was told them: a server with a certificate served in the clear.
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
-    type Change = (&'static str, fn(&mut Settings));
-    let changes: [Change; 4] = [
+    type Change = fn(&mut Settings);
+    let changes: [(&str, Change); 4] = [
         ("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into())),
         ("limits.connections_per_ip", |settings| {
             settings.limits.connections_per_ip = NonZeroU32::new(5);
