@@ -5,6 +5,8 @@
 //! (codes and how errors are told), `flags` (server settings as flags) and `usage` (clap's errors
 //! as one sentence).
 
+mod bench;
+mod bench_article;
 mod config;
 mod exit;
 mod flags;
@@ -48,6 +50,8 @@ enum Command {
     Serve(serve::Args),
     /// Load a line server and tell what came back
     Load(Box<load::Args>),
+    /// Measure what this host can do
+    Bench(bench::Args),
     /// Print the effective configuration and where each value came from
     Config(config::Args),
     /// Ask a running server whether it is healthy
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Load(args)) => load::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
     }

@@ -5,12 +5,14 @@ mod merge;
 mod output;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 pub(crate) use args::Args;
 use args::LoadCommand;
 use output::Output;
+pub(crate) use output::Sink;
 use towline_load::{
     Assertion, LoadError, Plan, Progress, Report, Surroundings, WorkerCommand,
     interrupt_on_signals, serve_as_worker,
@@ -62,7 +64,12 @@ fn tell(report: &Report, output: Output, assertions: &[Assertion]) -> Result<Exi
 /// This very program, as a worker.
 fn worker_command() -> Option<WorkerCommand> {
     let program = env::current_exe().ok()?;
-    Some(WorkerCommand { program, arguments: vec!["load".into(), WORKER.into()] })
+    Some(WorkerCommand { program, arguments: worker_arguments() })
+}
+
+/// What makes this program a worker.
+pub(crate) fn worker_arguments() -> Vec<OsString> {
+    vec!["load".into(), WORKER.into()]
 }
 
 fn announce(args: &Args, plan: &Plan) {

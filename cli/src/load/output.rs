@@ -17,9 +17,12 @@ pub(super) struct Output {
     hdr: Option<Sink>,
 }
 
+/// One open end.
 #[derive(Debug)]
-enum Sink {
+pub(crate) enum Sink {
+    /// Standard output.
     Standard,
+    /// A file, and whether it was not there before.
     File { path: PathBuf, file: File, new: bool },
 }
 
@@ -63,7 +66,13 @@ impl Output {
 }
 
 impl Sink {
-    fn open(path: &Path) -> Result<Self, LoadError> {
+    /// Whether this is standard output.
+    pub(crate) fn is_standard(&self) -> bool {
+        matches!(self, Self::Standard)
+    }
+
+    /// Opens a path for writing; `-` is standard output.
+    pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         if path == Path::new("-") {
             return Ok(Self::Standard);
         }
@@ -75,7 +84,8 @@ impl Sink {
         Ok(Self::File { path: path.to_owned(), file, new })
     }
 
-    fn write(self, text: &[u8]) -> Result<(), LoadError> {
+    /// Replaces what was there by `text`.
+    pub(crate) fn write(self, text: &[u8]) -> Result<(), LoadError> {
         let (name, written) = match self {
             Self::Standard => {
                 let mut out = io::stdout().lock();

@@ -1,0 +1,141 @@
+//! The table and its cells: the JSON object that `--json` prints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::column::Article;
+use super::kernel::Host;
+use super::verdict::Verdict;
+use crate::exit;
+
+/// How each figure comes about, by the name of its row.
+const FORMULAS: [(&str, &str); 9] = [
+    (
+        "connections",
+        "connections established; in brackets those that failed or were ended by the server",
+    ),
+    (
+        "data sent, received",
+        "bytes given to and taken from the kernel by the generator, in MiB (2^20)",
+    ),
+    (
+        "per connection",
+        "(sent + received) / seconds / connections, in 1000 bytes a second, both directions; \
+      the article's columns 3 and 4 do not follow from its own sums (2.23 and 1.09 would)",
+    ),
+    ("bandwidth", "bytes x 8 / seconds, in millions"),
+    (
+        "packets",
+        "tcpkali's estimate: calls x ceil(bytes / calls / 1460) / seconds, a call being a read or a write",
+    ),
+    (
+        "I/O wait",
+        "seconds connections waited to read or write / seconds they were connected, both counted \
+      by the server; the article's are shares of a runtime trace",
+    ),
+    ("CPU", "user and system time of the servers and of the generator / seconds: cores used"),
+    ("lines per CPU-second", "lines the servers processed / CPU seconds they used"),
+    (
+        "memory",
+        "resident memory of the servers at the end of the load, less that before the first \
+      connection, per connection; buffers of the flood included",
+    ),
+];
+
+/// The article's table beside ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Table {
+    pub(super) host: Host,
+    /// Fraction of the article's connections.
+    pub(super) scale: f64,
+    pub(super) duration_seconds: f64,
+    pub(super) columns: Vec<Cells>,
+    pub(super) formulas: BTreeMap<&'static str, &'static str>,
+    pub(super) interrupted: bool,
+}
+
+/// A column: ours, the article's, and what stopped ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Cells {
+    pub(super) number: u8,
+    pub(super) name: &'static str,
+    pub(super) profile: &'static str,
+    pub(super) article: Article,
+    /// Ours; absent when the column could not be run.
+    pub(super) measured: Option<Measured>,
+    pub(super) verdict: Verdict,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) connections: towline_load::Connections,
+    pub(super) ramp_seconds: f64,
+    /// From the first connect to the end of the load.
+    pub(super) whole: Stretch,
+    /// From the end of the ramp to the end of the load: what tcpkali prints.
+    pub(super) after_ramp: Stretch,
+    pub(super) server: ServerSide,
+    pub(super) generator: towline_load::Generator,
+    pub(super) verify: towline_load::Verify,
+    /// Kernel counters that moved.
+    pub(super) kernel: BTreeMap<String, u64>,
+    /// Whether any moved: the figures are then of a run that was disturbed.
+    pub(super) marked: bool,
+    pub(super) notes: Vec<String>,
+}
+
+/// The figures of a stretch of the run.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Stretch {
+    pub(super) seconds: f64,
+    pub(super) sent_mib: f64,
+    pub(super) received_mib: f64,
+    pub(super) lines_per_second: f64,
+    pub(super) per_connection_kbps: f64,
+    pub(super) mbps_down: f64,
+    pub(super) mbps_up: f64,
+    pub(super) packets_down: f64,
+    pub(super) packets_up: f64,
+    /// Shares of connected time, from the server's own accounts.
+    pub(super) read_wait_share: f64,
+    pub(super) write_wait_share: f64,
+    pub(super) server_cpu_seconds: f64,
+    pub(super) server_lines_per_cpu_second: f64,
+    /// Cores' worth of CPU.
+    pub(super) server_cores_used: f64,
+    pub(super) server_cores_wanted: f64,
+}
+
+/// The servers of a column.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct ServerSide {
+    pub(super) processes: u32,
+    /// Threads that serve lines, over all processes.
+    pub(super) threads: u32,
+    pub(super) bytes_per_connection: f64,
+    pub(super) longest_accept_queue: f64,
+}
+
+impl Table {
+    pub(super) fn new(scale: f64, duration: Duration) -> Self {
+        Self {
+            host: Host::here(),
+            scale,
+            duration_seconds: duration.as_secs_f64(),
+            columns: Vec::new(),
+            formulas: FORMULAS.into(),
+            interrupted: false,
+        }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        let wrong = |m: &Measured| m.verify.mismatched + m.verify.missing > 0;
+        if self.columns.iter().filter_map(|c| c.measured.as_ref()).any(wrong) {
+            return 4;
+        }
+        if self.columns.iter().any(|c| c.measured.is_none()) { exit::FAILED } else { exit::CLEAN }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a server says about itself: a few sums from its `/metrics`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// For connecting, and for every read of the answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Running sums of a server, or of several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Accounts {
+    pub(super) lines: f64,
+    /// Seconds connections waited to read, and to write.
+    pub(super) read_wait: f64,
+    pub(super) write_wait: f64,
+    /// Seconds connections were connected, whatever they did.
+    pub(super) connected: f64,
+    /// Connections waiting in the kernel to be accepted.
+    pub(super) accept_queue: f64,
+}
+
+impl Accounts {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.read_wait += other.read_wait;
+        self.write_wait += other.write_wait;
+        self.connected += other.connected;
+        self.accept_queue += other.accept_queue;
+    }
+
+    /// Asks a server; `None` when it does not answer.
+    pub(super) fn of(admin: SocketAddr) -> Option<Self> {
+        let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 200").then(|| Self::parse(&answer))
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut all = Self::default();
+        for line in text.lines() {
+            let Some((name, value)) = line.rsplit_once(' ') else { continue };
+            let Ok(value) = value.parse::<f64>() else { continue };
+            let (metric, labels) = name.split_once('{').unwrap_or((name, ""));
+            match metric {
+                "towline_lines_processed_total" => all.lines += value,
+                "towline_io_wait_seconds_total" if labels.contains("\"read\"") => {
+                    all.read_wait += value;
+                }
+                "towline_io_wait_seconds_total" => all.write_wait += value,
+                "towline_connection_state_seconds_total" => all.connected += value,
+                "towline_accept_queue_length" => all.accept_queue += value,
+                _ => {}
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_taken_over_labels() {
+        let accounts = Accounts::parse(
+            "HTTP/1.1 200 OK\r\n\r\n# HELP towline_lines_processed_total x\n\
+             towline_lines_processed_total{result=\"ok\"} 40\n\
+             towline_lines_processed_total{result=\"timeout\"} 2\n\
+             towline_io_wait_seconds_total{direction=\"read\"} 1.5\n\
+             towline_io_wait_seconds_total{direction=\"write\"} 2.5\n\
+             towline_connection_state_seconds_total{state=\"idle\"} 3\n\
+             towline_connection_state_seconds_total{state=\"ready\"} 4\n\
+             towline_accept_queue_length 5\n",
+        );
+        let expected = Accounts {
+            lines: 42.0,
+            read_wait: 1.5,
+            write_wait: 2.5,
+            connected: 7.0,
+            accept_queue: 5.0,
+        };
+        assert_eq!(accounts, expected);
+    }
+}

@@ -1,0 +1,286 @@
+//! What kept a column's figure from being higher, and how one can tell.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What stood in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Bottleneck {
+    /// A process ran out of descriptors.
+    Descriptors,
+    /// A source address ran out of ports.
+    Ports,
+    /// Connections overflowed the queue in which they wait to be accepted.
+    AcceptQueue,
+    /// The kernel's memory for TCP.
+    TcpMemory,
+    /// The servers' threads were on a CPU all the time.
+    ServerCpu,
+    /// The generator's were.
+    GeneratorCpu,
+    /// Servers and generator together filled the cores.
+    SharedCpu,
+    /// Others on this host kept servers or generator from running.
+    HostCpu,
+    /// The peers did not take their replies.
+    PeerNotReading,
+    /// The servers did not start.
+    ServerFailed,
+    /// Nothing that was looked at.
+    Unknown,
+}
+
+/// A bottleneck, in a sentence, with its evidence.
+#[derive(Debug, Serialize)]
+pub(super) struct Verdict {
+    pub(super) bottleneck: Bottleneck,
+    pub(super) sentence: String,
+    /// The figures the verdict was made from.
+    pub(super) evidence: BTreeMap<&'static str, f64>,
+}
+
+/// What a verdict is made from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) connections: f64,
+    /// Failed connects by kind, as the generator names them.
+    pub(super) connect_errors: BTreeMap<String, u64>,
+    /// Seconds the ramp took beyond its schedule.
+    pub(super) ramp_late: f64,
+    /// Kernel counters that moved.
+    pub(super) kernel: BTreeMap<String, u64>,
+    pub(super) longest_accept_queue: f64,
+    /// Cores this benchmark may use, and threads on either side.
+    pub(super) cores: f64,
+    pub(super) server_threads: f64,
+    pub(super) generator_threads: f64,
+    /// Cores' worth of CPU used, and waited for, after the ramp.
+    pub(super) server_used: f64,
+    pub(super) server_queued: f64,
+    pub(super) generator_used: f64,
+    /// Shares of the time in which the busiest thread was awake, and waited for a CPU.
+    pub(super) generator_awake: f64,
+    pub(super) generator_queued: f64,
+    pub(super) write_wait_share: f64,
+}
+
+/// Nearly all: what is left of a core is the measurement's own.
+const FULL: f64 = 0.9;
+
+impl Verdict {
+    /// The servers did not even start.
+    pub(super) fn not_started(why: &str) -> Self {
+        let bottleneck = if why.contains("descriptor") {
+            Bottleneck::Descriptors
+        } else {
+            Bottleneck::ServerFailed
+        };
+        Self { bottleneck, sentence: format!("not run: {why}"), evidence: BTreeMap::new() }
+    }
+
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let (bottleneck, sentence) = judge(evidence);
+        Self { bottleneck, sentence, evidence: evidence.figures() }
+    }
+}
+
+/// The first cause that applies: those that keep connections away, then CPU, then the peers.
+fn judge(e: &Evidence) -> (Bottleneck, String) {
+    let failed = |kind: &str| e.connect_errors.get(kind).copied().unwrap_or(0);
+    let moved = |name: &str| e.kernel.get(name).copied().unwrap_or(0);
+    if failed("no_descriptor") > 0 {
+        return (
+            Bottleneck::Descriptors,
+            format!(
+                "descriptors: {} connects found none left in their process",
+                failed("no_descriptor")
+            ),
+        );
+    }
+    if failed("no_port") > 0 {
+        return (
+            Bottleneck::Ports,
+            format!("local ports: {} connects found none left", failed("no_port")),
+        );
+    }
+    let overflows = moved("listen_overflows").max(moved("listen_drops"));
+    let held = overflows as f64 >= e.connections / 100.0 || e.ramp_late > 1.0;
+    if overflows > 0 && held || failed("timeout") > 0 && e.longest_accept_queue > 0.0 {
+        return (
+            Bottleneck::AcceptQueue,
+            format!(
+                "the accept queue: it overflowed {overflows} times, {} connects got no answer, and the ramp \
+                 took {:.1} s longer than its schedule; give the server a longer --backlog",
+                failed("timeout"),
+                e.ramp_late.max(0.0)
+            ),
+        );
+    }
+    if moved("aborts_on_memory") > 0 {
+        return (
+            Bottleneck::TcpMemory,
+            format!(
+                "the kernel's memory for TCP: it gave up {} connections (net.ipv4.tcp_mem)",
+                moved("aborts_on_memory")
+            ),
+        );
+    }
+    cpu(e).unwrap_or_else(|| waiting(e))
+}
+
+fn cpu(e: &Evidence) -> Option<(Bottleneck, String)> {
+    let server_most = e.server_threads.min(e.cores);
+    let server_busy = e.server_used >= FULL * server_most;
+    let generator_busy = e.generator_used >= FULL * e.generator_threads.min(e.cores);
+    if e.server_used + e.generator_used >= FULL * e.cores && !(server_busy && server_most < e.cores)
+    {
+        return Some((
+            Bottleneck::SharedCpu,
+            format!(
+                "CPU: servers ({:.2} cores) and generator ({:.2} cores) together filled the {} there are, \
+                 so a server alone on this host does more than this",
+                e.server_used, e.generator_used, e.cores
+            ),
+        ));
+    }
+    if server_busy {
+        return Some((
+            Bottleneck::ServerCpu,
+            format!(
+                "the servers' CPU: {:.2} of the {server_most} cores their threads can use",
+                e.server_used
+            ),
+        ));
+    }
+    if e.server_used + e.server_queued >= FULL * server_most
+        || e.generator_queued > 0.5 && e.generator_awake >= FULL
+    {
+        return Some((
+            Bottleneck::HostCpu,
+            format!(
+                "CPU that others on this host used: servers and generator had {:.2} of {} cores, and \
+                 the servers' threads stood in line for {:.2} more",
+                e.server_used + e.generator_used,
+                e.cores,
+                e.server_queued
+            ),
+        ));
+    }
+    if generator_busy || e.generator_awake >= 0.95 {
+        return Some((
+            Bottleneck::GeneratorCpu,
+            format!(
+                "the generator's CPU: its busiest thread was awake {:.0} % of the time, while the \
+                 servers used {:.2} of {server_most} cores",
+                100.0 * e.generator_awake,
+                e.server_used
+            ),
+        ));
+    }
+    None
+}
+
+fn waiting(e: &Evidence) -> (Bottleneck, String) {
+    if e.write_wait_share >= 0.5 {
+        return (
+            Bottleneck::PeerNotReading,
+            format!(
+                "peers not reading: connections spent {:.0} % of their time waiting to write, while \
+                 servers and generator had CPU to spare ({:.2} and {:.2} of {} cores)",
+                100.0 * e.write_wait_share,
+                e.server_used,
+                e.generator_used,
+                e.cores
+            ),
+        );
+    }
+    let sentence = "nothing that was looked at: CPU, descriptors, ports, accept queue, memory and peers \
+                    all had room";
+    (Bottleneck::Unknown, sentence.to_owned())
+}
+
+impl Evidence {
+    fn figures(&self) -> BTreeMap<&'static str, f64> {
+        let rounded = |v: f64| (v * 1000.0).round() / 1000.0;
+        [
+            ("cores", self.cores),
+            ("server_threads", self.server_threads),
+            ("server_cores_used", self.server_used),
+            ("server_cores_waited_for", self.server_queued),
+            ("generator_threads", self.generator_threads),
+            ("generator_cores_used", self.generator_used),
+            ("generator_awake_share", self.generator_awake),
+            ("generator_waiting_for_cpu_share", self.generator_queued),
+            ("write_wait_share", self.write_wait_share),
+            ("ramp_late_seconds", self.ramp_late),
+            ("longest_accept_queue", self.longest_accept_queue),
+        ]
+        .map(|(name, value)| (name, rounded(value)))
+        .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four cores, two threads on either side, everybody idle.
+    fn calm() -> Evidence {
+        Evidence {
+            connections: 1000.0,
+            cores: 4.0,
+            server_threads: 2.0,
+            generator_threads: 2.0,
+            ..Evidence::default()
+        }
+    }
+
+    #[track_caller]
+    fn names(change: impl FnOnce(&mut Evidence), expected: Bottleneck) {
+        let mut evidence = calm();
+        change(&mut evidence);
+        assert_eq!(judge(&evidence).0, expected, "{evidence:?}");
+    }
+
+    #[test]
+    fn each_cause_is_told_from_the_others() {
+        names(|_| (), Bottleneck::Unknown);
+        names(|e| e.connect_errors = [("no_descriptor".into(), 3)].into(), Bottleneck::Descriptors);
+        names(|e| e.connect_errors = [("no_port".into(), 3)].into(), Bottleneck::Ports);
+        names(|e| e.kernel = [("listen_overflows".into(), 400)].into(), Bottleneck::AcceptQueue);
+        names(|e| e.kernel = [("aborts_on_memory".into(), 1)].into(), Bottleneck::TcpMemory);
+        names(|e| e.server_used = 1.95, Bottleneck::ServerCpu);
+        names(|e| (e.generator_used, e.generator_awake) = (1.9, 0.99), Bottleneck::GeneratorCpu);
+        names(|e| (e.server_used, e.generator_used) = (1.9, 1.9), Bottleneck::ServerCpu);
+        names(|e| (e.server_used, e.server_queued) = (0.9, 1.0), Bottleneck::HostCpu);
+        names(|e| e.write_wait_share = 0.97, Bottleneck::PeerNotReading);
+    }
+
+    #[test]
+    fn one_core_for_both_is_shared() {
+        let pinned = |e: &mut Evidence| {
+            (e.cores, e.server_threads, e.generator_threads) = (1.0, 1.0, 1.0);
+            (e.server_used, e.generator_used, e.generator_awake) = (0.55, 0.42, 0.6);
+            (e.server_queued, e.generator_queued) = (0.4, 0.5);
+        };
+        names(pinned, Bottleneck::SharedCpu);
+    }
+
+    #[test]
+    fn a_few_overflows_do_not_explain_a_slow_server() {
+        let few = |e: &mut Evidence| {
+            e.kernel = [("listen_overflows".into(), 2)].into();
+            e.server_used = 2.0;
+        };
+        names(few, Bottleneck::ServerCpu);
+    }
+
+    #[test]
+    fn a_server_that_lacks_descriptors_says_so_itself() {
+        let verdict = Verdict::not_started("the descriptor limit is 200");
+        assert_eq!(verdict.bottleneck, Bottleneck::Descriptors);
+        assert_eq!(Verdict::not_started("address in use").bottleneck, Bottleneck::ServerFailed);
+    }
+}
