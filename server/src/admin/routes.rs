@@ -2,7 +2,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
 };
 
 use super::Context;
@@ -11,6 +11,14 @@ use crate::lifecycle::Stage;
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Draws `/metrics`, with a script of its own and nothing from elsewhere.
+const LIVE_PAGE: &str = include_str!("live.html");
+
+/// So that the page cannot load anything from elsewhere either.
+const LIVE_PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
+     'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'";
 
 /// Answers one request; hyper leaves the body out for HEAD.
 pub(super) fn answer(
@@ -24,6 +32,12 @@ pub(super) fn answer(
     }
     let life = &context.shared.life;
     Ok(match request.uri().path() {
+        "/" => {
+            let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
+            let may = HeaderValue::from_static(LIVE_PAGE_MAY);
+            page.headers_mut().insert(CONTENT_SECURITY_POLICY, may);
+            page
+        }
         "/metrics" => reply(StatusCode::OK, PROMETHEUS, context.exporter.render()),
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" if life.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
@@ -32,9 +46,11 @@ pub(super) fn answer(
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
         "/config" => reply(StatusCode::OK, JSON, context.shared.config_json.clone()),
-        _ => {
-            reply(StatusCode::NOT_FOUND, TEXT, "expected /metrics, /healthz, /readyz or /config\n")
-        }
+        _ => reply(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "expected /, /metrics, /healthz, /readyz or /config\n",
+        ),
     })
 }
 

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Opens the live page of a real server under a known load in a real browser, and compares what it
+shows with what the load fixed.
+
+    live.py --towline PATH --chromium PATH [--picture FILE.png]
+
+The browser prints its page, or takes its picture, when all it loads has arrived. So it reaches the
+server through a proxy that adds one thing to the page: an image that takes some seconds.
+"""
+
+import argparse
+import contextlib
+import html
+import http.server
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from load import Load, Plan
+from stack import Server, stop, wait
+
+SECONDS = 8
+# A phone, held upright; the narrowest that headless Chromium makes a window.
+PHONE, DESK = 500, 1200
+# When the image is there, the page's widths go where they can be read.
+SLOW = (
+    b'<img src="/slow" hidden onload="0" onerror="document.title = '
+    b'`${document.documentElement.scrollWidth} of ${innerWidth}`">'
+)
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Passes the page and its metrics on, and keeps what was asked for."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.asked.add(self.path)
+        if self.path == "/slow":
+            time.sleep(SECONDS)
+            self.send_error(404)
+            return
+        try:
+            with urllib.request.urlopen(f"http://{self.server.admin}{self.path}") as answer:
+                kind, body = answer.headers["content-type"], answer.read()
+        except urllib.error.HTTPError as error:
+            self.send_error(error.code)
+            return
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.end_headers()
+        self.wfile.write(body + (SLOW if self.path == "/" else b""))
+
+
+@contextlib.contextmanager
+def proxied(admin):
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    proxy.daemon_threads = True
+    proxy.admin, proxy.asked = admin, set()
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    yield proxy, f"http://127.0.0.1:{proxy.server_address[1]}/"
+    proxy.shutdown()
+
+
+def browse(chromium, url, width, *flags):
+    with tempfile.TemporaryDirectory(prefix="towline-live-") as profile:
+        run = subprocess.run(
+            [
+                chromium,
+                "--headless=new",
+                # Root has no sandbox in a container; the page is ours.
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                f"--user-data-dir={profile}",
+                f"--window-size={width},{1500 if width == PHONE else 680}",
+                "--timeout=30000",
+                *flags,
+                url,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+    if run.returncode:
+        raise SystemExit(f"{chromium} failed:\n{run.stderr[-2000:]}")
+    return run.stdout
+
+
+def shown(page, what):
+    """The text of an element, without its tags."""
+    inside = re.search(rf'id="{what}"[^>]*>(.*?)</(?:div|ul|span|table)>', page, flags=re.S)
+    if not inside:
+        raise SystemExit(f"the page has no {what}")
+    return html.unescape(re.sub(r"<[^>]+>", " ", inside[1])).split()
+
+
+def number(page, what):
+    text = shown(page, what)
+    try:
+        return float(text[0].replace(",", ""))
+    except (IndexError, ValueError):
+        raise SystemExit(f"{what} shows {text}") from None
+
+
+def compared(page, plan, width):
+    held = plan.polite + plan.hashing + plan.never_reading + plan.half_sent
+    states = shown(page, "states-legend")
+    expected = {
+        # Peers of the churn come and go.
+        "connections": (number(page, "open"), held, held + 2),
+        "lines/s": (number(page, "lines"), 300, 1000),
+        # By the browser's clock, over three seconds.
+        "mean write wait": (number(page, "wait"), plan.never_reading - 2, plan.never_reading + 2),
+        "write_wait now": (float(states[states.index("write_wait") + 1]), 50, 50),
+        "p99 in µs or ms": (number(page, "p99"), 0.1, 1000),
+    }
+    wrong = [
+        f"{what} {found:g}, expected {low:g} to {high:g}"
+        for what, (found, low, high) in expected.items()
+        if not low <= found <= high
+    ]
+    if shown(page, "state") != ["serving"]:
+        wrong.append(f"the state is {shown(page, 'state')}")
+    wide, window = map(int, re.search(r"<title>(\d+) of (\d+)</title>", page).groups())
+    if wide > window:
+        wrong.append(f"{wide} pixels wide in a window of {window}")
+    if wrong:
+        raise SystemExit(f"the live page at {width} pixels: " + "; ".join(wrong))
+    return ", ".join(f"{what} {found:g}" for what, (found, _, _) in expected.items())
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    for name in ("towline", "chromium"):
+        arguments.add_argument(f"--{name}", required=True)
+    arguments.add_argument("--picture", type=Path)
+    given = arguments.parse_args()
+    # All on one server: what is shown is the sum.
+    plan = Plan(lines=10**9)
+    with tempfile.TemporaryFile("w") as log, contextlib.ExitStack() as stack:
+        server = Server(given.towline, log, "echo", "--write-timeout", "off", "--line-deadline", "off")
+        stack.callback(stop, server.process)
+        load = Load(server.address, server.address, server.address, plan)
+        load.start()
+        load.connected.wait()
+        wait("the load", lambda: load.failure or load.tally.sent > 0)
+        proxy, url = stack.enter_context(proxied(server.admin))
+        for width in (DESK, PHONE):
+            told = compared(browse(given.chromium, url, width, "--dump-dom"), plan, width)
+        if given.picture:
+            for mode, dark in (("dark", 0), ("light", 1)):
+                picture = given.picture.with_stem(f"{given.picture.stem}-{mode}")
+                setting = f"--blink-settings=preferredColorScheme={dark}"
+                browse(given.chromium, url, DESK, setting, f"--screenshot={picture}")
+        if proxy.asked != {"/", "/metrics", "/slow"}:
+            raise SystemExit(f"the page asked for more than itself: {sorted(proxy.asked)}")
+        load.finish()
+    print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {told}")
+
+
+if __name__ == "__main__":
+    main()
