@@ -31,6 +31,24 @@ fn health_readiness_and_configuration_are_answered() {
 }
 
 #[test]
+fn the_live_page_is_whole_in_itself() {
+    let server = echo(|_| ());
+    let page = get(server.admin, "/");
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-type: text/html"), "{}", page.head);
+    assert!(page.head.contains("default-src 'none'"), "{}", page.head);
+    for elsewhere in ["src=", "@import", "url(", "<link rel=\"stylesheet"] {
+        assert!(!page.body.contains(elsewhere), "the page loads something: {elsewhere}");
+    }
+    // What it draws must be there to be drawn.
+    let metrics = get(server.admin, "/metrics").body;
+    let names = page.body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    for name in names.filter(|name| name.starts_with("towline_") || name.starts_with("process_")) {
+        assert!(metrics.contains(name), "the page shows {name}, which is not exported");
+    }
+}
+
+#[test]
 fn a_path_that_is_not_there_is_404_and_names_those_that_are() {
     let server = echo(|_| ());
     for path in ["/nothing", "/metrics/", "/../metrics", "//metrics"] {
