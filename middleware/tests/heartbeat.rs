@@ -100,6 +100,21 @@ fn assert_within_a_tick(got: Duration, expected: Duration) {
     assert!(late.is_some_and(|late| late <= Duration::from_millis(2)), "{got:?}, not {expected:?}");
 }
 
+/// The timer stood at the end of the time to answer, and was left there when the answer came: with
+/// a timeout longer than the interval the next ping was late by the difference, or never sent.
+#[tokio::test(start_paused = true)]
+async fn an_answer_brings_the_next_ping_forward_to_an_interval_from_then() {
+    let mut peer = Peer::new(Limits { heartbeat_timeout: secs(600), ..LIMITS });
+    peer.expect("ping\n").await;
+    for _ in 0..3 {
+        let answered = Instant::now();
+        peer.send("pong\n").await;
+        peer.expect("ping\n").await;
+        let waited = answered.elapsed();
+        assert!((secs(30)..=secs(34)).contains(&waited), "{waited:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_quiet_peer_is_pinged_then_closed() {
     let mut peer = Peer::new(LIMITS);

@@ -91,7 +91,9 @@ impl Deadlines {
             return before.0 == NEVER && seen.unsent;
         }
         let resumed = self.quiet_since == NEVER;
+        let mut answered = false;
         if seen.heard || resumed {
+            answered = self.pinged_at != NEVER;
             self.quiet_since = now.0;
             self.pinged_at = NEVER;
         }
@@ -101,7 +103,9 @@ impl Deadlines {
             self.line_since = now.0;
         }
         let started = |before: u64, after: u64| before == NEVER && after != NEVER;
-        started(before.0, self.write_since)
+        // The next ping may be due before the answer to the last one was.
+        answered
+            || started(before.0, self.write_since)
             || started(before.1, self.line_since)
             || started(before.2, self.quiet_since)
     }
