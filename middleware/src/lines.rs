@@ -40,6 +40,12 @@ impl Lines {
         Self { bytes, count }
     }
 
+    /// For bytes that are known to hold so many whole lines.
+    pub(crate) fn counted(bytes: Bytes, count: u32) -> Self {
+        debug_assert_eq!(memchr_iter(b'\n', &bytes).count(), count as usize);
+        Self { bytes, count }
+    }
+
     /// The same line, terminator included, so many times over.
     pub(crate) fn repeat(line: &'static [u8], count: u32) -> Self {
         debug_assert!(line.ends_with(b"\n"));

@@ -75,11 +75,11 @@ pub struct Parked {
 /// What a parked connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The peer's next line.
+    /// The peer's next line, whether or not all replies are written.
     Reading,
     /// The service.
     Serving,
-    /// The socket to take more replies; reading stopped meanwhile.
+    /// The socket to take more replies; nothing is read meanwhile.
     Blocked,
     /// The goodbye to be sent and received.
     Closing,

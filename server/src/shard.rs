@@ -21,12 +21,12 @@ use tokio::{
 };
 use tower::Service;
 use towline_config::{Framing, Settings};
-use towline_middleware::{LinesBatchCodec, PerLine, stats::CloseReason};
+use towline_middleware::{PerLine, stats::CloseReason};
 
 use crate::{
     listen::{self, Accepted},
     slots::Slot,
-    stack::{LineService, LinesCodec, Parts, connection_stack},
+    stack::{LineService, LinesCodec, Parts, batch_codec, connection_stack},
 };
 
 /// Connections that may wait for a shard to take them over.
@@ -81,6 +81,7 @@ impl Shard {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let framing = settings.workload.framing;
+        let batch_codec = batch_codec(settings);
         let shard = async move {
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {
@@ -96,13 +97,7 @@ impl Shard {
                     let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
                     match framing {
                         Framing::Batch => {
-                            serve_socket(
-                                &parts,
-                                LinesBatchCodec::new,
-                                accepted.socket,
-                                slot,
-                                lines,
-                            );
+                            serve_socket(&parts, batch_codec, accepted.socket, slot, lines);
                         }
                         Framing::Lines => {
                             serve_socket(&parts, PerLine::new, accepted.socket, slot, lines);

@@ -15,8 +15,8 @@ use tower::{
 };
 use towline_config::{Digest, FlushPolicy, Overload, Settings, WorkloadKind};
 use towline_middleware::{
-    BoxError, Echo, FramingLayer, LineError, Lines, MeterLayer, ObserveLayer, ReadyInCallLayer,
-    ReplyOrCloseLayer, Sha256Layer,
+    BoxError, Echo, FramingLayer, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
+    ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{self, Serve},
@@ -95,6 +95,18 @@ impl<C> LinesCodec for C where
         + Send
         + 'static
 {
+}
+
+/// The codec of `framing = "batch"`. Where a short line has a long reply, batches are cut so that a
+/// batch's reply stays near `limits.output_bytes`.
+pub(crate) fn batch_codec(settings: &Settings) -> fn(usize) -> LinesBatchCodec {
+    match (settings.workload.kind, settings.workload.digest) {
+        // 65 bytes a digest: 260 KiB.
+        (WorkloadKind::Sha256, Digest::Reply) => {
+            |limit_bytes| LinesBatchCodec::new(limit_bytes).lines_max(4096)
+        }
+        _ => LinesBatchCodec::new,
+    }
 }
 
 /// The workload that the settings name: the innermost service of the line stack.

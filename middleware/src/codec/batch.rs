@@ -1,5 +1,5 @@
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memrchr;
+use memchr::{memchr_iter, memrchr};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{LineError, Lines};
@@ -22,7 +22,12 @@ pub struct LinesBatchCodec {
     limit_bytes: u32,
     /// The first so many bytes of the buffer are known to hold no newline.
     scanned: u32,
+    lines_max: u32,
 }
+
+/// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
+/// bounds what a reply of fixed size a line, such as an error, can grow to.
+pub(super) const LINES_MAX: u32 = 16 * 1024;
 
 impl LinesBatchCodec {
     /// A codec for lines of at most `limit_bytes`, terminator excluded; 4 GiB is the most.
@@ -30,7 +35,15 @@ impl LinesBatchCodec {
         // Every connection carries a codec; four bytes are enough for any line one would hold.
         let limit_bytes =
             if limit_bytes > u32::MAX as usize { u32::MAX } else { limit_bytes as u32 };
-        Self { limit_bytes, scanned: 0 }
+        Self { limit_bytes, scanned: 0, lines_max: LINES_MAX }
+    }
+
+    /// Cuts batches of at most so many lines, 16,384 unless told otherwise; 0 is taken as 1. For
+    /// services whose replies are much longer than their lines.
+    #[must_use]
+    pub const fn lines_max(mut self, lines: u32) -> Self {
+        self.lines_max = if lines == 0 { 1 } else { lines };
+        self
     }
 
     /// The longest line it passes, terminator excluded.
@@ -67,19 +80,27 @@ impl Decoder for LinesBatchCodec {
             return if src.len() > self.limit_bytes() { Err(too_long) } else { Ok(None) };
         };
         let end = scanned + last + 1;
-        let good = match self.first_too_long(&src[..end]) {
+        let mut good = match self.first_too_long(&src[..end]) {
             None => end,
             Some(0) => return Err(too_long),
             Some(start) => start,
         };
-        let lines = Lines::from_terminated(if good <= COPY_BYTES_MAX {
+        let mut count = memchr_iter(b'\n', &src[..good]).count() as u32;
+        if count > self.lines_max {
+            count = self.lines_max;
+            let last = memchr_iter(b'\n', &src[..good]).nth(count as usize - 1);
+            good = last.map_or(good, |at| at + 1);
+        }
+        let bytes = if good <= COPY_BYTES_MAX {
             let copy = Bytes::copy_from_slice(&src[..good]);
             src.advance(good);
             copy
         } else {
             src.split_to(good).freeze()
-        });
-        // What is left begins with the line that is too long, or holds no newline at all.
+        };
+        let lines = Lines::counted(bytes, count);
+        // What is left begins with the line that is too long, or with more lines, or holds no
+        // newline at all.
         self.scanned = if good == end { src.len() as u32 } else { 0 };
         Ok(Some(lines))
     }

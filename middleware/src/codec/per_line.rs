@@ -30,7 +30,8 @@ impl PerLine {
             return Err(*error);
         }
         let mut batch = BytesMut::new();
-        loop {
+        // As many as the batch codec cuts at most, for the same reason.
+        for _ in 0..super::batch::LINES_MAX {
             match decode(&mut self.codec, src) {
                 Ok(Some(line)) => {
                     if batch.is_empty() {

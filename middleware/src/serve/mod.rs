@@ -46,10 +46,6 @@ use crate::{
 /// Longest wait for the peer's own close after ours.
 pub const LINGER: Duration = Duration::from_secs(2);
 
-/// Reading goes on while the socket takes nothing and less than so many bytes of replies wait. The
-/// kernel's buffers already give a peer what a larger buffer here would.
-pub const READ_ON_BYTES: usize = 16 * 1024;
-
 /// The innermost service of a connection stack: runs the loop over a framed connection.
 ///
 /// Asks the line service for readiness only with a batch in hand. If a layer in it can leave a
@@ -101,8 +97,7 @@ impl<S> Serve<S> {
         self
     }
 
-    /// Stops reading while more than so many bytes of replies are unsent, if that is less than
-    /// [`READ_ON_BYTES`]. The default is 256 KiB.
+    /// Stops reading while so many bytes of replies, or more, are unsent. The default is 256 KiB.
     #[must_use]
     pub const fn output_bytes_max(mut self, bytes: usize) -> Self {
         self.output_bytes_max = bytes;

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{
-    FlushPolicy, LINGER, READ_ON_BYTES,
+    FlushPolicy, LINGER,
     exchange::{Running, Step},
 };
 use crate::{
@@ -83,14 +83,15 @@ where
                 }
                 self.go(Step::Closing(CloseReason::PeerEof))
             }
-            // On the way to park: what was earned goes out first.
+            // On the way to park: what was earned goes out first. Where it cannot, reading goes on
+            // and the peer's silence counts, as long as the output has room.
             Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
                 Poll::Ready(Err(error)) => Next::End(reason(&error)),
                 Poll::Ready(Ok(())) => {
                     *self.unflushed = 0;
                     Next::Wait(Phase::Reading)
                 }
-                Poll::Pending => Next::Wait(Phase::Blocked),
+                Poll::Pending => Next::Wait(Phase::Reading),
             },
         }
     }
@@ -188,7 +189,7 @@ where
     /// the read side runs dry.
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
         let full_read = self.wire.as_mut().take_full_read();
-        let high_water = READ_ON_BYTES.min(*self.output_bytes_max as usize);
+        let high_water = *self.output_bytes_max as usize;
         if *self.policy == FlushPolicy::Auto || full_read || self.wire.unsent_bytes() >= high_water
         {
             match self.wire.as_mut().poll_flush(cx) {
