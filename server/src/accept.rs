@@ -75,11 +75,24 @@ fn classify(error: &io::Error) -> (Fault, usize) {
         Some(Errno::NOBUFS) => (Fault::Resources, fault("ENOBUFS")),
         Some(Errno::NOMEM) => (Fault::Resources, fault("ENOMEM")),
         Some(Errno::CONNABORTED) => (Fault::Connection, fault("ECONNABORTED")),
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
-            (Fault::Listener, fault("other"))
-        }
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => (Fault::Listener, fault("other")),
         // Network errors already pending on the new socket, a firewall's refusal, a signal.
-        _ => (Fault::Connection, fault("other")),
+        Some(
+            Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+            | Errno::CONNRESET
+            | Errno::TIMEDOUT
+            | Errno::PERM
+            | Errno::INTR,
+        ) => (Fault::Connection, fault("other")),
+        // Nothing says that the next attempt fares better, so it must not come at once.
+        _ => (Fault::Resources, fault("other")),
     }
 }
 
@@ -236,5 +249,6 @@ mod tests {
         assert_eq!(class(Errno::CONNABORTED), (Fault::Connection, "ECONNABORTED"));
         assert_eq!(class(Errno::PERM), (Fault::Connection, "other"));
         assert_eq!(class(Errno::INVAL), (Fault::Listener, "other"));
+        assert_eq!(class(Errno::NOSYS), (Fault::Resources, "other"));
     }
 }
