@@ -36,6 +36,14 @@ pub(crate) fn local_ports() -> u32 {
     range.end().saturating_sub(*range.start()) + 1
 }
 
+/// The bytes of memory TCP may use on this host before the kernel begins to save; `None` where /proc is
+/// hidden.
+pub(crate) fn tcp_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 /// The cores this process may use.
 pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)

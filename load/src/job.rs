@@ -14,6 +14,8 @@ pub(crate) struct Job {
     pub(crate) expected: Stream,
     /// Whether the replies of a connection differ, so that one out of place can be told.
     pub(crate) distinct: bool,
+    /// Lines a flooding connection may have unanswered.
+    pub(crate) lines_in_flight: u64,
     /// Whether a server's heartbeat looks like a reply.
     pub(crate) heartbeat_alike: bool,
 }
@@ -26,8 +28,16 @@ impl Job {
             sent: Stream::new(&message, plan.seed),
             expected: Stream::new(&expect, plan.seed),
             distinct: expect.numbers_its_lines(),
+            lines_in_flight: lines_in_flight(&plan, &message),
             heartbeat_alike: expect.is_heartbeat(),
             plan,
         })
+    }
+}
+
+fn lines_in_flight(plan: &Plan, message: &Message) -> u64 {
+    match plan.in_flight.bytes(plan.connections) {
+        Some(bytes) => (bytes / message.mean_line().max(1)).max(1),
+        None => u64::MAX,
     }
 }

@@ -28,6 +28,6 @@ pub use histogram::Hist;
 pub use interrupt::interrupt_on_signals;
 pub use message::Message;
 pub use persona::PersonaCounters;
-pub use plan::{Group, Mode, Plan, Role, Sources, Target};
+pub use plan::{Group, InFlight, Mode, Plan, Role, Sources, Target};
 pub use report::*;
 pub use run::{Progress, Surroundings, WorkerCommand, run, serve_as_worker};

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::{LineServer, run};
-use towline_load::{Mode, Plan, Sources, Surroundings, Target, Verdict};
+use towline_load::{InFlight, Mode, Plan, Sources, Surroundings, Target, Verdict};
 
 #[test]
 fn a_refusing_target_is_named() {
@@ -77,6 +77,31 @@ fn a_server_that_never_reads_does_not_hold_the_run() {
     assert!(report.bytes.sent > 0);
     assert_eq!(report.lines.received, 0);
     assert!(report.verify.unanswered > 0, "{:?}", report.verify);
+}
+
+#[test]
+fn a_flood_keeps_within_its_bound_of_bytes_in_flight() {
+    let server = LineServer::with(|mut stream| {
+        // Reads everything, replies to nothing.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let mut plan = server.plan(Mode::Flood);
+    plan.drain = Duration::ZERO;
+    plan.message = "0123456789abcde\\n".to_owned();
+    plan.in_flight = InFlight::Bytes(10_000);
+    let bounded = run(&plan);
+    // One write beyond the bound at most, and that no larger than the bound.
+    assert!((4..=4 * 20_000).contains(&bounded.bytes.sent), "{}", bounded.bytes.sent);
+    assert!(bounded.notes.iter().any(|n| n.contains("--in-flight off")), "{:?}", bounded.notes);
+    plan.in_flight = InFlight::Off;
+    assert!(run(&plan).bytes.sent > 4 * 20_000);
+
+    let server = LineServer::echo();
+    let mut plan = server.plan(Mode::Flood);
+    plan.in_flight = InFlight::Bytes(1);
+    let least = run(&plan);
+    assert_eq!(least.verdict(&[]).0, Verdict::Clean, "{:?}", least.verify);
+    assert!(least.lines.received > 8, "even one line at a time goes on: {:?}", least.lines);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
-use towline_load::{Assertion, Group, LoadError, Mode, Plan, Role, Sources, Target, units};
+use towline_load::{
+    Assertion, Group, InFlight, LoadError, Mode, Plan, Role, Sources, Target, units,
+};
 
 use super::merge;
 
@@ -50,6 +52,9 @@ pub(crate) struct Args {
     /// Compare every byte of every reply with what is expected
     #[arg(long)]
     verify: bool,
+    /// Bytes a flooding connection may have unanswered: auto keeps within half of the kernel's TCP memory
+    #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlight::parse, default_value = "auto")]
+    in_flight: InFlight,
     /// How long a ping-pong connection waits for a reply before it goes on without
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
     reply_timeout: Duration,
@@ -184,6 +189,7 @@ impl Args {
         plan.threads = self.threads;
         plan.processes = self.processes.0;
         plan.sources = self.sources.clone();
+        plan.in_flight = self.in_flight;
         plan.reply_timeout = self.reply_timeout;
         plan.drain = self.drain;
         plan.nagle = self.nagle;

@@ -10,6 +10,7 @@ use rustix::io::{Errno, read};
 
 use super::conn::Conn;
 use super::flight::Flights;
+use super::send::offer;
 use crate::clock;
 use crate::counters::Counters;
 use crate::histogram::Hist;
@@ -40,6 +41,8 @@ pub(crate) struct Desk {
     pub(crate) service: Hist,
     /// From the moment a line was due to its reply (paced).
     pub(crate) response: Hist,
+    /// What one write of a flood offers the kernel.
+    pub(super) offer: usize,
     /// The first replies that were not what was expected, in words.
     pub(crate) examples: Vec<String>,
     pub(super) scratch: Vec<u8>,
@@ -87,6 +90,7 @@ pub(crate) enum Read {
 impl Desk {
     pub(crate) fn new(job: Arc<Job>) -> Self {
         Self {
+            offer: offer(job.plan.in_flight.bytes(job.plan.connections)),
             job,
             now: 0,
             last_reply: 0,

@@ -28,9 +28,13 @@ impl Lane {
         match self.desk.job.plan.mode {
             Mode::Flood => {
                 self.desk.time_sample(conn, replies, now);
+                let room = conn.outstanding() <= self.desk.job.lines_in_flight / 2;
                 if conn.pong_left > 0 {
                     // What does not go out now goes with the next heartbeat; the flood itself is life.
                     let _ = self.desk.flush(conn, now);
+                }
+                if room && self.phase != Phase::Drain {
+                    self.watch(index, Interest::Both);
                 }
                 return;
             }
@@ -70,7 +74,12 @@ impl Lane {
         if self.phase == Phase::Drain || self.desk.job.plan.mode != Mode::Flood {
             return self.push_out(index, now);
         }
-        if let Sent::Broken(error) = self.desk.pour(&mut self.conns[index], now) {
+        let conn = &mut self.conns[index];
+        if conn.outstanding() >= self.desk.job.lines_in_flight {
+            // Replies make room again, and half of it before the next write.
+            return self.watch(index, Interest::Read);
+        }
+        if let Sent::Broken(error) = self.desk.pour(conn, now) {
             self.close(index, Cause::Server(Some(error)));
         }
     }

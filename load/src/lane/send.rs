@@ -8,7 +8,12 @@ use super::desk::Desk;
 use super::judge::PONG;
 
 /// What one write of a flood offers the kernel.
-const OFFER: usize = 64 * 1024;
+const OFFER: u64 = 64 * 1024;
+
+/// What one write offers when only so many bytes may be in flight.
+pub(super) fn offer(in_flight: Option<u64>) -> usize {
+    in_flight.map_or(OFFER, |bytes| bytes.min(OFFER)) as usize
+}
 
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl Desk {
     pub(crate) fn pour(&mut self, conn: &mut Conn, now: u64) -> Sent {
         let Some(fd) = &conn.fd else { return Sent::All };
         let sent = &self.job.sent;
-        let bytes = sent.window(conn.id.into(), conn.sent, OFFER, &mut self.scratch);
+        let bytes = sent.window(conn.id.into(), conn.sent, self.offer, &mut self.scratch);
         let (taken, at) = match send(fd, bytes, SendFlags::NOSIGNAL) {
             Ok(taken) => (taken, sent.advance(conn.sent, &bytes[..taken])),
             Err(Errno::AGAIN | Errno::INTR) => return Sent::Blocked,

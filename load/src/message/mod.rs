@@ -84,6 +84,11 @@ impl Message {
         out.len()
     }
 
+    /// Bytes of a line, on the average of one message.
+    pub(crate) fn mean_line(&self) -> u64 {
+        (self.first_len() / self.lines.len()) as u64
+    }
+
     /// Whether the message is the line a server sends as its heartbeat.
     pub(crate) fn is_heartbeat(&self) -> bool {
         self.lines == [vec![Piece::Text(b"ping\n".to_vec())]]

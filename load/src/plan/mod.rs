@@ -1,6 +1,7 @@
 //! What a run is to do, as plain data that a worker process can be handed.
 
 mod check;
+mod in_flight;
 mod role;
 mod sources;
 mod target;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use in_flight::InFlight;
 pub(crate) use role::Dealer;
 pub use role::{Group, Role};
 pub use sources::Sources;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub processes: Option<u32>,
     /// Which addresses connections come from.
     pub sources: Sources,
+    /// What each flooding connection may have sent without a reply.
+    pub in_flight: InFlight,
     /// How long a ping-pong connection waits for a reply before it goes on without.
     pub reply_timeout: Duration,
     /// How long replies may still flow in after the load has stopped.
@@ -108,6 +112,7 @@ impl Plan {
             threads: None,
             processes: None,
             sources: Sources::Auto,
+            in_flight: InFlight::Auto,
             reply_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             nagle: false,

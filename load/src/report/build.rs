@@ -78,7 +78,10 @@ impl Report {
                 &histograms,
             ),
             spread: Spread::of(&outcome.spread.lines, outcome.spread.sum, outcome.spread.squares),
-            generator: generator(outcome, processes, threads, paced),
+            generator: Generator {
+                in_flight_bytes: in_flight(plan),
+                ..generator(outcome, processes, threads, paced)
+            },
             personas: outcome.personas.iter().map(persona).collect(),
             interrupted,
             notes: outcome.failures.clone(),
@@ -217,9 +220,14 @@ fn generator(outcome: &Outcome, processes: u32, threads: u32, paced: bool) -> Ge
         threads,
         cpu_seconds: outcome.cpu as f64 / SECOND as f64,
         saturated: busiest.is_some_and(|busy| load(busy) >= SATURATED),
+        in_flight_bytes: None,
         busiest: busiest.map(named).into_iter().flatten().collect(),
         lag_us: paced.then(|| Latency::of(&outcome.lag)),
     }
+}
+
+fn in_flight(plan: &Plan) -> Option<u64> {
+    (plan.mode == Mode::Flood).then(|| plan.in_flight.bytes(plan.connections))?
 }
 
 fn persona((role, counters): &(Role, crate::persona::PersonaCounters)) -> Persona {

@@ -222,6 +222,9 @@ pub struct Generator {
     pub cpu_seconds: f64,
     /// Whether the generator was the bottleneck: a loop that never found time to sleep.
     pub saturated: bool,
+    /// Bytes each flooding connection was allowed to have unanswered, where there was a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight_bytes: Option<u64>,
     /// The busiest loop after the ramp: not asleep, on a CPU, waiting for a CPU; shares of the time.
     pub busiest: BTreeMap<String, f64>,
     /// How late due lines were sent (paced), in microseconds.

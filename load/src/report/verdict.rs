@@ -125,6 +125,12 @@ impl Report {
                     .to_owned(),
             );
         }
+        if plan.mode == Mode::Flood && self.lines.sent > 0 && self.lines.received == 0 {
+            self.notes.push(
+                "the target replied to nothing: --in-flight off floods one that never replies"
+                    .to_owned(),
+            );
+        }
         if self.interrupted {
             self.notes
                 .push("the run was interrupted: the figures are of what took place".to_owned());
