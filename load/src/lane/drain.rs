@@ -60,7 +60,9 @@ impl Lane {
             }
             // A line begun is a line to be finished.
             let owed = u32::from(conn.sent.offset > 0);
-            self.desk.counters.unsent += u64::from(conn.owed.saturating_sub(owed));
+            if self.pace.is_some() {
+                self.desk.counters.unsent += u64::from(conn.owed.saturating_sub(owed));
+            }
             conn.owed = owed;
             if owed > 0 {
                 self.push_out(index, now);

@@ -56,10 +56,12 @@ impl Desk {
             && self.job.expected.is_line(conn.id.into(), number, line, &mut self.scratch)
     }
 
-    /// The server asks whether we live. A line already on its way is answer enough.
+    /// The server asks whether we live. Any line is answer enough, so one that is begun is finished.
     fn heartbeat(&mut self, conn: &mut Conn) {
         self.counters.heartbeats += 1;
-        if conn.sent.offset == 0 && conn.pong_left == 0 {
+        if conn.sent.offset > 0 {
+            conn.owed = conn.owed.max(1);
+        } else if conn.pong_left == 0 {
             conn.pong_left = PONG.len() as u8;
             conn.trouble().pongs += 1;
         }

@@ -29,7 +29,7 @@ impl Lane {
             Mode::Flood => {
                 self.desk.time_sample(conn, replies, now);
                 let room = conn.outstanding() <= self.desk.job.lines_in_flight / 2;
-                if conn.pong_left > 0 {
+                if conn.pong_left > 0 || conn.owed > 0 {
                     // What does not go out now goes with the next heartbeat; the flood itself is life.
                     let _ = self.desk.flush(conn, now);
                 }

@@ -6,6 +6,7 @@ use rustix::net::{SendFlags, send};
 use super::conn::Conn;
 use super::desk::Desk;
 use super::judge::PONG;
+use crate::plan::Mode;
 
 /// What one write of a flood offers the kernel.
 const OFFER: u64 = 64 * 1024;
@@ -55,7 +56,8 @@ impl Desk {
             self.counters.writes += 1;
             self.counters.bytes_sent += taken as u64;
             self.counters.lines_sent += u64::from(lines);
-            if lines > 0 {
+            // Of a flood one line at a time is timed, by `pour`.
+            if lines > 0 && self.job.plan.mode != Mode::Flood {
                 self.flights.push(&mut conn.flight, now, lines);
             }
             if taken < offered {
