@@ -166,6 +166,22 @@ fn again<T>(mut call: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>
     }
 }
 
+impl<Io, Codec: Decoder> Transport<Io, Codec> {
+    /// The next item of what was read already.
+    #[inline]
+    fn decode(&mut self) -> Option<Result<Codec::Item, Codec::Error>> {
+        if !self.decodable {
+            return None;
+        }
+        let decoded = match self.ended {
+            false => self.codec.decode(&mut self.read),
+            true => self.codec.decode_eof(&mut self.read),
+        };
+        self.decodable = !matches!(decoded, Ok(None));
+        decoded.transpose()
+    }
+}
+
 impl<Io, Codec> Stream for Transport<Io, Codec>
 where
     Io: AsyncRead + Unpin,
@@ -176,16 +192,8 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if this.decodable {
-                let decoded = match this.ended {
-                    false => this.codec.decode(&mut this.read),
-                    true => this.codec.decode_eof(&mut this.read),
-                };
-                match decoded {
-                    Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
-                    Ok(None) => this.decodable = false,
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                }
+            if let Some(item) = this.decode() {
+                return Poll::Ready(Some(item));
             }
             if this.ended {
                 return Poll::Ready(None);
@@ -267,6 +275,10 @@ where
     #[inline]
     fn take_full_read(mut self: Pin<&mut Self>) -> bool {
         std::mem::take(&mut self.full_read)
+    }
+
+    fn next_of_read(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
+        self.decode()
     }
 
     #[inline]

@@ -27,6 +27,9 @@ pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = Li
     /// connection should let others run first. Asking resets it.
     fn take_full_read(self: Pin<&mut Self>) -> bool;
 
+    /// The next lines of what was read already, without reading more.
+    fn next_of_read(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>>;
+
     /// The task is about to return `Pending`: lent blocks go back, what must be kept moves to
     /// memory of its own size.
     fn park(self: Pin<&mut Self>) -> Holding;

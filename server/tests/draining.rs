@@ -151,6 +151,47 @@ fn the_line_in_flight_is_answered_while_readiness_is_off_and_nobody_new_gets_in(
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
+/// What the server read is known to the byte; every line that ends in there is answered, those that
+/// it had not yet looked at when the drain began included.
+#[test]
+fn fault_26_every_line_that_was_read_is_answered_however_many_one_read_gave() {
+    let go = Arc::new(Notify::new());
+    let held = Arc::new(AtomicBool::new(false));
+    let service = {
+        let go = go.clone();
+        service_fn(move |lines: Lines| {
+            let first = !held.swap(true, SeqCst);
+            let go = go.clone();
+            async move {
+                if first {
+                    go.notified().await;
+                }
+                Ok::<_, BoxError>(lines)
+            }
+        })
+    };
+    let server = serve(service, |_| ());
+    let mut client = server.connect();
+    let sent = "x\n".repeat(100_000);
+    let mut sending = client.stream().try_clone().unwrap();
+    let sender = thread::spawn(move || sending.write_all(sent.as_bytes()));
+    let metrics =
+        server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
+    let read = metrics.get("towline_read_bytes_total") as usize;
+    let admin = server.admin;
+    let draining = thread::spawn(move || server.drain());
+    while get(admin, "/readyz").status == 200 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    go.notify_one();
+    let answer = client.rest();
+    drop(client);
+    assert_eq!(answer.len(), read - read % 2, "{read} bytes were read");
+    // The rest is read and forgotten, or meets a connection that is gone.
+    let _ = sender.join().unwrap();
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
+}
+
 #[test]
 fn idle_peers_are_told_to_go_and_half_a_line_is_no_reason_to_stay() {
     let server = echo(|_| ());

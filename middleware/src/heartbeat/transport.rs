@@ -76,15 +76,7 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
                 Some(Ok(lines)) => lines,
                 ended => return Poll::Ready(ended),
             };
-            *this.heard = true;
-            if *this.pong_until == Nanos(0) {
-                return Poll::Ready(Some(Ok(lines)));
-            }
-            let in_time = this.shared.stats.now() <= *this.pong_until;
-            let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
-            if answered {
-                *this.pong_until = Nanos(0);
-            }
+            let rest = this.hear(lines);
             if !rest.is_empty() {
                 return Poll::Ready(Some(Ok(rest)));
             }
@@ -141,6 +133,21 @@ impl<T: Wire> Sink<Lines> for HeartbeatTransport<T> {
 }
 
 impl<T: Wire> Supervised<'_, T> {
+    /// Takes note of lines, and the answer to a ping out of them.
+    #[inline]
+    fn hear(&mut self, lines: Lines) -> Lines {
+        *self.heard = true;
+        if *self.pong_until == Nanos(0) {
+            return lines;
+        }
+        let in_time = self.shared.stats.now() <= *self.pong_until;
+        let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
+        if answered {
+            *self.pong_until = Nanos(0);
+        }
+        rest
+    }
+
     /// Does what is due and arms the timer for what will be.
     fn poll_deadlines(
         mut self,
@@ -203,6 +210,19 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
     #[inline]
     fn take_full_read(self: Pin<&mut Self>) -> bool {
         self.project().inner.take_full_read()
+    }
+
+    fn next_of_read(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>> {
+        let mut this = self.project();
+        loop {
+            let rest = match this.inner.as_mut().next_of_read()? {
+                Ok(lines) => this.hear(lines),
+                Err(error) => return Some(Err(error)),
+            };
+            if !rest.is_empty() {
+                return Some(Ok(rest));
+            }
+        }
     }
 
     #[inline]

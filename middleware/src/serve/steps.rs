@@ -62,10 +62,16 @@ where
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Next {
-        if self.drain.is_draining() {
-            return self.go(Step::Closing(CloseReason::Drain));
-        }
-        match self.wire.as_mut().poll_next(cx) {
+        let next = if self.drain.is_draining() {
+            // One read may have given several batches. All of it was taken.
+            match self.wire.as_mut().next_of_read() {
+                Some(lines) => Poll::Ready(Some(lines)),
+                None => return self.go(Step::Closing(CloseReason::Drain)),
+            }
+        } else {
+            self.wire.as_mut().poll_next(cx)
+        };
+        match next {
             Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
             Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
                 match self.wire.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
