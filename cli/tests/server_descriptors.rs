@@ -87,7 +87,7 @@ fn with_failing_accept(error: &str, check: impl FnOnce(&Server)) {
     strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4", "-e", &inject]);
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(env::var_os("CI").is_none(), "strace is missing, so nothing was tested");
-        eprintln!("skipped: there is no strace");
+        eeprintln!("skipped: there is no strace");
         return;
     }
     check(&Server::start_by(&mut strace, &["--threads", "1"]));
