@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::Semaphore,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use towline_config::Admission;
 
@@ -29,6 +29,9 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// First and longest pause after an error that only time can mend.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
+
+/// How often the log tells that there are no resources.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Refused connections that may wait for their goodbye to arrive at once; more are just closed.
 const DISMISSALS_MAX: usize = 256;
@@ -131,6 +134,7 @@ impl<D: Deliver> Acceptor<D> {
         };
         let dismissals = Arc::new(Semaphore::new(DISMISSALS_MAX));
         let mut pause: Option<Duration> = None;
+        let mut told = None;
         let mut turn = 0_usize;
         loop {
             // The place comes first: at the limit connections wait in the kernel's queue, not in
@@ -142,7 +146,7 @@ impl<D: Deliver> Acceptor<D> {
             match next(&listener, &stats.accepting).await {
                 Ok(accepted) => {
                     if pause.take().is_some() {
-                        tracing::info!("accepting again");
+                        tracing::debug!("accepting again");
                     }
                     match reserved.or_else(|| slots.try_reserve()) {
                         Some(place) => {
@@ -162,9 +166,11 @@ impl<D: Deliver> Acceptor<D> {
                         Fault::Connection => {}
                         Fault::Listener => return error,
                         Fault::Resources => {
-                            // One line an episode, not one an attempt.
-                            if pause.is_none() {
+                            // Not one line an attempt, and not one for each connection that ends
+                            // and lets another in.
+                            if told.is_none_or(|told: Instant| told.elapsed() >= TELL_AGAIN) {
                                 tracing::warn!(%error, "cannot accept, backing off");
+                                told = Some(Instant::now());
                             }
                             let now = pause.map_or(BACK_OFF[0], |last| (2 * last).min(BACK_OFF[1]));
                             pause = Some(now);
