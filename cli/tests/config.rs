@@ -31,7 +31,7 @@ fn each_layer_overrides_the_one_before() {
         ("connections", "connections = 5 # flag --max-connections"),
         ("line_bytes", "line_bytes = \"4KiB\" # environment TOWLINE_LIMITS__LINE_BYTES"),
         ("backlog", &format!("backlog = 3 # file {name}:3")),
-        ("policy", "policy = \"every:10\" # profile buffered-10k"),
+        ("policy", "policy = \"auto\" # profile buffered-10k"),
         ("nodelay", "nodelay = true # built-in"),
     ] {
         assert_eq!(line(&run.stdout, field), expected);

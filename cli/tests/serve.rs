@@ -163,7 +163,7 @@ fn the_admin_port_tells_the_configuration_and_its_origins() {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
         body["flush.policy"],
-        serde_json::json!({ "value": "every:10", "origin": "profile buffered-10k" })
+        serde_json::json!({ "value": "auto", "origin": "profile buffered-10k" })
     );
 }
 

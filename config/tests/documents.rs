@@ -48,12 +48,11 @@ fn profile(name: &str) -> Effective {
 
 #[test]
 fn profiles_are_the_columns_of_the_article() {
-    let ten = FlushPolicy::Every(10.try_into().unwrap());
     for (name, connections, kind, flush) in [
         ("baseline-10k", 10_000, WorkloadKind::Echo, FlushPolicy::Line),
-        ("buffered-10k", 10_000, WorkloadKind::Echo, ten),
-        ("buffered-30k", 30_000, WorkloadKind::Echo, ten),
-        ("sha256-30k", 30_000, WorkloadKind::Sha256, ten),
+        ("buffered-10k", 10_000, WorkloadKind::Echo, FlushPolicy::Auto),
+        ("buffered-30k", 30_000, WorkloadKind::Echo, FlushPolicy::Auto),
+        ("sha256-30k", 30_000, WorkloadKind::Sha256, FlushPolicy::Auto),
     ] {
         let Effective { settings, origins } = profile(name);
         assert_eq!(settings.limits.connections.unwrap().get(), connections, "{name}");
@@ -112,7 +111,7 @@ fn json_keeps_secrets() {
 fn toml_holds_every_key_with_its_origin_beside_it() {
     let toml = profile("buffered-10k").to_toml();
     assert!(toml.starts_with("[server]\nlisten = \"127.0.0.1:9000\"  # built-in\n"), "{toml}");
-    assert!(toml.contains("\n[flush]\npolicy = \"every:10\"  # profile buffered-10k\n"), "{toml}");
+    assert!(toml.contains("\n[flush]\npolicy = \"auto\"  # profile buffered-10k\n"), "{toml}");
     assert_eq!(toml.matches("  # ").count(), Key::all().len());
 }
 
