@@ -1,6 +1,6 @@
 """Is the work spread evenly, and which resource of the process runs out first?"""
 
-from panels import CONNECTIONS, Board, gauge, own, rate, series, total_rate
+from panels import CONNECTIONS, R, Board, gauge, own, rate, series, total_rate
 
 WORKER = "{{instance}} w{{worker}}"
 
@@ -85,14 +85,18 @@ RESOURCES = (
         "s",
         "Time since the process began; a fall is a restart.",
         (f"time() - {own(gauge('process_start_time_seconds'))}", "{{instance}}"),
-        width=12,
+    ),
+    series(
+        "Worker restarts",
+        "short",
+        "Processes that ended on their own and were started again; their connections were lost.",
+        (f"increase({gauge('towline_worker_restarts_total')}[{R}])", WORKER),
     ),
     series(
         "Scrape time",
         "s",
         "What reading all metrics takes, seen from Prometheus.",
         (own(gauge("scrape_duration_seconds")), "{{instance}}"),
-        width=12,
     ),
 )
 

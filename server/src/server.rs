@@ -13,7 +13,9 @@ use towline_middleware::{drain, stats::Stats};
 use crate::{
     Outcome, RunError,
     accept::{Acceptor, Deliver},
-    admin, host,
+    admin,
+    exporter::Reader,
+    host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
     shard::{Handover, Peer, Shard},
@@ -129,11 +131,11 @@ where
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let shared = shared.clone();
+        let subject = Reader::new(shared.clone());
         let mut over = over.subscribe();
         threads.push(thread_of("admin", async move {
             tokio::select! {
-                () = admin::serve(socket, shared) => {}
+                () = admin::serve(socket, subject) => {}
                 _ = over.wait_for(|over| *over) => {}
             }
         })?);

@@ -108,7 +108,7 @@ fn fault_33_and_34_no_input_adds_a_series_or_takes_one_away() {
 #[test]
 fn every_value_of_every_label_is_there_at_the_first_scrape() {
     let metrics = echo(|_| ()).metrics();
-    let labelled: [(&str, &str, &[&str]); 9] = [
+    let labelled: [(&str, &str, &[&str]); 10] = [
         (
             "towline_connections",
             "state",
@@ -118,7 +118,15 @@ fn every_value_of_every_label_is_there_at_the_first_scrape() {
         (
             "towline_connections_closed_total",
             "reason",
-            &["peer_eof", "peer_reset", "heartbeat_timeout", "service_panic", "shutdown", "drain"],
+            &[
+                "peer_eof",
+                "peer_reset",
+                "heartbeat_timeout",
+                "service_panic",
+                "shutdown",
+                "drain",
+                "worker_lost",
+            ],
         ),
         ("towline_connections_rejected_total", "reason", &["max_connections"]),
         (
@@ -130,6 +138,7 @@ fn every_value_of_every_label_is_there_at_the_first_scrape() {
         ("towline_io_waiting", "direction", &["read", "write"]),
         ("towline_lines_processed_total", "result", &["ok", "timeout", "shed", "error"]),
         ("towline_buffer_bytes", "direction", &["read", "write"]),
+        ("towline_worker_restarts_total", "worker", &["0"]),
     ];
     for (metric, label, values) in labelled {
         for value in values {

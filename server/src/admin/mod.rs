@@ -4,6 +4,7 @@
 //! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
 
 mod routes;
+mod subject;
 
 use std::{
     fs::File,
@@ -17,9 +18,14 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::Semaphore, time};
+use tokio::{
+    net::TcpStream,
+    sync::{Mutex, Semaphore},
+    time,
+};
 
-use crate::{RunError, exporter::Exporter, listen, shared::Shared};
+pub(crate) use self::subject::Subject;
+use crate::{RunError, exporter::Exporter, listen};
 
 /// Most clients at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 128;
@@ -63,20 +69,27 @@ impl Socket {
 
 /// What every request may look at.
 #[derive(Debug)]
-struct Context {
-    shared: Arc<Shared>,
-    exporter: Exporter,
+struct Context<S> {
+    subject: S,
+    /// One scrape at a time, so that each sees numbers at least as new as the one before.
+    exporter: Mutex<Exporter>,
 }
 
-impl Context {
+impl<S: Subject> Context<S> {
     /// While this is held no line connection takes a descriptor.
     fn alone(&self) -> MutexGuard<'_, ()> {
-        self.shared.accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subject.accepting().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn metrics(&self) -> String {
+        let mut exporter = self.exporter.lock().await;
+        let snapshot = self.subject.snapshot().await;
+        exporter.render(&self.subject.status(), &snapshot)
     }
 }
 
 /// Answers for ever.
-pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
+pub(crate) async fn serve(socket: Socket, subject: impl Subject) {
     let listener = match tokio::net::TcpListener::from_std(socket.listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -84,7 +97,8 @@ pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
             return;
         }
     };
-    let context = Arc::new(Context { exporter: Exporter::new(shared.clone()), shared });
+    let exporter = Mutex::new(Exporter::new(subject.port()));
+    let context = Arc::new(Context { subject, exporter });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut spare = Spare::default();
     loop {
@@ -135,11 +149,11 @@ pub(crate) async fn serve(socket: Socket, shared: Arc<Shared>) {
 /// Errors are a client's: garbage, a reset, too slow. hyper answers what it can.
 fn exchange(
     stream: TcpStream,
-    context: Arc<Context>,
+    context: Arc<Context<impl Subject>>,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let answer = service_fn(move |request| {
         let context = context.clone();
-        async move { routes::answer(&context, &request) }
+        async move { routes::answer(&context, &request).await }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

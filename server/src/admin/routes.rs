@@ -5,7 +5,7 @@ use hyper::{
     header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
 };
 
-use super::Context;
+use super::{Context, Subject};
 use crate::lifecycle::Stage;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -21,8 +21,8 @@ const LIVE_PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; sty
      'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'";
 
 /// Answers one request; hyper leaves the body out for HEAD.
-pub(super) fn answer(
-    context: &Context,
+pub(super) async fn answer(
+    context: &Context<impl Subject>,
     request: &Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -30,7 +30,7 @@ pub(super) fn answer(
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }
-    let life = &context.shared.life;
+    let life = context.subject.life();
     Ok(match request.uri().path() {
         "/" => {
             let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
@@ -38,14 +38,14 @@ pub(super) fn answer(
             page.headers_mut().insert(CONTENT_SECURITY_POLICY, may);
             page
         }
-        "/metrics" => reply(StatusCode::OK, PROMETHEUS, context.exporter.render()),
+        "/metrics" => reply(StatusCode::OK, PROMETHEUS, context.metrics().await),
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" if life.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
         "/readyz" if life.is(Stage::Draining) => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
-        "/config" => reply(StatusCode::OK, JSON, context.shared.config_json.clone()),
+        "/config" => reply(StatusCode::OK, JSON, context.subject.config_json()),
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,

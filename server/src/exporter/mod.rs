@@ -1,41 +1,42 @@
-//! Publishes what shards counted, when somebody asks.
+//! Publishes what was counted, when somebody asks.
 //!
-//! Counters and gauges go through the `metrics` façade into `metrics-exporter-prometheus`, as whole
-//! numbers set at scrape; nothing calls the façade while lines are served. Two kinds the façade
-//! cannot hold are written by [`text`]: counters of seconds, which have fractions, and histograms,
-//! whose samples it would keep one by one until somebody scrapes.
+//! [`reader`] reads what one process counted into a [`Snapshot`], plain data; [`families`] gives it
+//! names. Counters and gauges go through the `metrics` façade into `metrics-exporter-prometheus`, as
+//! whole numbers set at scrape; nothing calls the façade while lines are served. Two kinds the
+//! façade cannot hold are written by [`text`]: counters of seconds, which have fractions, and
+//! histograms, whose samples it would keep one by one until somebody scrapes.
 //!
 //! A scrape costs the same for one connection and for a million: it reads cells a shard, visits no
 //! connection, and asks the kernel five small questions.
 
+mod facade;
 mod families;
+mod family;
 mod kernel;
 mod process;
+mod reader;
+mod snapshot;
 mod text;
 
 use std::{
     fs::File,
     io::{Read as _, Seek as _},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use self::families::{Families, Handles};
-use crate::shared::Shared;
+use self::facade::Handles;
+pub(crate) use self::{families::Status, reader::Reader, snapshot::Snapshot};
 
 /// Renders the metrics of one server.
 pub(crate) struct Exporter {
-    shared: Arc<Shared>,
+    /// The TCP port lines are served on, to find its accept queue.
+    port: Option<u16>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    state: Mutex<State>,
-}
-
-/// What is remembered from scrape to scrape.
-#[derive(Default)]
-struct State {
-    sources: Sources,
+    // Kept open: a scrape must not need a descriptor when there are none.
+    kernel: kernel::Source,
+    start_time_seconds: f64,
     /// Handles of the façade, made at the first scrape.
     handles: Option<Handles>,
     /// The highest value of each counter of seconds so far. A change of state may be stamped just
@@ -44,29 +45,38 @@ struct State {
     seconds: text::Monotone,
 }
 
-/// Files of `/proc`, kept open: a scrape must not need a descriptor when there are none.
-#[derive(Debug, Default)]
-struct Sources {
-    kernel: kernel::Source,
-    process: process::Source,
+/// What the host tells at a scrape.
+struct Host {
+    kernel: kernel::Kernel,
+    start_time_seconds: f64,
 }
 
 impl Exporter {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(port: Option<u16>) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        Self { shared, recorder, handle, state: Mutex::default() }
+        Self {
+            port,
+            recorder,
+            handle,
+            kernel: kernel::Source::default(),
+            start_time_seconds: process::Source::default().start_time_seconds(),
+            handles: None,
+            seconds: text::Monotone::default(),
+        }
     }
 
-    /// The whole exposition, in Prometheus' text format 0.0.4.
-    pub(crate) fn render(&self) -> String {
-        // One scrape at a time, so that each sees numbers at least as new as the one before.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { sources, handles, seconds } = &mut *state;
-        let families = Families::read(&self.shared, sources);
-        handles.get_or_insert_with(|| Handles::new(&self.recorder, &families)).set(&families);
+    /// The whole exposition, in Prometheus' text format 0.0.4. Snapshots must come in the order in
+    /// which they were taken.
+    pub(crate) fn render(&mut self, status: &Status<'_>, snapshot: &Snapshot) -> String {
+        let host = Host {
+            kernel: self.kernel.read(self.port),
+            start_time_seconds: self.start_time_seconds,
+        };
+        let families = families::of(status, snapshot, &host);
+        self.handles.get_or_insert_with(|| Handles::new(&self.recorder, &families)).set(&families);
         let mut exposition = self.handle.render();
-        text::write(&mut exposition, &families, seconds);
+        text::write(&mut exposition, &families, &mut self.seconds);
         exposition
     }
 }

@@ -7,22 +7,11 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::ProcFile;
+use super::{ProcFile, snapshot::Snapshot};
 
-/// Zero where the kernel does not tell.
-#[derive(Debug, Default)]
-pub(super) struct Process {
-    pub(super) cpu_nanos: u64,
-    pub(super) resident_bytes: f64,
-    pub(super) virtual_bytes: f64,
-    pub(super) open_descriptors: f64,
-    pub(super) max_descriptors: f64,
-    pub(super) start_time_seconds: f64,
-}
-
-/// Where the kernel tells.
+/// Where the kernel tells; what it does not tell is zero.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     stat: ProcFile,
     boot_time_seconds: f64,
 }
@@ -37,34 +26,49 @@ impl Default for Source {
 }
 
 impl Source {
-    pub(super) fn read(&self) -> Process {
-        let stat = self.stat.text();
-        // The name in parentheses may hold anything; the numbers begin behind it, at field 3.
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let field =
-            |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok());
-        let ticks = clock_ticks_per_second().max(1);
-        let busy_ticks = field(14).unwrap_or(0) + field(15).unwrap_or(0);
-        let began = field(22).unwrap_or(0) as f64 / ticks as f64;
-        Process {
-            cpu_nanos: busy_ticks * (1_000_000_000 / ticks),
-            virtual_bytes: field(23).unwrap_or(0) as f64,
-            resident_bytes: field(24).unwrap_or(0) as f64 * page_size() as f64,
-            open_descriptors: open_descriptors(),
-            max_descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) as f64,
-            start_time_seconds: self.boot_time_seconds + began,
-        }
+    /// Adds what this process uses.
+    pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
+        let stat = Stat(self.stat.text());
+        let busy_ticks = stat.field(14) + stat.field(15);
+        snapshot.counted.cpu_nanos += busy_ticks * (1_000_000_000 / ticks_per_second());
+        let held = &mut snapshot.held;
+        held.virtual_bytes += stat.field(23);
+        held.resident_bytes += stat.field(24) * page_size() as u64;
+        held.open_descriptors += open_descriptors();
+        held.max_descriptors += getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     }
+
+    /// When this process began, in seconds since 1970.
+    pub(super) fn start_time_seconds(&self) -> f64 {
+        let began = Stat(self.stat.text()).field(22) as f64 / ticks_per_second() as f64;
+        self.boot_time_seconds + began
+    }
+}
+
+/// The one line of `/proc/self/stat`.
+struct Stat(String);
+
+impl Stat {
+    /// A field by its number in the manual.
+    fn field(&self, number: usize) -> u64 {
+        // The name in parentheses may hold anything; the numbers begin behind it, at field 3.
+        let fields = self.0.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let field = fields.split_whitespace().nth(number - 3);
+        field.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
+fn ticks_per_second() -> u64 {
+    clock_ticks_per_second().max(1)
 }
 
 /// How many descriptors are open, without listing them: since Linux 6.2 the size of the directory
 /// says it. Older kernels say 0 there, and then they are listed.
-fn open_descriptors() -> f64 {
+fn open_descriptors() -> u64 {
     const DIRECTORY: &str = "/proc/self/fd";
     match fs::metadata(DIRECTORY) {
-        Ok(directory) if directory.len() > 0 => directory.len() as f64,
-        _ => fs::read_dir(DIRECTORY).map_or(0, Iterator::count) as f64,
+        Ok(directory) if directory.len() > 0 => directory.len(),
+        _ => fs::read_dir(DIRECTORY).map_or(0, |entries| entries.count() as u64),
     }
 }
 

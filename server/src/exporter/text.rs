@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::families::{Families, Family, Values};
+use super::family::{Family, Values};
 
 /// The highest value of each series so far, in order of writing.
 pub(super) type Monotone = Vec<u128>;
 
 /// Appends them to an exposition.
-pub(super) fn write(out: &mut String, families: &Families, highest: &mut Monotone) {
+pub(super) fn write(out: &mut String, families: &[Family], highest: &mut Monotone) {
     let mut at = 0;
     let mut monotone = |nanos: u128| {
         if at == highest.len() {
@@ -19,7 +19,7 @@ pub(super) fn write(out: &mut String, families: &Families, highest: &mut Monoton
         at += 1;
         value
     };
-    for Family { name, help, values } in &families.0 {
+    for Family { name, help, values } in families {
         // Writing to a string cannot fail.
         let _ = match values {
             Values::Counter(_) | Values::Gauge(_) => Ok(()),

@@ -1,0 +1,88 @@
+//! Reads what one process counted.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
+
+use super::{
+    process,
+    snapshot::{Counted, Held, Snapshot, Worker},
+};
+use crate::shared::Shared;
+
+/// Reads a server's numbers. Costs the same for one connection and for a million.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    process: process::Source,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, process: process::Source::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Everything, now.
+    pub(crate) fn read(&self) -> Snapshot {
+        let mut snapshot = of_connections(&self.shared);
+        self.process.add_to(&mut snapshot);
+        snapshot
+    }
+}
+
+fn of_connections(shared: &Shared) -> Snapshot {
+    let mut states = StateSnapshot::default();
+    for stats in &shared.stats {
+        states.merge(&stats.states.snapshot());
+    }
+    // After the snapshot, so that no change in it lies in the future.
+    let now = shared.stats.first().map_or(Nanos(0), |stats| stats.now());
+
+    let total = |read: &dyn Fn(&Stats) -> u64| shared.stats.iter().map(|s| read(s)).sum::<u64>();
+    let held = |read: &dyn Fn(&Stats) -> i64| shared.stats.iter().map(|s| read(s)).sum::<i64>();
+    // Processed before received: a line that is counted in between is received and not yet
+    // processed, never the other way round.
+    let lines_processed =
+        LineResult::ALL.map(|result| total(&|s| s.lines_processed[result as usize].get()));
+    let mut counted = Counted {
+        accepted: states.accepted,
+        closed: states.closed,
+        rejected: shared.accept.rejected.load(Relaxed),
+        accept_errors: std::array::from_fn(|at| shared.accept.errors[at].load(Relaxed)),
+        state_nanos: State::ALL.map(|state| states.nanos_in(state, now)),
+        read_bytes: total(&|s| s.read_bytes.get()),
+        written_bytes: total(&|s| s.written_bytes.get()),
+        lines_processed,
+        lines_received: total(&|s| s.lines_received.get()),
+        lines_unterminated: total(&|s| s.unterminated_lines.get()),
+        batches: total(&|s| s.batches.get()),
+        heartbeats_sent: total(&|s| s.heartbeats_sent.get()),
+        heartbeats_missed: total(&|s| s.heartbeats_missed.get()),
+        hashed_bytes: total(&|s| s.hashed_bytes.get()),
+        hash_nanos: total(&|s| s.hash_nanos.get()),
+        ..Counted::default()
+    };
+    for stats in &shared.stats {
+        counted.batch_duration.merge(&stats.batch_duration.snapshot());
+    }
+
+    let limit = u64::from(shared.settings.limits.concurrency.get());
+    let held = Held {
+        connections: states.connections,
+        concurrency_limit: limit,
+        concurrency_in_use: limit.saturating_sub(shared.permits.available_permits() as u64),
+        read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
+        write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
+        ..Held::default()
+    };
+    let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| Worker {
+        connections: shared.slots.by_shard(shard) as u64,
+        busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
+        restarts: 0,
+    });
+    Snapshot { counted, held, workers: workers.collect() }
+}
