@@ -22,14 +22,12 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::codec::{Decoder, Encoder};
-use tower::{
-    Layer, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn,
-    timeout::TimeoutLayer,
-};
+use tower::{Layer, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Digest, EachLine, Echo, FramingLayer, KIB, Line, LineError, Lines, LinesBatchCodec,
     MeterLayer, ObserveLayer, PerLine, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer,
+    TimeoutLayer,
     heartbeat::{HeartbeatLayer, Limits},
     pool,
     serve::Serve,

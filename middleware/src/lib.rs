@@ -14,7 +14,7 @@
 //! | [`Transport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
 //! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
-//! | [`ReplyOrClose`], [`Observe`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
 //! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
 //!
 //! ```
@@ -47,6 +47,7 @@ mod reply_or_close;
 pub mod serve;
 mod sha256;
 pub mod stats;
+mod timeout;
 mod transport;
 mod wire;
 
@@ -61,6 +62,7 @@ pub use ready_in_call::{ReadyInCall, ReadyInCallLayer};
 pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
+pub use timeout::{Timeout, TimeoutLayer};
 pub use transport::{Framing, FramingLayer, Transport};
 pub use wire::{Holding, Lapse, Parked, Phase, Wire};
 

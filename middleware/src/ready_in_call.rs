@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -64,9 +64,15 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        ResponseFuture {
-            state: State::NotReady { service: S::clone(&self.inner), request: Some(request) },
-        }
+        let mut service = S::clone(&self.inner);
+        // Most of the time it is ready. Where it is not, it is asked again, by whom it shall wake,
+        // when the call is polled.
+        let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
+            Poll::Ready(Err(error)) => State::Failed { error: Some(error) },
+            Poll::Pending => State::NotReady { service, request: Some(request) },
+        };
+        ResponseFuture { state }
     }
 }
 
@@ -78,15 +84,16 @@ pin_project! {
         S: Service<Request>,
     {
         #[pin]
-        state: State<S, Request, S::Future>,
+        state: State<S, Request, S::Future, S::Error>,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
     #[project = StateProj]
-    enum State<S, Request, F> {
+    enum State<S, Request, F, Error> {
         NotReady { service: S, request: Option<Request> },
+        Failed { error: Option<Error> },
         Called { #[pin] future: F },
     }
 }
@@ -102,6 +109,9 @@ where
         loop {
             let called = match state.as_mut().project() {
                 StateProj::Called { future } => return future.poll(cx),
+                StateProj::Failed { error } => {
+                    return Poll::Ready(Err(error.take().expect("polled after it failed")));
+                }
                 StateProj::NotReady { service, request } => {
                     // Set before and cleared after, so that only a `Pending` leaves it set.
                     WAITS_FOR_READINESS.set(true);

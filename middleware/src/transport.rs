@@ -26,6 +26,9 @@ use crate::{
 /// one keeps the block it came in, which is then at most four times its size.
 const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
 
+/// A read up to this size is copied by the codec, which then leaves the block whole.
+const COPIED_BYTES_MAX: usize = crate::codec::COPY_BYTES_MAX;
+
 /// A lent block's size, as the transport keeps it.
 const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
 
@@ -59,6 +62,8 @@ pub struct Transport<Io, Codec> {
     write_block_bytes: u32,
     /// `read` is, or is a rest of, a lent block.
     lent: bool,
+    /// What was read is long enough for the codec to hand out slices of the block itself.
+    shares: bool,
     /// `read` may hold a complete item.
     decodable: bool,
     full_read: bool,
@@ -76,6 +81,7 @@ impl<Io, Codec> Transport<Io, Codec> {
             write: BytesMut::new(),
             write_block_bytes: LENT_BLOCK,
             lent: false,
+            shares: false,
             decodable: false,
             full_read: false,
             ended: false,
@@ -144,7 +150,10 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
         let room = self.read.capacity() - self.read.len();
         let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
         match &result {
-            Poll::Ready(Ok(n)) => self.full_read = *n == room,
+            Poll::Ready(Ok(n)) => {
+                self.full_read = *n == room;
+                self.shares = self.read.len() > COPIED_BYTES_MAX;
+            }
             Poll::Pending if !aside.is_empty() => {
                 pool::give_back(std::mem::replace(&mut self.read, aside));
                 self.lent = false;
@@ -229,8 +238,11 @@ where
 
     fn start_send(mut self: Pin<&mut Self>, item: Item) -> Result<(), Self::Error> {
         // An unfinished line moves out now, so that an echoed batch is the only owner of its block
-        // and can be written from where it was read. At most once a read.
-        self.return_read_block(COPY_BYTES_MAX);
+        // and can be written from where it was read. At most once a read, and not when batches were
+        // copied: then the block is of use to the next read.
+        if self.shares {
+            self.return_read_block(COPY_BYTES_MAX);
+        }
         let this = &mut *self;
         let result = this.codec.encode(item, &mut this.write);
         this.write_block_bytes =

@@ -19,13 +19,11 @@ use tokio::{
     sync::Semaphore,
     time::Instant,
 };
-use tower::{
-    ServiceBuilder, limit::GlobalConcurrencyLimitLayer, service_fn, timeout::TimeoutLayer,
-};
+use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Digest, Echo, FramingLayer, KIB, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
-    PerLine, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, Transport,
+    PerLine, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer, Transport,
     drain::{self, Watch},
     heartbeat::{HeartbeatLayer, Limits},
     serve::Serve,

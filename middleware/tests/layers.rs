@@ -15,13 +15,13 @@ use tokio::{
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{
     ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
-    service_fn, timeout::TimeoutLayer,
+    service_fn,
 };
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer, Transport,
-    drain,
+    BoxError, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer,
+    TimeoutLayer, Transport, drain,
     serve::Serve,
     serve_connection,
     stats::{LineResult, State, Stats},
@@ -79,10 +79,39 @@ async fn readiness_is_asked_for_with_a_request_in_hand() {
 #[tokio::test(start_paused = true)]
 async fn an_inside_that_fails_to_get_ready_fails_the_call() {
     let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    handle.allow(0);
+    assert_ready_ok!(service.poll_ready());
+    let mut waiting = task::spawn(service.call(lines("a\n")));
+    assert_pending!(waiting.poll());
+    handle.send_error("broken");
+    assert_eq!(assert_ready_err!(waiting.poll()).to_string(), "broken");
+
+    // Also when it failed before the call.
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    handle.send_error("broken");
     assert_ready_ok!(service.poll_ready());
     let mut call = task::spawn(service.call(lines("a\n")));
-    handle.send_error("broken");
     assert_eq!(assert_ready_err!(call.poll()).to_string(), "broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_counts_from_a_call_s_first_wait_and_gives_its_inside_a_last_look() {
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(TimeoutLayer::new(SECOND));
+    let begun = Instant::now();
+    let mut calls = [(); 2].map(|()| {
+        assert_ready_ok!(service.poll_ready());
+        task::spawn(service.call(lines("a\n")))
+    });
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    let (_, reply) = assert_ready!(handle.poll_request()).unwrap();
+    tokio::time::advance(SECOND + Duration::from_millis(1)).await;
+    reply.send_response(lines("b\n"));
+    let [answered, hanging] = &mut calls;
+    assert_eq!(assert_ready_ok!(answered.poll()), lines("b\n"));
+    assert!(assert_ready_err!(hanging.poll()).is::<tower::timeout::error::Elapsed>());
+    assert!(begun.elapsed() < 2 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

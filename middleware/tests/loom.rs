@@ -10,7 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use loom::{sync::Arc, thread};
-use towline_middleware::stats::{CloseReason, Nanos, State, StateCells, StateSnapshot};
+use towline_middleware::stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers};
 
 /// Whole: what one moment could have shown, with the times that belong to the counts.
 #[track_caller]
@@ -32,10 +32,15 @@ fn read_beside(cells: &Arc<StateCells>) {
     reader.join().unwrap();
 }
 
+fn by_any_writers(test: fn(Arc<StateCells>)) {
+    for writers in [Writers::One, Writers::Many] {
+        loom::model(move || test(Arc::new(StateCells::new(writers))));
+    }
+}
+
 #[test]
 fn a_reader_never_sees_half_a_change() {
-    loom::model(|| {
-        let cells = Arc::new(StateCells::default());
+    by_any_writers(|cells| {
         let writer = {
             let cells = cells.clone();
             thread::spawn(move || cells.open(State::Idle, Nanos(7)))
@@ -50,8 +55,7 @@ fn a_reader_never_sees_half_a_change() {
 
 #[test]
 fn a_reader_never_sees_half_an_end() {
-    loom::model(|| {
-        let cells = Arc::new(StateCells::default());
+    by_any_writers(|cells| {
         cells.open(State::Idle, Nanos(7));
         let writer = {
             let cells = cells.clone();

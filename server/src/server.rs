@@ -77,7 +77,7 @@ where
     let mut started = Vec::new();
     for index in 0..shards {
         let (signal, watch) = drain::channel();
-        let shard_stats = Arc::new(Stats::new(epoch));
+        let shard_stats = Arc::new(Stats::of_one_thread(epoch));
         let parts = Parts::new(settings.clone(), shard_stats.clone(), permits.clone(), watch);
         let lines = lines(&parts);
         let shard = Shard::start(index, &settings, parts, lines, over.subscribe())

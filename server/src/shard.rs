@@ -21,7 +21,10 @@ use tokio::{
 };
 use tower::Service;
 use towline_config::{Framing, Settings};
-use towline_middleware::{PerLine, stats::CloseReason};
+use towline_middleware::{
+    PerLine,
+    stats::{CloseReason, recent},
+};
 
 use crate::{
     listen::{self, Accepted},
@@ -78,7 +81,10 @@ impl Shard {
         S: LineService,
     {
         let (handovers, mut inbox) = mpsc::channel(HANDOVERS_MAX);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(recent::forget)
+            .build()?;
         let handle = runtime.handle().clone();
         let framing = settings.workload.framing;
         let batch_codec = batch_codec(settings);
@@ -107,9 +113,10 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
         };
-        let thread = thread::Builder::new()
-            .name(format!("shard-{index}"))
-            .spawn(move || runtime.block_on(shard))?;
+        let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            recent::keep();
+            runtime.block_on(shard);
+        })?;
         Ok(Self { handovers, runtime: handle, thread })
     }
 }

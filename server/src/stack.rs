@@ -11,12 +11,12 @@ use tokio::{
 use tokio_util::codec::{Decoder, Encoder};
 use tower::{
     Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer,
-    load_shed::LoadShedLayer, timeout::TimeoutLayer,
+    load_shed::LoadShedLayer,
 };
 use towline_config::{Digest, FlushPolicy, Overload, Settings, WorkloadKind};
 use towline_middleware::{
     BoxError, Echo, FramingLayer, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
-    ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer,
+    ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{self, Serve},
@@ -135,8 +135,8 @@ where
         .layer(ReplyOrCloseLayer)
         // Here errors are still errors, and are counted by kind.
         .layer(ObserveLayer::new(stats.clone()))
-        // The wait for a permit counts: tower's timeout begins at `call`, so readiness is asked
-        // for inside the call, with the batch in hand. An idle connection holds no permit.
+        // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
+        // inside the call, with the batch in hand. An idle connection holds no permit.
         .option_layer(settings.timeouts.request.map(TimeoutLayer::new))
         .layer(ReadyInCallLayer)
         .option_layer(shed)

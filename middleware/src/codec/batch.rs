@@ -6,7 +6,7 @@ use crate::{LineError, Lines};
 
 /// A batch up to this size is copied out of the block it was read into, for one small allocation a
 /// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile.
-const COPY_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const COPY_BYTES_MAX: usize = 4 * 1024;
 
 /// Cuts everything up to the *last* newline off as one batch.
 ///

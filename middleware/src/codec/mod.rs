@@ -12,6 +12,7 @@ mod batch;
 mod error;
 mod per_line;
 
+pub(crate) use batch::COPY_BYTES_MAX;
 pub use batch::LinesBatchCodec;
 pub use error::LineError;
 pub use per_line::PerLine;

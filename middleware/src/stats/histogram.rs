@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use super::counter::{Writers, add};
+
 /// Upper bounds of the buckets, in nanoseconds: 1-2.5-5 from 10 µs to 10 s.
 const BOUNDS_NANOS: [u64; 19] = [
     10_000,
@@ -32,6 +34,7 @@ pub struct Histogram {
     /// One for each bound, and one for everything above.
     buckets: [AtomicU64; BOUNDS_NANOS.len() + 1],
     sum_nanos: AtomicU64,
+    writers: Writers,
 }
 
 /// A histogram as it was read, mergeable with others.
@@ -44,13 +47,18 @@ pub struct HistogramSnapshot {
 }
 
 impl Histogram {
+    /// Without samples.
+    pub fn new(writers: Writers) -> Self {
+        Self { writers, ..Self::default() }
+    }
+
     /// Takes one sample (about 5 ns).
     #[inline]
     pub fn record(&self, nanos: u64) {
         // The short ones are the common ones, so a linear search ends at once.
         let at = BOUNDS_NANOS.iter().position(|&bound| nanos <= bound);
-        self.buckets[at.unwrap_or(BOUNDS_NANOS.len())].fetch_add(1, Relaxed);
-        self.sum_nanos.fetch_add(nanos, Relaxed);
+        add(&self.buckets[at.unwrap_or(BOUNDS_NANOS.len())], 1, self.writers);
+        add(&self.sum_nanos, nanos, self.writers);
     }
 
     /// Reads it. Samples taken meanwhile may be in the buckets and not yet in the sum.

@@ -1,22 +1,19 @@
 //! Counts as plain data. Exporting them is somebody else's job.
 //!
 //! One [`Stats`] a shard: the connections of a shard write it, a scraper on another thread reads
-//! it. Writers add with relaxed atomics on memory that no other shard touches; nothing here reads a
-//! clock, allocates, or grows.
+//! it. Writers add to memory that no other shard touches; nothing here allocates or grows.
 
 mod counter;
 mod histogram;
 mod presence;
+pub mod recent;
 mod states;
 
-use std::{
-    cell::Cell,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-pub use counter::{Counter, Gauge};
+pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use presence::Presence;
 pub use states::{CloseReason, State, StateCells, StateSnapshot};
@@ -88,28 +85,33 @@ pub struct Stats {
     pub write_buffer_bytes: Gauge,
 }
 
-thread_local! {
-    /// The last look at the clock of the connection that runs on this thread.
-    static RECENT: Cell<Option<Nanos>> = const { Cell::new(None) };
-}
-
 impl Stats {
-    /// All at zero; time counts from `epoch`.
+    /// All at zero; time counts from `epoch`. Any number of threads may count.
     pub fn new(epoch: Instant) -> Self {
+        Self::with_writers(epoch, Writers::Many)
+    }
+
+    /// For the connections of one thread, which count at half the cost.
+    pub fn of_one_thread(epoch: Instant) -> Self {
+        Self::with_writers(epoch, Writers::One)
+    }
+
+    fn with_writers(epoch: Instant, writers: Writers) -> Self {
+        let counter = || Counter::new(writers);
         Self {
             epoch,
-            states: StateCells::default(),
-            read_bytes: Counter::default(),
-            written_bytes: Counter::default(),
-            lines_received: Counter::default(),
-            lines_processed: Default::default(),
-            batches: Counter::default(),
-            batch_duration: Histogram::default(),
-            heartbeats_sent: Counter::default(),
-            heartbeats_missed: Counter::default(),
-            hashed_bytes: Counter::default(),
-            hash_nanos: Counter::default(),
-            unterminated_lines: Counter::default(),
+            states: StateCells::new(writers),
+            read_bytes: counter(),
+            written_bytes: counter(),
+            lines_received: counter(),
+            lines_processed: std::array::from_fn(|_| counter()),
+            batches: counter(),
+            batch_duration: Histogram::new(writers),
+            heartbeats_sent: counter(),
+            heartbeats_missed: counter(),
+            hashed_bytes: counter(),
+            hash_nanos: counter(),
+            unterminated_lines: counter(),
             read_buffer_bytes: Gauge::default(),
             write_buffer_bytes: Gauge::default(),
         }
@@ -126,22 +128,18 @@ impl Stats {
         self.at(Instant::now())
     }
 
-    /// When this thread's running connection looked at the clock last, or now if none runs.
-    ///
-    /// Within one poll the last look is microseconds old, and a look costs as much as the rest of
-    /// the counting.
+    /// When a connection on this thread looked at the clock last, or now if that is not recent.
+    #[inline]
     pub(crate) fn recent(&self) -> Nanos {
-        match RECENT.get() {
-            Some(recent) => recent,
-            None => self.now(),
-        }
+        recent::get().unwrap_or_else(|| self.now())
     }
 
-    /// Reads the clock, and keeps it for [`recent`](Self::recent) until the connection parks.
+    /// Reads the clock, and keeps it for [`recent`](Self::recent) while a connection runs.
+    #[inline]
     pub(crate) fn now_while_running(&self) -> Nanos {
         let now = self.now();
-        if RECENT.get().is_some() {
-            RECENT.set(Some(now));
+        if recent::get().is_some() {
+            recent::set(now);
         }
         now
     }

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, thread};
 
-use super::{CloseReason, Nanos, RECENT, State, Stats};
+use super::{CloseReason, Nanos, State, Stats, recent};
 
 /// One connection's presence in the books: opened when made, closed when dropped, once.
 ///
@@ -33,12 +33,12 @@ impl Presence {
         &self.stats
     }
 
-    /// The task runs. Reads the clock only when it was parked.
+    /// The task runs. Reads the clock only when it was parked, and nobody did just before.
     #[inline]
     pub fn resume(&mut self) {
         if self.state != State::Ready {
-            let now = self.stats.now();
-            RECENT.set(Some(now));
+            let now = self.stats.recent();
+            recent::set(now);
             self.change(State::Ready, now);
         }
     }
@@ -46,13 +46,13 @@ impl Presence {
     /// The task parks, waiting for what `state` says.
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
-        RECENT.set(None);
+        recent::leave(now);
         self.change(state, now);
     }
 
     /// The task lets others run and stays runnable.
     pub fn give_way(&mut self) {
-        RECENT.set(None);
+        recent::forget();
     }
 
     /// Tells the gauges what the parked connection holds.
@@ -65,7 +65,7 @@ impl Presence {
     /// The connection ended.
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
-            RECENT.set(None);
+            recent::forget();
             self.closed = true;
             self.hold(0, 0);
             self.stats.states.close(self.state, reason, self.stats.now());

@@ -6,14 +6,13 @@
 //! `A + N·t`, waits still open included, without visiting a connection.
 //!
 //! N and A must be read together: a torn pair is wrong by ±t. A sequence word guards them (odd
-//! while writing; a reader that saw it move reads again). Writers exclude each other by taking it
-//! from even to odd, so shards with one thread pay one uncontended compare-and-swap and libraries
-//! that serve on many threads stay right. A is 128 bits wide: 64 bits of nanoseconds are used up by
+//! while writing; a reader that saw it move reads again). Where several threads write they exclude
+//! each other by taking it from even to odd. A is 128 bits wide: 64 bits of nanoseconds are used up by
 //! a million waiting connections in five hours.
 
 use sync::{AtomicU64, Ordering, fence, hint};
 
-use super::Nanos;
+use super::{Nanos, Writers};
 
 /// What the model checker puts its own in the place of; see `tests/loom.rs`.
 mod sync {
@@ -177,6 +176,7 @@ struct Cell {
 /// `accepted − Σ closed = Σ connections` at every reading.
 #[derive(Debug, Default)]
 pub struct StateCells {
+    writers: Writers,
     sequence: AtomicU64,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
@@ -196,6 +196,11 @@ pub struct StateSnapshot {
 }
 
 impl StateCells {
+    /// No connections yet.
+    pub fn new(writers: Writers) -> Self {
+        Self { writers, ..Self::default() }
+    }
+
     /// A connection begins in `state`.
     pub fn open(&self, state: State, at: Nanos) {
         self.write(|cells| {
@@ -243,27 +248,33 @@ impl StateCells {
 
     #[inline]
     fn write(&self, change: impl FnOnce(&Self)) {
-        let mut sequence = self.sequence.load(Ordering::Relaxed);
-        loop {
-            let even = sequence & !1;
-            match self.sequence.compare_exchange_weak(
-                even,
-                even | 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => {
-                    sequence = even;
-                    break;
-                }
-                Err(now) => sequence = now,
+        let even = match self.writers {
+            Writers::Many => self.take(),
+            Writers::One => {
+                let even = self.sequence.load(Ordering::Relaxed);
+                self.sequence.store(even | 1, Ordering::Relaxed);
+                even
             }
-            hint::spin_loop();
-        }
+        };
         // Orders the odd number before the data for readers; pairs with their fence.
         fence(Ordering::Release);
         change(self);
-        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+        self.sequence.store(even.wrapping_add(2), Ordering::Release);
+    }
+
+    /// Takes the sequence from even to odd; returns the even number.
+    fn take(&self) -> u64 {
+        let mut even = self.sequence.load(Ordering::Relaxed) & !1;
+        while let Err(now) = self.sequence.compare_exchange_weak(
+            even,
+            even | 1,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        ) {
+            even = now & !1;
+            hint::spin_loop();
+        }
+        even
     }
 
     #[inline]

@@ -1,0 +1,112 @@
+//! A timeout that costs nothing unless a call waits.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower::timeout::error::Elapsed;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::BoxError;
+
+/// Tower's `Timeout`, except that the timer is made when a call first waits.
+///
+/// *Does*: fails a call with Tower's own [`Elapsed`] when it is not done so long after it first
+/// returned `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call
+/// computes before its first wait; Tower's looks at the call first too, so it could not have stopped
+/// that either. *Goes*: outside [`ReadyInCall`](crate::ReadyInCall), so that the wait for a permit
+/// is covered. *Costs*: a branch a call that does not wait. Tower's makes and drops a `Sleep`, reading
+/// the clock, in every call: a tenth of what serving a line costs in ping-pong, where almost every
+/// call is done at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use towline_middleware::{BoxError, TimeoutLayer};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let hangs = service_fn(|()| std::future::pending::<Result<(), BoxError>>());
+/// let service = ServiceBuilder::new().layer(TimeoutLayer::new(Duration::from_secs(5))).service(hangs);
+/// let error = service.oneshot(()).await.unwrap_err();
+/// assert!(error.is::<tower::timeout::error::Elapsed>());
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Timeout<S> {
+    inner: S,
+    timeout: Duration,
+}
+
+impl<S, Request> Service<Request> for Timeout<S>
+where
+    S: Service<Request, Error: Into<BoxError>>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        ResponseFuture { inner: self.inner.call(request), timeout: self.timeout, timer: None }
+    }
+}
+
+pin_project! {
+    /// Response of [`Timeout`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        timeout: Duration,
+        // Boxed, because few calls need it and every call's future is moved.
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F, Response, Error> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response, Error>>,
+    Error: Into<BoxError>,
+{
+    type Output = Result<Response, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.inner.poll(cx) {
+            return Poll::Ready(output.map_err(Into::into));
+        }
+        let timeout = *this.timeout;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        timer.as_mut().poll(cx).map(|()| Err(Elapsed::new().into()))
+    }
+}
+
+/// Makes a [`Timeout`].
+#[derive(Debug, Clone, Copy)]
+pub struct TimeoutLayer {
+    timeout: Duration,
+}
+
+impl TimeoutLayer {
+    /// Fails calls that wait longer than `timeout`.
+    pub const fn new(timeout: Duration) -> Self {
+        Self { timeout }
+    }
+}
+
+impl<S> Layer<S> for TimeoutLayer {
+    type Service = Timeout<S>;
+
+    fn layer(&self, inner: S) -> Timeout<S> {
+        Timeout { inner, timeout: self.timeout }
+    }
+}
