@@ -84,6 +84,36 @@ impl clap::Args for AdminFlags {
     }
 }
 
+/// Only what names whole layers: `--profile` and `--config`.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerFlags(SettingFlags);
+
+impl LayerFlags {
+    pub(crate) fn load(&self) -> Result<Effective, Errors> {
+        self.0.load()
+    }
+}
+
+impl FromArgMatches for LayerFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        SettingFlags::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl clap::Args for LayerFlags {
+    fn augment_args(command: Command) -> Command {
+        command.args(layers())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
 /// The two flags that name whole layers.
 fn layers() -> [Arg; 2] {
     let profiles = towline_config::profiles().collect::<Vec<_>>().join(", ");

@@ -17,6 +17,8 @@ Examples:
       Answer each line with its SHA-256, to everyone
   towline serve --profile buffered-10k --heartbeat 30s
       The article's second column, with a calmer heartbeat
+  towline doctor --connections 100k
+      Whether this host holds so many, what ends it first, and the fix
   towline config --config towline.toml
       What a server would run with, and which layer said so
   towline health --ready
@@ -44,6 +46,21 @@ Each setting can also stand in a file or the environment: see `towline help conf
 pub(crate) const SERVE: &str = "\
 Prints one line on standard output once it serves, `listening on ADDR (admin ADDR)`, with the real
 ports; the log goes to standard error. SIGTERM or SIGINT ends it in order, a second one at once.";
+
+pub(crate) const DOCTOR: &str = "\
+Examples:
+  towline doctor
+      For limits.connections, or 10,000 where it is auto
+  towline doctor --connections 1m --processes auto --side both
+      A million, server and load generator on this host
+  towline doctor --connections 50k --burst 20k --emit sysctl > /etc/sysctl.d/60-towline.conf
+      Only what has to be changed, as a file
+
+The prediction is for quiet connections: established, supervised, a line now and then. The rows leave
+room for --active percent of them being busy.
+
+Exit codes: 0 nothing fails for the target (there may be warnings); 1 something does; 2 a flag or a
+setting is wrong.";
 
 pub(crate) const PRECEDENCE: &str = "\
 Where a value comes from, each overriding those before it:

@@ -8,6 +8,7 @@
 mod bench;
 mod bench_article;
 mod config;
+mod doctor;
 mod exit;
 mod flags;
 mod health;
@@ -52,6 +53,8 @@ enum Command {
     Load(Box<load::Args>),
     /// Measure what this host can do
     Bench(bench::Args),
+    /// Check limits and kernel knobs for a number of connections
+    Doctor(doctor::Args),
     /// Print the effective configuration and where each value came from
     Config(config::Args),
     /// Ask a running server whether it is healthy
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Load(args)) => load::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
     }

@@ -33,7 +33,12 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
 
 /// How many connections this process can hold with `descriptors` and `shards`.
 pub(crate) fn connections_possible(descriptors: u64, shards: usize) -> u64 {
-    descriptors.saturating_sub(DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64)
+    descriptors.saturating_sub(descriptors_aside(shards))
+}
+
+/// Descriptors a process with so many shards needs beside its connections.
+pub(crate) fn descriptors_aside(shards: usize) -> u64 {
+    DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64
 }
 
 /// The connection limit: what was asked for, or what descriptors and memory allow.
@@ -44,7 +49,7 @@ pub(crate) fn connection_limit(asked: Option<u32>, shards: usize) -> Result<usiz
         return Err(RunError::usage(format!(
             "the descriptor limit of {descriptors} leaves none for connections with {shards} \
              threads: raise it (ulimit -n), expected at least {}",
-            DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64 + 1
+            descriptors_aside(shards) + 1
         )));
     }
     match asked {

@@ -13,6 +13,7 @@
 mod accept;
 mod admin;
 mod builder;
+pub mod doctor;
 mod error;
 mod exporter;
 mod host;
@@ -56,6 +57,7 @@ pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
             move |_peer| lines.clone()
         })?;
     running.log_start();
+    doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
     running.run_until_signal(|running| announce(&running.announcement()))
 }
 

@@ -196,6 +196,11 @@ impl Running {
         self.shared.slots.connections()
     }
 
+    /// How many connections may be open.
+    pub(crate) fn limit(&self) -> usize {
+        self.shared.slots.limit()
+    }
+
     /// The line for standard output.
     pub(crate) fn announcement(&self) -> String {
         match self.admin {

@@ -1,0 +1,62 @@
+//! The diagnosis as one JSON object; docs/OPERATIONS.md documents its fields.
+
+use serde_json::{Value, json};
+use towline::doctor::{Facts, Processes, Row, Wall};
+
+use super::Diagnosis;
+
+pub(super) fn object(diagnosis: &Diagnosis) -> String {
+    let Diagnosis { facts, target, rows, prediction } = diagnosis;
+    let processes = match target.processes {
+        Processes::Unsaid => Value::Null,
+        Processes::Auto => "auto".into(),
+        Processes::Exactly(count) => count.into(),
+    };
+    let object = json!({
+        "answer": prediction.sentence(target),
+        "verdict": diagnosis.worst().name(),
+        "target": {
+            "connections": target.connections,
+            "burst": target.burst,
+            "processes": processes,
+            "side": target.side.name(),
+            "active_percent": target.active_percent,
+            "lines_per_second": target.lines_per_second,
+            "sources": target.sources,
+            "targets": target.targets,
+        },
+        "place": facts.place.name(),
+        "prediction": {
+            "connections": prediction.largest,
+            "processes": prediction.processes,
+            "first_wall": prediction.first_wall().map(wall),
+            "walls": prediction.walls.iter().map(wall).collect::<Vec<_>>(),
+        },
+        "rows": rows.iter().map(|each| row(each, facts)).collect::<Vec<_>>(),
+    });
+    format!("{object:#}\n")
+}
+
+fn wall(wall: &Wall) -> Value {
+    json!({
+        "name": wall.name,
+        "connections": wall.connections,
+        "limit": wall.limit,
+        "way_out": wall.way_out,
+        "passable": wall.passable,
+    })
+}
+
+fn row(row: &Row, facts: &Facts) -> Value {
+    let sides: Vec<_> = row.sides.iter().map(|side| side.name()).collect();
+    json!({
+        "name": row.name,
+        "scope": row.scope.name(),
+        "sides": sides,
+        "value": row.value,
+        "need": row.need,
+        "verdict": row.verdict.name(),
+        "why": row.why,
+        "fix": row.fix_here(facts),
+    })
+}

@@ -1,0 +1,108 @@
+//! The diagnosis for people: the answer, then what is wrong with its fix, then the rest in short.
+
+use std::fmt::Write as _;
+
+use towline::doctor::{Facts, Processes, Row, Verdict};
+
+use super::Diagnosis;
+
+/// What a narrow terminal shows without folding.
+const WIDTH: usize = 79;
+/// Where values begin.
+const VALUES: usize = 44;
+/// As wide as the longest verdict, and a gap.
+const INDENT: &str = "         ";
+
+pub(super) fn page(diagnosis: &Diagnosis, colour: bool) -> String {
+    let Diagnosis { facts, target, rows, prediction } = diagnosis;
+    let mut out = String::new();
+    wrap(&mut out, "", &prediction.sentence(target));
+    let processes = match target.processes {
+        Processes::Unsaid => String::new(),
+        Processes::Auto => ", as many processes as it takes".to_owned(),
+        Processes::Exactly(1) => ", 1 process".to_owned(),
+        Processes::Exactly(count) => format!(", {count} processes"),
+    };
+    let about = format!(
+        "Checked for {} connections, {} new ones a second, side {}{processes}: {}.",
+        target.connections,
+        target.burst,
+        target.side.name(),
+        sum(rows)
+    );
+    wrap(&mut out, "", &about);
+    out.push('\n');
+    let (open, fine): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| matches!(row.verdict, Verdict::Fail | Verdict::Warn));
+    for row in &open {
+        at_length(&mut out, row, facts, colour);
+    }
+    for row in fine {
+        headline(&mut out, row, colour);
+    }
+    out
+}
+
+/// `2 fail, 3 warn, 30 ok, 1 unknown`
+fn sum(rows: &[Row]) -> String {
+    let kinds = [Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::Ok];
+    let count = |kind| rows.iter().filter(|row| row.verdict == kind).count();
+    let parts = kinds.map(|kind| (count(kind), kind.name()));
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    parts.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+fn headline(out: &mut String, row: &Row, colour: bool) {
+    let (on, off) = if colour { (paint(row.verdict), "\x1b[0m") } else { ("", "") };
+    let verdict = match row.verdict {
+        Verdict::Fail => "FAIL",
+        other => other.name(),
+    };
+    let value = row.value.as_deref().unwrap_or("not seen from here");
+    let start = INDENT.len();
+    let name = format!("{:width$}", row.name, width = VALUES - start);
+    line(out, format_args!("{on}{verdict:<start$}{off}{name} {value}"));
+}
+
+fn at_length(out: &mut String, row: &Row, facts: &Facts, colour: bool) {
+    headline(out, row, colour);
+    let sides: Vec<_> = row.sides.iter().map(|side| side.name()).collect();
+    let need = format!("needs {} ({}; for {})", row.need, row.scope.name(), sides.join(", "));
+    wrap(out, INDENT, &need);
+    wrap(out, INDENT, &row.why);
+    if let Some(fix) = row.fix_here(facts) {
+        // In one piece, however long: it is there to be copied.
+        line(out, format_args!("{INDENT}fix: {fix}"));
+    }
+    out.push('\n');
+}
+
+fn paint(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "\x1b[32m",
+        Verdict::Unknown => "\x1b[2m",
+        Verdict::Warn => "\x1b[33m",
+        Verdict::Fail => "\x1b[1;31m",
+    }
+}
+
+/// Words in lines of at most [`WIDTH`].
+fn wrap(out: &mut String, indent: &str, text: &str) {
+    let mut column = 0;
+    for word in text.split(' ') {
+        if column > 0 && column + 1 + word.chars().count() > WIDTH {
+            out.push('\n');
+            column = 0;
+        }
+        let gap = if column == 0 { indent } else { " " };
+        out.push_str(gap);
+        out.push_str(word);
+        column += gap.len() + word.chars().count();
+    }
+    out.push('\n');
+}
+
+/// Writing into a String cannot fail.
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(format_args!("{text}\n"));
+}
