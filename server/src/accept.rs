@@ -1,4 +1,4 @@
-//! The acceptor: a place first, then a connection, then the shard that has the fewest.
+//! The acceptor: a place first, then a connection, then the shard that has the fewest and has room.
 
 use std::{
     future::Future,
@@ -101,9 +101,14 @@ fn classify(error: &io::Error) -> (Fault, usize) {
 
 /// Where accepted connections go.
 pub(crate) trait Deliver {
-    /// Takes a connection over; until that is done nothing is accepted.
-    // Not an async closure, whose future the compiler cannot see to be `Send` where it matters.
-    fn deliver(&mut self, handover: Handover) -> impl Future<Output = ()> + Send;
+    /// Waits until some shard can take a connection over at once. Nothing is accepted before.
+    fn ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Whether that shard can.
+    fn has_room(&self, shard: usize) -> bool;
+
+    /// Hands a connection to the shard that its slot is on.
+    fn deliver(&mut self, handover: Handover);
 }
 
 /// Accepts connections and delivers each with its place.
@@ -143,6 +148,7 @@ impl<D: Deliver> Acceptor<D> {
                 Admission::Wait => Some(slots.reserve().await),
                 Admission::Reject => None,
             };
+            deliver.ready().await;
             match next(&listener, &stats.accepting).await {
                 Ok(accepted) => {
                     if pause.take().is_some() {
@@ -150,8 +156,8 @@ impl<D: Deliver> Acceptor<D> {
                     }
                     match reserved.or_else(|| slots.try_reserve()) {
                         Some(place) => {
-                            let slot = place.place();
-                            deliver.deliver(Handover { accepted, slot }).await;
+                            let slot = place.place(|shard| deliver.has_room(shard));
+                            deliver.deliver(Handover { accepted, slot });
                         }
                         None => {
                             stats.rejected.fetch_add(1, Relaxed);

@@ -26,6 +26,7 @@ mod shared;
 mod signals;
 mod slots;
 mod stack;
+mod to_shards;
 
 pub use builder::{Builder, Server};
 pub use error::RunError;

@@ -84,13 +84,17 @@ struct ToTasks<S> {
 }
 
 impl<S: LineService> Deliver for ToTasks<S> {
-    fn deliver(
-        &mut self,
-        Handover { accepted, slot }: Handover,
-    ) -> impl Future<Output = ()> + Send {
+    fn ready(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    fn has_room(&self, _shard: usize) -> bool {
+        true
+    }
+
+    fn deliver(&mut self, Handover { accepted, slot }: Handover) {
         let socket = std::net::TcpStream::from(accepted.socket);
         let lines = line_stack(&self.parts, self.service.clone());
         serve_io(&self.parts, LinesBatchCodec::new, TcpStream::from_std(socket), slot, lines);
-        std::future::ready(())
     }
 }

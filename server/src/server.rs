@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
     time::Instant,
 };
 use towline_config::Settings;
@@ -12,17 +12,18 @@ use towline_middleware::{drain, stats::Stats};
 
 use crate::{
     Outcome, RunError,
-    accept::{Acceptor, Deliver},
+    accept::Acceptor,
     admin,
     exporter::Reader,
     host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
-    shard::{Handover, Peer, Shard},
+    shard::{Peer, Shard},
     shared::Shared,
     signals,
     slots::Slots,
     stack::{LineService, Parts},
+    to_shards::ToShards,
 };
 
 /// How long threads may take to end after everything was told to. One that doesn't is running a
@@ -117,7 +118,7 @@ where
         slots,
         admission: settings.limits.admission,
         stats: shared.accept.clone(),
-        deliver: ToShards(handovers),
+        deliver: ToShards::new(handovers),
     };
     threads.push(thread_of("acceptor", async move {
         let stopped = async {
@@ -151,16 +152,6 @@ where
         over,
         threads,
     })
-}
-
-/// Delivers to the shard that the place is on.
-struct ToShards(Vec<mpsc::Sender<Handover>>);
-
-impl Deliver for ToShards {
-    async fn deliver(&mut self, handover: Handover) {
-        // A full queue holds the acceptor up; a shard that is gone takes the connection along.
-        let _ = self.0[handover.slot.shard()].send(handover).await;
-    }
 }
 
 /// A thread with a current-thread runtime that runs one future.

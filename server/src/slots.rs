@@ -106,10 +106,12 @@ impl Slots {
 }
 
 impl Reservation {
-    /// Gives the place to a connection that has arrived, on the shard that has the fewest now.
-    pub(crate) fn place(self) -> Slot {
+    /// Gives the place to a connection that has arrived, on the shard that has the fewest now and
+    /// can take one over. None can only when all have ended, and then any will do.
+    pub(crate) fn place(self, has_room: impl Fn(usize) -> bool) -> Slot {
         let Slots { process, by_shard } = &*self.slots;
-        let fewest = by_shard.iter().min_by_key(|shard| shard.taken.load(Relaxed));
+        let fewest =
+            by_shard.iter().min_by_key(|shard| (!has_room(shard.index), shard.taken.load(Relaxed)));
         let shard = fewest.expect("a server has at least one shard").clone();
         shard.taken.fetch_add(1, Relaxed);
         // The slot gives back one place when it ends, the reservation one now.
@@ -152,16 +154,33 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
+    fn anywhere(_shard: usize) -> bool {
+        true
+    }
+
+    #[test]
+    fn a_shard_that_cannot_take_one_over_is_passed_by() {
+        let slots = Slots::new(9, 3);
+        let placed = [[1, 2].as_slice(), &[1, 2], &[0, 1, 2], &[]].map(|room| {
+            let place = slots.try_reserve().expect("below the limit");
+            let slot = place.place(|shard| room.contains(&shard));
+            let shard = slot.shard();
+            std::mem::forget(slot);
+            shard
+        });
+        assert_eq!(placed, [1, 2, 0, 0]);
+    }
+
     #[test]
     fn places_go_to_the_shard_with_the_fewest_and_come_back_when_dropped() {
         let slots = Slots::new(3, 2);
         let [a, b, c] =
-            std::array::from_fn(|_| slots.try_reserve().expect("below the limit").place());
+            std::array::from_fn(|_| slots.try_reserve().expect("below the limit").place(anywhere));
         assert_eq!((a.shard(), b.shard(), c.shard()), (0, 1, 0));
         assert!(slots.try_reserve().is_none());
         drop(b);
         assert_eq!(slots.connections(), 2);
-        assert_eq!(slots.try_reserve().map(|place| place.place().shard()), Some(1));
+        assert_eq!(slots.try_reserve().map(|place| place.place(anywhere).shard()), Some(1));
         drop((a, c));
         assert_eq!((slots.taken(), slots.connections()), (0, 0));
     }
@@ -171,15 +190,15 @@ mod tests {
         let slots = Slots::new(3, 2);
         let reserved = slots.try_reserve().expect("below the limit");
         assert_eq!((slots.taken(), slots.connections()), (1, 0));
-        let other = slots.try_reserve().expect("below the limit").place();
-        assert_eq!((other.shard(), reserved.place().shard()), (0, 1));
+        let other = slots.try_reserve().expect("below the limit").place(anywhere);
+        assert_eq!((other.shard(), reserved.place(anywhere).shard()), (0, 1));
         assert_eq!(slots.taken(), 1, "one was dropped");
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_place_that_is_freed() {
         let slots = Slots::new(1, 1);
-        let first = slots.reserve().await.place();
+        let first = slots.reserve().await.place(anywhere);
         let waiting = tokio::spawn({
             let slots = slots.clone();
             async move { slots.reserve().await }

@@ -210,3 +210,37 @@ fn every_connection_has_a_state_of_its_own_and_knows_its_peer() {
         client.ask("c\n", format!("{port} 2\n"));
     }
 }
+
+/// A thread whose service never awaits takes no connection over. Those that were given to it wait;
+/// when its queue was full the acceptor waited too, and with it everybody else.
+#[test]
+fn fault_24_a_service_that_never_awaits_holds_up_its_own_thread_only() {
+    // Beyond what the queues of both threads hold.
+    const CONNECTIONS: usize = 2500;
+    let (held, release) = std::sync::mpsc::channel::<()>();
+    let release = Arc::new(std::sync::Mutex::new(release));
+    let sticks = EachLine::new(service_fn(move |line: Line| {
+        let release = release.clone();
+        async move {
+            if &line[..] == b"stick" {
+                // Until the test lets go, by any end.
+                let _ = release.lock().unwrap().recv();
+            }
+            Ok::<_, BoxError>(line)
+        }
+    }));
+    let server = serve(sticks, |settings| settings.server.threads = NonZeroU32::new(2));
+    let mut stuck = server.connect();
+    stuck.send("stick\n");
+    server.metrics_when(|metrics| metrics.get("towline_concurrency_in_use") == 1.0);
+
+    let connections: Vec<Client> = (0..CONNECTIONS).map(|_| server.connect()).collect();
+    for _ in 0..10 {
+        server.connect().ask("on the other\n", "on the other\n");
+    }
+    drop(held);
+    stuck.expect("stick\n");
+    for mut client in connections {
+        client.ask("after all\n", "after all\n");
+    }
+}
