@@ -13,15 +13,16 @@ use std::{
 
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::Semaphore,
     time::{Instant, sleep},
 };
 use towline_config::Admission;
 
 use crate::{
-    listen::{Accepted, Listener, dismiss},
+    listen::{Accepted, Listener},
+    refuse::{Refusal, Refuser},
     shard::Handover,
     slots::Slots,
+    spare::{Spare, lacks_descriptors},
 };
 
 /// Most connections accepted before the thread's other duties get their turn.
@@ -30,22 +31,19 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// First and longest pause after an error that only time can mend.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
-/// How often the log tells that there are no resources.
-const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// How long resources must not have been short for the next time to be news for the log.
+const EPISODE_ENDS: Duration = Duration::from_secs(5);
 
-/// Refused connections that may wait for their goodbye to arrive at once; more are just closed.
-const DISMISSALS_MAX: usize = 256;
-
-/// How long a refused connection may take to read its goodbye.
-const DISMISSAL: Duration = Duration::from_secs(1);
-
-const TOO_MANY: &[u8] = b"ERR too many connections\n";
+/// Connections refused on the spare descriptor one after another, and the pause behind them: peers
+/// that come again at once must not cost a processor.
+const REFUSALS_PER_BURST: usize = 64;
+const REFUSALS_PAUSE: Duration = Duration::from_millis(25);
 
 /// What the acceptor counts.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptStats {
-    /// Refused at the connection limit.
-    pub(crate) rejected: AtomicU64,
+    /// Refused connections, indexed by [`Refusal`].
+    pub(crate) rejected: [AtomicU64; Refusal::ALL.len()],
     /// Errors of accept, indexed by [`ERRNOS`].
     pub(crate) errors: [AtomicU64; ERRNOS.len()],
     /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
@@ -137,9 +135,7 @@ impl<D: Deliver> Acceptor<D> {
             Ok(listener) => listener,
             Err(error) => return error,
         };
-        let dismissals = Arc::new(Semaphore::new(DISMISSALS_MAX));
-        let mut pause: Option<Duration> = None;
-        let mut told = None;
+        let mut door = Door::new(stats);
         let mut turn = 0_usize;
         loop {
             // The place comes first: at the limit connections wait in the kernel's queue, not in
@@ -149,41 +145,16 @@ impl<D: Deliver> Acceptor<D> {
                 Admission::Reject => None,
             };
             deliver.ready().await;
-            match next(&listener, &stats.accepting).await {
-                Ok(accepted) => {
-                    if pause.take().is_some() {
-                        tracing::debug!("accepting again");
-                    }
-                    match reserved.or_else(|| slots.try_reserve()) {
-                        Some(place) => {
-                            let slot = place.place(|shard| deliver.has_room(shard));
-                            deliver.deliver(Handover { accepted, slot });
-                        }
-                        None => {
-                            stats.rejected.fetch_add(1, Relaxed);
-                            reject(accepted, &dismissals);
-                        }
-                    }
+            let accepted = match door.next(&listener).await {
+                Ok(accepted) => accepted,
+                Err(error) => return error,
+            };
+            match reserved.or_else(|| slots.try_reserve()) {
+                Some(place) => {
+                    let slot = place.place(|shard| deliver.has_room(shard));
+                    deliver.deliver(Handover { accepted, slot });
                 }
-                Err(error) => {
-                    let (fault, errno) = classify(&error);
-                    stats.errors[errno].fetch_add(1, Relaxed);
-                    match fault {
-                        Fault::Connection => {}
-                        Fault::Listener => return error,
-                        Fault::Resources => {
-                            // Not one line an attempt, and not one for each connection that ends
-                            // and lets another in.
-                            if told.is_none_or(|told: Instant| told.elapsed() >= TELL_AGAIN) {
-                                tracing::warn!(%error, "cannot accept, backing off");
-                                told = Some(Instant::now());
-                            }
-                            let now = pause.map_or(BACK_OFF[0], |last| (2 * last).min(BACK_OFF[1]));
-                            pause = Some(now);
-                            sleep(now).await;
-                        }
-                    }
-                }
+                None => door.refuser.refuse(accepted, Refusal::MaxConnections),
             }
             turn += 1;
             if turn.is_multiple_of(ACCEPTS_PER_TURN) {
@@ -193,56 +164,122 @@ impl<D: Deliver> Acceptor<D> {
     }
 }
 
+/// What to do when the listening socket gives no connection.
+#[derive(Debug)]
+struct Door {
+    refuser: Refuser,
+    stats: Arc<AcceptStats>,
+    spare: Spare,
+    /// The pause after the last attempt, if it failed for lack of resources.
+    pause: Option<Duration>,
+    /// When resources were short last.
+    short: Option<Instant>,
+    /// Connections refused on the spare descriptor since one was accepted, or a pause made.
+    refused: usize,
+}
+
+/// What came of one attempt to accept.
+enum Attempt {
+    Accepted(Accepted),
+    /// On the spare descriptor, for lack of others.
+    Refused,
+    Failed(io::Error),
+}
+
+impl Door {
+    fn new(stats: Arc<AcceptStats>) -> Self {
+        let refuser = Refuser::new(stats.clone());
+        Self { refuser, stats, spare: Spare::default(), pause: None, short: None, refused: 0 }
+    }
+
+    /// The next connection; fails only when the listening socket does.
+    async fn next(&mut self, listener: &AsyncFd<Listener>) -> io::Result<Accepted> {
+        loop {
+            let mut ready = listener.readable().await?;
+            match self.attempt(listener.get_ref()) {
+                Attempt::Accepted(accepted) => {
+                    self.refused = 0;
+                    if self.pause.take().is_some() {
+                        tracing::debug!("accepting again");
+                    }
+                    return Ok(accepted);
+                }
+                Attempt::Refused => {
+                    self.pause = None;
+                    if self.begins_episode() {
+                        tracing::warn!("no descriptor left, refusing connections");
+                    }
+                    self.refused += 1;
+                    if self.refused == REFUSALS_PER_BURST {
+                        self.refused = 0;
+                        sleep(REFUSALS_PAUSE).await;
+                    }
+                }
+                Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                }
+                Attempt::Failed(error) => self.endure(error).await?,
+            }
+        }
+    }
+
+    fn attempt(&mut self, listener: &Listener) -> Attempt {
+        let _alone = self.stats.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.spare.keep();
+        match listener.accept() {
+            Ok(accepted) => Attempt::Accepted(accepted),
+            Err(error) if lacks_descriptors(&error) && self.spare.is_kept() => {
+                self.stats.errors[classify(&error).1].fetch_add(1, Relaxed);
+                self.spare.give_up();
+                let attempt = match listener.accept() {
+                    Ok(accepted) => {
+                        self.refuser.refuse_at_once(accepted, Refusal::FdExhausted);
+                        Attempt::Refused
+                    }
+                    Err(error) => Attempt::Failed(error),
+                };
+                self.spare.keep();
+                attempt
+            }
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+
+    /// Counts an error and waits as long as it says to.
+    async fn endure(&mut self, error: io::Error) -> io::Result<()> {
+        let (fault, errno) = classify(&error);
+        self.stats.errors[errno].fetch_add(1, Relaxed);
+        match fault {
+            Fault::Connection => {}
+            Fault::Listener => return Err(error),
+            Fault::Resources => {
+                if self.begins_episode() {
+                    tracing::warn!(%error, "cannot accept, backing off");
+                }
+                let now = self.pause.map_or(BACK_OFF[0], |last| (2 * last).min(BACK_OFF[1]));
+                self.pause = Some(now);
+                sleep(now).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that resources are short, and tells whether that is news: not at every attempt, and not
+    /// for each connection that ends and lets another in.
+    fn begins_episode(&mut self) -> bool {
+        let now = Instant::now();
+        self.short.replace(now).is_none_or(|last| now - last >= EPISODE_ENDS)
+    }
+}
+
 /// Registers a descriptor with this thread's driver.
 #[expect(
     deprecated,
     reason = "its successor is `unsafe` and asks what holds here: both types we give it own their \
               descriptor, and keep it open and the same for as long as they live"
 )]
-fn watch_readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+pub(crate) fn watch_readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, Interest::READABLE)
-}
-
-/// The next connection, or what accept(2) has to say.
-async fn next(listener: &AsyncFd<Listener>, accepting: &Mutex<()>) -> io::Result<Accepted> {
-    loop {
-        let mut ready = listener.readable().await?;
-        let result = {
-            let _alone = accepting.lock().unwrap_or_else(PoisonError::into_inner);
-            ready.get_inner().accept()
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-            result => return result,
-        }
-    }
-}
-
-/// Tells a connection that there is no place for it, and sees to it that it can read that.
-fn reject(accepted: Accepted, dismissals: &Arc<Semaphore>) {
-    dismiss(&accepted.socket, TOO_MANY);
-    let Ok(permit) = dismissals.clone().try_acquire_owned() else { return };
-    tokio::spawn(async move {
-        // Closing with unread input makes the kernel send a reset, which overtakes the line. So
-        // read and forget until the peer closes.
-        let Ok(socket) = watch_readable(accepted.socket) else {
-            return;
-        };
-        let mut forgotten = [0; 4096];
-        let read_on = async {
-            while let Ok(mut ready) = socket.readable().await {
-                let flags = rustix::net::RecvFlags::empty();
-                match rustix::net::recv(ready.get_inner(), &mut forgotten, flags) {
-                    Ok((0, _)) => break,
-                    Ok(_) => {}
-                    Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                    Err(_) => break,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(DISMISSAL, read_on).await;
-        drop(permit);
-    });
 }
 
 #[cfg(test)]

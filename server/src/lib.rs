@@ -19,12 +19,14 @@ mod exporter;
 mod host;
 mod lifecycle;
 mod listen;
+mod refuse;
 mod serve;
 mod server;
 mod shard;
 mod shared;
 mod signals;
 mod slots;
+mod spare;
 mod stack;
 mod to_shards;
 

@@ -128,7 +128,11 @@ fn every_value_of_every_label_is_there_at_the_first_scrape() {
                 "worker_lost",
             ],
         ),
-        ("towline_connections_rejected_total", "reason", &["max_connections"]),
+        (
+            "towline_connections_rejected_total",
+            "reason",
+            &["max_connections", "per_ip", "rate", "fd_exhausted", "memory"],
+        ),
         (
             "towline_accept_errors_total",
             "errno",

@@ -217,7 +217,7 @@ fn every_connection_has_a_state_of_its_own_and_knows_its_peer() {
 fn fault_24_a_service_that_never_awaits_holds_up_its_own_thread_only() {
     // Beyond what the queues of both threads hold.
     const CONNECTIONS: usize = 2500;
-    let (held, release) = std::sync::mpsc::channel::<()>();
+    let (held, release) = std::sync::mpsc::sync_channel::<()>(0);
     let release = Arc::new(std::sync::Mutex::new(release));
     let sticks = EachLine::new(service_fn(move |line: Line| {
         let release = release.clone();

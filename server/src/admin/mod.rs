@@ -7,7 +7,6 @@ mod routes;
 mod subject;
 
 use std::{
-    fs::File,
     future::{Future, poll_fn},
     io,
     net::{SocketAddr, TcpListener},
@@ -25,7 +24,12 @@ use tokio::{
 };
 
 pub(crate) use self::subject::Subject;
-use crate::{RunError, exporter::Exporter, listen};
+use crate::{
+    RunError,
+    exporter::Exporter,
+    listen,
+    spare::{Spare, lacks_descriptors},
+};
 
 /// Most clients at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 128;
@@ -161,30 +165,4 @@ fn exchange(
         .max_buf_size(HEAD_BYTES_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer)
-}
-
-/// A descriptor kept for the time when there are no others, so that somebody can ask why.
-#[derive(Debug, Default)]
-struct Spare(Option<File>);
-
-impl Spare {
-    /// Keeps one if there is one to be had.
-    fn keep(&mut self) {
-        if self.0.is_none() {
-            self.0 = File::open("/dev/null").ok();
-        }
-    }
-
-    const fn is_kept(&self) -> bool {
-        self.0.is_some()
-    }
-
-    fn give_up(&mut self) {
-        self.0 = None;
-    }
-}
-
-fn lacks_descriptors(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -8,7 +8,7 @@ use super::{
     family::{Family, Labels, Values, by, gauge, one, seconds},
     snapshot::{Counted, Held, Snapshot},
 };
-use crate::accept::ERRNOS;
+use crate::{accept::ERRNOS, refuse::Refusal};
 
 /// What is published of a server beside its numbers.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +108,9 @@ fn connections(
     add(
         "towline_connections_rejected_total",
         "Connections refused before service, by reason.",
-        Values::Counter(by("reason", &["max_connections"], |at| at, |_| counted.rejected)),
+        Values::Counter(by("reason", &Refusal::ALL, Refusal::label, |why| {
+            counted.rejected[why as usize]
+        })),
     );
     let errors = ERRNOS.iter().zip(counted.accept_errors);
     add(

@@ -51,7 +51,7 @@ fn of_connections(shared: &Shared) -> Snapshot {
     let mut counted = Counted {
         accepted: states.accepted,
         closed: states.closed,
-        rejected: shared.accept.rejected.load(Relaxed),
+        rejected: std::array::from_fn(|at| shared.accept.rejected[at].load(Relaxed)),
         accept_errors: std::array::from_fn(|at| shared.accept.errors[at].load(Relaxed)),
         state_nanos: State::ALL.map(|state| states.nanos_in(state, now)),
         read_bytes: total(&|s| s.read_bytes.get()),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use crate::accept::ERRNOS;
+use crate::{accept::ERRNOS, refuse::Refusal};
 
 /// The numbers of one process, or the sum of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,8 @@ pub(crate) struct Counted {
     pub(crate) accepted: u64,
     /// Indexed by [`CloseReason`].
     pub(crate) closed: [u64; CloseReason::ALL.len()],
-    pub(crate) rejected: u64,
+    /// Indexed by [`Refusal`].
+    pub(crate) rejected: [u64; Refusal::ALL.len()],
     /// Indexed by [`ERRNOS`].
     pub(crate) accept_errors: [u64; ERRNOS.len()],
     /// Connection-nanoseconds, indexed by [`State`], connections still in it included.

@@ -1,0 +1,125 @@
+//! Connections that are not served: why, what they are told, and how they are let go.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use rustix::net::{RecvFlags, recv};
+use tokio::sync::Semaphore;
+
+use crate::{
+    accept::{AcceptStats, watch_readable},
+    listen::{Accepted, dismiss},
+};
+
+/// Refused connections that may wait for their goodbye to arrive at once; more are just closed.
+const DISMISSALS_MAX: usize = 256;
+
+/// How long a refused connection may take to read its goodbye.
+const DISMISSAL: Duration = Duration::from_secs(1);
+
+/// Most of a refused connection's input that is read before it is closed at once.
+const FORGOTTEN_MAX: usize = 64 * 1024;
+
+const TOO_MANY: &[u8] = b"ERR too many connections\n";
+const TOO_MANY_FROM_THERE: &[u8] = b"ERR too many connections from your address\n";
+
+/// Why a connection is refused. Closed for good: no input adds a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Refusal {
+    /// `limits.connections` are open and `limits.admission` is `reject`.
+    MaxConnections,
+    /// `limits.connections_per_ip` are open from there.
+    PerIp,
+    /// `limits.accept_rate` is reached and `limits.admission` is `reject`.
+    Rate,
+    /// The process or the host has no descriptor left.
+    FdExhausted,
+    /// Memory is short and `limits.admission` is `reject`.
+    Memory,
+}
+
+impl Refusal {
+    /// All of them, in the order of their discriminants.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::MaxConnections, Self::PerIp, Self::Rate, Self::FdExhausted, Self::Memory];
+
+    /// The label under which it is exported.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::PerIp => "per_ip",
+            Self::Rate => "rate",
+            Self::FdExhausted => "fd_exhausted",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// What the peer is told. All begin alike, so that one test tells them all.
+    const fn line(self) -> &'static [u8] {
+        match self {
+            Self::PerIp => TOO_MANY_FROM_THERE,
+            _ => TOO_MANY,
+        }
+    }
+}
+
+/// Refuses connections and counts them.
+#[derive(Debug)]
+pub(crate) struct Refuser {
+    stats: Arc<AcceptStats>,
+    dismissals: Arc<Semaphore>,
+}
+
+impl Refuser {
+    pub(crate) fn new(stats: Arc<AcceptStats>) -> Self {
+        Self { stats, dismissals: Arc::new(Semaphore::new(DISMISSALS_MAX)) }
+    }
+
+    fn tell(&self, accepted: &Accepted, why: Refusal) {
+        self.stats.rejected[why as usize].fetch_add(1, Relaxed);
+        dismiss(&accepted.socket, why.line());
+    }
+
+    /// Tells a connection that it is not served, and sees to it that it can read that.
+    pub(crate) fn refuse(&self, accepted: Accepted, why: Refusal) {
+        self.tell(&accepted, why);
+        let Ok(permit) = self.dismissals.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            // Closing with unread input makes the kernel send a reset, which overtakes the line.
+            // So read and forget until the peer closes.
+            let Ok(socket) = watch_readable(accepted.socket) else {
+                return;
+            };
+            let mut forgotten = [0; 4096];
+            let read_on = async {
+                while let Ok(mut ready) = socket.readable().await {
+                    match recv(ready.get_inner(), &mut forgotten, RecvFlags::empty()) {
+                        Ok((0, _)) => break,
+                        Ok(_) => {}
+                        Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                        Err(_) => break,
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(DISMISSAL, read_on).await;
+            drop(permit);
+        });
+    }
+
+    /// The same without waiting: its descriptor is the last there is. What the peer has sent by now
+    /// is read, so that the line arrives; what it sends later meets a reset behind the line.
+    pub(crate) fn refuse_at_once(&self, accepted: Accepted, why: Refusal) {
+        self.tell(&accepted, why);
+        let mut forgotten = [0; 4096];
+        for _ in 0..FORGOTTEN_MAX / forgotten.len() {
+            match recv(&accepted.socket, &mut forgotten, RecvFlags::empty()) {
+                Ok((1.., _)) => {}
+                Ok((0, _)) | Err(_) => break,
+            }
+        }
+        drop(accepted);
+    }
+}

@@ -1,0 +1,29 @@
+use std::{fs::File, io};
+
+use rustix::io::Errno;
+
+/// A descriptor kept for the time when there are no others, so that somebody can be answered then.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Option<File>);
+
+impl Spare {
+    /// Keeps one if there is one to be had.
+    pub(crate) fn keep(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn give_up(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Whether the process, or the host, has no descriptor left.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
