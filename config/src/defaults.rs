@@ -27,6 +27,7 @@ impl Default for Settings {
             limits: Limits {
                 connections: None,
                 connections_per_ip: None,
+                accept_rate: None,
                 admission: Admission::Wait,
                 line_bytes: 64 * 1024,
                 concurrency: const { NonZeroU32::new(4096).expect("not zero") },

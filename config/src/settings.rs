@@ -123,6 +123,8 @@ pub struct Limits {
     pub connections: Option<NonZeroU32>,
     /// `limits.connections_per_ip`: per IPv4 address or IPv6 /64; `None` is `off`.
     pub connections_per_ip: Option<NonZeroU32>,
+    /// `limits.accept_rate`: new connections a second; `None` is `off`.
+    pub accept_rate: Option<NonZeroU32>,
     /// `limits.admission`
     pub admission: Admission,
     /// `limits.line_bytes`: longest line, terminator excluded.

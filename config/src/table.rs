@@ -60,7 +60,6 @@ const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
 const NO_TLS: &str = "TLS is not built into this version";
 const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
 const NO_PROCESSES: &str = "serving with several processes is not built into this version";
-const NO_PER_IP: &str = "a limit per address is not built into this version";
 
 pub(crate) static KEYS: &[Key] = &[
     key!(
@@ -141,11 +140,18 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.connections_per_ip,
         Or { word: "off", inner: COUNT },
-        "Connections open at once from one IPv4 address or IPv6 /64 network.",
+        "Connections open at once from one IPv4 address or IPv6 /64 network, in each process. \
+         Further ones are answered `ERR too many connections from your address` and closed. Behind \
+         a balancer all come from its address.",
     )
-    .flag("--max-connections-per-ip")
-    .live()
-    .missing(NO_PER_IP),
+    .flag("--max-connections-per-ip"),
+    key!(
+        limits.accept_rate,
+        Or { word: "off", inner: Count { min: 1, max: 1_000_000 } },
+        "Connections let in a second, in each process; after a quiet second as many may come at \
+         once. What comes faster meets what `limits.admission` says.",
+    )
+    .flag("--max-accept-rate"),
     key!(
         limits.admission,
         Words(&[("wait", Admission::Wait), ("reject", Admission::Reject)]),

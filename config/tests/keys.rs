@@ -22,6 +22,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("flush.policy", "--flush", "auto"),
     ("limits.connections", "--max-connections", "auto"),
     ("limits.connections_per_ip", "--max-connections-per-ip", "off"),
+    ("limits.accept_rate", "--max-accept-rate", "off"),
     ("limits.admission", "--admission", "wait"),
     ("limits.line_bytes", "--max-line", "64KiB"),
     ("limits.concurrency", "--concurrency", "4096"),

@@ -159,7 +159,6 @@ fn a_feature_that_is_not_built_is_refused_wherever_it_is_asked_for() {
         let Support::Missing(reason) = key.support else { continue };
         let asked = match key.name {
             "server.processes" => "auto",
-            "limits.connections_per_ip" => "5",
             "proxy_protocol.mode" => "require",
             _ => "some.pem",
         };

@@ -15,13 +15,12 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Instant, sleep},
 };
-use towline_config::Admission;
 
 use crate::{
+    gate::{Admitted, Gate},
     listen::{Accepted, Listener},
     refuse::{Refusal, Refuser},
     shard::Handover,
-    slots::Slots,
     spare::{Spare, lacks_descriptors},
 };
 
@@ -113,8 +112,7 @@ pub(crate) trait Deliver {
 #[derive(Debug)]
 pub(crate) struct Acceptor<D> {
     pub(crate) listener: Listener,
-    pub(crate) slots: Arc<Slots>,
-    pub(crate) admission: Admission,
+    pub(crate) gate: Gate,
     pub(crate) stats: Arc<AcceptStats>,
     pub(crate) deliver: D,
 }
@@ -130,7 +128,7 @@ impl<D: Deliver> Acceptor<D> {
     }
 
     async fn accept_for_ever(self) -> io::Error {
-        let Self { listener, slots, admission, stats, mut deliver } = self;
+        let Self { listener, mut gate, stats, mut deliver } = self;
         let listener = match watch_readable(listener) {
             Ok(listener) => listener,
             Err(error) => return error,
@@ -138,23 +136,18 @@ impl<D: Deliver> Acceptor<D> {
         let mut door = Door::new(stats);
         let mut turn = 0_usize;
         loop {
-            // The place comes first: at the limit connections wait in the kernel's queue, not in
-            // our memory.
-            let reserved = match admission {
-                Admission::Wait => Some(slots.reserve().await),
-                Admission::Reject => None,
-            };
+            let reserved = gate.open().await;
             deliver.ready().await;
             let accepted = match door.next(&listener).await {
                 Ok(accepted) => accepted,
                 Err(error) => return error,
             };
-            match reserved.or_else(|| slots.try_reserve()) {
-                Some(place) => {
-                    let slot = place.place(|shard| deliver.has_room(shard));
+            match gate.admit(accepted.peer, reserved) {
+                Ok(Admitted { place, mark }) => {
+                    let slot = place.place(mark, |shard| deliver.has_room(shard));
                     deliver.deliver(Handover { accepted, slot });
                 }
-                None => door.refuser.refuse(accepted, Refusal::MaxConnections),
+                Err(why) => door.refuser.refuse(accepted, why),
             }
             turn += 1;
             if turn.is_multiple_of(ACCEPTS_PER_TURN) {

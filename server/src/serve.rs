@@ -8,11 +8,12 @@ use tokio::{
     time::Instant,
 };
 use tower::Service;
-use towline_config::{Admission, Settings};
+use towline_config::Settings;
 use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::Stats};
 
 use crate::{
     accept::{Acceptor, Deliver},
+    gate::Gate,
     host,
     listen::Listener,
     shard::{Handover, serve_io},
@@ -67,8 +68,7 @@ where
     let parts = Parts::new(settings, stats, permits, drain.clone());
     let acceptor = Acceptor {
         listener: Listener::from_std(listener.into_std()?, &parts.settings)?,
-        slots: slots.clone(),
-        admission: Admission::Wait,
+        gate: Gate::new(slots.clone(), &parts.settings.limits),
         stats: Arc::default(),
         deliver: ToTasks { parts, service: boxed_errors(service) },
     };

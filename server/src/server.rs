@@ -15,6 +15,7 @@ use crate::{
     accept::Acceptor,
     admin,
     exporter::Reader,
+    gate::Gate,
     host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
@@ -115,8 +116,7 @@ where
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
         listener,
-        slots,
-        admission: settings.limits.admission,
+        gate: Gate::new(slots, &settings.limits),
         stats: shared.accept.clone(),
         deliver: ToShards::new(handovers),
     };

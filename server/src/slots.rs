@@ -7,11 +7,13 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
+use crate::per_address::Mark;
+
 /// All places of a process, and how many each shard has taken.
 #[derive(Debug)]
 pub(crate) struct Slots {
     process: Arc<Process>,
-    by_shard: Box<[Arc<OfShard>]>,
+    by_shard: Box<[Arc<Held>]>,
 }
 
 /// What the shards share.
@@ -29,6 +31,13 @@ struct OfShard {
     process: Arc<Process>,
 }
 
+/// What a connection holds: one for all of a shard, or one of its own if it left a mark.
+#[derive(Debug)]
+struct Held {
+    shard: Arc<OfShard>,
+    _mark: Option<Mark>,
+}
+
 /// One place below the limit, held for a connection that is yet to come; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -38,13 +47,14 @@ pub(crate) struct Reservation {
 /// A connection's place on a shard, given back when dropped, however the connection ends. One
 /// pointer, because every connection carries it.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<OfShard>);
+pub(crate) struct Slot(Arc<Held>);
 
 impl Slots {
     pub(crate) fn new(limit: usize, shards: usize) -> Arc<Self> {
         let process = Arc::new(Process { limit, taken: AtomicUsize::new(0), freed: Notify::new() });
         let of_shard = |index| {
-            Arc::new(OfShard { index, taken: AtomicUsize::new(0), process: process.clone() })
+            let (taken, process) = (AtomicUsize::new(0), process.clone());
+            Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), _mark: None })
         };
         Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process })
     }
@@ -63,7 +73,7 @@ impl Slots {
     }
 
     pub(crate) fn by_shard(&self, shard: usize) -> usize {
-        self.by_shard[shard].taken.load(Relaxed)
+        self.by_shard[shard].shard.taken.load(Relaxed)
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -108,15 +118,19 @@ impl Slots {
 impl Reservation {
     /// Gives the place to a connection that has arrived, on the shard that has the fewest now and
     /// can take one over. None can only when all have ended, and then any will do.
-    pub(crate) fn place(self, has_room: impl Fn(usize) -> bool) -> Slot {
+    pub(crate) fn place(self, mark: Option<Mark>, has_room: impl Fn(usize) -> bool) -> Slot {
         let Slots { process, by_shard } = &*self.slots;
-        let fewest =
-            by_shard.iter().min_by_key(|shard| (!has_room(shard.index), shard.taken.load(Relaxed)));
-        let shard = fewest.expect("a server has at least one shard").clone();
-        shard.taken.fetch_add(1, Relaxed);
+        let fewest = by_shard
+            .iter()
+            .min_by_key(|held| (!has_room(held.shard.index), held.shard.taken.load(Relaxed)));
+        let held = fewest.expect("a server has at least one shard");
+        held.shard.taken.fetch_add(1, Relaxed);
         // The slot gives back one place when it ends, the reservation one now.
         process.taken.fetch_add(1, SeqCst);
-        Slot(shard)
+        Slot(match mark {
+            None => held.clone(),
+            mark => Arc::new(Held { shard: held.shard.clone(), _mark: mark }),
+        })
     }
 }
 
@@ -138,15 +152,15 @@ impl Process {
 
 impl Slot {
     pub(crate) fn shard(&self) -> usize {
-        self.0.index
+        self.0.shard.index
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         // The shard first: who finds all places free finds no connection on any shard.
-        self.0.taken.fetch_sub(1, Relaxed);
-        self.0.process.give_back();
+        self.0.shard.taken.fetch_sub(1, Relaxed);
+        self.0.shard.process.give_back();
     }
 }
 
@@ -163,7 +177,7 @@ mod tests {
         let slots = Slots::new(9, 3);
         let placed = [[1, 2].as_slice(), &[1, 2], &[0, 1, 2], &[]].map(|room| {
             let place = slots.try_reserve().expect("below the limit");
-            let slot = place.place(|shard| room.contains(&shard));
+            let slot = place.place(None, |shard| room.contains(&shard));
             let shard = slot.shard();
             std::mem::forget(slot);
             shard
@@ -174,13 +188,14 @@ mod tests {
     #[test]
     fn places_go_to_the_shard_with_the_fewest_and_come_back_when_dropped() {
         let slots = Slots::new(3, 2);
-        let [a, b, c] =
-            std::array::from_fn(|_| slots.try_reserve().expect("below the limit").place(anywhere));
+        let [a, b, c] = std::array::from_fn(|_| {
+            slots.try_reserve().expect("below the limit").place(None, anywhere)
+        });
         assert_eq!((a.shard(), b.shard(), c.shard()), (0, 1, 0));
         assert!(slots.try_reserve().is_none());
         drop(b);
         assert_eq!(slots.connections(), 2);
-        assert_eq!(slots.try_reserve().map(|place| place.place(anywhere).shard()), Some(1));
+        assert_eq!(slots.try_reserve().map(|place| place.place(None, anywhere).shard()), Some(1));
         drop((a, c));
         assert_eq!((slots.taken(), slots.connections()), (0, 0));
     }
@@ -190,15 +205,15 @@ mod tests {
         let slots = Slots::new(3, 2);
         let reserved = slots.try_reserve().expect("below the limit");
         assert_eq!((slots.taken(), slots.connections()), (1, 0));
-        let other = slots.try_reserve().expect("below the limit").place(anywhere);
-        assert_eq!((other.shard(), reserved.place(anywhere).shard()), (0, 1));
+        let other = slots.try_reserve().expect("below the limit").place(None, anywhere);
+        assert_eq!((other.shard(), reserved.place(None, anywhere).shard()), (0, 1));
         assert_eq!(slots.taken(), 1, "one was dropped");
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_place_that_is_freed() {
         let slots = Slots::new(1, 1);
-        let first = slots.reserve().await.place(anywhere);
+        let first = slots.reserve().await.place(None, anywhere);
         let waiting = tokio::spawn({
             let slots = slots.clone();
             async move { slots.reserve().await }

@@ -74,7 +74,7 @@ mod tests {
     fn handover(slots: &Arc<Slots>, to: &ToShards) -> Handover {
         let socket = std::os::unix::net::UnixStream::pair().expect("a descriptor").0.into();
         let place = slots.try_reserve().expect("below the limit");
-        let slot = place.place(|shard| to.has_room(shard));
+        let slot = place.place(None, |shard| to.has_room(shard));
         Handover { accepted: Accepted { socket, peer: None }, slot }
     }
 

@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
 use support::{Client, echo};
+use tokio::time::Instant;
 use towline_config::Admission;
 
 const MOMENT: Duration = Duration::from_millis(100);
@@ -130,4 +131,105 @@ fn a_connection_goes_to_the_thread_that_has_the_fewest() {
         clients.push(client);
     }
     assert_eq!(loads(), [25.0; THREADS], "thread {emptied} was not filled up again");
+}
+
+const TOO_MANY_FROM_THERE: &str = "ERR too many connections from your address\n";
+const PER_IP: &str = "towline_connections_rejected_total{reason=\"per_ip\"}";
+
+fn two_from_each(settings: &mut towline::Settings) {
+    settings.limits.connections_per_ip = NonZeroU32::new(2);
+}
+
+#[test]
+fn fault_18_one_address_gets_no_more_than_its_share_and_others_get_theirs() {
+    let server = echo(two_from_each);
+    let sources = [2, 3].map(|host| Ipv4Addr::new(127, 0, 0, host));
+    let mut served = Vec::new();
+    for source in sources {
+        for _ in 0..2 {
+            let mut client = server.connect_from(source);
+            client.ask("in\n", "in\n");
+            served.push(client);
+        }
+        for _ in 0..50 {
+            server.connect_from(source).expect_end(TOO_MANY_FROM_THERE);
+        }
+    }
+    let metrics = server.metrics();
+    assert_eq!(metrics.get(PER_IP), 100.0);
+    assert_eq!(metrics.get("towline_connections_accepted_total"), 4.0);
+    for client in &mut served {
+        client.ask("still\n", "still\n");
+    }
+
+    // However a connection ends, its mark goes with it.
+    let [half, reset, whole, rest] = <[Client; 4]>::try_from(served).unwrap();
+    half.end_of_input();
+    reset.reset();
+    drop(whole);
+    server.metrics_when(|metrics| metrics.get("towline_connections_active") == 1.0);
+    let again = [sources[0], sources[0], sources[1]];
+    let served: Vec<Client> = again.map(|source| server.connect_from(source)).into();
+    for mut client in served {
+        client.ask("again\n", "again\n");
+    }
+    drop(rest);
+}
+
+/// A refusal holds no place, or an address at its limit would keep others out of a server that has
+/// room for them.
+#[test]
+fn fault_18_an_address_at_its_limit_takes_no_place_from_others() {
+    let server = echo(|settings| {
+        two_from_each(settings);
+        settings.limits.connections = NonZeroU32::new(3);
+    });
+    let there = Ipv4Addr::new(127, 0, 0, 2);
+    let mut greedy: Vec<Client> = (0..2).map(|_| server.connect_from(there)).collect();
+    for client in &mut greedy {
+        client.ask("in\n", "in\n");
+    }
+    for _ in 0..20 {
+        server.connect_from(there).expect_end(TOO_MANY_FROM_THERE);
+    }
+    server.connect().ask("room\n", "room\n");
+}
+
+#[test]
+fn connections_above_the_rate_wait_and_all_come_in() {
+    const RATE: u32 = 20;
+    let server = echo(|settings| settings.limits.accept_rate = NonZeroU32::new(RATE));
+    let begun = Instant::now();
+    let clients: Vec<Client> = (0..RATE * 3 / 2).map(|_| server.connect()).collect();
+    for mut client in clients {
+        client.ask("in\n", "in\n");
+    }
+    // A second's worth at once, then one every 50 ms.
+    assert!(begun.elapsed() >= Duration::from_millis(490), "{:?}", begun.elapsed());
+    assert_eq!(server.metrics().sum("towline_connections_rejected_total"), 0.0);
+}
+
+#[test]
+fn connections_above_the_rate_are_refused_where_refusing_is_asked_for() {
+    const RATE: u32 = 5;
+    const COME: u32 = 40;
+    let server = echo(|settings| {
+        settings.limits.accept_rate = NonZeroU32::new(RATE);
+        settings.limits.admission = Admission::Reject;
+    });
+    let begun = Instant::now();
+    let mut served = 0;
+    for _ in 0..COME {
+        let mut client = server.connect();
+        client.end_of_input();
+        match &client.rest()[..] {
+            b"" => served += 1,
+            refused => assert_eq!(refused, TOO_MANY.as_bytes()),
+        }
+    }
+    let most = f64::from(RATE) * (1.0 + begun.elapsed().as_secs_f64());
+    assert!(served >= RATE && f64::from(served) <= most + 1.0, "{served} of at most {most}");
+    let metrics = server.metrics();
+    let refused = metrics.get("towline_connections_rejected_total{reason=\"rate\"}");
+    assert_eq!(refused, f64::from(COME - served));
 }

@@ -162,11 +162,8 @@ fn a_connection_limit_above_what_the_host_holds_is_told_in_one_sentence() {
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
     type Change = fn(&mut Settings);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 3] = [
         ("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into())),
-        ("limits.connections_per_ip", |settings| {
-            settings.limits.connections_per_ip = NonZeroU32::new(5);
-        }),
         ("proxy_protocol.mode", |settings| {
             settings.proxy_protocol.mode = towline_config::ProxyMode::Require;
         }),

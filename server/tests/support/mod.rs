@@ -77,6 +77,10 @@ impl TestServer {
         Client::connect(self.address)
     }
 
+    pub(crate) fn connect_from(&self, source: std::net::Ipv4Addr) -> Client {
+        Client::connect_from(source, self.address)
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         scrape(self.admin)
     }
