@@ -19,7 +19,7 @@ pub(crate) struct Slots {
 /// What the shards share.
 #[derive(Debug)]
 struct Process {
-    limit: usize,
+    limit: AtomicUsize,
     taken: AtomicUsize,
     freed: Notify,
 }
@@ -51,7 +51,8 @@ pub(crate) struct Slot(Arc<Held>);
 
 impl Slots {
     pub(crate) fn new(limit: usize, shards: usize) -> Arc<Self> {
-        let process = Arc::new(Process { limit, taken: AtomicUsize::new(0), freed: Notify::new() });
+        let (limit, taken) = (AtomicUsize::new(limit), AtomicUsize::new(0));
+        let process = Arc::new(Process { limit, taken, freed: Notify::new() });
         let of_shard = |index| {
             let (taken, process) = (AtomicUsize::new(0), process.clone());
             Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), _mark: None })
@@ -60,7 +61,16 @@ impl Slots {
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.process.limit
+        self.process.limit.load(SeqCst)
+    }
+
+    /// Changes the limit at once. One below the places that are taken closes nobody: no more come
+    /// until enough have gone.
+    #[allow(dead_code, reason = "the settings that change it come next")]
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.process.limit.store(limit, SeqCst);
+        // A place given back just now was compared with the old limit; who waits looks for himself.
+        self.process.freed.notify_one();
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -143,8 +153,9 @@ impl Drop for Reservation {
 impl Process {
     fn give_back(&self) {
         let taken_before = self.taken.fetch_sub(1, SeqCst);
-        // Nobody waits unless the process was full, or is to be empty.
-        if taken_before >= self.limit || taken_before == 1 {
+        // Who waits is let in by the step from full to not full, or waits for the last to go. Places
+        // come back one by one, so above a lowered limit that step is still to come.
+        if taken_before == self.limit.load(SeqCst) || taken_before == 1 {
             self.freed.notify_one();
         }
     }
@@ -166,6 +177,10 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn anywhere(_shard: usize) -> bool {
@@ -222,5 +237,46 @@ mod tests {
         drop(first);
         drop(waiting.await.expect("no panic"));
         slots.all_free().await;
+    }
+
+    async fn waits(slots: &Arc<Slots>) -> bool {
+        timeout(Duration::from_millis(1), slots.reserve()).await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_limit_lets_in_who_waits() {
+        let slots = Slots::new(1, 1);
+        let _first = slots.reserve().await.place(None, anywhere);
+        let mut waiting = tokio::spawn({
+            let slots = slots.clone();
+            async move { slots.reserve().await }
+        });
+        assert!(timeout(Duration::from_millis(1), &mut waiting).await.is_err());
+        slots.set_limit(2);
+        assert_eq!(slots.limit(), 2);
+        drop(timeout(Duration::from_millis(1), waiting).await.expect("woken").expect("no panic"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lowered_limit_closes_nobody_and_lets_none_in_until_enough_have_gone() {
+        let slots = Slots::new(4, 2);
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            open.push(slots.reserve().await.place(None, anywhere));
+        }
+        slots.set_limit(2);
+        assert_eq!((slots.connections(), slots.limit()), (4, 2));
+        for left in [3, 2] {
+            open.pop();
+            assert!(waits(&slots).await, "{left} are open");
+        }
+        let waiting = tokio::spawn({
+            let slots = slots.clone();
+            async move { slots.reserve().await.place(None, anywhere) }
+        });
+        tokio::task::yield_now().await;
+        open.pop();
+        let _let_in = timeout(Duration::from_millis(1), waiting).await.expect("woken");
+        assert!(waits(&slots).await, "2 are open again");
     }
 }
