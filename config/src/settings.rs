@@ -164,7 +164,7 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// `timeouts.line`: from a line's first byte to its end; a trickle does not extend it.
     pub line: Option<Duration>,
-    /// `timeouts.write`: unsent replies without progress.
+    /// `timeouts.write`: unsent replies without 4 KiB of progress, or all of them.
     pub write: Option<Duration>,
     /// `timeouts.drain`: the whole drain.
     pub drain: Duration,

@@ -217,7 +217,8 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         timeouts.write,
         Or { word: "off", inner: TIME },
-        "Time a peer may leave replies unread without taking a byte before it is closed.",
+        "Time in which a peer must take 4 KiB of the replies that wait for it, or all of them, before \
+         it is closed.",
     )
     .flag("--write-timeout")
     .live(),

@@ -68,7 +68,8 @@ pub struct Transport<Io, Codec> {
     decodable: bool,
     full_read: bool,
     ended: bool,
-    wrote: bool,
+    /// Bytes written since the last park, as far as it can count.
+    wrote: u16,
 }
 
 impl<Io, Codec> Transport<Io, Codec> {
@@ -85,7 +86,7 @@ impl<Io, Codec> Transport<Io, Codec> {
             decodable: false,
             full_read: false,
             ended: false,
-            wrote: false,
+            wrote: 0,
         }
     }
 
@@ -257,7 +258,7 @@ where
             if n == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
-            this.wrote = true;
+            this.wrote = this.wrote.saturating_add(n.try_into().unwrap_or(u16::MAX));
             this.write.advance(n);
         }
         this.return_write_block();

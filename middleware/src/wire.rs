@@ -59,8 +59,8 @@ pub struct Holding {
     pub read_bytes: usize,
     /// Bytes of replies that aren't written.
     pub write_bytes: usize,
-    /// Whether any byte was written since it parked last.
-    pub wrote: bool,
+    /// Bytes written since it parked last; more than 65,535 are 65,535.
+    pub wrote: u16,
 }
 
 /// How a connection parks.
@@ -95,7 +95,7 @@ pub enum Lapse {
     Idle,
     /// A line begun was not finished.
     Line,
-    /// Unsent replies made no progress.
+    /// Unsent replies made too little progress.
     Write,
     /// A ping was not answered.
     Heartbeat,

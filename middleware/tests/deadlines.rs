@@ -7,7 +7,7 @@ use std::{fmt::Write, time::Duration};
 use proptest::prelude::*;
 use towline_middleware::{
     Lapse, Phase,
-    heartbeat::{Deadlines, Due, Limits, Seen},
+    heartbeat::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen},
     stats::Nanos,
 };
 
@@ -20,38 +20,44 @@ const LIMITS: Limits = Limits {
 };
 
 const NOTHING: Seen =
-    Seen { heard: false, mid_line: false, unsent: false, wrote: false, phase: Phase::Reading };
+    Seen { heard: false, mid_line: false, unsent: 0, wrote: 0, phase: Phase::Reading };
+
+/// More than a peer has to take at once.
+const MUCH: usize = 10_000;
 
 /// States, each reached from a connection that began at 0 and looked at when it is 10.
-fn states() -> [(&'static str, Deadlines); 6] {
+fn states() -> [(&'static str, Deadlines, Owed); 7] {
     let new = Deadlines::new(Nanos(0));
-    let after = |seen| {
-        let mut deadlines = new.clone();
-        deadlines.note(Nanos(5), seen);
-        deadlines
+    let after = |name, seen| {
+        let (mut deadlines, mut owed) = (new.clone(), Owed::default());
+        deadlines.note(Nanos(5), seen, &mut owed);
+        (name, deadlines, owed)
     };
     let mut pinged = new.clone();
     pinged.pinged(Nanos(5));
     [
-        ("quiet", new.clone()),
-        ("pinged", pinged),
-        ("mid-line", after(Seen { mid_line: true, ..NOTHING })),
-        ("unsent", after(Seen { unsent: true, ..NOTHING })),
-        ("serving", after(Seen { phase: Phase::Serving, ..NOTHING })),
-        ("blocked", after(Seen { unsent: true, phase: Phase::Blocked, ..NOTHING })),
+        ("quiet", new.clone(), Owed::default()),
+        ("pinged", pinged, Owed::default()),
+        after("mid-line", Seen { mid_line: true, ..NOTHING }),
+        after("unsent", Seen { unsent: MUCH, ..NOTHING }),
+        after("a little", Seen { unsent: 100, ..NOTHING }),
+        after("serving", Seen { phase: Phase::Serving, ..NOTHING }),
+        after("blocked", Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
     ]
 }
 
-fn events() -> [(&'static str, Seen); 8] {
+fn events() -> [(&'static str, Seen); 10] {
     [
         ("woken", NOTHING),
         ("line", Seen { heard: true, ..NOTHING }),
         ("part", Seen { mid_line: true, ..NOTHING }),
         ("line+part", Seen { heard: true, mid_line: true, ..NOTHING }),
-        ("wrote all", Seen { wrote: true, ..NOTHING }),
-        ("wrote some", Seen { wrote: true, unsent: true, ..NOTHING }),
+        ("wrote all", Seen { wrote: PROGRESS_BYTES, ..NOTHING }),
+        ("wrote much", Seen { wrote: PROGRESS_BYTES, unsent: MUCH, ..NOTHING }),
+        ("wrote 100", Seen { wrote: 100, unsent: MUCH, ..NOTHING }),
+        ("wrote 99", Seen { wrote: 99, unsent: 1, ..NOTHING }),
         ("serve", Seen { heard: true, phase: Phase::Serving, ..NOTHING }),
-        ("block", Seen { unsent: true, phase: Phase::Blocked, ..NOTHING }),
+        ("block", Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
     ]
 }
 
@@ -65,14 +71,15 @@ fn due(deadlines: &Deadlines) -> String {
 
 /// Read a row as: a connection in this state, to which this happens at 10, is due for that. A quiet
 /// one is pinged 30 after its last line, ends 10 after a ping, 25 after a line's first byte, 20
-/// after the last write that made progress.
+/// after the write clock began, which it does anew when the peer took [`PROGRESS_BYTES`] or all there
+/// were then.
 #[test]
 fn deadlines_transitions() {
     let mut table = String::new();
-    for (state, deadlines) in states() {
+    for (state, deadlines, owed) in states() {
         for (event, seen) in events() {
-            let mut deadlines = deadlines.clone();
-            deadlines.note(Nanos(10), seen);
+            let (mut deadlines, mut owed) = (deadlines.clone(), owed);
+            deadlines.note(Nanos(10), seen, &mut owed);
             writeln!(table, "{state:9} {event:10} {}", due(&deadlines)).unwrap();
         }
     }
@@ -85,7 +92,9 @@ quiet     line       ping at 40
 quiet     part       ping at 30
 quiet     line+part  Line at 35
 quiet     wrote all  ping at 30
-quiet     wrote some Write at 30
+quiet     wrote much Write at 30
+quiet     wrote 100  Write at 30
+quiet     wrote 99   Write at 30
 quiet     serve      never
 quiet     block      Write at 30
 pinged    woken      Heartbeat at 15
@@ -93,7 +102,9 @@ pinged    line       ping at 40
 pinged    part       Heartbeat at 15
 pinged    line+part  Line at 35
 pinged    wrote all  Heartbeat at 15
-pinged    wrote some Heartbeat at 15
+pinged    wrote much Heartbeat at 15
+pinged    wrote 100  Heartbeat at 15
+pinged    wrote 99   Heartbeat at 15
 pinged    serve      never
 pinged    block      Write at 30
 mid-line  woken      ping at 30
@@ -101,7 +112,9 @@ mid-line  line       ping at 40
 mid-line  part       Line at 30
 mid-line  line+part  Line at 35
 mid-line  wrote all  ping at 30
-mid-line  wrote some Write at 30
+mid-line  wrote much Write at 30
+mid-line  wrote 100  Write at 30
+mid-line  wrote 99   Write at 30
 mid-line  serve      never
 mid-line  block      Write at 30
 unsent    woken      ping at 30
@@ -109,15 +122,29 @@ unsent    line       ping at 40
 unsent    part       ping at 30
 unsent    line+part  Line at 35
 unsent    wrote all  ping at 30
-unsent    wrote some Write at 30
+unsent    wrote much Write at 30
+unsent    wrote 100  Write at 25
+unsent    wrote 99   Write at 25
 unsent    serve      never
 unsent    block      Write at 25
+a little  woken      ping at 30
+a little  line       ping at 40
+a little  part       ping at 30
+a little  line+part  Line at 35
+a little  wrote all  ping at 30
+a little  wrote much Write at 30
+a little  wrote 100  Write at 30
+a little  wrote 99   Write at 25
+a little  serve      never
+a little  block      Write at 25
 serving   woken      ping at 40
 serving   line       ping at 40
 serving   part       Line at 35
 serving   line+part  Line at 35
 serving   wrote all  ping at 40
-serving   wrote some Write at 30
+serving   wrote much Write at 30
+serving   wrote 100  Write at 30
+serving   wrote 99   Write at 30
 serving   serve      never
 serving   block      Write at 30
 blocked   woken      ping at 40
@@ -125,7 +152,9 @@ blocked   line       ping at 40
 blocked   part       Line at 35
 blocked   line+part  Line at 35
 blocked   wrote all  ping at 40
-blocked   wrote some Write at 30
+blocked   wrote much Write at 30
+blocked   wrote 100  Write at 25
+blocked   wrote 99   Write at 25
 blocked   serve      never
 blocked   block      Write at 25
 ";
@@ -133,7 +162,7 @@ blocked   block      Write at 25
 #[test]
 fn each_limit_may_be_off() {
     let off = Limits { heartbeat_timeout: Duration::from_nanos(10), ..Limits::default() };
-    for (_, deadlines) in states() {
+    for (_, deadlines, _) in states() {
         if deadlines.next(&LIMITS) != Some((Nanos(15), Due::End(Lapse::Heartbeat))) {
             assert_eq!(deadlines.next(&off), None);
         }
@@ -175,7 +204,7 @@ fn limits_beyond_the_clock_are_for_ever() {
         line: endless,
         write: endless,
     };
-    for (_, deadlines) in states() {
+    for (_, deadlines, _) in states() {
         if let Some((Nanos(at), _)) = deadlines.next(&limits) {
             assert!(at > u64::MAX / 2, "{at}");
         }
@@ -189,13 +218,11 @@ fn seen() -> impl Strategy<Value = Seen> {
         1 => Just(Phase::Blocked),
         1 => Just(Phase::Closing),
     ];
-    (any::<[bool; 4]>(), phase).prop_map(|([heard, mid_line, unsent, wrote], phase)| Seen {
-        heard,
-        mid_line,
-        unsent,
-        wrote,
-        phase,
-    })
+    let unsent = prop::sample::select(vec![0, 1, 100, MUCH]);
+    let wrote = prop::sample::select(vec![0, 1, 100, PROGRESS_BYTES]);
+    (any::<[bool; 2]>(), unsent, wrote, phase).prop_map(
+        |([heard, mid_line], unsent, wrote, phase)| Seen { heard, mid_line, unsent, wrote, phase },
+    )
 }
 
 proptest! {
@@ -203,7 +230,7 @@ proptest! {
     fn whatever_happens_the_deadlines_are_honest(
         history in prop::collection::vec((0_u64..40, seen()), 1..60),
     ) {
-        let mut deadlines = Deadlines::new(Nanos(0));
+        let (mut deadlines, mut owed) = (Deadlines::new(Nanos(0)), Owed::default());
         let (mut now, mut pinged) = (0, false);
         for (pause, seen) in history {
             // The timer fires when it should, before anything else happens.
@@ -226,7 +253,7 @@ proptest! {
                 }
             }
             now = wake;
-            deadlines.note(Nanos(now), seen);
+            deadlines.note(Nanos(now), seen, &mut owed);
             pinged &= !seen.heard && seen.phase == Phase::Reading;
             // The earliest of the deadlines each limit gives alone.
             let alone = [
@@ -242,5 +269,28 @@ proptest! {
             .min();
             prop_assert_eq!(deadlines.next(&LIMITS).map(|(at, _)| at), alone);
         }
+    }
+
+    /// However the bytes are spread, a connection that lives on has taken its share in each window.
+    #[test]
+    fn fault_7_a_peer_that_is_kept_has_taken_what_it_must_in_every_window(
+        history in prop::collection::vec((1_u64..9, 0_u16..3000), 1..80),
+    ) {
+        let (mut deadlines, mut owed) = (Deadlines::new(Nanos(0)), Owed::default());
+        let stuck = Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING };
+        deadlines.note(Nanos(0), stuck, &mut owed);
+        let (mut now, mut taken) = (0, vec![(0, 0)]);
+        for (pause, wrote) in history {
+            now += pause;
+            if deadlines.next(&LIMITS).is_some_and(|(Nanos(at), _)| at <= now) {
+                break;
+            }
+            deadlines.note(Nanos(now), Seen { wrote, ..stuck }, &mut owed);
+            taken.push((now, u64::from(wrote)));
+        }
+        let lived = taken.last().map_or(0, |(at, _)| *at);
+        let total: u64 = taken.iter().map(|(_, wrote)| wrote).sum();
+        let windows = lived / 20;
+        prop_assert!(total >= windows * u64::from(PROGRESS_BYTES), "{} in {}", total, lived);
     }
 }

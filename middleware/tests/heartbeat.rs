@@ -16,7 +16,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Echo, FramingLayer, Lines, LinesBatchCodec,
-    heartbeat::{HeartbeatLayer, Limits},
+    heartbeat::{HeartbeatLayer, Limits, PROGRESS_BYTES},
     serve::Serve,
     stats::{CloseReason, Stats},
 };
@@ -253,14 +253,47 @@ async fn a_stuck_reader_stalls_out() {
 
 #[tokio::test(start_paused = true)]
 async fn progress_re_arms_the_write_timeout() {
-    let mut peer = Peer::new(NO_PING);
-    peer.send(&"x\n".repeat(512)).await;
-    peer.send(&"y\n".repeat(512)).await;
+    let mut peer = Peer::of(NO_PING, long_replies());
+    peer.send("x\n").await;
     for _ in 0..8 {
         sleep(secs(9)).await;
-        peer.io.read_exact(&mut [0; 64]).await.unwrap();
+        // What it owes, and what the pipe holds more.
+        peer.io.read_exact(&mut [0; PROGRESS_BYTES as usize]).await.unwrap();
     }
     peer.expect_end(CloseReason::WriteTimeout, secs(82)).await;
+}
+
+fn long_replies()
+-> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + 'static {
+    service_fn(|_| async { Ok(Lines::new("x".repeat(99_999) + "\n").unwrap()) })
+}
+
+/// Any byte re-armed the timeout, so a peer that took one now and then kept its full buffers, and
+/// the server's, for as long as it liked.
+#[tokio::test(start_paused = true)]
+async fn fault_7_a_peer_that_takes_a_byte_at_a_time_is_cut_all_the_same() {
+    let mut peer = Peer::of(NO_PING, long_replies());
+    peer.send("x\n").await;
+    for _ in 0..99 {
+        sleep(Duration::from_millis(100)).await;
+        peer.io.read_exact(&mut [0]).await.unwrap();
+    }
+    peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
+}
+
+/// What is owed is no more than there is: a slow peer with little to take needs to take that only.
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_that_takes_all_there_is_stays() {
+    let mut peer = Peer::new(NO_PING);
+    let full = "x".repeat(900) + "\n";
+    peer.send(&full).await;
+    for _ in 0..20 {
+        peer.send(&full).await;
+        sleep(secs(9)).await;
+        peer.io.read_exact(&mut [0; 901]).await.unwrap();
+    }
+    peer.io.read_exact(&mut [0; 901]).await.unwrap();
+    assert!(!peer.end.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     Echo, FramingLayer, Holding, Lapse, Lines, LinesBatchCodec, Parked, Phase, Transport, Wire,
-    heartbeat::{HeartbeatLayer, HeartbeatTransport, Limits},
+    heartbeat::{HeartbeatLayer, HeartbeatTransport, Limits, PROGRESS_BYTES},
     serve::Serve,
     stats::{Nanos, Stats},
 };
@@ -74,10 +74,12 @@ async fn a_timer_that_fires_between_two_looks_at_the_clock_ends_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
     let stats = Arc::new(Stats::new(Instant::now()));
-    let io = FaultyIo::new("").end(End::Silence).writes([Step::Pending, Step::Take(3)]);
+    let io = FaultyIo::new("")
+        .end(End::Silence)
+        .writes([Step::Pending, Step::Take(PROGRESS_BYTES.into())]);
     let mut wire = supervised(io.then_stuck(), &stats).await;
     let mut cx = Context::from_waker(Waker::noop());
-    wire.start_send_unpin(Lines::new("reply\n").unwrap()).unwrap();
+    wire.start_send_unpin(Lines::new("12345678\n".repeat(1000)).unwrap()).unwrap();
     assert!(wire.poll_flush_unpin(&mut cx).is_pending());
     assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
 
@@ -85,7 +87,8 @@ async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
     assert!(wire.poll_flush_unpin(&mut cx).is_pending());
     // Gives way: no deadline is looked at.
     let holding = wire.as_mut().park();
-    assert_eq!(holding, Holding { read_bytes: 0, write_bytes: 3, wrote: true });
+    let write_bytes = 9000 - usize::from(PROGRESS_BYTES);
+    assert_eq!(holding, Holding { read_bytes: 0, write_bytes, wrote: PROGRESS_BYTES });
 
     assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
     advance(Duration::from_secs(9)).await;

@@ -98,7 +98,7 @@ fn an_unfinished_line_survives_parking_at_every_byte() {
         let mut transport =
             framed(FaultyIo::new("hello\nrest").reads([Step::Take(at), Step::Pending]));
         assert!(poll(&mut transport).is_pending());
-        let parked = Holding { read_bytes: at.min(5), write_bytes: 0, wrote: false };
+        let parked = Holding { read_bytes: at.min(5), write_bytes: 0, wrote: 0 };
         assert_eq!(Pin::new(&mut transport).park(), parked);
         // Woken for nothing and parked again: still there.
         assert_eq!(Pin::new(&mut transport).park(), parked);
@@ -133,8 +133,8 @@ fn an_idle_transport_holds_nothing() {
     block_on(transport.send(lines)).unwrap();
     assert!(poll(&mut transport).is_pending());
     let holding = Pin::new(&mut transport).park();
-    assert_eq!(holding, Holding { read_bytes: 0, write_bytes: 0, wrote: true });
-    assert!(!Pin::new(&mut transport).park().wrote, "progress is told once");
+    assert_eq!(holding, Holding { read_bytes: 0, write_bytes: 0, wrote: 2 });
+    assert_eq!(Pin::new(&mut transport).park().wrote, 0, "progress is told once");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn unwritten_replies_survive_parking_at_every_byte() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(transport.poll_flush_unpin(&mut cx).is_pending());
         let write_bytes = reply.len() - at;
-        let parked = Holding { read_bytes: 0, write_bytes, wrote: true };
+        let parked = Holding { read_bytes: 0, write_bytes, wrote: at as u16 };
         assert_eq!(Pin::new(&mut transport).park(), parked);
         assert_eq!(transport.unsent_bytes(), write_bytes);
         assert!(transport.poll_flush_unpin(&mut cx).is_ready());

@@ -18,9 +18,13 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// From a line's first byte to its end; more bytes do not extend it.
     pub line: Option<Duration>,
-    /// Unsent replies without progress.
+    /// Unsent replies without enough progress: [`PROGRESS_BYTES`], or all there were.
     pub write: Option<Duration>,
 }
+
+/// What a peer has to take of its replies within [`Limits::write`], or all of them if they are less.
+/// Any progress at all would let one that takes a byte a second keep full buffers for ever.
+pub const PROGRESS_BYTES: u16 = 4096;
 
 /// What a connection did since it parked last, and why it parks now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +33,10 @@ pub struct Seen {
     pub heard: bool,
     /// A line has begun and isn't finished.
     pub mid_line: bool,
-    /// Replies are waiting for the socket.
-    pub unsent: bool,
-    /// The socket took some bytes.
-    pub wrote: bool,
+    /// Bytes of replies that wait for the socket.
+    pub unsent: usize,
+    /// Bytes that the socket took.
+    pub wrote: u16,
     /// What it waits for now.
     pub phase: Phase,
 }
@@ -45,6 +49,11 @@ pub enum Due {
     /// The connection must end.
     End(Lapse),
 }
+
+/// What the peer still has to take before the write clock begins anew. Two bytes that stand beside
+/// [`Deadlines`] and not in it, where they would take eight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owed(u16);
 
 /// "Not running" for one of the marks below.
 const NEVER: u64 = u64::MAX;
@@ -76,19 +85,21 @@ impl Deadlines {
 
     /// Takes note of what happened since the last time. Returns whether a clock was started: only
     /// then can the earliest deadline be earlier than it was.
-    pub fn note(&mut self, now: Nanos, seen: Seen) -> bool {
+    pub fn note(&mut self, now: Nanos, seen: Seen, owed: &mut Owed) -> bool {
         let before = (self.write_since, self.line_since, self.quiet_since);
-        if !seen.unsent {
+        owed.0 = owed.0.saturating_sub(seen.wrote);
+        if seen.unsent == 0 {
             self.write_since = NEVER;
-        } else if seen.wrote || self.write_since == NEVER {
+        } else if owed.0 == 0 || self.write_since == NEVER {
             self.write_since = now.0;
+            owed.0 = seen.unsent.min(PROGRESS_BYTES.into()) as u16;
         }
         if seen.phase != Phase::Reading {
             // Not listening: whatever the peer does now, it cannot be blamed.
             self.quiet_since = NEVER;
             self.line_since = NEVER;
             self.pinged_at = NEVER;
-            return before.0 == NEVER && seen.unsent;
+            return before.0 == NEVER && seen.unsent > 0;
         }
         let resumed = self.quiet_since == NEVER;
         let mut answered = false;

@@ -2,7 +2,8 @@
 //!
 //! *Does*: sends `ping` after [`Limits::heartbeat_interval`] of silence and consumes the `pong`;
 //! ends a connection whose peer misses it, sends nothing for [`Limits::idle`], does not finish a
-//! line within [`Limits::line`] of its first byte, or takes no reply for [`Limits::write`].
+//! line within [`Limits::line`] of its first byte, or takes less than [`PROGRESS_BYTES`] of what it
+//! is owed in [`Limits::write`].
 //! *Does not*: time the service; that is tower's `Timeout`, inside. A *timeout* re-arms on activity,
 //! a *deadline* (the line's) does not. *Goes*: above framing, because it must see whole lines and
 //! owns the sink it speaks through; below [`Serve`](crate::serve::Serve).
@@ -20,6 +21,6 @@ mod deadlines;
 mod layer;
 mod transport;
 
-pub use deadlines::{Deadlines, Due, Limits, Seen};
+pub use deadlines::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen};
 pub use layer::{Heartbeat, HeartbeatLayer};
 pub use transport::HeartbeatTransport;

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Deadlines, Due, Seen, layer::Shared};
+use super::{Deadlines, Due, Owed, Seen, layer::Shared};
 use crate::{
     LineError, Lines, Wire,
     stats::Nanos,
@@ -42,7 +42,9 @@ pin_project! {
         // Until when the `pong` of a ping may still come; in the past when none may.
         pong_until: Nanos,
         heard: bool,
-        wrote: bool,
+        // Bytes the socket took since deadlines were looked at.
+        wrote: u16,
+        owed: Owed,
     }
 }
 
@@ -59,7 +61,8 @@ impl<T> HeartbeatTransport<T> {
             armed: UNARMED,
             pong_until: Nanos(0),
             heard: false,
-            wrote: false,
+            wrote: 0,
+            owed: Owed::default(),
             shared,
         }
     }
@@ -88,7 +91,7 @@ const fn seen(heard: bool, holding: &Holding, phase: Phase) -> Seen {
     Seen {
         heard,
         mid_line: holding.read_bytes > 0,
-        unsent: holding.write_bytes > 0,
+        unsent: holding.write_bytes,
         wrote: holding.wrote,
         phase,
     }
@@ -194,7 +197,7 @@ impl<T: Wire> Supervised<'_, T> {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
                     *holding = self.inner.as_mut().park();
-                    self.deadlines.note(now, seen(false, holding, phase));
+                    self.deadlines.note(now, seen(false, holding, phase), self.owed);
                 }
             }
         }
@@ -230,7 +233,7 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         let this = self.project();
         let holding = this.inner.park();
         // Not everybody who parks looks at deadlines next.
-        *this.wrote |= holding.wrote;
+        *this.wrote = this.wrote.saturating_add(holding.wrote);
         holding
     }
 
@@ -243,8 +246,8 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
     ) -> Poll<Lapse> {
         let this = self.project();
         let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
-        seen.wrote |= std::mem::take(this.wrote);
-        let started = this.deadlines.note(parked.now, seen);
+        seen.wrote = std::mem::take(this.wrote);
+        let started = this.deadlines.note(parked.now, seen, this.owed);
         // The common park: the timer that is armed, for this task, will fire soon enough.
         if parked.same_task && !started && *this.armed != UNARMED && parked.now < *this.armed {
             return Poll::Pending;

@@ -90,7 +90,7 @@ pub enum CloseReason {
     IdleTimeout,
     /// A line was not finished within `timeouts.line`.
     ReadTimeout,
-    /// Unsent replies made no progress for `timeouts.write`.
+    /// Unsent replies made too little progress for `timeouts.write`.
     WriteTimeout,
     /// A ping was not answered within `heartbeat.timeout`.
     HeartbeatTimeout,
