@@ -6,7 +6,6 @@
 //! as one sentence).
 
 mod bench;
-mod bench_article;
 mod config;
 mod doctor;
 mod exit;

@@ -1,10 +1,12 @@
 //! `towline bench`: what this host can do, measured.
 
+mod article;
+mod kernel;
+mod server;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
-
-use crate::bench_article;
 
 /// Measure what this host can do.
 #[derive(Debug, clap::Args)]
@@ -16,11 +18,11 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// Reproduce the article's four columns on this host, and name what stopped each
-    Article(bench_article::Args),
+    Article(article::Args),
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     match &args.bench {
-        Bench::Article(args) => bench_article::run(args),
+        Bench::Article(args) => article::run(args),
     }
 }

@@ -10,11 +10,11 @@ use towline_load::{
 
 use super::Args;
 use super::column::Column;
-use super::kernel::{self, Counters};
 use super::result::{Cells, Measured, ServerSide, Stretch};
 use super::sampler::{Course, Sampler};
-use super::server::Server;
 use super::verdict::{Evidence, Verdict};
+use crate::bench::kernel::{self, Counters};
+use crate::bench::server::Server;
 
 /// What a server needs descriptors for beside its connections: it reserves 64, and 4 a thread.
 const DESCRIPTORS_ASIDE: u64 = 64 + 16;

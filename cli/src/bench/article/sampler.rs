@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::scrape::Accounts;
-use super::server::{Server, Usage};
+use crate::bench::server::{Server, Usage};
 
 /// How often the servers are looked at.
 const EVERY: Duration = Duration::from_millis(500);

@@ -6,12 +6,10 @@
 
 mod column;
 mod html;
-mod kernel;
 mod measure;
 mod result;
 mod sampler;
 mod scrape;
-mod server;
 mod text;
 mod verdict;
 
