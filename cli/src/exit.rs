@@ -12,6 +12,8 @@ pub(crate) const CLEAN: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// A flag, a setting or a limit of the host is at fault; nothing was started.
 pub(crate) const USAGE: u8 = 2;
+/// A target was missed.
+pub(crate) const MISSED: u8 = 3;
 
 /// Tells `sentence` on standard error and ends with `code`.
 pub(crate) fn with(code: u8, sentence: impl Display) -> ExitCode {

@@ -1,7 +1,9 @@
 //! `towline bench`: what this host can do, measured.
 
 mod article;
+mod capacity;
 mod kernel;
+mod scrape;
 mod server;
 
 use std::process::ExitCode;
@@ -19,10 +21,13 @@ pub(crate) struct Args {
 enum Bench {
     /// Reproduce the article's four columns on this host, and name what stopped each
     Article(article::Args),
+    /// Find out how many connections this host holds
+    Capacity(capacity::Args),
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     match &args.bench {
         Bench::Article(args) => article::run(args),
+        Bench::Capacity(args) => capacity::run(args),
     }
 }

@@ -72,14 +72,22 @@ impl Server {
         }
     }
 
-    /// What the process has used so far; zero once it is gone.
+    /// What its processes have used so far; zero once they are gone.
     pub(super) fn usage(&self) -> Usage {
-        let pid = self.child.id();
+        let processes = self.processes();
+        let sum = |of: fn(u32) -> f64| processes.iter().map(|pid| of(*pid)).sum();
         Usage {
-            cpu: cpu_seconds(pid).unwrap_or_default(),
-            queued: queued_seconds(pid),
-            resident: resident_bytes(pid).unwrap_or_default(),
+            cpu: sum(|pid| cpu_seconds(pid).unwrap_or_default()),
+            queued: sum(queued_seconds),
+            resident: sum(|pid| resident_bytes(pid).unwrap_or_default()),
         }
+    }
+
+    /// The process that was started, and those that it started.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let mut all = vec![self.child.id()];
+        all.extend(children(self.child.id()));
+        all
     }
 
     /// Asks the server to drain and waits for its end.
@@ -110,7 +118,16 @@ fn announced(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     Some((lines.parse().ok()?, admin.strip_suffix(')')?.parse().ok()?))
 }
 
-fn cpu_seconds(pid: u32) -> Option<f64> {
+/// The processes that a process started, by whichever of its threads.
+pub(super) fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect()
+}
+
+pub(super) fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold spaces and brackets: count the fields after its end.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -128,10 +145,20 @@ fn queued_seconds(pid: u32) -> f64 {
     waited.sum::<u64>() as f64 / 1e9
 }
 
-fn resident_bytes(pid: u32) -> Option<f64> {
+pub(super) fn resident_bytes(pid: u32) -> Option<f64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     Some((pages * rustix::param::page_size() as u64) as f64)
+}
+
+/// Resident bytes of a process without the pages of files, which processes share.
+pub(super) fn private_bytes(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = |name: &str| {
+        let row = status.lines().find_map(|line| line.strip_prefix(name))?;
+        row.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
+    };
+    Some((kib("VmRSS:")? - kib("RssFile:")?) * 1024.0)
 }
 
 #[cfg(test)]
@@ -151,5 +178,6 @@ mod tests {
         let pid = std::process::id();
         assert!(cpu_seconds(pid).is_some());
         assert!(resident_bytes(pid).unwrap() > 100_000.0);
+        assert!(private_bytes(pid).unwrap() < resident_bytes(pid).unwrap());
     }
 }

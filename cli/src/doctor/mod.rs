@@ -187,7 +187,8 @@ fn count(text: &str) -> Result<u64, LoadError> {
     }
 }
 
-fn processes(text: &str) -> Result<Processes, LoadError> {
+/// Reads a number of processes, or `auto`.
+pub(crate) fn processes(text: &str) -> Result<Processes, LoadError> {
     if text == "auto" {
         return Ok(Processes::Auto);
     }

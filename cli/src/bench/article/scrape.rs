@@ -1,11 +1,8 @@
 //! What a server says about itself: a few sums from its `/metrics`.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-/// For connecting, and for every read of the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::bench::scrape;
 
 /// Running sums of a server, or of several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,22 +28,12 @@ impl Accounts {
 
     /// Asks a server; `None` when it does not answer.
     pub(super) fn of(admin: SocketAddr) -> Option<Self> {
-        let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let request =
-            format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        answer.starts_with("HTTP/1.1 200").then(|| Self::parse(&answer))
+        scrape::metrics(admin).map(|answer| Self::parse(&answer))
     }
 
     fn parse(text: &str) -> Self {
         let mut all = Self::default();
-        for line in text.lines() {
-            let Some((name, value)) = line.rsplit_once(' ') else { continue };
-            let Ok(value) = value.parse::<f64>() else { continue };
-            let (metric, labels) = name.split_once('{').unwrap_or((name, ""));
+        for (metric, labels, value) in scrape::samples(text) {
             match metric {
                 "towline_lines_processed_total" => all.lines += value,
                 "towline_io_wait_seconds_total" if labels.contains("\"read\"") => {

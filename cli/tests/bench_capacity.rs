@@ -1,0 +1,105 @@
+//! `towline bench capacity` as a process: held, and stopped by walls put in its way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may fail by panicking, and says what it skipped"
+)]
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use support::{refusal, towline};
+
+const TOWLINE: &str = env!("CARGO_BIN_EXE_towline");
+/// Short, and patient with a busy machine.
+const BRIEF: [&str; 9] =
+    ["bench", "capacity", "--quiet", "--hold=1s", "--every=1s", "--p99=60s", "--json", "-", "-c"];
+
+fn brief(command: &mut Command, connections: &str, more: &[&str]) -> (i32, Value) {
+    let output = command.args(BRIEF).arg(connections).args(more).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let result = serde_json::from_str(&text)
+        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().unwrap(), result)
+}
+
+#[test]
+fn all_connections_are_held_and_every_line_is_answered() {
+    let (code, result) = brief(&mut Command::new(TOWLINE), "200", &[]);
+    assert_eq!((code, &result["verdict"]), (0, &"passed".into()), "{result:#}");
+    assert_eq!((&result["held"], &result["established"]), (&200.into(), &200.into()));
+    assert_eq!((&result["closed_early"], &result["lines_lost"]), (&0.into(), &0.into()));
+    assert_eq!(result["lines_sent"], result["lines_checked"]);
+    assert!(result["lines_checked"].as_u64().unwrap() >= 200, "{result:#}");
+    assert_eq!(result["ramp"]["curve"].as_array().unwrap().last().unwrap()["connections"], 200);
+    assert_eq!(result["doctor"]["expected"], 200);
+    assert_eq!(result["doctor"]["difference_percent"], 0.0);
+    for figure in ["server_resident_bytes", "generator_resident_bytes", "available_bytes_left"] {
+        assert!(result["memory"][figure].as_f64().unwrap() > 0.0, "{figure}: {result:#}");
+    }
+    assert!(result["first_wall"].is_null() && result["against"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn silent_connections_are_kept_by_heartbeats() {
+    let flags = ["--server-flag=--heartbeat=200ms", "--every=60s", "--hold=2s"];
+    let mut command = Command::new(TOWLINE);
+    let output =
+        command.args(&BRIEF[..3]).args(&BRIEF[5..]).arg("20").args(flags).output().unwrap();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(result["heartbeats_sent"].as_f64().unwrap() > 0.0, "{result:#}");
+    assert_eq!((&result["heartbeats_missed"], &result["held"]), (&0.0.into(), &20.into()));
+}
+
+#[test]
+fn too_few_descriptors_are_the_wall_that_doctor_named() {
+    let mut command = Command::new("prlimit");
+    let (code, result) =
+        brief(command.args(["--nofile=200", TOWLINE]), "400", &["--processes", "1"]);
+    assert_eq!((code, &result["verdict"]), (3, &"not_reached".into()), "{result:#}");
+    assert_eq!(result["first_wall"]["name"], "descriptors a process");
+    assert_eq!(result["doctor"]["first_wall"], "descriptors a process");
+    assert!(result["doctor"]["difference_percent"].as_f64().unwrap().abs() <= 5.0, "{result:#}");
+}
+
+#[test]
+fn the_ports_of_a_namespace_are_the_wall_that_doctor_named() {
+    let script = "ip link set lo up && echo '20000 20399' > /proc/sys/net/ipv4/ip_local_port_range \
+                  && exec \"$0\" \"$@\"";
+    let can = Command::new("unshare").args(["-n", "sh", "-c", script, "true"]).output().unwrap();
+    if !can.status.success() {
+        eprintln!("skipped: no network namespace: {}", String::from_utf8_lossy(&can.stderr));
+        return;
+    }
+    let mut command = Command::new("unshare");
+    let command = command.args(["-n", "sh", "-c", script, TOWLINE]);
+    let (code, result) = brief(command, "800", &["--sources", "127.0.0.1"]);
+    assert_eq!((code, &result["verdict"]), (3, &"not_reached".into()), "{result:#}");
+    assert_eq!(result["first_wall"]["name"], "local ports");
+    assert_eq!(
+        (&result["doctor"]["first_wall"], &result["doctor"]["expected"]),
+        (&"local ports".into(), &400.into())
+    );
+    assert!(result["doctor"]["difference_percent"].as_f64().unwrap().abs() <= 5.0, "{result:#}");
+}
+
+#[test]
+fn late_answers_fail_the_run() {
+    let run = towline(&[
+        "bench", "capacity", "-c", "20", "--hold", "1s", "--every", "1s", "--p99", "1us", "--quiet",
+    ]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.contains("FAILED") && run.stdout.contains("99th percentile"), "{run:?}");
+}
+
+#[test]
+fn what_is_wrong_is_refused_in_a_sentence() {
+    for (flag, value) in
+        [("-c", "0"), ("-c", "many"), ("--hold", "long"), ("--processes", "0"), ("--sources", "x")]
+    {
+        assert!(refusal(&["bench", "capacity", flag, value]).contains(value), "{flag} {value}");
+    }
+}
