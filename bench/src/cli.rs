@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    Error,
+    Error, faults,
     generator::Timing,
     instructions, kernel,
     ratio::{self, Plan},
@@ -29,6 +29,8 @@ enum Command {
     Ratio(Ratio),
     /// User instructions per ping-pong line under callgrind
     Instructions(Instructions),
+    /// Attacks on a server with polite peers: what they suffer, and what the server spends
+    Faults(Faults),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer { looks: Looks },
@@ -83,6 +85,19 @@ struct Instructions {
     keep: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Faults {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// Seconds the polite peers talk in calm, under each attack, and after it
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Only attacks whose names begin so; several may follow
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    only: Vec<String>,
+}
+
 impl Which {
     fn stable(self) -> Result<Stable, Error> {
         let towline = Towline::find(self.server, self.admin, self.flags);
@@ -101,6 +116,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             let stable = wanted.which.stable()?;
             let keep = wanted.keep.as_deref();
             println!("{}", instructions::report(&stable, wanted.lines, keep)?);
+            Ok(())
+        }
+        Command::Faults(Faults { server, seconds, only }) => {
+            let towline = Towline::find(server, String::new(), Vec::new());
+            let path = towline.path.ok_or("no towline beside this binary, and no --server")?;
+            let table = faults::report(&path, &only, Duration::from_secs(seconds))?;
+            println!("{}\n\n{table}", kernel::host());
             Ok(())
         }
         Command::Peer { looks } => Ok(reference::serve(looks)?),

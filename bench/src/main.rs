@@ -8,6 +8,7 @@
 mod child;
 mod cli;
 mod clock;
+mod faults;
 mod generator;
 mod instructions;
 mod kernel;

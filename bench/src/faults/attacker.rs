@@ -1,0 +1,116 @@
+//! Those who attack: processes of the load generator, or threads of our own.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::attack::By;
+use crate::{Error, child::Owned};
+
+/// An attack under way; dropping it ends it.
+#[derive(Debug, Default)]
+pub(crate) struct Attacker {
+    process: Option<Owned>,
+    over: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Attacker {
+    pub(crate) fn start(
+        by: By,
+        towline: &Path,
+        addr: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Self, Error> {
+        let mut attacker = Self::default();
+        match by {
+            By::Load(arguments) => attacker.process = Some(load(towline, addr, arguments)?),
+            By::EndlessLines(count) => attacker.crowd(count, move || endless_line(addr)),
+            By::Scrapes(count) => {
+                attacker.crowd(count, move || scrape(admin));
+                attacker.crowd(count, move || half_ask(admin));
+            }
+        }
+        Ok(attacker)
+    }
+
+    /// Threads that act again and again.
+    fn crowd(&mut self, count: usize, act: impl Fn() -> io::Result<()> + Clone + Send + 'static) {
+        self.threads.extend((0..count).map(|_| repeat(self.over.clone(), act.clone())));
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Attackers have machines of their own; here they share the polite peers' cores, and must not win
+/// against those what they do not win against the server.
+const NICE: i32 = 19;
+
+fn load(towline: &Path, addr: SocketAddr, arguments: &[&str]) -> Result<Owned, Error> {
+    let child = Command::new("nice")
+        .args(["-n", &NICE.to_string()])
+        .arg(towline)
+        .args(["load", &addr.to_string(), "-T", "1h", "--quiet", "--processes", "1"])
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Owned(child))
+}
+
+fn repeat(
+    over: Arc<AtomicBool>,
+    act: impl Fn() -> io::Result<()> + Send + 'static,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let _ = rustix::process::nice(NICE);
+        while !over.load(Relaxed) {
+            // What the server answers is not of interest, and that it closes is what it should.
+            let _ = act();
+        }
+    })
+}
+
+fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+    Ok(stream)
+}
+
+fn endless_line(addr: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(addr)?;
+    let block = [b'x'; 64 * 1024];
+    for _ in 0..16 * 1024 {
+        stream.write_all(&block)?;
+    }
+    Ok(())
+}
+
+fn scrape(admin: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(admin)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+    stream.read_to_end(&mut Vec::new()).map(drop)
+}
+
+fn half_ask(admin: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(admin)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: ")?;
+    stream.read(&mut [0; 64]).map(drop)
+}
