@@ -49,6 +49,7 @@ mod sha256;
 pub mod stats;
 mod timeout;
 mod transport;
+pub mod turns;
 mod wire;
 
 pub use codec::{LineError, LinesBatchCodec, PerLine};

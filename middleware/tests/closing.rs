@@ -17,7 +17,7 @@ use tower_test::mock;
 use towline_middleware::{
     BoxError, Echo, FramingLayer, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
     ReplyOrCloseLayer, Transport, drain,
-    serve::{FlushPolicy, LINGER, Serve},
+    serve::{FlushPolicy, LINGER, LINGER_BYTES, Serve},
     stats::{CloseReason, LineResult, Stats},
 };
 
@@ -98,6 +98,21 @@ async fn drain_answers_the_line_in_hand_then_half_closes_then_lingers() {
     assert_eq!(exchange.await.unwrap(), Ok(CloseReason::Drain));
     let lingered = half_closed.elapsed();
     assert!((LINGER..LINGER + Duration::from_millis(2)).contains(&lingered), "{lingered:?}");
+}
+
+/// A peer whose line was too long used to be read from for two seconds, as fast as it could send.
+#[tokio::test(start_paused = true)]
+async fn fault_3_a_peer_that_sends_on_after_our_close_is_read_from_only_so_far() {
+    let (mut client, server) = duplex(LIMIT);
+    let transport = Transport::new(server, LinesBatchCodec::new(5));
+    let exchange = tokio::spawn(Serve::new(Echo).call(transport));
+    let (begun, mut sent) = (Instant::now(), 0);
+    while client.write_all(&[b'x'; 4096]).await.is_ok() {
+        sent += 4096;
+    }
+    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::LineTooLong));
+    assert!((LINGER_BYTES..LINGER_BYTES + 2 * LIMIT).contains(&sent), "{sent} bytes were taken");
+    assert!(begun.elapsed() < LINGER);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ use towline_config::{Framing, Settings};
 use towline_middleware::{
     PerLine,
     stats::{CloseReason, recent},
+    turns,
 };
 
 use crate::{
@@ -89,6 +90,7 @@ impl Shard {
         let framing = settings.workload.framing;
         let batch_codec = batch_codec(settings);
         let shard = async move {
+            tokio::spawn(turns::usher());
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {
                 tokio::select! {

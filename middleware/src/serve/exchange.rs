@@ -28,7 +28,15 @@ pub(super) enum Step<S: Service<Lines>> {
     Feeding(Box<Lines>),
     Flushing,
     Closing(CloseReason),
-    Lingering(CloseReason, Pin<Box<Sleep>>),
+    Lingering(Box<Linger>),
+}
+
+/// After our close, until the peer's.
+pub(super) struct Linger {
+    pub(super) why: CloseReason,
+    pub(super) over: Pin<Box<Sleep>>,
+    /// What may still be read and forgotten.
+    pub(super) left_bytes: usize,
 }
 
 pin_project! {

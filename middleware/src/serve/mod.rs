@@ -18,7 +18,7 @@
 //! - nothing stays buffered when the task parks or the connection ends;
 //! - a connection whose read filled the block gives way before it reads on;
 //! - after a close of our own the rest of the input is read and forgotten until the peer closes too
-//!   ([`LINGER`] at most), or the kernel would answer it with a reset that overtakes our replies.
+//!   ([`LINGER`] and [`LINGER_BYTES`] at most), or the kernel would answer it with a reset that overtakes our replies.
 
 mod exchange;
 mod policy;
@@ -45,6 +45,10 @@ use crate::{
 
 /// Longest wait for the peer's own close after ours.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Most input read and forgotten meanwhile: what a peer that stops when it sees our close can have
+/// had on its way, in its kernel's largest usual send buffer. One that goes on is reset.
+pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 
 /// The innermost service of a connection stack: runs the loop over a framed connection.
 ///

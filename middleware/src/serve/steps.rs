@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    pin::pin,
     task::{Context, Poll},
 };
 
@@ -11,13 +10,14 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{
-    FlushPolicy, LINGER,
-    exchange::{Running, Step},
+    FlushPolicy, LINGER, LINGER_BYTES,
+    exchange::{Linger, Running, Step},
 };
 use crate::{
     LineError, Lines, Wire,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
+    turns,
     wire::{Parked, Phase},
 };
 
@@ -50,7 +50,7 @@ where
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing => self.flush(cx),
                 Step::Closing(_) => self.close(cx),
-                Step::Lingering(..) => self.linger(cx),
+                Step::Lingering(_) => self.linger(cx),
             };
             match next {
                 Next::Go => {}
@@ -223,7 +223,10 @@ where
             };
         }
         match self.wire.as_mut().poll_close(cx) {
-            Poll::Ready(Ok(())) => self.go(Step::Lingering(why, Box::pin(sleep(LINGER)))),
+            Poll::Ready(Ok(())) => {
+                let over = Box::pin(sleep(LINGER));
+                self.go(Step::Lingering(Box::new(Linger { why, over, left_bytes: LINGER_BYTES })))
+            }
             // The peer is gone already; why we wanted to close is the better answer.
             Poll::Ready(Err(_)) => Next::End(why),
             Poll::Pending => Next::Wait(Phase::Closing),
@@ -231,14 +234,19 @@ where
     }
 
     fn linger(&mut self, cx: &mut Context<'_>) -> Next {
-        let Step::Lingering(why, over) = self.step else { return Next::Go };
+        let Step::Lingering(linger) = self.step else { return Next::Go };
+        let Linger { why, over, left_bytes } = &mut **linger;
         if over.as_mut().poll(cx).is_ready() {
             return Next::End(*why);
         }
         match self.wire.as_mut().poll_discard(cx) {
             Poll::Ready(Ok(0) | Err(_)) => Next::End(*why),
-            // A peer that goes on talking must not keep the others waiting.
-            Poll::Ready(Ok(_)) => Next::GiveWay,
+            // A peer that goes on talking must not keep the others waiting, nor us at work.
+            Poll::Ready(Ok(n)) if n < *left_bytes => {
+                *left_bytes -= n;
+                Next::GiveWay
+            }
+            Poll::Ready(Ok(_)) => Next::End(*why),
             Poll::Pending => Next::Wait(Phase::Closing),
         }
     }
@@ -279,15 +287,11 @@ where
     }
 
     /// Lets every other runnable connection, and the I/O driver, go first.
-    ///
-    /// Waking oneself is no yield: the driver is polled only every 61 task polls then. tokio's
-    /// `yield_now` defers the wake until the driver was polled.
     fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let holding = self.wire.as_mut().park();
         self.presence.hold(holding.read_bytes, holding.write_bytes);
         self.presence.give_way();
-        let yielded = pin!(tokio::task::yield_now()).poll(cx);
-        debug_assert!(yielded.is_pending());
+        turns::give_way(cx);
         Poll::Pending
     }
 }
