@@ -60,7 +60,7 @@ fn carry_out(attack: &Attack, towline: &Path, time: Duration) -> Result<Vec<Find
     let talk = || Polite::talk(towline, victim.addr, time);
     // Also a warm-up: what a server allocates once is not the attack's.
     let before = talk()?;
-    let rest = victim.look()?;
+    let rest = victim.look_at_rest(AFTERMATH)?;
     let attacker = Attacker::start(attack.by, towline, victim.addr, victim.admin)?;
     thread::sleep(attack.settles);
     let peak = victim.look()?;
@@ -68,7 +68,7 @@ fn carry_out(attack: &Attack, towline: &Path, time: Duration) -> Result<Vec<Find
     drop(attacker);
     thread::sleep(AFTERMATH);
     let after = talk()?;
-    let left = victim.look()?;
+    let left = victim.look_at_rest(AFTERMATH)?;
 
     let calm = if before.p99_ms() > after.p99_ms() { before } else { after };
     let mut findings = vec![patience(attack, calm, under), harm(under)];
@@ -133,7 +133,7 @@ fn judge(look: Look, rest: &Sight, peak: &Sight, left: &Sight, under: Polite) ->
         }
         Look::KernelKibEach(attackers, most) => {
             let sockets = peak.socket_bytes.saturating_sub(rest.socket_bytes);
-            at_most("socket memory each, both ends", most, "KiB", sockets / attackers / 1024)
+            at_most("kernel memory each", most, "KiB", sockets / attackers / 1024)
         }
         Look::Jain(least) => Finding {
             demanded: format!("Jain's index of the polite ≥ {least}"),

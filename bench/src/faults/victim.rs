@@ -7,10 +7,11 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
-use crate::{Error, child::Owned, kernel::resident_bytes};
+use crate::{Error, child::Owned, clock, kernel::resident_bytes};
 
 #[derive(Debug)]
 pub(crate) struct Victim {
@@ -24,7 +25,7 @@ pub(crate) struct Victim {
 pub(crate) struct Sight {
     pub(crate) resident_bytes: u64,
     pub(crate) descriptors: usize,
-    /// Memory of all TCP sockets of the host.
+    /// Kernel memory of its sockets of lines, as ss(8) tells it; 0 where there is no ss.
     pub(crate) socket_bytes: u64,
     pub(crate) closed: BTreeMap<String, u64>,
     pub(crate) open: u64,
@@ -54,7 +55,7 @@ impl Victim {
         let mut sight = Sight {
             resident_bytes: resident_bytes(self.process.0.id())?,
             descriptors: fs::read_dir(format!("/proc/{}/fd", self.process.0.id()))?.count(),
-            socket_bytes: socket_bytes(&fs::read_to_string("/proc/net/sockstat")?),
+            socket_bytes: self.socket_bytes(),
             ..Sight::default()
         };
         for line in self.metrics()?.lines() {
@@ -71,6 +72,28 @@ impl Victim {
         Ok(sight)
     }
 
+    /// What is seen once nobody is connected, or when `patience` is at its end.
+    pub(crate) fn look_at_rest(&self, patience: Duration) -> Result<Sight, Error> {
+        let began = clock::now();
+        loop {
+            let sight = self.look()?;
+            if sight.open == 0 {
+                // Once more: they went after the descriptors were counted.
+                return self.look();
+            }
+            if clock::now().saturating_sub(began) > patience {
+                return Ok(sight);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn socket_bytes(&self) -> u64 {
+        let of_ours = format!("sport = :{}", self.addr.port());
+        let output = Command::new("ss").args(["-tmnH", &of_ours]).output();
+        output.map_or(0, |output| socket_bytes(&String::from_utf8_lossy(&output.stdout)))
+    }
+
     fn metrics(&self) -> Result<String, Error> {
         // It may be the admin endpoint that is attacked: patience is allowed, failure is not.
         let mut last = None;
@@ -80,7 +103,7 @@ impl Victim {
                 Ok(text) => last = Some(text.lines().next().unwrap_or("nothing").to_owned()),
                 Err(error) => last = Some(error.to_string()),
             }
-            std::thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
         }
         Err(format!("/metrics does not answer: {}", last.unwrap_or_default()).into())
     }
@@ -111,11 +134,15 @@ fn label<'a>(series: &'a str, family: &str, label: &str) -> Option<&'a str> {
         .strip_suffix("\"}")
 }
 
-/// `mem` of the TCP line, in pages.
-fn socket_bytes(sockstat: &str) -> u64 {
-    let tcp = sockstat.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default();
-    let mut words = tcp.split_whitespace().skip_while(|word| *word != "mem");
-    words.nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+/// What each socket has allocated for receiving, sending and forward, in `skmem:(r0,rb…,t0,tb…,f…`.
+fn socket_bytes(ss: &str) -> u64 {
+    let memory = ss.split("skmem:(").skip(1).filter_map(|rest| rest.split_once(')'));
+    let numbers = memory.flat_map(|(fields, _)| fields.split(',')).filter_map(|field| {
+        let digits = field.find(|c: char| c.is_ascii_digit())?;
+        let (name, value) = field.split_at(digits);
+        matches!(name, "r" | "t" | "f" | "w").then(|| value.parse::<u64>().ok())?
+    });
+    numbers.sum()
 }
 
 #[cfg(test)]
@@ -131,9 +158,7 @@ mod tests {
         let series = "towline_connections_closed_total{reason=\"drain\"}";
         assert_eq!(label(series, "towline_connections_closed_total", "reason"), Some("drain"));
         assert_eq!(label(series, "towline_connections", "state"), None);
-        assert_eq!(
-            socket_bytes("sockets: used 9\nTCP: inuse 3 orphan 0 tw 1 alloc 4 mem 2\n"),
-            8192
-        );
+        let ss = "0 0 a b\n\t skmem:(r10,rb131072,t2,tb16384,f3,w4,o0,bl0,d0)\n skmem:(r1,rb9)";
+        assert_eq!(socket_bytes(ss), 20);
     }
 }
