@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
-use towline_config::{Effective, Errors, Key, Sources, Support};
+use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
 
 const SETTINGS: &str = "Settings";
 const SOURCES: &str = "Sources of settings";
@@ -175,8 +175,12 @@ fn long_help(key: &Key) -> StyledStr {
             format!(" Refused unless {}: {reason}.", key.default())
         }
     };
+    let takes_effect = match key.reload {
+        Reload::Live => "Takes effect on SIGHUP.",
+        Reload::Restart => "Takes effect on restart.",
+    };
     format!(
-        "{}\n\nAccepts {}.{refused}\n[default: {}] [key: {}] [environment: {}]",
+        "{}\n\nAccepts {}.{refused} {takes_effect}\n[default: {}] [key: {}] [environment: {}]",
         key.doc,
         key.expected(),
         key.default(),

@@ -31,13 +31,6 @@ impl Effective {
         self.origins.get(key.name).map_or(BUILT_IN, String::as_str).to_owned()
     }
 
-    /// The keys whose values differ between `self` and `other`; [`Key::reload`] says what a change
-    /// of each takes.
-    pub fn changed(&self, other: &Self) -> Vec<&'static Key> {
-        let differs = |key: &&Key| key.value(&self.settings) != key.value(&other.settings);
-        Key::all().iter().filter(differs).collect()
-    }
-
     /// `{"limits.connections": {"value": "auto", "origin": "built-in"}, …}` for the admin port.
     /// Values are what a file would hold; secret ones that are set read `<redacted>`.
     pub fn to_json(&self) -> serde_json::Value {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    key::{Key, Support},
+    key::{Key, Reload, Support},
     table::SECTIONS,
 };
 
@@ -46,7 +46,11 @@ pub fn reference() -> String {
 
 fn spellings(key: &Key) -> String {
     let flag = key.flag.map_or_else(|| "No flag".to_owned(), |flag| format!("Flag {flag}"));
-    format!("{flag}, environment {}.", key.variable())
+    let takes_effect = match key.reload {
+        Reload::Live => "SIGHUP",
+        Reload::Restart => "restart",
+    };
+    format!("{flag}, environment {}. Takes effect on {takes_effect}.", key.variable())
 }
 
 /// Appends `sentences` as comment lines of at most [`WIDTH`] columns.

@@ -142,16 +142,18 @@ pub(crate) static KEYS: &[Key] = &[
         Or { word: "off", inner: COUNT },
         "Connections open at once from one IPv4 address or IPv6 /64 network, in each process. \
          Further ones are answered `ERR too many connections from your address` and closed. Behind \
-         a balancer all come from its address.",
+         a balancer all come from its address. A reload that sets it counts from then on.",
     )
-    .flag("--max-connections-per-ip"),
+    .flag("--max-connections-per-ip")
+    .live(),
     key!(
         limits.accept_rate,
         Or { word: "off", inner: Count { min: 1, max: 1_000_000 } },
         "Connections let in a second, in each process; after a quiet second as many may come at \
          once. What comes faster meets what `limits.admission` says.",
     )
-    .flag("--max-accept-rate"),
+    .flag("--max-accept-rate")
+    .live(),
     key!(
         limits.admission,
         Words(&[("wait", Admission::Wait), ("reject", Admission::Reject)]),
