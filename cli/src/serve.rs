@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use towline::Outcome;
+use towline::{Outcome, Settings, Source};
+use towline_config::{Effective, Errors};
 
 use crate::{exit, flags::SettingFlags, help, logging};
 
@@ -14,15 +15,33 @@ pub(crate) struct Args {
     settings: SettingFlags,
 }
 
+/// The sources the server was started with, and the log it writes.
+struct Again {
+    settings: SettingFlags,
+    log: logging::Level,
+}
+
+impl Source for Again {
+    fn load(&self) -> Result<Effective, Errors> {
+        self.settings.load()
+    }
+
+    fn applied(&self, settings: &Settings) {
+        self.log.set(settings.log.level);
+    }
+}
+
 pub(crate) fn run(args: &Args) -> ExitCode {
     let effective = match args.settings.load() {
         Ok(effective) => effective,
         Err(errors) => return exit::with_configuration(&errors),
     };
-    if let Err(error) = logging::start(effective.settings.log) {
-        return exit::with(exit::FAILED, error);
-    }
-    match towline::run(&effective) {
+    let log = match logging::start(effective.settings.log) {
+        Ok(log) => log,
+        Err(error) => return exit::with(exit::FAILED, error),
+    };
+    let again = Again { settings: args.settings.clone(), log };
+    match towline::run(&effective, again) {
         Ok(Outcome::Clean) => ExitCode::from(exit::CLEAN),
         Ok(Outcome::Cut(connections)) => exit::with(
             exit::FAILED,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use server::{Server, exchange};
+use server::Server;
 
 /// Sends numbered lines and checks that what comes back are the first of them, in order and whole,
 /// and that the end is an orderly one. Returns how many.
@@ -103,17 +103,4 @@ fn fault_28_a_second_signal_ends_it_at_once_with_1() {
         assert!(run.stderr.contains("second signal"), "{run:?}");
         assert!(run.stderr.ends_with("1 connection was cut before it was finished\n"), "{run:?}");
     }
-}
-
-#[test]
-fn fault_28_a_storm_of_sighup_changes_nothing() {
-    let server = Server::start(&[], &["--threads", "1", "--log-level", "error"]);
-    let mut stream = server.connect();
-    for _ in 0..50 {
-        server.signal(Signal::HUP);
-        exchange(&mut stream, "on\n", "on\n");
-    }
-    drop(stream);
-    server.signal(Signal::INT);
-    assert_eq!(server.end().code, 0);
 }

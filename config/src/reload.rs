@@ -38,7 +38,11 @@ impl Settings {
                 Reload::Live => drop(key.set(&mut result, &text)),
                 Reload::Restart if key.secret => {
                     let redacted = || "<redacted>".to_owned();
-                    kept.push(Difference { key: key.name, running: redacted(), wanted: redacted() });
+                    kept.push(Difference {
+                        key: key.name,
+                        running: redacted(),
+                        wanted: redacted(),
+                    });
                 }
                 Reload::Restart => kept.push(Difference { key: key.name, running, wanted: text }),
             }

@@ -52,6 +52,24 @@ impl Signal {
     }
 }
 
+/// Connections woken at once by [`Signal::nudge`].
+const NUDGED_AT_ONCE: usize = 256;
+
+impl Signal {
+    /// Wakes some parked connections, from the place `from` on, so that they look at what they are
+    /// held to. Returns from where to go on, until all were woken; let others run in between.
+    pub fn nudge(&self, from: usize) -> Option<usize> {
+        let parked = self.shared.parked();
+        let until = from + NUDGED_AT_ONCE;
+        for place in from..until.min(parked.capacity()) {
+            if let Some(waker) = parked.get(place) {
+                waker.wake_by_ref();
+            }
+        }
+        (until < parked.capacity()).then_some(until)
+    }
+}
+
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signal").field("draining", &self.shared.draining).finish_non_exhaustive()

@@ -14,7 +14,7 @@
 //! | [`Transport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
 //! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
-//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`ReadyInCall`], [`Shed`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
 //! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
 //!
 //! ```
@@ -33,6 +33,7 @@
 //! ```
 
 pub mod codec;
+mod dial;
 pub mod drain;
 mod each_line;
 mod echo;
@@ -46,13 +47,15 @@ mod ready_in_call;
 mod reply_or_close;
 pub mod serve;
 mod sha256;
+mod shed;
 pub mod stats;
 mod timeout;
 mod transport;
 pub mod turns;
 mod wire;
 
-pub use codec::{LineError, LinesBatchCodec, PerLine};
+pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
+pub use dial::{Dial, Position};
 pub use each_line::EachLine;
 pub use echo::Echo;
 pub use line::Line;
@@ -63,6 +66,7 @@ pub use ready_in_call::{ReadyInCall, ReadyInCallLayer};
 pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
+pub use shed::{Shed, ShedLayer, Shedding};
 pub use timeout::{Timeout, TimeoutLayer};
 pub use transport::{Framing, FramingLayer, Transport};
 pub use wire::{Holding, Lapse, Parked, Phase, Wire};

@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Lines, stats::Stats};
+use crate::{Dial, Lines, Position, stats::Stats};
 
 /// Bytes hashed before other connections get their turn.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -35,6 +35,24 @@ pub enum Digest {
     Discard,
 }
 
+impl Position for Option<Digest> {
+    fn to_bits(self) -> u64 {
+        match self {
+            None => 0,
+            Some(Digest::Reply) => 1,
+            Some(Digest::Discard) => 2,
+        }
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        match bits {
+            1 => Some(Digest::Reply),
+            2 => Some(Digest::Discard),
+            _ => None,
+        }
+    }
+}
+
 /// Hashes each line, without its terminator, on its way to the inner service.
 ///
 /// *Does*: SHA-256 with the CPU's own instructions where it has them. A batch of more than 64 KiB
@@ -44,7 +62,7 @@ pub enum Digest {
 #[derive(Debug, Clone)]
 pub struct Sha256<S> {
     inner: S,
-    digest: Digest,
+    digest: Arc<Dial<Option<Digest>>>,
     stats: Arc<Stats>,
 }
 
@@ -63,14 +81,17 @@ where
     fn call(&mut self, lines: Lines) -> Self::Future {
         // The service that was made ready is the one that is called.
         let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        let replies = match self.digest {
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let Some(digest) = self.digest.get() else {
+            return ResponseFuture { state: State::Called { future: inner.call(lines) } };
+        };
+        let replies = match digest {
             Digest::Reply => BytesMut::with_capacity(lines.count() * REPLY_BYTES),
             Digest::Discard => BytesMut::new(),
         };
         let state = State::Hashing {
             inner,
-            digest: self.digest,
+            digest,
             stats: self.stats.clone(),
             lines,
             hashed_bytes: 0,
@@ -168,13 +189,19 @@ fn hash_piece(lines: &[u8], digest: Digest, replies: &mut BytesMut) -> usize {
 /// Makes a [`Sha256`].
 #[derive(Debug, Clone)]
 pub struct Sha256Layer {
-    digest: Digest,
+    digest: Arc<Dial<Option<Digest>>>,
     stats: Arc<Stats>,
 }
 
 impl Sha256Layer {
     /// Does `digest` with each digest and counts in `stats`.
-    pub const fn new(digest: Digest, stats: Arc<Stats>) -> Self {
+    pub fn new(digest: Digest, stats: Arc<Stats>) -> Self {
+        Self::shared(Arc::new(Dial::new(Some(digest))), stats)
+    }
+
+    /// Does with each digest what `digest` stands at when a batch comes; at `None` nothing is
+    /// hashed and the batch goes on to the inner service.
+    pub const fn shared(digest: Arc<Dial<Option<Digest>>>, stats: Arc<Stats>) -> Self {
         Self { digest, stats }
     }
 }
@@ -183,6 +210,6 @@ impl<S> Layer<S> for Sha256Layer {
     type Service = Sha256<S>;
 
     fn layer(&self, inner: S) -> Sha256<S> {
-        Sha256 { inner, digest: self.digest, stats: self.stats.clone() }
+        Sha256 { inner, digest: self.digest.clone(), stats: self.stats.clone() }
     }
 }

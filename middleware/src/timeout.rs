@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::BoxError;
+use crate::{BoxError, Dial};
 
 /// Tower's `Timeout`, except that the timer is made when a call first waits.
 ///
@@ -39,7 +40,7 @@ use crate::BoxError;
 #[derive(Debug, Clone)]
 pub struct Timeout<S> {
     inner: S,
-    timeout: Duration,
+    timeout: Arc<Dial<Option<Duration>>>,
 }
 
 impl<S, Request> Service<Request> for Timeout<S>
@@ -55,7 +56,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        ResponseFuture { inner: self.inner.call(request), timeout: self.timeout, timer: None }
+        ResponseFuture { inner: self.inner.call(request), timeout: self.timeout.get(), timer: None }
     }
 }
 
@@ -65,7 +66,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        timeout: Duration,
+        timeout: Option<Duration>,
         // Boxed, because few calls need it and every call's future is moved.
         timer: Option<Pin<Box<Sleep>>>,
     }
@@ -84,21 +85,26 @@ where
         if let Poll::Ready(output) = this.inner.poll(cx) {
             return Poll::Ready(output.map_err(Into::into));
         }
-        let timeout = *this.timeout;
+        let Some(timeout) = *this.timeout else { return Poll::Pending };
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         timer.as_mut().poll(cx).map(|()| Err(Elapsed::new().into()))
     }
 }
 
 /// Makes a [`Timeout`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TimeoutLayer {
-    timeout: Duration,
+    timeout: Arc<Dial<Option<Duration>>>,
 }
 
 impl TimeoutLayer {
     /// Fails calls that wait longer than `timeout`.
-    pub const fn new(timeout: Duration) -> Self {
+    pub fn new(timeout: Duration) -> Self {
+        Self::shared(Arc::new(Dial::new(Some(timeout))))
+    }
+
+    /// Fails calls that wait longer than what `timeout` stood at when they began; `None` is for ever.
+    pub const fn shared(timeout: Arc<Dial<Option<Duration>>>) -> Self {
         Self { timeout }
     }
 }
@@ -107,6 +113,6 @@ impl<S> Layer<S> for TimeoutLayer {
     type Service = Timeout<S>;
 
     fn layer(&self, inner: S) -> Timeout<S> {
-        Timeout { inner, timeout: self.timeout }
+        Timeout { inner, timeout: self.timeout.clone() }
     }
 }

@@ -327,15 +327,16 @@ where
 
 /// Frames the connection and passes a [`Transport`] on.
 #[derive(Debug, Clone)]
-pub struct Framing<S, Codec> {
+pub struct Framing<S, Codec, Limits = usize> {
     inner: S,
-    codec: fn(usize) -> Codec,
-    line_bytes_max: usize,
+    codec: fn(Limits) -> Codec,
+    limits: Limits,
 }
 
-impl<S, Io, Codec> Service<Io> for Framing<S, Codec>
+impl<S, Io, Codec, Limits> Service<Io> for Framing<S, Codec, Limits>
 where
     S: Service<Transport<Io, Codec>>,
+    Limits: Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -346,36 +347,37 @@ where
     }
 
     fn call(&mut self, io: Io) -> S::Future {
-        self.inner.call(Transport::new(io, (self.codec)(self.line_bytes_max)))
+        self.inner.call(Transport::new(io, (self.codec)(self.limits.clone())))
     }
 }
 
 /// Makes a [`Framing`]. Goes above the meter and below everything that speaks lines.
 #[derive(Debug)]
-pub struct FramingLayer<Codec> {
-    codec: fn(usize) -> Codec,
-    line_bytes_max: usize,
+pub struct FramingLayer<Codec, Limits = usize> {
+    codec: fn(Limits) -> Codec,
+    limits: Limits,
 }
 
-impl<Codec> Clone for FramingLayer<Codec> {
+impl<Codec, Limits: Clone> Clone for FramingLayer<Codec, Limits> {
     fn clone(&self) -> Self {
-        Self { codec: self.codec, line_bytes_max: self.line_bytes_max }
+        Self { codec: self.codec, limits: self.limits.clone() }
     }
 }
 
-impl<Codec> FramingLayer<Codec> {
+impl<Codec, Limits> FramingLayer<Codec, Limits> {
     /// Frames each connection with a codec of its own, such as
-    /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new), made for lines of at most
-    /// `line_bytes_max`.
-    pub const fn new(codec: fn(usize) -> Codec, line_bytes_max: usize) -> Self {
-        Self { codec, line_bytes_max }
+    /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new), made for lines of at most so many
+    /// bytes, or [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with limits that may
+    /// change.
+    pub const fn new(codec: fn(Limits) -> Codec, limits: Limits) -> Self {
+        Self { codec, limits }
     }
 }
 
-impl<S, Codec> Layer<S> for FramingLayer<Codec> {
-    type Service = Framing<S, Codec>;
+impl<S, Codec, Limits: Clone> Layer<S> for FramingLayer<Codec, Limits> {
+    type Service = Framing<S, Codec, Limits>;
 
-    fn layer(&self, inner: S) -> Framing<S, Codec> {
-        Framing { inner, codec: self.codec, line_bytes_max: self.line_bytes_max }
+    fn layer(&self, inner: S) -> Self::Service {
+        Framing { inner, codec: self.codec, limits: self.limits.clone() }
     }
 }

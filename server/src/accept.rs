@@ -13,6 +13,7 @@ use std::{
 
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    sync::watch,
     time::{Instant, sleep},
 };
 
@@ -21,6 +22,7 @@ use crate::{
     listen::{Accepted, Listener},
     refuse::{Refusal, Refuser},
     shard::Handover,
+    shared::Now,
     spare::{Spare, lacks_descriptors},
 };
 
@@ -113,6 +115,7 @@ pub(crate) trait Deliver {
 pub(crate) struct Acceptor<D> {
     pub(crate) listener: Listener,
     pub(crate) gate: Gate,
+    pub(crate) now: watch::Receiver<Now>,
     pub(crate) stats: Arc<AcceptStats>,
     pub(crate) deliver: D,
 }
@@ -128,7 +131,7 @@ impl<D: Deliver> Acceptor<D> {
     }
 
     async fn accept_for_ever(self) -> io::Error {
-        let Self { listener, mut gate, stats, mut deliver } = self;
+        let Self { listener, mut gate, mut now, stats, mut deliver } = self;
         let listener = match watch_readable(listener) {
             Ok(listener) => listener,
             Err(error) => return error,
@@ -136,9 +139,21 @@ impl<D: Deliver> Acceptor<D> {
         let mut door = Door::new(stats);
         let mut turn = 0_usize;
         loop {
-            let reserved = gate.open().await;
-            deliver.ready().await;
-            let accepted = match door.next(&listener).await {
+            let next = async {
+                let reserved = gate.open().await;
+                deliver.ready().await;
+                (reserved, door.next(&listener).await)
+            };
+            let (reserved, accepted) = tokio::select! {
+                biased;
+                // Whatever it waits for may not be what it should wait for any more.
+                Ok(()) = now.changed() => {
+                    gate.take_over(&now.borrow_and_update().effective.settings.limits);
+                    continue;
+                }
+                next = next => next,
+            };
+            let accepted = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => return error,
             };

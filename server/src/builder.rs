@@ -8,6 +8,7 @@ use towline_middleware::{BoxError, Lines};
 
 use crate::{
     Outcome, RunError,
+    control::of_a_program,
     server::{self, Running},
     shard::Peer,
     stack::{boxed_errors, line_stack},
@@ -154,7 +155,7 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(settings, "{}".into(), |parts| {
+        server::start(of_a_program(settings), |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, boxed_errors(make(peer)))
         })
@@ -165,7 +166,7 @@ where
     /// # Errors
     /// Those of [`start`](Self::start), and when the listening socket fails.
     pub fn run(self) -> Result<Outcome, RunError> {
-        self.start()?.run_until_signal(|_| {})
+        self.start()?.run_until_signal(None, |_| {})
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is let in: the limits that a new connection meets, in their order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
 use towline_config::{Admission, Limits};
@@ -18,6 +18,7 @@ pub(crate) struct Gate {
     slots: Arc<Slots>,
     admission: Admission,
     per_address: Arc<PerAddress>,
+    accept_rate: Option<NonZeroU32>,
     rate: Option<Rate>,
 }
 
@@ -30,10 +31,27 @@ pub(crate) struct Admitted {
 
 impl Gate {
     pub(crate) fn new(slots: Arc<Slots>, limits: &Limits) -> Self {
-        let per_ip = limits.connections_per_ip.map(|limit| limit.get() as usize);
-        let rate = limits.accept_rate.map(|rate| Rate::per_second(rate.get(), Instant::now()));
-        let per_address = PerAddress::new(per_ip);
-        Self { slots, admission: limits.admission, per_address, rate }
+        let mut gate = Self {
+            slots,
+            admission: limits.admission,
+            per_address: PerAddress::new(None),
+            accept_rate: None,
+            rate: None,
+        };
+        gate.take_over(limits);
+        gate
+    }
+
+    /// Lets connections in by other limits from now on.
+    pub(crate) fn take_over(&mut self, limits: &Limits) {
+        self.admission = limits.admission;
+        self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
+        if self.accept_rate != limits.accept_rate {
+            // A rate that stays goes on as it is: a full bucket at each reload would be a way past it.
+            self.accept_rate = limits.accept_rate;
+            let full = |rate: NonZeroU32| Rate::per_second(rate.get(), Instant::now());
+            self.rate = limits.accept_rate.map(full);
+        }
     }
 
     /// Waits until one more connection may come, unless those that may not are to be refused.

@@ -41,8 +41,13 @@ pub(crate) fn descriptors_aside(shards: usize) -> u64 {
     DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64
 }
 
-/// The connection limit: what was asked for, or what descriptors and memory allow.
-pub(crate) fn connection_limit(asked: Option<u32>, shards: usize) -> Result<usize, RunError> {
+/// The connection limit: what was asked for, or what descriptors and memory allow, beside what the
+/// connections that are `open` have already.
+pub(crate) fn connection_limit(
+    asked: Option<u32>,
+    shards: usize,
+    open: usize,
+) -> Result<usize, RunError> {
     let descriptors = raise_descriptor_limit();
     let possible = connections_possible(descriptors, shards);
     if possible == 0 {
@@ -55,7 +60,7 @@ pub(crate) fn connection_limit(asked: Option<u32>, shards: usize) -> Result<usiz
     match asked {
         None => {
             let by_memory = memory_available().map_or(u64::MAX, |b| b / BYTES_PER_CONNECTION);
-            Ok(possible.min(by_memory.max(1)) as usize)
+            Ok(possible.min(by_memory.saturating_add(open as u64).max(1)) as usize)
         }
         Some(asked) if u64::from(asked) <= possible => Ok(asked as usize),
         Some(asked) => Err(RunError::usage(format!(

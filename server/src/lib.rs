@@ -13,6 +13,7 @@
 mod accept;
 mod admin;
 mod builder;
+mod control;
 pub mod doctor;
 mod error;
 mod exporter;
@@ -21,8 +22,10 @@ mod host;
 mod lifecycle;
 mod listen;
 mod per_address;
+mod permits;
 mod rate;
 mod refuse;
+mod reload;
 mod serve;
 mod server;
 mod shard;
@@ -33,15 +36,19 @@ mod spare;
 mod stack;
 mod to_shards;
 
+use std::sync::Arc;
+
 pub use builder::{Builder, Server};
+pub use control::Control;
 pub use error::RunError;
 pub use lifecycle::Outcome;
+pub use reload::Source;
 pub use serve::{serve, serve_until};
 pub use server::Running;
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};
 use towline_config::Effective;
-pub use towline_config::{Heartbeat, Settings, Timeouts};
+pub use towline_config::{Difference, Heartbeat, Settings, Timeouts};
 pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 
 /// The guide, whose snippets are tests.
@@ -49,22 +56,23 @@ pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 #[cfg(doctest)]
 pub mod guide {}
 
-/// Serves the workload that is configured until a signal ends it.
+/// Serves the workload that is configured until a signal ends it. At SIGHUP the configuration is
+/// loaded again from `source`, and taken over as far as a running server can.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
 /// `listening on ADDR (admin ADDR)`, with the real ports.
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
-pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
-    let running =
-        server::start(effective.settings.clone(), effective.to_json().to_string(), |parts| {
-            let lines = stack::line_stack(parts, stack::workload(parts));
-            move |_peer| lines.clone()
-        })?;
+pub fn run(effective: &Effective, source: impl Source) -> Result<Outcome, RunError> {
+    let source: Arc<dyn Source> = Arc::new(source);
+    let running = server::start(effective.clone(), |parts| {
+        let lines = stack::line_stack(parts, stack::workload(parts));
+        move |_peer| lines.clone()
+    })?;
     running.log_start();
     doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
-    running.run_until_signal(|running| announce(&running.announcement()))
+    running.run_until_signal(Some(&source), |running| announce(&running.announcement()))
 }
 
 /// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.

@@ -59,6 +59,11 @@ impl PerAddress {
         Arc::new(Self { limit, open: Mutex::default() })
     }
 
+    /// Changes the limit. Who came while there was none is not counted; who was counted stays so.
+    pub(crate) fn set_limit(&self, limit: Option<usize>) {
+        self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<Place, u32>> {
         // No code that can panic runs under this lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)

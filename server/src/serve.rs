@@ -4,11 +4,11 @@ use std::{io, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::watch,
     time::Instant,
 };
 use tower::Service;
-use towline_config::Settings;
+use towline_config::Effective;
 use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::Stats};
 
 use crate::{
@@ -16,7 +16,9 @@ use crate::{
     gate::Gate,
     host,
     listen::Listener,
+    permits::Permits,
     shard::{Handover, serve_io},
+    shared::Now,
     slots::Slots,
     stack::{LineService, Parts, boxed_errors, line_stack},
 };
@@ -60,15 +62,19 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    let settings = Arc::new(Settings::default());
-    let limit = host::connection_limit(None, 1).map_err(io::Error::other)?;
+    let effective = Arc::new(Effective::default());
+    let settings = &effective.settings;
+    let limit = host::connection_limit(None, 1, 0).map_err(io::Error::other)?;
     let slots = Slots::new(limit, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
-    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-    let parts = Parts::new(settings, stats, permits, drain.clone());
+    let permits = Permits::new(settings.limits.concurrency.get() as usize);
+    let parts = Parts::new(settings, stats, permits.semaphore(), drain.clone());
+    // Nobody changes them.
+    let (_, now) = watch::channel(Now { effective: effective.clone() });
     let acceptor = Acceptor {
-        listener: Listener::from_std(listener.into_std()?, &parts.settings)?,
-        gate: Gate::new(slots.clone(), &parts.settings.limits),
+        listener: Listener::from_std(listener.into_std()?, settings)?,
+        gate: Gate::new(slots.clone(), &settings.limits),
+        now,
         stats: Arc::default(),
         deliver: ToTasks { parts, service: boxed_errors(service) },
     };
@@ -95,6 +101,6 @@ impl<S: LineService> Deliver for ToTasks<S> {
     fn deliver(&mut self, Handover { accepted, slot }: Handover) {
         let socket = std::net::TcpStream::from(accepted.socket);
         let lines = line_stack(&self.parts, self.service.clone());
-        serve_io(&self.parts, LinesBatchCodec::new, TcpStream::from_std(socket), slot, lines);
+        serve_io(&self.parts, LinesBatchCodec::shared, TcpStream::from_std(socket), slot, lines);
     }
 }

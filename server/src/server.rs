@@ -4,23 +4,26 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime,
-    sync::{Semaphore, oneshot, watch},
+    sync::{oneshot, watch},
     time::Instant,
 };
-use towline_config::Settings;
+use towline_config::{Difference, Effective, Settings};
 use towline_middleware::{drain, stats::Stats};
 
 use crate::{
     Outcome, RunError,
     accept::Acceptor,
     admin,
+    control::{Control, Reloads},
     exporter::Reader,
     gate::Gate,
     host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
+    permits::Permits,
+    reload::{self, Source},
     shard::{Peer, Shard},
-    shared::Shared,
+    shared::{Now, Shared},
     signals,
     slots::Slots,
     stack::{LineService, Parts},
@@ -52,27 +55,28 @@ pub struct Running {
 ///
 /// `lines` is asked once a shard for what makes the line stack of each peer there.
 pub(crate) fn start<P, S>(
-    settings: Settings,
-    config_json: String,
+    effective: Effective,
     lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
 where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
-    let settings = Arc::new(settings);
+    let effective = Arc::new(effective);
+    let settings = &effective.settings;
     let shards = match settings.server.threads {
         Some(threads) => threads.get() as usize,
         None => thread::available_parallelism().map_or(1, Into::into),
     };
-    let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards)?;
-    let listener = Listener::bind(&settings)?;
+    let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards, 0)?;
+    let listener = Listener::bind(settings)?;
     let address = listener.address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
 
     let epoch = Instant::now();
     let slots = Slots::new(limit, shards);
-    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
+    let permits = Permits::new(settings.limits.concurrency.get() as usize);
+    let (now, now_seen) = watch::channel(Now { effective: effective.clone() });
     let (over, _) = watch::channel(false);
     let mut drains = Vec::new();
     let mut stats = Vec::new();
@@ -80,17 +84,19 @@ where
     for index in 0..shards {
         let (signal, watch) = drain::channel();
         let shard_stats = Arc::new(Stats::of_one_thread(epoch));
-        let parts = Parts::new(settings.clone(), shard_stats.clone(), permits.clone(), watch);
+        let parts = Parts::new(settings, shard_stats.clone(), permits.semaphore(), watch);
         let lines = lines(&parts);
-        let shard = Shard::start(index, &settings, parts, lines, over.subscribe())
-            .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
+        let shard =
+            Shard::start(index, now.subscribe(), signal.clone(), parts, lines, over.subscribe())
+                .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
         drains.push(signal);
         stats.push(shard_stats);
         started.push(shard);
     }
 
     let shared = Arc::new(Shared {
-        config_json,
+        now,
+        reloads: Reloads::default(),
         life: Life::new(),
         stats,
         runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
@@ -101,7 +107,6 @@ where
             Address::Tcp(address) => Some(address.port()),
             Address::Unix(_) => None,
         },
-        settings: settings.clone(),
     });
 
     let mut threads = Vec::new();
@@ -117,6 +122,7 @@ where
     let acceptor = Acceptor {
         listener,
         gate: Gate::new(slots, &settings.limits),
+        now: now_seen,
         stats: shared.accept.clone(),
         deliver: ToShards::new(handovers),
     };
@@ -187,6 +193,19 @@ impl Running {
         self.shared.slots.connections()
     }
 
+    /// What changes this server while it runs.
+    pub fn control(&self) -> Control {
+        Control::new(self.shared.clone())
+    }
+
+    /// Takes over other settings; see [`Control::reload`].
+    ///
+    /// # Errors
+    /// When the host does not allow what is asked. Nothing has changed then.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<Difference>, RunError> {
+        self.control().reload(settings)
+    }
+
     /// How many connections may be open.
     pub(crate) fn limit(&self) -> usize {
         self.shared.slots.limit()
@@ -201,7 +220,9 @@ impl Running {
     }
 
     pub(crate) fn log_start(&self) {
-        let Shared { settings, slots, .. } = &*self.shared;
+        let Shared { now, slots, .. } = &*self.shared;
+        let effective = now.borrow().effective.clone();
+        let settings = &effective.settings;
         tracing::info!(
             address = %self.address,
             threads = slots.shards(),
@@ -223,31 +244,42 @@ impl Running {
         }
     }
 
-    /// Serves until a signal says to drain, then drains; a second signal cuts. Calls `ready` once
-    /// signals are handled: whoever reads its announcement may send one at once.
+    /// Serves until a signal says to drain, then drains; a second signal cuts. SIGHUP loads the
+    /// settings again from `source`. Calls `ready` once signals are handled: whoever reads its
+    /// announcement may send one at once.
     pub(crate) fn run_until_signal(
         mut self,
+        source: Option<&Arc<dyn Source>>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
         let runtime = thread_runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
-        runtime.block_on(async {
-            let mut signals = signals::Signals::new()
-                .map_err(|error| RunError::failed("signals cannot be handled", &error))?;
+        let outcome = runtime.block_on(async {
+            let handled = |error| RunError::failed("signals cannot be handled", &error);
+            let mut stop = signals::Stop::new().map_err(handled)?;
+            let mut hang_up = signals::HangUp::new().map_err(handled)?;
+            let control = self.control();
             ready(&self);
             tokio::select! {
-                name = signals.stop() => tracing::info!(signal = name, "draining"),
+                name = stop.next() => tracing::info!(signal = name, "draining"),
                 Ok(error) = &mut self.listener_failed => {
                     return Err(RunError::failed("the listening socket failed", &error));
                 }
+                () = reload::on_hang_up(&mut hang_up, source, &control) => {}
             }
-            Ok(self
-                .drain_unless(async {
-                    let name = signals.stop().await;
-                    tracing::warn!(signal = name, "second signal: ending at once");
-                })
-                .await)
-        })
+            let second = async {
+                tokio::select! {
+                    name = stop.next() => {
+                        tracing::warn!(signal = name, "second signal: ending at once");
+                    }
+                    () = reload::ignoring(&mut hang_up) => {}
+                }
+            };
+            Ok(self.drain_unless(second).await)
+        });
+        // Not by dropping it, which waits for a configuration file that may never answer.
+        runtime.shutdown_background();
+        outcome
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
@@ -258,7 +290,7 @@ impl Running {
         for signal in &drains {
             signal.drain();
         }
-        let deadline = shared.settings.timeouts.drain;
+        let deadline = shared.now.borrow().effective.settings.timeouts.drain;
         tokio::select! {
             () = shared.slots.all_free() => {}
             () = tokio::time::sleep(deadline) => {

@@ -8,6 +8,7 @@ use std::{
     os::fd::OwnedFd,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     thread,
 };
@@ -20,17 +21,19 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tower::Service;
-use towline_config::{Framing, Settings};
+use towline_config::Framing;
 use towline_middleware::{
-    PerLine,
+    LineLimits, LinesBatchCodec, PerLine,
+    drain::Signal,
     stats::{CloseReason, recent},
     turns,
 };
 
 use crate::{
     listen::{self, Accepted},
+    shared::Now,
     slots::Slot,
-    stack::{LineService, LinesCodec, Parts, batch_codec, connection_stack},
+    stack::{LineService, LinesCodec, Parts, connection_stack},
 };
 
 /// Connections that may wait for a shard to take them over.
@@ -72,7 +75,8 @@ impl Shard {
     /// peer, until `over` says that what is left should be cut.
     pub(crate) fn start<P, S>(
         index: usize,
-        settings: &Settings,
+        mut now: watch::Receiver<Now>,
+        signal: Signal,
         parts: Parts,
         lines: P,
         mut over: watch::Receiver<bool>,
@@ -87,14 +91,21 @@ impl Shard {
             .on_thread_park(recent::forget)
             .build()?;
         let handle = runtime.handle().clone();
-        let framing = settings.workload.framing;
-        let batch_codec = batch_codec(settings);
+        let framing = now.borrow().effective.settings.workload.framing;
         let shard = async move {
             tokio::spawn(turns::usher());
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {
                 tokio::select! {
+                    biased;
                     () = is_over(&mut over) => return,
+                    // Before new connections: one that comes after a change begins under it.
+                    Ok(()) = now.changed() => {
+                        if parts.take_over(&now.borrow_and_update().effective.settings) {
+                            tokio::spawn(wake_all(signal.clone()));
+                        }
+                        continue;
+                    }
                     n = inbox.recv_many(&mut arrived, HANDOVERS_PER_TURN) => if n == 0 {
                         // The acceptor is gone: there are no more, but those there are go on.
                         return is_over(&mut over).await;
@@ -105,10 +116,11 @@ impl Shard {
                     let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
                     match framing {
                         Framing::Batch => {
-                            serve_socket(&parts, batch_codec, accepted.socket, slot, lines);
+                            let codec = LinesBatchCodec::shared;
+                            serve_socket(&parts, codec, accepted.socket, slot, lines);
                         }
                         Framing::Lines => {
-                            serve_socket(&parts, PerLine::new, accepted.socket, slot, lines);
+                            serve_socket(&parts, PerLine::shared, accepted.socket, slot, lines);
                         }
                     }
                 }
@@ -133,8 +145,13 @@ fn unless_it_panics<S>(parts: &Parts, make: impl FnOnce() -> S) -> Option<S> {
     made.ok()
 }
 
-fn serve_socket<C, S>(parts: &Parts, codec: fn(usize) -> C, socket: OwnedFd, slot: Slot, lines: S)
-where
+fn serve_socket<C, S>(
+    parts: &Parts,
+    codec: fn(Arc<LineLimits>) -> C,
+    socket: OwnedFd,
+    slot: Slot,
+    lines: S,
+) where
     C: LinesCodec,
     S: LineService,
 {
@@ -147,6 +164,15 @@ where
     }
 }
 
+/// Has every parked connection look at its deadlines again, while others run in between.
+async fn wake_all(signal: Signal) {
+    let mut next = Some(0);
+    while let Some(from) = next {
+        next = signal.nudge(from);
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Waits until what is left should be cut.
 async fn is_over(over: &mut watch::Receiver<bool>) {
     let _ = over.wait_for(|over| *over).await;
@@ -155,7 +181,7 @@ async fn is_over(over: &mut watch::Receiver<bool>) {
 /// Serves a socket that is registered with this thread's driver, in a task of its own.
 pub(crate) fn serve_io<Io, C, S>(
     parts: &Parts,
-    codec: fn(usize) -> C,
+    codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
     slot: Slot,
     lines: S,

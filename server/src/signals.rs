@@ -1,36 +1,42 @@
-//! The signals a server answers.
+//! The signals a server answers. Handlers stay installed for the life of the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Handlers, installed for the life of the process.
+/// Those that say to stop.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
 }
 
-impl Signals {
+impl Stop {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one that says to stop, and names it.
-    pub(crate) async fn stop(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP ignored: this version does not reload, restart it");
-                }
-            }
+    /// Waits for one, and names it.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// The one that says to load the settings again.
+#[derive(Debug)]
+pub(crate) struct HangUp(Signal);
+
+impl HangUp {
+    pub(crate) fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for one. Those that came since the last time are one.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -66,7 +66,6 @@ impl Slots {
 
     /// Changes the limit at once. One below the places that are taken closes nobody: no more come
     /// until enough have gone.
-    #[allow(dead_code, reason = "the settings that change it come next")]
     pub(crate) fn set_limit(&self, limit: usize) {
         self.process.limit.store(limit, SeqCst);
         // A place given back just now was compared with the old limit; who waits looks for himself.

@@ -2,60 +2,115 @@
 //!
 //! This is the only place where a setting becomes a layer.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
 };
 use tokio_util::codec::{Decoder, Encoder};
-use tower::{
-    Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer,
-    load_shed::LoadShedLayer,
-};
-use towline_config::{Digest, FlushPolicy, Overload, Settings, WorkloadKind};
+use tower::{Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer};
+use towline_config::{self as config, FlushPolicy, Overload, Settings, WorkloadKind};
 use towline_middleware::{
-    BoxError, Echo, FramingLayer, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
-    ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer,
+    BoxError, Dial, Digest, Echo, FramingLayer, LineError, LineLimits, Lines, MeterLayer,
+    ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, ShedLayer, Shedding,
+    TimeoutLayer,
+    codec::LINES_MAX,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{self, Serve},
     stats::{CloseReason, Presence, Stats},
 };
 
-/// What the stacks of one shard are built from.
+/// What the stacks of one shard are built from. What a setting can change while connections are open
+/// stands on dials that the layers share.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
-    pub(crate) settings: Arc<Settings>,
     stats: Arc<Stats>,
     permits: Arc<Semaphore>,
     drain: Watch,
     heartbeat: HeartbeatLayer,
+    rules: Arc<serve::Rules>,
+    lines: Arc<LineLimits>,
+    request_timeout: Arc<Dial<Option<Duration>>>,
+    shedding: Arc<Dial<Shedding>>,
+    digest: Arc<Dial<Option<Digest>>>,
 }
 
 impl Parts {
     /// `permits` is one for the process: the concurrency limit is global.
     pub(crate) fn new(
-        settings: Arc<Settings>,
+        settings: &Settings,
         stats: Arc<Stats>,
         permits: Arc<Semaphore>,
         drain: Watch,
     ) -> Self {
-        let limits = Limits {
-            heartbeat_interval: settings.heartbeat.interval,
-            heartbeat_timeout: settings.heartbeat.timeout,
-            idle: settings.timeouts.idle,
-            line: settings.timeouts.line,
-            write: settings.timeouts.write,
+        let parts = Self {
+            heartbeat: HeartbeatLayer::new(limits(settings), stats.clone()),
+            stats,
+            permits,
+            drain,
+            rules: Arc::default(),
+            lines: Arc::default(),
+            request_timeout: Arc::new(Dial::new(None)),
+            shedding: Arc::new(Dial::new(Shedding::Never)),
+            digest: Arc::new(Dial::new(None)),
         };
-        // Made once a shard and shared by its connections, which then carry one pointer to it.
-        let heartbeat = HeartbeatLayer::new(limits, stats.clone());
-        Self { settings, stats, permits, drain, heartbeat }
+        parts.take_over(settings);
+        parts
+    }
+
+    /// Turns every dial to what `settings` say. Called on the thread whose connections look at
+    /// them, between two of its turns, so no line meets half of a change. Returns whether parked
+    /// connections are held to other deadlines now and must be woken.
+    pub(crate) fn take_over(&self, settings: &Settings) -> bool {
+        self.rules.flush.set(match settings.flush.policy {
+            FlushPolicy::Auto => serve::FlushPolicy::Auto,
+            FlushPolicy::Line => serve::FlushPolicy::Every(NonZeroU32::MIN),
+            FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
+        });
+        self.rules.output_bytes_max.set(settings.limits.output_bytes);
+        self.request_timeout.set(settings.timeouts.request);
+        self.shedding.set(match settings.limits.overload {
+            Overload::Wait => Shedding::Never,
+            Overload::Shed => Shedding::WhenBusy,
+        });
+        self.lines.set_bytes(settings.limits.line_bytes);
+        let (digest, lines_max) = match (settings.workload.kind, settings.workload.digest) {
+            (WorkloadKind::Echo, _) => (None, LINES_MAX),
+            (WorkloadKind::Sha256, config::Digest::Discard) => (Some(Digest::Discard), LINES_MAX),
+            (WorkloadKind::Sha256, config::Digest::Reply) => {
+                (Some(Digest::Reply), DIGEST_LINES_MAX)
+            }
+        };
+        self.digest.set(digest);
+        self.lines.set_lines(lines_max);
+        let limits = limits(settings);
+        let changed = limits != self.heartbeat.limits();
+        if changed {
+            self.heartbeat.set_limits(limits);
+        }
+        changed
     }
 
     /// Enters a connection in the books.
     pub(crate) fn presence(&self) -> Presence {
         Presence::new(self.stats.clone())
+    }
+}
+
+/// Where a short line has a long reply, batches are cut so that the reply to one stays near
+/// `limits.output_bytes`: 65 bytes a digest are 260 KiB.
+const DIGEST_LINES_MAX: u32 = 4096;
+
+/// The deadlines of a connection.
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        heartbeat_interval: settings.heartbeat.interval,
+        heartbeat_timeout: settings.heartbeat.timeout,
+        idle: settings.timeouts.idle,
+        line: settings.timeouts.line,
+        write: settings.timeouts.write,
     }
 }
 
@@ -97,29 +152,10 @@ impl<C> LinesCodec for C where
 {
 }
 
-/// The codec of `framing = "batch"`. Where a short line has a long reply, batches are cut so that a
-/// batch's reply stays near `limits.output_bytes`.
-pub(crate) fn batch_codec(settings: &Settings) -> fn(usize) -> LinesBatchCodec {
-    match (settings.workload.kind, settings.workload.digest) {
-        // 65 bytes a digest: 260 KiB.
-        (WorkloadKind::Sha256, Digest::Reply) => {
-            |limit_bytes| LinesBatchCodec::new(limit_bytes).lines_max(4096)
-        }
-        _ => LinesBatchCodec::new,
-    }
-}
-
 /// The workload that the settings name: the innermost service of the line stack.
 pub(crate) fn workload(parts: &Parts) -> impl LineService + use<> {
-    let workload = &parts.settings.workload;
-    let digest = match workload.digest {
-        Digest::Reply => towline_middleware::Digest::Reply,
-        Digest::Discard => towline_middleware::Digest::Discard,
-    };
-    let sha256 = (workload.kind == WorkloadKind::Sha256)
-        .then(|| Sha256Layer::new(digest, parts.stats.clone()));
-
-    ServiceBuilder::new().option_layer(sha256).service(Echo)
+    let sha256 = Sha256Layer::shared(parts.digest.clone(), parts.stats.clone());
+    ServiceBuilder::new().layer(sha256).service(Echo)
 }
 
 /// The line stack, outside in: the order in which a batch travels. Each layer leaves lines lines.
@@ -127,8 +163,7 @@ pub(crate) fn line_stack<S>(parts: &Parts, workload: S) -> impl LineService + us
 where
     S: LineService,
 {
-    let Parts { settings, stats, permits, .. } = parts;
-    let shed = (settings.limits.overload == Overload::Shed).then(LoadShedLayer::new);
+    let Parts { stats, permits, request_timeout, shedding, .. } = parts;
 
     ServiceBuilder::new()
         // Errors a peer can do something about become replies; the rest end the connection.
@@ -137,9 +172,9 @@ where
         .layer(ObserveLayer::new(stats.clone()))
         // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
         // inside the call, with the batch in hand. An idle connection holds no permit.
-        .option_layer(settings.timeouts.request.map(TimeoutLayer::new))
+        .layer(TimeoutLayer::shared(request_timeout.clone()))
         .layer(ReadyInCallLayer)
-        .option_layer(shed)
+        .layer(ShedLayer::shared(shedding.clone()))
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
         .service(workload)
 }
@@ -147,7 +182,7 @@ where
 /// The connection stack, from the socket inwards. Each layer changes the type of the connection.
 pub(crate) fn connection_stack<Io, Codec, S>(
     parts: &Parts,
-    codec: fn(usize) -> Codec,
+    codec: fn(Arc<LineLimits>) -> Codec,
     line_stack: S,
 ) -> impl Service<Io, Response = CloseReason, Error = Infallible, Future: Send + 'static>
 + use<Io, Codec, S>
@@ -156,27 +191,18 @@ where
     Codec: LinesCodec,
     S: LineService,
 {
-    let Parts { settings, stats, drain, heartbeat, .. } = parts;
-    let flush = match settings.flush.policy {
-        FlushPolicy::Auto => serve::FlushPolicy::Auto,
-        FlushPolicy::Line => serve::FlushPolicy::Every(std::num::NonZeroU32::MIN),
-        FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
-    };
+    let Parts { stats, drain, heartbeat, rules, lines, .. } = parts;
 
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
         .layer(MeterLayer::new(stats.clone()))
         // MeteredIo → Transport: lines; buffers are lent only while they are full.
-        .layer(FramingLayer::new(codec, settings.limits.line_bytes))
+        .layer(FramingLayer::new(codec, lines.clone()))
         // Transport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
         .service(
-            Serve::new(line_stack)
-                .stats(stats.clone())
-                .drain(drain.clone())
-                .flush(flush)
-                .output_bytes_max(settings.limits.output_bytes),
+            Serve::new(line_stack).stats(stats.clone()).drain(drain.clone()).rules(rules.clone()),
         )
 }
 

@@ -62,6 +62,14 @@ impl TempFile {
         Self(path)
     }
 
+    pub(crate) fn write(&self, text: &str) {
+        std::fs::write(&self.0, text).unwrap();
+    }
+
+    pub(crate) fn remove(&self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+
     pub(crate) fn name(&self) -> &str {
         self.0.to_str().unwrap()
     }

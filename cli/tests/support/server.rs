@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -72,6 +73,27 @@ impl Server {
         let mut answer = String::new();
         admin.read_to_string(&mut answer).unwrap();
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// The value of a series, by its name with its labels as exported.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let metrics = self.get("/metrics");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("there is no {series}")).parse().unwrap()
+    }
+
+    /// Waits until a series is as `expected`.
+    #[track_caller]
+    pub(crate) fn metric_when(&self, series: &str, expected: impl Fn(f64) -> bool) {
+        let tries = PATIENCE.as_millis() / 10;
+        for _ in 0..tries {
+            if expected(self.metric(series)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{series} never came to that");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

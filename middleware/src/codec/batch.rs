@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr_iter, memrchr};
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::LineLimits;
 use crate::{LineError, Lines};
 
 /// A batch up to this size is copied out of the block it was read into, for one small allocation a
@@ -19,36 +22,33 @@ pub(crate) const COPY_BYTES_MAX: usize = 4 * 1024;
 /// which a line *could* exceed it, and then once per limit's length, not once a line.
 #[derive(Debug, Clone)]
 pub struct LinesBatchCodec {
-    limit_bytes: u32,
+    limits: Arc<LineLimits>,
     /// The first so many bytes of the buffer are known to hold no newline.
     scanned: u32,
-    lines_max: u32,
 }
-
-/// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
-/// bounds what a reply of fixed size a line, such as an error, can grow to.
-pub(super) const LINES_MAX: u32 = 16 * 1024;
 
 impl LinesBatchCodec {
     /// A codec for lines of at most `limit_bytes`, terminator excluded; 4 GiB is the most.
-    pub const fn new(limit_bytes: usize) -> Self {
-        // Every connection carries a codec; four bytes are enough for any line one would hold.
-        let limit_bytes =
-            if limit_bytes > u32::MAX as usize { u32::MAX } else { limit_bytes as u32 };
-        Self { limit_bytes, scanned: 0, lines_max: LINES_MAX }
+    pub fn new(limit_bytes: usize) -> Self {
+        Self::shared(Arc::new(LineLimits::new(limit_bytes)))
+    }
+
+    /// A codec that holds to `limits` as they are whenever bytes came in.
+    pub const fn shared(limits: Arc<LineLimits>) -> Self {
+        Self { limits, scanned: 0 }
     }
 
     /// Cuts batches of at most so many lines, 16,384 unless told otherwise; 0 is taken as 1. For
-    /// services whose replies are much longer than their lines.
+    /// services whose replies are much longer than their lines. Holds for all that share its limits.
     #[must_use]
-    pub const fn lines_max(mut self, lines: u32) -> Self {
-        self.lines_max = if lines == 0 { 1 } else { lines };
+    pub fn lines_max(self, lines: u32) -> Self {
+        self.limits.set_lines(lines);
         self
     }
 
     /// The longest line it passes, terminator excluded.
-    pub const fn limit_bytes(&self) -> usize {
-        self.limit_bytes as usize
+    pub fn limit_bytes(&self) -> usize {
+        self.limits.bytes()
     }
 
     /// Where the first line begins that is too long, looking at `terminated` lines.
@@ -86,8 +86,9 @@ impl Decoder for LinesBatchCodec {
             Some(start) => start,
         };
         let mut count = memchr_iter(b'\n', &src[..good]).count() as u32;
-        if count > self.lines_max {
-            count = self.lines_max;
+        let lines_max = self.limits.lines();
+        if count > lines_max {
+            count = lines_max;
             let last = memchr_iter(b'\n', &src[..good]).nth(count as usize - 1);
             good = last.map_or(good, |at| at + 1);
         }

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder, LinesCodec};
 
+use super::LineLimits;
 use crate::{LineError, Lines, pool};
 
 /// tokio-util's `LinesCodec`, a line at a time, behind the batch interface.
@@ -10,6 +13,7 @@ use crate::{LineError, Lines, pool};
 /// [`LinesBatchCodec`](super::LinesBatchCodec) is some 15 times cheaper a line.
 #[derive(Debug)]
 pub struct PerLine {
+    limits: Arc<LineLimits>,
     codec: LinesCodec,
     /// An error that waits until the lines before it are delivered.
     failed: Option<Box<LineError>>,
@@ -18,7 +22,13 @@ pub struct PerLine {
 impl PerLine {
     /// A codec for lines of at most `limit_bytes`, terminator excluded.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { codec: LinesCodec::new_with_max_length(limit_bytes), failed: None }
+        Self::shared(Arc::new(LineLimits::new(limit_bytes)))
+    }
+
+    /// A codec that holds to `limits` as they are whenever bytes came in.
+    pub fn shared(limits: Arc<LineLimits>) -> Self {
+        let codec = LinesCodec::new_with_max_length(limits.bytes());
+        Self { limits, codec, failed: None }
     }
 
     fn batch(
@@ -29,9 +39,13 @@ impl PerLine {
         if let Some(error) = self.failed.take() {
             return Err(*error);
         }
+        if self.limits.bytes() != self.codec.max_length() {
+            // All the old one remembers is how far it looked for a newline; this one looks again.
+            self.codec = LinesCodec::new_with_max_length(self.limits.bytes());
+        }
         let mut batch = BytesMut::new();
         // As many as the batch codec cuts at most, for the same reason.
-        for _ in 0..super::batch::LINES_MAX {
+        for _ in 0..self.limits.lines() {
             match decode(&mut self.codec, src) {
                 Ok(Some(line)) => {
                     if batch.is_empty() {

@@ -126,6 +126,11 @@ impl Deadlines {
         self.pinged_at = now.0;
     }
 
+    /// Nobody waits for the answer to a ping any more.
+    pub const fn forget_ping(&mut self) {
+        self.pinged_at = NEVER;
+    }
+
     /// The earliest deadline, and what is due then.
     pub fn next(&self, limits: &Limits) -> Option<(Nanos, Due)> {
         let heartbeat = limits.heartbeat_interval.and_then(|interval| match self.pinged_at {

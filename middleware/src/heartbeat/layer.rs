@@ -1,19 +1,69 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{HeartbeatTransport, Limits};
-use crate::stats::Stats;
+use crate::{Dial, stats::Stats};
 
 /// What all supervised connections of a shard share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) limits: Limits,
+    limits: Dials,
+    /// Tells parked connections that their timers were armed by other limits.
+    version: Dial<u32>,
     pub(super) stats: Arc<Stats>,
+}
+
+#[derive(Debug)]
+struct Dials {
+    heartbeat_interval: Dial<Option<Duration>>,
+    heartbeat_timeout: Dial<Duration>,
+    idle: Dial<Option<Duration>>,
+    line: Dial<Option<Duration>>,
+    write: Dial<Option<Duration>>,
+}
+
+impl Shared {
+    fn new(limits: Limits, stats: Arc<Stats>) -> Self {
+        let limits = Dials {
+            heartbeat_interval: Dial::new(limits.heartbeat_interval),
+            heartbeat_timeout: Dial::new(limits.heartbeat_timeout),
+            idle: Dial::new(limits.idle),
+            line: Dial::new(limits.line),
+            write: Dial::new(limits.write),
+        };
+        Self { limits, version: Dial::new(0), stats }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            heartbeat_interval: self.limits.heartbeat_interval.get(),
+            heartbeat_timeout: self.limits.heartbeat_timeout.get(),
+            idle: self.limits.idle.get(),
+            line: self.limits.line.get(),
+            write: self.limits.write.get(),
+        }
+    }
+
+    /// As much of it as a connection remembers.
+    #[inline]
+    pub(super) fn version(&self) -> u16 {
+        self.version.get() as u16
+    }
+
+    fn set(&self, limits: Limits) {
+        self.limits.heartbeat_interval.set(limits.heartbeat_interval);
+        self.limits.heartbeat_timeout.set(limits.heartbeat_timeout);
+        self.limits.idle.set(limits.idle);
+        self.limits.line.set(limits.line);
+        self.limits.write.set(limits.write);
+        self.version.set(self.version.get().wrapping_add(1));
+    }
 }
 
 /// Passes a [`HeartbeatTransport`] on to the connection stack.
@@ -49,7 +99,18 @@ pub struct HeartbeatLayer {
 impl HeartbeatLayer {
     /// Holds each connection to `limits` and counts pings in `stats`.
     pub fn new(limits: Limits, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Shared { limits, stats }) }
+        Self { shared: Arc::new(Shared::new(limits, stats)) }
+    }
+
+    /// What connections are held to now.
+    pub fn limits(&self) -> Limits {
+        self.shared.limits()
+    }
+
+    /// Holds connections to other limits, those that are open too. One that is parked looks at them
+    /// when it wakes, so wake it ([`Signal::nudge`](crate::drain::Signal::nudge)).
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.set(limits);
     }
 }
 

@@ -45,6 +45,8 @@ pin_project! {
         // Bytes the socket took since deadlines were looked at.
         wrote: u16,
         owed: Owed,
+        // Of the limits that the timer is armed by.
+        version: u16,
     }
 }
 
@@ -63,6 +65,7 @@ impl<T> HeartbeatTransport<T> {
             heard: false,
             wrote: 0,
             owed: Owed::default(),
+            version: shared.version(),
             shared,
         }
     }
@@ -159,8 +162,9 @@ impl<T: Wire> Supervised<'_, T> {
         holding: &mut Holding,
     ) -> Poll<Lapse> {
         let Parked { mut now, phase, .. } = parked;
+        let limits = self.shared.limits();
         loop {
-            let Some((at, due)) = self.deadlines.next(&self.shared.limits) else {
+            let Some((at, due)) = self.deadlines.next(&limits) else {
                 return Poll::Pending;
             };
             if at > now {
@@ -189,8 +193,8 @@ impl<T: Wire> Supervised<'_, T> {
                 }
                 Due::Ping => {
                     self.deadlines.pinged(now);
-                    let timeout = self.shared.limits.heartbeat_timeout;
-                    *self.pong_until = Nanos(now.0 + timeout.as_nanos() as u64);
+                    let timeout = limits.heartbeat_timeout.as_nanos() as u64;
+                    *self.pong_until = Nanos(now.0.saturating_add(timeout));
                     self.shared.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
                     if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
@@ -248,9 +252,17 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
         seen.wrote = std::mem::take(this.wrote);
         let started = this.deadlines.note(parked.now, seen, this.owed);
+        let version = this.shared.version();
+        let same_limits = *this.version == version;
         // The common park: the timer that is armed, for this task, will fire soon enough.
-        if parked.same_task && !started && *this.armed != UNARMED && parked.now < *this.armed {
+        let nothing_new = parked.same_task && same_limits && !started;
+        if nothing_new && *this.armed != UNARMED && parked.now < *this.armed {
             return Poll::Pending;
+        }
+        *this.version = version;
+        if !same_limits && this.shared.limits().heartbeat_interval.is_none() {
+            // Or it would be held to the answer if pings were wanted again one day.
+            this.deadlines.forget_ping();
         }
         this.poll_deadlines(cx, parked, holding)
     }

@@ -2,7 +2,9 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
+    num::NonZeroU32,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::{FlushPolicy, Serve};
+use super::{Rules, Serve};
 use crate::{
     Lines, Wire,
     drain::Registration,
@@ -25,10 +27,17 @@ pub(super) enum Step<S: Service<Lines>> {
     Waiting(Box<Lines>),
     Serving(Pin<Box<S::Future>>),
     /// Replies not yet given to the sink, because the policy wants a write before them.
-    Feeding(Box<Lines>),
+    Feeding(Box<Feed>),
     Flushing,
     Closing(CloseReason),
     Lingering(Box<Linger>),
+}
+
+/// A reply on its way to the sink, under [`FlushPolicy::Every`](super::FlushPolicy::Every).
+pub(super) struct Feed {
+    pub(super) rest: Lines,
+    /// Lines between two writes, as the policy was when the reply came.
+    pub(super) every: NonZeroU32,
 }
 
 /// After our close, until the peer's.
@@ -53,10 +62,9 @@ pin_project! {
         pub(super) step: Step<S>,
         pub(super) presence: Presence,
         pub(super) drain: Registration,
-        pub(super) policy: FlushPolicy,
+        pub(super) rules: Arc<Rules>,
         // Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
         pub(super) unflushed: u32,
-        pub(super) output_bytes_max: u32,
     }
 }
 
@@ -68,9 +76,8 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
             step: Step::Open,
             presence: Presence::new(serve.stats),
             drain: serve.drain.registration(),
-            policy: serve.policy,
+            rules: serve.rules,
             unflushed: 0,
-            output_bytes_max: u32::try_from(serve.output_bytes_max).unwrap_or(u32::MAX),
         }
     }
 }

@@ -22,6 +22,7 @@
 
 mod exchange;
 mod policy;
+mod rules;
 mod steps;
 
 use std::{
@@ -33,6 +34,7 @@ use std::{
 
 pub use exchange::Exchange;
 pub use policy::FlushPolicy;
+pub use rules::Rules;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
@@ -43,7 +45,7 @@ use crate::{
     stats::{CloseReason, Stats},
 };
 
-/// Longest wait for the peer's own close after ours.
+/// Longest wait for the peer's own close after ours, unless [`Rules::linger`] says otherwise.
 pub const LINGER: Duration = Duration::from_secs(2);
 
 /// Most input read and forgotten meanwhile: what a peer that stops when it sees our close can have
@@ -63,8 +65,7 @@ pub struct Serve<S> {
     service: S,
     stats: Arc<Stats>,
     drain: Watch,
-    policy: FlushPolicy,
-    output_bytes_max: usize,
+    rules: Arc<Rules>,
 }
 
 impl<S> Serve<S> {
@@ -75,8 +76,7 @@ impl<S> Serve<S> {
             service,
             stats: Stats::unobserved(),
             drain: Watch::never(),
-            policy: FlushPolicy::Auto,
-            output_bytes_max: 256 * crate::KIB,
+            rules: Rules::standard(),
         }
     }
 
@@ -96,15 +96,24 @@ impl<S> Serve<S> {
 
     /// Writes replies by `policy`.
     #[must_use]
-    pub const fn flush(mut self, policy: FlushPolicy) -> Self {
-        self.policy = policy;
-        self
+    pub fn flush(self, policy: FlushPolicy) -> Self {
+        let rules = self.rules.apart();
+        rules.flush.set(policy);
+        self.rules(Arc::new(rules))
     }
 
     /// Stops reading while so many bytes of replies, or more, are unsent. The default is 256 KiB.
     #[must_use]
-    pub const fn output_bytes_max(mut self, bytes: usize) -> Self {
-        self.output_bytes_max = bytes;
+    pub fn output_bytes_max(self, bytes: usize) -> Self {
+        let rules = self.rules.apart();
+        rules.output_bytes_max.set(bytes);
+        self.rules(Arc::new(rules))
+    }
+
+    /// Serves by rules that others may share, and that may change while connections are open.
+    #[must_use]
+    pub fn rules(mut self, rules: Arc<Rules>) -> Self {
+        self.rules = rules;
         self
     }
 }

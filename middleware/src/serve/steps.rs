@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{
-    FlushPolicy, LINGER, LINGER_BYTES,
-    exchange::{Linger, Running, Step},
+    FlushPolicy, LINGER_BYTES,
+    exchange::{Feed, Linger, Running, Step},
 };
 use crate::{
     LineError, Lines, Wire,
@@ -137,9 +137,11 @@ where
         // A call that timed out while it waited for readiness left its mark behind.
         take_waits_for_readiness();
         match call.as_mut().poll(cx) {
-            Poll::Ready(Ok(reply)) => match self.policy {
+            Poll::Ready(Ok(reply)) => match self.rules.flush.get() {
                 FlushPolicy::Auto => self.give(reply),
-                FlushPolicy::Every(_) => self.go(Step::Feeding(Box::new(reply))),
+                FlushPolicy::Every(every) => {
+                    self.go(Step::Feeding(Box::new(Feed { rest: reply, every })))
+                }
             },
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => self.wait_serving(cx),
@@ -165,11 +167,9 @@ where
 
     /// Gives a reply to the sink piece by piece, with a write after each.
     fn feed(&mut self, cx: &mut Context<'_>) -> Next {
-        let (Step::Feeding(rest), FlushPolicy::Every(lines)) = (&mut *self.step, &self.policy)
-        else {
-            return Next::Go;
-        };
-        let lines = lines.get();
+        let Step::Feeding(feed) = &mut *self.step else { return Next::Go };
+        let Feed { rest, every } = &mut **feed;
+        let lines = every.get();
         loop {
             if *self.unflushed >= lines {
                 match self.wire.as_mut().poll_flush(cx) {
@@ -195,9 +195,9 @@ where
     /// the read side runs dry.
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
         let full_read = self.wire.as_mut().take_full_read();
-        let high_water = *self.output_bytes_max as usize;
-        if *self.policy == FlushPolicy::Auto || full_read || self.wire.unsent_bytes() >= high_water
-        {
+        let high_water = self.rules.output_bytes_max.get();
+        let auto = self.rules.flush.get() == FlushPolicy::Auto;
+        if auto || full_read || self.wire.unsent_bytes() >= high_water {
             match self.wire.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => *self.unflushed = 0,
                 Poll::Ready(Err(error)) => return Next::End(reason(&error)),
@@ -224,7 +224,8 @@ where
         }
         match self.wire.as_mut().poll_close(cx) {
             Poll::Ready(Ok(())) => {
-                let over = Box::pin(sleep(LINGER));
+                let over = Box::pin(sleep(self.rules.linger.get()));
+                self.presence.lingers(why);
                 self.go(Step::Lingering(Box::new(Linger { why, over, left_bytes: LINGER_BYTES })))
             }
             // The peer is gone already; why we wanted to close is the better answer.

@@ -79,6 +79,8 @@ pub struct Stats {
     pub hash_nanos: Counter,
     /// Connections that ended in the middle of a line.
     pub unterminated_lines: Counter,
+    /// Connections that were closed on our side and wait for the peer's close.
+    pub lingering: Gauge,
     /// Bytes of unfinished lines held while connections are parked.
     pub read_buffer_bytes: Gauge,
     /// Bytes of unsent replies held while connections are parked.
@@ -112,6 +114,7 @@ impl Stats {
             hashed_bytes: counter(),
             hash_nanos: counter(),
             unterminated_lines: counter(),
+            lingering: Gauge::default(),
             read_buffer_bytes: Gauge::default(),
             write_buffer_bytes: Gauge::default(),
         }

@@ -10,6 +10,8 @@ pub struct Presence {
     stats: Arc<Stats>,
     state: State,
     closed: bool,
+    /// Why it was closed, once it only waits for the peer's close.
+    lingers: Option<CloseReason>,
     /// Buffered bytes as last told to the gauges.
     read_buffer_bytes: u32,
     write_buffer_bytes: u32,
@@ -23,6 +25,7 @@ impl Presence {
             stats,
             state: State::Ready,
             closed: false,
+            lingers: None,
             read_buffer_bytes: 0,
             write_buffer_bytes: 0,
         }
@@ -62,12 +65,23 @@ impl Presence {
         settle(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
 
+    /// All is sent and closed; what is left is to wait for the peer's close. Being cut from now on
+    /// costs the peer nothing.
+    pub(crate) fn lingers(&mut self, why: CloseReason) {
+        if self.lingers.replace(why).is_none() {
+            self.stats.lingering.add(1);
+        }
+    }
+
     /// The connection ended.
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
             recent::forget();
             self.closed = true;
             self.hold(0, 0);
+            if self.lingers.is_some() {
+                self.stats.lingering.add(-1);
+            }
             self.stats.states.close(self.state, reason, self.stats.now());
         }
     }
@@ -92,9 +106,11 @@ fn settle(gauge: &super::Gauge, told: &mut u32, bytes: usize) {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let reason =
-            if thread::panicking() { CloseReason::ServicePanic } else { CloseReason::Shutdown };
-        self.close(reason);
+        self.close(match self.lingers {
+            _ if thread::panicking() => CloseReason::ServicePanic,
+            Some(why) => why,
+            None => CloseReason::Shutdown,
+        });
     }
 }
 

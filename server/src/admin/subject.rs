@@ -1,4 +1,7 @@
-use std::{fmt, sync::Mutex};
+use std::{
+    fmt,
+    sync::{Mutex, atomic::Ordering::Relaxed},
+};
 
 use crate::{
     exporter::{Reader, Snapshot, Status},
@@ -14,7 +17,7 @@ pub(crate) trait Subject: fmt::Debug + Send + Sync + 'static {
     fn config_json(&self) -> String;
 
     /// What is published beside the numbers.
-    fn status(&self) -> Status<'_>;
+    fn status(&self) -> Status;
 
     /// The numbers, at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
@@ -32,13 +35,14 @@ impl Subject for Reader {
     }
 
     fn config_json(&self) -> String {
-        self.shared().config_json.clone()
+        self.shared().now.borrow().effective.to_json().to_string()
     }
 
-    fn status(&self) -> Status<'_> {
+    fn status(&self) -> Status {
         let shared = self.shared();
         Status {
-            settings: &shared.settings,
+            effective: shared.now.borrow().effective.clone(),
+            last_reload_ok: shared.reloads.last_ok.load(Relaxed),
             connections_limit: shared.slots.limit() as u64,
             draining: shared.life.is(Stage::Draining),
         }

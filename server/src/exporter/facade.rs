@@ -36,7 +36,7 @@ impl Handles {
                         }),
                     );
                 }
-                Values::Seconds(_) | Values::Histogram(_) => {}
+                Values::Info(_) | Values::Seconds(_) | Values::Histogram(_) => {}
             }
         }
         Self { counters, gauges }
@@ -57,7 +57,7 @@ impl Handles {
                         gauge.set(*value);
                     }
                 }
-                Values::Seconds(_) | Values::Histogram(_) => {}
+                Values::Info(_) | Values::Seconds(_) | Values::Histogram(_) => {}
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Every metric: its name, its meaning, its labels and where its value comes from.
 
-use towline_config::{FlushPolicy, Framing, Settings, WorkloadKind};
+use std::sync::Arc;
+
+use towline_config::{Effective, FlushPolicy, Framing, WorkloadKind};
 use towline_middleware::stats::{CloseReason, LineResult, State};
 
 use super::{
@@ -11,9 +13,11 @@ use super::{
 use crate::{accept::ERRNOS, refuse::Refusal};
 
 /// What is published of a server beside its numbers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Status<'a> {
-    pub(crate) settings: &'a Settings,
+#[derive(Debug, Clone)]
+pub(crate) struct Status {
+    pub(crate) effective: Arc<Effective>,
+    /// Whether what runs is what was asked for last.
+    pub(crate) last_reload_ok: bool,
     pub(crate) connections_limit: u64,
     pub(crate) draining: bool,
 }
@@ -29,11 +33,11 @@ fn waiting(direction: &str) -> &'static [State] {
 const DIRECTIONS: [&str; 2] = ["read", "write"];
 
 /// All of them, as of one moment.
-pub(super) fn of(status: &Status<'_>, snapshot: &Snapshot, host: &Host) -> Vec<Family> {
+pub(super) fn of(status: &Status, snapshot: &Snapshot, host: &Host) -> Vec<Family> {
     let Snapshot { counted, held, .. } = snapshot;
     let mut families = Vec::with_capacity(48);
     let mut add = |name, help, values| families.push(Family { name, help, values });
-    about(status, &mut add);
+    about(status, counted, &mut add);
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
     workers(snapshot, &mut add);
@@ -42,16 +46,21 @@ pub(super) fn of(status: &Status<'_>, snapshot: &Snapshot, host: &Host) -> Vec<F
     families
 }
 
-fn about(status: &Status<'_>, add: &mut impl FnMut(&'static str, &'static str, Values)) {
-    let workload = match status.settings.workload.kind {
+fn about(
+    status: &Status,
+    counted: &Counted,
+    add: &mut impl FnMut(&'static str, &'static str, Values),
+) {
+    let settings = &status.effective.settings;
+    let workload = match settings.workload.kind {
         WorkloadKind::Echo => "echo",
         WorkloadKind::Sha256 => "sha256",
     };
-    let framing = match status.settings.workload.framing {
+    let framing = match settings.workload.framing {
         Framing::Batch => "batch",
         Framing::Lines => "lines",
     };
-    let flush = match status.settings.flush.policy {
+    let flush = match settings.flush.policy {
         FlushPolicy::Auto => "auto".to_owned(),
         FlushPolicy::Line => "line".to_owned(),
         FlushPolicy::Every(lines) => format!("every:{lines}"),
@@ -63,10 +72,20 @@ fn about(status: &Status<'_>, add: &mut impl FnMut(&'static str, &'static str, V
     let config =
         vec![("workload", workload.to_owned()), ("framing", framing.to_owned()), ("flush", flush)];
     add("towline_build_info", "The running binary; always 1.", Values::Gauge(vec![(build, 1.0)]));
+    add("towline_config_info", "The configured workload; always 1.", Values::Info(config));
+    let reloads = vec![
+        (vec![("result", "ok".to_owned())], counted.reloads_ok),
+        (vec![("result", "error".to_owned())], counted.reloads_failed),
+    ];
     add(
-        "towline_config_info",
-        "The configured workload; always 1.",
-        Values::Gauge(vec![(config, 1.0)]),
+        "towline_config_reloads_total",
+        "Attempts to load the configuration again, by result.",
+        Values::Counter(reloads),
+    );
+    add(
+        "towline_config_last_reload_successful",
+        "0 while the configuration that was asked for last is not the one that runs, else 1.",
+        gauge(f64::from(u8::from(status.last_reload_ok))),
     );
     add(
         "towline_draining",
@@ -76,7 +95,7 @@ fn about(status: &Status<'_>, add: &mut impl FnMut(&'static str, &'static str, V
 }
 
 fn connections(
-    status: &Status<'_>,
+    status: &Status,
     counted: &Counted,
     held: &Held,
     add: &mut impl FnMut(&'static str, &'static str, Values),

@@ -5,7 +5,7 @@ use towline_middleware::stats::HistogramSnapshot;
 /// A label's name and value; both closed sets, never a peer's doing.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// One metric with all its series, which are the same at every scrape.
+/// One metric with all its series, which are the same at every scrape but for [`Values::Info`].
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -16,6 +16,8 @@ pub(super) enum Values {
     /// Whole numbers that only grow.
     Counter(Vec<(Labels, u64)>),
     Gauge(Vec<(Labels, f64)>),
+    /// One series that is always 1; what it says is in its labels, which may change.
+    Info(Labels),
     /// Nanoseconds that only grow, published as seconds.
     Seconds(Vec<(Labels, u128)>),
     Histogram(HistogramSnapshot),

@@ -2,9 +2,10 @@
 //!
 //! [`reader`] reads what one process counted into a [`Snapshot`], plain data; [`families`] gives it
 //! names. Counters and gauges go through the `metrics` façade into `metrics-exporter-prometheus`, as
-//! whole numbers set at scrape; nothing calls the façade while lines are served. Two kinds the
-//! façade cannot hold are written by [`text`]: counters of seconds, which have fractions, and
-//! histograms, whose samples it would keep one by one until somebody scrapes.
+//! whole numbers set at scrape; nothing calls the façade while lines are served. Three kinds the
+//! façade cannot hold are written by [`text`]: counters of seconds, which have fractions,
+//! histograms, whose samples it would keep one by one until somebody scrapes, and facts whose labels
+//! change, whose old series it would keep for ever.
 //!
 //! A scrape costs the same for one connection and for a million: it reads cells a shard, visits no
 //! connection, and asks the kernel five small questions.
@@ -68,7 +69,7 @@ impl Exporter {
 
     /// The whole exposition, in Prometheus' text format 0.0.4. Snapshots must come in the order in
     /// which they were taken.
-    pub(crate) fn render(&mut self, status: &Status<'_>, snapshot: &Snapshot) -> String {
+    pub(crate) fn render(&mut self, status: &Status, snapshot: &Snapshot) -> String {
         let host = Host {
             kernel: self.kernel.read(self.port),
             start_time_seconds: self.start_time_seconds,

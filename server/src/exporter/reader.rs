@@ -64,17 +64,18 @@ fn of_connections(shared: &Shared) -> Snapshot {
         heartbeats_missed: total(&|s| s.heartbeats_missed.get()),
         hashed_bytes: total(&|s| s.hashed_bytes.get()),
         hash_nanos: total(&|s| s.hash_nanos.get()),
+        reloads_ok: shared.reloads.ok.load(Relaxed),
+        reloads_failed: shared.reloads.error.load(Relaxed),
         ..Counted::default()
     };
     for stats in &shared.stats {
         counted.batch_duration.merge(&stats.batch_duration.snapshot());
     }
 
-    let limit = u64::from(shared.settings.limits.concurrency.get());
     let held = Held {
         connections: states.connections,
-        concurrency_limit: limit,
-        concurrency_in_use: limit.saturating_sub(shared.permits.available_permits() as u64),
+        concurrency_limit: shared.permits.limit() as u64,
+        concurrency_in_use: shared.permits.in_use() as u64,
         read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
         ..Held::default()

@@ -41,6 +41,8 @@ pub(crate) struct Counted {
     pub(crate) hashed_bytes: u64,
     pub(crate) hash_nanos: u64,
     pub(crate) cpu_nanos: u64,
+    pub(crate) reloads_ok: u64,
+    pub(crate) reloads_failed: u64,
 }
 
 /// What rises and falls, and ends with the process that holds it.

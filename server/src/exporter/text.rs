@@ -1,4 +1,4 @@
-//! The two kinds of metric the façade cannot hold, in Prometheus' text format.
+//! The kinds of metric the façade cannot hold, in Prometheus' text format.
 
 use std::fmt::Write;
 
@@ -23,6 +23,10 @@ pub(super) fn write(out: &mut String, families: &[Family], highest: &mut Monoton
         // Writing to a string cannot fail.
         let _ = match values {
             Values::Counter(_) | Values::Gauge(_) => Ok(()),
+            Values::Info(labels) => {
+                head(out, name, help, "gauge");
+                writeln!(out, "{name}{} 1", Labels(labels))
+            }
             Values::Seconds(series) => {
                 head(out, name, help, "counter");
                 series.iter().try_for_each(|(labels, nanos)| {

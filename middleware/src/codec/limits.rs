@@ -1,0 +1,51 @@
+use crate::Dial;
+
+/// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
+/// bounds what a reply of fixed size a line, such as an error, can grow to.
+pub const LINES_MAX: u32 = 16 * 1024;
+
+/// How long a line and how large a batch may be. Connections that share one see it change.
+#[derive(Debug)]
+pub struct LineLimits {
+    bytes: Dial<u32>,
+    lines: Dial<u32>,
+}
+
+impl LineLimits {
+    /// Lines of at most `bytes`, terminator excluded; 4 GiB is the most.
+    pub fn new(bytes: usize) -> Self {
+        let limits = Self { bytes: Dial::new(0), lines: Dial::new(LINES_MAX) };
+        limits.set_bytes(bytes);
+        limits
+    }
+
+    /// The longest line, terminator excluded.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes.get() as usize
+    }
+
+    /// Most lines of a batch.
+    #[inline]
+    pub fn lines(&self) -> u32 {
+        self.lines.get()
+    }
+
+    /// Changes the longest line; 4 GiB is the most.
+    pub fn set_bytes(&self, bytes: usize) {
+        self.bytes.set(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Cuts batches of at most so many lines, 16,384 unless told otherwise; 0 is taken as 1. For
+    /// services whose replies are much longer than their lines.
+    pub fn set_lines(&self, lines: u32) {
+        self.lines.set(lines.max(1));
+    }
+}
+
+impl Default for LineLimits {
+    /// Lines of at most 64 KiB.
+    fn default() -> Self {
+        Self::new(64 * crate::KIB)
+    }
+}
