@@ -2,6 +2,8 @@
 
 from panels import (
     RESULT_COLORS,
+    J,
+    R,
     Board,
     gauge,
     quantile,
@@ -28,6 +30,25 @@ STACK = (
         "The binaries that run now.",
         (gauge("towline_build_info"), ""),
         columns={"instance": "Instance", "version": "Version", "revision": "Revision"},
+        width=12,
+    ),
+    series(
+        "Reloads",
+        "short",
+        "Attempts to load the configuration again, by result. After an error the old one goes on.",
+        (
+            f"sum by (result) (increase(towline_config_reloads_total{{{J}}}[{R}]))",
+            "{{result}}",
+        ),
+        colors={"error": "red", "ok": "green"},
+        width=12,
+    ),
+    series(
+        "Last reload failed",
+        "short",
+        "Instances that run with another configuration than the one that was asked for last.",
+        (f"sum(1 - {gauge('towline_config_last_reload_successful')})", "failed"),
+        colors={"failed": "red"},
         width=12,
     ),
 )
