@@ -154,7 +154,7 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(settings, "{}".into(), |parts| {
+        server::start(settings, "{}".into(), None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, boxed_errors(make(peer)))
         })

@@ -11,6 +11,7 @@
 //! The line stack that surrounds a service is in `stack.rs`, the file to read first.
 
 mod accept;
+mod activation;
 mod admin;
 mod builder;
 pub mod doctor;
@@ -20,6 +21,7 @@ mod gate;
 mod host;
 mod lifecycle;
 mod listen;
+mod notify;
 mod per_address;
 mod rate;
 mod refuse;
@@ -52,19 +54,26 @@ pub mod guide {}
 /// Serves the workload that is configured until a signal ends it.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
-/// `listening on ADDR (admin ADDR)`, with the real ports.
+/// `listening on ADDR (admin ADDR)`, with the real ports. A listening socket that a service manager
+/// passes (`LISTEN_FDS`) stands in for `server.listen`, and one that waits to be told
+/// (`NOTIFY_SOCKET`) is.
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
 pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
-    let running =
-        server::start(effective.settings.clone(), effective.to_json().to_string(), |parts| {
-            let lines = stack::line_stack(parts, stack::workload(parts));
-            move |_peer| lines.clone()
-        })?;
+    let passed = activation::passed()?;
+    let config_json = effective.to_json().to_string();
+    let running = server::start(effective.settings.clone(), config_json, passed, |parts| {
+        let lines = stack::line_stack(parts, stack::workload(parts));
+        move |_peer| lines.clone()
+    })?;
     running.log_start();
     doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
-    running.run_until_signal(|running| announce(&running.announcement()))
+    running.run_until_signal(|running| {
+        let announcement = running.announcement();
+        announce(&announcement);
+        notify::ready(&announcement);
+    })
 }
 
 /// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
+use socket2::Socket;
 use tokio::{
     runtime,
     sync::{Semaphore, oneshot, watch},
@@ -19,6 +20,7 @@ use crate::{
     host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
+    notify,
     shard::{Peer, Shard},
     shared::Shared,
     signals,
@@ -50,10 +52,12 @@ pub struct Running {
 
 /// Binds, starts every thread, and returns once connections are accepted.
 ///
-/// `lines` is asked once a shard for what makes the line stack of each peer there.
+/// Listens on the socket that was `passed`, else on `server.listen`. `lines` is asked once a shard
+/// for what makes the line stack of each peer there.
 pub(crate) fn start<P, S>(
     settings: Settings,
     config_json: String,
+    passed: Option<Socket>,
     lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
 where
@@ -66,7 +70,10 @@ where
         None => thread::available_parallelism().map_or(1, Into::into),
     };
     let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards)?;
-    let listener = Listener::bind(&settings)?;
+    let listener = match passed {
+        Some(socket) => Listener::passed(socket, &settings)?,
+        None => Listener::bind(&settings)?,
+    };
     let address = listener.address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
 
@@ -236,7 +243,10 @@ impl Running {
                 .map_err(|error| RunError::failed("signals cannot be handled", &error))?;
             ready(&self);
             tokio::select! {
-                name = signals.stop() => tracing::info!(signal = name, "draining"),
+                name = signals.stop() => {
+                    tracing::info!(signal = name, "draining");
+                    notify::stopping(self.connections());
+                }
                 Ok(error) = &mut self.listener_failed => {
                     return Err(RunError::failed("the listening socket failed", &error));
                 }
