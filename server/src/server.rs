@@ -261,7 +261,7 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { shared, stop_accepting, drains, over, threads, .. } = self;
+        let Self { shared, stop_accepting, listener_failed, drains, over, threads, .. } = self;
         // Readiness turns false first, so that a balancer that looks stops sending.
         shared.life.set(Stage::Draining);
         stop_accepting.send_replace(true);
@@ -269,8 +269,13 @@ impl Running {
             signal.drain();
         }
         let deadline = shared.settings.timeouts.drain;
+        let finished = async {
+            // All places may be free for a moment while the acceptor still brings a connection.
+            let _ = listener_failed.await;
+            shared.slots.all_free().await;
+        };
         tokio::select! {
-            () = shared.slots.all_free() => {}
+            () = finished => {}
             () = tokio::time::sleep(deadline) => {
                 tracing::warn!(?deadline, "drain deadline passed");
             }
