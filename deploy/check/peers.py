@@ -1,10 +1,12 @@
-"""Peers for the container check: each says in one line what it saw, and fails if that is wrong.
+"""Peers for the checks of containers and units: each says in one line what it saw, and fails if that is wrong.
 
     peers.py echo HOST PORT LINE [REPLY]         one line, one reply
     peers.py hold HOST PORT PEERS SECONDS LOST   ping-pong lines on many connections; at most LOST
                                                  may end before the time is over
     peers.py drain HOST PORT PEERS READY DONE    pipelines lines until the server ends the connection;
                                                  creates READY once all are busy, reads DONE's metrics
+    peers.py visit HOST PORT PEERS OVER          connects, asks one line and leaves, again and again
+                                                 until OVER exists; nobody may be refused or reset
 """
 
 import asyncio
@@ -47,6 +49,27 @@ async def hold(host, port, peers, seconds, lost):
     print(f"{sum(lines for lines, _ in seen)} lines over {peers} connections, {cut} cut")
     if cut > int(lost) or sum(lines for lines, _ in seen) < int(peers):
         sys.exit(f"{cut} connections were cut, {lost} may be")
+
+
+async def visit(host, port, peers, over):
+    """A drain may end a connection before its line is taken, but only in order."""
+    answered = ended = 0
+
+    async def one():
+        nonlocal answered, ended
+        while not Path(over).exists():
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"visitor\n")
+            reply = await asyncio.wait_for(reader.read(8), 20)
+            if reply not in (b"visitor\n", b""):
+                sys.exit(f"sent a visitor, got {reply!r}")
+            answered, ended = answered + bool(reply), ended + (not reply)
+            writer.close()
+
+    await asyncio.gather(*(one() for _ in range(int(peers))))
+    print(f"{answered} visitors answered, {ended} sent away in order, none refused or reset")
+    if not answered:
+        sys.exit("nobody was answered")
 
 
 async def drain(host, port, peers, ready, admin):
@@ -122,4 +145,4 @@ async def drain(host, port, peers, ready, admin):
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    asyncio.run({"echo": echo, "hold": hold, "drain": drain}[command](*rest))
+    asyncio.run({"echo": echo, "hold": hold, "drain": drain, "visit": visit}[command](*rest))

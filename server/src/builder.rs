@@ -155,7 +155,7 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(of_a_program(settings), |parts| {
+        server::start(of_a_program(settings), None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, boxed_errors(make(peer)))
         })

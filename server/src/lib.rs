@@ -11,6 +11,7 @@
 //! The line stack that surrounds a service is in `stack.rs`, the file to read first.
 
 mod accept;
+mod activation;
 mod admin;
 mod builder;
 mod control;
@@ -21,6 +22,7 @@ mod gate;
 mod host;
 mod lifecycle;
 mod listen;
+mod notify;
 mod per_address;
 mod permits;
 mod rate;
@@ -60,19 +62,26 @@ pub mod guide {}
 /// loaded again from `source`, and taken over as far as a running server can.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
-/// `listening on ADDR (admin ADDR)`, with the real ports.
+/// `listening on ADDR (admin ADDR)`, with the real ports. A listening socket that a service manager
+/// passes (`LISTEN_FDS`) stands in for `server.listen`, and one that waits to be told
+/// (`NOTIFY_SOCKET`) is.
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
 pub fn run(effective: &Effective, source: impl Source) -> Result<Outcome, RunError> {
     let source: Arc<dyn Source> = Arc::new(source);
-    let running = server::start(effective.clone(), |parts| {
+    let passed = activation::passed()?;
+    let running = server::start(effective.clone(), passed, |parts| {
         let lines = stack::line_stack(parts, stack::workload(parts));
         move |_peer| lines.clone()
     })?;
     running.log_start();
     doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
-    running.run_until_signal(Some(&source), |running| announce(&running.announcement()))
+    running.run_until_signal(Some(&source), |running| {
+        let announcement = running.announcement();
+        announce(&announcement);
+        notify::ready(&announcement);
+    })
 }
 
 /// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.

@@ -21,6 +21,8 @@ use crate::RunError;
 pub(crate) struct Listener {
     socket: Socket,
     address: Address,
+    /// The socket's file, if it is ours to remove.
+    file: Option<PathBuf>,
 }
 
 /// Where a [`Listener`] listens, with the real port.
@@ -69,7 +71,7 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        Ok(Self { socket, address: Address::Tcp(address) })
+        Ok(Self { socket, address: Address::Tcp(address), file: None })
     }
 
     fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
@@ -83,7 +85,8 @@ impl Listener {
             socket.bind(&address)?;
         }
         socket.listen(backlog(settings))?;
-        Ok(Self { socket, address: Address::Unix(path.to_owned()) })
+        let path = path.to_owned();
+        Ok(Self { socket, address: Address::Unix(path.clone()), file: Some(path) })
     }
 
     /// Takes over a listener somebody else made.
@@ -95,7 +98,26 @@ impl Listener {
         let address = Address::Tcp(listener.local_addr()?);
         let socket = Socket::from(listener);
         set_options(&socket, settings)?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, file: None })
+    }
+
+    /// Takes over a listening socket that a service manager made, and keeps when this ends.
+    pub(crate) fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
+        let take_over = || {
+            socket.set_nonblocking(true)?;
+            // Sets the length of the queue anew: the unit's is another's choice.
+            socket.listen(backlog(settings))?;
+            let address = socket.local_addr()?;
+            let Some(tcp) = address.as_socket() else {
+                let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+                return Ok(Address::Unix(path));
+            };
+            set_options(&socket, settings)?;
+            Ok(Address::Tcp(tcp))
+        };
+        let address = take_over()
+            .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
+        Ok(Self { socket, address, file: None })
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -124,8 +146,8 @@ impl std::os::fd::AsRawFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
-            let _ = fs::remove_file(path);
+        if let Some(file) = &self.file {
+            let _ = fs::remove_file(file);
         }
     }
 }

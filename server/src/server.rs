@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
+use socket2::Socket;
 use tokio::{
     runtime,
     sync::{oneshot, watch},
@@ -20,6 +21,7 @@ use crate::{
     host,
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
+    notify,
     permits::Permits,
     reload::{self, Source},
     shard::{Peer, Shard},
@@ -53,9 +55,11 @@ pub struct Running {
 
 /// Binds, starts every thread, and returns once connections are accepted.
 ///
-/// `lines` is asked once a shard for what makes the line stack of each peer there.
+/// Listens on the socket that was `passed`, else on `server.listen`. `lines` is asked once a shard
+/// for what makes the line stack of each peer there.
 pub(crate) fn start<P, S>(
     effective: Effective,
+    passed: Option<Socket>,
     lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
 where
@@ -69,7 +73,10 @@ where
         None => thread::available_parallelism().map_or(1, Into::into),
     };
     let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards, 0)?;
-    let listener = Listener::bind(settings)?;
+    let listener = match passed {
+        Some(socket) => Listener::passed(socket, settings)?,
+        None => Listener::bind(settings)?,
+    };
     let address = listener.address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
 
@@ -261,7 +268,10 @@ impl Running {
             let control = self.control();
             ready(&self);
             tokio::select! {
-                name = stop.next() => tracing::info!(signal = name, "draining"),
+                name = stop.next() => {
+                    tracing::info!(signal = name, "draining");
+                    notify::stopping(self.connections());
+                }
                 Ok(error) = &mut self.listener_failed => {
                     return Err(RunError::failed("the listening socket failed", &error));
                 }
@@ -283,7 +293,7 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { shared, stop_accepting, drains, over, threads, .. } = self;
+        let Self { shared, stop_accepting, listener_failed, drains, over, threads, .. } = self;
         // Readiness turns false first, so that a balancer that looks stops sending.
         shared.life.set(Stage::Draining);
         stop_accepting.send_replace(true);
@@ -291,8 +301,13 @@ impl Running {
             signal.drain();
         }
         let deadline = shared.now.borrow().effective.settings.timeouts.drain;
+        let finished = async {
+            // All places may be free for a moment while the acceptor still brings a connection.
+            let _ = listener_failed.await;
+            shared.slots.all_free().await;
+        };
         tokio::select! {
-            () = shared.slots.all_free() => {}
+            () = finished => {}
             () = tokio::time::sleep(deadline) => {
                 tracing::warn!(?deadline, "drain deadline passed");
             }

@@ -59,6 +59,10 @@ impl Server {
         &self.process
     }
 
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.lines
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.lines).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
