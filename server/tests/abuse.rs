@@ -14,7 +14,7 @@ use socket2::SockRef;
 use support::{Client, echo};
 
 #[test]
-fn fault_3_an_endless_line_is_refused_and_holds_no_more_than_its_limit() {
+fn fault_03_an_endless_line_is_refused_and_holds_no_more_than_its_limit() {
     const LIMIT: usize = 1024 * 1024;
     const SENT: usize = 64 * 1024 * 1024;
     let server = echo(|settings| settings.limits.line_bytes = LIMIT);

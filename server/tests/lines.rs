@@ -115,7 +115,7 @@ fn fault_19_lines_framing_strips_one_carriage_return_and_closes_on_what_is_not_u
 }
 
 #[test]
-fn fault_4_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
+fn fault_04_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     both_framings(|framing| {
         let server = echo(|settings| {
             settings.limits.line_bytes = 10;
@@ -133,7 +133,7 @@ fn fault_4_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn fault_4_where_a_read_ends_makes_no_difference_to_the_limit() {
+fn fault_04_where_a_read_ends_makes_no_difference_to_the_limit() {
     both_framings(|framing| {
         let server = echo(|settings| {
             settings.limits.line_bytes = 4;
@@ -169,7 +169,7 @@ fn a_line_as_long_as_the_default_limit_passes_through_whole() {
 }
 
 #[test]
-fn fault_5_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
+fn fault_05_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
     let server = echo(|_| ());
     let mut client = server.connect();
     client.send("whole\nhalf");
@@ -182,7 +182,7 @@ fn fault_5_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
 }
 
 #[test]
-fn fault_5_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
+fn fault_05_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
     let server = echo(framing_lines);
     let mut client = server.connect();
     client.send("whole\nhalf");

@@ -241,7 +241,7 @@ fn half_a_line_is_a_read_wait_and_its_bytes_are_counted_while_held() {
 }
 
 #[test]
-fn fault_6_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
+fn fault_06_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
     let server = echo(|settings| settings.limits.output_bytes = 16 * 1024);
     let client = server.connect();
     let mut stream = client.stream().try_clone().unwrap();
