@@ -100,7 +100,7 @@ fn cut<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 
 proptest! {
     #[test]
-    fn fault_04_and_19_a_batch_is_what_the_reference_says_for_every_cut_and_limit(
+    fn fault_19_a_batch_is_what_the_reference_says_for_every_cut_and_limit(
         bytes in noise(),
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         limit in 0_usize..40,
@@ -112,7 +112,7 @@ proptest! {
     /// Where their contracts agree (UTF-8, no carriage return) only the rest at the end differs:
     /// tokio's codec delivers it as a line.
     #[test]
-    fn both_codecs_agree_where_their_contracts_do(
+    fn fault_04_both_codecs_agree_where_their_contracts_do(
         text in "(\\PC|\n|\n|[a-e]){0,80}",
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         limit in 0_usize..60,
