@@ -19,17 +19,23 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(effective) => effective,
         Err(errors) => return exit::with_configuration(&errors),
     };
-    if let Err(error) = logging::start(effective.settings.log) {
-        return exit::with(exit::FAILED, error);
-    }
-    match towline::run(&effective) {
-        Ok(Outcome::Clean) => ExitCode::from(exit::CLEAN),
-        Ok(Outcome::Cut(connections)) => exit::with(
-            exit::FAILED,
-            format_args!("{} cut before it was finished", count(connections)),
-        ),
-        Err(error) if error.is_usage() => exit::with(exit::USAGE, error),
-        Err(error) => exit::with(exit::FAILED, error),
+    let log = match logging::start(effective.settings.log) {
+        Ok(log) => log,
+        Err(error) => return exit::with(exit::FAILED, error),
+    };
+    let (code, sentence) = match towline::run(&effective) {
+        Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
+        Ok(Outcome::Cut(connections)) => {
+            (exit::FAILED, format!("{} cut before it was finished", count(connections)))
+        }
+        Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
+        Err(error) => (exit::FAILED, error.to_string()),
+    };
+    if log.written() {
+        exit::with(code, sentence)
+    } else {
+        // Whoever reads the log has stopped; the code says enough, and must be said.
+        ExitCode::from(code)
     }
 }
 

@@ -1,9 +1,10 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::{
+    env,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -34,6 +35,22 @@ impl Server {
         Self::spawn(command.arg(env!("CARGO_BIN_EXE_towline")), arguments)
     }
 
+    /// Starts it under strace, which does to its system calls what `inject` says; `None` where there
+    /// is no strace, outside CI.
+    pub(crate) fn start_injected(inject: &[&str], arguments: &[&str]) -> Option<Self> {
+        if !is_there("strace") {
+            return None;
+        }
+        let mut strace = Command::new("strace");
+        // With -D the server is this process's child, and strace is on the side.
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null"]);
+        for inject in inject {
+            let traced = format!("trace={}", inject.split(':').next().unwrap());
+            strace.args(["-e", &traced, "-e", &format!("inject={inject}")]);
+        }
+        Some(Self::start_by(&mut strace, arguments))
+    }
+
     fn spawn(command: &mut Command, arguments: &[&str]) -> Self {
         let mut process = command
             .args(arguments)
@@ -54,8 +71,21 @@ impl Server {
         Self { process, stdout, lines, admin }
     }
 
+    pub(crate) const fn lines(&self) -> SocketAddr {
+        self.lines
+    }
+
+    pub(crate) const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(crate) const fn process(&self) -> &Child {
         &self.process
+    }
+
+    /// Its standard error, for a test that reads it in its own time. Nobody does before the end.
+    pub(crate) fn log(&mut self) -> ChildStderr {
+        self.process.stderr.take().unwrap()
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -74,6 +104,13 @@ impl Server {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
+    /// The value of a series, by its name with its labels as exported.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let body = self.get("/metrics");
+        value(&body, series).unwrap_or_else(|| panic!("there is no {series} in {body}"))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
@@ -82,7 +119,9 @@ impl Server {
     pub(crate) fn end(mut self) -> Run {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
-        self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some(mut log) = self.process.stderr.take() {
+            log.read_to_string(&mut stderr).unwrap();
+        }
         let status = self.process.wait().unwrap();
         let code = status.code().unwrap_or_else(|| panic!("it did not end by itself: {status}"));
         Run { code, stdout, stderr }
@@ -95,6 +134,32 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Whether a program of another package can be run. In CI it must be there.
+pub(crate) fn is_there(program: &str) -> bool {
+    let there = Command::new(program).arg("-V").output().is_ok();
+    if !there {
+        assert!(env::var_os("CI").is_none(), "{program} is missing, so nothing was tested");
+        eprintln!("skipped: there is no {program}");
+    }
+    there
+}
+
+/// The value of a series in what `/metrics` answered.
+pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
+    let mut values =
+        metrics.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    values.next()?.parse().ok()
+}
+
+pub(crate) const TOO_MANY: &str = "ERR too many connections\n";
+
+/// The first line that comes.
+pub(crate) fn answer(stream: &mut TcpStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
 }
 
 /// What comes back for `lines`, as many bytes as `expected` has.
