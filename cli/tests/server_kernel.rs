@@ -16,19 +16,10 @@ use std::{
 };
 
 use rustix::process::Signal;
-use server::{Server, exchange, expect};
+use server::{Server, exchange, expect, kernel_counter};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 const OVERFLOWS: &str = "towline_kernel_listen_overflows_total";
-
-/// What the kernel says of the network this test is in.
-fn listen_overflows() -> f64 {
-    let text = fs::read_to_string("/proc/net/netstat").unwrap();
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let at = names.split(' ').position(|name| name == "ListenOverflows").unwrap();
-    values.split(' ').nth(at).unwrap().parse().unwrap()
-}
 
 /// Begins to connect and does not wait for it.
 fn knock(server: &Server) -> TcpStream {
@@ -64,16 +55,16 @@ fn fault_14_a_queue_that_overflows_is_counted_as_the_kernel_counts_and_recovers(
     const BURST: usize = 50;
     let server = Server::start(&[], &["--threads", "1", "--backlog", "8"]);
     exchange(&mut server.connect(), "before\n", "before\n");
-    let before = listen_overflows();
+    let before = kernel_counter("ListenOverflows") as f64;
     server.signal(Signal::STOP);
     let mut burst: Vec<_> = (0..BURST).map(|_| knock(&server)).collect();
     thread::sleep(Duration::from_millis(500));
     server.signal(Signal::CONT);
-    assert!(listen_overflows() > before, "nine of {BURST} find room");
+    assert!(kernel_counter("ListenOverflows") as f64 > before, "nine of {BURST} find room");
     // Other tests on this host may overflow their queues too, so it is between two looks.
-    let earlier = listen_overflows();
+    let earlier = kernel_counter("ListenOverflows") as f64;
     let exported = server.metric(OVERFLOWS);
-    assert!((earlier..=listen_overflows()).contains(&exported), "{exported}");
+    assert!((earlier..=kernel_counter("ListenOverflows") as f64).contains(&exported), "{exported}");
     // Those that found no room try again, as the kernel makes them, and nothing is restarted.
     for stream in &mut burst {
         while stream.write_all(b"line\n").is_err() {

@@ -1,7 +1,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
@@ -38,7 +38,7 @@ impl Server {
     /// Starts it under strace, which does to its system calls what `inject` says; `None` where there
     /// is no strace, outside CI.
     pub(crate) fn start_injected(inject: &[&str], arguments: &[&str]) -> Option<Self> {
-        if !is_there("strace") {
+        if !can("strace -o /dev/null true") {
             return None;
         }
         let mut strace = Command::new("strace");
@@ -136,14 +136,24 @@ impl Drop for Server {
     }
 }
 
-/// Whether a program of another package can be run. In CI it must be there.
-pub(crate) fn is_there(program: &str) -> bool {
-    let there = Command::new(program).arg("-V").output().is_ok();
-    if !there {
-        assert!(env::var_os("CI").is_none(), "{program} is missing, so nothing was tested");
-        eprintln!("skipped: there is no {program}");
+/// Whether this host has a program of another package, and lets it do what tests need. In CI it must.
+pub(crate) fn can(words: &str) -> bool {
+    let ran = Command::new("sh").args(["-c", words]).stdin(Stdio::null()).output();
+    let can = ran.is_ok_and(|output| output.status.success());
+    if !can {
+        assert!(env::var_os("CI").is_none(), "`{words}` fails, so nothing was tested");
+        eprintln!("skipped: `{words}` fails here");
     }
-    there
+    can
+}
+
+/// What the kernel has counted of TCP in this thread's network.
+pub(crate) fn kernel_counter(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = names.split(' ').position(|known| known == name).unwrap();
+    values.split(' ').nth(at).unwrap().parse().unwrap()
 }
 
 /// The value of a series in what `/metrics` answered.
