@@ -5,7 +5,8 @@ use std::{fs, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    Error, faults,
+    Error,
+    faults::{self, cycles::Ending},
     generator::Timing,
     instructions, kernel,
     ratio::{self, Plan},
@@ -31,6 +32,10 @@ enum Command {
     Instructions(Instructions),
     /// Attacks on a server with polite peers: what they suffer, and what the server spends
     Faults(Faults),
+    /// Connections that come and go in great number, and what they leave behind
+    Cycles(Cycles),
+    /// Bad peers of every kind at once for a long time, and what grows meanwhile
+    Soak(Soak),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer { looks: Looks },
@@ -98,6 +103,29 @@ struct Faults {
     only: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Cycles {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// Connections in all
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+    /// How each of them goes
+    #[arg(long, value_enum, default_value_t = Ending::Line)]
+    ending: Ending,
+}
+
+#[derive(Debug, clap::Args)]
+struct Soak {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// How long it lasts
+    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(20..))]
+    seconds: u64,
+}
+
 impl Which {
     fn stable(self) -> Result<Stable, Error> {
         let towline = Towline::find(self.server, self.admin, self.flags);
@@ -119,14 +147,27 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             Ok(())
         }
         Command::Faults(Faults { server, seconds, only }) => {
-            let towline = Towline::find(server, String::new(), Vec::new());
-            let path = towline.path.ok_or("no towline beside this binary, and no --server")?;
-            let table = faults::report(&path, &only, Duration::from_secs(seconds))?;
+            let table = faults::report(&towline(server)?, &only, Duration::from_secs(seconds))?;
             println!("{}\n\n{table}", kernel::host());
+            Ok(())
+        }
+        Command::Cycles(Cycles { server, count, ending }) => {
+            let table = faults::cycles::report(&towline(server)?, count, ending)?;
+            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
+            Ok(())
+        }
+        Command::Soak(Soak { server, seconds }) => {
+            let table = faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?;
+            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
             Ok(())
         }
         Command::Peer { looks } => Ok(reference::serve(looks)?),
     }
+}
+
+fn towline(server: Option<PathBuf>) -> Result<PathBuf, Error> {
+    let towline = Towline::find(server, String::new(), Vec::new());
+    Ok(towline.path.ok_or("no towline beside this binary, and no --server")?)
 }
 
 fn compare(wanted: Ratio) -> Result<(), Error> {

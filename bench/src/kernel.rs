@@ -23,14 +23,22 @@ fn kibibytes(text: &str, field: &str) -> Option<u64> {
 /// How long the threads of a process have stood in line for a core, in all their lives. The server's
 /// and the load's cores should be theirs alone: this tells when they were not.
 pub(crate) fn queued(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
-    texts.filter_map(|text| queued_in(&text)).sum()
+    schedstats(pid).filter_map(|text| nanos(&text, 1)).sum()
 }
 
-/// The second of the three numbers in `schedstat`, in nanoseconds.
-fn queued_in(schedstat: &str) -> Option<Duration> {
-    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+/// How long they have had one.
+pub(crate) fn spent(pid: u32) -> Duration {
+    schedstats(pid).filter_map(|text| nanos(&text, 0)).sum()
+}
+
+fn schedstats(pid: u32) -> impl Iterator<Item = String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+}
+
+/// A number of `schedstat`: on a core, in line for one, both in nanoseconds, how often on one.
+fn nanos(schedstat: &str, at: usize) -> Option<Duration> {
+    schedstat.split_whitespace().nth(at)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// One line about the host, for the reader of a report.
@@ -122,8 +130,8 @@ mod tests {
 
     #[test]
     fn waiting_for_a_core_is_the_second_number() {
-        assert_eq!(queued_in("498202 2194931 3\n"), Some(Duration::from_nanos(2_194_931)));
-        assert_eq!(queued_in(""), None);
+        assert_eq!(nanos("498202 2194931 3\n", 1), Some(Duration::from_nanos(2_194_931)));
+        assert_eq!(nanos("", 1), None);
     }
 
     #[test]

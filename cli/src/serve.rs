@@ -18,7 +18,7 @@ pub(crate) struct Args {
 /// The sources the server was started with, and the log it writes.
 struct Again {
     settings: SettingFlags,
-    log: logging::Level,
+    level: logging::Level,
 }
 
 impl Source for Again {
@@ -27,7 +27,7 @@ impl Source for Again {
     }
 
     fn applied(&self, settings: &Settings) {
-        self.log.set(settings.log.level);
+        self.level.set(settings.log.level);
     }
 }
 
@@ -36,19 +36,24 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(effective) => effective,
         Err(errors) => return exit::with_configuration(&errors),
     };
-    let log = match logging::start(effective.settings.log) {
+    let (level, log) = match logging::start(effective.settings.log) {
         Ok(log) => log,
         Err(error) => return exit::with(exit::FAILED, error),
     };
-    let again = Again { settings: args.settings.clone(), log };
-    match towline::run(&effective, again) {
-        Ok(Outcome::Clean) => ExitCode::from(exit::CLEAN),
-        Ok(Outcome::Cut(connections)) => exit::with(
-            exit::FAILED,
-            format_args!("{} cut before it was finished", count(connections)),
-        ),
-        Err(error) if error.is_usage() => exit::with(exit::USAGE, error),
-        Err(error) => exit::with(exit::FAILED, error),
+    let again = Again { settings: args.settings.clone(), level };
+    let (code, sentence) = match towline::run(&effective, again) {
+        Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
+        Ok(Outcome::Cut(connections)) => {
+            (exit::FAILED, format!("{} cut before it was finished", count(connections)))
+        }
+        Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
+        Err(error) => (exit::FAILED, error.to_string()),
+    };
+    if log.written() {
+        exit::with(code, sentence)
+    } else {
+        // Whoever reads the log has stopped; the code says enough, and must be said.
+        ExitCode::from(code)
     }
 }
 

@@ -138,7 +138,7 @@ fn connections_come_from_the_addresses_named() {
 }
 
 #[test]
-fn a_source_this_host_does_not_have_is_named() {
+fn fault_41_a_source_this_host_does_not_have_is_named() {
     let server = LineServer::echo();
     let mut plan = server.plan(Mode::Idle);
     plan.sources = Sources::parse("192.0.2.77").unwrap();

@@ -205,9 +205,9 @@ fn an_idle_connection_fits_its_budget() {
     });
 }
 
-/// FAULTS 3: a gigabyte without a newline costs what a long line may cost.
+/// A gigabyte without a newline costs what a long line may cost.
 #[test]
-fn an_endless_line_is_bounded() {
+fn fault_03_an_endless_line_is_bounded() {
     for limit in [64 * KIB, 1024 * KIB] {
         let piece = Bytes::from(vec![b'x'; 16 * KIB]);
         let input = std::iter::repeat_n(piece, 64 * KIB).collect();
@@ -222,7 +222,7 @@ fn an_endless_line_is_bounded() {
 }
 
 #[test]
-fn an_endless_line_is_bounded_line_by_line_too() {
+fn fault_03_an_endless_line_is_bounded_line_by_line_too() {
     let piece = Bytes::from(vec![b'x'; 16 * KIB]);
     let input = std::iter::repeat_n(piece, 64 * KIB).collect();
     let io = Pieces { input, written: 0 };

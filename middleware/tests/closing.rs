@@ -102,7 +102,7 @@ async fn drain_answers_the_line_in_hand_then_half_closes_then_lingers() {
 
 /// A peer whose line was too long used to be read from for two seconds, as fast as it could send.
 #[tokio::test(start_paused = true)]
-async fn fault_3_a_peer_that_sends_on_after_our_close_is_read_from_only_so_far() {
+async fn fault_03_a_peer_that_sends_on_after_our_close_is_read_from_only_so_far() {
     let (mut client, server) = duplex(LIMIT);
     let transport = Transport::new(server, LinesBatchCodec::new(5));
     let exchange = tokio::spawn(Serve::new(Echo).call(transport));
@@ -167,9 +167,9 @@ async fn a_peer_that_never_pauses_still_drains() {
     assert_eq!(exchange.await.unwrap(), Ok(CloseReason::Drain));
 }
 
-/// FAULTS 35, reading: the peer goes away after every byte.
+/// Reading: the peer goes away after every byte.
 #[test]
-fn a_disconnect_at_every_byte_of_a_line_is_counted_exactly() {
+fn fault_35_a_disconnect_at_every_byte_of_a_line_is_counted_exactly() {
     let input = b"abc\nde\n";
     let reset = End::Fail(ErrorKind::ConnectionReset);
     for at in 0..=input.len() {
@@ -188,9 +188,9 @@ fn a_disconnect_at_every_byte_of_a_line_is_counted_exactly() {
     }
 }
 
-/// FAULTS 35, writing: the peer goes away after every byte of the reply.
+/// Writing: the peer goes away after every byte of the reply.
 #[test]
-fn a_disconnect_at_every_byte_of_a_reply_is_counted_exactly() {
+fn fault_35_a_disconnect_at_every_byte_of_a_reply_is_counted_exactly() {
     for at in 0..7 {
         for policy in [FlushPolicy::Auto, every(1)] {
             let taken = (at > 0).then_some(Step::Take(at));
@@ -211,6 +211,22 @@ fn a_disconnect_at_every_byte_of_a_reply_is_counted_exactly() {
     }
 }
 
+/// A peer whose cable was pulled was booked as `io_error`, which sends an operator to look for a
+/// fault of this host: the kernel's word for giving a peer up is "timed out".
+#[test]
+fn fault_09_a_peer_that_the_kernel_gave_up_went_away_and_is_no_error_of_ours() {
+    for kind in [ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable] {
+        let io = || FaultyIo::new("abc\n");
+        let (stats, _) = ended(io().end(End::Fail(kind)), FlushPolicy::Auto, Echo);
+        assert_ended_once(&stats, CloseReason::PeerReset);
+        let (stats, _) = ended(io().writes([Step::Fail(kind)]), FlushPolicy::Auto, Echo);
+        assert_ended_once(&stats, CloseReason::PeerReset);
+    }
+    let broken = End::Fail(ErrorKind::OutOfMemory);
+    let (stats, _) = ended(FaultyIo::new("abc\n").end(broken), FlushPolicy::Auto, Echo);
+    assert_ended_once(&stats, CloseReason::IoError);
+}
+
 #[test]
 fn an_error_that_is_no_reply_ends_the_connection_after_earlier_replies() {
     let picky = service_fn(|lines: Lines| async move {
@@ -226,7 +242,7 @@ fn an_error_that_is_no_reply_ends_the_connection_after_earlier_replies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_service_ends_only_its_own_connection() {
+async fn fault_24_a_panic_in_the_service_ends_only_its_own_connection() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let fragile = service_fn(|lines: Lines| async move {
         assert!(lines.as_bytes() != b"panic\n", "the service was asked to panic");

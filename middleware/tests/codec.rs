@@ -100,7 +100,7 @@ fn cut<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 
 proptest! {
     #[test]
-    fn a_batch_is_what_the_reference_says_for_every_cut_and_limit(
+    fn fault_19_a_batch_is_what_the_reference_says_for_every_cut_and_limit(
         bytes in noise(),
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         limit in 0_usize..40,
@@ -112,7 +112,7 @@ proptest! {
     /// Where their contracts agree (UTF-8, no carriage return) only the rest at the end differs:
     /// tokio's codec delivers it as a line.
     #[test]
-    fn both_codecs_agree_where_their_contracts_do(
+    fn fault_04_both_codecs_agree_where_their_contracts_do(
         text in "(\\PC|\n|\n|[a-e]){0,80}",
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         limit in 0_usize..60,
@@ -148,9 +148,9 @@ where
     write.to_vec()
 }
 
-/// The table of FAULTS 4: lengths around the limit, alone, in company, with and without an end.
+/// Lengths around the limit, alone, in company, with and without an end.
 #[test]
-fn a_line_of_the_limit_passes_and_one_byte_more_does_not() {
+fn fault_04_a_line_of_the_limit_passes_and_one_byte_more_does_not() {
     const LIMIT: usize = 7;
     for (length, passes) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
         let line = vec![b'x'; length];
@@ -165,7 +165,7 @@ fn a_line_of_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn a_carriage_return_counts_towards_the_limit_and_belongs_to_the_line() {
+fn fault_04_a_carriage_return_counts_towards_the_limit_and_belongs_to_the_line() {
     same_at_every_split(b"123456\r\n", 7);
     same_at_every_split(b"1234567\r\n", 7);
     let outcome = decoded(LinesBatchCodec::new(7), &[b"a\r\n\r\n\rb\n"]);
@@ -182,7 +182,7 @@ fn lines_before_one_that_is_too_long_are_delivered_first() {
 }
 
 #[test]
-fn every_byte_but_the_newline_is_opaque() {
+fn fault_19_every_byte_but_the_newline_is_opaque() {
     for odd in [
         &b"\0"[..],
         b"\xff\xfe",
@@ -208,11 +208,11 @@ fn a_limit_of_nothing_passes_empty_lines_only_and_the_largest_passes_everything(
     same_at_every_split(b"abc\n\ndef", usize::MAX);
 }
 
-/// FAULTS 3: a peer that sends an endless line byte by byte must not make the codec look at the
+/// A peer that sends an endless line byte by byte must not make the codec look at the
 /// whole of it at every byte. Instead of a clock the test changes what was scanned already: a
 /// newline put there afterwards must not be found.
 #[test]
-fn bytes_without_a_newline_are_scanned_once() {
+fn fault_03_bytes_without_a_newline_are_scanned_once() {
     let mut codec = LinesBatchCodec::new(1 << 20);
     let mut buffer = BytesMut::new();
     for _ in 0..1000 {
@@ -230,7 +230,7 @@ fn bytes_without_a_newline_are_scanned_once() {
 }
 
 #[test]
-fn invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
+fn fault_19_invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
     let mut codec = PerLine::new(99);
     let mut buffer = BytesMut::from(&b"good\n\xff\nnever\n"[..]);
     assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().as_bytes(), b"good\n");

@@ -273,7 +273,7 @@ proptest! {
 
     /// However the bytes are spread, a connection that lives on has taken its share in each window.
     #[test]
-    fn fault_7_a_peer_that_is_kept_has_taken_what_it_must_in_every_window(
+    fn fault_07_a_peer_that_is_kept_has_taken_what_it_must_in_every_window(
         history in prop::collection::vec((1_u64..9, 0_u16..3000), 1..80),
     ) {
         let (mut deadlines, mut owed) = (Deadlines::new(Nanos(0)), Owed::default());

@@ -21,11 +21,11 @@ fn replay(target: &str, property: fn(&[u8])) {
 }
 
 #[test]
-fn the_codec_holds_for_the_corpus() {
+fn fault_19_the_codec_holds_for_the_corpus() {
     replay("codec", properties::codec);
 }
 
 #[test]
-fn a_connection_holds_for_the_corpus() {
+fn fault_43_a_connection_holds_for_the_corpus() {
     replay("connection", properties::connection);
 }

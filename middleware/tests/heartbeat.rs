@@ -2,103 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+#[path = "support/peer.rs"]
+mod peer;
 mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use support::assert_ended_once;
+use peer::{LIMITS, Peer, assert_within_a_tick, secs};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    time::{Instant, sleep},
 };
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Echo, FramingLayer, Lines, LinesBatchCodec,
-    heartbeat::{HeartbeatLayer, Limits, PROGRESS_BYTES},
+    heartbeat::{HeartbeatLayer, Limits},
     serve::Serve,
     stats::{CloseReason, Stats},
 };
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-/// The defaults of the server.
-const LIMITS: Limits = Limits {
-    heartbeat_interval: Some(secs(30)),
-    heartbeat_timeout: secs(10),
-    idle: None,
-    line: Some(secs(30)),
-    write: Some(secs(10)),
-};
-
-const NO_PING: Limits = Limits { heartbeat_interval: None, ..LIMITS };
-
-/// A connection under supervision, from its peer's side.
-struct Peer {
-    io: DuplexStream,
-    stats: Arc<Stats>,
-    end: JoinHandle<CloseReason>,
-    begun: Instant,
-}
-
-impl Peer {
-    fn new(limits: Limits) -> Self {
-        Self::of(limits, Echo)
-    }
-
-    fn of<S>(limits: Limits, service: S) -> Self
-    where
-        S: Service<Lines, Response = Lines, Error = BoxError> + Clone + Send + 'static,
-        S::Future: Send,
-    {
-        let (io, server) = duplex(1024);
-        let stats = Arc::new(Stats::new(Instant::now()));
-        let mut stack = ServiceBuilder::new()
-            .layer(FramingLayer::new(LinesBatchCodec::new, 1000))
-            .layer(HeartbeatLayer::new(limits, stats.clone()))
-            .service(Serve::new(service).stats(stats.clone()));
-        let exchange = stack.call(server);
-        let end = tokio::spawn(async { exchange.await.unwrap() });
-        Self { io, stats, end, begun: Instant::now() }
-    }
-
-    async fn send(&mut self, bytes: &str) {
-        self.io.write_all(bytes.as_bytes()).await.unwrap();
-    }
-
-    #[track_caller]
-    fn expect(&mut self, bytes: &'static str) -> impl Future<Output = ()> {
-        let at = std::panic::Location::caller();
-        async move {
-            let mut got = vec![0; bytes.len()];
-            let read = timeout(secs(3600), self.io.read_exact(&mut got)).await;
-            assert!(read.is_ok_and(|read| read.is_ok()), "no {bytes:?}, at {at}");
-            assert_eq!(String::from_utf8_lossy(&got), bytes, "at {at}");
-        }
-    }
-
-    async fn expect_silence(&mut self, duration: Duration) {
-        let mut got = [0; 1];
-        assert!(timeout(duration, self.io.read(&mut got)).await.is_err(), "{got:?} came");
-    }
-
-    /// The connection ends for `reason`, so long after it began.
-    async fn expect_end(self, reason: CloseReason, at: Duration) {
-        assert_eq!(self.end.await.unwrap(), reason);
-        assert_ended_once(&self.stats, reason);
-        assert_within_a_tick(self.begun.elapsed(), at);
-    }
-}
-
-/// tokio's timers fire on the millisecond after.
-#[track_caller]
-fn assert_within_a_tick(got: Duration, expected: Duration) {
-    let late = got.checked_sub(expected);
-    assert!(late.is_some_and(|late| late <= Duration::from_millis(2)), "{got:?}, not {expected:?}");
-}
 
 /// The timer stood at the end of the time to answer, and was left there when the answer came: with
 /// a timeout longer than the interval the next ping was late by the difference, or never sent.
@@ -116,7 +38,7 @@ async fn an_answer_brings_the_next_ping_forward_to_an_interval_from_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_peer_is_pinged_then_closed() {
+async fn fault_38_a_quiet_peer_is_pinged_then_closed() {
     let mut peer = Peer::new(LIMITS);
     peer.expect("ping\n").await;
     assert_within_a_tick(peer.begun.elapsed(), secs(30));
@@ -127,7 +49,7 @@ async fn a_quiet_peer_is_pinged_then_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pong_is_not_echoed_and_a_second_one_is_an_ordinary_line() {
+async fn fault_38_a_pong_is_not_echoed_and_a_second_one_is_an_ordinary_line() {
     let mut peer = Peer::new(LIMITS);
     for _ in 0..3 {
         peer.expect("ping\n").await;
@@ -140,7 +62,7 @@ async fn a_pong_is_not_echoed_and_a_second_one_is_an_ordinary_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pong_without_a_ping_is_an_ordinary_line() {
+async fn fault_38_a_pong_without_a_ping_is_an_ordinary_line() {
     let mut peer = Peer::new(LIMITS);
     peer.send("pong\n").await;
     peer.expect("pong\n").await;
@@ -163,7 +85,7 @@ async fn a_line_under_way_before_the_pong_does_not_make_the_pong_an_echo() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pong_later_than_the_timeout_is_an_ordinary_line() {
+async fn fault_38_a_pong_later_than_the_timeout_is_an_ordinary_line() {
     let mut peer = Peer::new(LIMITS);
     peer.expect("ping\n").await;
     peer.send("alive\n").await;
@@ -174,7 +96,36 @@ async fn a_pong_later_than_the_timeout_is_an_ordinary_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_line_answers_a_ping() {
+async fn fault_38_an_answer_that_comes_too_late_revives_nothing() {
+    let mut peer = Peer::new(LIMITS);
+    peer.expect("ping\n").await;
+    sleep(secs(11)).await;
+    assert!(peer.io.write_all(b"pong\n").await.is_err(), "there is nobody to hear it");
+    assert_eq!(peer.io.read(&mut [0; 1]).await.unwrap(), 0, "and nothing is said to it");
+    assert_eq!((peer.stats.heartbeats_sent.get(), peer.stats.heartbeats_missed.get()), (1, 1));
+    peer.expect_end(CloseReason::HeartbeatTimeout, secs(41)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_38_a_flood_of_heartbeats_is_a_flood_of_lines() {
+    let mut peer = Peer::new(LIMITS);
+    peer.expect("ping\n").await;
+    // The one that was asked for is consumed, the others come back like any line.
+    peer.send("pong\nping\npong\n").await;
+    peer.expect("ping\npong\n").await;
+    for _ in 0..1000 {
+        peer.send("pong\nping\n").await;
+        peer.expect("pong\nping\n").await;
+    }
+    // It is pinged no more often for it, and no later.
+    let flooded = Instant::now();
+    peer.expect("ping\n").await;
+    assert!((secs(30)..=secs(34)).contains(&flooded.elapsed()), "{:?}", flooded.elapsed());
+    assert_eq!(peer.stats.heartbeats_sent.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_38_any_line_answers_a_ping() {
     let mut peer = Peer::new(LIMITS);
     peer.expect("ping\n").await;
     sleep(secs(9)).await;
@@ -196,18 +147,6 @@ async fn a_peer_that_talks_is_not_pinged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickling_peer_lapses_at_the_line_deadline_although_bytes_arrive() {
-    let mut peer = Peer::new(NO_PING);
-    sleep(secs(7)).await;
-    for _ in 0..7 {
-        peer.send("x").await;
-        sleep(secs(4)).await;
-    }
-    // First byte at 7 s; the last at 31 s does not extend it.
-    peer.expect_end(CloseReason::ReadTimeout, secs(37)).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn bytes_that_never_become_a_line_are_no_life() {
     let mut peer = Peer::new(Limits { line: None, ..LIMITS });
     for _ in 0..13 {
@@ -216,84 +155,6 @@ async fn bytes_that_never_become_a_line_are_no_life() {
     }
     peer.expect("ping\n").await;
     peer.expect_end(CloseReason::HeartbeatTimeout, secs(40)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_line_has_its_own_deadline() {
-    let mut peer = Peer::new(NO_PING);
-    for _ in 0..10 {
-        // The end of one and the beginning of the next: never whole, never late.
-        peer.send("begin").await;
-        sleep(secs(20)).await;
-        peer.send("\n").await;
-        peer.expect("begin\n").await;
-    }
-    let at = peer.begun.elapsed();
-    peer.send("never finished").await;
-    peer.expect_end(CloseReason::ReadTimeout, at + secs(30)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_without_a_line_for_too_long_is_idle() {
-    let mut peer = Peer::new(Limits { idle: Some(secs(60)), ..NO_PING });
-    sleep(secs(50)).await;
-    peer.send("a\n").await;
-    peer.expect("a\n").await;
-    peer.expect_end(CloseReason::IdleTimeout, secs(110)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stuck_reader_stalls_out() {
-    let mut peer = Peer::new(NO_PING);
-    // More than the pipe holds, never read.
-    peer.send(&"x\n".repeat(512)).await;
-    peer.send(&"y\n".repeat(512)).await;
-    peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn progress_re_arms_the_write_timeout() {
-    let mut peer = Peer::of(NO_PING, long_replies());
-    peer.send("x\n").await;
-    for _ in 0..8 {
-        sleep(secs(9)).await;
-        // What it owes, and what the pipe holds more.
-        peer.io.read_exact(&mut [0; PROGRESS_BYTES as usize]).await.unwrap();
-    }
-    peer.expect_end(CloseReason::WriteTimeout, secs(82)).await;
-}
-
-fn long_replies()
--> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + 'static {
-    service_fn(|_| async { Ok(Lines::new("x".repeat(99_999) + "\n").unwrap()) })
-}
-
-/// Any byte re-armed the timeout, so a peer that took one now and then kept its full buffers, and
-/// the server's, for as long as it liked.
-#[tokio::test(start_paused = true)]
-async fn fault_7_a_peer_that_takes_a_byte_at_a_time_is_cut_all_the_same() {
-    let mut peer = Peer::of(NO_PING, long_replies());
-    peer.send("x\n").await;
-    for _ in 0..99 {
-        sleep(Duration::from_millis(100)).await;
-        peer.io.read_exact(&mut [0]).await.unwrap();
-    }
-    peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
-}
-
-/// What is owed is no more than there is: a slow peer with little to take needs to take that only.
-#[tokio::test(start_paused = true)]
-async fn a_slow_peer_that_takes_all_there_is_stays() {
-    let mut peer = Peer::new(NO_PING);
-    let full = "x".repeat(900) + "\n";
-    peer.send(&full).await;
-    for _ in 0..20 {
-        peer.send(&full).await;
-        sleep(secs(9)).await;
-        peer.io.read_exact(&mut [0; 901]).await.unwrap();
-    }
-    peer.io.read_exact(&mut [0; 901]).await.unwrap();
-    assert!(!peer.end.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,7 +100,7 @@ async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
 /// The timer is compared when it fires, not reset at each line: an hour of lines costs a wake-up
 /// more an interval, and no timer stays behind to wake anybody later.
 #[tokio::test(start_paused = true)]
-async fn a_busy_connection_is_woken_by_its_timer_once_an_interval() {
+async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let (mut peer, server) = duplex(64);
     let limits = Limits { heartbeat_interval: Some(Duration::from_secs(30)), ..LIMITS };

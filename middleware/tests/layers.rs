@@ -77,7 +77,7 @@ async fn readiness_is_asked_for_with_a_request_in_hand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inside_that_fails_to_get_ready_fails_the_call() {
+async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
     let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
     handle.allow(0);
     assert_ready_ok!(service.poll_ready());
@@ -95,7 +95,7 @@ async fn an_inside_that_fails_to_get_ready_fails_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timeout_counts_from_a_call_s_first_wait_and_gives_its_inside_a_last_look() {
+async fn fault_24_the_timeout_counts_from_a_call_s_first_wait_and_gives_its_inside_a_last_look() {
     let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(TimeoutLayer::new(SECOND));
     let begun = Instant::now();
     let mut calls = [(); 2].map(|()| {
@@ -115,7 +115,7 @@ async fn the_timeout_counts_from_a_call_s_first_wait_and_gives_its_inside_a_last
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timeout_covers_the_wait_for_a_permit() {
+async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let begun = Instant::now();
@@ -141,7 +141,7 @@ async fn a_shed_line_leaves_no_waiter_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
+async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(1)));
     let workload = service_fn(|lines: Lines| async move {
         match lines.as_bytes() {
@@ -166,7 +166,7 @@ async fn a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_connections_hold_no_permits() {
+async fn fault_24_idle_connections_hold_no_permits() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
     let serve = || {
         let (peer, server) = duplex(64);

@@ -154,7 +154,7 @@ async fn replies_keep_the_order_of_their_lines_when_the_first_is_the_slowest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_stops_while_replies_cannot_be_written() {
+async fn fault_21_reading_stops_while_replies_cannot_be_written() {
     for limit in [4 * 1024, 256 * 1024] {
         let io = FaultyIo::new("abc\n".repeat(1 << 20)).then_stuck();
         let record = io.record();
@@ -179,7 +179,7 @@ async fn reading_stops_while_replies_cannot_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_whose_reads_are_full_gives_way_to_the_others() {
+async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
     const BLOCKS: usize = 32;
     let polled = Arc::new(AtomicUsize::new(0));
     let others = polled.clone();

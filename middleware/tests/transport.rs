@@ -50,10 +50,10 @@ fn policy() -> impl Strategy<Value = FlushPolicy> {
 }
 
 proptest! {
-    /// FAULTS 43. Short reads, short writes, wake-ups for nothing and interrupted calls, in any
+    /// Short reads, short writes, wake-ups for nothing and interrupted calls, in any
     /// order: the peer cannot tell.
     #[test]
-    fn the_same_bytes_come_back_for_every_schedule(
+    fn fault_43_the_same_bytes_come_back_for_every_schedule(
         lines in prop::collection::vec("[a-zé]{0,30}", 0..40),
         reads in prop::collection::vec(step(), 0..60),
         writes in prop::collection::vec(step(), 0..60),
@@ -70,7 +70,7 @@ proptest! {
 /// A signal that interrupts `recv` or `send` used to end the connection as `io_error`: the error
 /// went up as any other. It means "again", not "broken".
 #[test]
-fn an_interrupted_call_is_made_again() {
+fn fault_43_an_interrupted_call_is_made_again() {
     let io = FaultyIo::new("a\n").reads([Step::Interrupted]).writes([Step::Interrupted]);
     let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::PeerEof, &b"a\n"[..]));
@@ -84,7 +84,7 @@ fn a_stream_that_takes_nothing_is_gone() {
 }
 
 #[test]
-fn half_a_line_at_the_end_is_dropped_by_the_batch_codec_and_a_line_to_the_other() {
+fn fault_05_half_a_line_at_the_end_is_dropped_by_the_batch_codec_and_a_line_to_the_other() {
     let io = || FaultyIo::new("whole\nhal").reads([Step::Take(7)]);
     let (_, output) = served(io(), LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
     assert_eq!(output, b"whole\n");

@@ -16,7 +16,7 @@ use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Digest, EachLine, Echo, KIB, Line, Lines, Sha256Layer, stats::Stats,
+    BoxError, Digest, EachLine, Echo, KIB, Line, Lines, Sha256Layer, TimeoutLayer, stats::Stats,
 };
 
 /// Published digests: FIPS 180-4's examples, and a million times `a`.
@@ -65,9 +65,9 @@ async fn discarded_digests_leave_the_lines_as_they_were() {
     assert_eq!(stats.hashed_bytes.get(), 7);
 }
 
-/// FAULTS 23. Between two pieces of at most 64 KiB, or 4,096 short lines, another task runs.
+/// Between two pieces of at most 64 KiB, or 4,096 short lines, another task runs.
 #[tokio::test(start_paused = true)]
-async fn a_large_batch_gives_way_between_its_pieces() {
+async fn fault_23_a_large_batch_gives_way_between_its_pieces() {
     for (line, pieces) in [("x".repeat(63), 16), (String::new(), 256), ("x".repeat(64 * KIB), 15)] {
         let count = (1 << 20) / (line.len() + 1);
         let (service, stats) = sha256(Digest::Discard);
@@ -94,6 +94,30 @@ async fn a_large_batch_gives_way_between_its_pieces() {
         let longest = longest.load(Relaxed);
         assert!(longest <= 64 * KIB + line.len() + 1, "a piece of {longest} bytes");
     }
+}
+
+/// The clock is moved on between the pieces, as a slow processor would.
+#[tokio::test(start_paused = true)]
+async fn fault_23_a_request_timeout_cuts_a_batch_that_takes_too_long_to_hash() {
+    let (service, stats) = sha256(Digest::Discard);
+    let seen = stats.clone();
+    let ticker = tokio::spawn(async move {
+        let mut before = 0;
+        loop {
+            let hashed = seen.hashed_bytes.get();
+            if hashed > before {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            before = hashed;
+            tokio::task::yield_now().await;
+        }
+    });
+    let batch = Lines::from_iter(std::iter::repeat_n("x".repeat(64 * KIB), 64));
+    let cut = TimeoutLayer::new(Duration::from_secs(5)).layer(service).oneshot(batch.clone()).await;
+    ticker.abort();
+    assert!(cut.unwrap_err().is::<tower::timeout::error::Elapsed>());
+    let hashed = stats.hashed_bytes.get() as usize;
+    assert!((1..batch.as_bytes().len() / 2).contains(&hashed), "{hashed} bytes were hashed");
 }
 
 /// A service that notes what runs and takes as many seconds as its line says.

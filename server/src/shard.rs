@@ -196,7 +196,10 @@ pub(crate) fn serve_io<Io, C, S>(
             tokio::spawn(Connection { served, slot });
         }
         // epoll is out of memory or watches: the peer sees a close and may come again.
-        Err(error) => tracing::warn!(%error, "connection dropped: it cannot be registered"),
+        Err(error) => {
+            parts.presence().close(CloseReason::IoError);
+            tracing::warn!(%error, "connection closed: it cannot be registered");
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn a_pong_that_nobody_asked_for_is_a_line_like_any_other() {
 }
 
 #[test]
-fn fault_1_a_line_that_is_not_finished_in_time_ends_its_connection_however_it_trickles() {
+fn fault_01_a_line_that_is_not_finished_in_time_ends_its_connection_however_it_trickles() {
     const PEERS: usize = 200;
     let server = echo(|settings| settings.timeouts.line = Some(4 * SHORT));
     let mut slow: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
@@ -101,7 +101,7 @@ fn a_peer_without_a_line_for_too_long_is_closed_without_a_word() {
 }
 
 #[test]
-fn fault_6_a_peer_that_takes_no_reply_for_too_long_is_closed() {
+fn fault_06_a_peer_that_takes_no_reply_for_too_long_is_closed() {
     let server = echo(|settings| settings.timeouts.write = Some(4 * SHORT));
     let stuck = server.connect();
     let mut stream = stuck.stream().try_clone().unwrap();

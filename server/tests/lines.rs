@@ -114,8 +114,46 @@ fn fault_19_lines_framing_strips_one_carriage_return_and_closes_on_what_is_not_u
     assert_eq!(server.metrics_when_empty().closed("invalid_utf8"), 1.0);
 }
 
+/// A balancer that took `\r` for the end of a line and a server that does not, or the other way
+/// round, would disagree about where a line ends. Here only `\n` ends one, and what becomes of the
+/// `\r` before it is one setting's.
 #[test]
-fn fault_4_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
+fn fault_20_a_carriage_return_ends_no_line_and_is_stripped_only_where_that_is_configured() {
+    // What is sent, what comes back in batch framing, what in lines framing, how many lines.
+    let table = [
+        ("a\r\n", "a\r\n", "a\n", 1),
+        ("a\r\r\n", "a\r\r\n", "a\r\n", 1),
+        ("\r\n", "\r\n", "\n", 1),
+        ("a\rb\n", "a\rb\n", "a\rb\n", 1),
+        ("a\n\r\nb\n", "a\n\r\nb\n", "a\n\nb\n", 3),
+        ("a\n\rb\n", "a\n\rb\n", "a\n\rb\n", 2),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET / HTTP/1.1\nhost: a\n\n",
+            3,
+        ),
+    ];
+    both_framings(|framing| {
+        for (sent, batch, lines, count) in table {
+            let server = echo(|settings| settings.workload.framing = framing);
+            let expected = if framing == Framing::Batch { batch } else { lines };
+            for cut in 0..=sent.len() {
+                let mut client = server.connect();
+                client.send(&sent[..cut]);
+                thread::yield_now();
+                client.send(&sent[cut..]);
+                client.end_of_input();
+                client.expect_end(expected);
+            }
+            let received = server.metrics_when_empty().get("towline_lines_received_total");
+            assert_eq!(received, (count * (sent.len() + 1)) as f64, "{sent:?} in {framing:?}");
+        }
+    });
+}
+
+#[test]
+fn fault_04_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
     both_framings(|framing| {
         let server = echo(|settings| {
             settings.limits.line_bytes = 10;
@@ -133,7 +171,7 @@ fn fault_4_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn fault_4_where_a_read_ends_makes_no_difference_to_the_limit() {
+fn fault_04_where_a_read_ends_makes_no_difference_to_the_limit() {
     both_framings(|framing| {
         let server = echo(|settings| {
             settings.limits.line_bytes = 4;
@@ -169,7 +207,7 @@ fn a_line_as_long_as_the_default_limit_passes_through_whole() {
 }
 
 #[test]
-fn fault_5_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
+fn fault_05_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
     let server = echo(|_| ());
     let mut client = server.connect();
     client.send("whole\nhalf");
@@ -182,7 +220,7 @@ fn fault_5_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
 }
 
 #[test]
-fn fault_5_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
+fn fault_05_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
     let server = echo(framing_lines);
     let mut client = server.connect();
     client.send("whole\nhalf");

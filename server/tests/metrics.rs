@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -52,7 +53,7 @@ fn assert_never_back(before: &Metrics, now: &Metrics) {
 }
 
 #[test]
-fn books_balance_and_no_counter_steps_back_at_any_scrape_under_churn() {
+fn fault_45_books_balance_and_no_counter_steps_back_at_any_scrape_under_churn() {
     const SCRAPES: usize = 300;
     let server = echo(|settings| {
         settings.server.threads = NonZeroU32::new(2);
@@ -87,7 +88,23 @@ fn books_balance_and_no_counter_steps_back_at_any_scrape_under_churn() {
 }
 
 #[test]
-fn fault_33_and_34_no_input_adds_a_series_or_takes_one_away() {
+fn fault_33_no_request_adds_a_series_or_takes_one_away() {
+    let server = echo(|_| ());
+    let first = server.metrics();
+    for path in ["/nothing", "/metrics?name[]=x", "/metrics%0a", "/metrics", "/a{b=\"c\"}"] {
+        web::get(server.admin, path);
+    }
+    for request in [
+        "BREW /metrics HTTP/1.1\r\nhost: x\r\nuser-agent: evil{}\"\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nhost: x\r\ntowline_evil: 1\r\n\r\n",
+    ] {
+        web::request(server.admin, request);
+    }
+    assert_eq!(first.names(), server.metrics().names());
+}
+
+#[test]
+fn fault_34_no_line_and_no_way_to_end_adds_a_series_or_takes_one_away() {
     let server = echo(|settings| settings.limits.line_bytes = 64);
     let first = server.metrics();
     let mut client = server.connect();
@@ -96,11 +113,12 @@ fn fault_33_and_34_no_input_adds_a_series_or_takes_one_away() {
     client.send([b'x'; 100]);
     let _ = client.rest();
     server.connect().reset();
-    for path in ["/nothing", "/metrics?name[]=x", "/metrics%0a", "/metrics"] {
-        web::get(server.admin, path);
+    for source in 2..50 {
+        server.connect_from(Ipv4Addr::new(127, 0, 0, source)).ask("a\n", "a\n");
     }
-    web::request(server.admin, "BREW /metrics HTTP/1.1\r\nhost: x\r\nuser-agent: evil{}\"\r\n\r\n");
-    drop(client);
+    let mut half = server.connect();
+    half.send("half a line");
+    drop((client, half));
     let last = server.metrics_when_empty();
     assert_eq!(first.names(), last.names());
 }
@@ -241,7 +259,7 @@ fn half_a_line_is_a_read_wait_and_its_bytes_are_counted_while_held() {
 }
 
 #[test]
-fn fault_6_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
+fn fault_06_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
     let server = echo(|settings| settings.limits.output_bytes = 16 * 1024);
     let client = server.connect();
     let mut stream = client.stream().try_clone().unwrap();

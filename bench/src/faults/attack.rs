@@ -26,6 +26,8 @@ pub(crate) enum By {
     Load(&'static [&'static str]),
     /// So many connections that send without ever ending a line, and come back when closed.
     EndlessLines(usize),
+    /// So many connections with the smallest segments and windows there are, which take long replies.
+    SillyWindows(usize),
     /// So many clients that ask for `/metrics` again and again, and as many that never finish asking.
     Scrapes(usize),
 }
@@ -35,6 +37,8 @@ pub(crate) enum By {
 pub(crate) enum Look {
     /// Connections closed for this reason during the attack: at least so many.
     ClosedAtLeast(&'static str, u64),
+    /// Connections refused for this reason during the attack: at least so many.
+    RefusedAtLeast(&'static str, u64),
     /// Growth of the server's resident memory, in KiB: at most.
     ResidentKib(u64),
     /// The same for each attacker, in bytes.
@@ -47,7 +51,7 @@ pub(crate) enum Look {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(crate) static ATTACKS: [Attack; 10] = [
+pub(crate) static ATTACKS: [Attack; 13] = [
     Attack {
         name: "1-slowloris",
         what: "5,000 connections, a byte a second and never a newline (line deadline 5 s)",
@@ -94,6 +98,15 @@ pub(crate) static ATTACKS: [Attack; 10] = [
         p99_ms: None,
     },
     Attack {
+        name: "8-silly-windows",
+        what: "20 connections with segments of 88 bytes and the smallest window, fed 100 KB at a time",
+        serve: &[],
+        by: By::SillyWindows(20),
+        settles: SECOND,
+        looks: &[Look::ResidentKib(20 * 512 + 4096)],
+        p99_ms: None,
+    },
+    Attack {
         name: "11-reset-storm",
         what: "500 connections that send a line, reset and come back, ten times a second",
         serve: &[],
@@ -118,6 +131,24 @@ pub(crate) static ATTACKS: [Attack; 10] = [
         by: By::Load(&["-c", "20", "--persona", "churn", "--mode", "idle"]),
         settles: SECOND,
         looks: &[Look::ClosedAtLeast("peer_eof", 10_000), Look::ResidentKib(4096)],
+        p99_ms: None,
+    },
+    Attack {
+        name: "14-connection-flood",
+        what: "10,000 connections opened at once, which then say nothing",
+        serve: &[],
+        by: By::Load(&["-c", "10000", "--mode", "idle", "--sources", "127.0.0.0/28"]),
+        settles: Duration::from_secs(3),
+        looks: &[Look::ResidentBytesEach(10_000, 1024), Look::KernelKibEach(10_000, 8)],
+        p99_ms: None,
+    },
+    Attack {
+        name: "18-one-address",
+        what: "15,000 connections from one address (limit 1,200 from each)",
+        serve: &["--max-connections-per-ip", "1200"],
+        by: By::Load(&["-c", "15000", "--mode", "idle", "--sources", "127.0.0.99"]),
+        settles: Duration::from_secs(3),
+        looks: &[Look::RefusedAtLeast("per_ip", 13_000), Look::ResidentKib(1200 + 4096)],
         p99_ms: None,
     },
     Attack {

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::attack::By;
 use crate::{Error, child::Owned};
 
@@ -35,6 +37,7 @@ impl Attacker {
         match by {
             By::Load(arguments) => attacker.process = Some(load(towline, addr, arguments)?),
             By::EndlessLines(count) => attacker.crowd(count, move || endless_line(addr)),
+            By::SillyWindows(count) => attacker.crowd(count, move || silly_window(addr)),
             By::Scrapes(count) => {
                 attacker.crowd(count, move || scrape(admin));
                 attacker.crowd(count, move || half_ask(admin));
@@ -101,6 +104,23 @@ fn endless_line(addr: SocketAddr) -> io::Result<()> {
         stream.write_all(&block)?;
     }
     Ok(())
+}
+
+fn silly_window(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    // The kernel makes more of both, and that is then the least there is.
+    socket.set_recv_buffer_size(1)?;
+    socket.set_tcp_mss(88)?;
+    socket.connect_timeout(&addr.into(), Duration::from_secs(1))?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    socket.set_write_timeout(Some(Duration::from_secs(1)))?;
+    let mut stream = TcpStream::from(socket);
+    let lines = b"0123456789\n".repeat(10_000);
+    let mut sending = stream.try_clone()?;
+    let sender = thread::spawn(move || sending.write_all(&lines));
+    let mut some = [0; 64];
+    while stream.read(&mut some)? > 0 && !sender.is_finished() {}
+    sender.join().unwrap_or(Ok(()))
 }
 
 fn scrape(admin: SocketAddr) -> io::Result<()> {

@@ -6,7 +6,9 @@
 
 mod attack;
 mod attacker;
+pub(crate) mod cycles;
 mod polite;
+pub(crate) mod soak;
 mod victim;
 
 use std::{fmt::Write as _, path::Path, thread, time::Duration};
@@ -24,18 +26,30 @@ const AFTERMATH: Duration = Duration::from_secs(3);
 
 /// Carries the attacks out whose names begin so, all when nothing is named, and tells in a table.
 pub(crate) fn report(towline: &Path, only: &[String], time: Duration) -> Result<String, Error> {
-    let mut table =
-        String::from("| attack | by | demanded | measured | |\n|---|---|---|---|---|\n");
+    let mut table = String::from(TABLE_HEAD);
     for attack in select(only)? {
         eprintln!("{}", attack.name);
         let findings = carry_out(attack, towline, time)?;
-        for (at, Finding { demanded, measured, met }) in findings.iter().enumerate() {
-            let (name, what) = if at == 0 { (attack.name, attack.what) } else { ("", "") };
-            let verdict = if *met { "ok" } else { "**missed**" };
-            writeln!(table, "| {name} | {what} | {demanded} | {measured} | {verdict} |")?;
-        }
+        write_table(&mut table, attack.name, attack.what, &findings)?;
     }
     Ok(table)
+}
+
+pub(crate) const TABLE_HEAD: &str =
+    "| attack | by | demanded | measured | |\n|---|---|---|---|---|\n";
+
+fn write_table(
+    table: &mut String,
+    name: &str,
+    what: &str,
+    findings: &[Finding],
+) -> std::fmt::Result {
+    for (at, Finding { demanded, measured, met }) in findings.iter().enumerate() {
+        let (name, what) = if at == 0 { (name, what) } else { ("", "") };
+        let verdict = if *met { "ok" } else { "**missed**" };
+        writeln!(table, "| {name} | {what} | {demanded} | {measured} | {verdict} |")?;
+    }
+    Ok(())
 }
 
 fn select(only: &[String]) -> Result<Vec<&'static Attack>, Error> {
@@ -123,6 +137,15 @@ fn judge(look: Look, rest: &Sight, peak: &Sight, left: &Sight, under: Polite) ->
                 demanded: format!("closed as `{reason}` ≥ {least}"),
                 measured: closed.to_string(),
                 met: closed >= least,
+            }
+        }
+        Look::RefusedAtLeast(why, least) => {
+            let of = |sight: &Sight| sight.refused.get(why).copied().unwrap_or(0);
+            let refused = of(left) - of(rest);
+            Finding {
+                demanded: format!("refused as `{why}` ≥ {least}"),
+                measured: refused.to_string(),
+                met: refused >= least,
             }
         }
         Look::ResidentKib(most) => {

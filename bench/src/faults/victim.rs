@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, child::Owned, clock, kernel::resident_bytes};
+use crate::{
+    Error,
+    child::Owned,
+    clock,
+    kernel::{resident_bytes, spent},
+};
 
 #[derive(Debug)]
 pub(crate) struct Victim {
@@ -28,6 +33,9 @@ pub(crate) struct Sight {
     /// Kernel memory of its sockets of lines, as ss(8) tells it; 0 where there is no ss.
     pub(crate) socket_bytes: u64,
     pub(crate) closed: BTreeMap<String, u64>,
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Every gauge of the server's own.
+    pub(crate) gauges: BTreeMap<String, f64>,
     pub(crate) open: u64,
     pub(crate) accepted: u64,
 }
@@ -58,11 +66,21 @@ impl Victim {
             socket_bytes: self.socket_bytes(),
             ..Sight::default()
         };
+        let mut is_gauge = false;
         for line in self.metrics()?.lines() {
+            if let Some(kind) = line.strip_prefix("# TYPE towline_") {
+                is_gauge = kind.ends_with(" gauge");
+                continue;
+            }
             let Some((name, value)) = line.rsplit_once(' ') else { continue };
+            if let (true, Ok(value)) = (is_gauge && name.starts_with("towline_"), value.parse()) {
+                sight.gauges.insert(name.to_owned(), value);
+            }
             let Ok(value) = value.parse() else { continue };
             if let Some(reason) = label(name, "towline_connections_closed_total", "reason") {
                 sight.closed.insert(reason.to_owned(), value);
+            } else if let Some(why) = label(name, "towline_connections_rejected_total", "reason") {
+                sight.refused.insert(why.to_owned(), value);
             } else if label(name, "towline_connections", "state").is_some() {
                 sight.open += value;
             } else if name == "towline_connections_accepted_total" {
@@ -86,6 +104,17 @@ impl Victim {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        spent(self.process.0.id())
+    }
+
+    /// Its ends of connections that wait for the last stray segments; those who close first have them.
+    pub(crate) fn time_waits(&self) -> usize {
+        let port = format!("sport = :{}", self.addr.port());
+        let output = Command::new("ss").args(["-tnH", "state", "time-wait", &port]).output();
+        output.map_or(0, |output| output.stdout.iter().filter(|byte| **byte == b'\n').count())
     }
 
     fn socket_bytes(&self) -> u64 {

@@ -1,9 +1,10 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::{
+    env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -35,6 +36,22 @@ impl Server {
         Self::spawn(command.arg(env!("CARGO_BIN_EXE_towline")), arguments)
     }
 
+    /// Starts it under strace, which does to its system calls what `inject` says; `None` where there
+    /// is no strace, outside CI.
+    pub(crate) fn start_injected(inject: &[&str], arguments: &[&str]) -> Option<Self> {
+        if !can("strace -o /dev/null true") {
+            return None;
+        }
+        let mut strace = Command::new("strace");
+        // With -D the server is this process's child, and strace is on the side.
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null"]);
+        for inject in inject {
+            let traced = format!("trace={}", inject.split(':').next().unwrap());
+            strace.args(["-e", &traced, "-e", &format!("inject={inject}")]);
+        }
+        Some(Self::start_by(&mut strace, arguments))
+    }
+
     fn spawn(command: &mut Command, arguments: &[&str]) -> Self {
         let mut process = command
             .args(arguments)
@@ -55,12 +72,21 @@ impl Server {
         Self { process, stdout, lines, admin }
     }
 
+    pub(crate) const fn lines(&self) -> SocketAddr {
+        self.lines
+    }
+
+    pub(crate) const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub(crate) const fn process(&self) -> &Child {
         &self.process
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.lines
+    /// Its standard error, for a test that reads it in its own time. Nobody does before the end.
+    pub(crate) fn log(&mut self) -> ChildStderr {
+        self.process.stderr.take().unwrap()
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -82,9 +108,8 @@ impl Server {
     /// The value of a series, by its name with its labels as exported.
     #[track_caller]
     pub(crate) fn metric(&self, series: &str) -> f64 {
-        let metrics = self.get("/metrics");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("there is no {series}")).parse().unwrap()
+        let body = self.get("/metrics");
+        value(&body, series).unwrap_or_else(|| panic!("there is no {series} in {body}"))
     }
 
     /// Waits until a series is as `expected`.
@@ -108,7 +133,9 @@ impl Server {
     pub(crate) fn end(mut self) -> Run {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
-        self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some(mut log) = self.process.stderr.take() {
+            log.read_to_string(&mut stderr).unwrap();
+        }
         let status = self.process.wait().unwrap();
         let code = status.code().unwrap_or_else(|| panic!("it did not end by itself: {status}"));
         Run { code, stdout, stderr }
@@ -121,6 +148,42 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Whether this host has a program of another package, and lets it do what tests need. In CI it must.
+pub(crate) fn can(words: &str) -> bool {
+    let ran = Command::new("sh").args(["-c", words]).stdin(Stdio::null()).output();
+    let can = ran.is_ok_and(|output| output.status.success());
+    if !can {
+        assert!(env::var_os("CI").is_none(), "`{words}` fails, so nothing was tested");
+        eprintln!("skipped: `{words}` fails here");
+    }
+    can
+}
+
+/// What the kernel has counted of TCP in this thread's network.
+pub(crate) fn kernel_counter(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = names.split(' ').position(|known| known == name).unwrap();
+    values.split(' ').nth(at).unwrap().parse().unwrap()
+}
+
+/// The value of a series in what `/metrics` answered.
+pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
+    let mut values =
+        metrics.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    values.next()?.parse().ok()
+}
+
+pub(crate) const TOO_MANY: &str = "ERR too many connections\n";
+
+/// The first line that comes.
+pub(crate) fn answer(stream: &mut TcpStream) -> String {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
 }
 
 /// What comes back for `lines`, as many bytes as `expected` has.

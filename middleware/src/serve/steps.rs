@@ -300,7 +300,8 @@ where
 /// What a failed stream is called in the books.
 fn reason(error: &LineError) -> CloseReason {
     use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero,
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
+        NotConnected, TimedOut, UnexpectedEof, WriteZero,
     };
     match error {
         LineError::TooLong { .. } => CloseReason::LineTooLong,
@@ -308,6 +309,9 @@ fn reason(error: &LineError) -> CloseReason {
         LineError::Io(error) => match error.kind() {
             BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
             | WriteZero => CloseReason::PeerReset,
+            // The kernel gave the peer up: it acknowledged nothing for `socket.user_timeout`, or
+            // answered no keep-alive, or a router said that there is no way to it.
+            TimedOut | HostUnreachable | NetworkUnreachable => CloseReason::PeerReset,
             _ => CloseReason::IoError,
         },
     }

@@ -84,7 +84,7 @@ impl State {
 pub enum CloseReason {
     /// The peer ended its side and got all its replies.
     PeerEof,
-    /// The peer reset the connection, or went away while we wrote.
+    /// The peer reset the connection, went away while we wrote, or was given up by the kernel.
     PeerReset,
     /// No line for `timeouts.idle`.
     IdleTimeout,

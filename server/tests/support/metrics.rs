@@ -63,6 +63,16 @@ impl Metrics {
         })
     }
 
+    /// Every series of the server's own that may step back, except what measures time or the host.
+    pub(crate) fn gauges(&self) -> BTreeMap<&str, f64> {
+        let counters: Vec<_> = self.counters().map(|(name, _)| name).collect();
+        self.series
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .filter(|(name, _)| name.starts_with("towline_") && !counters.contains(name))
+            .collect()
+    }
+
     /// Fails unless accepted − Σ closed = Σ connections.
     #[track_caller]
     pub(crate) fn assert_books_balance(&self) {

@@ -1,0 +1,119 @@
+//! What happens in the kernel before the server sees it, or while it does not look: full queues,
+//! and peers whose windows are tiny.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use server::{Server, exchange, expect, kernel_counter};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+const OVERFLOWS: &str = "towline_kernel_listen_overflows_total";
+
+/// Begins to connect and does not wait for it.
+fn knock(server: &Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let _under_way = socket.connect(&SockAddr::from(server.lines()));
+    socket.set_nonblocking(false).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// While the server stands still, as it does when it is not scheduled, a burst waits in the queue.
+#[test]
+fn fault_14_a_burst_upon_a_server_that_stands_still_waits_in_the_queue_and_is_served() {
+    const BURST: usize = 500;
+    let server = Server::start(&[], &["--threads", "1", "--backlog", "2000"]);
+    server.signal(Signal::STOP);
+    let mut burst: Vec<_> = (0..BURST).map(|_| server.connect()).collect();
+    for stream in &mut burst {
+        stream.write_all(b"first\n").unwrap();
+    }
+    thread::sleep(Duration::from_millis(500));
+    server.signal(Signal::CONT);
+    for stream in &mut burst {
+        expect(stream, "first\n");
+    }
+    assert_eq!(server.metric("towline_connections_accepted_total"), BURST as f64);
+}
+
+#[test]
+fn fault_14_a_queue_that_overflows_is_counted_as_the_kernel_counts_and_recovers() {
+    const BURST: usize = 50;
+    let server = Server::start(&[], &["--threads", "1", "--backlog", "8"]);
+    exchange(&mut server.connect(), "before\n", "before\n");
+    let before = kernel_counter("ListenOverflows") as f64;
+    server.signal(Signal::STOP);
+    let mut burst: Vec<_> = (0..BURST).map(|_| knock(&server)).collect();
+    thread::sleep(Duration::from_millis(500));
+    server.signal(Signal::CONT);
+    assert!(kernel_counter("ListenOverflows") as f64 > before, "nine of {BURST} find room");
+    // Other tests on this host may overflow their queues too, so it is between two looks.
+    let earlier = kernel_counter("ListenOverflows") as f64;
+    let exported = server.metric(OVERFLOWS);
+    assert!((earlier..=kernel_counter("ListenOverflows") as f64).contains(&exported), "{exported}");
+    // Those that found no room try again, as the kernel makes them, and nothing is restarted.
+    for stream in &mut burst {
+        while stream.write_all(b"line\n").is_err() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        expect(stream, "line\n");
+    }
+}
+
+/// Processor time that a process has used, all its threads together.
+fn cpu_time(server: &Server) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.process().id())).unwrap();
+    let spent = tasks.map(|task| {
+        let text = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        text.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(spent.sum())
+}
+
+/// Sends lines and takes the replies as `peer` does; returns what that cost the server.
+fn cost(server: &Server, mut peer: TcpStream) -> Duration {
+    const LINES: usize = 40_000;
+    let lines = "0123456789\n".repeat(LINES);
+    let mut sending = peer.try_clone().unwrap();
+    let before = cpu_time(server);
+    let copy = lines.clone();
+    let sender = thread::spawn(move || sending.write_all(copy.as_bytes()).unwrap());
+    let mut got = vec![0; lines.len()];
+    peer.read_exact(&mut got).unwrap();
+    sender.join().unwrap();
+    assert!(got == lines.as_bytes(), "other bytes came back");
+    cpu_time(server) - before
+}
+
+#[test]
+fn fault_08_tiny_windows_and_segments_change_no_byte_and_cost_little_more() {
+    let server = Server::start(&[], &["--threads", "1"]);
+    let tiny = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // The kernel's least; it doubles and rounds them up.
+        socket.set_recv_buffer_size(1).unwrap();
+        socket.set_tcp_mss(88).unwrap();
+        socket.connect(&SockAddr::from(server.lines())).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let usual = cost(&server, server.connect()).max(Duration::from_millis(5));
+    let silly = cost(&server, tiny());
+    assert!(silly <= 10 * usual, "{silly:?} instead of {usual:?}");
+    exchange(&mut server.connect(), "polite\n", "polite\n");
+}

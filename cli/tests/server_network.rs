@@ -1,0 +1,196 @@
+//! A server on a network that loses, cuts and crawls: namespaces and packet filters of the kernel.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use namespace::Namespace;
+use server::{can, exchange, expect, kernel_counter};
+
+const ONE_THREAD: [&str; 2] = ["--threads", "1"];
+
+/// Sends so many numbered lines and checks that exactly these come back.
+fn verify(stream: TcpStream, lines: usize) {
+    let text: String = (0..lines).map(|line| format!("line {line}\n")).collect();
+    let mut sending = stream.try_clone().unwrap();
+    let mut receiving = stream;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sending.write_all(text.as_bytes()).unwrap();
+            sending.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut got = String::new();
+        receiving.read_to_string(&mut got).unwrap();
+        assert!(got == text, "{} bytes came back for {}, or others", got.len(), text.len());
+    });
+}
+
+#[test]
+fn fault_39_lost_segments_change_no_byte() {
+    for percent in [1, 5, 20] {
+        let Some(net) = Namespace::start("true", &[], &ONE_THREAD) else { return };
+        // Small segments, so that there are many to lose.
+        net.run("ip link set lo mtu 576");
+        let stream = net.connect();
+        net.segments(&format!("numgen random mod 100 < {percent} counter drop"));
+        verify(stream, 5000);
+        net.segments_pass();
+        exchange(&mut net.connect(), "and on\n", "and on\n");
+    }
+}
+
+#[test]
+fn fault_39_a_narrow_line_carries_the_same_bytes() {
+    let slow =
+        "tc qdisc add dev lo root tbf rate 2mbit burst 8kb latency 200ms; ip link set lo mtu 576";
+    let Some(net) = Namespace::start(slow, &[], &ONE_THREAD) else { return };
+    verify(net.connect(), 5000);
+}
+
+const PEER_RESET: &str = "towline_connections_closed_total{reason=\"peer_reset\"}";
+const HEARTBEAT: &str = "towline_connections_closed_total{reason=\"heartbeat_timeout\"}";
+
+/// Waits until a series has a value.
+#[track_caller]
+fn wait_until(net: &Namespace, series: &str, expected: f64) {
+    for _ in 0..1000 {
+        if net.metric(series) == expected {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{series} never was {expected}");
+}
+
+/// Nobody tells the server: no FIN, no reset, only silence.
+#[test]
+fn fault_09_an_idle_peer_whose_cable_is_pulled_is_found_by_its_heartbeat() {
+    let flags = ["--threads", "1", "--heartbeat", "500ms", "--heartbeat-timeout", "500ms"];
+    let Some(net) = Namespace::start("true", &[], &flags) else { return };
+    let mut stream = net.connect();
+    exchange(&mut stream, "here\n", "here\n");
+    net.segments("drop");
+    wait_until(&net, HEARTBEAT, 1.0);
+    wait_until(&net, "towline_connections_active", 0.0);
+}
+
+#[test]
+fn fault_09_a_peer_that_acknowledges_nothing_is_given_up_by_the_kernel() {
+    let flags = ["--threads", "1", "--heartbeat", "200ms", "--heartbeat-timeout", "1h"];
+    let environment = [("TOWLINE_SOCKET__USER_TIMEOUT", "1s")];
+    let Some(net) = Namespace::start("true", &environment, &flags) else { return };
+    let mut stream = net.connect();
+    exchange(&mut stream, "here\n", "here\n");
+    net.segments("drop");
+    // The ping is what is in flight.
+    wait_until(&net, PEER_RESET, 1.0);
+    wait_until(&net, "towline_connections_active", 0.0);
+}
+
+#[test]
+fn fault_40_a_partition_shorter_than_the_deadlines_is_outlived() {
+    let Some(net) = Namespace::start("true", &[], &ONE_THREAD) else { return };
+    let mut stream = net.connect();
+    exchange(&mut stream, "before\n", "before\n");
+    net.segments("drop");
+    stream.write_all(b"meanwhile\n").unwrap();
+    thread::sleep(Duration::from_secs(1));
+    net.segments_pass();
+    expect(&mut stream, "meanwhile\n");
+    exchange(&mut stream, "after\n", "after\n");
+}
+
+#[test]
+fn fault_40_a_longer_partition_ends_both_sides_in_order() {
+    let flags = ["--threads", "1", "--heartbeat", "300ms", "--heartbeat-timeout", "300ms"];
+    let Some(net) = Namespace::start("true", &[], &flags) else { return };
+    let mut stream = net.connect();
+    exchange(&mut stream, "before\n", "before\n");
+    net.segments("drop");
+    wait_until(&net, HEARTBEAT, 1.0);
+    net.segments_pass();
+    // What the server had said arrives whole, then the end.
+    let mut rest = Vec::new();
+    let _reset = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty() || rest == b"ping\n", "{}", rest.escape_ascii());
+    exchange(&mut net.connect(), "again\n", "again\n");
+}
+
+#[test]
+fn fault_41_a_load_generator_out_of_ports_says_so() {
+    const PORTS: usize = 20;
+    let few = "echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range";
+    let Some(net) = Namespace::start(few, &[], &ONE_THREAD) else { return };
+    let output = net.enter(|server| {
+        let mut load = Command::new(env!("CARGO_BIN_EXE_towline"));
+        load.args(["load", &server.lines().to_string(), "-c", "60", "-T", "200ms"]);
+        load.args(["--sources", "127.0.0.1", "--processes", "1", "--json", "-", "--quiet"]);
+        load.output().unwrap()
+    });
+    let (report, said) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let without_port = report["connect_errors"]["no_port"].as_u64().unwrap();
+    assert!((40..60).contains(&without_port), "{report:#}");
+    assert!(report["connections"]["established"].as_u64().unwrap() <= PORTS as u64);
+    assert!(said.contains("port"), "{said}");
+}
+
+#[test]
+fn fault_41_the_doctor_predicts_where_ports_run_out() {
+    let few = "echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range";
+    let Some(net) = Namespace::start(few, &[], &ONE_THREAD) else { return };
+    let output = net.enter(|_| {
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_towline"));
+        doctor.args(["doctor", "--side", "load", "--connections", "100", "--json"]);
+        doctor.output().unwrap()
+    });
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    let walls = report["prediction"]["walls"].as_array().unwrap();
+    let ports = walls.iter().find(|wall| wall["name"].as_str().unwrap().contains("port"));
+    let ports = ports.unwrap_or_else(|| panic!("{walls:#?}"));
+    assert!(ports["connections"].as_u64().unwrap() <= 20, "{ports:#}");
+}
+
+/// Opening segments from addresses that do not exist fill the kernel's list of connections half made.
+/// Then it answers with cookies instead, and asks nothing of the server.
+#[test]
+fn fault_13_a_flood_of_opening_segments_keeps_nobody_out() {
+    let flags = ["--threads", "1", "--backlog", "64"];
+    let Some(net) = Namespace::start("ip route add default dev lo", &[], &flags) else { return };
+    if !can("command -v hping3") {
+        return;
+    }
+    let mut stream = net.connect();
+    exchange(&mut stream, "before\n", "before\n");
+    let mut flood = net.enter(|server| {
+        let port = server.lines().port().to_string();
+        let mut flood = Command::new("hping3");
+        flood.args(["--quiet", "--syn", "--rand-source", "--interval", "u100", "--count", "20000"]);
+        flood.args(["--destport", &port, "127.0.0.1"]).stdout(Stdio::null()).stderr(Stdio::null());
+        flood.spawn().unwrap()
+    });
+    while net.enter(|_| kernel_counter("SyncookiesSent")) == 0 {
+        assert!(flood.try_wait().unwrap().is_none(), "the flood was too small");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for _ in 0..20 {
+        exchange(&mut stream, "still here\n", "still here\n");
+        exchange(&mut net.connect(), "let in\n", "let in\n");
+    }
+    flood.kill().unwrap();
+    flood.wait().unwrap();
+}

@@ -1,0 +1,120 @@
+//! A server some of whose system calls fail: strace makes them.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+};
+
+use server::{Server, TOO_MANY, answer, exchange, value};
+
+const ONE_THREAD: [&str; 2] = ["--threads", "1"];
+
+/// The admin endpoint's calls fail as well, so a scrape may need another try.
+fn metric(server: &Server, series: &str) -> f64 {
+    let scrape = || {
+        let mut admin = TcpStream::connect(server.admin()).ok()?;
+        admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: towline\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).ok()?;
+        value(&answer, series)
+    };
+    (0..20).find_map(|_| scrape()).unwrap_or_else(|| panic!("there is no {series}"))
+}
+
+#[test]
+fn fault_15_every_other_accept_may_lack_descriptors_and_everybody_is_answered() {
+    let Some(server) = Server::start_injected(&["accept4:error=ENFILE:when=2+2"], &ONE_THREAD)
+    else {
+        return;
+    };
+    let mut refused = 0;
+    for _ in 0..6 {
+        let mut stream = server.connect();
+        stream.write_all(b"line\n").unwrap();
+        match answer(&mut stream) {
+            line if line == TOO_MANY => refused += 1,
+            line => assert_eq!(line, "line\n"),
+        }
+    }
+    assert!(refused > 0);
+    let counted = metric(&server, "towline_connections_rejected_total{reason=\"fd_exhausted\"}");
+    assert_eq!(counted, f64::from(refused));
+}
+
+#[test]
+fn fault_16_every_other_accept_may_fail_and_everybody_is_served() {
+    for error in ["ENOBUFS", "ENOMEM", "ECONNABORTED"] {
+        let inject = format!("accept4:error={error}:when=2+2");
+        let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
+        for _ in 0..6 {
+            exchange(&mut server.connect(), "line\n", "line\n");
+        }
+        let errors = format!("towline_accept_errors_total{{errno=\"{error}\"}}");
+        assert!(metric(&server, &errors) > 0.0, "{error}");
+    }
+}
+
+/// Talks on so many connections one after another, and returns on how many nothing came back.
+fn unanswered(server: &Server, connections: usize) -> usize {
+    let mut silent = 0;
+    for _ in 0..connections {
+        let mut stream = server.connect();
+        // It may be closed by then, or reset.
+        let _ = stream.write_all(b"line\n");
+        let mut line = String::new();
+        match BufReader::new(stream).read_line(&mut line) {
+            Ok(1..) => assert_eq!(line, "line\n"),
+            Ok(0) | Err(_) => silent += 1,
+        }
+    }
+    silent
+}
+
+const IO_ERROR: &str = "towline_connections_closed_total{reason=\"io_error\"}";
+
+#[test]
+fn fault_16_a_read_or_write_without_memory_ends_its_own_connection_with_a_reason() {
+    for inject in ["recvfrom:error=ENOMEM:when=9+3", "sendto:error=ENOBUFS:when=9+3"] {
+        let Some(server) = Server::start_injected(&[inject], &ONE_THREAD) else { return };
+        let failed = unanswered(&server, 40);
+        assert!((1..40).contains(&failed), "{inject}: {failed}");
+        // A read may also fail behind the answer, at the peer's goodbye.
+        let counted = metric(&server, IO_ERROR) as usize;
+        assert!((failed..=40).contains(&counted), "{inject}: {counted} for {failed}");
+    }
+}
+
+/// Such a connection was dropped without a trace: neither accepted nor closed in the books.
+#[test]
+fn fault_16_a_connection_that_epoll_does_not_take_is_closed_with_a_reason() {
+    for error in ["ENOMEM", "ENOSPC"] {
+        // Behind those that start the server; each connection makes two.
+        let inject = format!("epoll_ctl:error={error}:when=21+4");
+        let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
+        let failed = unanswered(&server, 60);
+        assert!(failed > 0, "{error}: none failed");
+        assert_eq!(metric(&server, IO_ERROR), failed as f64, "{error}");
+        let accepted = metric(&server, "towline_connections_accepted_total");
+        assert_eq!(accepted, 60.0, "{error}");
+    }
+}
+
+/// A signal that interrupts a call is no fault of the connection's.
+#[test]
+fn fault_43_interrupted_reads_and_writes_are_made_again_and_no_byte_changes() {
+    let inject = ["recvfrom:error=EINTR:when=2+2", "sendto:error=EINTR:when=2+2"];
+    let Some(server) = Server::start_injected(&inject, &ONE_THREAD) else { return };
+    let mut stream = server.connect();
+    for round in 0..50 {
+        let lines: String = (0..round).map(|line| format!("{round} {line}\n")).collect();
+        exchange(&mut stream, &lines, &lines);
+    }
+    drop(stream);
+    assert_eq!(metric(&server, IO_ERROR), 0.0);
+}

@@ -1,0 +1,181 @@
+//! A supervised connection over a simulated network: segments that are late, each by its own time,
+//! and a network that is cut and comes back. Loss and reordering as the kernel's TCP meets them are
+//! tried on a real one, in `cli/tests/server_network.rs`.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "support/peer.rs"]
+mod peer;
+mod support;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use peer::{LIMITS, secs};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
+use tower::ServiceBuilder;
+use tower_service::Service;
+use towline_middleware::{
+    Echo, FramingLayer, LinesBatchCodec, MeterLayer,
+    heartbeat::{HeartbeatLayer, Limits},
+    serve::Serve,
+    stats::{CloseReason, Stats},
+};
+use turmoil::{
+    Builder, hold,
+    net::{TcpListener, TcpStream},
+    release,
+};
+
+const PORT: u16 = 9000;
+
+/// A network whose segments take up to `latency`, each as long as `seed` says.
+fn network(seed: u64, latency: Duration) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .rng_seed(seed)
+        .tick_duration(Duration::from_millis(10))
+        .min_message_latency(Duration::ZERO)
+        .max_message_latency(latency)
+        // Not to be reached: who hangs fails.
+        .simulation_duration(secs(3600));
+    builder
+}
+
+/// Lets `client` talk to an echo over `network` and returns how its connections ended.
+fn served<F>(network: &Builder, limits: Limits, client: F) -> Vec<CloseReason>
+where
+    F: Future<Output = turmoil::Result> + 'static,
+{
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let mut sim = network.build();
+    let noted = ends.clone();
+    sim.host("server", move || {
+        let noted = noted.clone();
+        async move {
+            let stats = Arc::new(Stats::new(Instant::now()));
+            let mut stack = ServiceBuilder::new()
+                .layer(MeterLayer::new(stats.clone()))
+                .layer(FramingLayer::new(LinesBatchCodec::new, 1000))
+                .layer(HeartbeatLayer::new(limits, stats.clone()))
+                .service(Serve::new(Echo).stats(stats.clone()));
+            let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+            loop {
+                let exchange = stack.call(listener.accept().await?.0);
+                let noted = noted.clone();
+                tokio::spawn(async move {
+                    let Ok(reason) = exchange.await;
+                    noted.lock().unwrap().push(reason);
+                });
+            }
+        }
+    });
+    sim.client("client", client);
+    sim.run().unwrap();
+    // The last of them may end behind the client.
+    for _ in 0..100 {
+        sim.step().unwrap();
+    }
+    std::mem::take(&mut *ends.lock().unwrap())
+}
+
+async fn connect() -> TcpStream {
+    TcpStream::connect(("server", PORT)).await.unwrap()
+}
+
+async fn expect(stream: &mut (impl AsyncRead + Unpin), bytes: &str) {
+    let mut got = vec![0; bytes.len()];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&got), bytes);
+}
+
+fn numbered(lines: usize) -> String {
+    (0..lines).map(|line| format!("line {line}\n")).collect()
+}
+
+#[test]
+fn fault_39_late_segments_in_any_order_change_no_byte() {
+    for seed in 0..12 {
+        let ends = served(&network(seed, Duration::from_millis(200)), LIMITS, async {
+            let (mut from, mut to) = tokio::io::split(connect().await);
+            let sent = numbered(2000);
+            let copy = sent.clone();
+            tokio::spawn(async move {
+                // Pieces that end anywhere in a line.
+                for piece in copy.as_bytes().chunks(97) {
+                    to.write_all(piece).await.unwrap();
+                }
+                to.shutdown().await.unwrap();
+            });
+            expect(&mut from, &sent).await;
+            assert_eq!(from.read(&mut [0]).await?, 0);
+            Ok(())
+        });
+        assert_eq!(ends, [CloseReason::PeerEof], "with seed {seed}");
+    }
+}
+
+#[test]
+fn fault_40_a_connection_outlives_a_partition_that_is_shorter_than_its_deadlines() {
+    for seed in 0..6 {
+        let ends = served(&network(seed, Duration::from_millis(50)), LIMITS, async {
+            let mut stream = connect().await;
+            for _ in 0..3 {
+                stream.write_all(b"before\n").await?;
+                expect(&mut stream, "before\n").await;
+                hold("client", "server");
+                stream.write_all(b"meanwhile\n").await?;
+                sleep(secs(9)).await;
+                release("client", "server");
+                expect(&mut stream, "meanwhile\n").await;
+            }
+            Ok(())
+        });
+        assert_eq!(ends, [CloseReason::PeerEof], "with seed {seed}");
+    }
+}
+
+#[test]
+fn fault_40_a_longer_partition_ends_a_connection_on_both_sides_and_the_next_is_served() {
+    for seed in 0..6 {
+        let ends = served(&network(seed, Duration::from_millis(50)), LIMITS, async {
+            let mut stream = connect().await;
+            stream.write_all(b"before\n").await?;
+            expect(&mut stream, "before\n").await;
+            hold("client", "server");
+            sleep(secs(60)).await;
+            release("client", "server");
+            // What was on its way arrives, and nothing is cut in two.
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(rest.is_empty() || rest == b"ping\n", "{}", rest.escape_ascii());
+
+            let mut again = connect().await;
+            again.write_all(b"again\n").await?;
+            expect(&mut again, "again\n").await;
+            Ok(())
+        });
+        let [partitioned, again] = ends[..] else { panic!("{ends:?}") };
+        assert_eq!((partitioned, again), (CloseReason::HeartbeatTimeout, CloseReason::PeerEof));
+    }
+}
+
+/// Nobody has told either side that the other is gone.
+#[test]
+fn fault_09_a_peer_whose_cable_is_pulled_is_given_up_at_the_heartbeat_deadline() {
+    let ends = served(&network(1, Duration::from_millis(50)), LIMITS, async {
+        let mut stream = connect().await;
+        stream.write_all(b"before\n").await?;
+        expect(&mut stream, "before\n").await;
+        hold("client", "server");
+        // An interval, what the first ping may be spread by, the timeout, and a second.
+        sleep(secs(30 + 3 + 10 + 1)).await;
+        Ok(())
+    });
+    assert_eq!(ends, [CloseReason::HeartbeatTimeout]);
+}
