@@ -41,6 +41,23 @@ pub struct Seen {
     pub phase: Phase,
 }
 
+/// What a note did to the deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// None is earlier than the earliest was.
+    Nothing,
+    /// A clock was started, so one may be.
+    Clock,
+    /// A ping was answered: the earliest is gone, and the next ping may be due before it was.
+    Anew,
+}
+
+impl Started {
+    const fn when(clock: bool) -> Self {
+        if clock { Self::Clock } else { Self::Nothing }
+    }
+}
+
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -83,9 +100,8 @@ impl Deadlines {
         Self { quiet_since: now.0, pinged_at: NEVER, line_since: NEVER, write_since: NEVER }
     }
 
-    /// Takes note of what happened since the last time. Returns whether a clock was started: only
-    /// then can the earliest deadline be earlier than it was.
-    pub fn note(&mut self, now: Nanos, seen: Seen, owed: &mut Owed) -> bool {
+    /// Takes note of what happened since the last time.
+    pub fn note(&mut self, now: Nanos, seen: Seen, owed: &mut Owed) -> Started {
         let before = (self.write_since, self.line_since, self.quiet_since);
         owed.0 = owed.0.saturating_sub(seen.wrote);
         if seen.unsent == 0 {
@@ -99,7 +115,7 @@ impl Deadlines {
             self.quiet_since = NEVER;
             self.line_since = NEVER;
             self.pinged_at = NEVER;
-            return before.0 == NEVER && seen.unsent > 0;
+            return Started::when(before.0 == NEVER && seen.unsent > 0);
         }
         let resumed = self.quiet_since == NEVER;
         let mut answered = false;
@@ -114,11 +130,14 @@ impl Deadlines {
             self.line_since = now.0;
         }
         let started = |before: u64, after: u64| before == NEVER && after != NEVER;
-        // The next ping may be due before the answer to the last one was.
-        answered
-            || started(before.0, self.write_since)
-            || started(before.1, self.line_since)
-            || started(before.2, self.quiet_since)
+        if answered {
+            return Started::Anew;
+        }
+        Started::when(
+            started(before.0, self.write_since)
+                || started(before.1, self.line_since)
+                || started(before.2, self.quiet_since),
+        )
     }
 
     /// A ping went out.

@@ -21,6 +21,6 @@ mod deadlines;
 mod layer;
 mod transport;
 
-pub use deadlines::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen};
+pub use deadlines::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen, Started};
 pub use layer::{Heartbeat, HeartbeatLayer};
 pub use transport::HeartbeatTransport;

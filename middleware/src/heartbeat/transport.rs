@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Deadlines, Due, Owed, Seen, layer::Shared};
+use super::{Deadlines, Due, Owed, Seen, Started, layer::Shared};
 use crate::{
     LineError, Lines, Wire,
     stats::Nanos,
@@ -88,6 +88,17 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
             }
         }
     }
+}
+
+/// The moment for a timer whose deadline is `at`: a little later, by at most the 256th part of the wait,
+/// and the same for many. A thread that holds many connections then wakes for several at a time, and
+/// a host that holds a million spends its time on them and not on waking.
+const fn in_company(now: Nanos, at: Nanos) -> Nanos {
+    let wait = at.0.saturating_sub(now.0);
+    // The largest power of two that is not above that part.
+    let Some(shift) = (wait / 256).checked_ilog2() else { return at };
+    let grain = (1_u64 << shift) - 1;
+    Nanos(at.0.saturating_add(grain) & !grain)
 }
 
 const fn seen(heard: bool, holding: &Holding, phase: Phase) -> Seen {
@@ -169,8 +180,8 @@ impl<T: Wire> Supervised<'_, T> {
             };
             if at > now {
                 if at < *self.armed {
-                    *self.armed = at;
-                    self.timer.as_mut().reset(self.shared.stats.instant(at));
+                    *self.armed = in_company(now, at);
+                    self.timer.as_mut().reset(self.shared.stats.instant(*self.armed));
                 }
                 // Out of its task's budget a timer would say "not yet" without registering, and
                 // the park after this one relies on its being registered.
@@ -252,10 +263,15 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
         seen.wrote = std::mem::take(this.wrote);
         let started = this.deadlines.note(parked.now, seen, this.owed);
+        if started == Started::Anew {
+            // The timer waits for an answer that has come. Putting it off costs less than waking for
+            // nothing.
+            *this.armed = UNARMED;
+        }
         let version = this.shared.version();
         let same_limits = *this.version == version;
         // The common park: the timer that is armed, for this task, will fire soon enough.
-        let nothing_new = parked.same_task && same_limits && !started;
+        let nothing_new = parked.same_task && same_limits && started == Started::Nothing;
         if nothing_new && *this.armed != UNARMED && parked.now < *this.armed {
             return Poll::Pending;
         }
