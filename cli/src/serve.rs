@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use towline::Outcome;
+use towline::{Outcome, RunError};
 
-use crate::{exit, flags::SettingFlags, help, logging};
+use crate::{exit, flags::SettingFlags, help, logging, worker};
 
 /// Serve lines.
 #[derive(Debug, clap::Args)]
@@ -22,15 +22,19 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if let Err(error) = logging::start(effective.settings.log) {
         return exit::with(exit::FAILED, error);
     }
-    match towline::run(&effective) {
+    match towline::run(&effective, worker::command()) {
         Ok(Outcome::Clean) => ExitCode::from(exit::CLEAN),
         Ok(Outcome::Cut(connections)) => exit::with(
             exit::FAILED,
             format_args!("{} cut before it was finished", count(connections)),
         ),
-        Err(error) if error.is_usage() => exit::with(exit::USAGE, error),
-        Err(error) => exit::with(exit::FAILED, error),
+        Err(error) => with_error(&error),
     }
+}
+
+/// Tells why the server could not start or go on.
+pub(crate) fn with_error(error: &RunError) -> ExitCode {
+    exit::with(if error.is_usage() { exit::USAGE } else { exit::FAILED }, error)
 }
 
 fn count(connections: u64) -> String {

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    exporter::{Counted, Snapshot},
     gate::{Admitted, Gate},
     listen::{Accepted, Listener},
     refuse::{Refusal, Refuser},
@@ -48,6 +49,17 @@ pub(crate) struct AcceptStats {
     /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
     /// descriptor for a client, which would otherwise go to a connection that waits here.
     pub(crate) accepting: Mutex<()>,
+}
+
+impl AcceptStats {
+    /// Adds what was counted.
+    pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
+        let Counted { rejected, accept_errors, .. } = &mut snapshot.counted;
+        let cells = self.rejected.iter().zip(rejected);
+        for (cell, sum) in cells.chain(self.errors.iter().zip(accept_errors)) {
+            *sum += cell.load(Relaxed);
+        }
+    }
 }
 
 /// The errors of accept(2) told apart in metrics; the last stands for all others.
@@ -129,7 +141,7 @@ impl<D: Deliver> Acceptor<D> {
 
     async fn accept_for_ever(self) -> io::Error {
         let Self { listener, mut gate, stats, mut deliver } = self;
-        let listener = match watch_readable(listener) {
+        let listener = match watch(listener, Interest::READABLE) {
             Ok(listener) => listener,
             Err(error) => return error,
         };
@@ -271,8 +283,8 @@ impl Door {
     reason = "its successor is `unsafe` and asks what holds here: both types we give it own their \
               descriptor, and keep it open and the same for as long as they live"
 )]
-pub(crate) fn watch_readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(inner, Interest::READABLE)
+pub(crate) fn watch<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, interest)
 }
 
 #[cfg(test)]

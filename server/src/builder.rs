@@ -8,6 +8,8 @@ use towline_middleware::{BoxError, Lines};
 
 use crate::{
     Outcome, RunError,
+    host::Host,
+    plan::Plan,
     server::{self, Running},
     shard::Peer,
     stack::{boxed_errors, line_stack},
@@ -154,7 +156,15 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(settings, "{}".into(), |parts| {
+        let plan = Plan::of(&settings, Host::here())?;
+        if plan.processes > 1 {
+            return Err(RunError::usage(format!(
+                "server.processes = {} is refused: a library serves in its own process, so only 1 \
+                 is accepted",
+                plan.processes
+            )));
+        }
+        server::start(settings, "{}".into(), &plan, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, boxed_errors(make(peer)))
         })

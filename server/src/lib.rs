@@ -16,16 +16,20 @@ mod builder;
 pub mod doctor;
 mod error;
 mod exporter;
+mod front;
 mod gate;
 mod host;
 mod lifecycle;
 mod listen;
 mod per_address;
+mod plan;
+mod processes;
 mod rate;
 mod refuse;
 mod serve;
 mod server;
 mod shard;
+mod shards;
 mod shared;
 mod signals;
 mod slots;
@@ -35,7 +39,10 @@ mod to_shards;
 
 pub use builder::{Builder, Server};
 pub use error::RunError;
+use host::Host;
 pub use lifecycle::Outcome;
+use plan::Plan;
+pub use processes::{Worker, WorkerCommand};
 pub use serve::{serve, serve_until};
 pub use server::Running;
 pub use shard::Peer;
@@ -49,21 +56,27 @@ pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 #[cfg(doctest)]
 pub mod guide {}
 
-/// Serves the workload that is configured until a signal ends it.
+/// Serves the workload that is configured until a signal ends it; in several processes, started with
+/// `worker`, if that is what the settings ask for.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
 /// `listening on ADDR (admin ADDR)`, with the real ports.
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
-pub fn run(effective: &Effective) -> Result<Outcome, RunError> {
-    let running =
-        server::start(effective.settings.clone(), effective.to_json().to_string(), |parts| {
-            let lines = stack::line_stack(parts, stack::workload(parts));
-            move |_peer| lines.clone()
-        })?;
+pub fn run(effective: &Effective, worker: WorkerCommand) -> Result<Outcome, RunError> {
+    let settings = &effective.settings;
+    let config_json = effective.to_json().to_string();
+    let plan = Plan::of(settings, Host::here())?;
+    doctor::warn_in_background(settings.clone(), plan.connections as u64, plan.processes as u64);
+    if plan.processes > 1 {
+        return processes::run(settings, config_json, &plan, worker, announce);
+    }
+    let running = server::start(settings.clone(), config_json, &plan, |parts| {
+        let lines = stack::configured(parts);
+        move |_peer| lines.clone()
+    })?;
     running.log_start();
-    doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
     running.run_until_signal(|running| announce(&running.announcement()))
 }
 

@@ -14,8 +14,9 @@ use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::
 use crate::{
     accept::{Acceptor, Deliver},
     gate::Gate,
-    host,
+    host::Host,
     listen::Listener,
+    plan::Plan,
     shard::{Handover, serve_io},
     slots::Slots,
     stack::{LineService, Parts, boxed_errors, line_stack},
@@ -61,8 +62,8 @@ where
     S::Error: Into<BoxError>,
 {
     let settings = Arc::new(Settings::default());
-    let limit = host::connection_limit(None, 1).map_err(io::Error::other)?;
-    let slots = Slots::new(limit, 1);
+    let plan = Plan::of(&settings, Host::here()).map_err(io::Error::other)?;
+    let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = Parts::new(settings, stats, permits, drain.clone());

@@ -1,35 +1,28 @@
 //! A server with threads of its own: built, started, drained.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use tokio::{
     runtime,
-    sync::{Semaphore, oneshot, watch},
-    time::Instant,
+    sync::{oneshot, watch},
 };
 use towline_config::Settings;
-use towline_middleware::{drain, stats::Stats};
 
 use crate::{
     Outcome, RunError,
     accept::Acceptor,
     admin,
-    exporter::Reader,
+    exporter::{Reader, Snapshot},
+    front::Front,
     gate::Gate,
-    host,
-    lifecycle::{Life, Stage},
+    lifecycle::Stage,
     listen::{Address, Listener},
-    shard::{Peer, Shard},
-    shared::Shared,
+    plan::Plan,
+    shard::Peer,
+    shards::{Shards, all_finished},
     signals,
-    slots::Slots,
     stack::{LineService, Parts},
-    to_shards::ToShards,
 };
-
-/// How long threads may take to end after everything was told to. One that doesn't is running a
-/// service that never awaits; the process ends without it.
-const THREADS_END: Duration = Duration::from_secs(1);
 
 /// A server whose threads run.
 ///
@@ -38,14 +31,33 @@ const THREADS_END: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "dropping it ends the server"]
 pub struct Running {
-    shared: Arc<Shared>,
+    front: Arc<Front>,
+    shards: Shards,
     address: Address,
     admin: Option<SocketAddr>,
     stop_accepting: watch::Sender<bool>,
     listener_failed: oneshot::Receiver<io::Error>,
-    drains: Vec<drain::Signal>,
-    over: watch::Sender<bool>,
+    /// Those that serve no lines.
     threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// A server that is this process alone.
+#[derive(Debug)]
+struct Alone {
+    front: Arc<Front>,
+    reader: Reader,
+}
+
+impl admin::Subject for Alone {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.reader.read();
+        self.front.accept.add_to(&mut snapshot);
+        snapshot
+    }
 }
 
 /// Binds, starts every thread, and returns once connections are accepted.
@@ -54,6 +66,7 @@ pub struct Running {
 pub(crate) fn start<P, S>(
     settings: Settings,
     config_json: String,
+    plan: &Plan,
     lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
 where
@@ -61,66 +74,22 @@ where
     S: LineService,
 {
     let settings = Arc::new(settings);
-    let shards = match settings.server.threads {
-        Some(threads) => threads.get() as usize,
-        None => thread::available_parallelism().map_or(1, Into::into),
-    };
-    let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards)?;
     let listener = Listener::bind(&settings)?;
     let address = listener.address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
+    let (shards, deliver) = Shards::start(&settings, plan.threads, plan.connections, lines)?;
+    let slots = shards.shared().slots.clone();
+    let front = Arc::new(Front::new(settings.clone(), config_json, &listener, slots.clone()));
 
-    let epoch = Instant::now();
-    let slots = Slots::new(limit, shards);
-    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-    let (over, _) = watch::channel(false);
-    let mut drains = Vec::new();
-    let mut stats = Vec::new();
-    let mut started = Vec::new();
-    for index in 0..shards {
-        let (signal, watch) = drain::channel();
-        let shard_stats = Arc::new(Stats::of_one_thread(epoch));
-        let parts = Parts::new(settings.clone(), shard_stats.clone(), permits.clone(), watch);
-        let lines = lines(&parts);
-        let shard = Shard::start(index, &settings, parts, lines, over.subscribe())
-            .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
-        drains.push(signal);
-        stats.push(shard_stats);
-        started.push(shard);
-    }
-
-    let shared = Arc::new(Shared {
-        config_json,
-        life: Life::new(),
-        stats,
-        runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
-        slots: slots.clone(),
-        permits,
-        accept: Arc::default(),
-        port: match &address {
-            Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        },
-        settings: settings.clone(),
-    });
-
-    let mut threads = Vec::new();
-    let handovers: Vec<_> = started
-        .into_iter()
-        .map(|shard| {
-            threads.push(shard.thread);
-            shard.handovers
-        })
-        .collect();
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
         listener,
         gate: Gate::new(slots, &settings.limits),
-        stats: shared.accept.clone(),
-        deliver: ToShards::new(handovers),
+        stats: front.accept.clone(),
+        deliver,
     };
-    threads.push(thread_of("acceptor", async move {
+    let accepts = thread_of("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
@@ -128,34 +97,27 @@ where
             // Nobody listens any more when the server is ending anyway.
             let _ = listener_fails.send(error);
         }
-    })?);
+    })?;
+    let mut threads = vec![accepts];
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let subject = Reader::new(shared.clone());
-        let mut over = over.subscribe();
+        let subject = Alone { front: front.clone(), reader: Reader::new(shards.shared().clone()) };
+        let over = shards.over();
         threads.push(thread_of("admin", async move {
             tokio::select! {
                 () = admin::serve(socket, subject) => {}
-                _ = over.wait_for(|over| *over) => {}
+                () = over => {}
             }
         })?);
     }
-    shared.life.set(Stage::Accepting);
-    Ok(Running {
-        shared,
-        address,
-        admin: admin_address,
-        stop_accepting,
-        listener_failed,
-        drains,
-        over,
-        threads,
-    })
+    front.life.set(Stage::Accepting);
+    let admin = admin_address;
+    Ok(Running { front, shards, address, admin, stop_accepting, listener_failed, threads })
 }
 
 /// A thread with a current-thread runtime that runs one future.
-fn thread_of(
+pub(crate) fn thread_of(
     name: &str,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
@@ -184,24 +146,21 @@ impl Running {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.shared.slots.connections()
+        self.front.slots.connections()
     }
 
     /// How many connections may be open.
     pub(crate) fn limit(&self) -> usize {
-        self.shared.slots.limit()
+        self.front.slots.limit()
     }
 
     /// The line for standard output.
     pub(crate) fn announcement(&self) -> String {
-        match self.admin {
-            Some(admin) => format!("listening on {} (admin {admin})", self.address),
-            None => format!("listening on {} (admin off)", self.address),
-        }
+        announcement(&self.address, self.admin)
     }
 
     pub(crate) fn log_start(&self) {
-        let Shared { settings, slots, .. } = &*self.shared;
+        let Front { settings, slots, .. } = &*self.front;
         tracing::info!(
             address = %self.address,
             threads = slots.shards(),
@@ -251,37 +210,23 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { shared, stop_accepting, drains, over, threads, .. } = self;
         // Readiness turns false first, so that a balancer that looks stops sending.
-        shared.life.set(Stage::Draining);
-        stop_accepting.send_replace(true);
-        for signal in &drains {
-            signal.drain();
-        }
-        let deadline = shared.settings.timeouts.drain;
-        tokio::select! {
-            () = shared.slots.all_free() => {}
-            () = tokio::time::sleep(deadline) => {
-                tracing::warn!(?deadline, "drain deadline passed");
-            }
-            () = cut => {}
-        }
-        let cut = shared.slots.connections() as u64;
-        over.send_replace(true);
-        let ended = tokio::time::Instant::now() + THREADS_END;
-        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if cut == 0 {
-            tracing::info!("drained");
-            Outcome::Clean
-        } else {
-            tracing::warn!(connections = cut, "connections cut");
-            Outcome::Cut(cut)
-        }
+        self.front.life.set(Stage::Draining);
+        self.stop_accepting.send_replace(true);
+        let outcome = self.shards.drain(cut).await;
+        all_finished(&self.threads).await;
+        outcome
     }
 }
 
-fn thread_runtime() -> io::Result<runtime::Runtime> {
+pub(crate) fn thread_runtime() -> io::Result<runtime::Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// The line for standard output.
+pub(crate) fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
+    match admin {
+        Some(admin) => format!("listening on {address} (admin {admin})"),
+        None => format!("listening on {address} (admin off)"),
+    }
 }

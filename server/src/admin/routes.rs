@@ -6,7 +6,7 @@ use hyper::{
 };
 
 use super::{Context, Subject};
-use crate::lifecycle::Stage;
+use crate::{front::Front, lifecycle::Stage};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,7 +30,7 @@ pub(super) async fn answer(
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }
-    let life = context.subject.life();
+    let Front { life, config_json, .. } = context.subject.front();
     Ok(match request.uri().path() {
         "/" => {
             let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
@@ -45,7 +45,7 @@ pub(super) async fn answer(
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
-        "/config" => reply(StatusCode::OK, JSON, context.subject.config_json()),
+        "/config" => reply(StatusCode::OK, JSON, config_json.clone()),
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
