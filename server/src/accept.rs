@@ -1,18 +1,22 @@
 //! The acceptor: a place first, then a connection, then the shard that has the fewest and has room.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     os::fd::AsRawFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyGuard},
+    },
     time::{Instant, sleep},
 };
 
@@ -123,7 +127,8 @@ pub(crate) trait Deliver {
 /// Accepts connections and delivers each with its place.
 #[derive(Debug)]
 pub(crate) struct Acceptor<D> {
-    pub(crate) listener: Listener,
+    /// One, or several of one port.
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) gate: Gate,
     pub(crate) stats: Arc<AcceptStats>,
     pub(crate) deliver: D,
@@ -140,9 +145,9 @@ impl<D: Deliver> Acceptor<D> {
     }
 
     async fn accept_for_ever(self) -> io::Error {
-        let Self { listener, mut gate, stats, mut deliver } = self;
-        let listener = match watch(listener, Interest::READABLE) {
-            Ok(listener) => listener,
+        let Self { listeners, mut gate, stats, mut deliver } = self;
+        let mut queues = match Queues::watch(listeners) {
+            Ok(queues) => queues,
             Err(error) => return error,
         };
         let mut door = Door::new(stats);
@@ -150,7 +155,7 @@ impl<D: Deliver> Acceptor<D> {
         loop {
             let reserved = gate.open().await;
             deliver.ready().await;
-            let accepted = match door.next(&listener).await {
+            let accepted = match door.next(&mut queues).await {
                 Ok(accepted) => accepted,
                 Err(error) => return error,
             };
@@ -166,6 +171,35 @@ impl<D: Deliver> Acceptor<D> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// Listening sockets whose connections are taken in turn.
+#[derive(Debug)]
+struct Queues {
+    all: Vec<AsyncFd<Listener>>,
+    turn: usize,
+}
+
+impl Queues {
+    fn watch(listeners: Vec<Listener>) -> io::Result<Self> {
+        let watched = listeners.into_iter().map(|listener| watch(listener, Interest::READABLE));
+        Ok(Self { all: watched.collect::<io::Result<_>>()?, turn: 0 })
+    }
+
+    /// Waits until one of them may have a connection, beginning behind the one that was last.
+    async fn readable(&mut self) -> io::Result<AsyncFdReadyGuard<'_, Listener>> {
+        let Self { all, turn } = self;
+        poll_fn(|cx| {
+            for _ in 0..all.len() {
+                *turn = (*turn + 1) % all.len();
+                if let Poll::Ready(ready) = all[*turn].poll_read_ready(cx) {
+                    return Poll::Ready(ready);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -198,10 +232,10 @@ impl Door {
     }
 
     /// The next connection; fails only when the listening socket does.
-    async fn next(&mut self, listener: &AsyncFd<Listener>) -> io::Result<Accepted> {
+    async fn next(&mut self, queues: &mut Queues) -> io::Result<Accepted> {
         loop {
-            let mut ready = listener.readable().await?;
-            match self.attempt(listener.get_ref()) {
+            let mut ready = queues.readable().await?;
+            match self.attempt(ready.get_inner()) {
                 Attempt::Accepted(accepted) => {
                     self.refused = 0;
                     if self.pause.take().is_some() {

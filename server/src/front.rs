@@ -8,7 +8,7 @@ use crate::{
     accept::AcceptStats,
     exporter::Status,
     lifecycle::{Life, Stage},
-    listen::{Address, Listener},
+    listen::Address,
     slots::Slots,
 };
 
@@ -30,10 +30,10 @@ impl Front {
     pub(crate) fn new(
         settings: Arc<Settings>,
         config_json: String,
-        listener: &Listener,
+        address: &Address,
         slots: Arc<Slots>,
     ) -> Self {
-        let port = match listener.address() {
+        let port = match address {
             Address::Tcp(address) => Some(address.port()),
             Address::Unix(_) => None,
         };

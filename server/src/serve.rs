@@ -68,7 +68,7 @@ where
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = Parts::new(settings, stats, permits, drain.clone());
     let acceptor = Acceptor {
-        listener: Listener::from_std(listener.into_std()?, &parts.settings)?,
+        listeners: vec![Listener::from_std(listener.into_std()?, &parts.settings)?],
         gate: Gate::new(slots.clone(), &parts.settings.limits),
         stats: Arc::default(),
         deliver: ToTasks { parts, service: boxed_errors(service) },

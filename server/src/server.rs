@@ -79,12 +79,12 @@ where
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
     let (shards, deliver) = Shards::start(&settings, plan.threads, plan.connections, lines)?;
     let slots = shards.shared().slots.clone();
-    let front = Arc::new(Front::new(settings.clone(), config_json, &listener, slots.clone()));
+    let front = Arc::new(Front::new(settings.clone(), config_json, &address, slots.clone()));
 
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
-        listener,
+        listeners: vec![listener],
         gate: Gate::new(slots, &settings.limits),
         stats: front.accept.clone(),
         deliver,

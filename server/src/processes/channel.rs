@@ -58,6 +58,11 @@ impl Channel {
         Ok(Self(watch(end, Interest::READABLE | Interest::WRITABLE)?))
     }
 
+    /// The same end, registered with the runtime that runs now.
+    pub(crate) fn moved(self) -> io::Result<Self> {
+        Self::new(self.0.into_inner())
+    }
+
     /// Sends a message if there is room for it now.
     pub(crate) fn try_send(&self, bytes: &[u8], socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];

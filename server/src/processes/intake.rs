@@ -19,6 +19,9 @@ use crate::{
     to_shards::ToShards,
 };
 
+/// Connections that are taken before the supervisor hears of it; well below what may be on its way.
+const TAKEN_LUMP: u64 = 32;
+
 /// Takes connections, gives them to the shards, and keeps the tally.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -102,7 +105,8 @@ impl Intake {
         self.marks.news.notified().await;
     }
 
-    /// The tally, if it is another than the one before.
+    /// The tally, if there is something in it that the supervisor should know now: an end makes room
+    /// for others, while what was only taken is told in lumps.
     pub(super) fn news(&mut self) -> Option<Tally> {
         let marked_open = self.marks.open.load(SeqCst);
         let open = self.slots.connections() as u64;
@@ -111,8 +115,13 @@ impl Intake {
             ended_unmarked: self.taken_unmarked.saturating_sub(open.saturating_sub(marked_open)),
             marks: self.marks.ended(),
         };
-        let is_news = !tally.marks.is_empty() || tally != Tally { marks: Vec::new(), ..self.told };
+        let is_news = !tally.marks.is_empty()
+            || tally.ended_unmarked != self.told.ended_unmarked
+            || tally.taken >= self.told.taken + TAKEN_LUMP;
+        if !is_news {
+            return None;
+        }
         self.told = Tally { marks: Vec::new(), ..tally };
-        is_news.then_some(tally)
+        Some(tally)
     }
 }

@@ -19,6 +19,7 @@
 //! A worker sees the end of the socket pair when the supervisor is gone, and drains.
 
 mod channel;
+mod conversation;
 mod crew;
 mod intake;
 mod ledger;

@@ -65,12 +65,13 @@ pub(crate) fn run(
     let runtime = thread_runtime().map_err(failed)?;
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(failed)?;
-        let listener = Listener::bind(settings)?;
+        let listeners = Listener::bind_queues(settings, plan.processes)?;
+        let address = listeners[0].address().clone();
         let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
         let announcement =
-            server::announcement(listener.address(), admin.as_ref().map(admin::Socket::address));
+            server::announcement(&address, admin.as_ref().map(admin::Socket::address));
         let mut supervisor =
-            Supervisor::start(settings, config_json, plan, command, listener).await?;
+            Supervisor::start(settings, config_json, plan, command, listeners).await?;
         if let Some(socket) = admin {
             // It ends with the process.
             thread_of("admin", admin::serve(socket, supervisor.subject.clone()))?;
@@ -105,7 +106,7 @@ impl Supervisor {
         config_json: String,
         plan: &Plan,
         command: WorkerCommand,
-        listener: Listener,
+        listeners: Vec<Listener>,
     ) -> Result<Self, RunError> {
         let crew = Arc::new(Crew::new(plan.processes, plan.each, plan.threads));
         let command = Arc::new(command);
@@ -133,9 +134,10 @@ impl Supervisor {
 
         let slots = Slots::new(plan.connections, plan.processes);
         let gate = Gate::new(slots.clone(), &settings.limits);
-        let front = Front::new(Arc::new(settings.clone()), config_json, &listener, slots);
+        let front =
+            Front::new(Arc::new(settings.clone()), config_json, listeners[0].address(), slots);
         let acceptor = Acceptor {
-            listener,
+            listeners,
             gate,
             stats: front.accept.clone(),
             deliver: ToProcesses(crew.clone()),
