@@ -21,7 +21,7 @@ use crate::RunError;
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 /// A process that lived as long is followed by another after the first pause.
-const LIVED_LONG: Duration = Duration::from_secs(10);
+const LIVED_LONG: Duration = Duration::from_secs(1);
 
 /// What it takes to fill a place.
 #[derive(Debug)]
