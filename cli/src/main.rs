@@ -16,6 +16,7 @@ mod load;
 mod logging;
 mod serve;
 mod usage;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,9 @@ enum Command {
     Config(config::Args),
     /// Ask a running server whether it is healthy
     Health(health::Args),
+    /// One of several processes that serve; started by `serve`, which speaks to it
+    #[command(name = worker::NAME, hide = true)]
+    Worker(worker::Args),
 }
 
 fn main() -> ExitCode {
@@ -78,5 +82,6 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
+        Some(Command::Worker(_)) => worker::run(),
     }
 }

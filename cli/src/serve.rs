@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use towline::{Outcome, Settings, Source};
 use towline_config::{Effective, Errors};
 
-use crate::{exit, flags::SettingFlags, help, logging};
+use crate::{exit, flags::SettingFlags, help, logging, worker};
 
 /// Serve lines.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(error) => return exit::with(exit::FAILED, error),
     };
     let again = Again { settings: args.settings.clone(), level };
-    let (code, sentence) = match towline::run(&effective, again) {
+    let (code, sentence) = match towline::run(&effective, again, worker::command()) {
         Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
         Ok(Outcome::Cut(connections)) => {
             (exit::FAILED, format!("{} cut before it was finished", count(connections)))

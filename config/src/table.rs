@@ -59,7 +59,6 @@ const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
 
 const NO_TLS: &str = "TLS is not built into this version";
 const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
-const NO_PROCESSES: &str = "serving with several processes is not built into this version";
 
 pub(crate) static KEYS: &[Key] = &[
     key!(
@@ -79,18 +78,18 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         server.threads,
         Or { word: "auto", inner: Count { min: 1, max: 1024 } },
-        "Threads that serve lines, in each process. `auto` is one a core; a connection stays on \
-         the thread it was given to.",
+        "Threads that serve lines, in each process. `auto` is one a core, shared out among the \
+         processes; a connection stays on the thread it was given to.",
     )
     .flag("--threads"),
     key!(
         server.processes,
         ProcessCount,
-        "Processes that share the port. A process cannot have more connections than descriptors; \
-         `auto` starts as many processes as `limits.connections` needs.",
+        "Processes that serve behind the port. A process cannot have more connections than \
+         descriptors; `auto` starts as many processes as `limits.connections` needs. With several, \
+         one more listens, watches over them and serves no line.",
     )
-    .flag("--processes")
-    .missing(NO_PROCESSES),
+    .flag("--processes"),
     key!(
         server.backlog,
         Count { min: 1, max: C_INT },
@@ -140,7 +139,7 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.connections_per_ip,
         Or { word: "off", inner: COUNT },
-        "Connections open at once from one IPv4 address or IPv6 /64 network, in each process. \
+        "Connections open at once from one IPv4 address or IPv6 /64 network. \
          Further ones are answered `ERR too many connections from your address` and closed. Behind \
          a balancer all come from its address. A reload that sets it counts from then on.",
     )
@@ -149,7 +148,7 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.accept_rate,
         Or { word: "off", inner: Count { min: 1, max: 1_000_000 } },
-        "Connections let in a second, in each process; after a quiet second as many may come at \
+        "Connections let in a second; after a quiet second as many may come at \
          once. What comes faster meets what `limits.admission` says.",
     )
     .flag("--max-accept-rate")

@@ -1,23 +1,28 @@
 //! The acceptor: a place first, then a connection, then the shard that has the fewest and has room.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     os::fd::AsRawFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyGuard},
+    },
     sync::watch,
     time::{Instant, sleep},
 };
 
 use crate::{
+    exporter::{Counted, Snapshot},
     gate::{Admitted, Gate},
     listen::{Accepted, Listener},
     refuse::{Refusal, Refuser},
@@ -50,6 +55,17 @@ pub(crate) struct AcceptStats {
     /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
     /// descriptor for a client, which would otherwise go to a connection that waits here.
     pub(crate) accepting: Mutex<()>,
+}
+
+impl AcceptStats {
+    /// Adds what was counted.
+    pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
+        let Counted { rejected, accept_errors, .. } = &mut snapshot.counted;
+        let cells = self.rejected.iter().zip(rejected);
+        for (cell, sum) in cells.chain(self.errors.iter().zip(accept_errors)) {
+            *sum += cell.load(Relaxed);
+        }
+    }
 }
 
 /// The errors of accept(2) told apart in metrics; the last stands for all others.
@@ -113,7 +129,8 @@ pub(crate) trait Deliver {
 /// Accepts connections and delivers each with its place.
 #[derive(Debug)]
 pub(crate) struct Acceptor<D> {
-    pub(crate) listener: Listener,
+    /// One, or several of one port.
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) gate: Gate,
     pub(crate) now: watch::Receiver<Now>,
     pub(crate) stats: Arc<AcceptStats>,
@@ -131,9 +148,9 @@ impl<D: Deliver> Acceptor<D> {
     }
 
     async fn accept_for_ever(self) -> io::Error {
-        let Self { listener, mut gate, mut now, stats, mut deliver } = self;
-        let listener = match watch_readable(listener) {
-            Ok(listener) => listener,
+        let Self { listeners, mut gate, mut now, stats, mut deliver } = self;
+        let mut queues = match Queues::watch(listeners) {
+            Ok(queues) => queues,
             Err(error) => return error,
         };
         let mut door = Door::new(stats);
@@ -142,7 +159,7 @@ impl<D: Deliver> Acceptor<D> {
             let next = async {
                 let reserved = gate.open().await;
                 deliver.ready().await;
-                (reserved, door.next(&listener).await)
+                (reserved, door.next(&mut queues).await)
             };
             let (reserved, accepted) = tokio::select! {
                 biased;
@@ -169,6 +186,35 @@ impl<D: Deliver> Acceptor<D> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// Listening sockets whose connections are taken in turn.
+#[derive(Debug)]
+struct Queues {
+    all: Vec<AsyncFd<Listener>>,
+    turn: usize,
+}
+
+impl Queues {
+    fn watch(listeners: Vec<Listener>) -> io::Result<Self> {
+        let watched = listeners.into_iter().map(|listener| watch(listener, Interest::READABLE));
+        Ok(Self { all: watched.collect::<io::Result<_>>()?, turn: 0 })
+    }
+
+    /// Waits until one of them may have a connection, beginning behind the one that was last.
+    async fn readable(&mut self) -> io::Result<AsyncFdReadyGuard<'_, Listener>> {
+        let Self { all, turn } = self;
+        poll_fn(|cx| {
+            for _ in 0..all.len() {
+                *turn = (*turn + 1) % all.len();
+                if let Poll::Ready(ready) = all[*turn].poll_read_ready(cx) {
+                    return Poll::Ready(ready);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -201,10 +247,10 @@ impl Door {
     }
 
     /// The next connection; fails only when the listening socket does.
-    async fn next(&mut self, listener: &AsyncFd<Listener>) -> io::Result<Accepted> {
+    async fn next(&mut self, queues: &mut Queues) -> io::Result<Accepted> {
         loop {
-            let mut ready = listener.readable().await?;
-            match self.attempt(listener.get_ref()) {
+            let mut ready = queues.readable().await?;
+            match self.attempt(ready.get_inner()) {
                 Attempt::Accepted(accepted) => {
                     self.refused = 0;
                     if self.pause.take().is_some() {
@@ -286,8 +332,8 @@ impl Door {
     reason = "its successor is `unsafe` and asks what holds here: both types we give it own their \
               descriptor, and keep it open and the same for as long as they live"
 )]
-pub(crate) fn watch_readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(inner, Interest::READABLE)
+pub(crate) fn watch<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, interest)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use towline_middleware::{BoxError, Lines};
 use crate::{
     Outcome, RunError,
     control::of_a_program,
+    host::Host,
+    plan::Plan,
     server::{self, Running},
     shard::Peer,
     stack::{boxed_errors, line_stack},
@@ -155,7 +157,15 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        server::start(of_a_program(settings), None, |parts| {
+        let plan = Plan::of(&settings, Host::here())?;
+        if plan.processes > 1 {
+            return Err(RunError::usage(format!(
+                "server.processes = {} is refused: a library serves in its own process, so only 1 \
+                 is accepted",
+                plan.processes
+            )));
+        }
+        server::start(&of_a_program(settings), &plan, None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, boxed_errors(make(peer)))
         })

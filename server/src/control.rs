@@ -1,13 +1,13 @@
 //! Changes to a server that runs: loading is somebody else's, applying is here.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use towline_config::{Difference, Effective, Key, Settings};
 
-use crate::{RunError, host, shared::Shared};
+use crate::{RunError, front::Front, reload::Reloadable, shared::Shared};
 
 /// What came of attempts to load new settings.
 #[derive(Debug)]
@@ -28,6 +28,11 @@ impl Default for Reloads {
 }
 
 impl Reloads {
+    /// While this is held nobody else changes anything.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.applying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts an attempt.
     pub(crate) fn count(&self, ok: bool) {
         let counter = if ok { &self.ok } else { &self.error };
@@ -39,12 +44,13 @@ impl Reloads {
 /// Changes one server while it runs; usable from any thread, and cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
+    front: Arc<Front>,
     shared: Arc<Shared>,
 }
 
 impl Control {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) const fn new(front: Arc<Front>, shared: Arc<Shared>) -> Self {
+        Self { front, shared }
     }
 
     /// Takes over from `settings` what can change while the server runs, for open connections too,
@@ -56,42 +62,33 @@ impl Control {
     /// # Errors
     /// When the host does not allow what is asked. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<Difference>, RunError> {
-        self.load(&of_a_program(settings))
+        self.take_over(&of_a_program(settings))
     }
 
-    /// As [`reload`](Self::reload), for settings that know where they come from.
-    pub(crate) fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
-        let Shared { now, slots, permits, runtimes, reloads, .. } = &*self.shared;
-        let _alone = reloads.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = now.borrow().effective.clone();
-        let (effective, kept) = running.reload(wanted);
-        let (old, new) = (&running.settings.limits, &effective.settings.limits);
-        // All that can fail comes before all that changes. What `auto` found at start stays: with
-        // connections open it would find less.
-        let connections = if new.connections == old.connections {
-            Ok(slots.limit())
-        } else {
-            let asked = new.connections.map(Into::into);
-            host::connection_limit(asked, slots.shards(), slots.connections())
-        };
-        let connections = connections.inspect_err(|_| reloads.count(false))?;
-        slots.set_limit(connections);
-        if let Some(runtime) = runtimes.first() {
-            permits.set_limit(new.concurrency.get() as usize, runtime);
-        }
-        now.send_modify(|now| now.effective = Arc::new(effective));
+    fn take_over(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+        let Front { reloads, slots, .. } = &*self.front;
+        let _alone = reloads.alone();
+        // All that can fail comes before all that changes.
+        let change = self.front.change(wanted).inspect_err(|_| reloads.count(false))?;
+        slots.set_limit(change.connections);
+        self.shared.take_over(change.effective);
         reloads.count(true);
-        Ok(kept)
+        Ok(change.kept)
     }
 
     /// What the server runs with.
     pub fn settings(&self) -> Settings {
-        self.shared.now.borrow().effective.settings.clone()
+        self.front.effective().settings.clone()
+    }
+}
+
+impl Reloadable for Control {
+    fn front(&self) -> &Front {
+        &self.front
     }
 
-    /// Notes that new settings could not even be loaded.
-    pub(crate) fn not_loaded(&self) {
-        self.shared.reloads.count(false);
+    async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+        self.take_over(wanted)
     }
 }
 

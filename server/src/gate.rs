@@ -6,10 +6,10 @@ use tokio::time::Instant;
 use towline_config::{Admission, Limits};
 
 use crate::{
-    per_address::{Full, Mark, PerAddress},
+    per_address::{Full, PerAddress},
     rate::Rate,
     refuse::Refusal,
-    slots::{Reservation, Slots},
+    slots::{Mark, Reservation, Slots},
 };
 
 /// The limits of a process.
@@ -81,6 +81,7 @@ impl Gate {
         reserved: Option<Reservation>,
     ) -> Result<Admitted, Refusal> {
         let mark = self.per_address.enter(peer).map_err(|Full| Refusal::PerIp)?;
+        let mark = mark.map(|mark| Box::new(mark) as Mark);
         let place = reserved.or_else(|| self.slots.try_reserve());
         let place = place.ok_or(Refusal::MaxConnections)?;
         let in_time = self.rate.as_mut().is_none_or(|rate| rate.take(Instant::now()));

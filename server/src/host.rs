@@ -1,10 +1,8 @@
 //! What the host allows, read from the process's limits and `/proc`.
 
-use std::fs;
+use std::{fs, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use crate::RunError;
 
 /// Descriptors that are not for connections: listener, pollers, admin connections, log, spare ones.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -17,7 +15,7 @@ const DESCRIPTORS_PER_SHARD: u64 = 4;
 const BYTES_PER_CONNECTION: u64 = 5 * 1024;
 
 /// Raises the soft descriptor limit to the hard one, as far as that goes, and returns it.
-pub(crate) fn raise_descriptor_limit() -> u64 {
+fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let soft = limit.current.unwrap_or(u64::MAX);
     let hard = limit.maximum.unwrap_or(u64::MAX);
@@ -41,33 +39,24 @@ pub(crate) fn descriptors_aside(shards: usize) -> u64 {
     DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards as u64
 }
 
-/// The connection limit: what was asked for, or what descriptors and memory allow, beside what the
-/// connections that are `open` have already.
-pub(crate) fn connection_limit(
-    asked: Option<u32>,
-    shards: usize,
-    open: usize,
-) -> Result<usize, RunError> {
-    let descriptors = raise_descriptor_limit();
-    let possible = connections_possible(descriptors, shards);
-    if possible == 0 {
-        return Err(RunError::usage(format!(
-            "the descriptor limit of {descriptors} leaves none for connections with {shards} \
-             threads: raise it (ulimit -n), expected at least {}",
-            descriptors_aside(shards) + 1
-        )));
-    }
-    match asked {
-        None => {
-            let by_memory = memory_available().map_or(u64::MAX, |b| b / BYTES_PER_CONNECTION);
-            Ok(possible.min(by_memory.saturating_add(open as u64).max(1)) as usize)
+/// What decides how many connections this host holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    pub(crate) cores: usize,
+    /// The descriptor limit of a process.
+    pub(crate) descriptors: u64,
+    /// Connections that memory allows.
+    pub(crate) by_memory: u64,
+}
+
+impl Host {
+    /// This host, with the descriptor limit raised as far as it goes.
+    pub(crate) fn here() -> Self {
+        Self {
+            cores: thread::available_parallelism().map_or(1, Into::into),
+            descriptors: raise_descriptor_limit(),
+            by_memory: memory_available().map_or(u64::MAX, |bytes| bytes / BYTES_PER_CONNECTION),
         }
-        Some(asked) if u64::from(asked) <= possible => Ok(asked as usize),
-        Some(asked) => Err(RunError::usage(format!(
-            "limits.connections = {asked} is more than this host allows: the descriptor limit is \
-             {descriptors}, which holds {possible} connections in one process; raise it \
-             (ulimit -n) or ask for at most {possible}"
-        ))),
     }
 }
 

@@ -18,6 +18,7 @@ mod control;
 pub mod doctor;
 mod error;
 mod exporter;
+mod front;
 mod gate;
 mod host;
 mod lifecycle;
@@ -25,12 +26,15 @@ mod listen;
 mod notify;
 mod per_address;
 mod permits;
+mod plan;
+mod processes;
 mod rate;
 mod refuse;
 mod reload;
 mod serve;
 mod server;
 mod shard;
+mod shards;
 mod shared;
 mod signals;
 mod slots;
@@ -43,7 +47,10 @@ use std::sync::Arc;
 pub use builder::{Builder, Server};
 pub use control::Control;
 pub use error::RunError;
+use host::Host;
 pub use lifecycle::Outcome;
+use plan::Plan;
+pub use processes::{Worker, WorkerCommand};
 pub use reload::Source;
 pub use serve::{serve, serve_until};
 pub use server::Running;
@@ -58,8 +65,9 @@ pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 #[cfg(doctest)]
 pub mod guide {}
 
-/// Serves the workload that is configured until a signal ends it. At SIGHUP the configuration is
-/// loaded again from `source`, and taken over as far as a running server can.
+/// Serves the workload that is configured until a signal ends it; in several processes, started with
+/// `worker`, if that is what the settings ask for. At SIGHUP the configuration is loaded again from
+/// `source`, and taken over as far as a running server can.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
 /// `listening on ADDR (admin ADDR)`, with the real ports. A listening socket that a service manager
@@ -68,20 +76,30 @@ pub mod guide {}
 ///
 /// # Errors
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
-pub fn run(effective: &Effective, source: impl Source) -> Result<Outcome, RunError> {
+pub fn run(
+    effective: &Effective,
+    source: impl Source,
+    worker: WorkerCommand,
+) -> Result<Outcome, RunError> {
     let source: Arc<dyn Source> = Arc::new(source);
+    let settings = &effective.settings;
     let passed = activation::passed()?;
-    let running = server::start(effective.clone(), passed, |parts| {
-        let lines = stack::line_stack(parts, stack::workload(parts));
+    let plan = Plan::of(settings, Host::here())?;
+    let ready = |announcement: &str| {
+        announce(announcement);
+        notify::ready(announcement);
+        let (connections, processes) = (plan.connections as u64, plan.processes as u64);
+        doctor::warn_in_background(settings.clone(), connections, processes);
+    };
+    if plan.processes > 1 {
+        return processes::run(effective, &source, &plan, passed, worker, ready);
+    }
+    let running = server::start(effective, &plan, passed, |parts| {
+        let lines = stack::configured(parts);
         move |_peer| lines.clone()
     })?;
     running.log_start();
-    doctor::warn_in_background(effective.settings.clone(), running.limit() as u64, 1);
-    running.run_until_signal(Some(&source), |running| {
-        let announcement = running.announcement();
-        announce(&announcement);
-        notify::ready(&announcement);
-    })
+    running.run_until_signal(Some(&source), |running| ready(&running.announcement()))
 }
 
 /// The one line that scripts wait for. Nobody may be reading, which is no reason to stop.

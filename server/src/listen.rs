@@ -16,6 +16,9 @@ use towline_config::{Listen, Settings};
 
 use crate::RunError;
 
+/// Most sockets bound to one port.
+const QUEUES_MAX: usize = 64;
+
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -50,9 +53,9 @@ pub(crate) struct Accepted {
 
 impl Listener {
     /// Binds and listens.
-    pub(crate) fn bind(settings: &Settings) -> Result<Self, RunError> {
+    fn bind(settings: &Settings) -> Result<Self, RunError> {
         match &settings.server.listen {
-            Listen::Tcp(address) => Self::bind_tcp(*address, settings)
+            Listen::Tcp(address) => Self::bind_tcp(*address, settings, false)
                 .map_err(|error| describe("server.listen", &address.to_string(), &error)),
             Listen::Unix(path) => Self::bind_unix(path, settings).map_err(|error| {
                 describe("server.listen", &format!("unix:{}", path.display()), &error)
@@ -60,13 +63,39 @@ impl Listener {
         }
     }
 
-    fn bind_tcp(address: SocketAddr, settings: &Settings) -> io::Result<Self> {
+    /// The socket that was passed by a service manager, or so many as are to be bound.
+    pub(crate) fn open(
+        settings: &Settings,
+        passed: Option<Socket>,
+        queues: usize,
+    ) -> Result<Vec<Self>, RunError> {
+        match (passed, queues) {
+            (Some(socket), _) => Ok(vec![Self::passed(socket, settings)?]),
+            (None, 1) => Ok(vec![Self::bind(settings)?]),
+            (None, queues) => Self::bind_queues(settings, queues),
+        }
+    }
+
+    /// Binds so many sockets to one TCP port, over which the kernel spreads connections: what one
+    /// queue may hold, net.core.somaxconn, is often too little for the connections of many processes.
+    fn bind_queues(settings: &Settings, queues: usize) -> Result<Vec<Self>, RunError> {
+        // Alone first: a socket that shares its port would share it with another server, too.
+        let alone = Self::bind(settings)?;
+        let Address::Tcp(address) = alone.address else { return Ok(vec![alone]) };
+        drop(alone);
+        let bound: io::Result<_> =
+            (0..queues.min(QUEUES_MAX)).map(|_| Self::bind_tcp(address, settings, true)).collect();
+        bound.map_err(|error| describe("server.listen", &address.to_string(), &error))
+    }
+
+    fn bind_tcp(address: SocketAddr, settings: &Settings, shared: bool) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM.nonblocking().cloexec(),
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
         set_options(&socket, settings)?;
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;

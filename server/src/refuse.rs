@@ -6,10 +6,10 @@ use std::{
 };
 
 use rustix::net::{RecvFlags, recv};
-use tokio::sync::Semaphore;
+use tokio::{io::Interest, sync::Semaphore};
 
 use crate::{
-    accept::{AcceptStats, watch_readable},
+    accept::{AcceptStats, watch},
     listen::{Accepted, dismiss},
 };
 
@@ -90,7 +90,7 @@ impl Refuser {
         tokio::spawn(async move {
             // Closing with unread input makes the kernel send a reset, which overtakes the line.
             // So read and forget until the peer closes.
-            let Ok(socket) = watch_readable(accepted.socket) else {
+            let Ok(socket) = watch(accepted.socket, Interest::READABLE) else {
                 return;
             };
             let mut forgotten = [0; 4096];

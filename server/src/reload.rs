@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use towline_config::{Effective, Errors, Settings};
+use towline_config::{Difference, Effective, Errors, Settings};
 
-use crate::{control::Control, signals::HangUp};
+use crate::{RunError, front::Front, signals::HangUp};
 
 /// Where a server's settings come from, asked again at every reload.
 pub trait Source: Send + Sync + 'static {
@@ -20,16 +20,25 @@ pub trait Source: Send + Sync + 'static {
     fn applied(&self, settings: &Settings);
 }
 
+/// A server, of one process or of several, that new settings can be loaded into.
+pub(crate) trait Reloadable {
+    fn front(&self) -> &Front;
+
+    /// Takes over what can change while it runs, counts the attempt, and returns what takes effect
+    /// only when it starts again. After an error nothing has changed.
+    async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError>;
+}
+
 /// Reloads at each SIGHUP, for ever. Signals that come while one is under way are one more.
 pub(crate) async fn on_hang_up(
     hang_up: &mut HangUp,
     source: Option<&Arc<dyn Source>>,
-    control: &Control,
+    server: &impl Reloadable,
 ) {
     loop {
         hang_up.next().await;
         match source {
-            Some(source) => reload(source.clone(), control).await,
+            Some(source) => reload(source.clone(), server).await,
             None => tracing::warn!("SIGHUP ignored: the program gave nothing to load again"),
         }
     }
@@ -43,27 +52,28 @@ pub(crate) async fn ignoring(hang_up: &mut HangUp) {
     }
 }
 
-async fn reload(source: Arc<dyn Source>, control: &Control) {
+async fn reload(source: Arc<dyn Source>, server: &impl Reloadable) {
+    let front = server.front();
     let loading = source.clone();
     // A file may be on a disk that does not answer, and a signal to stop must be heard meanwhile.
     let wanted = match spawn_blocking(move || loading.load()).await {
         Ok(Ok(wanted)) => wanted,
         Ok(Err(errors)) => {
-            control.not_loaded();
+            front.reloads.count(false);
             for error in &errors {
                 tracing::error!("configuration not reloaded: {error}");
             }
             return;
         }
         Err(error) => {
-            control.not_loaded();
+            front.reloads.count(false);
             tracing::error!(%error, "configuration not reloaded");
             return;
         }
     };
-    match control.load(&wanted) {
+    match server.load(&wanted).await {
         Ok(kept) => {
-            source.applied(&control.settings());
+            source.applied(&front.effective().settings);
             for difference in &kept {
                 tracing::warn!("{difference}");
             }

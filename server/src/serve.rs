@@ -14,9 +14,10 @@ use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::
 use crate::{
     accept::{Acceptor, Deliver},
     gate::Gate,
-    host,
+    host::Host,
     listen::Listener,
     permits::Permits,
+    plan::Plan,
     shard::{Handover, serve_io},
     shared::Now,
     slots::Slots,
@@ -64,15 +65,15 @@ where
 {
     let effective = Arc::new(Effective::default());
     let settings = &effective.settings;
-    let limit = host::connection_limit(None, 1, 0).map_err(io::Error::other)?;
-    let slots = Slots::new(limit, 1);
+    let plan = Plan::of(settings, Host::here()).map_err(io::Error::other)?;
+    let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Permits::new(settings.limits.concurrency.get() as usize);
     let parts = Parts::new(settings, stats, permits.semaphore(), drain.clone());
     // Nobody changes them.
     let (_, now) = watch::channel(Now { effective: effective.clone() });
     let acceptor = Acceptor {
-        listener: Listener::from_std(listener.into_std()?, settings)?,
+        listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
         gate: Gate::new(slots.clone(), &settings.limits),
         now,
         stats: Arc::default(),

@@ -1,40 +1,33 @@
 //! A server with threads of its own: built, started, drained.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use socket2::Socket;
 use tokio::{
     runtime,
     sync::{oneshot, watch},
-    time::Instant,
 };
 use towline_config::{Difference, Effective, Settings};
-use towline_middleware::{drain, stats::Stats};
 
 use crate::{
     Outcome, RunError,
     accept::Acceptor,
     admin,
-    control::{Control, Reloads},
-    exporter::Reader,
+    control::Control,
+    exporter::{Reader, Snapshot},
+    front::Front,
     gate::Gate,
-    host,
-    lifecycle::{Life, Stage},
+    lifecycle::Stage,
     listen::{Address, Listener},
     notify,
-    permits::Permits,
+    plan::Plan,
     reload::{self, Source},
-    shard::{Peer, Shard},
-    shared::{Now, Shared},
+    shard::Peer,
+    shards::{Shards, all_finished},
+    shared::Now,
     signals,
-    slots::Slots,
     stack::{LineService, Parts},
-    to_shards::ToShards,
 };
-
-/// How long threads may take to end after everything was told to. One that doesn't is running a
-/// service that never awaits; the process ends without it.
-const THREADS_END: Duration = Duration::from_secs(1);
 
 /// A server whose threads run.
 ///
@@ -43,14 +36,33 @@ const THREADS_END: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "dropping it ends the server"]
 pub struct Running {
-    shared: Arc<Shared>,
+    front: Arc<Front>,
+    shards: Shards,
     address: Address,
     admin: Option<SocketAddr>,
     stop_accepting: watch::Sender<bool>,
     listener_failed: oneshot::Receiver<io::Error>,
-    drains: Vec<drain::Signal>,
-    over: watch::Sender<bool>,
+    /// Those that serve no lines.
     threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// A server that is this process alone.
+#[derive(Debug)]
+struct Alone {
+    front: Arc<Front>,
+    reader: Reader,
+}
+
+impl admin::Subject for Alone {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.reader.read();
+        self.front.add_to(&mut snapshot);
+        snapshot
+    }
 }
 
 /// Binds, starts every thread, and returns once connections are accepted.
@@ -58,7 +70,8 @@ pub struct Running {
 /// Listens on the socket that was `passed`, else on `server.listen`. `lines` is asked once a shard
 /// for what makes the line stack of each peer there.
 pub(crate) fn start<P, S>(
-    effective: Effective,
+    effective: &Effective,
+    plan: &Plan,
     passed: Option<Socket>,
     lines: impl Fn(&Parts) -> P,
 ) -> Result<Running, RunError>
@@ -66,74 +79,25 @@ where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
-    let effective = Arc::new(effective);
+    let now = Arc::new(watch::channel(Now { effective: Arc::new(effective.clone()) }).0);
     let settings = &effective.settings;
-    let shards = match settings.server.threads {
-        Some(threads) => threads.get() as usize,
-        None => thread::available_parallelism().map_or(1, Into::into),
-    };
-    let limit = host::connection_limit(settings.limits.connections.map(Into::into), shards, 0)?;
-    let listener = match passed {
-        Some(socket) => Listener::passed(socket, settings)?,
-        None => Listener::bind(settings)?,
-    };
-    let address = listener.address().clone();
+    let listeners = Listener::open(settings, passed, 1)?;
+    let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
+    let (shards, deliver) = Shards::start(&now, plan, lines)?;
+    let slots = shards.shared().slots.clone();
+    let front = Arc::new(Front::new(*plan, now.clone(), &address, slots.clone()));
 
-    let epoch = Instant::now();
-    let slots = Slots::new(limit, shards);
-    let permits = Permits::new(settings.limits.concurrency.get() as usize);
-    let (now, now_seen) = watch::channel(Now { effective: effective.clone() });
-    let (over, _) = watch::channel(false);
-    let mut drains = Vec::new();
-    let mut stats = Vec::new();
-    let mut started = Vec::new();
-    for index in 0..shards {
-        let (signal, watch) = drain::channel();
-        let shard_stats = Arc::new(Stats::of_one_thread(epoch));
-        let parts = Parts::new(settings, shard_stats.clone(), permits.semaphore(), watch);
-        let lines = lines(&parts);
-        let shard =
-            Shard::start(index, now.subscribe(), signal.clone(), parts, lines, over.subscribe())
-                .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
-        drains.push(signal);
-        stats.push(shard_stats);
-        started.push(shard);
-    }
-
-    let shared = Arc::new(Shared {
-        now,
-        reloads: Reloads::default(),
-        life: Life::new(),
-        stats,
-        runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
-        slots: slots.clone(),
-        permits,
-        accept: Arc::default(),
-        port: match &address {
-            Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        },
-    });
-
-    let mut threads = Vec::new();
-    let handovers: Vec<_> = started
-        .into_iter()
-        .map(|shard| {
-            threads.push(shard.thread);
-            shard.handovers
-        })
-        .collect();
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
-        listener,
+        listeners,
         gate: Gate::new(slots, &settings.limits),
-        now: now_seen,
-        stats: shared.accept.clone(),
-        deliver: ToShards::new(handovers),
+        now: now.subscribe(),
+        stats: front.accept.clone(),
+        deliver,
     };
-    threads.push(thread_of("acceptor", async move {
+    let accepts = thread_of("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
@@ -141,34 +105,27 @@ where
             // Nobody listens any more when the server is ending anyway.
             let _ = listener_fails.send(error);
         }
-    })?);
+    })?;
+    let mut threads = vec![accepts];
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let subject = Reader::new(shared.clone());
-        let mut over = over.subscribe();
+        let subject = Alone { front: front.clone(), reader: Reader::new(shards.shared().clone()) };
+        let over = shards.over();
         threads.push(thread_of("admin", async move {
             tokio::select! {
                 () = admin::serve(socket, subject) => {}
-                _ = over.wait_for(|over| *over) => {}
+                () = over => {}
             }
         })?);
     }
-    shared.life.set(Stage::Accepting);
-    Ok(Running {
-        shared,
-        address,
-        admin: admin_address,
-        stop_accepting,
-        listener_failed,
-        drains,
-        over,
-        threads,
-    })
+    front.life.set(Stage::Accepting);
+    let admin = admin_address;
+    Ok(Running { front, shards, address, admin, stop_accepting, listener_failed, threads })
 }
 
 /// A thread with a current-thread runtime that runs one future.
-fn thread_of(
+pub(crate) fn thread_of(
     name: &str,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
@@ -197,12 +154,12 @@ impl Running {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.shared.slots.connections()
+        self.front.slots.connections()
     }
 
     /// What changes this server while it runs.
     pub fn control(&self) -> Control {
-        Control::new(self.shared.clone())
+        Control::new(self.front.clone(), self.shards.shared().clone())
     }
 
     /// Takes over other settings; see [`Control::reload`].
@@ -213,21 +170,13 @@ impl Running {
         self.control().reload(settings)
     }
 
-    /// How many connections may be open.
-    pub(crate) fn limit(&self) -> usize {
-        self.shared.slots.limit()
-    }
-
     /// The line for standard output.
     pub(crate) fn announcement(&self) -> String {
-        match self.admin {
-            Some(admin) => format!("listening on {} (admin {admin})", self.address),
-            None => format!("listening on {} (admin off)", self.address),
-        }
+        announcement(&self.address, self.admin)
     }
 
     pub(crate) fn log_start(&self) {
-        let Shared { now, slots, .. } = &*self.shared;
+        let Front { now, slots, .. } = &*self.front;
         let effective = now.borrow().effective.clone();
         let settings = &effective.settings;
         tracing::info!(
@@ -293,42 +242,32 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { shared, stop_accepting, listener_failed, drains, over, threads, .. } = self;
+        let Self { front, shards, stop_accepting, listener_failed, threads, .. } = self;
         // Readiness turns false first, so that a balancer that looks stops sending.
-        shared.life.set(Stage::Draining);
+        front.life.set(Stage::Draining);
         stop_accepting.send_replace(true);
-        for signal in &drains {
-            signal.drain();
-        }
-        let deadline = shared.now.borrow().effective.settings.timeouts.drain;
-        let finished = async {
-            // All places may be free for a moment while the acceptor still brings a connection.
+        // All places may be free for a moment while the acceptor still brings a connection.
+        let fed = async {
             let _ = listener_failed.await;
-            shared.slots.all_free().await;
         };
-        tokio::select! {
-            () = finished => {}
-            () = tokio::time::sleep(deadline) => {
-                tracing::warn!(?deadline, "drain deadline passed");
-            }
-            () = cut => {}
+        let outcome = shards.drain(fed, cut).await;
+        all_finished(&threads).await;
+        match outcome {
+            Outcome::Clean => tracing::info!("drained"),
+            Outcome::Cut(connections) => tracing::warn!(connections, "connections cut"),
         }
-        let cut = shared.slots.connections() as u64;
-        over.send_replace(true);
-        let ended = tokio::time::Instant::now() + THREADS_END;
-        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if cut == 0 {
-            tracing::info!("drained");
-            Outcome::Clean
-        } else {
-            tracing::warn!(connections = cut, "connections cut");
-            Outcome::Cut(cut)
-        }
+        outcome
     }
 }
 
-fn thread_runtime() -> io::Result<runtime::Runtime> {
+pub(crate) fn thread_runtime() -> io::Result<runtime::Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// The line for standard output.
+pub(crate) fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
+    match admin {
+        Some(admin) => format!("listening on {address} (admin {admin})"),
+        None => format!("listening on {address} (admin off)"),
+    }
 }

@@ -1,4 +1,4 @@
-//! What the threads of one server share: what they count, and what they are told.
+//! What the shards of a process share: what they count, and what they are told.
 
 use std::sync::Arc;
 
@@ -6,9 +6,7 @@ use tokio::{runtime, sync::watch};
 use towline_config::Effective;
 use towline_middleware::stats::Stats;
 
-use crate::{
-    accept::AcceptStats, control::Reloads, lifecycle::Life, permits::Permits, slots::Slots,
-};
+use crate::{permits::Permits, slots::Slots};
 
 /// What holds now. Each thread takes a change over as a whole, between two of its turns.
 #[derive(Debug, Clone)]
@@ -16,17 +14,23 @@ pub(crate) struct Now {
     pub(crate) effective: Arc<Effective>,
 }
 
-/// One server's state, as the exporter and the admin endpoint see it.
+/// The shards of one process, as who counts them and who drains them sees them.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) now: watch::Sender<Now>,
-    pub(crate) reloads: Reloads,
-    pub(crate) life: Life,
+    pub(crate) now: Arc<watch::Sender<Now>>,
     pub(crate) stats: Vec<Arc<Stats>>,
     pub(crate) runtimes: Vec<runtime::Handle>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) permits: Permits,
-    pub(crate) accept: Arc<AcceptStats>,
-    /// The TCP port lines are served on, to find its accept queue.
-    pub(crate) port: Option<u16>,
+}
+
+impl Shared {
+    /// Takes over settings that were found to hold here. Each shard does so as soon as its thread
+    /// comes round to it.
+    pub(crate) fn take_over(&self, effective: Effective) {
+        if let Some(runtime) = self.runtimes.first() {
+            self.permits.set_limit(effective.settings.limits.concurrency.get() as usize, runtime);
+        }
+        self.now.send_modify(|now| now.effective = Arc::new(effective));
+    }
 }

@@ -1,13 +1,14 @@
 //! Places for connections: the process's limit, and who has how many.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    },
 };
 
-use tokio::sync::Notify;
-
-use crate::per_address::Mark;
+use tokio::sync::{Notify, futures::Notified};
 
 /// All places of a process, and how many each shard has taken.
 #[derive(Debug)]
@@ -35,8 +36,16 @@ struct OfShard {
 #[derive(Debug)]
 struct Held {
     shard: Arc<OfShard>,
-    _mark: Option<Mark>,
+    mark: Option<Mark>,
 }
+
+/// Something that tells a connection from others, gone with it.
+pub(crate) type Mark = Box<dyn MadeForOne>;
+
+/// What a mark can be.
+pub(crate) trait MadeForOne: fmt::Debug + Send + Sync {}
+
+impl<T: fmt::Debug + Send + Sync> MadeForOne for T {}
 
 /// One place below the limit, held for a connection that is yet to come; given back when dropped.
 #[derive(Debug)]
@@ -55,7 +64,7 @@ impl Slots {
         let process = Arc::new(Process { limit, taken, freed: Notify::new() });
         let of_shard = |index| {
             let (taken, process) = (AtomicUsize::new(0), process.clone());
-            Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), _mark: None })
+            Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), mark: None })
         };
         Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process })
     }
@@ -68,8 +77,7 @@ impl Slots {
     /// until enough have gone.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.process.limit.store(limit, SeqCst);
-        // A place given back just now was compared with the old limit; who waits looks for himself.
-        self.process.freed.notify_one();
+        self.process.freed.notify_waiters();
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -112,6 +120,11 @@ impl Slots {
         }
     }
 
+    /// Waits until a place is given back, from now on and not from the first poll on.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.process.freed.notified()
+    }
+
     /// Waits until every place is free.
     pub(crate) async fn all_free(&self) {
         loop {
@@ -138,7 +151,7 @@ impl Reservation {
         process.taken.fetch_add(1, SeqCst);
         Slot(match mark {
             None => held.clone(),
-            mark => Arc::new(Held { shard: held.shard.clone(), _mark: mark }),
+            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
         })
     }
 }
@@ -151,18 +164,21 @@ impl Drop for Reservation {
 
 impl Process {
     fn give_back(&self) {
-        let taken_before = self.taken.fetch_sub(1, SeqCst);
-        // Who waits is let in by the step from full to not full, or waits for the last to go. Places
-        // come back one by one, so above a lowered limit that step is still to come.
-        if taken_before == self.limit.load(SeqCst) || taken_before == 1 {
-            self.freed.notify_one();
-        }
+        self.taken.fetch_sub(1, SeqCst);
+        // Few wait: who is let in at the limit, who waits for the last to go, who keeps a tally. Each
+        // registers before looking, so none needs the wake-up of a moment ago.
+        self.freed.notify_waiters();
     }
 }
 
 impl Slot {
     pub(crate) fn shard(&self) -> usize {
         self.0.shard.index
+    }
+
+    /// Whether it must be told from others of its shard.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.0.mark.is_some()
     }
 }
 

@@ -158,6 +158,11 @@ pub(crate) fn workload(parts: &Parts) -> impl LineService + use<> {
     ServiceBuilder::new().layer(sha256).service(Echo)
 }
 
+/// The line stack around the workload that the settings name.
+pub(crate) fn configured(parts: &Parts) -> impl LineService + use<> {
+    line_stack(parts, workload(parts))
+}
+
 /// The line stack, outside in: the order in which a batch travels. Each layer leaves lines lines.
 pub(crate) fn line_stack<S>(parts: &Parts, workload: S) -> impl LineService + use<S>
 where

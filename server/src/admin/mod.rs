@@ -82,13 +82,13 @@ struct Context<S> {
 impl<S: Subject> Context<S> {
     /// While this is held no line connection takes a descriptor.
     fn alone(&self) -> MutexGuard<'_, ()> {
-        self.subject.accepting().lock().unwrap_or_else(PoisonError::into_inner)
+        self.subject.front().accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn metrics(&self) -> String {
         let mut exporter = self.exporter.lock().await;
         let snapshot = self.subject.snapshot().await;
-        exporter.render(&self.subject.status(), &snapshot)
+        exporter.render(&self.subject.front().status(), &snapshot)
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn serve(socket: Socket, subject: impl Subject) {
             return;
         }
     };
-    let exporter = Mutex::new(Exporter::new(subject.port()));
+    let exporter = Mutex::new(Exporter::new(subject.front().port));
     let context = Arc::new(Context { subject, exporter });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut spare = Spare::default();

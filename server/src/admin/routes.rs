@@ -30,7 +30,8 @@ pub(super) async fn answer(
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }
-    let life = context.subject.life();
+    let front = context.subject.front();
+    let life = &front.life;
     Ok(match request.uri().path() {
         "/" => {
             let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
@@ -45,7 +46,7 @@ pub(super) async fn answer(
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
-        "/config" => reply(StatusCode::OK, JSON, context.subject.config_json()),
+        "/config" => reply(StatusCode::OK, JSON, front.effective().to_json().to_string()),
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,

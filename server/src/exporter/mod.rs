@@ -27,7 +27,12 @@ use std::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use self::facade::Handles;
-pub(crate) use self::{families::Status, reader::Reader, snapshot::Snapshot};
+pub(crate) use self::{
+    families::Status,
+    process::Process,
+    reader::Reader,
+    snapshot::{Counted, Snapshot},
+};
 
 /// Renders the metrics of one server.
 pub(crate) struct Exporter {
@@ -61,7 +66,7 @@ impl Exporter {
             recorder,
             handle,
             kernel: kernel::Source::default(),
-            start_time_seconds: process::Source::default().start_time_seconds(),
+            start_time_seconds: Process::default().start_time_seconds(),
             handles: None,
             seconds: text::Monotone::default(),
         }

@@ -9,14 +9,14 @@ use rustix::{
 
 use super::{ProcFile, snapshot::Snapshot};
 
-/// Where the kernel tells; what it does not tell is zero.
+/// Where the kernel tells about this process; what it does not tell is zero.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct Process {
     stat: ProcFile,
     boot_time_seconds: f64,
 }
 
-impl Default for Source {
+impl Default for Process {
     fn default() -> Self {
         Self {
             stat: ProcFile::open("/proc/self/stat"),
@@ -25,7 +25,7 @@ impl Default for Source {
     }
 }
 
-impl Source {
+impl Process {
     /// Adds what this process uses.
     pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
         let stat = Stat(self.stat.text());

@@ -1,29 +1,25 @@
 //! Reads what one process counted.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
 
 use super::{
-    process,
+    Process,
     snapshot::{Counted, Held, Snapshot, Worker},
 };
 use crate::shared::Shared;
 
-/// Reads a server's numbers. Costs the same for one connection and for a million.
+/// Reads the numbers of a process that serves. Costs the same for one connection and for a million.
 #[derive(Debug)]
 pub(crate) struct Reader {
     shared: Arc<Shared>,
-    process: process::Source,
+    process: Process,
 }
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, process: process::Source::default() }
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+        Self { shared, process: Process::default() }
     }
 
     /// Everything, now.
@@ -51,8 +47,6 @@ fn of_connections(shared: &Shared) -> Snapshot {
     let mut counted = Counted {
         accepted: states.accepted,
         closed: states.closed,
-        rejected: std::array::from_fn(|at| shared.accept.rejected[at].load(Relaxed)),
-        accept_errors: std::array::from_fn(|at| shared.accept.errors[at].load(Relaxed)),
         state_nanos: State::ALL.map(|state| states.nanos_in(state, now)),
         read_bytes: total(&|s| s.read_bytes.get()),
         written_bytes: total(&|s| s.written_bytes.get()),
@@ -64,8 +58,6 @@ fn of_connections(shared: &Shared) -> Snapshot {
         heartbeats_missed: total(&|s| s.heartbeats_missed.get()),
         hashed_bytes: total(&|s| s.hashed_bytes.get()),
         hash_nanos: total(&|s| s.hash_nanos.get()),
-        reloads_ok: shared.reloads.ok.load(Relaxed),
-        reloads_failed: shared.reloads.error.load(Relaxed),
         ..Counted::default()
     };
     for stats in &shared.stats {

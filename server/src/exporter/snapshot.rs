@@ -69,6 +69,108 @@ pub(crate) struct Worker {
     pub(crate) restarts: u64,
 }
 
+impl Snapshot {
+    /// Adds another process's numbers; its threads are those of this one's, before or after.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { counted, held, workers } = other;
+        self.counted.add(counted);
+        self.held.add(held);
+        if self.workers.len() < workers.len() {
+            self.workers.resize(workers.len(), Worker::default());
+        }
+        for (mine, theirs) in self.workers.iter_mut().zip(workers) {
+            let Worker { connections, busy_nanos, restarts } = theirs;
+            mine.connections += connections;
+            mine.busy_nanos += busy_nanos;
+            mine.restarts += restarts;
+        }
+    }
+
+    /// Adds another process's numbers, and its threads behind this one's.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.counted.add(&other.counted);
+        self.held.add(&other.held);
+        self.workers.extend(other.workers);
+    }
+}
+
+impl Counted {
+    fn add(&mut self, other: &Self) {
+        // Named one by one, so that a number that is added cannot be forgotten here.
+        let Self {
+            accepted,
+            closed,
+            rejected,
+            accept_errors,
+            state_nanos,
+            read_bytes,
+            written_bytes,
+            lines_received,
+            lines_processed,
+            lines_unterminated,
+            batches,
+            batch_duration,
+            heartbeats_sent,
+            heartbeats_missed,
+            hashed_bytes,
+            hash_nanos,
+            cpu_nanos,
+            reloads_ok,
+            reloads_failed,
+        } = other;
+        self.accepted += accepted;
+        add_each(&mut self.closed, closed);
+        add_each(&mut self.rejected, rejected);
+        add_each(&mut self.accept_errors, accept_errors);
+        add_each(&mut self.state_nanos, state_nanos);
+        self.read_bytes += read_bytes;
+        self.written_bytes += written_bytes;
+        self.lines_received += lines_received;
+        add_each(&mut self.lines_processed, lines_processed);
+        self.lines_unterminated += lines_unterminated;
+        self.batches += batches;
+        self.batch_duration.merge(batch_duration);
+        self.heartbeats_sent += heartbeats_sent;
+        self.heartbeats_missed += heartbeats_missed;
+        self.hashed_bytes += hashed_bytes;
+        self.hash_nanos += hash_nanos;
+        self.cpu_nanos += cpu_nanos;
+        self.reloads_ok += reloads_ok;
+        self.reloads_failed += reloads_failed;
+    }
+}
+
+impl Held {
+    fn add(&mut self, other: &Self) {
+        let Self {
+            connections,
+            concurrency_limit,
+            concurrency_in_use,
+            read_buffer_bytes,
+            write_buffer_bytes,
+            resident_bytes,
+            virtual_bytes,
+            open_descriptors,
+            max_descriptors,
+        } = other;
+        add_each(&mut self.connections, connections);
+        self.concurrency_limit += concurrency_limit;
+        self.concurrency_in_use += concurrency_in_use;
+        self.read_buffer_bytes += read_buffer_bytes;
+        self.write_buffer_bytes += write_buffer_bytes;
+        self.resident_bytes += resident_bytes;
+        self.virtual_bytes += virtual_bytes;
+        self.open_descriptors += open_descriptors;
+        self.max_descriptors += max_descriptors;
+    }
+}
+
+fn add_each<T: std::ops::AddAssign + Copy>(mine: &mut [T], theirs: &[T]) {
+    for (mine, theirs) in mine.iter_mut().zip(theirs) {
+        *mine += *theirs;
+    }
+}
+
 /// How a histogram is written down; `middleware` leaves that to its users.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "HistogramSnapshot")]

@@ -1,0 +1,35 @@
+//! Several processes behind one port, past the number of descriptors that one may have.
+//!
+//! ```text
+//!                 ┌ supervisor ──────────────────────────────────┐
+//!  port ─────────►│ acceptor: place → accept → process with the  │
+//!                 │ fewest ────────────┐                         │
+//!  admin port ◄───│ sums ◄─ ledgers    │    restarts the dead    │
+//!                 └───▲────────────────│──▲──────────────────────┘
+//!         counts, tallies       connections, orders       one socket pair each
+//!                 ┌───┴────────────────▼──┴──────────────────────┐
+//!                 │ worker processes: shards and their stacks    │ × N
+//!                 └──────────────────────────────────────────────┘
+//! ```
+//!
+//! The supervisor serves no line. It alone listens, so the queue of connections to be accepted is
+//! one, and no worker that dies takes a part of it along; so are the limits of connections, of their
+//! rate and of each address. An accepted connection goes to a worker as a descriptor.
+//!
+//! A worker sees the end of the socket pair when the supervisor is gone, and drains.
+
+mod channel;
+mod conversation;
+mod crew;
+mod intake;
+mod ledger;
+mod member;
+mod message;
+mod process;
+mod supervised;
+mod supervisor;
+mod worker;
+
+pub use process::WorkerCommand;
+pub(crate) use supervisor::run;
+pub use worker::Worker;
