@@ -1,21 +1,24 @@
 //! A server with threads of its own: built, started, drained.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use socket2::Socket;
 use tokio::{
-    runtime,
     sync::{oneshot, watch},
     time::Instant,
 };
 use towline_config::{Difference, Effective, Settings};
-use towline_middleware::{drain, stats::Stats};
+use towline_middleware::{
+    drain::{Signal, channel},
+    stats::Stats,
+};
 
 use crate::{
     Outcome, RunError,
     accept::Acceptor,
     admin,
     control::{Control, Reloads},
+    ending,
     exporter::Reader,
     gate::Gate,
     host,
@@ -29,12 +32,9 @@ use crate::{
     signals,
     slots::Slots,
     stack::{LineService, Parts},
+    threads,
     to_shards::ToShards,
 };
-
-/// How long threads may take to end after everything was told to. One that doesn't is running a
-/// service that never awaits; the process ends without it.
-const THREADS_END: Duration = Duration::from_secs(1);
 
 /// A server whose threads run.
 ///
@@ -48,7 +48,7 @@ pub struct Running {
     admin: Option<SocketAddr>,
     stop_accepting: watch::Sender<bool>,
     listener_failed: oneshot::Receiver<io::Error>,
-    drains: Vec<drain::Signal>,
+    drains: Vec<Signal>,
     over: watch::Sender<bool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -89,7 +89,7 @@ where
     let mut stats = Vec::new();
     let mut started = Vec::new();
     for index in 0..shards {
-        let (signal, watch) = drain::channel();
+        let (signal, watch) = channel();
         let shard_stats = Arc::new(Stats::of_one_thread(epoch));
         let parts = Parts::new(settings, shard_stats.clone(), permits.semaphore(), watch);
         let lines = lines(&parts);
@@ -133,11 +133,16 @@ where
         stats: shared.accept.clone(),
         deliver: ToShards::new(handovers),
     };
-    threads.push(thread_of("acceptor", async move {
+    let mut ending = over.subscribe();
+    threads.push(threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = acceptor.run(stopped).await {
+        let ended = tokio::select! {
+            ended = acceptor.run(stopped) => ended,
+            _ = ending.wait_for(|over| *over) => Ok(()),
+        };
+        if let Err(error) = ended {
             // Nobody listens any more when the server is ending anyway.
             let _ = listener_fails.send(error);
         }
@@ -147,7 +152,7 @@ where
     if let Some(socket) = admin {
         let subject = Reader::new(shared.clone());
         let mut over = over.subscribe();
-        threads.push(thread_of("admin", async move {
+        threads.push(threads::run("admin", async move {
             tokio::select! {
                 () = admin::serve(socket, subject) => {}
                 _ = over.wait_for(|over| *over) => {}
@@ -165,20 +170,6 @@ where
         over,
         threads,
     })
-}
-
-/// A thread with a current-thread runtime that runs one future.
-fn thread_of(
-    name: &str,
-    future: impl Future<Output = ()> + Send + 'static,
-) -> Result<thread::JoinHandle<()>, RunError> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            thread::Builder::new().name(name.into()).spawn(move || runtime.block_on(future))
-        })
-        .map_err(|error| RunError::failed("a thread cannot be started", &error))
 }
 
 impl Running {
@@ -244,7 +235,7 @@ impl Running {
     /// Drains: accepts no more, finishes what was taken, and cuts what is left at the deadline
     /// `timeouts.drain`. Blocks until then.
     pub fn drain(self) -> Outcome {
-        match thread_runtime() {
+        match threads::runtime() {
             Ok(runtime) => runtime.block_on(self.drain_unless(std::future::pending())),
             // No descriptor left even for a timer: end without waiting.
             Err(_) => Outcome::Cut(self.connections() as u64),
@@ -259,7 +250,7 @@ impl Running {
         source: Option<&Arc<dyn Source>>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
-        let runtime = thread_runtime()
+        let runtime = threads::runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
         let outcome = runtime.block_on(async {
             let handled = |error| RunError::failed("signals cannot be handled", &error);
@@ -294,31 +285,23 @@ impl Running {
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
         let Self { shared, stop_accepting, listener_failed, drains, over, threads, .. } = self;
-        // Readiness turns false first, so that a balancer that looks stops sending.
-        shared.life.set(Stage::Draining);
-        stop_accepting.send_replace(true);
-        for signal in &drains {
-            signal.drain();
-        }
-        let deadline = shared.now.borrow().effective.settings.timeouts.drain;
-        let finished = async {
-            // All places may be free for a moment while the acceptor still brings a connection.
+        let timeouts = shared.now.borrow().effective.settings.timeouts.clone();
+        let in_order = async {
+            ending::in_order(&shared, &timeouts, &stop_accepting, &drains).await;
+            // Its sender goes with the acceptor, when nobody waits in the kernel's queue any more.
             let _ = listener_failed.await;
             shared.slots.all_free().await;
         };
         tokio::select! {
-            () = finished => {}
-            () = tokio::time::sleep(deadline) => {
-                tracing::warn!(?deadline, "drain deadline passed");
+            () = in_order => {}
+            () = tokio::time::sleep(timeouts.drain) => {
+                tracing::warn!(deadline = ?timeouts.drain, "drain deadline passed");
             }
             () = cut => {}
         }
-        let cut = shared.slots.connections() as u64;
+        let cut = ending::unfinished(&shared);
         over.send_replace(true);
-        let ended = tokio::time::Instant::now() + THREADS_END;
-        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        threads::end(&threads).await;
         if cut == 0 {
             tracing::info!("drained");
             Outcome::Clean
@@ -327,8 +310,4 @@ impl Running {
             Outcome::Cut(cut)
         }
     }
-}
-
-fn thread_runtime() -> io::Result<runtime::Runtime> {
-    runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -70,6 +70,7 @@ impl Parts {
             FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
         });
         self.rules.output_bytes_max.set(settings.limits.output_bytes);
+        self.rules.linger.set(settings.timeouts.linger);
         self.request_timeout.set(settings.timeouts.request);
         self.shedding.set(match settings.limits.overload {
             Overload::Wait => Shedding::Never,
