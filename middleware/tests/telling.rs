@@ -109,6 +109,46 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
     drop(clients);
 }
 
+/// Every deadline passed while the process was stopped, and everybody was closed when it went on.
+#[tokio::test(start_paused = true)]
+async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_time_more() {
+    let minute = Duration::from_secs(60);
+    let limits = Limits {
+        heartbeat_interval: Some(minute),
+        heartbeat_timeout: minute,
+        idle: Some(3 * minute),
+        line: Some(minute),
+        write: None,
+    };
+    for kept in [false, true] {
+        let stats = Arc::new(Stats::new(Instant::now()));
+        let heartbeat = HeartbeatLayer::new(limits, stats.clone());
+        let keeper = kept.then(|| tokio::spawn(heartbeat.clone().keep_time()));
+        let mut stack = ServiceBuilder::new()
+            .layer(FramingLayer::new(LinesBatchCodec::new, 99))
+            .layer(heartbeat)
+            .service(Serve::new(Echo).stats(stats.clone()));
+        let (mut client, server) = duplex(64);
+        let served = stack.call(server);
+        let ended = tokio::spawn(async move { served.await.unwrap() });
+        client.read_exact(&mut [0; 5]).await.unwrap();
+        tokio::time::advance(10 * minute).await;
+        if kept {
+            tokio::time::sleep(minute / 2).await;
+            client.write_all(b"pong\nhere\nhalf").await.unwrap();
+            client.read_exact(&mut [0; 5]).await.unwrap();
+            let begun = Instant::now();
+            assert_eq!(ended.await.unwrap(), CloseReason::ReadTimeout, "deadlines go on");
+            assert_eq!(begun.elapsed().as_secs(), 60);
+        } else {
+            assert_eq!(ended.await.unwrap(), CloseReason::HeartbeatTimeout);
+        }
+        if let Some(keeper) = keeper {
+            keeper.abort();
+        }
+    }
+}
+
 #[tokio::test]
 async fn line_limits_change_for_codecs_that_exist() {
     use bytes::BytesMut;

@@ -94,6 +94,11 @@ impl Parts {
         changed
     }
 
+    /// Looks after the time that this shard's peers are held to.
+    pub(crate) fn keep_time(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.heartbeat.clone().keep_time()
+    }
+
     /// Enters a connection in the books.
     pub(crate) fn presence(&self) -> Presence {
         Presence::new(self.stats.clone())
