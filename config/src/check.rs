@@ -59,7 +59,16 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         (Listen::Tcp(listen), Some(admin)) => *listen == admin && admin.port() != 0,
         (Listen::Unix(_), _) | (_, None) => false,
     };
+    let timeouts = &settings.timeouts;
+    let before_the_end =
+        timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
     let rules = [
+        (
+            before_the_end >= timeouts.drain,
+            "timeouts.drain",
+            "leaves no time to finish: expected more than timeouts.drain_delay and \
+             timeouts.drain_spread together",
+        ),
         (
             same_address,
             "server.admin",
@@ -90,7 +99,7 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{path::PathBuf, time::Duration};
 
     use super::*;
 
@@ -103,6 +112,22 @@ mod tests {
     #[test]
     fn the_defaults_do_not_contradict_each_other() {
         assert!(keys_at_fault(|_settings| ()).is_empty());
+    }
+
+    #[test]
+    fn a_drain_is_longer_than_what_it_waits_for() {
+        let drain = |delay, spread| {
+            keys_at_fault(|settings| {
+                settings.timeouts.drain = Duration::from_secs(30);
+                settings.timeouts.drain_delay = delay;
+                settings.timeouts.drain_spread = spread;
+            })
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert!(drain(None, None).is_empty());
+        assert!(drain(seconds(10), seconds(19)).is_empty());
+        assert_eq!(drain(seconds(10), seconds(20)), ["timeouts.drain"]);
+        assert_eq!(drain(seconds(40), None), ["timeouts.drain"]);
     }
 
     #[test]

@@ -40,6 +40,9 @@ impl Default for Settings {
                 line: Some(Duration::from_secs(30)),
                 write: Some(Duration::from_secs(10)),
                 drain: Duration::from_secs(30),
+                drain_delay: None,
+                drain_spread: None,
+                linger: Duration::from_secs(2),
             },
             heartbeat: Heartbeat::every(Duration::from_secs(30)),
             socket: Socket {

@@ -168,6 +168,12 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// `timeouts.drain`: the whole drain.
     pub drain: Duration,
+    /// `timeouts.drain_delay`: within it, the time in which all goes on but readiness.
+    pub drain_delay: Option<Duration>,
+    /// `timeouts.drain_spread`: within it, the time over which connections are told to go.
+    pub drain_spread: Option<Duration>,
+    /// `timeouts.linger`: after our close of a connection, until the peer's.
+    pub linger: Duration,
 }
 
 /// `heartbeat.*`

@@ -232,6 +232,29 @@ pub(crate) static KEYS: &[Key] = &[
     .flag("--drain-deadline")
     .live(),
     key!(
+        timeouts.drain_delay,
+        Or { word: "off", inner: TIME },
+        "Time within `timeouts.drain` in which a server that stops still accepts and serves while \
+         `/readyz` says that it is draining, so that balancers stop sending before it stops taking.",
+    )
+    .flag("--drain-delay")
+    .live(),
+    key!(
+        timeouts.drain_spread,
+        Or { word: "off", inner: TIME },
+        "Time within `timeouts.drain`, after the delay, over which connections are told to go, so \
+         that not all of them come again at once. Each is served until its turn.",
+    )
+    .flag("--drain-spread")
+    .live(),
+    key!(
+        timeouts.linger,
+        TIME,
+        "Time a connection that the server ends is given to close its side, so that the last \
+         replies arrive; what it still sends meanwhile is read and forgotten.",
+    )
+    .live(),
+    key!(
         heartbeat.interval,
         Or { word: "off", inner: TIME },
         "Silence after which a peer is sent `ping`, which it answers with any line.",

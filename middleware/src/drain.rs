@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -18,9 +18,13 @@ use slab::Slab;
 
 #[derive(Default)]
 struct Shared {
-    draining: AtomicBool,
+    /// Connections at places below it are to finish.
+    told: AtomicU64,
     parked: Mutex<Slab<Waker>>,
 }
+
+/// Above every place.
+const ALL: u64 = u64::MAX;
 
 impl Shared {
     fn parked(&self) -> std::sync::MutexGuard<'_, Slab<Waker>> {
@@ -44,10 +48,28 @@ pub struct Signal {
 impl Signal {
     /// Tells every connection, now and in future, to finish. Idempotent.
     pub fn drain(&self) {
-        // The flag first: who registers after the wake-up looks at the flag behind the same lock.
-        self.shared.draining.store(true, Ordering::SeqCst);
-        for (_, waker) in &*self.shared.parked() {
-            waker.wake_by_ref();
+        self.tell(|_| ALL);
+    }
+
+    /// Tells so large a share of the connections there are, from 0 to 1, to finish; the others and
+    /// those to come go on. Nobody who was told is forgotten. End with [`drain`](Self::drain), which
+    /// also reaches those that never parked.
+    pub fn drain_share(&self, share: f64) {
+        self.tell(|parked| {
+            let places = parked.iter().next_back().map_or(0, |(highest, _)| highest + 1);
+            (places as f64 * share) as u64
+        });
+    }
+
+    fn tell(&self, until: impl FnOnce(&Slab<Waker>) -> u64) {
+        let parked = self.shared.parked();
+        let until = until(&parked);
+        // Before the wake-up: who registers after it looks behind the same lock.
+        let from = self.shared.told.fetch_max(until, Ordering::SeqCst);
+        for (place, waker) in &*parked {
+            if (from..until).contains(&(place as u64)) {
+                waker.wake_by_ref();
+            }
         }
     }
 }
@@ -72,7 +94,7 @@ impl Signal {
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signal").field("draining", &self.shared.draining).finish_non_exhaustive()
+        f.debug_struct("Signal").field("told", &self.shared.told).finish_non_exhaustive()
     }
 }
 
@@ -88,10 +110,17 @@ impl Watch {
         Self { shared: None }
     }
 
-    /// Whether it is time to finish. One load of memory that nobody writes.
+    /// Whether it is time for all to finish.
     #[inline]
     pub fn is_draining(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| shared.draining.load(Ordering::Relaxed))
+        self.tells(NOWHERE)
+    }
+
+    /// Whether it is time for that place. One load of memory that is hardly ever written.
+    #[inline]
+    fn tells(&self, place: u32) -> bool {
+        let told = |shared: &Arc<Shared>| shared.told.load(Ordering::Relaxed);
+        self.shared.as_ref().is_some_and(|shared| u64::from(place) < told(shared))
     }
 
     /// Waits until it is time to finish.
@@ -136,7 +165,7 @@ fn identity(waker: &Waker) -> usize {
 impl Registration {
     #[inline]
     pub(crate) fn is_draining(&self) -> bool {
-        self.watch.is_draining()
+        self.watch.tells(self.place)
     }
 
     /// Whether this waker is the one that was registered last.
@@ -161,7 +190,7 @@ impl Registration {
             NOWHERE => self.place = parked.insert(waker.clone()) as u32,
             place => parked[place as usize] = waker.clone(),
         }
-        shared.draining.load(Ordering::SeqCst)
+        u64::from(self.place) < shared.told.load(Ordering::SeqCst)
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::{
         Interest,
         unix::{AsyncFd, AsyncFdReadyGuard},
     },
-    sync::watch,
+    sync::watch::Receiver,
     time::{Instant, sleep},
 };
 
 use crate::{
+    accept_error::{ERRNOS, Fault, classify},
     exporter::{Counted, Snapshot},
     gate::{Admitted, Gate},
     listen::{Accepted, Listener},
@@ -68,52 +69,6 @@ impl AcceptStats {
     }
 }
 
-/// The errors of accept(2) told apart in metrics; the last stands for all others.
-pub(crate) const ERRNOS: [&str; 6] =
-    ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "other"];
-
-/// What an error of accept(2) says about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// One connection, which is gone: go on.
-    Connection,
-    /// The host's resources: wait, they may come back.
-    Resources,
-    /// The listening socket: it will not work again.
-    Listener,
-}
-
-/// Sorts an error, as accept(2) of the Linux manual lists them.
-fn classify(error: &io::Error) -> (Fault, usize) {
-    use rustix::io::Errno;
-    let fault = |at: &str| ERRNOS.iter().position(|name| *name == at).unwrap_or(ERRNOS.len() - 1);
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => (Fault::Resources, fault("EMFILE")),
-        Some(Errno::NFILE) => (Fault::Resources, fault("ENFILE")),
-        Some(Errno::NOBUFS) => (Fault::Resources, fault("ENOBUFS")),
-        Some(Errno::NOMEM) => (Fault::Resources, fault("ENOMEM")),
-        Some(Errno::CONNABORTED) => (Fault::Connection, fault("ECONNABORTED")),
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => (Fault::Listener, fault("other")),
-        // Network errors already pending on the new socket, a firewall's refusal, a signal.
-        Some(
-            Errno::PROTO
-            | Errno::NETDOWN
-            | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN
-            | Errno::NONET
-            | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
-            | Errno::NETUNREACH
-            | Errno::CONNRESET
-            | Errno::TIMEDOUT
-            | Errno::PERM
-            | Errno::INTR,
-        ) => (Fault::Connection, fault("other")),
-        // Nothing says that the next attempt fares better, so it must not come at once.
-        _ => (Fault::Resources, fault("other")),
-    }
-}
-
 /// Where accepted connections go.
 pub(crate) trait Deliver {
     /// Waits until some shard can take a connection over at once. Nothing is accepted before.
@@ -132,34 +87,46 @@ pub(crate) struct Acceptor<D> {
     /// One, or several of one port.
     pub(crate) listeners: Vec<Listener>,
     pub(crate) gate: Gate,
-    pub(crate) now: watch::Receiver<Now>,
+    pub(crate) now: Receiver<Now>,
     pub(crate) stats: Arc<AcceptStats>,
     pub(crate) deliver: D,
 }
 
 impl<D: Deliver> Acceptor<D> {
-    /// Runs until `stop`; fails only when the listening socket does.
+    /// Runs until `stop`, and then until nobody waits in the kernel's queue; fails only when the
+    /// listening socket does.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { listeners, gate, now, stats, deliver } = self;
+        let queues = Queues::watch(listeners)?;
+        let mut accepting = Accepting { queues, gate, now, door: Door::new(stats), deliver };
         tokio::select! {
             biased;
-            () = stop => Ok(()),
-            failed = self.accept_for_ever() => Err(failed),
+            () = stop => {}
+            failed = accepting.accept_for_ever() => return Err(failed),
         }
+        accepting.empty_queues().await
     }
+}
 
-    async fn accept_for_ever(self) -> io::Error {
-        let Self { listeners, mut gate, mut now, stats, mut deliver } = self;
-        let mut queues = match Queues::watch(listeners) {
-            Ok(queues) => queues,
-            Err(error) => return error,
-        };
-        let mut door = Door::new(stats);
+/// An acceptor at work.
+#[derive(Debug)]
+struct Accepting<D> {
+    queues: Queues,
+    gate: Gate,
+    now: Receiver<Now>,
+    door: Door,
+    deliver: D,
+}
+
+impl<D: Deliver> Accepting<D> {
+    async fn accept_for_ever(&mut self) -> io::Error {
+        let Self { queues, gate, now, door, deliver } = self;
         let mut turn = 0_usize;
         loop {
             let next = async {
                 let reserved = gate.open().await;
                 deliver.ready().await;
-                (reserved, door.next(&mut queues).await)
+                (reserved, door.next(queues).await)
             };
             let (reserved, accepted) = tokio::select! {
                 biased;
@@ -186,6 +153,39 @@ impl<D: Deliver> Acceptor<D> {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Takes those over that wait in the kernel's queues: it would reset them when the sockets are
+    /// closed. Their shards, which are draining, let each go in order. They need places, which those
+    /// before them free as they go; the drain's deadline bounds the wait. Where a service manager keeps
+    /// the socket they stay in it, for who comes next.
+    async fn empty_queues(mut self) -> io::Result<()> {
+        self.gate.keep_nobody_out();
+        for queue in std::mem::take(&mut self.queues.all) {
+            self.empty(queue.get_ref()).await?;
+        }
+        Ok(())
+    }
+
+    async fn empty(&mut self, listener: &Listener) -> io::Result<()> {
+        // As many as there can have been: who comes later was not promised anything.
+        for turn in 1..=listener.would_reset() {
+            let Some(place) = self.gate.open().await else { break };
+            self.deliver.ready().await;
+            match self.door.attempt(listener) {
+                Attempt::Accepted(accepted) => {
+                    let slot = place.place(None, |shard| self.deliver.has_room(shard));
+                    self.deliver.deliver(Handover { accepted, slot });
+                }
+                Attempt::Refused => {}
+                Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Attempt::Failed(error) => self.door.endure(error).await?,
+            }
+            if turn.is_multiple_of(ACCEPTS_PER_TURN as u32) {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -334,24 +334,4 @@ impl Door {
 )]
 pub(crate) fn watch<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, interest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_accept_fall_into_three_classes() {
-        let class = |errno: rustix::io::Errno| {
-            let (fault, at) = classify(&io::Error::from(errno));
-            (fault, ERRNOS[at])
-        };
-        use rustix::io::Errno;
-        assert_eq!(class(Errno::MFILE), (Fault::Resources, "EMFILE"));
-        assert_eq!(class(Errno::NOMEM), (Fault::Resources, "ENOMEM"));
-        assert_eq!(class(Errno::CONNABORTED), (Fault::Connection, "ECONNABORTED"));
-        assert_eq!(class(Errno::PERM), (Fault::Connection, "other"));
-        assert_eq!(class(Errno::INVAL), (Fault::Listener, "other"));
-        assert_eq!(class(Errno::NOSYS), (Fault::Resources, "other"));
-    }
 }

@@ -54,6 +54,13 @@ impl Gate {
         }
     }
 
+    /// From now on only a place is needed, and waited for.
+    pub(crate) fn keep_nobody_out(&mut self) {
+        self.admission = Admission::Wait;
+        self.rate = None;
+        self.per_address.set_limit(None);
+    }
+
     /// Waits until one more connection may come, unless those that may not are to be refused.
     ///
     /// The place comes before the connection: at a limit connections wait in the kernel's queue, not

@@ -11,11 +11,13 @@
 //! The line stack that surrounds a service is in `stack.rs`, the file to read first.
 
 mod accept;
+mod accept_error;
 mod activation;
 mod admin;
 mod builder;
 mod control;
 pub mod doctor;
+mod ending;
 mod error;
 mod exporter;
 mod front;
@@ -40,6 +42,7 @@ mod signals;
 mod slots;
 mod spare;
 mod stack;
+mod threads;
 mod to_shards;
 
 use std::sync::Arc;

@@ -11,6 +11,16 @@ pub enum Outcome {
     Cut(u64),
 }
 
+impl Outcome {
+    /// Says it in the log.
+    pub(crate) fn log(self) {
+        match self {
+            Self::Clean => tracing::info!("drained"),
+            Self::Cut(connections) => tracing::warn!(connections, "connections cut"),
+        }
+    }
+}
+
 /// Where a server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

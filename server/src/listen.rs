@@ -26,6 +26,8 @@ pub(crate) struct Listener {
     address: Address,
     /// The socket's file, if it is ours to remove.
     file: Option<PathBuf>,
+    /// Most connections that can wait in its queue; 0 where they are somebody else's, who keeps it.
+    backlog: u32,
 }
 
 /// Where a [`Listener`] listens, with the real port.
@@ -100,7 +102,8 @@ impl Listener {
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        Ok(Self { socket, address: Address::Tcp(address), file: None })
+        let backlog = settings.server.backlog;
+        Ok(Self { socket, address: Address::Tcp(address), file: None, backlog })
     }
 
     fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
@@ -115,7 +118,8 @@ impl Listener {
         }
         socket.listen(backlog(settings))?;
         let path = path.to_owned();
-        Ok(Self { socket, address: Address::Unix(path.clone()), file: Some(path) })
+        let (address, backlog) = (Address::Unix(path.clone()), settings.server.backlog);
+        Ok(Self { socket, address, file: Some(path), backlog })
     }
 
     /// Takes over a listener somebody else made.
@@ -127,7 +131,7 @@ impl Listener {
         let address = Address::Tcp(listener.local_addr()?);
         let socket = Socket::from(listener);
         set_options(&socket, settings)?;
-        Ok(Self { socket, address, file: None })
+        Ok(Self { socket, address, file: None, backlog: settings.server.backlog })
     }
 
     /// Takes over a listening socket that a service manager made, and keeps when this ends.
@@ -146,7 +150,12 @@ impl Listener {
         };
         let address = take_over()
             .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
-        Ok(Self { socket, address, file: None })
+        Ok(Self { socket, address, file: None, backlog: 0 })
+    }
+
+    /// How many connections, at most, closing this would reset because nobody accepted them yet.
+    pub(crate) const fn would_reset(&self) -> u32 {
+        self.backlog
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -70,6 +70,7 @@ where
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Permits::new(settings.limits.concurrency.get() as usize);
     let parts = Parts::new(settings, stats, permits.semaphore(), drain.clone());
+    let keep_time = parts.keep_time();
     // Nobody changes them.
     let (_, now) = watch::channel(Now { effective: effective.clone() });
     let acceptor = Acceptor {
@@ -79,9 +80,15 @@ where
         stats: Arc::default(),
         deliver: ToTasks { parts, service: boxed_errors(service) },
     };
-    acceptor.run(drain.draining()).await?;
-    slots.all_free().await;
-    Ok(())
+    let served = async {
+        acceptor.run(drain.draining()).await?;
+        slots.all_free().await;
+        Ok(())
+    };
+    tokio::select! {
+        served = served => served,
+        () = keep_time => Ok(()),
+    }
 }
 
 /// Delivers to tasks of the runtime it runs in.

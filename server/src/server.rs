@@ -3,10 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use socket2::Socket;
-use tokio::{
-    runtime,
-    sync::{oneshot, watch},
-};
+use tokio::sync::{oneshot, watch};
 use towline_config::{Difference, Effective, Settings};
 
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     accept::Acceptor,
     admin,
     control::Control,
+    ending,
     exporter::{Reader, Snapshot},
     front::Front,
     gate::Gate,
@@ -23,10 +21,11 @@ use crate::{
     plan::Plan,
     reload::{self, Source},
     shard::Peer,
-    shards::{Shards, all_finished},
+    shards::Shards,
     shared::Now,
     signals,
     stack::{LineService, Parts},
+    threads,
 };
 
 /// A server whose threads run.
@@ -97,11 +96,16 @@ where
         stats: front.accept.clone(),
         deliver,
     };
-    let accepts = thread_of("acceptor", async move {
+    let ending = shards.over();
+    let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = acceptor.run(stopped).await {
+        let ended = tokio::select! {
+            ended = acceptor.run(stopped) => ended,
+            () = ending => Ok(()),
+        };
+        if let Err(error) = ended {
             // Nobody listens any more when the server is ending anyway.
             let _ = listener_fails.send(error);
         }
@@ -112,7 +116,7 @@ where
     if let Some(socket) = admin {
         let subject = Alone { front: front.clone(), reader: Reader::new(shards.shared().clone()) };
         let over = shards.over();
-        threads.push(thread_of("admin", async move {
+        threads.push(threads::run("admin", async move {
             tokio::select! {
                 () = admin::serve(socket, subject) => {}
                 () = over => {}
@@ -122,20 +126,6 @@ where
     front.life.set(Stage::Accepting);
     let admin = admin_address;
     Ok(Running { front, shards, address, admin, stop_accepting, listener_failed, threads })
-}
-
-/// A thread with a current-thread runtime that runs one future.
-pub(crate) fn thread_of(
-    name: &str,
-    future: impl Future<Output = ()> + Send + 'static,
-) -> Result<thread::JoinHandle<()>, RunError> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            thread::Builder::new().name(name.into()).spawn(move || runtime.block_on(future))
-        })
-        .map_err(|error| RunError::failed("a thread cannot be started", &error))
 }
 
 impl Running {
@@ -193,7 +183,7 @@ impl Running {
     /// Drains: accepts no more, finishes what was taken, and cuts what is left at the deadline
     /// `timeouts.drain`. Blocks until then.
     pub fn drain(self) -> Outcome {
-        match thread_runtime() {
+        match threads::runtime() {
             Ok(runtime) => runtime.block_on(self.drain_unless(std::future::pending())),
             // No descriptor left even for a timer: end without waiting.
             Err(_) => Outcome::Cut(self.connections() as u64),
@@ -208,7 +198,7 @@ impl Running {
         source: Option<&Arc<dyn Source>>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
-        let runtime = thread_runtime()
+        let runtime = threads::runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
         let outcome = runtime.block_on(async {
             let handled = |error| RunError::failed("signals cannot be handled", &error);
@@ -243,25 +233,26 @@ impl Running {
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
         let Self { front, shards, stop_accepting, listener_failed, threads, .. } = self;
-        // Readiness turns false first, so that a balancer that looks stops sending.
-        front.life.set(Stage::Draining);
-        stop_accepting.send_replace(true);
-        // All places may be free for a moment while the acceptor still brings a connection.
-        let fed = async {
+        let timeouts = front.effective().settings.timeouts.clone();
+        let in_order = async {
+            ending::shut_the_door(&front, &timeouts, &stop_accepting).await;
+            shards.let_go(&timeouts).await;
+            // Its sender goes with the acceptor, when nobody waits in the kernel's queue any more.
             let _ = listener_failed.await;
+            shards.all_gone().await;
         };
-        let outcome = shards.drain(fed, cut).await;
-        all_finished(&threads).await;
-        match outcome {
-            Outcome::Clean => tracing::info!("drained"),
-            Outcome::Cut(connections) => tracing::warn!(connections, "connections cut"),
+        tokio::select! {
+            () = in_order => {}
+            () = tokio::time::sleep(timeouts.drain) => {
+                tracing::warn!(deadline = ?timeouts.drain, "drain deadline passed");
+            }
+            () = cut => {}
         }
+        let outcome = shards.end().await;
+        threads::end(&threads).await;
+        outcome.log();
         outcome
     }
-}
-
-pub(crate) fn thread_runtime() -> io::Result<runtime::Runtime> {
-    runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// The line for standard output.

@@ -1,32 +1,26 @@
 //! The shards of one process, whoever feeds them: started together, drained together.
 
-use std::{future::Future, sync::Arc, thread, time::Duration};
+use std::{future::Future, sync::Arc, thread};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::{sync::watch, time::Instant};
+use towline_config::Timeouts;
 use towline_middleware::{drain, stats::Stats};
 
 use crate::{
-    Outcome, RunError,
+    Outcome, RunError, ending,
     permits::Permits,
     plan::Plan,
     shard::{Peer, Shard},
     shared::{Now, Shared},
     slots::Slots,
     stack::{LineService, Parts},
+    threads,
     to_shards::ToShards,
 };
 
-/// How long threads may take to end after everything was told to. One that doesn't is running a
-/// service that never awaits; the process ends without it.
-const THREADS_END: Duration = Duration::from_secs(1);
-
 /// Threads that serve lines, and what is needed to end them.
 ///
-/// Dropping it cuts every connection and ends them, without waiting; [`drain`](Self::drain) lets
-/// connections finish first.
+/// Dropping it cuts every connection and ends them, without waiting.
 #[derive(Debug)]
 pub(crate) struct Shards {
     shared: Arc<Shared>,
@@ -93,38 +87,21 @@ impl Shards {
         &self.shared
     }
 
-    /// Has connections finish what was taken, and cuts what is left at the deadline
-    /// `timeouts.drain`, or at once when `cut` says so. Nothing is fed any more once `fed` is over.
-    pub(crate) async fn drain(
-        self,
-        fed: impl Future<Output = ()>,
-        cut: impl Future<Output = ()>,
-    ) -> Outcome {
-        let Self { shared, drains, over, threads } = self;
-        for signal in &drains {
-            signal.drain();
-        }
-        let deadline = shared.now.borrow().effective.settings.timeouts.drain;
-        let finished = async {
-            fed.await;
-            shared.slots.all_free().await;
-        };
-        tokio::select! {
-            () = finished => {}
-            () = sleep(deadline) => tracing::warn!(?deadline, "drain deadline passed"),
-            () = cut => {}
-        }
-        let cut = shared.slots.connections() as u64;
-        over.send_replace(true);
-        all_finished(&threads).await;
-        if cut == 0 { Outcome::Clean } else { Outcome::Cut(cut) }
+    /// Has connections finish what was taken, and go.
+    pub(crate) async fn let_go(&self, timeouts: &Timeouts) {
+        ending::let_go(timeouts, &self.drains).await;
     }
-}
 
-/// Waits until threads that were told to end have ended, or long enough.
-pub(crate) async fn all_finished(threads: &[thread::JoinHandle<()>]) {
-    let deadline = Instant::now() + THREADS_END;
-    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
-        sleep(Duration::from_millis(1)).await;
+    /// Waits until no connection is left, or on its way here.
+    pub(crate) async fn all_gone(&self) {
+        self.shared.slots.all_free().await;
+    }
+
+    /// Cuts what is left and ends the threads.
+    pub(crate) async fn end(self) -> Outcome {
+        let cut = ending::unfinished(&self.shared);
+        self.over.send_replace(true);
+        threads::end(&self.threads).await;
+        if cut == 0 { Outcome::Clean } else { Outcome::Cut(cut) }
     }
 }

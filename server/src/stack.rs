@@ -70,6 +70,7 @@ impl Parts {
             FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
         });
         self.rules.output_bytes_max.set(settings.limits.output_bytes);
+        self.rules.linger.set(settings.timeouts.linger);
         self.request_timeout.set(settings.timeouts.request);
         self.shedding.set(match settings.limits.overload {
             Overload::Wait => Shedding::Never,
@@ -91,6 +92,11 @@ impl Parts {
             self.heartbeat.set_limits(limits);
         }
         changed
+    }
+
+    /// Looks after the time that this shard's peers are held to.
+    pub(crate) fn keep_time(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.heartbeat.clone().keep_time()
     }
 
     /// Enters a connection in the books.

@@ -4,11 +4,18 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{HeartbeatTransport, Limits};
-use crate::{Dial, stats::Stats};
+use super::{
+    HeartbeatTransport, Limits,
+    standstill::{LOOK_EVERY, PeerTime},
+};
+use crate::{
+    Dial,
+    stats::{Nanos, Stats},
+};
 
 /// What all supervised connections of a shard share.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(super) struct Shared {
     limits: Dials,
     /// Tells parked connections that their timers were armed by other limits.
     version: Dial<u32>,
+    time: PeerTime,
     pub(super) stats: Arc<Stats>,
 }
 
@@ -37,7 +45,7 @@ impl Shared {
             line: Dial::new(limits.line),
             write: Dial::new(limits.write),
         };
-        Self { limits, version: Dial::new(0), stats }
+        Self { limits, version: Dial::new(0), time: PeerTime::new(), stats }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -48,6 +56,22 @@ impl Shared {
             line: self.limits.line.get(),
             write: self.limits.write.get(),
         }
+    }
+
+    /// The time that peers are held to.
+    pub(super) fn now(&self) -> Nanos {
+        self.time.at(self.stats.now())
+    }
+
+    /// The same for a time at which somebody looked just now.
+    #[inline]
+    pub(super) fn peer_time(&self, now: Nanos) -> Nanos {
+        self.time.at(now)
+    }
+
+    /// When a timer must fire that is due at that time.
+    pub(super) fn instant(&self, time: Nanos) -> Instant {
+        self.stats.instant(self.time.usual(time))
     }
 
     /// As much of it as a connection remembers.
@@ -100,6 +124,16 @@ impl HeartbeatLayer {
     /// Holds each connection to `limits` and counts pings in `stats`.
     pub fn new(limits: Limits, stats: Arc<Stats>) -> Self {
         Self { shared: Arc::new(Shared::new(limits, stats)) }
+    }
+
+    /// Looks after the time that peers are held to, for as long as it is polled: without it a server
+    /// that was stopped for longer than its deadlines ends every connection when it goes on.
+    /// *Costs*: a wake-up each quarter of a second, whatever the number of connections.
+    pub async fn keep_time(self) {
+        loop {
+            self.shared.time.look(self.shared.stats.now());
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// What connections are held to now.

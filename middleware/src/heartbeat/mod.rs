@@ -13,12 +13,16 @@
 //! Three tools tell a dead peer, each another death: TCP keepalive a dead host, the heartbeat a
 //! dead application, the line stack's timeout a slow service.
 //!
+//! A server that stood still, because it was stopped or its host suspended, gives every peer as much
+//! time more, if somebody looks after the time ([`HeartbeatLayer::keep_time`]).
+//!
 //! Any whole line is life and answers a ping. The line `pong` answers it without being served: once
 //! a ping, within [`Limits::heartbeat_timeout`] of it, even if other lines that were under way
 //! came first. Any other `pong` is an ordinary line. Bytes that never become a line are no life.
 
 mod deadlines;
 mod layer;
+mod standstill;
 mod transport;
 
 pub use deadlines::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen, Started};

@@ -58,7 +58,7 @@ impl<T> HeartbeatTransport<T> {
         let now = Instant::now();
         Self {
             inner,
-            deadlines: Deadlines::new(shared.stats.at(now)),
+            deadlines: Deadlines::new(shared.peer_time(shared.stats.at(now))),
             timer: sleep_until(now),
             armed: UNARMED,
             pong_until: Nanos(0),
@@ -157,7 +157,7 @@ impl<T: Wire> Supervised<'_, T> {
         if *self.pong_until == Nanos(0) {
             return lines;
         }
-        let in_time = self.shared.stats.now() <= *self.pong_until;
+        let in_time = self.shared.now() <= *self.pong_until;
         let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
         if answered {
             *self.pong_until = Nanos(0);
@@ -181,7 +181,7 @@ impl<T: Wire> Supervised<'_, T> {
             if at > now {
                 if at < *self.armed {
                     *self.armed = in_company(now, at);
-                    self.timer.as_mut().reset(self.shared.stats.instant(*self.armed));
+                    self.timer.as_mut().reset(self.shared.instant(*self.armed));
                 }
                 // Out of its task's budget a timer would say "not yet" without registering, and
                 // the park after this one relies on its being registered.
@@ -192,7 +192,7 @@ impl<T: Wire> Supervised<'_, T> {
                 // It fired for a deadline that has moved since: arm it for the one there is. Or for
                 // this one, since the clock was read.
                 *self.armed = UNARMED;
-                now = self.shared.stats.now();
+                now = self.shared.now();
                 continue;
             }
             match due {
@@ -260,6 +260,7 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         holding: &mut Holding,
     ) -> Poll<Lapse> {
         let this = self.project();
+        let parked = Parked { now: this.shared.peer_time(parked.now), ..parked };
         let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
         seen.wrote = std::mem::take(this.wrote);
         let started = this.deadlines.note(parked.now, seen, this.owed);

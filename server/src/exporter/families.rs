@@ -10,7 +10,7 @@ use super::{
     family::{Family, Labels, Values, by, gauge, one, seconds},
     snapshot::{Counted, Held, Snapshot},
 };
-use crate::{accept::ERRNOS, refuse::Refusal};
+use crate::{accept_error::ERRNOS, refuse::Refusal};
 
 /// What is published of a server beside its numbers.
 #[derive(Debug, Clone)]

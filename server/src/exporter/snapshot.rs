@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use crate::{accept::ERRNOS, refuse::Refusal};
+use crate::{accept_error::ERRNOS, refuse::Refusal};
 
 /// The numbers of one process, or the sum of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

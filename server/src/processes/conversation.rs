@@ -55,6 +55,8 @@ impl Subject {
 pub(super) enum Heard {
     /// It is to finish and end.
     Drain,
+    /// No connection follows any more.
+    Last,
     /// It is to end now.
     Cut,
     /// There is no supervisor any more.
@@ -116,6 +118,7 @@ impl Conversation {
                 self.say(&word).await;
             }
             Some(ToWorker::Order(Order::Drain)) => return Some(Heard::Drain),
+            Some(ToWorker::Order(Order::Last)) => return Some(Heard::Last),
             Some(ToWorker::Order(Order::Cut)) => return Some(Heard::Cut),
             Some(ToWorker::Order(Order::Serve(_))) | None => {
                 tracing::error!("the supervisor was not understood");

@@ -115,7 +115,7 @@ impl Member {
                     Some(Wish::Reload(_, waiting)) => {
                         let _ = waiting.send(Ok(()));
                     }
-                    Some(Wish::Drain | Wish::Cut) | None => return false,
+                    Some(Wish::Drain | Wish::Last | Wish::Cut) | None => return false,
                 },
             }
         }

@@ -19,8 +19,10 @@ pub(crate) enum Order {
     Reload(WrittenSettings),
     /// Say what was counted.
     Count,
-    /// Finish what was taken, and end. No connection comes after it.
+    /// Finish what was taken, and end. Connections that waited in the kernel's queue may follow.
     Drain,
+    /// No connection follows.
+    Last,
     /// End now.
     Cut,
 }

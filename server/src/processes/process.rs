@@ -54,6 +54,8 @@ pub(super) enum Wish {
     Reload(WrittenSettings, oneshot::Sender<Result<(), String>>),
     /// To finish, and not to be started again.
     Drain,
+    /// To wait for no more connections.
+    Last,
     /// To end now.
     Cut,
 }
@@ -200,7 +202,9 @@ impl Process {
             Some(ToSupervisor::Word(Word::Leaving)) if self.told == Told::Nothing => {
                 tracing::info!(process = index, "worker process told to end, another will follow");
                 self.told = Told::Leave;
-                self.drain(index, crew).await;
+                crew.rest(index);
+                self.order(&Order::Drain).await;
+                self.order(&Order::Last).await;
             }
             Some(ToSupervisor::Word(Word::Ended(cut))) => self.cut = Some(cut),
             Some(ToSupervisor::Word(Word::Ready | Word::Leaving)) => {}
@@ -225,10 +229,12 @@ impl Process {
                 self.order(&Order::Reload(settings)).await;
             }
             Wish::Drain => {
-                if self.told == Told::Nothing {
-                    self.drain(index, crew).await;
-                }
                 self.told = Told::End;
+                self.order(&Order::Drain).await;
+            }
+            Wish::Last => {
+                crew.rest(index);
+                self.order(&Order::Last).await;
             }
             Wish::Cut => {
                 self.told = Told::End;
@@ -237,12 +243,6 @@ impl Process {
                 self.order(&Order::Cut).await;
             }
         }
-    }
-
-    /// No connection may follow the order to drain, so that none is left in the channel.
-    async fn drain(&mut self, index: usize, crew: &Crew) {
-        crew.rest(index);
-        self.order(&Order::Drain).await;
     }
 
     async fn order(&mut self, order: &Order) {

@@ -10,7 +10,7 @@ use socket2::Socket;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use towline_config::Effective;
 
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Outcome, RunError,
     accept::Acceptor,
-    admin,
+    admin, ending,
     exporter::Process,
     front::Front,
     gate::Gate,
@@ -33,10 +33,11 @@ use crate::{
     notify,
     plan::Plan,
     reload::{self, Source},
-    server::{self, thread_of, thread_runtime},
+    server,
     shared::Now,
     signals::{HangUp, Stop},
     slots::Slots,
+    threads,
 };
 
 /// What workers get beyond their own deadline to say that they have ended.
@@ -68,7 +69,7 @@ pub(crate) fn run(
 ) -> Result<Outcome, RunError> {
     let failed = |error| RunError::failed("the supervisor cannot be started", &error);
     let settings = &effective.settings;
-    let runtime = thread_runtime().map_err(failed)?;
+    let runtime = threads::runtime().map_err(failed)?;
     let outcome = runtime.block_on(async {
         let mut stop = Stop::new().map_err(failed)?;
         let mut hang_up = HangUp::new().map_err(failed)?;
@@ -80,7 +81,7 @@ pub(crate) fn run(
         let server = supervisor.server.clone();
         if let Some(socket) = admin {
             // It ends with the process.
-            thread_of("admin", admin::serve(socket, server.clone()))?;
+            threads::run("admin", admin::serve(socket, server.clone()))?;
         }
         server.front.life.set(Stage::Accepting);
         tracing::info!(
@@ -178,33 +179,27 @@ impl Supervisor {
     }
 
     async fn drain(mut self, cut: impl Future<Output = ()>) -> Outcome {
-        let deadline = self.server.front.effective().settings.timeouts.drain;
-        // Readiness turns false first, so that a balancer that looks stops sending.
-        self.server.front.life.set(Stage::Draining);
-        self.stop_accepting.send_replace(true);
+        let server = self.server.clone();
+        let timeouts = server.front.effective().settings.timeouts.clone();
         let in_order = async {
-            // What it accepted is handed over before the workers hear that nothing follows.
-            if timeout(deadline, &mut self.acceptor).await.is_err() {
-                self.acceptor.abort();
-            }
+            ending::shut_the_door(&server.front, &timeouts, &self.stop_accepting).await;
             self.wish(|| Wish::Drain).await;
+            // What waits in the kernel's queues follows, as far as there are places for it.
+            let _ = (&mut self.acceptor).await;
+            self.wish(|| Wish::Last).await;
             self.all_ended().await;
         };
         tokio::select! {
             () = in_order => {}
-            () = sleep(deadline + FAREWELL) => {
-                tracing::warn!(?deadline, "worker processes have not ended by the drain deadline");
+            () = sleep(timeouts.drain + FAREWELL) => {
+                tracing::warn!("worker processes have not ended by the drain deadline");
             }
             () = cut => {}
         }
         self.end().await;
-        if self.cut == 0 {
-            tracing::info!("drained");
-            Outcome::Clean
-        } else {
-            tracing::warn!(connections = self.cut, "connections cut");
-            Outcome::Cut(self.cut)
-        }
+        let outcome = if self.cut == 0 { Outcome::Clean } else { Outcome::Cut(self.cut) };
+        outcome.log();
+        outcome
     }
 
     /// Ends all workers that have not ended.

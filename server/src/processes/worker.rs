@@ -1,11 +1,6 @@
 //! A process that serves what its supervisor hands it.
 
-use std::{
-    future::{pending, ready},
-    io,
-    os::fd::AsFd,
-    sync::Arc,
-};
+use std::{convert::Infallible, io, os::fd::AsFd, sync::Arc};
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::{
@@ -13,6 +8,7 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
     sync::{Notify, oneshot, watch},
+    time::sleep,
 };
 use towline_config::Settings;
 
@@ -23,8 +19,8 @@ use super::{
     message::{Order, ToWorker, Word},
 };
 use crate::{
-    Outcome, RunError, control::of_a_program, host::Host, plan::Plan, server::thread_runtime,
-    shards::Shards, shared::Now, stack, to_shards::ToShards,
+    Outcome, RunError, control::of_a_program, host::Host, plan::Plan, shards::Shards, shared::Now,
+    stack, threads, to_shards::ToShards,
 };
 
 /// One of several processes that serve behind one port, started by the supervisor among them.
@@ -55,7 +51,7 @@ impl Worker {
                  standard input: there is nobody who does",
             ));
         }
-        let runtime = thread_runtime().map_err(failed)?;
+        let runtime = threads::runtime().map_err(failed)?;
         let mut buffer = channel::buffer();
         let (channel, settings) = runtime.block_on(async {
             let channel = Channel::new(end).map_err(failed)?;
@@ -149,31 +145,51 @@ async fn converse(conversation: Conversation, shards: Shards) -> io::Result<Outc
     let mut conversation = conversation.moved()?;
 
     let (cut, is_cut) = oneshot::channel();
-    let (mut cut, mut is_alone) = (Some(cut), false);
-    // The last connection came before the order to drain.
-    let drained = shards.drain(ready(()), async {
-        if is_cut.await.is_err() {
-            pending::<()>().await;
-        }
-    });
-    pin!(drained);
-    let outcome = loop {
-        match heard {
-            Heard::Drain => {}
-            Heard::Cut => {
-                // Fails when it is over already.
-                cut.take().map(|cut| cut.send(()));
+    let (last, is_last) = oneshot::channel();
+    let (mut cut, mut last, mut is_alone) = (Some(cut), Some(last), false);
+    {
+        let drained = drain(&shards, is_last, is_cut);
+        pin!(drained);
+        loop {
+            match heard {
+                Heard::Drain => {}
+                Heard::Last => drop(last.take()),
+                Heard::Cut => drop(cut.take()),
+                Heard::Nobody => {
+                    tracing::error!("the supervisor is gone: draining");
+                    is_alone = true;
+                    drop(last.take());
+                }
             }
-            Heard::Nobody => {
-                tracing::error!("the supervisor is gone: draining");
-                is_alone = true;
+            tokio::select! {
+                () = &mut drained => break,
+                more = conversation.go_on(), if !is_alone => heard = more,
             }
         }
-        tokio::select! {
-            outcome = &mut drained => break outcome,
-            more = conversation.go_on(), if !is_alone => heard = more,
-        }
-    };
+    }
+    let outcome = shards.end().await;
     conversation.part(outcome).await;
     Ok(outcome)
+}
+
+/// Lets connections finish, until all are gone and no more can come, or the deadline `timeouts.drain`
+/// passes, or `cut` ends it.
+async fn drain(
+    shards: &Shards,
+    last: oneshot::Receiver<Infallible>,
+    cut: oneshot::Receiver<Infallible>,
+) {
+    let timeouts = shards.shared().now.borrow().effective.settings.timeouts.clone();
+    let in_order = async {
+        shards.let_go(&timeouts).await;
+        let _ = last.await;
+        shards.all_gone().await;
+    };
+    tokio::select! {
+        () = in_order => {}
+        () = sleep(timeouts.drain) => {
+            tracing::warn!(deadline = ?timeouts.drain, "drain deadline passed");
+        }
+        _ = cut => {}
+    }
 }
