@@ -18,6 +18,10 @@ ACCEPT = (
         "Connections in the kernel that wait to be accepted. It fills when the server is at its "
         "connection limit or its acceptor is late.",
         (f"sum by (instance) ({gauge('towline_accept_queue_length')})", "{{instance}}"),
+        (
+            f"sum by (instance) ({gauge('towline_accept_queue_limit')})",
+            "{{instance}} limit",
+        ),
     ),
     series(
         "Queue overflows and drops",
