@@ -13,6 +13,7 @@ use crate::{
     reference::{self, Looks},
     report,
     scenario::{SCENARIOS, Scenario},
+    scrape,
     subject::{Stable, Subject, Towline},
     workshop::Workshop,
 };
@@ -36,6 +37,8 @@ enum Command {
     Cycles(Cycles),
     /// Bad peers of every kind at once for a long time, and what grows meanwhile
     Soak(Soak),
+    /// What a scrape costs, with nobody connected, with 10,000 connected and after many have come and gone
+    Scrape(Scrape),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer { looks: Looks },
@@ -126,6 +129,16 @@ struct Soak {
     seconds: u64,
 }
 
+#[derive(Debug, clap::Args)]
+struct Scrape {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// Connections that come and go before the last row
+    #[arg(long, default_value_t = 1_000_000)]
+    counted: u64,
+}
+
 impl Which {
     fn stable(self) -> Result<Stable, Error> {
         let towline = Towline::find(self.server, self.admin, self.flags);
@@ -159,6 +172,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::Soak(Soak { server, seconds }) => {
             let table = faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?;
             println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
+            Ok(())
+        }
+        Command::Scrape(Scrape { server, counted }) => {
+            let towline = Towline::find(server, String::new(), Vec::new());
+            let path = towline.path.ok_or("no towline beside this binary, and no --server")?;
+            println!("{}\n\n{}", kernel::host(), scrape::report(&path, counted)?);
             Ok(())
         }
         Command::Peer { looks } => Ok(reference::serve(looks)?),

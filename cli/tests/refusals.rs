@@ -112,7 +112,6 @@ fn features_that_are_not_built_are_refused_with_the_reason() {
         ("--tls-key", "key.pem", "TLS is not built into this version"),
         ("--tls-client-ca", "ca.pem", "TLS is not built into this version"),
         ("--proxy-protocol", "require", "the PROXY protocol is not built into this version"),
-        ("--processes", "2", "serving with several processes is not built into this version"),
     ] {
         let told = refusal(&[flag, value]);
         assert!(told.contains(&format!("(flag {flag}) is refused: {reason}, so only ")), "{told}");

@@ -2,88 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write as _, net::TcpListener, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
-use support::{Run, refusal, towline};
-
-/// Long enough for a busy machine; a server that hangs fails the test instead of blocking it.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A server on ports of its own, ended with the test.
-struct Server {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-    lines: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Server {
-    fn start(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_towline"))
-            .env_clear()
-            .envs(environment.iter().copied())
-            .args(arguments)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let parsed = || {
-            let rest = line.strip_prefix("listening on ")?.strip_suffix(")\n")?;
-            let (lines, admin) = rest.split_once(" (admin ")?;
-            Some((lines.parse().ok()?, admin.parse().ok()?))
-        };
-        let (lines, admin) = parsed().unwrap_or_else(|| panic!("it printed {line:?}"));
-        Self { process, stdout, lines, admin }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.lines).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).unwrap();
-    }
-
-    /// Waits for the end; what was printed after the first line.
-    fn end(mut self) -> Run {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut stdout).unwrap();
-        self.process.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        let status = self.process.wait().unwrap();
-        let code = status.code().unwrap_or_else(|| panic!("it did not end by itself: {status}"));
-        Run { code, stdout, stderr }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Already over in a test that went well.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// What comes back for `lines`, as many bytes as `expected` has.
-fn exchange(stream: &mut TcpStream, lines: &str, expected: &str) {
-    stream.write_all(lines.as_bytes()).unwrap();
-    let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(String::from_utf8(answer).unwrap(), expected);
-}
+use rustix::process::Signal;
+use server::{Server, exchange};
+use support::{refusal, towline};
 
 #[test]
 fn flags_work_with_and_without_the_word_serve() {
@@ -145,7 +72,7 @@ fn the_workload_comes_from_the_environment_too() {
 #[test]
 fn health_finds_the_server_alive_and_ready() {
     let server = Server::start(&[], &[]);
-    let admin = server.admin.to_string();
+    let admin = server.admin().to_string();
     for question in [&["health"][..], &["health", "--ready"]] {
         assert_eq!(towline(&[question, &["--admin", &admin]].concat()).code, 0);
     }
@@ -154,13 +81,7 @@ fn health_finds_the_server_alive_and_ready() {
 #[test]
 fn the_admin_port_tells_the_configuration_and_its_origins() {
     let server = Server::start(&[], &["--profile", "buffered-10k"]);
-    let mut admin = TcpStream::connect(server.admin).unwrap();
-    admin.set_read_timeout(Some(PATIENCE)).unwrap();
-    admin.write_all(b"GET /config HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    admin.read_to_string(&mut answer).unwrap();
-    let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&server.get("/config")).unwrap();
     assert_eq!(
         body["flush.policy"],
         serde_json::json!({ "value": "auto", "origin": "profile buffered-10k" })

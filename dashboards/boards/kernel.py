@@ -14,10 +14,14 @@ def node_rate(metric):
 ACCEPT = (
     series(
         "Accept queue",
-        "short",
-        "Connections in the kernel that wait to be accepted. It fills when the server is at its "
-        "connection limit or its acceptor is late.",
-        (f"sum by (instance) ({gauge('towline_accept_queue_length')})", "{{instance}}"),
+        "percentunit",
+        "Connections in the kernel that wait to be accepted, as a share of those that may. It fills "
+        "when the server is at its connection limit or its acceptor is late.",
+        (
+            f"sum by (instance) ({gauge('towline_accept_queue_length')})"
+            f" / sum by (instance) ({gauge('towline_accept_queue_limit')})",
+            "{{instance}}",
+        ),
     ),
     series(
         "Queue overflows and drops",

@@ -162,13 +162,10 @@ fn a_connection_limit_above_what_the_host_holds_is_told_in_one_sentence() {
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
     type Change = fn(&mut Settings);
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 2] = [
         ("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into())),
         ("proxy_protocol.mode", |settings| {
             settings.proxy_protocol.mode = towline_config::ProxyMode::Require;
-        }),
-        ("server.processes", |settings| {
-            settings.server.processes = towline_config::Processes::Auto;
         }),
     ];
     for (key, change) in changes {
@@ -177,6 +174,18 @@ fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
         let told = refusal(result);
         assert!(told.starts_with(key) && told.contains("not built"), "{told}");
     }
+}
+
+#[test]
+fn a_library_serves_in_its_own_process() {
+    let three = std::num::NonZeroU32::new(3).expect("not zero");
+    let result = Server::builder()
+        .listen("127.0.0.1:0")
+        .set(|settings| settings.server.processes = towline_config::Processes::Exactly(three))
+        .serve(echo_service())
+        .start();
+    let told = refusal(result);
+    assert!(told.starts_with("server.processes = 3 is refused: a library serves"), "{told}");
 }
 
 #[test]

@@ -13,11 +13,11 @@ mod victim;
 
 use std::{fmt::Write as _, path::Path, thread, time::Duration};
 
+pub(crate) use self::{attack::By, attacker::Attacker, victim::Victim};
 use self::{
     attack::{ATTACKS, Attack, Look},
-    attacker::Attacker,
     polite::Polite,
-    victim::{Sight, Victim},
+    victim::Sight,
 };
 use crate::Error;
 

@@ -59,6 +59,10 @@ impl Victim {
         Ok(Self { process, addr, admin })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
     pub(crate) fn look(&self) -> Result<Sight, Error> {
         let mut sight = Sight {
             resident_bytes: resident_bytes(self.process.0.id())?,

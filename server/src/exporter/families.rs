@@ -242,7 +242,13 @@ fn kernel(host: &Host, add: &mut impl FnMut(&'static str, &'static str, Values))
     add(
         "towline_accept_queue_length",
         "Connections in the kernel that wait to be accepted.",
-        gauge(kernel.accept_queue as f64),
+        gauge(kernel.accept_queue.length as f64),
+    );
+    add(
+        "towline_accept_queue_limit",
+        "Most connections that may wait there: server.backlog, or what net.core.somaxconn leaves of \
+         it.",
+        gauge(kernel.accept_queue.limit as f64),
     );
     add(
         "towline_kernel_listen_overflows_total",

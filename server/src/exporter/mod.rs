@@ -8,8 +8,9 @@
 //! change, whose old series it would keep for ever.
 //!
 //! A scrape costs the same for one connection and for a million: it reads cells a shard, visits no
-//! connection, and asks the kernel five small questions.
+//! connection, and asks the kernel four small questions.
 
+mod accept_queue;
 mod facade;
 mod families;
 mod family;
