@@ -61,7 +61,8 @@ impl Control {
 
     /// As [`reload`](Self::reload), for settings that know where they come from.
     pub(crate) fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
-        let Shared { now, slots, permits, runtimes, reloads, .. } = &*self.shared;
+        let Shared { now, slots, permits, runtimes, reloads, buffer_limit_bytes, .. } =
+            &*self.shared;
         let _alone = reloads.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let running = now.borrow().effective.clone();
         let (effective, kept) = running.reload(wanted);
@@ -76,6 +77,9 @@ impl Control {
         };
         let connections = connections.inspect_err(|_| reloads.count(false))?;
         slots.set_limit(connections);
+        if new.buffer_bytes != old.buffer_bytes {
+            buffer_limit_bytes.store(host::buffer_limit(new.buffer_bytes), Relaxed);
+        }
         if let Some(runtime) = runtimes.first() {
             permits.set_limit(new.concurrency.get() as usize, runtime);
         }

@@ -25,6 +25,7 @@ use crate::{
     lifecycle::{Life, Stage},
     listen::{Address, Listener},
     notify,
+    overload::{Relief, relieve},
     permits::Permits,
     reload::{self, Source},
     shard::{Peer, Shard},
@@ -83,7 +84,8 @@ where
     let epoch = Instant::now();
     let slots = Slots::new(limit, shards);
     let permits = Permits::new(settings.limits.concurrency.get() as usize);
-    let (now, now_seen) = watch::channel(Now { effective: effective.clone() });
+    let (now, now_seen) =
+        watch::channel(Now { effective: effective.clone(), relief: Relief::NONE });
     let (over, _) = watch::channel(false);
     let mut drains = Vec::new();
     let mut stats = Vec::new();
@@ -109,6 +111,7 @@ where
         runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
         slots: slots.clone(),
         permits,
+        buffer_limit_bytes: host::buffer_limit(settings.limits.buffer_bytes).into(),
         accept: Arc::default(),
         port: match &address {
             Address::Tcp(address) => Some(address.port()),
@@ -134,10 +137,13 @@ where
         deliver: ToShards::new(handovers),
     };
     let mut ending = over.subscribe();
+    let pressure = relieve(shared.clone());
     threads.push(threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
+        // This thread has the least to do, and is there whatever is turned off.
+        tokio::spawn(pressure);
         let ended = tokio::select! {
             ended = acceptor.run(stopped) => ended,
             _ = ending.wait_for(|over| *over) => Ok(()),

@@ -14,6 +14,7 @@ mod facade;
 mod families;
 mod family;
 mod kernel;
+mod overload;
 mod process;
 mod reader;
 mod snapshot;

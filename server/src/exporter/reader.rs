@@ -78,6 +78,8 @@ fn of_connections(shared: &Shared) -> Snapshot {
         concurrency_in_use: shared.permits.in_use() as u64,
         read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
+        buffer_limit_bytes: shared.buffer_limit_bytes.load(Relaxed),
+        overload_steps: shared.now.borrow().relief.steps().map(u64::from),
         ..Held::default()
     };
     let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| Worker {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use crate::{accept_error::ERRNOS, refuse::Refusal};
+use crate::{accept_error::ERRNOS, overload::STEPS, refuse::Refusal};
 
 /// The numbers of one process, or the sum of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub(crate) struct Held {
     pub(crate) concurrency_in_use: u64,
     pub(crate) read_buffer_bytes: i64,
     pub(crate) write_buffer_bytes: i64,
+    pub(crate) buffer_limit_bytes: u64,
+    /// Processes that have taken each of [`STEPS`].
+    pub(crate) overload_steps: [u64; STEPS.len()],
     pub(crate) resident_bytes: u64,
     pub(crate) virtual_bytes: u64,
     pub(crate) open_descriptors: u64,
