@@ -99,14 +99,26 @@ fn fault_17_under_pressure_those_who_hold_memory_get_less_time_and_the_idle_as_m
 
 #[test]
 fn fault_17_a_full_server_is_no_overloaded_one() {
-    let server = echo(|settings| settings.limits.connections = std::num::NonZeroU32::new(3));
+    // With `timeouts.idle` there is something that being full shortens, and else there is not.
+    for (idle, shrinks) in [(Some(Duration::from_secs(3600)), 1.0), (None, 0.0)] {
+        full(idle, shrinks);
+    }
+}
+
+#[track_caller]
+fn full(idle: Option<Duration>, shrinks: f64) {
+    let server = echo(|settings| {
+        settings.limits.connections = std::num::NonZeroU32::new(3);
+        settings.timeouts.idle = idle;
+    });
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.ask("a\n", "a\n");
     }
     let full = "towline_overload_pressure_ratio{resource=\"connections\"}";
     server.metrics_when(|metrics| {
-        metrics.get(full) == 1.0 && metrics.get("towline_overload_active{step=\"shrink\"}") == 1.0
+        metrics.get(full) == 1.0
+            && metrics.get("towline_overload_active{step=\"shrink\"}") == shrinks
     });
     for client in &mut clients {
         client.ask("b\n", "b\n");

@@ -22,7 +22,13 @@ pub(crate) async fn relieve(shared: Arc<Shared>) {
         sleep(EVERY).await;
         let pressure = take(&shared);
         let before = shared.now.borrow().relief;
-        let relief = ladder::relief(pressure, before);
+        // Where nobody is closed for being idle, a server that is full can do nothing about it.
+        let relief = if shared.now.borrow().effective.settings.timeouts.idle.is_some() {
+            ladder::relief(pressure, before)
+        } else {
+            let memory = pressure.memory;
+            ladder::relief(Pressure { memory, ..Pressure::default() }, before)
+        };
         if relief != before {
             tell(pressure, before, relief);
             shared.now.send_modify(|now| now.relief = relief);
