@@ -33,6 +33,7 @@ impl Default for Settings {
                 concurrency: const { NonZeroU32::new(4096).expect("not zero") },
                 overload: Overload::Wait,
                 output_bytes: 256 * 1024,
+                buffer_bytes: None,
             },
             timeouts: Timeouts {
                 request: Some(Duration::from_secs(5)),

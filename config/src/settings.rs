@@ -135,6 +135,8 @@ pub struct Limits {
     pub overload: Overload,
     /// `limits.output_bytes`: unsent replies per connection before reading stops.
     pub output_bytes: usize,
+    /// `limits.buffer_bytes`: buffers of all connections, per process; `None` is `auto`, from memory.
+    pub buffer_bytes: Option<usize>,
 }
 
 /// What happens at the connection limit.

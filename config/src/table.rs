@@ -48,6 +48,8 @@ const GIB: u64 = 1 << 30;
 const C_INT: u32 = i32::MAX.cast_unsigned();
 const COUNT: Count = Count { min: 1, max: u32::MAX };
 const SIZE: Size = Size { min: 1, max: GIB };
+/// Less would be over its limit with a single full block.
+const BUDGET: Size = Size { min: 1 << 20, max: 1024 * GIB };
 /// Up to a year: far enough for anyone, near enough for any clock to add.
 const TIME: Time = Time { max: Duration::from_secs(8760 * 3600), step: Duration::from_millis(1) };
 /// TCP_KEEPIDLE is counted in seconds, 15 bits of them.
@@ -191,6 +193,16 @@ pub(crate) static KEYS: &[Key] = &[
         "Replies one connection may leave unread before the server stops reading from it.",
     )
     .flag("--max-output")
+    .live(),
+    key!(
+        limits.buffer_bytes,
+        Or { word: "auto", inner: BUDGET },
+        "Memory for unfinished lines, batches being served and unread replies of all connections, in \
+         each process; `auto` is a quarter of what the host or its control group has left at start. \
+         Near it timeouts shrink, then lines are answered `ERR overloaded`, then connections meet \
+         what `limits.admission` says.",
+    )
+    .flag("--max-buffer")
     .live(),
     key!(
         timeouts.request,

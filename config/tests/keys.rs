@@ -28,6 +28,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("limits.concurrency", "--concurrency", "4096"),
     ("limits.overload", "--overload", "wait"),
     ("limits.output_bytes", "--max-output", "256KiB"),
+    ("limits.buffer_bytes", "--max-buffer", "auto"),
     ("timeouts.request", "--request-timeout", "5s"),
     ("timeouts.idle", "--idle-timeout", "off"),
     ("timeouts.line", "--line-deadline", "30s"),

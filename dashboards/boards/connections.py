@@ -119,8 +119,10 @@ BUFFERS = (
     series(
         "Bytes held",
         "bytes",
-        "Unfinished lines (read) and unsent replies (write) held for parked connections.",
+        "Unfinished lines and batches being served (read) and unsent replies (write) held for parked "
+        "connections, and what they should not exceed.",
         (f"sum by (direction) ({gauge('towline_buffer_bytes')})", "{{direction}}"),
+        (f"sum({gauge('towline_buffer_limit_bytes')})", "limit"),
         colors=DIRECTION_COLORS,
         width=12,
     ),
@@ -129,6 +131,22 @@ BUFFERS = (
         "bytes",
         "An idle connection holds none.",
         (f"sum({gauge('towline_buffer_bytes')}) / {OPEN}", "per connection"),
+        width=12,
+    ),
+    series(
+        "Pressure",
+        "percentunit",
+        "Use over limit of the instance that is nearest to each. Memory is that of the buffers.",
+        (f"max by (resource) ({gauge('towline_overload_pressure_ratio')})", "{{resource}}"),
+        width=12,
+    ),
+    series(
+        "Steps against overload",
+        "short",
+        "Processes whose timeouts shrink, that shed lines, or that accept no connections, because "
+        "memory for buffers is short.",
+        (f"sum by (step) ({gauge('towline_overload_active')})", "{{step}}"),
+        colors={"shrink": "yellow", "shed": "orange", "refuse": "red"},
         width=12,
     ),
 )
@@ -142,6 +160,6 @@ CONNECTIONS = Board(
         ("Population", POPULATION),
         ("I/O wait", WAIT),
         ("Lifecycle", LIFECYCLE),
-        ("Buffers", BUFFERS),
+        ("Buffers and overload", BUFFERS),
     ),
 )

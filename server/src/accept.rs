@@ -132,7 +132,9 @@ impl<D: Deliver> Accepting<D> {
                 biased;
                 // Whatever it waits for may not be what it should wait for any more.
                 Ok(()) = now.changed() => {
-                    gate.take_over(&now.borrow_and_update().effective.settings.limits);
+                    let now = now.borrow_and_update();
+                    gate.take_over(&now.effective.settings.limits);
+                    gate.memory_is_short(now.relief.refuses);
                     continue;
                 }
                 next = next => next,

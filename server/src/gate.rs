@@ -1,6 +1,6 @@
 //! Who is let in: the limits that a new connection meets, in their order.
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{future::pending, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
 use towline_config::{Admission, Limits};
@@ -19,6 +19,7 @@ pub(crate) struct Gate {
     admission: Admission,
     per_address: Arc<PerAddress>,
     accept_rate: Option<NonZeroU32>,
+    memory_short: bool,
     rate: Option<Rate>,
 }
 
@@ -36,6 +37,7 @@ impl Gate {
             admission: limits.admission,
             per_address: PerAddress::new(None),
             accept_rate: None,
+            memory_short: false,
             rate: None,
         };
         gate.take_over(limits);
@@ -54,10 +56,16 @@ impl Gate {
         }
     }
 
+    /// Whether memory is too short for anybody.
+    pub(crate) fn memory_is_short(&mut self, short: bool) {
+        self.memory_short = short;
+    }
+
     /// From now on only a place is needed, and waited for.
     pub(crate) fn keep_nobody_out(&mut self) {
         self.admission = Admission::Wait;
         self.rate = None;
+        self.memory_short = false;
         self.per_address.set_limit(None);
     }
 
@@ -67,6 +75,8 @@ impl Gate {
     /// in our memory.
     pub(crate) async fn open(&self) -> Option<Reservation> {
         match self.admission {
+            // Until it is told otherwise, and asked again.
+            Admission::Wait if self.memory_short => pending().await,
             Admission::Wait => {
                 let place = self.slots.reserve().await;
                 if let Some(rate) = &self.rate {
@@ -87,6 +97,9 @@ impl Gate {
         peer: Option<SocketAddr>,
         reserved: Option<Reservation>,
     ) -> Result<Admitted, Refusal> {
+        if self.memory_short {
+            return Err(Refusal::Memory);
+        }
         let mark = self.per_address.enter(peer).map_err(|Full| Refusal::PerIp)?;
         let mark = mark.map(|mark| Box::new(mark) as Mark);
         let place = reserved.or_else(|| self.slots.try_reserve());

@@ -60,6 +60,29 @@ impl Host {
     }
 }
 
+/// The descriptors this process may have open.
+pub(crate) fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Where it cannot be told how much memory there is, enough for 4,096 full blocks.
+const BUFFER_BYTES_UNKNOWN: u64 = 256 * 1024 * 1024;
+
+/// The least that `auto` gives: a host so full has other troubles than buffers.
+const BUFFER_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+/// The memory for buffers of connections: what was asked for, or a quarter of what is available. The
+/// kernel's buffers of the same connections want about as much, and half is left for all else.
+pub(crate) fn buffer_limit(asked: Option<usize>) -> u64 {
+    match asked {
+        Some(bytes) => bytes as u64,
+        None => {
+            let quarter = memory_available().map(|bytes| bytes / 4);
+            quarter.unwrap_or(BUFFER_BYTES_UNKNOWN).max(BUFFER_BYTES_MIN)
+        }
+    }
+}
+
 /// Bytes the host, and the control group if there is one, still has to give.
 fn memory_available() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;

@@ -26,6 +26,7 @@ mod host;
 mod lifecycle;
 mod listen;
 mod notify;
+mod overload;
 mod per_address;
 mod permits;
 mod plan;

@@ -16,6 +16,7 @@ use crate::{
     gate::Gate,
     host::Host,
     listen::Listener,
+    overload::Relief,
     permits::Permits,
     plan::Plan,
     shard::{Handover, serve_io},
@@ -72,7 +73,7 @@ where
     let parts = Parts::new(settings, stats, permits.semaphore(), drain.clone());
     let keep_time = parts.keep_time();
     // Nobody changes them.
-    let (_, now) = watch::channel(Now { effective: effective.clone() });
+    let (_, now) = watch::channel(Now { effective: effective.clone(), relief: Relief::NONE });
     let acceptor = Acceptor {
         listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
         gate: Gate::new(slots.clone(), &settings.limits),

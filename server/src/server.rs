@@ -18,6 +18,7 @@ use crate::{
     lifecycle::Stage,
     listen::{Address, Listener},
     notify,
+    overload::relieve,
     plan::Plan,
     reload::{self, Source},
     shard::Peer,
@@ -78,7 +79,7 @@ where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
-    let now = Arc::new(watch::channel(Now { effective: Arc::new(effective.clone()) }).0);
+    let now = Arc::new(watch::channel(Now::first(effective.clone())).0);
     let settings = &effective.settings;
     let listeners = Listener::open(settings, passed, 1)?;
     let address = listeners[0].address().clone();
@@ -97,10 +98,13 @@ where
         deliver,
     };
     let ending = shards.over();
+    let pressure = relieve(shards.shared().clone());
     let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
+        // This thread has the least to do, and is there whatever is turned off.
+        tokio::spawn(pressure);
         let ended = tokio::select! {
             ended = acceptor.run(stopped) => ended,
             () = ending => Ok(()),

@@ -102,7 +102,7 @@ impl Shard {
                     () = is_over(&mut over) => return,
                     // Before new connections: one that comes after a change begins under it.
                     Ok(()) = now.changed() => {
-                        if parts.take_over(&now.borrow_and_update().effective.settings) {
+                        if parts.take_over(&now.borrow_and_update()) {
                             tokio::spawn(wake_all(signal.clone()));
                         }
                         continue;

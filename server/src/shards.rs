@@ -7,7 +7,7 @@ use towline_config::Timeouts;
 use towline_middleware::{drain, stats::Stats};
 
 use crate::{
-    Outcome, RunError, ending,
+    Outcome, RunError, ending, host,
     permits::Permits,
     plan::Plan,
     shard::{Peer, Shard},
@@ -69,6 +69,7 @@ impl Shards {
             runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
             slots,
             permits,
+            buffer_limit_bytes: host::buffer_limit(settings.limits.buffer_bytes).into(),
         });
         let (threads, handovers) =
             started.into_iter().map(|shard| (shard.thread, shard.handovers)).unzip();

@@ -10,7 +10,9 @@ use tokio::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 use tower::{Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer};
-use towline_config::{self as config, FlushPolicy, Overload, Settings, WorkloadKind};
+use towline_config::{
+    self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
+};
 use towline_middleware::{
     BoxError, Dial, Digest, Echo, FramingLayer, LineError, LineLimits, Lines, MeterLayer,
     ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, ShedLayer, Shedding,
@@ -21,6 +23,8 @@ use towline_middleware::{
     serve::{self, Serve},
     stats::{CloseReason, Presence, Stats},
 };
+
+use crate::{overload::Relief, shared::Now};
 
 /// What the stacks of one shard are built from. What a setting can change while connections are open
 /// stands on dials that the layers share.
@@ -46,7 +50,7 @@ impl Parts {
         drain: Watch,
     ) -> Self {
         let parts = Self {
-            heartbeat: HeartbeatLayer::new(limits(settings), stats.clone()),
+            heartbeat: HeartbeatLayer::new(limits(settings, Relief::NONE), stats.clone()),
             stats,
             permits,
             drain,
@@ -56,14 +60,18 @@ impl Parts {
             shedding: Arc::new(Dial::new(Shedding::Never)),
             digest: Arc::new(Dial::new(None)),
         };
-        parts.take_over(settings);
+        parts.turn(settings, Relief::NONE);
         parts
     }
 
-    /// Turns every dial to what `settings` say. Called on the thread whose connections look at
+    /// Turns every dial to what holds now. Called on the thread whose connections look at
     /// them, between two of its turns, so no line meets half of a change. Returns whether parked
     /// connections are held to other deadlines now and must be woken.
-    pub(crate) fn take_over(&self, settings: &Settings) -> bool {
+    pub(crate) fn take_over(&self, now: &Now) -> bool {
+        self.turn(&now.effective.settings, now.relief)
+    }
+
+    fn turn(&self, settings: &Settings, relief: Relief) -> bool {
         self.rules.flush.set(match settings.flush.policy {
             FlushPolicy::Auto => serve::FlushPolicy::Auto,
             FlushPolicy::Line => serve::FlushPolicy::Every(NonZeroU32::MIN),
@@ -73,6 +81,7 @@ impl Parts {
         self.rules.linger.set(settings.timeouts.linger);
         self.request_timeout.set(settings.timeouts.request);
         self.shedding.set(match settings.limits.overload {
+            _ if relief.sheds => Shedding::Always,
             Overload::Wait => Shedding::Never,
             Overload::Shed => Shedding::WhenBusy,
         });
@@ -86,7 +95,7 @@ impl Parts {
         };
         self.digest.set(digest);
         self.lines.set_lines(lines_max);
-        let limits = limits(settings);
+        let limits = limits(settings, relief);
         let changed = limits != self.heartbeat.limits();
         if changed {
             self.heartbeat.set_limits(limits);
@@ -109,14 +118,20 @@ impl Parts {
 /// `limits.output_bytes`: 65 bytes a digest are 260 KiB.
 const DIGEST_LINES_MAX: u32 = 4096;
 
-/// The deadlines of a connection.
-fn limits(settings: &Settings) -> Limits {
+/// The deadlines of a connection, as far as they are not shrunk.
+fn limits(settings: &Settings, relief: Relief) -> Limits {
+    let Timeouts { idle, line, write, .. } = settings.timeouts;
+    let Heartbeat { interval, timeout } = settings.heartbeat;
+    let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
+    // A peer that answers its pings is never closed for being idle while a server is merely full: it
+    // is heard of once an interval, with its jitter of a tenth, and its time to answer.
+    let heard_of = interval.map_or(Duration::ZERO, |interval| interval / 10 * 11 + timeout);
     Limits {
-        heartbeat_interval: settings.heartbeat.interval,
-        heartbeat_timeout: settings.heartbeat.timeout,
-        idle: settings.timeouts.idle,
-        line: settings.timeouts.line,
-        write: settings.timeouts.write,
+        heartbeat_interval: interval,
+        heartbeat_timeout: timeout,
+        idle: idle.map(|idle| shrunk(idle, relief.idle_tenths).max(idle.min(heard_of))),
+        line: line.map(|line| shrunk(line, relief.held_tenths)),
+        write: write.map(|write| shrunk(write, relief.held_tenths)),
     }
 }
 
@@ -224,4 +239,31 @@ where
     S::Error: Into<BoxError>,
 {
     service.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn fault_17_shrunk_timeouts_spare_peers_that_answer_their_pings() {
+        let mut settings = Settings::default();
+        let relief = Relief { idle_tenths: 1, held_tenths: 3, ..Relief::NONE };
+        settings.timeouts.line = Some(MINUTE);
+        settings.timeouts.write = Some(10 * MINUTE);
+        settings.timeouts.idle = Some(5 * MINUTE);
+        let shrunk = limits(&settings, relief);
+        assert_eq!((shrunk.line, shrunk.write), (Some(MINUTE * 3 / 10), Some(3 * MINUTE)));
+        assert_eq!(shrunk.idle, Some(Duration::from_secs(33 + 10)));
+        // One that is shorter than that was meant to close them.
+        settings.timeouts.idle = Some(Duration::from_secs(20));
+        assert_eq!(limits(&settings, relief).idle, settings.timeouts.idle);
+        settings.heartbeat.interval = None;
+        assert_eq!(limits(&settings, relief).idle, Some(Duration::from_secs(2)));
+        // Who may be idle for ever holds no buffer, so closing him would help nobody.
+        settings.timeouts.idle = None;
+        assert_eq!(limits(&settings, relief).idle, None);
+    }
 }

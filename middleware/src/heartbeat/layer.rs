@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Shared {
     limits: Dials,
-    /// Tells parked connections that their timers were armed by other limits.
+    /// Tells parked connections that their timers were armed by other limits; standstills do too.
     version: Dial<u32>,
     time: PeerTime,
     pub(super) stats: Arc<Stats>,
@@ -77,7 +77,7 @@ impl Shared {
     /// As much of it as a connection remembers.
     #[inline]
     pub(super) fn version(&self) -> u16 {
-        self.version.get() as u16
+        self.version.get().wrapping_add(self.time.standstills()) as u16
     }
 
     fn set(&self, limits: Limits) {

@@ -1,7 +1,7 @@
 //! Time as peers are held to it: what the server stood still is not in it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -27,12 +27,17 @@ const NEVER: u64 = u64::MAX;
 pub(super) struct PeerTime {
     looked_at: AtomicU64,
     stood_still: AtomicU64,
+    standstills: AtomicU32,
 }
 
 impl PeerTime {
     /// One that runs like the usual clock as long as nobody [looks](Self::look).
     pub(super) const fn new() -> Self {
-        Self { looked_at: AtomicU64::new(NEVER), stood_still: AtomicU64::new(0) }
+        Self {
+            looked_at: AtomicU64::new(NEVER),
+            stood_still: AtomicU64::new(0),
+            standstills: AtomicU32::new(0),
+        }
     }
 
     /// What it shows when the usual clock shows `now`.
@@ -51,6 +56,12 @@ impl PeerTime {
         Nanos(time.0.saturating_add(self.stood_still.load(Relaxed)))
     }
 
+    /// How often that changed: timers that were armed before fire too early.
+    #[inline]
+    pub(super) fn standstills(&self) -> u32 {
+        self.standstills.load(Relaxed)
+    }
+
     /// Notes that the usual clock goes on.
     pub(super) fn look(&self, now: Nanos) {
         // The first look has nothing to compare with.
@@ -65,6 +76,7 @@ impl PeerTime {
         // One of several threads that find the same standstill.
         if self.looked_at.compare_exchange(looked_at, now.0, Relaxed, Relaxed).is_ok() {
             self.stood_still.fetch_add(now.0 - looked_at, Relaxed);
+            self.standstills.fetch_add(1, Relaxed);
         }
     }
 }

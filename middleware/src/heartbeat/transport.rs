@@ -277,6 +277,10 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
             return Poll::Pending;
         }
         *this.version = version;
+        if !same_limits {
+            // It may have fired already, for a deadline that is further away now.
+            *this.armed = UNARMED;
+        }
         if !same_limits && this.shared.limits().heartbeat_interval.is_none() {
             // Or it would be held to the answer if pings were wanted again one day.
             this.deadlines.forget_ping();

@@ -65,6 +65,8 @@ pin_project! {
         pub(super) rules: Arc<Rules>,
         // Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
         pub(super) unflushed: u32,
+        // Bytes of the batch that is being served.
+        pub(super) in_hand: u32,
     }
 }
 
@@ -78,6 +80,7 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
             drain: serve.drain.registration(),
             rules: serve.rules,
             unflushed: 0,
+            in_hand: 0,
         }
     }
 }

@@ -105,6 +105,7 @@ where
     /// Readiness second, with the lines in hand: an idle connection reserves nothing.
     #[inline]
     fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Next {
+        *self.in_hand = u32::try_from(lines.as_bytes().len()).unwrap_or(u32::MAX);
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
                 let call = self.service.call(lines);
@@ -136,7 +137,11 @@ where
         let Step::Serving(call) = self.step else { return Next::Go };
         // A call that timed out while it waited for readiness left its mark behind.
         take_waits_for_readiness();
-        match call.as_mut().poll(cx) {
+        let served = call.as_mut().poll(cx);
+        if served.is_ready() {
+            *self.in_hand = 0;
+        }
+        match served {
             Poll::Ready(Ok(reply)) => match self.rules.flush.get() {
                 FlushPolicy::Auto => self.give(reply),
                 FlushPolicy::Every(every) => {
@@ -273,7 +278,7 @@ where
         if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
-        self.presence.hold(holding.read_bytes, holding.write_bytes);
+        self.presence.hold(holding.read_bytes + *self.in_hand as usize, holding.write_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if take_waits_for_readiness() => State::LimitWait,

@@ -8,6 +8,7 @@ use towline_middleware::stats::{CloseReason, LineResult, State};
 use super::{
     Host,
     family::{Family, Labels, Values, by, gauge, one, seconds},
+    overload,
     snapshot::{Counted, Held, Snapshot},
 };
 use crate::{accept_error::ERRNOS, refuse::Refusal};
@@ -40,6 +41,7 @@ pub(super) fn of(status: &Status, snapshot: &Snapshot, host: &Host) -> Vec<Famil
     about(status, counted, &mut add);
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
+    overload::of(status, held, &mut add);
     workers(snapshot, &mut add);
     kernel(host, &mut add);
     process(counted, held, host, &mut add);
@@ -210,7 +212,8 @@ fn lines(counted: &Counted, held: &Held, add: &mut impl FnMut(&'static str, &'st
     };
     add(
         "towline_buffer_bytes",
-        "Bytes held for parked connections: unfinished lines (read), unsent replies (write).",
+        "Bytes held for parked connections: unfinished lines and batches being served (read), unsent \
+         replies (write).",
         Values::Gauge(by("direction", &DIRECTIONS, |at| at, bytes)),
     );
 }

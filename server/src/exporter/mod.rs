@@ -15,6 +15,7 @@ mod facade;
 mod families;
 mod family;
 mod kernel;
+mod overload;
 mod process;
 mod reader;
 mod snapshot;

@@ -1,6 +1,6 @@
 //! Reads what one process counted.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
 
@@ -70,6 +70,8 @@ fn of_connections(shared: &Shared) -> Snapshot {
         concurrency_in_use: shared.permits.in_use() as u64,
         read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
+        buffer_limit_bytes: shared.buffer_limit_bytes.load(Relaxed),
+        overload_steps: shared.now.borrow().relief.steps().map(u64::from),
         ..Held::default()
     };
     let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| Worker {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use crate::{accept_error::ERRNOS, refuse::Refusal};
+use crate::{accept_error::ERRNOS, overload::STEPS, refuse::Refusal};
 
 /// The numbers of one process, or the sum of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub(crate) struct Held {
     pub(crate) concurrency_in_use: u64,
     pub(crate) read_buffer_bytes: i64,
     pub(crate) write_buffer_bytes: i64,
+    pub(crate) buffer_limit_bytes: u64,
+    /// Processes that have taken each of [`STEPS`].
+    pub(crate) overload_steps: [u64; STEPS.len()],
     pub(crate) resident_bytes: u64,
     pub(crate) virtual_bytes: u64,
     pub(crate) open_descriptors: u64,
@@ -141,6 +144,11 @@ impl Counted {
 }
 
 impl Held {
+    /// Whether the last step against overload is taken: no connection is wanted.
+    pub(crate) fn refuses(&self) -> bool {
+        self.overload_steps.last().is_some_and(|processes| *processes > 0)
+    }
+
     fn add(&mut self, other: &Self) {
         let Self {
             connections,
@@ -152,6 +160,8 @@ impl Held {
             virtual_bytes,
             open_descriptors,
             max_descriptors,
+            buffer_limit_bytes,
+            overload_steps,
         } = other;
         add_each(&mut self.connections, connections);
         self.concurrency_limit += concurrency_limit;
@@ -162,6 +172,8 @@ impl Held {
         self.virtual_bytes += virtual_bytes;
         self.open_descriptors += open_descriptors;
         self.max_descriptors += max_descriptors;
+        self.buffer_limit_bytes += buffer_limit_bytes;
+        add_each(&mut self.overload_steps, overload_steps);
     }
 }
 

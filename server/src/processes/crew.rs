@@ -46,6 +46,8 @@ struct Place {
     unmarked: Vec<Slot>,
     marked: Slab<Slot>,
     ledger: Ledger,
+    /// Memory is too short there for more connections.
+    refuses: bool,
 }
 
 impl Place {
@@ -55,7 +57,7 @@ impl Place {
 
     fn has_room(&self, each: usize) -> bool {
         let underway = self.handed - self.taken;
-        self.channel.is_some() && underway < UNDERWAY_MAX && self.open() < each
+        self.channel.is_some() && !self.refuses && underway < UNDERWAY_MAX && self.open() < each
     }
 
     fn hand_over(&mut self, Handover { accepted, slot }: Handover) -> io::Result<()> {
@@ -114,7 +116,11 @@ impl Crew {
 
     /// The process tells what it counted.
     pub(crate) fn note(&self, index: usize, snapshot: Snapshot) {
-        self.place(index).ledger.note(snapshot);
+        let mut place = self.place(index);
+        place.refuses = snapshot.held.refuses();
+        place.ledger.note(snapshot);
+        drop(place);
+        self.room.notify_one();
     }
 
     /// The process is gone. Returns how many connections went with it.

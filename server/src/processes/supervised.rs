@@ -16,6 +16,7 @@ use crate::{
     RunError, admin,
     exporter::{Process, Snapshot},
     front::{Change, Front},
+    host,
     plan::Plan,
     reload::Reloadable,
 };
@@ -107,5 +108,7 @@ pub(super) fn of_worker(settings: &Settings, plan: &Plan) -> Settings {
     settings.limits.connections = number(plan.each);
     settings.limits.connections_per_ip = None;
     settings.limits.accept_rate = None;
+    let buffers = host::buffer_limit(settings.limits.buffer_bytes) / plan.processes as u64;
+    settings.limits.buffer_bytes = Some((buffers as usize).max(1));
     settings
 }

@@ -158,7 +158,7 @@ impl Supervisor {
             first.await.map_err(lost)??;
         }
 
-        let now = Arc::new(watch::channel(Now { effective: Arc::new(effective.clone()) }).0);
+        let now = Arc::new(watch::channel(Now::first(effective.clone())).0);
         let slots = Slots::new(plan.connections, plan.processes);
         let gate = Gate::new(slots.clone(), &settings.limits);
         let front = Front::new(*plan, now.clone(), listeners[0].address(), slots);

@@ -19,8 +19,8 @@ use super::{
     message::{Order, ToWorker, Word},
 };
 use crate::{
-    Outcome, RunError, control::of_a_program, host::Host, plan::Plan, shards::Shards, shared::Now,
-    stack, threads, to_shards::ToShards,
+    Outcome, RunError, control::of_a_program, host::Host, overload::relieve, plan::Plan,
+    shards::Shards, shared::Now, stack, threads, to_shards::ToShards,
 };
 
 /// One of several processes that serve behind one port, started by the supervisor among them.
@@ -107,8 +107,7 @@ impl Worker {
 
 fn start(settings: Settings) -> Result<(Shards, ToShards), RunError> {
     let plan = Plan::of(&settings, Host::here())?;
-    let effective = Arc::new(of_a_program(settings));
-    let now = Arc::new(watch::channel(Now { effective }).0);
+    let now = Arc::new(watch::channel(Now::first(of_a_program(settings))).0);
     Shards::start(&now, &plan, |parts| {
         let lines = stack::configured(parts);
         move |_peer| lines.clone()
@@ -132,6 +131,7 @@ fn heed_signals(leave: Arc<Notify>) -> io::Result<()> {
 }
 
 async fn converse(conversation: Conversation, shards: Shards) -> io::Result<Outcome> {
+    tokio::spawn(relieve(shards.shared().clone()));
     // On the thread of a shard, to which a connection then costs no wake-up of another thread.
     let shard = shards.shared().runtimes[0].clone();
     let serving = shard.spawn(async move {

@@ -1,0 +1,43 @@
+//! What a server runs out of, and what it does about it.
+
+use super::{
+    families::Status,
+    family::{Values, by, gauge},
+    snapshot::Held,
+};
+use crate::overload::STEPS;
+
+const RESOURCES: [&str; 3] = ["connections", "descriptors", "memory"];
+
+pub(super) fn of(
+    status: &Status,
+    held: &Held,
+    add: &mut impl FnMut(&'static str, &'static str, Values),
+) {
+    let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;
+    let buffers = (held.read_buffer_bytes + held.write_buffer_bytes).max(0).unsigned_abs();
+    let pressure = |resource| match resource {
+        "connections" => ratio(held.open(), status.connections_limit),
+        "descriptors" => ratio(held.open_descriptors, held.max_descriptors),
+        _ => ratio(buffers, held.buffer_limit_bytes),
+    };
+    add(
+        "towline_overload_pressure_ratio",
+        "Use over limit; memory is that of the buffers of connections.",
+        Values::Gauge(by("resource", &RESOURCES, |at| at, pressure)),
+    );
+    let processes = STEPS.iter().zip(held.overload_steps);
+    add(
+        "towline_overload_active",
+        "Processes that have taken a step against overload: timeouts shrink, lines are shed, \
+         connections are not accepted or refused.",
+        Values::Gauge(
+            processes.map(|(step, on)| (vec![("step", (*step).to_owned())], on as f64)).collect(),
+        ),
+    );
+    add(
+        "towline_buffer_limit_bytes",
+        "Most bytes that towline_buffer_bytes should come to.",
+        gauge(held.buffer_limit_bytes as f64),
+    );
+}

@@ -1,0 +1,64 @@
+//! What a server does when it runs out of something: a ladder of steps, each a gauge and a line in
+//! the log.
+
+mod ladder;
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+pub(crate) use self::ladder::{Pressure, Relief, STEPS};
+use crate::{host, shared::Shared};
+
+/// How often the pressure is taken. Reads a few cells a shard and no connection.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Has the server do what its pressure demands, for as long as it is polled.
+pub(crate) async fn relieve(shared: Arc<Shared>) {
+    loop {
+        sleep(EVERY).await;
+        let pressure = take(&shared);
+        let before = shared.now.borrow().relief;
+        // Where nobody is closed for being idle, a server that is full can do nothing about it.
+        let relief = if shared.now.borrow().effective.settings.timeouts.idle.is_some() {
+            ladder::relief(pressure, before)
+        } else {
+            let memory = pressure.memory;
+            ladder::relief(Pressure { memory, ..Pressure::default() }, before)
+        };
+        if relief != before {
+            tell(pressure, before, relief);
+            shared.now.send_modify(|now| now.relief = relief);
+        }
+    }
+}
+
+fn take(shared: &Shared) -> Pressure {
+    let connections = shared.slots.connections();
+    let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;
+    let descriptors = connections as u64 + host::descriptors_aside(shared.slots.shards());
+    Pressure {
+        connections: ratio(connections as u64, shared.slots.limit() as u64),
+        descriptors: ratio(descriptors, host::descriptor_limit()),
+        memory: ratio(shared.buffer_bytes(), shared.buffer_limit_bytes.load(Relaxed)),
+    }
+}
+
+/// A line for each step that is taken or left; shorter and longer timeouts in between are no news.
+fn tell(pressure: Pressure, before: Relief, after: Relief) {
+    let Pressure { connections, descriptors, memory } = pressure;
+    for (step, (before, after)) in STEPS.iter().zip(before.steps().into_iter().zip(after.steps())) {
+        match (before, after) {
+            (false, true) => {
+                tracing::warn!(step, memory, connections, descriptors, "overload step taken");
+            }
+            (true, false) => {
+                tracing::info!(step, memory, connections, descriptors, "overload step left");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The ladder of overload, up and down: memory for buffers runs out, and comes back.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Client, TestServer, echo};
+use towline_config::{Admission, Settings};
+
+const MIB: usize = 1 << 20;
+
+/// A peer that has the server hold so many bytes of a line that never ends.
+fn holding(server: &TestServer, bytes: usize) -> Client {
+    let mut client = server.connect();
+    client.send(vec![b'x'; bytes]);
+    client
+}
+
+fn small(settings: &mut Settings) {
+    settings.limits.buffer_bytes = Some(4 * MIB);
+    settings.limits.line_bytes = MIB;
+    settings.timeouts.line = None;
+}
+
+#[track_caller]
+fn steps_when(server: &TestServer, expected: [f64; 3]) {
+    let step = ["shrink", "shed", "refuse"]
+        .map(|step| format!("towline_overload_active{{step=\"{step}\"}}"));
+    server.metrics_when(|metrics| [0, 1, 2].map(|at: usize| metrics.get(&step[at])) == expected);
+}
+
+#[test]
+fn fault_17_the_ladder_sheds_refuses_and_recovers_while_idle_peers_stay() {
+    let server = echo(small);
+    let mut polite = server.connect();
+    polite.ask("a\n", "a\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_buffer_limit_bytes"), 4.0 * MIB as f64);
+    assert_eq!(metrics.get("towline_overload_pressure_ratio{resource=\"memory\"}"), 0.0);
+
+    let mut hogs: Vec<_> = (0..4).map(|_| holding(&server, 940_000)).collect();
+    steps_when(&server, [1.0, 0.0, 0.0]);
+    polite.ask("a\n", "a\n");
+    hogs.push(holding(&server, 140_000));
+    steps_when(&server, [1.0, 1.0, 0.0]);
+    polite.ask("a\nb\n", "ERR overloaded\nERR overloaded\n");
+    hogs.push(holding(&server, 200_000));
+    steps_when(&server, [1.0, 1.0, 1.0]);
+    // It waits in the kernel's queue.
+    let mut late = server.connect();
+    late.send("b\n");
+    late.expect_silence(Duration::from_millis(300));
+
+    hogs.clear();
+    steps_when(&server, [0.0, 0.0, 0.0]);
+    late.expect("b\n");
+    polite.ask("a\n", "a\n");
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
+    metrics.assert_books_balance();
+}
+
+#[test]
+fn fault_17_where_admission_rejects_memory_is_the_reason_told() {
+    let server = echo(|settings| {
+        small(settings);
+        settings.limits.admission = Admission::Reject;
+    });
+    let hogs: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
+    steps_when(&server, [1.0, 1.0, 1.0]);
+    server.metrics_when(|metrics| {
+        server.connect().expect_end("ERR too many connections\n");
+        metrics.get("towline_connections_rejected_total{reason=\"memory\"}") > 0.0
+    });
+    drop(hogs);
+    steps_when(&server, [0.0, 0.0, 0.0]);
+    server.connect().ask("a\n", "a\n");
+}
+
+/// Without shorter timeouts these peers would hold the memory for a minute: longer than this test
+/// waits for anything.
+#[test]
+fn fault_17_under_pressure_those_who_hold_memory_get_less_time_and_the_idle_as_much() {
+    let server = echo(|settings| {
+        small(settings);
+        settings.timeouts.line = Some(Duration::from_secs(60));
+    });
+    let mut polite = server.connect();
+    polite.ask("a\n", "a\n");
+    let hogs: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
+    steps_when(&server, [1.0, 1.0, 1.0]);
+    server.metrics_when(|metrics| metrics.closed("read_timeout") >= 1.0);
+    steps_when(&server, [0.0, 0.0, 0.0]);
+    polite.ask("a\n", "a\n");
+    drop(hogs);
+}
+
+#[test]
+fn fault_17_a_full_server_is_no_overloaded_one() {
+    // With `timeouts.idle` there is something that being full shortens, and else there is not.
+    for (idle, shrinks) in [(Some(Duration::from_secs(3600)), 1.0), (None, 0.0)] {
+        full(idle, shrinks);
+    }
+}
+
+#[track_caller]
+fn full(idle: Option<Duration>, shrinks: f64) {
+    let server = echo(|settings| {
+        settings.limits.connections = std::num::NonZeroU32::new(3);
+        settings.timeouts.idle = idle;
+    });
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.ask("a\n", "a\n");
+    }
+    let full = "towline_overload_pressure_ratio{resource=\"connections\"}";
+    server.metrics_when(|metrics| {
+        metrics.get(full) == 1.0
+            && metrics.get("towline_overload_active{step=\"shrink\"}") == shrinks
+    });
+    for client in &mut clients {
+        client.ask("b\n", "b\n");
+    }
+    let metrics = server.metrics();
+    assert_eq!(metrics.get("towline_overload_active{step=\"shed\"}"), 0.0);
+    assert_eq!(metrics.get("towline_overload_active{step=\"refuse\"}"), 0.0);
+}
