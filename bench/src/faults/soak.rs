@@ -1,6 +1,6 @@
 //! Bad peers of every kind at once, for as long as one likes: what grows meanwhile?
 
-use std::{path::Path, thread, time::Duration};
+use std::{net::TcpStream, path::Path, thread, time::Duration};
 
 use super::{Attacker, Finding, Victim, attack::By, write_table};
 use crate::{Error, clock};
@@ -25,6 +25,8 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 pub(crate) fn report(towline: &Path, time: Duration) -> Result<String, Error> {
     let victim = Victim::start(towline, &FLAGS)?;
+    // The first connection makes the server open what it keeps.
+    drop(TcpStream::connect(victim.addr)?);
     let rest = victim.look_at_rest(AFTERMATH)?;
     let adversaries = ADVERSARIES
         .iter()
