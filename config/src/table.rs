@@ -271,8 +271,8 @@ pub(crate) static KEYS: &[Key] = &[
         socket.receive_buffer,
         Or { word: "auto", inner: Size { min: 1, max: GIB } },
         "SO_RCVBUF: bytes the kernel holds of a connection that the server does not read from. With \
-         auto the kernel lets that grow to the largest of net.ipv4.tcp_rmem, which floods are a fifth \
-         to a third faster for.",
+         auto the kernel lets that grow to the largest of net.ipv4.tcp_rmem, and floods are a fifth to \
+         a third faster.",
     ),
     key!(
         tls.cert,
