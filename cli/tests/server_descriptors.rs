@@ -66,7 +66,15 @@ fn fault_15_without_descriptors_peers_are_told_so_others_are_served_and_scrapes_
     while server.metric("towline_connections_active") > served.len() as f64 + 1.0 {
         thread::sleep(Duration::from_millis(10));
     }
-    exchange(&mut server.connect(), "a place\n", "a place\n");
+    // The scrape itself had the descriptor a moment ago, and its peer saw the end before the close.
+    let let_in = (0..200).any(|_| {
+        let mut stream = server.connect();
+        let _ = stream.write_all(b"a place\n");
+        let answer = answer(&mut stream);
+        thread::sleep(Duration::from_millis(10));
+        answer == "a place\n"
+    });
+    assert!(let_in);
 
     limit_descriptors(&server, 1000);
     for _ in 0..20 {

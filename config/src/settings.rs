@@ -212,6 +212,8 @@ pub struct Socket {
     pub user_timeout: Option<Duration>,
     /// `socket.notsent_lowat`: TCP_NOTSENT_LOWAT; `None` is `off`.
     pub notsent_lowat: Option<u32>,
+    /// `socket.receive_buffer`: SO_RCVBUF, of which the kernel makes twice as much; `None` is `auto`.
+    pub receive_buffer: Option<u32>,
 }
 
 /// `tls.*`; `None` is `off`.

@@ -201,6 +201,9 @@ fn set_options(listener: &Socket, settings: &Settings) -> io::Result<()> {
     if let Some(bytes) = options.notsent_lowat {
         listener.set_tcp_notsent_lowat(bytes)?;
     }
+    if let Some(bytes) = options.receive_buffer {
+        listener.set_recv_buffer_size(bytes as usize)?;
+    }
     Ok(())
 }
 
@@ -256,6 +259,7 @@ mod tests {
     fn connections_inherit_the_options_whoever_bound_the_listener() {
         let mut settings = Settings::default();
         settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
+        settings.socket.receive_buffer = Some(64 * 1024);
         let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let listeners = [
             Listener::bind(&settings).expect("a free port"),
@@ -270,6 +274,9 @@ mod tests {
             assert!(socket.keepalive().expect("it is TCP"));
             assert_eq!(socket.tcp_user_timeout().expect("TCP"), settings.socket.user_timeout);
             assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
+            // Linux makes twice as much of it, for its own books.
+            let receive = socket.recv_buffer_size().ok().map(|bytes| bytes as u32 / 2);
+            assert_eq!(receive, settings.socket.receive_buffer);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bad peers of every kind at once, for as long as one likes: what grows meanwhile?
 
-use std::{path::Path, thread, time::Duration};
+use std::{net::TcpStream, path::Path, thread, time::Duration};
 
 use super::{Attacker, Finding, Victim, attack::By, write_table};
 use crate::{Error, clock};
@@ -25,7 +25,9 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 pub(crate) fn report(towline: &Path, time: Duration) -> Result<String, Error> {
     let victim = Victim::start(towline, &FLAGS)?;
-    let rest = victim.look()?;
+    // The first connection makes the server open what it keeps.
+    drop(TcpStream::connect(victim.addr)?);
+    let rest = victim.look_at_rest(AFTERMATH)?;
     let adversaries = ADVERSARIES
         .iter()
         .map(|by| Attacker::start(*by, towline, victim.addr, victim.admin))
@@ -43,6 +45,8 @@ pub(crate) fn report(towline: &Path, time: Duration) -> Result<String, Error> {
         thread::sleep(pause);
     }
     drop(adversaries);
+    // Those who never finish asking for metrics are cut by then.
+    thread::sleep(Duration::from_secs(3));
     let left = victim.look_at_rest(AFTERMATH)?;
 
     let mean = resident.iter().map(|(_, bytes)| bytes).sum::<f64>() / resident.len() as f64;

@@ -100,7 +100,8 @@ impl Victim {
         loop {
             let sight = self.look()?;
             if sight.open == 0 {
-                // Once more: they went after the descriptors were counted.
+                // Once more: they went after the descriptors were counted, and so do those who look.
+                thread::sleep(Duration::from_millis(200));
                 return self.look();
             }
             if clock::now().saturating_sub(began) > patience {
@@ -116,8 +117,9 @@ impl Victim {
 
     /// Its ends of connections that wait for the last stray segments; those who close first have them.
     pub(crate) fn time_waits(&self) -> usize {
-        let port = format!("sport = :{}", self.addr.port());
-        let output = Command::new("ss").args(["-tnH", "state", "time-wait", &port]).output();
+        // With its address: a client's own port may be the same number.
+        let ours = self.addr.to_string();
+        let output = Command::new("ss").args(["-tnH", "state", "time-wait", "src", &ours]).output();
         output.map_or(0, |output| output.stdout.iter().filter(|byte| **byte == b'\n').count())
     }
 
