@@ -11,7 +11,7 @@ use crate::{
     control::of_a_program,
     server::{self, Running},
     shard::Peer,
-    stack::{boxed_errors, line_stack},
+    stack::{embedded, line_stack},
 };
 
 /// A line server with threads of its own.
@@ -157,7 +157,7 @@ where
         refuse_what_is_not_built(&settings)?;
         server::start(of_a_program(settings), None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
-            move |peer| line_stack(&parts, boxed_errors(make(peer)))
+            move |peer| line_stack(&parts, embedded(make(peer)))
         })
     }
 
