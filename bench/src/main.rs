@@ -16,6 +16,7 @@ mod ratio;
 mod reference;
 mod report;
 mod scenario;
+mod scraper;
 mod sha;
 mod stats;
 mod subject;
