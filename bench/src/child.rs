@@ -47,6 +47,7 @@ impl Drop for Owned {
 pub(crate) struct Server {
     pub(crate) process: Owned,
     pub(crate) addr: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -60,15 +61,15 @@ impl Server {
         // Reads on after the line: a server that prints more must not block on a full pipe.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(addr) = listening_on(&line) {
-                    let _ = tell.try_send(addr);
+                if let Some(addresses) = listening_on(&line) {
+                    let _ = tell.try_send(addresses);
                 }
             }
         });
-        let addr = told.recv_timeout(patience).map_err(|_elapsed_or_ended| {
+        let (addr, admin) = told.recv_timeout(patience).map_err(|_elapsed_or_ended| {
             format!("{command:?} did not say `listening on ADDR` within {patience:?}")
         })?;
-        Ok(Self { process, addr })
+        Ok(Self { process, addr, admin })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -76,9 +77,11 @@ impl Server {
     }
 }
 
-/// The address in `listening on ADDR` or `listening on ADDR (admin ADDR)`.
-fn listening_on(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix("listening on ")?.split_whitespace().next()?.parse().ok()
+/// The addresses in `listening on ADDR` or `listening on ADDR (admin ADDR)`.
+fn listening_on(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    let addr = line.strip_prefix("listening on ")?.split_whitespace().next()?.parse().ok()?;
+    let admin = line.split_once("(admin ").and_then(|(_, rest)| rest.strip_suffix(')'));
+    Some((addr, admin.and_then(|admin| admin.parse().ok())))
 }
 
 #[cfg(test)]
@@ -89,8 +92,10 @@ mod tests {
     fn the_address_is_read_with_and_without_an_admin_address() {
         let plain = listening_on("listening on 127.0.0.1:9000");
         let admin = listening_on("listening on 127.0.0.1:9000 (admin 127.0.0.1:9464)");
-        assert_eq!(plain, Some(SocketAddr::from(([127, 0, 0, 1], 9000))));
-        assert_eq!(plain, admin);
+        let [lines, metrics] = [9000, 9464].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(plain, Some((lines, None)));
+        assert_eq!(admin, Some((lines, Some(metrics))));
+        assert_eq!(listening_on("listening on 127.0.0.1:9000 (admin off)"), plain);
         assert_eq!(listening_on("INFO listening on 127.0.0.1:9000"), None);
         assert_eq!(listening_on("listening on"), None);
     }

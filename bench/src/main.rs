@@ -17,6 +17,7 @@ mod reference;
 mod report;
 mod scenario;
 mod scrape;
+mod scraper;
 mod sha;
 mod stats;
 mod subject;

@@ -10,6 +10,7 @@ use crate::{
     generator::{self, Generator, Timing},
     kernel::resident_bytes,
     scenario::Scenario,
+    scraper::Scraper,
     sha,
     subject::{Run, Stable, Subject},
 };
@@ -112,7 +113,11 @@ fn take_turn(
     if scenario.load.mode == "idle" {
         return Ok((hold(stable, scenario, &server)?, Vec::new()));
     }
+    // Where the reference is not watched, the subject is.
+    let watched = subject == plan.subject && scenario.references.contains(&Subject::Unobserved);
+    let scraper = server.admin.filter(|_| watched).map(Scraper::start);
     let (seen, around) = generator::run(&stable.shop, &server, scenario.load, plan.timing)?;
+    scraper.map_or(Ok(()), Scraper::finish)?;
     Ok(((seen, around.queued).into(), around.moved))
 }
 

@@ -111,7 +111,7 @@ const fn throughput(against: Subject, demand: Demand) -> Row {
 }
 
 use Demand::{AtLeast, AtMost, Nothing};
-use Subject::{BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio};
+use Subject::{BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio, Unobserved, Unsupervised};
 
 const INFORMING: [Row; 4] = [
     throughput(CRaw, Nothing),
@@ -120,10 +120,28 @@ const INFORMING: [Row; 4] = [
     throughput(CLines, Nothing),
 ];
 
+static SUPERVISION: [Row; 1] = [throughput(Unsupervised, AtLeast(0.97))];
+static METRICS: [Row; 1] = [throughput(Unobserved, AtLeast(0.99))];
+
 const REFERENCES: &[Subject] = &[BareTokio, CRaw];
 const MORE: &[Subject] = &[TailTokio, RawTokio, CLines];
 
-pub(crate) static SCENARIOS: [Scenario; 9] = [
+/// Every limit and deadline that is off unless asked for.
+const SUPERVISED: &[&str] =
+    &["--idle-timeout=60s", "--max-connections-per-ip=20000", "--max-accept-rate=100000"];
+
+/// The same build with something on and off: the most it may cost is demanded.
+const fn on_and_off(
+    name: &'static str,
+    mode: &'static str,
+    flags: &'static [&'static str],
+    off: &'static [Subject],
+    rows: &'static [Row],
+) -> Scenario {
+    Scenario { name, load: Load::new(mode, 100), flags, references: off, more: &[], rows }
+}
+
+pub(crate) static SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "flood-100",
         load: Load::new("flood", 100),
@@ -233,6 +251,10 @@ pub(crate) static SCENARIOS: [Scenario; 9] = [
             row(Figure::BurstGrowth, None, AtMost(64.0)),
         ],
     },
+    on_and_off("supervision-flood", "flood", SUPERVISED, &[Unsupervised], &SUPERVISION),
+    on_and_off("supervision-pingpong", "pingpong", SUPERVISED, &[Unsupervised], &SUPERVISION),
+    on_and_off("metrics-flood", "flood", &[], &[Unobserved], &METRICS),
+    on_and_off("metrics-pingpong", "pingpong", &[], &[Unobserved], &METRICS),
 ];
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ use crate::{Error, child::Server, generator::Seen, workshop::Workshop};
 pub(crate) enum Subject {
     /// The server of this workspace.
     Towline,
+    /// The same without heartbeat, deadlines and optional limits: what supervision costs.
+    Unsupervised,
+    /// The same without an admin endpoint and its thread: what being watched costs.
+    Unobserved,
     /// Bare tokio that finds every line: the reference of the demanded ratios.
     BareTokio,
     /// Bare tokio that finds only the last line end of each read.
@@ -31,9 +35,26 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// The flags that make it what it is, if it is towline.
+    const fn flags(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Towline => Some(&[]),
+            Self::Unsupervised => Some(&[
+                "--heartbeat=off",
+                "--line-deadline=off",
+                "--write-timeout=off",
+                "--request-timeout=off",
+            ]),
+            Self::Unobserved => Some(&["--admin=off"]),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Towline => "towline",
+            Self::Unsupervised => "unsupervised",
+            Self::Unobserved => "unobserved",
             Self::BareTokio => "bare-tokio",
             Self::TailTokio => "tail-tokio",
             Self::RawTokio => "raw-tokio",
@@ -72,7 +93,7 @@ pub(crate) struct Stable {
 
 impl Stable {
     pub(crate) fn has(&self, subject: Subject) -> bool {
-        subject != Subject::Towline || self.towline.path.is_some()
+        subject.flags().is_none() || self.towline.path.is_some()
     }
 
     pub(crate) fn start(&self, subject: Subject, flags: &[&str]) -> Result<Server, Error> {
@@ -100,16 +121,16 @@ impl Stable {
             command.args(["peer", looks]);
             Ok(command)
         };
+        if let Some(own) = subject.flags() {
+            let path = self.towline.path.as_deref().ok_or("no towline binary")?;
+            return Ok(self.towline_command(path, &[own, flags].concat()));
+        }
         match subject {
-            Subject::Towline => {
-                let path = self.towline.path.as_deref().ok_or("no towline binary")?;
-                Ok(self.towline_command(path, flags))
-            }
             Subject::BareTokio => peer("for-each"),
             Subject::TailTokio => peer("for-the-last"),
             Subject::RawTokio => peer("never"),
             Subject::CRaw | Subject::CLines => Ok(Command::new(self.shop.path(subject.name()))),
-            Subject::Sha2 => Err("sha2 is not a server".into()),
+            _ => Err(format!("{} is not a server", subject.name()).into()),
         }
     }
 
@@ -117,10 +138,12 @@ impl Stable {
     fn towline_command(&self, path: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(path);
         command
-            .args(["serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin"])
-            .arg(&self.towline.admin)
+            .args(["serve", "--threads", "1", "--listen", "127.0.0.1:0"])
             .args(flags)
             .args(&self.towline.more);
+        if !flags.contains(&"--admin=off") {
+            command.arg("--admin").arg(&self.towline.admin);
+        }
         command
     }
 }

@@ -22,12 +22,12 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::codec::{Decoder, Encoder};
-use tower::{Layer, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Digest, EachLine, Echo, FramingLayer, KIB, Line, LineError, Lines, LinesBatchCodec,
-    MeterLayer, ObserveLayer, PerLine, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer,
-    TimeoutLayer,
+    BoxError, Digest, EachLine, Echo, FramingLayer, KIB, LimitLayer, Line, LineError, Lines,
+    LinesBatchCodec, MeterLayer, ObserveLayer, PerLine, ReadyInCallLayer, ReplyOrCloseLayer,
+    Sha256Layer, TimeoutLayer,
     heartbeat::{HeartbeatLayer, Limits},
     pool,
     serve::Serve,
@@ -135,8 +135,7 @@ where
         .layer(ReplyOrCloseLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(ReadyInCallLayer)
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(4096))))
+        .layer(LimitLayer::new(Arc::new(Semaphore::new(4096))))
         .service(Echo);
     let exchange = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
@@ -169,9 +168,8 @@ fn layers(c: &mut Criterion) {
     call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
     call(c, "ready_in_call", 100, &ReadyInCallLayer.layer(Echo));
     call(c, "timeout", 100, &TimeoutLayer::new(Duration::from_secs(5)).layer(Echo));
-    let permits = Arc::new(Semaphore::new(4096));
-    let limit = GlobalConcurrencyLimitLayer::with_semaphore(permits);
-    call(c, "concurrency_limit", 100, &ServiceBuilder::new().layer(limit).service(Echo));
+    let limit = LimitLayer::new(Arc::new(Semaphore::new(4096)));
+    call(c, "limit", 100, &limit.layer(Echo));
     for lines in BATCHES {
         for (name, digest) in [("sha256 reply", Digest::Reply), ("sha256 discard", Digest::Discard)]
         {

@@ -14,7 +14,7 @@
 //! | [`Transport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
 //! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
-//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`ReadyInCall`], [`Shed`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`Limit`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
 //! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
 //!
 //! ```
@@ -38,6 +38,7 @@ pub mod drain;
 mod each_line;
 mod echo;
 pub mod heartbeat;
+mod limit;
 mod line;
 mod lines;
 mod metered_io;
@@ -47,7 +48,6 @@ mod ready_in_call;
 mod reply_or_close;
 pub mod serve;
 mod sha256;
-mod shed;
 pub mod stats;
 mod timeout;
 mod transport;
@@ -58,6 +58,7 @@ pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
 pub use dial::{Dial, Position};
 pub use each_line::EachLine;
 pub use echo::Echo;
+pub use limit::{Limit, LimitLayer, Shedding};
 pub use line::Line;
 pub use lines::Lines;
 pub use metered_io::{Meter, MeterLayer, MeteredIo};
@@ -66,7 +67,6 @@ pub use ready_in_call::{ReadyInCall, ReadyInCallLayer};
 pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
-pub use shed::{Shed, ShedLayer, Shedding};
 pub use timeout::{Timeout, TimeoutLayer};
 pub use transport::{Framing, FramingLayer, Transport};
 pub use wire::{Holding, Lapse, Parked, Phase, Wire};

@@ -78,14 +78,23 @@ where
         let output = ready!(this.inner.poll(cx));
         let result = match &output {
             Ok(_) => LineResult::Ok,
-            Err(error) if error.is::<Elapsed>() => LineResult::Timeout,
-            Err(error) if error.is::<Overloaded>() => LineResult::Shed,
-            Err(_) => LineResult::Error,
+            Err(error) => kind(error),
         };
         this.stats.lines_processed[result as usize].add(u64::from(*this.count));
         let nanos = this.stats.now_while_running().0.saturating_sub(this.begun.0);
         this.stats.batch_duration.record(nanos);
         Poll::Ready(output)
+    }
+}
+
+#[cold]
+fn kind(error: &BoxError) -> LineResult {
+    if error.is::<Elapsed>() {
+        LineResult::Timeout
+    } else if error.is::<Overloaded>() {
+        LineResult::Shed
+    } else {
+        LineResult::Error
     }
 }
 

@@ -22,6 +22,16 @@ pub(crate) fn take_waits_for_readiness() -> bool {
     WAITS_FOR_READINESS.take()
 }
 
+/// Asks something for readiness, and notes for [`take_waits_for_readiness`] that it is waited for.
+#[inline]
+pub(crate) fn waiting_for_readiness<T>(ask: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    // Set before and cleared after, so that only a `Pending` leaves it set.
+    WAITS_FOR_READINESS.set(true);
+    let ready = ready!(ask());
+    WAITS_FOR_READINESS.set(false);
+    Poll::Ready(ready)
+}
+
 /// Always ready; waits for the inner service's readiness inside the call.
 ///
 /// *Does*: clones the inner service for each call and makes the clone ready there, so that a
@@ -63,6 +73,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
         let mut service = S::clone(&self.inner);
         // Most of the time it is ready. Where it is not, it is asked again, by whom it shall wake,
@@ -104,6 +115,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
@@ -113,11 +125,7 @@ where
                     return Poll::Ready(Err(error.take().expect("polled after it failed")));
                 }
                 StateProj::NotReady { service, request } => {
-                    // Set before and cleared after, so that only a `Pending` leaves it set.
-                    WAITS_FOR_READINESS.set(true);
-                    let ready = ready!(service.poll_ready(cx));
-                    WAITS_FOR_READINESS.set(false);
-                    ready?;
+                    ready!(waiting_for_readiness(|| service.poll_ready(cx)))?;
                     let request = request.take().expect("a request is given to its service once");
                     State::Called { future: service.call(request) }
                 }

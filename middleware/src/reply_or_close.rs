@@ -69,10 +69,20 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         Poll::Ready(match ready!(this.inner.poll(cx)) {
-            Err(error) if error.is::<Elapsed>() => Ok(Lines::repeat(TIMEOUT, *this.count)),
-            Err(error) if error.is::<Overloaded>() => Ok(Lines::repeat(OVERLOADED, *this.count)),
-            other => other,
+            Ok(reply) => Ok(reply),
+            Err(error) => answer(error, *this.count),
         })
+    }
+}
+
+#[cold]
+fn answer(error: BoxError, count: u32) -> Result<Lines, BoxError> {
+    if error.is::<Elapsed>() {
+        Ok(Lines::repeat(TIMEOUT, count))
+    } else if error.is::<Overloaded>() {
+        Ok(Lines::repeat(OVERLOADED, count))
+    } else {
+        Err(error)
     }
 }
 

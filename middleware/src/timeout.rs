@@ -21,8 +21,8 @@ use crate::{BoxError, Dial};
 /// *Does*: fails a call with Tower's own [`Elapsed`] when it is not done so long after it first
 /// returned `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call
 /// computes before its first wait; Tower's looks at the call first too, so it could not have stopped
-/// that either. *Goes*: outside [`ReadyInCall`](crate::ReadyInCall), so that the wait for a permit
-/// is covered. *Costs*: a branch a call that does not wait. Tower's makes and drops a `Sleep`, reading
+/// that either. *Goes*: outside [`Limit`](crate::Limit), so that the wait for a permit is
+/// covered. *Costs*: a branch a call that does not wait. Tower's makes and drops a `Sleep`, reading
 /// the clock, in every call: a tenth of what serving a line costs in ping-pong, where almost every
 /// call is done at once.
 ///
@@ -86,9 +86,17 @@ where
             return Poll::Ready(output.map_err(Into::into));
         }
         let Some(timeout) = *this.timeout else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        timer.as_mut().poll(cx).map(|()| Err(Elapsed::new().into()))
+        poll_timer(this.timer, timeout, cx).map(|()| Err(Elapsed::new().into()))
     }
+}
+
+#[cold]
+fn poll_timer(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    timeout: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
 }
 
 /// Makes a [`Timeout`].

@@ -129,37 +129,44 @@ impl<Io, Codec> Transport<Io, Codec> {
 
 impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
+    #[inline]
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut aside = BytesMut::new();
-        if !self.lent {
-            if self.read.is_empty() {
-                self.read = pool::lend();
-                self.lent = true;
-            } else if self.read.len() <= COPY_BYTES_MAX {
-                // An unfinished line waits in memory of its own size. It is set aside, not dropped,
-                // until the read gave something: most wake-ups that find nothing are about
-                // something else.
-                aside = std::mem::replace(&mut self.read, pool::lend());
-                self.read.extend_from_slice(&aside);
-                self.lent = true;
-            }
+        if self.lent {
+        } else if self.read.is_empty() {
+            self.read = pool::lend();
+            self.lent = true;
+        } else if self.read.len() <= COPY_BYTES_MAX {
+            return self.poll_fill_behind_rest(cx);
         }
+        self.poll_read(cx)
+    }
+
+    /// An unfinished line waits in memory of its own size. It is set aside, not dropped, until the
+    /// read gave something: most wake-ups that find nothing are about something else.
+    #[inline(never)]
+    fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let rest = std::mem::replace(&mut self.read, pool::lend());
+        self.read.extend_from_slice(&rest);
+        self.lent = true;
+        let result = self.poll_read(cx);
+        if result.is_pending() {
+            pool::give_back(std::mem::replace(&mut self.read, rest));
+            self.lent = false;
+        }
+        result
+    }
+
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
             // A long line outgrew its block. Growing doubles, so each byte moves about once.
             self.read.reserve(pool::BLOCK_BYTES);
         }
         let room = self.read.capacity() - self.read.len();
         let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
-        match &result {
-            Poll::Ready(Ok(n)) => {
-                self.full_read = *n == room;
-                self.shares = self.read.len() > COPIED_BYTES_MAX;
-            }
-            Poll::Pending if !aside.is_empty() => {
-                pool::give_back(std::mem::replace(&mut self.read, aside));
-                self.lent = false;
-            }
-            Poll::Pending | Poll::Ready(Err(_)) => {}
+        if let Poll::Ready(Ok(n)) = &result {
+            self.full_read = *n == room;
+            self.shares = self.read.len() > COPIED_BYTES_MAX;
         }
         result
     }

@@ -20,8 +20,8 @@ use tower::{
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer,
-    TimeoutLayer, Transport, drain,
+    BoxError, Dial, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer,
+    ReplyOrCloseLayer, Shedding, TimeoutLayer, Transport, drain,
     serve::Serve,
     serve_connection,
     stats::{LineResult, State, Stats},
@@ -37,7 +37,7 @@ fn lines(lines: &'static str) -> Lines {
 fn stack<S>(
     stats: &Arc<Stats>,
     permits: &Arc<Semaphore>,
-    shed: bool,
+    shedding: Shedding,
     workload: S,
 ) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
 where
@@ -47,9 +47,8 @@ where
         .layer(ReplyOrCloseLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(SECOND))
+        .layer(LimitLayer::shared(permits.clone(), Arc::new(Dial::new(shedding))))
         .layer(ReadyInCallLayer)
-        .option_layer(shed.then(LoadShedLayer::new))
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
         .service(workload)
 }
 
@@ -119,7 +118,8 @@ async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let begun = Instant::now();
-    let reply = stack(&stats, &permits, false, workload).oneshot(lines("a\nb\n")).await.unwrap();
+    let reply =
+        stack(&stats, &permits, Shedding::Never, workload).oneshot(lines("a\nb\n")).await.unwrap();
     assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
     assert!(begun.elapsed() < SECOND + Duration::from_millis(2));
     permits.add_permits(1);
@@ -130,7 +130,7 @@ async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
 async fn a_shed_line_leaves_no_waiter_behind() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
-    let mut stack = stack(&stats, &permits, true, workload);
+    let mut stack = stack(&stats, &permits, Shedding::WhenBusy, workload);
     for _ in 0..3 {
         let reply = stack.ready().await.unwrap().call(lines("a\nb\n")).await.unwrap();
         assert_eq!(reply.as_bytes(), b"ERR overloaded\nERR overloaded\n");
@@ -138,6 +138,45 @@ async fn a_shed_line_leaves_no_waiter_behind() {
     permits.add_permits(1);
     assert_eq!(permits.available_permits(), 1, "a waiter would have taken it");
     assert_eq!(stats.lines_processed[LineResult::Shed as usize].get(), 6);
+}
+
+/// Tower's `LoadShed` says "ready" while the limit inside has queued for a permit, which the permit
+/// would find although nobody waits any more.
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_tower_s_own_layers_shed() {
+    let permits = Arc::new(Semaphore::new(0));
+    let mut service = ServiceBuilder::new()
+        .layer(ReadyInCallLayer)
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
+        .service(towline_middleware::Echo);
+    let error = service.ready().await.unwrap().call(lines("a\n")).await.unwrap_err();
+    assert!(error.is::<tower::load_shed::error::Overloaded>());
+    permits.add_permits(1);
+    assert_eq!(permits.available_permits(), 1, "a waiter would have taken it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
+    let permits = Arc::new(Semaphore::new(0));
+    let limit = LimitLayer::new(permits.clone());
+    let mut service = ServiceBuilder::new().layer(limit).service(towline_middleware::Echo);
+    let mut call = |request| {
+        assert_ready_ok!(task::spawn(service.ready()).poll());
+        task::spawn(service.call(lines(request)))
+    };
+    let (mut first, mut second) = (call("1\n"), call("2\n"));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    permits.add_permits(1);
+    let mut third = call("3\n");
+    assert_pending!(third.poll(), "it may not overtake");
+    assert!(first.is_woken() && !second.is_woken());
+    assert_eq!(assert_ready_ok!(first.poll()), lines("1\n"));
+    drop(first);
+    assert_eq!(assert_ready_ok!(second.poll()), lines("2\n"));
+    drop(second);
+    assert_eq!(assert_ready_ok!(third.poll()), lines("3\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +189,7 @@ async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics
             _ => Ok::<_, BoxError>(lines),
         }
     });
-    let call = |request| stack(&stats, &permits, false, workload).oneshot(lines(request));
+    let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
 
     call("fine\n").await.unwrap();
     assert_eq!(permits.available_permits(), 1);
@@ -170,7 +209,7 @@ async fn fault_24_idle_connections_hold_no_permits() {
     let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
     let serve = || {
         let (peer, server) = duplex(64);
-        let lines = stack(&stats, &permits, false, towline_middleware::Echo);
+        let lines = stack(&stats, &permits, Shedding::Never, towline_middleware::Echo);
         let watch = drain::Watch::never();
         tokio::spawn(async move {
             serve_connection(server, LinesBatchCodec::new(99), lines, watch).await
@@ -208,7 +247,7 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
     });
     tokio::spawn(Serve::new(slow).stats(stats.clone()).call(transport()));
     let none = Arc::new(Semaphore::new(0));
-    let limited = stack(&stats, &none, false, towline_middleware::Echo);
+    let limited = stack(&stats, &none, Shedding::Never, towline_middleware::Echo);
     tokio::spawn(Serve::new(limited).stats(stats.clone()).call(transport()));
 
     sleep(SECOND * 19 / 20).await;
@@ -232,7 +271,7 @@ async fn lines_are_counted_by_how_they_ended() {
         }
     });
     let permits = Arc::new(Semaphore::new(9));
-    let call = |request| stack(&stats, &permits, false, workload).oneshot(lines(request));
+    let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
     call("a\nb\nc\n").await.unwrap();
     call("d\n").await.unwrap();
     assert_eq!(call("fail\n").await.unwrap_err().to_string(), "no");

@@ -6,17 +6,18 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::{JoinHandle, yield_now},
     time::Instant,
 };
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Dial, Digest, Echo, FramingLayer, LineLimits, Lines, LinesBatchCodec, PerLine,
-    Sha256Layer, ShedLayer, Shedding, Transport, drain,
+    Dial, Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine,
+    Sha256Layer, Shedding, Transport, drain,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{Rules, Serve},
     stats::{CloseReason, Stats},
@@ -185,20 +186,17 @@ async fn a_dial_says_what_is_hashed_and_what_is_shed() {
     assert_eq!(reply(&hash).await, 65);
 
     let shedding = Arc::new(Dial::new(Shedding::Never));
-    let never_ready = tower::limit::ConcurrencyLimit::new(
-        service_fn(async |lines: Lines| Ok::<_, BoxError>(lines)),
-        0,
-    );
-    let mut busy = ShedLayer::shared(shedding.clone()).layer(never_ready);
-    let mut free = ShedLayer::shared(shedding.clone()).layer(Echo);
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(!Service::<Lines>::poll_ready(&mut busy, &mut cx).is_ready(), "it waits");
+    let limited = |permits| {
+        LimitLayer::shared(Arc::new(tokio::sync::Semaphore::new(permits)), shedding.clone())
+            .layer(Echo)
+    };
+    let (busy, free) = (limited(0), limited(1));
+    assert!(busy.clone().call(lines(b"a")).now_or_never().is_none(), "it waits");
     shedding.set(Shedding::WhenBusy);
-    assert!(Service::<Lines>::poll_ready(&mut busy, &mut cx).is_ready());
-    let error = busy.call(lines(b"a")).await.unwrap_err();
+    let error = busy.clone().oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
-    assert!(free.ready().await.unwrap().call(lines(b"a")).await.is_ok());
+    assert!(free.clone().oneshot(lines(b"a")).await.is_ok());
     shedding.set(Shedding::Always);
-    let error = free.ready().await.unwrap().call(lines(b"a")).await.unwrap_err();
+    let error = free.oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
 }

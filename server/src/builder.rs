@@ -13,7 +13,7 @@ use crate::{
     plan::Plan,
     server::{self, Running},
     shard::Peer,
-    stack::{boxed_errors, line_stack},
+    stack::{embedded, line_stack},
 };
 
 /// A line server with threads of its own.
@@ -167,7 +167,7 @@ where
         }
         server::start(&of_a_program(settings), &plan, None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
-            move |peer| line_stack(&parts, boxed_errors(make(peer)))
+            move |peer| line_stack(&parts, embedded(make(peer)))
         })
     }
 

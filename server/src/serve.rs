@@ -22,7 +22,7 @@ use crate::{
     shard::{Handover, serve_io},
     shared::Now,
     slots::Slots,
-    stack::{LineService, Parts, boxed_errors, line_stack},
+    stack::{LineService, Parts, embedded, line_stack},
 };
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
@@ -79,7 +79,7 @@ where
         gate: Gate::new(slots.clone(), &settings.limits),
         now,
         stats: Arc::default(),
-        deliver: ToTasks { parts, service: boxed_errors(service) },
+        deliver: ToTasks { parts, service: embedded(service) },
     };
     let served = async {
         acceptor.run(drain.draining()).await?;

@@ -9,14 +9,13 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::codec::{Decoder, Encoder};
-use tower::{Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, Dial, Digest, Echo, FramingLayer, LineError, LineLimits, Lines, MeterLayer,
-    ObserveLayer, ReadyInCallLayer, ReplyOrCloseLayer, Sha256Layer, ShedLayer, Shedding,
-    TimeoutLayer,
+    BoxError, Dial, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines,
+    MeterLayer, ObserveLayer, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
@@ -199,9 +198,7 @@ where
         // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
         // inside the call, with the batch in hand. An idle connection holds no permit.
         .layer(TimeoutLayer::shared(request_timeout.clone()))
-        .layer(ReadyInCallLayer)
-        .layer(ShedLayer::shared(shedding.clone()))
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
+        .layer(LimitLayer::shared(permits.clone(), shedding.clone()))
         .service(workload)
 }
 
@@ -232,13 +229,14 @@ where
         )
 }
 
-/// Makes any service of lines a [`LineService`], by boxing its errors.
-pub(crate) fn boxed_errors<S>(service: S) -> impl LineService + use<S>
+/// Makes any service of lines a [`LineService`]: boxes its errors, and asks it for readiness inside
+/// the call, where whatever it reserves ends with the batch it was for.
+pub(crate) fn embedded<S>(service: S) -> impl LineService + use<S>
 where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    service.map_err(Into::into)
+    ReadyInCall::new(service.map_err(Into::into))
 }
 
 #[cfg(test)]

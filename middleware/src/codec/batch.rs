@@ -68,6 +68,27 @@ impl LinesBatchCodec {
     }
 }
 
+/// Bytes up to which a plain loop finds newlines sooner than a search that is set up first.
+const SHORT_BYTES: usize = 32;
+
+/// Where the last newline is, and how many there are.
+#[inline]
+fn newlines(bytes: &[u8]) -> Option<(usize, usize)> {
+    if bytes.len() > SHORT_BYTES {
+        let last = memrchr(b'\n', bytes)?;
+        return Some((last, memchr_iter(b'\n', &bytes[..=last]).count()));
+    }
+    let mut found = None;
+    let mut count = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte == b'\n' {
+            count += 1;
+            found = Some((at, count));
+        }
+    }
+    found
+}
+
 impl Decoder for LinesBatchCodec {
     type Item = Lines;
     type Error = LineError;
@@ -75,21 +96,20 @@ impl Decoder for LinesBatchCodec {
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
         let too_long = LineError::TooLong { limit_bytes: self.limit_bytes() };
         let scanned = (self.scanned as usize).min(src.len());
-        let Some(last) = memrchr(b'\n', &src[scanned..]) else {
+        let Some((last, lines)) = newlines(&src[scanned..]) else {
             self.scanned = src.len() as u32;
             return if src.len() > self.limit_bytes() { Err(too_long) } else { Ok(None) };
         };
         let end = scanned + last + 1;
-        let mut good = match self.first_too_long(&src[..end]) {
-            None => end,
+        let (mut good, mut count) = match self.first_too_long(&src[..end]) {
+            None => (end, lines),
             Some(0) => return Err(too_long),
-            Some(start) => start,
+            Some(start) => (start, memchr_iter(b'\n', &src[..start]).count()),
         };
-        let mut count = memchr_iter(b'\n', &src[..good]).count() as u32;
-        let lines_max = self.limits.lines();
+        let lines_max = self.limits.lines() as usize;
         if count > lines_max {
             count = lines_max;
-            let last = memchr_iter(b'\n', &src[..good]).nth(count as usize - 1);
+            let last = memchr_iter(b'\n', &src[..good]).nth(count - 1);
             good = last.map_or(good, |at| at + 1);
         }
         let bytes = if good <= COPY_BYTES_MAX {
@@ -99,7 +119,7 @@ impl Decoder for LinesBatchCodec {
         } else {
             src.split_to(good).freeze()
         };
-        let lines = Lines::counted(bytes, count);
+        let lines = Lines::counted(bytes, count as u32);
         // What is left begins with the line that is too long, or with more lines, or holds no
         // newline at all.
         self.scanned = if good == end { src.len() as u32 } else { 0 };
