@@ -1,4 +1,4 @@
-//! One column: start the servers, load them, take the accounts, end the servers.
+//! One column: start the server, load it, take the accounts, end it.
 
 use std::env;
 use std::sync::Arc;
@@ -37,11 +37,11 @@ pub(super) fn column(
         measured,
         verdict,
     };
-    let (servers, threads) = match start(column, args, connections) {
+    let (server, processes, threads) = match start(column, args, connections) {
         Ok(started) => started,
         Err(why) => return Ok(cells(None, Verdict::not_started(&why))),
     };
-    let plan = plan(column, args, connections, &servers);
+    let plan = plan(column, args, connections, &server);
     let surroundings = Surroundings {
         worker: env::current_exe()
             .ok()
@@ -49,15 +49,14 @@ pub(super) fn column(
         interrupt: Arc::clone(interrupt),
         progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
     };
-    let servers = Arc::new(servers);
+    let server = Arc::new(server);
     let kernel = Counters::now();
-    let sampler = Sampler::start(&servers);
+    let sampler = Sampler::start(&server);
     let report = towline_load::run(&plan, &surroundings);
     let course = sampler.finish();
     let kernel = Counters::now().moved_since(&kernel);
-    let processes = servers.len() as u32;
-    // The sampler has ended, so this is the last hold on them.
-    Arc::into_inner(servers).into_iter().flatten().for_each(Server::stop);
+    // The sampler has ended, so this is the last hold on it.
+    Arc::into_inner(server).into_iter().for_each(Server::stop);
     let report = report?;
 
     let start = report.started_unix;
@@ -110,32 +109,31 @@ pub(super) fn column(
     Ok(cells(Some(measured), Verdict::of(&evidence)))
 }
 
-/// Starts as many servers as the connections need, each with its share of them and of the cores.
-fn start(column: &Column, args: &Args, connections: u32) -> Result<(Vec<Server>, u32), String> {
+/// Starts a server of as many processes as the connections need, and tells how many and of how many
+/// threads each.
+fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32, u32), String> {
     let room = kernel::descriptors().saturating_sub(DESCRIPTORS_ASIDE).max(1);
     let needed = u64::from(connections).div_ceil(room) as u32;
     let processes = args.processes.unwrap_or(needed);
     let threads = (kernel::cores() as u32 / processes).max(1);
     let mut flags = vec![
         format!("--profile={}", column.profile),
+        format!("--processes={processes}"),
         format!("--threads={threads}"),
-        format!("--max-connections={}", connections.div_ceil(processes)),
+        format!("--max-connections={connections}"),
     ];
     // Who gives a flag means it: ours of the same name goes.
     let name =
         |flag: &str| flag.split_once('=').map_or(flag.to_owned(), |(name, _)| name.to_owned());
     flags.retain(|ours| args.server_flags.iter().all(|theirs| name(theirs) != name(ours)));
     flags.extend(args.server_flags.iter().cloned());
-    let servers = (0..processes).map(|_| Server::start(&flags)).collect::<Result<_, _>>()?;
-    Ok((servers, threads))
+    Ok((Server::start(&flags)?, processes, threads))
 }
 
 /// The article's load: every pipe kept full of `ping\n`. Every reply is compared; what is still in
 /// the pipes at the end is not waited for, as tcpkali did not.
-fn plan(column: &Column, args: &Args, connections: u32, servers: &[Server]) -> Plan {
-    let mut targets = servers.iter().map(|server| Target::from(server.lines));
-    let mut plan = Plan::new(targets.next().unwrap_or_else(|| unreachable!("at least one server")));
-    plan.targets.extend(targets);
+fn plan(column: &Column, args: &Args, connections: u32, server: &Server) -> Plan {
+    let mut plan = Plan::new(Target::from(server.lines));
     plan.connections = connections;
     plan.connect_rate = Some(column.connect_rate);
     plan.connect_timeout = args.connect_timeout;

@@ -1,7 +1,7 @@
 //! `towline bench article`: the article's four columns on this host, by one command.
 //!
-//! Each column starts servers by profile in processes of their own, loads them as the article did, reads
-//! the server's own accounting from its admin port and the kernel's counters from `/proc`, and ends with
+//! Each column starts a server by profile, of several processes if need be, loads it as the article did,
+//! reads the server's own accounting from its admin port and the kernel's counters from `/proc`, and ends with
 //! a verdict: what kept the figure from being higher, and by which evidence.
 
 mod column;

@@ -1,4 +1,4 @@
-//! Looks at the servers while they are under load, so that any stretch of the run can be accounted for.
+//! Looks at the server while it is under load, so that any stretch of the run can be accounted for.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::scrape::Accounts;
 use crate::bench::server::{Server, Usage};
 
-/// How often the servers are looked at.
+/// How often it is looked at.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// All servers together at a moment; everything but memory and queue only grows.
+/// The server at a moment; everything but memory and queue only grows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
     /// Seconds since 1970.
@@ -28,10 +28,10 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn start(servers: &Arc<Vec<Server>>) -> Self {
+    pub(super) fn start(server: &Arc<Server>) -> Self {
         let (stop, stopped) = sync_channel(1);
-        let servers = Arc::clone(servers);
-        let thread = thread::spawn(move || watch(&servers, &stopped));
+        let server = Arc::clone(server);
+        let thread = thread::spawn(move || watch(&server, &stopped));
         Self { stop, thread }
     }
 
@@ -43,32 +43,26 @@ impl Sampler {
     }
 }
 
-fn watch(servers: &[Server], stopped: &Receiver<()>) -> Vec<Sample> {
+fn watch(server: &Server, stopped: &Receiver<()>) -> Vec<Sample> {
     let mut samples = Vec::new();
     loop {
-        samples.extend(look(servers));
+        samples.extend(look(server));
         match stopped.recv_timeout(EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
-                samples.extend(look(servers));
+                samples.extend(look(server));
                 return samples;
             }
         }
     }
 }
 
-/// One sample of all servers; none when one of them does not answer, because half a sum is no sum.
-fn look(servers: &[Server]) -> Option<Sample> {
-    let mut sample = Sample::default();
-    for server in servers {
-        sample.accounts.add(&Accounts::of(server.admin)?);
-        let usage = server.usage();
-        sample.usage.cpu += usage.cpu;
-        sample.usage.queued += usage.queued;
-        sample.usage.resident += usage.resident;
-    }
-    sample.at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    Some(sample)
+/// A sample; none when the server does not answer.
+fn look(server: &Server) -> Option<Sample> {
+    let accounts = Accounts::of(server.admin)?;
+    let usage = server.usage();
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    Some(Sample { at, usage, accounts })
 }
 
 /// The samples of a run, in order.

@@ -18,14 +18,6 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.lines += other.lines;
-        self.read_wait += other.read_wait;
-        self.write_wait += other.write_wait;
-        self.connected += other.connected;
-        self.accept_queue += other.accept_queue;
-    }
-
     /// Asks a server; `None` when it does not answer.
     pub(super) fn of(admin: SocketAddr) -> Option<Self> {
         scrape::metrics(admin).map(|answer| Self::parse(&answer))
