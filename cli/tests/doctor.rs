@@ -64,7 +64,6 @@ fn rows_flip_with_knobs_of_a_real_namespace() {
         ("net.ipv4.tcp_fastopen", "1", "3", "warn", server),
         ("net.ipv4.tcp_rmem", "4096 16384 1048576", "4096 16384 1048577", "warn", server),
         ("net.ipv4.tcp_wmem", "4096 16384 262144", "4096 16384 262145", "warn", server),
-        ("net.ipv4.tcp_migrate_req", "1", "0", "warn", "-c 100k --processes 10"),
         (
             "net.ipv4.ip_local_port_range",
             "20000 20999",

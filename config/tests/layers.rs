@@ -7,7 +7,9 @@ mod support;
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
 use proptest::{prelude::*, sample::select};
-use support::{TempFile, built, from_environment, key, loaded, os, valid_text};
+use support::{
+    TempFile, built, from_environment, is_part_of_the_drain, key, loaded, os, valid_text,
+};
 use towline_config::{Effective, Key, Sources};
 
 #[derive(Debug, Clone)]
@@ -21,7 +23,8 @@ struct Layers {
 
 fn any_layers() -> impl Strategy<Value = Layers> {
     let profiles = towline_config::profiles().collect::<Vec<_>>();
-    select(built().collect::<Vec<_>>()).prop_flat_map(move |key| {
+    let alone = built().filter(|key| !is_part_of_the_drain(key));
+    select(alone.collect::<Vec<_>>()).prop_flat_map(move |key| {
         let text = || proptest::option::of(valid_text(key));
         (proptest::option::of(select(profiles.clone())), text(), text(), text()).prop_map(
             move |(profile, file, environment, flag)| {

@@ -17,7 +17,7 @@ use towline_config::{Listen, Settings};
 use crate::RunError;
 
 /// Most sockets bound to one port.
-const QUEUES_MAX: usize = 64;
+pub(crate) const QUEUES_MAX: usize = 64;
 
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]

@@ -44,6 +44,11 @@ pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
     Key::all().iter().filter(|key| key.support == Support::Built)
 }
 
+/// Whether its value is judged beside those of others: a drain must leave time for its own delays.
+pub(crate) fn is_part_of_the_drain(key: &Key) -> bool {
+    key.name.starts_with("timeouts.drain")
+}
+
 pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>> {
     let file = TempFile::new(text);
     let mut sources = Sources::default();
@@ -85,6 +90,10 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
             Just("1k".to_owned()),
         ]
         .boxed(),
+        // Buffers smaller than that hold nothing.
+        "SIZE" if key.name.contains("buffer") => {
+            (1..=1_000u32).prop_map(|size| format!("{size}MiB")).boxed()
+        }
         "SIZE" => (1..=1_000u32, prop::sample::select(vec!["", "B", "KiB", "kB", " MB", "kib"]))
             .prop_map(|(size, unit)| format!("{size}{unit}"))
             .boxed(),

@@ -3,7 +3,7 @@
 use towline_config::Settings;
 
 use super::{Facts, cost};
-use crate::host;
+use crate::{host, listen::QUEUES_MAX};
 
 /// Everybody is back within so many seconds of a restart, unless told otherwise.
 const RETURN_SECONDS: u64 = 10;
@@ -164,7 +164,7 @@ impl Target {
 
     /// How many connections one accept queue has to take while nobody accepts.
     pub(super) fn queue_floor(&self, facts: &Facts) -> u64 {
-        let queues = self.processes(facts);
+        let queues = self.processes(facts).min(QUEUES_MAX as u64);
         // The kernel spreads by hash, not evenly: twice the share.
         let uneven = if queues > 1 { 2 } else { 1 };
         (self.burst * PAUSE_MS / 1000 * uneven).div_ceil(queues)

@@ -212,20 +212,6 @@ fn a_listening_server_needs_no_ports_and_a_generator_no_queue() {
 }
 
 #[test]
-fn several_processes_want_queues_that_migrate() {
-    let mut target = target(Side::Server);
-    target.processes = Processes::Exactly(2);
-    let judged = |value| {
-        let tree = Tree::ample().with("proc/sys/net/ipv4/tcp_migrate_req", value);
-        tree.row(&target, "net.ipv4.tcp_migrate_req").verdict
-    };
-    assert_eq!((judged("1"), judged("0")), (Verdict::Ok, Warn));
-    target.processes = Processes::Exactly(1);
-    let rows = rows(&Tree::ample().facts(), &target);
-    assert!(rows.iter().all(|row| row.name != "net.ipv4.tcp_migrate_req"));
-}
-
-#[test]
 fn bbr_wants_fq_to_pace_for_it() {
     let judged = |discipline| {
         let tree = Tree::ample()

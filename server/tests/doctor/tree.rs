@@ -59,7 +59,6 @@ const AMPLE: &[(&str, &str)] = &[
     ("proc/sys/net/ipv4/tcp_max_syn_backlog", "65535\n"),
     ("proc/sys/net/ipv4/tcp_max_tw_buckets", "262144\n"),
     ("proc/sys/net/ipv4/tcp_mem", "1000000\t2000000\t3000000\n"),
-    ("proc/sys/net/ipv4/tcp_migrate_req", "1\n"),
     ("proc/sys/net/ipv4/tcp_rmem", "4096\t16384\t1048576\n"),
     ("proc/sys/net/ipv4/tcp_slow_start_after_idle", "0\n"),
     ("proc/sys/net/ipv4/tcp_synack_retries", "2\n"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// What is read; a knob that no row asks for has no place here.
-const READ: [&str; 35] = [
+const READ: [&str; 34] = [
     "fs.epoll.max_user_watches",
     "fs.file-max",
     "fs.nr_open",
@@ -28,7 +28,6 @@ const READ: [&str; 35] = [
     "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_max_tw_buckets",
     "net.ipv4.tcp_mem",
-    "net.ipv4.tcp_migrate_req",
     "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_slow_start_after_idle",
     "net.ipv4.tcp_synack_retries",

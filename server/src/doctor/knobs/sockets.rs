@@ -72,12 +72,6 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         .because("Lines in a SYN can be replayed by anybody who saw them.")
         .set_to(fastopen.unwrap_or(0) & !FASTOPEN_SERVER),
     ];
-    if target.side.serves() && target.processes(facts) > 1 {
-        rows.push(is("net.ipv4.tcp_migrate_req", (Scope::Namespace, SERVER), 1).because(
-            "When one of several processes ends, the connections in its queue are reset instead of \
-             going to another.",
-        ));
-    }
     rows.extend(counters(facts, target));
     rows
 }
