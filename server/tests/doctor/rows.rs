@@ -1,7 +1,7 @@
 use towline::{
     Settings,
     doctor::{
-        Processes, Side, Target,
+        Side, Target,
         Verdict::{self, Fail, Warn},
         rows,
     },
