@@ -12,9 +12,9 @@
 //!                 └──────────────────────────────────────────────┘
 //! ```
 //!
-//! The supervisor serves no line. It alone listens, so the queue of connections to be accepted is
-//! one, and no worker that dies takes a part of it along; so are the limits of connections, of their
-//! rate and of each address. An accepted connection goes to a worker as a descriptor.
+//! The supervisor serves no line. It alone listens, so no worker that dies takes connections along
+//! that wait to be accepted, and the limits of connections, of their rate and of each address are one
+//! for all. An accepted connection goes to a worker as a descriptor.
 //!
 //! A worker sees the end of the socket pair when the supervisor is gone, and drains.
 
