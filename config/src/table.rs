@@ -197,8 +197,9 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         limits.buffer_bytes,
         Or { word: "auto", inner: BUDGET },
-        "Memory for unfinished lines, batches being served and unread replies of all connections, in \
-         each process; `auto` is a quarter of what the host or its control group has left at start. \
+        "Memory for unfinished lines, batches being served and unread replies of all connections, \
+         shared out among the processes; `auto` is a quarter of what the host or its control group \
+         has left at start. \
          Near it timeouts shrink, then lines are answered `ERR overloaded`, then connections meet \
          what `limits.admission` says.",
     )
