@@ -62,7 +62,12 @@ impl Position for Option<Digest> {
 #[derive(Debug, Clone)]
 pub struct Sha256<S> {
     inner: S,
-    digest: Arc<Dial<Option<Digest>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    digest: Dial<Option<Digest>>,
     stats: Arc<Stats>,
 }
 
@@ -82,22 +87,40 @@ where
         // The service that was made ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let Some(digest) = self.digest.get() else {
+        let Some(digest) = self.shared.digest.get() else {
             return ResponseFuture { state: State::Called { future: inner.call(lines) } };
         };
         let replies = match digest {
             Digest::Reply => BytesMut::with_capacity(lines.count() * REPLY_BYTES),
             Digest::Discard => BytesMut::new(),
         };
-        let state = State::Hashing {
-            inner,
-            digest,
-            stats: self.stats.clone(),
-            lines,
-            hashed_bytes: 0,
-            replies,
-        };
-        ResponseFuture { state }
+        let stats = self.shared.stats.clone();
+        let hashing = Hashing { inner, digest, stats, lines, hashed_bytes: 0, replies };
+        ResponseFuture { state: State::Hashing { hashing: Box::new(hashing) } }
+    }
+}
+
+/// A batch being hashed. Boxed, so that batches that are not do not carry its size.
+#[derive(Debug)]
+struct Hashing<S> {
+    inner: S,
+    digest: Digest,
+    stats: Arc<Stats>,
+    lines: Lines,
+    hashed_bytes: usize,
+    replies: BytesMut,
+}
+
+impl<S> Hashing<S> {
+    /// Hashes a piece; returns whether that was all.
+    fn hash(&mut self) -> bool {
+        let Self { digest, stats, lines, hashed_bytes, replies, .. } = self;
+        let begun = stats.now();
+        let hashed = hash_piece(&lines.as_bytes()[*hashed_bytes..], *digest, replies);
+        *hashed_bytes += hashed;
+        stats.hashed_bytes.add(hashed as u64);
+        stats.hash_nanos.add(stats.now().0.saturating_sub(begun.0));
+        *hashed_bytes == lines.as_bytes().len()
     }
 }
 
@@ -114,14 +137,7 @@ pin_project! {
     #[derive(Debug)]
     #[project = StateProj]
     enum State<S, F> {
-        Hashing {
-            inner: S,
-            digest: Digest,
-            stats: Arc<Stats>,
-            lines: Lines,
-            hashed_bytes: usize,
-            replies: BytesMut,
-        },
+        Hashing { hashing: Box<Hashing<S>> },
         Called { #[pin] future: F },
     }
 }
@@ -137,22 +153,19 @@ where
         loop {
             let called = match state.as_mut().project() {
                 StateProj::Called { future } => return future.poll(cx),
-                StateProj::Hashing { inner, digest, stats, lines, hashed_bytes, replies } => {
-                    let begun = stats.now();
-                    let from = *hashed_bytes;
-                    *hashed_bytes += hash_piece(&lines.as_bytes()[from..], *digest, replies);
-                    stats.hashed_bytes.add((*hashed_bytes - from) as u64);
-                    stats.hash_nanos.add(stats.now().0.saturating_sub(begun.0));
-                    if *hashed_bytes < lines.as_bytes().len() {
+                StateProj::Hashing { hashing } => {
+                    if !hashing.hash() {
                         // Registers the deferred wake-up; the next poll hashes the next piece.
                         let _pending = pin!(tokio::task::yield_now()).poll(cx);
                         return Poll::Pending;
                     }
-                    let lines = match digest {
-                        Digest::Discard => std::mem::take(lines),
-                        Digest::Reply => Lines::from_terminated(std::mem::take(replies).freeze()),
+                    let lines = match hashing.digest {
+                        Digest::Discard => std::mem::take(&mut hashing.lines),
+                        Digest::Reply => {
+                            Lines::from_terminated(std::mem::take(&mut hashing.replies).freeze())
+                        }
                     };
-                    State::Called { future: inner.call(lines) }
+                    State::Called { future: hashing.inner.call(lines) }
                 }
             };
             state.set(called);
@@ -186,23 +199,22 @@ fn hash_piece(lines: &[u8], digest: Digest, replies: &mut BytesMut) -> usize {
     done
 }
 
-/// Makes a [`Sha256`].
+/// Makes a [`Sha256`]. Those that its clones make are turned together.
 #[derive(Debug, Clone)]
 pub struct Sha256Layer {
-    digest: Arc<Dial<Option<Digest>>>,
-    stats: Arc<Stats>,
+    shared: Arc<Shared>,
 }
 
 impl Sha256Layer {
-    /// Does `digest` with each digest and counts in `stats`.
-    pub fn new(digest: Digest, stats: Arc<Stats>) -> Self {
-        Self::shared(Arc::new(Dial::new(Some(digest))), stats)
+    /// Does `digest` with each digest and counts in `stats`. At `None` nothing is hashed and batches
+    /// go on to the inner service.
+    pub fn new(digest: impl Into<Option<Digest>>, stats: Arc<Stats>) -> Self {
+        Self { shared: Arc::new(Shared { digest: Dial::new(digest.into()), stats }) }
     }
 
-    /// Does with each digest what `digest` stands at when a batch comes; at `None` nothing is
-    /// hashed and the batch goes on to the inner service.
-    pub const fn shared(digest: Arc<Dial<Option<Digest>>>, stats: Arc<Stats>) -> Self {
-        Self { digest, stats }
+    /// Does something else with the digests of batches to come, on open connections too.
+    pub fn set_digest(&self, digest: Option<Digest>) {
+        self.shared.digest.set(digest);
     }
 }
 
@@ -210,6 +222,6 @@ impl<S> Layer<S> for Sha256Layer {
     type Service = Sha256<S>;
 
     fn layer(&self, inner: S) -> Sha256<S> {
-        Sha256 { inner, digest: self.digest.clone(), stats: self.stats.clone() }
+        Sha256 { inner, shared: self.shared.clone() }
     }
 }

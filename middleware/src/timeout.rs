@@ -99,21 +99,21 @@ fn poll_timer(
     timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
 }
 
-/// Makes a [`Timeout`].
+/// Makes a [`Timeout`]. Those that its clones make are turned together.
 #[derive(Debug, Clone)]
 pub struct TimeoutLayer {
     timeout: Arc<Dial<Option<Duration>>>,
 }
 
 impl TimeoutLayer {
-    /// Fails calls that wait longer than `timeout`.
-    pub fn new(timeout: Duration) -> Self {
-        Self::shared(Arc::new(Dial::new(Some(timeout))))
+    /// Fails calls that wait longer than `timeout`; `None` is for ever.
+    pub fn new(timeout: impl Into<Option<Duration>>) -> Self {
+        Self { timeout: Arc::new(Dial::new(timeout.into())) }
     }
 
-    /// Fails calls that wait longer than what `timeout` stood at when they began; `None` is for ever.
-    pub const fn shared(timeout: Arc<Dial<Option<Duration>>>) -> Self {
-        Self { timeout }
+    /// Holds calls to come to another timeout, on open connections too.
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        self.timeout.set(timeout);
     }
 }
 

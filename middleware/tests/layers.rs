@@ -20,7 +20,7 @@ use tower::{
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, Dial, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer,
+    BoxError, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer,
     ReplyOrCloseLayer, Shedding, TimeoutLayer, Transport, drain,
     serve::Serve,
     serve_connection,
@@ -47,7 +47,7 @@ where
         .layer(ReplyOrCloseLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(SECOND))
-        .layer(LimitLayer::shared(permits.clone(), Arc::new(Dial::new(shedding))))
+        .layer(LimitLayer::new(permits.clone()).shedding(shedding))
         .layer(ReadyInCallLayer)
         .service(workload)
 }

@@ -16,7 +16,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    Dial, Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine,
+    Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine,
     Sha256Layer, Shedding, Transport, drain,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{Rules, Serve},
@@ -174,29 +174,26 @@ fn lines(line: &'static [u8]) -> Lines {
 }
 
 #[tokio::test]
-async fn a_dial_says_what_is_hashed_and_what_is_shed() {
-    let digest = Arc::new(Dial::new(None));
-    let hash = Sha256Layer::shared(digest.clone(), Stats::unobserved()).layer(Echo);
+async fn a_layer_is_told_what_is_hashed_and_what_is_shed() {
+    let hashing = Sha256Layer::new(None, Stats::unobserved());
+    let hash = hashing.layer(Echo);
     let reply = async |hash: &_| {
         let hash: &towline_middleware::Sha256<Echo> = hash;
         hash.clone().oneshot(lines(b"")).await.unwrap().as_bytes().len()
     };
     assert_eq!(reply(&hash).await, 1);
-    digest.set(Some(Digest::Reply));
+    hashing.set_digest(Some(Digest::Reply));
     assert_eq!(reply(&hash).await, 65);
 
-    let shedding = Arc::new(Dial::new(Shedding::Never));
-    let limited = |permits| {
-        LimitLayer::shared(Arc::new(tokio::sync::Semaphore::new(permits)), shedding.clone())
-            .layer(Echo)
-    };
-    let (busy, free) = (limited(0), limited(1));
+    let limiting = [0, 1].map(|n| LimitLayer::new(Arc::new(tokio::sync::Semaphore::new(n))));
+    let [busy, free] = [&limiting[0], &limiting[1]].map(|layer| layer.layer(Echo));
+    let set_shedding = |shedding| limiting.iter().for_each(|layer| layer.set_shedding(shedding));
     assert!(busy.clone().call(lines(b"a")).now_or_never().is_none(), "it waits");
-    shedding.set(Shedding::WhenBusy);
+    set_shedding(Shedding::WhenBusy);
     let error = busy.clone().oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
     assert!(free.clone().oneshot(lines(b"a")).await.is_ok());
-    shedding.set(Shedding::Always);
+    set_shedding(Shedding::Always);
     let error = free.oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
 }

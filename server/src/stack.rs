@@ -14,8 +14,8 @@ use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, Dial, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines,
-    MeterLayer, ObserveLayer, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
+    BoxError, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines, MeterLayer,
+    ObserveLayer, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
@@ -25,19 +25,18 @@ use towline_middleware::{
 
 use crate::{overload::Relief, shared::Now};
 
-/// What the stacks of one shard are built from. What a setting can change while connections are open
-/// stands on dials that the layers share.
+/// What the stacks of one shard are built from. Layers and rules that a setting can change while
+/// connections are open have dials inside, which [`turn`](Self::turn) turns.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     stats: Arc<Stats>,
-    permits: Arc<Semaphore>,
     drain: Watch,
     heartbeat: HeartbeatLayer,
     rules: Arc<serve::Rules>,
     lines: Arc<LineLimits>,
-    request_timeout: Arc<Dial<Option<Duration>>>,
-    shedding: Arc<Dial<Shedding>>,
-    digest: Arc<Dial<Option<Digest>>>,
+    timeout: TimeoutLayer,
+    limit: LimitLayer,
+    sha256: Sha256Layer,
 }
 
 impl Parts {
@@ -50,14 +49,13 @@ impl Parts {
     ) -> Self {
         let parts = Self {
             heartbeat: HeartbeatLayer::new(limits(settings, Relief::NONE), stats.clone()),
+            timeout: TimeoutLayer::new(None),
+            limit: LimitLayer::new(permits),
+            sha256: Sha256Layer::new(None, stats.clone()),
             stats,
-            permits,
             drain,
             rules: Arc::default(),
             lines: Arc::default(),
-            request_timeout: Arc::new(Dial::new(None)),
-            shedding: Arc::new(Dial::new(Shedding::Never)),
-            digest: Arc::new(Dial::new(None)),
         };
         parts.turn(settings, Relief::NONE);
         parts
@@ -78,8 +76,8 @@ impl Parts {
         });
         self.rules.output_bytes_max.set(settings.limits.output_bytes);
         self.rules.linger.set(settings.timeouts.linger);
-        self.request_timeout.set(settings.timeouts.request);
-        self.shedding.set(match settings.limits.overload {
+        self.timeout.set_timeout(settings.timeouts.request);
+        self.limit.set_shedding(match settings.limits.overload {
             _ if relief.sheds => Shedding::Always,
             Overload::Wait => Shedding::Never,
             Overload::Shed => Shedding::WhenBusy,
@@ -92,7 +90,7 @@ impl Parts {
                 (Some(Digest::Reply), DIGEST_LINES_MAX)
             }
         };
-        self.digest.set(digest);
+        self.sha256.set_digest(digest);
         self.lines.set_lines(lines_max);
         let limits = limits(settings, relief);
         let changed = limits != self.heartbeat.limits();
@@ -174,8 +172,7 @@ impl<C> LinesCodec for C where
 
 /// The workload that the settings name: the innermost service of the line stack.
 pub(crate) fn workload(parts: &Parts) -> impl LineService + use<> {
-    let sha256 = Sha256Layer::shared(parts.digest.clone(), parts.stats.clone());
-    ServiceBuilder::new().layer(sha256).service(Echo)
+    ServiceBuilder::new().layer(parts.sha256.clone()).service(Echo)
 }
 
 /// The line stack around the workload that the settings name.
@@ -188,7 +185,7 @@ pub(crate) fn line_stack<S>(parts: &Parts, workload: S) -> impl LineService + us
 where
     S: LineService,
 {
-    let Parts { stats, permits, request_timeout, shedding, .. } = parts;
+    let Parts { stats, timeout, limit, .. } = parts;
 
     ServiceBuilder::new()
         // Errors a peer can do something about become replies; the rest end the connection.
@@ -197,8 +194,8 @@ where
         .layer(ObserveLayer::new(stats.clone()))
         // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
         // inside the call, with the batch in hand. An idle connection holds no permit.
-        .layer(TimeoutLayer::shared(request_timeout.clone()))
-        .layer(LimitLayer::shared(permits.clone(), shedding.clone()))
+        .layer(timeout.clone())
+        .layer(limit.clone())
         .service(workload)
 }
 

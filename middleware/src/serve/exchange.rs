@@ -22,15 +22,39 @@ use crate::{
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
 /// carry its size.
 pub(super) enum Step<S: Service<Lines>> {
-    Open,
+    Open {
+        /// Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
+        unflushed: u32,
+    },
     /// A batch in hand, the service not ready for it yet.
     Waiting(Box<Lines>),
-    Serving(Pin<Box<S::Future>>),
+    Serving {
+        call: Pin<Box<S::Future>>,
+        /// Bytes of the batch.
+        in_hand: u32,
+    },
     /// Replies not yet given to the sink, because the policy wants a write before them.
     Feeding(Box<Feed>),
-    Flushing,
+    Flushing {
+        /// As in `Open`, if the policy leaves them.
+        unflushed: u32,
+    },
     Closing(CloseReason),
     Lingering(Box<Linger>),
+}
+
+impl<S: Service<Lines>> Step<S> {
+    /// Nothing in hand and nothing unwritten.
+    pub(super) const OPEN: Self = Self::Open { unflushed: 0 };
+
+    /// Bytes of the batch that waits or is being served.
+    pub(super) fn in_hand(&self) -> usize {
+        match self {
+            Self::Waiting(lines) => lines.as_bytes().len(),
+            Self::Serving { in_hand, .. } => *in_hand as usize,
+            _ => 0,
+        }
+    }
 }
 
 /// A reply on its way to the sink, under [`FlushPolicy::Every`](super::FlushPolicy::Every).
@@ -38,6 +62,8 @@ pub(super) struct Feed {
     pub(super) rest: Lines,
     /// Lines between two writes, as the policy was when the reply came.
     pub(super) every: NonZeroU32,
+    /// Lines given to the sink since the last one.
+    pub(super) unflushed: u32,
 }
 
 /// After our close, until the peer's.
@@ -63,10 +89,6 @@ pin_project! {
         pub(super) presence: Presence,
         pub(super) drain: Registration,
         pub(super) rules: Arc<Rules>,
-        // Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
-        pub(super) unflushed: u32,
-        // Bytes of the batch that is being served.
-        pub(super) in_hand: u32,
     }
 }
 
@@ -75,12 +97,10 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
         Self {
             wire,
             service: serve.service,
-            step: Step::Open,
+            step: Step::OPEN,
             presence: Presence::new(serve.stats),
             drain: serve.drain.registration(),
             rules: serve.rules,
-            unflushed: 0,
-            in_hand: 0,
         }
     }
 }

@@ -45,11 +45,11 @@ where
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             let next = match self.step {
-                Step::Open => self.read(cx),
+                Step::Open { .. } => self.read(cx),
                 Step::Waiting(_) => self.wait(cx),
-                Step::Serving(_) => self.serve_on(cx),
+                Step::Serving { .. } => self.serve_on(cx),
                 Step::Feeding(_) => self.feed(cx),
-                Step::Flushing => self.flush(cx),
+                Step::Flushing { .. } => self.flush(cx),
                 Step::Closing(_) => self.close(cx),
                 Step::Lingering(_) => self.linger(cx),
             };
@@ -95,7 +95,9 @@ where
             Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
                 Poll::Ready(Err(error)) => Next::End(reason(&error)),
                 Poll::Ready(Ok(())) => {
-                    *self.unflushed = 0;
+                    if let Step::Open { unflushed } = self.step {
+                        *unflushed = 0;
+                    }
                     Next::Wait(Phase::Reading)
                 }
                 Poll::Pending => Next::Wait(Phase::Reading),
@@ -106,11 +108,12 @@ where
     /// Readiness second, with the lines in hand: an idle connection reserves nothing.
     #[inline]
     fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Next {
-        *self.in_hand = u32::try_from(lines.as_bytes().len()).unwrap_or(u32::MAX);
+        // A batch is bounded by the read block or by one line, both below 4 GiB.
+        let in_hand = lines.as_bytes().len() as u32;
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
                 let call = Box::pin(self.service.call(lines));
-                self.serve(cx, call)
+                self.serve(cx, call, in_hand)
             }
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
@@ -139,21 +142,17 @@ where
     /// Most calls are done at once, and are then no step: from the read to the write the path is
     /// straight, which is worth a percent of a line in ping-pong.
     #[inline]
-    fn serve(&mut self, cx: &mut Context<'_>, mut call: Pin<Box<S::Future>>) -> Next {
+    fn serve(&mut self, cx: &mut Context<'_>, mut call: Pin<Box<S::Future>>, in_hand: u32) -> Next {
         // A call that timed out while it waited for readiness left its mark behind.
         take_waits_for_readiness();
-        let served = call.as_mut().poll(cx);
-        if served.is_ready() {
-            *self.in_hand = 0;
-        }
-        match served {
+        match call.as_mut().poll(cx) {
             Poll::Ready(Ok(reply)) => {
                 drop(call);
                 self.give(cx, reply)
             }
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
-                *self.step = Step::Serving(call);
+                *self.step = Step::Serving { call, in_hand };
                 self.wait_serving(cx)
             }
         }
@@ -161,8 +160,8 @@ where
 
     #[inline(never)]
     fn serve_on(&mut self, cx: &mut Context<'_>) -> Next {
-        match std::mem::replace(self.step, Step::Open) {
-            Step::Serving(call) => self.serve(cx, call),
+        match std::mem::replace(self.step, Step::OPEN) {
+            Step::Serving { call, in_hand } => self.serve(cx, call, in_hand),
             other => self.go(other),
         }
     }
@@ -171,7 +170,8 @@ where
     #[inline]
     fn give(&mut self, cx: &mut Context<'_>, reply: Lines) -> Next {
         if let FlushPolicy::Every(every) = self.rules.flush.get() {
-            return self.go(Step::Feeding(Box::new(Feed { rest: reply, every })));
+            let unflushed = self.unflushed();
+            return self.go(Step::Feeding(Box::new(Feed { rest: reply, every, unflushed })));
         }
         match self.wire.as_mut().start_send(reply) {
             Ok(()) => self.flush(cx),
@@ -192,12 +192,12 @@ where
     #[inline(never)]
     fn feed(&mut self, cx: &mut Context<'_>) -> Next {
         let Step::Feeding(feed) = &mut *self.step else { return Next::Go };
-        let Feed { rest, every } = &mut **feed;
+        let Feed { rest, every, unflushed } = &mut **feed;
         let lines = every.get();
         loop {
-            if *self.unflushed >= lines {
+            if *unflushed >= lines {
                 match self.wire.as_mut().poll_flush(cx) {
-                    Poll::Ready(Ok(())) => *self.unflushed = 0,
+                    Poll::Ready(Ok(())) => *unflushed = 0,
                     Poll::Ready(Err(error)) => return Next::End(reason(&error)),
                     Poll::Pending => return Next::Wait(Phase::Blocked),
                 }
@@ -205,13 +205,22 @@ where
             if rest.is_empty() {
                 break;
             }
-            let piece = rest.split_to((lines - *self.unflushed) as usize);
-            *self.unflushed += piece.count() as u32;
+            let piece = rest.split_to((lines - *unflushed) as usize);
+            *unflushed += piece.count() as u32;
             if let Err(error) = self.wire.as_mut().start_send(piece) {
                 return self.refused(&error);
             }
         }
-        self.go(Step::Flushing)
+        let unflushed = *unflushed;
+        self.go(Step::Flushing { unflushed })
+    }
+
+    /// Lines given to the sink since the last write.
+    fn unflushed(&self) -> u32 {
+        match &*self.step {
+            Step::Open { unflushed } | Step::Flushing { unflushed } => *unflushed,
+            _ => 0,
+        }
     }
 
     /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what
@@ -222,20 +231,22 @@ where
         let full_read = self.wire.as_mut().take_full_read();
         let high_water = self.rules.output_bytes_max.get();
         let auto = self.rules.flush.get() == FlushPolicy::Auto;
+        let mut unflushed = self.unflushed();
         if auto || full_read || self.wire.unsent_bytes() >= high_water {
             match self.wire.as_mut().poll_flush(cx) {
-                Poll::Ready(Ok(())) => *self.unflushed = 0,
+                Poll::Ready(Ok(())) => unflushed = 0,
                 Poll::Ready(Err(error)) => return Next::End(reason(&error)),
                 // Reading goes on over a small rest; a large one is back-pressure.
                 Poll::Pending if self.wire.unsent_bytes() >= high_water => {
-                    *self.step = Step::Flushing;
+                    *self.step = Step::Flushing { unflushed };
                     return Next::Wait(Phase::Blocked);
                 }
                 Poll::Pending => {}
             }
         }
-        if !matches!(self.step, Step::Open) {
-            *self.step = Step::Open;
+        match &mut *self.step {
+            Step::Open { unflushed: known } => *known = unflushed,
+            step => *step = Step::Open { unflushed },
         }
         if full_read { Next::GiveWay } else { Next::Go }
     }
@@ -303,7 +314,7 @@ where
         if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
-        self.presence.hold(holding.read_bytes + *self.in_hand as usize, holding.write_bytes);
+        self.presence.hold(holding.read_bytes + self.step.in_hand(), holding.write_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if take_waits_for_readiness() => State::LimitWait,
