@@ -18,7 +18,6 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::Runtime,
-    sync::Semaphore,
     time::Instant,
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -26,8 +25,8 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Digest, EachLine, Echo, FramingLayer, KIB, LimitLayer, Line, LineError, Lines,
-    LinesBatchCodec, MeterLayer, ObserveLayer, PerLine, ReadyInCallLayer, ReplyOrCloseLayer,
-    Sha256Layer, TimeoutLayer,
+    LinesBatchCodec, MeterLayer, ObserveLayer, PerLine, Permits, ReadyInCallLayer,
+    ReplyOrCloseLayer, Sha256Layer, TimeoutLayer,
     heartbeat::{HeartbeatLayer, Limits},
     pool,
     serve::Serve,
@@ -135,7 +134,7 @@ where
         .layer(ReplyOrCloseLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(LimitLayer::new(Arc::new(Semaphore::new(4096))))
+        .layer(LimitLayer::new(Arc::new(Permits::new(4096))))
         .service(Echo);
     let exchange = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
@@ -168,7 +167,7 @@ fn layers(c: &mut Criterion) {
     call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
     call(c, "ready_in_call", 100, &ReadyInCallLayer.layer(Echo));
     call(c, "timeout", 100, &TimeoutLayer::new(Duration::from_secs(5)).layer(Echo));
-    let limit = LimitLayer::new(Arc::new(Semaphore::new(4096)));
+    let limit = LimitLayer::new(Arc::new(Permits::new(4096)));
     call(c, "limit", 100, &limit.layer(Echo));
     for lines in BATCHES {
         for (name, digest) in [("sha256 reply", Digest::Reply), ("sha256 discard", Digest::Discard)]

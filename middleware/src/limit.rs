@@ -8,12 +8,11 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::sync::{AcquireError, Semaphore};
 use tower::load_shed::error::Overloaded;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Dial, Position, ready_in_call::waiting_for_readiness};
+use crate::{BoxError, Dial, Permits, Position, ready_in_call::waiting_for_readiness};
 
 /// Which calls are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl Position for Shedding {
 /// call comes. *Does not*: reserve anything before the call, so an idle
 /// connection holds no permit and a shed call leaves no waiter behind. *Goes*: inside
 /// [`Timeout`](crate::Timeout), so that the wait is covered. *Costs*: two reference counts, which stay in
-/// the core's cache, and four other locked instructions a call. Tower's pair has to be cloned for each call to leave nothing
+/// the core's cache, and two other locked instructions a call. Tower's pair has to be cloned for each call to leave nothing
 /// behind, and so cost twice that and, with the code it takes, 3 % of a line in ping-pong.
 #[derive(Debug, Clone)]
 pub struct Limit<S> {
@@ -59,7 +58,7 @@ pub struct Limit<S> {
 /// stays in one core's cache.
 #[derive(Debug)]
 struct Shared {
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     shedding: Dial<Shedding>,
 }
 
@@ -70,21 +69,35 @@ struct Permit(Arc<Shared>);
 impl Shared {
     #[inline]
     fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        let taken = self.permits.try_acquire().ok()?;
-        taken.forget();
-        Some(Permit(self.clone()))
-    }
-
-    async fn acquire(self: Arc<Self>) -> Result<Permit, AcquireError> {
-        self.permits.acquire().await?.forget();
-        Ok(Permit(self))
+        self.permits.try_take().then(|| Permit(self.clone()))
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.0.permits.add_permits(1);
+        self.0.permits.give_back();
+    }
+}
+
+/// A place in line for a permit, given up when dropped.
+#[derive(Debug)]
+struct Turn {
+    shared: Arc<Shared>,
+    place: Option<usize>,
+}
+
+impl Turn {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Permit> {
+        self.shared.permits.poll_take(&mut self.place, cx).map(|()| Permit(self.shared.clone()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared.permits.leave(place);
+        }
     }
 }
 
@@ -119,7 +132,7 @@ impl<S: Clone> Limit<S> {
         // The clone was not asked for readiness; this one was.
         let next = self.inner.clone();
         Waiting {
-            acquire: Box::pin(self.shared.clone().acquire()),
+            turn: Turn { shared: self.shared.clone(), place: None },
             service: std::mem::replace(&mut self.inner, next),
             request: Some(request),
         }
@@ -128,8 +141,7 @@ impl<S: Clone> Limit<S> {
 
 /// A call that waits for a permit. Boxed, because few do and every call's future is moved.
 struct Waiting<S, Request> {
-    // It has no name of its own.
-    acquire: Pin<Box<dyn Future<Output = Result<Permit, AcquireError>> + Send>>,
+    turn: Turn,
     service: S,
     request: Option<Request>,
 }
@@ -182,7 +194,7 @@ where
         let Self::Waiting { waiting } = self else {
             return Poll::Ready(Err(Overloaded::new().into()));
         };
-        let permit = ready!(waiting_for_readiness(|| waiting.acquire.as_mut().poll(cx)))?;
+        let permit = ready!(waiting_for_readiness(|| waiting.turn.poll(cx)));
         let request = waiting.request.take().expect("a request is given to its service once");
         Poll::Ready(Ok((waiting.service.call(request), permit)))
     }
@@ -196,7 +208,7 @@ pub struct LimitLayer {
 
 impl LimitLayer {
     /// A call takes one of `permits`, which other limits may share, and waits for it.
-    pub fn new(permits: Arc<Semaphore>) -> Self {
+    pub fn new(permits: Arc<Permits>) -> Self {
         Self { shared: Arc::new(Shared { permits, shedding: Dial::new(Shedding::Never) }) }
     }
 

@@ -96,11 +96,11 @@ where
         };
         let stats = self.shared.stats.clone();
         let hashing = Hashing { inner, digest, stats, lines, hashed_bytes: 0, replies };
-        ResponseFuture { state: State::Hashing { hashing: Box::new(hashing) } }
+        ResponseFuture { state: State::Hashing { hashing } }
     }
 }
 
-/// A batch being hashed. Boxed, so that batches that are not do not carry its size.
+/// A batch being hashed.
 #[derive(Debug)]
 struct Hashing<S> {
     inner: S,
@@ -137,7 +137,7 @@ pin_project! {
     #[derive(Debug)]
     #[project = StateProj]
     enum State<S, F> {
-        Hashing { hashing: Box<Hashing<S>> },
+        Hashing { hashing: Hashing<S> },
         Called { #[pin] future: F },
     }
 }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,6 +34,10 @@ const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
 
 /// Smallest room worth a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
+
+/// A peer that sent less than this when it woke us last is read with so much room first: a socket can
+/// take a shorter way to the kernel then. If it sends more now, that costs one more read.
+const SHORT_READ_BYTES: usize = 256;
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
 const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
@@ -68,6 +72,10 @@ pub struct Transport<Io, Codec> {
     decodable: bool,
     full_read: bool,
     ended: bool,
+    /// No read yet since the last park.
+    woken: bool,
+    /// The first read after a park was a short one.
+    short: bool,
     /// Bytes written since the last park, as far as it can count.
     wrote: u16,
 }
@@ -86,6 +94,8 @@ impl<Io, Codec> Transport<Io, Codec> {
             decodable: false,
             full_read: false,
             ended: false,
+            woken: false,
+            short: false,
             wrote: 0,
         }
     }
@@ -163,9 +173,14 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
             self.read.reserve(pool::BLOCK_BYTES);
         }
         let room = self.read.capacity() - self.read.len();
-        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
+        let most = if self.short { SHORT_READ_BYTES } else { room };
+        let mut into = (&mut self.read).limit(most);
+        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut into));
         if let Poll::Ready(Ok(n)) = &result {
             self.full_read = *n == room;
+            if std::mem::take(&mut self.woken) || *n >= SHORT_READ_BYTES {
+                self.short = *n < SHORT_READ_BYTES;
+            }
             self.shares = self.read.len() > COPIED_BYTES_MAX;
         }
         result
@@ -305,6 +320,7 @@ where
     fn park(mut self: Pin<&mut Self>) -> Holding {
         self.return_read_block(COPY_BYTES_MAX);
         self.return_write_block();
+        self.woken = true;
         Holding {
             read_bytes: self.read.len(),
             write_bytes: self.write.len(),

@@ -16,14 +16,13 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::Semaphore,
     time::Instant,
 };
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Digest, Echo, FramingLayer, KIB, LimitLayer, Lines, LinesBatchCodec, MeterLayer,
-    ObserveLayer, PerLine, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer, Transport,
+    ObserveLayer, PerLine, Permits, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer, Transport,
     drain::{self, Watch},
     heartbeat::{HeartbeatLayer, Limits},
     serve::Serve,
@@ -95,7 +94,7 @@ where
         .layer(ReplyOrCloseLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(LimitLayer::new(Arc::new(Semaphore::new(9))))
+        .layer(LimitLayer::new(Arc::new(Permits::new(9))))
         .service(workload);
     ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))

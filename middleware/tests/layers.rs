@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use support::{End, FaultyIo};
 use tokio::{
@@ -17,10 +17,11 @@ use tower::{
     ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
     service_fn,
 };
+use tower_layer::Layer;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, ReadyInCallLayer,
+    BoxError, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, Permits, ReadyInCallLayer,
     ReplyOrCloseLayer, Shedding, TimeoutLayer, Transport, drain,
     serve::Serve,
     serve_connection,
@@ -36,7 +37,7 @@ fn lines(lines: &'static str) -> Lines {
 /// The line stack of the server, with its parts at hand.
 fn stack<S>(
     stats: &Arc<Stats>,
-    permits: &Arc<Semaphore>,
+    permits: &Arc<Permits>,
     shedding: Shedding,
     workload: S,
 ) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
@@ -115,28 +116,28 @@ async fn fault_24_the_timeout_counts_from_a_call_s_first_wait_and_gives_its_insi
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
+    let (stats, permits) = (books(), Arc::new(Permits::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let begun = Instant::now();
     let reply =
         stack(&stats, &permits, Shedding::Never, workload).oneshot(lines("a\nb\n")).await.unwrap();
     assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
     assert!(begun.elapsed() < SECOND + Duration::from_millis(2));
-    permits.add_permits(1);
-    assert_eq!(permits.available_permits(), 1, "no waiter is left behind");
+    permits.set_limit(1);
+    assert_eq!(permits.in_use(), 0, "no waiter is left behind");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shed_line_leaves_no_waiter_behind() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
+    let (stats, permits) = (books(), Arc::new(Permits::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let mut stack = stack(&stats, &permits, Shedding::WhenBusy, workload);
     for _ in 0..3 {
         let reply = stack.ready().await.unwrap().call(lines("a\nb\n")).await.unwrap();
         assert_eq!(reply.as_bytes(), b"ERR overloaded\nERR overloaded\n");
     }
-    permits.add_permits(1);
-    assert_eq!(permits.available_permits(), 1, "a waiter would have taken it");
+    permits.set_limit(1);
+    assert_eq!(permits.in_use(), 0, "a waiter would have taken it");
     assert_eq!(stats.lines_processed[LineResult::Shed as usize].get(), 6);
 }
 
@@ -158,7 +159,7 @@ async fn nor_does_one_that_tower_s_own_layers_shed() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
-    let permits = Arc::new(Semaphore::new(0));
+    let permits = Arc::new(Permits::new(0));
     let limit = LimitLayer::new(permits.clone());
     let mut service = ServiceBuilder::new().layer(limit).service(towline_middleware::Echo);
     let mut call = |request| {
@@ -168,7 +169,7 @@ async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
     let (mut first, mut second) = (call("1\n"), call("2\n"));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
-    permits.add_permits(1);
+    permits.set_limit(1);
     let mut third = call("3\n");
     assert_pending!(third.poll(), "it may not overtake");
     assert!(first.is_woken() && !second.is_woken());
@@ -179,9 +180,69 @@ async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
     assert_eq!(assert_ready_ok!(third.poll()), lines("3\n"));
 }
 
+/// Calls of a service that never answers, each of which has a permit or waits for one.
+fn endless_calls(permits: &Arc<Permits>) -> impl FnMut() -> Pin<Box<task::Spawn<EndlessCall>>> {
+    let endless = service_fn(|_: Lines| std::future::pending::<Result<Lines, BoxError>>());
+    let mut limited = LimitLayer::new(permits.clone()).layer(endless);
+    move || {
+        let mut call = task::spawn(Box::pin(limited.call(lines("a\n"))) as EndlessCall);
+        assert_pending!(call.poll());
+        Box::pin(call)
+    }
+}
+
+type EndlessCall = Pin<Box<dyn Future<Output = Result<Lines, BoxError>>>>;
+
+#[test]
+fn a_raised_limit_lets_in_who_waits() {
+    let permits = Arc::new(Permits::new(1));
+    let mut call = endless_calls(&permits);
+    let _first = call();
+    let [second, third] = [call(), call()];
+    permits.set_limit(2);
+    assert_eq!((permits.limit(), permits.in_use()), (2, 2));
+    assert!(second.is_woken() && !third.is_woken());
+}
+
+#[test]
+fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one() {
+    let permits = Arc::new(Permits::new(10));
+    let mut call = endless_calls(&permits);
+    let mut calls: Vec<_> = (0..8).map(|_| call()).collect();
+    permits.set_limit(3);
+    assert_eq!((permits.limit(), permits.in_use()), (3, 8));
+    let waits = call();
+    while calls.len() > 3 {
+        calls.pop();
+        assert!(!waits.is_woken(), "{} are out", calls.len());
+    }
+    calls.pop();
+    assert!(waits.is_woken());
+    assert_eq!(permits.in_use(), 3);
+    drop((waits, calls));
+    assert_eq!(permits.in_use(), 0);
+}
+
+#[test]
+fn who_gives_up_in_line_or_with_a_permit_at_hand_leaves_it_to_the_next() {
+    let permits = Arc::new(Permits::new(1));
+    let mut call = endless_calls(&permits);
+    let first = call();
+    let [granted, gives_up, next, last] = [call(), call(), call(), call()];
+    drop(gives_up);
+    drop(first);
+    assert!(granted.is_woken() && !next.is_woken());
+    // It was granted one and never came for it.
+    drop(granted);
+    assert!(next.is_woken() && !last.is_woken());
+    assert_eq!(permits.in_use(), 1);
+    drop((next, last));
+    assert_eq!(permits.in_use(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(1)));
+    let (stats, permits) = (books(), Arc::new(Permits::new(1)));
     let workload = service_fn(|lines: Lines| async move {
         match lines.as_bytes() {
             b"panic\n" => panic!("the service was asked to panic"),
@@ -192,21 +253,21 @@ async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics
     let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
 
     call("fine\n").await.unwrap();
-    assert_eq!(permits.available_permits(), 1);
+    assert_eq!(permits.in_use(), 0);
     let mut hanging = task::spawn(call("hang\n"));
     assert_pending!(hanging.poll());
-    assert_eq!(permits.available_permits(), 0);
+    assert_eq!(permits.in_use(), 1);
     drop(hanging);
-    assert_eq!(permits.available_permits(), 1);
+    assert_eq!(permits.in_use(), 0);
     assert_eq!(call("hang\n").await.unwrap().as_bytes(), b"ERR timeout\n");
-    assert_eq!(permits.available_permits(), 1);
+    assert_eq!(permits.in_use(), 0);
     assert!(tokio::spawn(call("panic\n")).await.unwrap_err().is_panic());
-    assert_eq!(permits.available_permits(), 1);
+    assert_eq!(permits.in_use(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_idle_connections_hold_no_permits() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
+    let (stats, permits) = (books(), Arc::new(Permits::new(2)));
     let serve = || {
         let (peer, server) = duplex(64);
         let lines = stack(&stats, &permits, Shedding::Never, towline_middleware::Echo);
@@ -221,7 +282,7 @@ async fn fault_24_idle_connections_hold_no_permits() {
         peer.write_all(b"once\nhalf").await.unwrap();
         peer.read_exact(&mut [0; 5]).await.unwrap();
     }
-    assert_eq!(permits.available_permits(), 2);
+    assert_eq!(permits.in_use(), 0);
     let begun = Instant::now();
     let mut next = serve();
     next.write_all(b"next\n").await.unwrap();
@@ -246,7 +307,7 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
         Ok::<_, BoxError>(lines)
     });
     tokio::spawn(Serve::new(slow).stats(stats.clone()).call(transport()));
-    let none = Arc::new(Semaphore::new(0));
+    let none = Arc::new(Permits::new(0));
     let limited = stack(&stats, &none, Shedding::Never, towline_middleware::Echo);
     tokio::spawn(Serve::new(limited).stats(stats.clone()).call(transport()));
 
@@ -270,7 +331,7 @@ async fn lines_are_counted_by_how_they_ended() {
             _ => Ok(lines),
         }
     });
-    let permits = Arc::new(Semaphore::new(9));
+    let permits = Arc::new(Permits::new(9));
     let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
     call("a\nb\nc\n").await.unwrap();
     call("d\n").await.unwrap();

@@ -16,7 +16,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine,
+    Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine, Permits,
     Sha256Layer, Shedding, Transport, drain,
     heartbeat::{HeartbeatLayer, Limits},
     serve::{Rules, Serve},
@@ -185,7 +185,7 @@ async fn a_layer_is_told_what_is_hashed_and_what_is_shed() {
     hashing.set_digest(Some(Digest::Reply));
     assert_eq!(reply(&hash).await, 65);
 
-    let limiting = [0, 1].map(|n| LimitLayer::new(Arc::new(tokio::sync::Semaphore::new(n))));
+    let limiting = [0, 1].map(|n| LimitLayer::new(Arc::new(Permits::new(n))));
     let [busy, free] = [&limiting[0], &limiting[1]].map(|layer| layer.layer(Echo));
     let set_shedding = |shedding| limiting.iter().for_each(|layer| layer.set_shedding(shedding));
     assert!(busy.clone().call(lines(b"a")).now_or_never().is_none(), "it waits");

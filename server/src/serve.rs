@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower::Service;
 use towline_config::Effective;
-use towline_middleware::{BoxError, Lines, LinesBatchCodec, drain::Watch, stats::Stats};
+use towline_middleware::{BoxError, Lines, LinesBatchCodec, Permits, drain::Watch, stats::Stats};
 
 use crate::{
     accept::{Acceptor, Deliver},
@@ -17,7 +17,6 @@ use crate::{
     host::Host,
     listen::Listener,
     overload::Relief,
-    permits::Permits,
     plan::Plan,
     shard::{Handover, serve_io},
     shared::Now,
@@ -69,8 +68,8 @@ where
     let plan = Plan::of(settings, Host::here()).map_err(io::Error::other)?;
     let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
-    let permits = Permits::new(settings.limits.concurrency.get() as usize);
-    let parts = Parts::new(settings, stats, permits.semaphore(), drain.clone());
+    let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
+    let parts = Parts::new(settings, stats, permits, drain.clone());
     let keep_time = parts.keep_time();
     // Nobody changes them.
     let (_, now) = watch::channel(Now { effective: effective.clone(), relief: Relief::NONE });

@@ -15,7 +15,6 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     runtime,
     sync::{mpsc, watch},
@@ -33,6 +32,7 @@ use crate::{
     listen::{self, Accepted},
     shared::Now,
     slots::Slot,
+    socket::{Socket, TokioSocket},
     stack::{LineService, LinesCodec, Parts, connection_stack},
 };
 
@@ -187,13 +187,13 @@ pub(crate) fn serve_io<Io, C, S>(
     slot: Slot,
     lines: S,
 ) where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Io: TokioSocket + Send + 'static,
     C: LinesCodec,
     S: LineService,
 {
     match io {
         Ok(io) => {
-            let served = connection_stack(parts, codec, lines).call(io);
+            let served = connection_stack(parts, codec, lines).call(Socket::new(io));
             tokio::spawn(Connection { served, slot });
         }
         // epoll is out of memory or watches: the peer sees a close and may come again.

@@ -4,11 +4,10 @@ use std::{future::Future, sync::Arc, thread};
 
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
-use towline_middleware::{drain, stats::Stats};
+use towline_middleware::{Permits, drain, stats::Stats};
 
 use crate::{
     Outcome, RunError, ending, host,
-    permits::Permits,
     plan::Plan,
     shard::{Peer, Shard},
     shared::{Now, Shared},
@@ -46,7 +45,7 @@ impl Shards {
         let settings = &effective.settings;
         let epoch = Instant::now();
         let slots = Slots::new(plan.connections, plan.threads);
-        let permits = Permits::new(settings.limits.concurrency.get() as usize);
+        let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
         let (over, _) = watch::channel(false);
         let mut drains = Vec::new();
         let mut stats = Vec::new();
@@ -54,7 +53,7 @@ impl Shards {
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(epoch));
-            let parts = Parts::new(settings, shard_stats.clone(), permits.semaphore(), watch);
+            let parts = Parts::new(settings, shard_stats.clone(), permits.clone(), watch);
             let lines = lines(&parts);
             let (now, over) = (now.subscribe(), over.subscribe());
             let shard = Shard::start(index, now, signal.clone(), parts, lines, over)

@@ -7,9 +7,9 @@ use std::sync::{
 
 use tokio::{runtime, sync::watch};
 use towline_config::Effective;
-use towline_middleware::stats::Stats;
+use towline_middleware::{Permits, stats::Stats};
 
-use crate::{host, overload::Relief, permits::Permits, slots::Slots};
+use crate::{host, overload::Relief, slots::Slots};
 
 /// What holds now. Each thread takes a change over as a whole, between two of its turns.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Vec<Arc<Stats>>,
     pub(crate) runtimes: Vec<runtime::Handle>,
     pub(crate) slots: Arc<Slots>,
-    pub(crate) permits: Permits,
+    pub(crate) permits: Arc<Permits>,
     /// Memory for the buffers of connections.
     pub(crate) buffer_limit_bytes: AtomicU64,
 }
@@ -55,9 +55,7 @@ impl Shared {
         if limits.buffer_bytes != self.now.borrow().effective.settings.limits.buffer_bytes {
             self.buffer_limit_bytes.store(host::buffer_limit(limits.buffer_bytes), Relaxed);
         }
-        if let Some(runtime) = self.runtimes.first() {
-            self.permits.set_limit(limits.concurrency.get() as usize, runtime);
-        }
+        self.permits.set_limit(limits.concurrency.get() as usize);
         self.now.send_modify(|now| now.effective = Arc::new(effective));
     }
 }

@@ -4,10 +4,7 @@
 
 use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use towline_config::{
@@ -15,7 +12,7 @@ use towline_config::{
 };
 use towline_middleware::{
     BoxError, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines, MeterLayer,
-    ObserveLayer, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
+    ObserveLayer, Permits, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
@@ -44,7 +41,7 @@ impl Parts {
     pub(crate) fn new(
         settings: &Settings,
         stats: Arc<Stats>,
-        permits: Arc<Semaphore>,
+        permits: Arc<Permits>,
         drain: Watch,
     ) -> Self {
         let parts = Self {
