@@ -67,7 +67,7 @@ struct Ratio {
     /// Seconds measured in a turn, after a third as many to warm up
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// Only scenarios whose names begin so; several may follow
+    /// Only the scenario of this name, or those whose names begin so; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
     /// Who is measured against the references
@@ -223,7 +223,12 @@ fn select(only: &[String]) -> Result<Vec<&'static Scenario>, Error> {
         let known: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
         return Err(format!("--only {name}: expected one of {}", known.join(", ")).into());
     }
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|o| name.starts_with(o.as_str()));
+    // A whole name is that scenario, though others may begin so too.
+    let means = |only: &str, name: &str| match SCENARIOS.iter().any(|s| s.name == only) {
+        true => name == only,
+        false => name.starts_with(only),
+    };
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| means(only, name));
     Ok(SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect())
 }
 

@@ -1,5 +1,5 @@
-//! The sequence word of the state cells under every interleaving, and every order of memory, that
-//! the language allows. Empty in an ordinary run; in earnest:
+//! The sequence word of the state cells, and the permits of the concurrency limit, under every
+//! interleaving, and every order of memory, that the language allows. Empty in an ordinary run; in earnest:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg towline_loom" \
@@ -9,8 +9,18 @@
 #![cfg(towline_loom)]
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use loom::{sync::Arc, thread};
-use towline_middleware::stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers};
+use std::{
+    future::{Future, Ready, ready},
+    task::{Context, Poll, Waker},
+};
+
+use loom::{future::block_on, sync::Arc, thread};
+use tower_layer::Layer;
+use tower_service::Service;
+use towline_middleware::{
+    BoxError, Limit, LimitLayer, Permits,
+    stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers},
+};
 
 /// Whole: what one moment could have shown, with the times that belong to the counts.
 #[track_caller]
@@ -82,5 +92,73 @@ fn two_writers_lose_nothing() {
         let read = cells.snapshot();
         assert_eq!((read.accepted, read.open()), (2, 2));
         assert_eq!(read.nanos_in(State::Idle, Nanos(10)), 7 + 5);
+    });
+}
+
+/// A service that asks the checker to let others run while it has its permit.
+#[derive(Clone)]
+struct Yields;
+
+impl Service<()> for Yields {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        thread::yield_now();
+        ready(Ok(()))
+    }
+}
+
+fn limited(permits: &std::sync::Arc<Permits>) -> Limit<Yields> {
+    LimitLayer::new(permits.clone()).layer(Yields)
+}
+
+#[test]
+fn who_waits_for_a_permit_gets_it_when_it_comes_back() {
+    loom::model(|| {
+        let permits = std::sync::Arc::new(Permits::new(1));
+        let callers = [(); 2].map(|()| {
+            let mut limited = limited(&permits);
+            thread::spawn(move || block_on(limited.call(())).unwrap())
+        });
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(permits.in_use(), 0);
+    });
+}
+
+#[test]
+fn a_permit_granted_to_one_that_gives_up_is_not_lost() {
+    loom::model(|| {
+        let permits = std::sync::Arc::new(Permits::new(1));
+        let done = {
+            let mut limited = limited(&permits);
+            thread::spawn(move || block_on(limited.call(())).unwrap())
+        };
+        let mut gives_up = Box::pin(limited(&permits).call(()));
+        let _ = gives_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(gives_up);
+        done.join().unwrap();
+        assert_eq!(permits.in_use(), 0);
+    });
+}
+
+#[test]
+fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
+    loom::model(|| {
+        let permits = std::sync::Arc::new(Permits::new(0));
+        let raises = {
+            let permits = permits.clone();
+            thread::spawn(move || permits.set_limit(1))
+        };
+        block_on(limited(&permits).call(())).unwrap();
+        raises.join().unwrap();
+        assert_eq!(permits.in_use(), 0);
     });
 }

@@ -15,7 +15,15 @@ use tokio::sync::{Notify, futures::Notified};
 pub(crate) struct Slots {
     process: Arc<Process>,
     by_shard: Box<[Arc<Held>]>,
+    /// The shard that got the last place.
+    last: AtomicUsize,
 }
+
+/// A shard with no more than so small a part above the fewest has as few as any.
+const AS_FEW: usize = 64;
+
+/// Most connections in a row for one shard while others have fewer.
+const IN_A_ROW: usize = 32;
 
 /// What the shards share.
 #[derive(Debug)]
@@ -66,7 +74,8 @@ impl Slots {
             let (taken, process) = (AtomicUsize::new(0), process.clone());
             Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), mark: None })
         };
-        Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process })
+        let last = AtomicUsize::new(0);
+        Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process, last })
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -140,12 +149,20 @@ impl Slots {
 impl Reservation {
     /// Gives the place to a connection that has arrived, on the shard that has the fewest now and
     /// can take one over. None can only when all have ended, and then any will do.
+    ///
+    /// Where there are many, the shard that got the last one gets some more first: to take several
+    /// over at a time costs it one wake-up, and with many processes that is what a connection costs.
     pub(crate) fn place(self, mark: Option<Mark>, has_room: impl Fn(usize) -> bool) -> Slot {
-        let Slots { process, by_shard } = &*self.slots;
-        let fewest = by_shard
-            .iter()
-            .min_by_key(|held| (!has_room(held.shard.index), held.shard.taken.load(Relaxed)));
-        let held = fewest.expect("a server has at least one shard");
+        let Slots { process, by_shard, last } = &*self.slots;
+        let taken = |held: &Held| held.shard.taken.load(Relaxed);
+        let fewest = by_shard.iter().min_by_key(|held| (!has_room(held.shard.index), taken(held)));
+        let mut held = fewest.expect("a server has at least one shard");
+        let again = &by_shard[last.load(Relaxed)];
+        let few = taken(held) + (taken(held) / AS_FEW).min(IN_A_ROW);
+        if taken(again) < few && has_room(again.shard.index) {
+            held = again;
+        }
+        last.store(held.shard.index, Relaxed);
         held.shard.taken.fetch_add(1, Relaxed);
         // The slot gives back one place when it ends, the reservation one now.
         process.taken.fetch_add(1, SeqCst);
@@ -238,6 +255,21 @@ mod tests {
         let other = slots.try_reserve().expect("below the limit").place(None, anywhere);
         assert_eq!((other.shard(), reserved.place(None, anywhere).shard()), (0, 1));
         assert_eq!(slots.taken(), 1, "one was dropped");
+    }
+
+    #[test]
+    fn where_there_are_many_a_few_in_a_row_go_to_the_same_shard() {
+        let slots = Slots::new(10_000, 3);
+        let place = || slots.try_reserve().expect("below the limit").place(None, |_| true);
+        let mut held: Vec<_> = (0..9_000).map(|_| place()).collect();
+        let shards: Vec<_> = held.drain(6_000..).map(|slot| slot.shard()).collect();
+        let runs = shards.chunk_by(|one, next| one == next).map(<[_]>::len);
+        let longest = runs.clone().max().unwrap_or_default();
+        assert!((2..=2 * IN_A_ROW).contains(&longest), "{longest}");
+        assert!(runs.count() < shards.len() / 8);
+        for shard in 0..3 {
+            assert!(slots.by_shard(shard).abs_diff(2_000) <= IN_A_ROW, "{shard}");
+        }
     }
 
     #[tokio::test]
