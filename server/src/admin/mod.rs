@@ -3,6 +3,7 @@
 //! Everything about it is bounded: connections, the size and time of a request's head, the time of
 //! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
 
+mod format;
 mod pace;
 mod routes;
 mod subject;
