@@ -117,6 +117,9 @@ def field_config(panel):
             "spanNulls": False,
             "stacking": {"mode": "normal" if panel.stack else "none", "group": "A"},
         }
+    if panel.logarithm is not None:
+        del defaults["min"]
+        defaults["custom"]["scaleDistribution"] = {"type": "log", "log": panel.logarithm}
     if panel.soft_maximum is not None:
         defaults["custom"]["axisSoftMax"] = panel.soft_maximum
     if panel.maximum is not None:
@@ -149,7 +152,7 @@ def options(panel):
                 # A table of eight states would leave no room for their lines.
                 "displayMode": "list",
                 "placement": "bottom",
-                "calcs": ["lastNotNull"],
+                "calcs": [] if panel.many else ["lastNotNull"],
                 "showLegend": True,
             },
             "tooltip": {"mode": "multi", "sort": "desc"},
@@ -239,14 +242,14 @@ def layout(board):
             if not group:
                 continue
             share = COLUMNS // min(len(group), 8 if group is stats else 3)
-            x = 0
+            x = height = 0
             for panel in group:
                 width = panel.width or share
                 if x + width > COLUMNS:
-                    x, y = 0, y + HEIGHT[panel.kind]
+                    x, y, height = 0, y + height, 0
                 panels.append(render(panel, len(panels) + 1, x, y, width))
-                x += width
-            y += max(HEIGHT[panel.kind] for panel in group)
+                x, height = x + width, max(height, HEIGHT[panel.kind])
+            y += height
     return panels
 
 

@@ -79,7 +79,7 @@ def browse(chromium, url, width, *flags):
                 "--disable-gpu",
                 "--hide-scrollbars",
                 f"--user-data-dir={profile}",
-                f"--window-size={width},{1500 if width == PHONE else 680}",
+                f"--window-size={width},{1560 if width == PHONE else 680}",
                 "--timeout=30000",
                 *flags,
                 url,
@@ -159,6 +159,8 @@ def main():
                 picture = given.picture.with_stem(f"{given.picture.stem}-{mode}")
                 setting = f"--blink-settings=preferredColorScheme={dark}"
                 browse(given.chromium, url, DESK, setting, f"--screenshot={picture}")
+            picture = given.picture.with_stem(f"{given.picture.stem}-phone")
+            browse(given.chromium, url, PHONE, f"--screenshot={picture}")
         if proxy.asked != {"/", "/metrics", "/slow"}:
             raise SystemExit(f"the page asked for more than itself: {sorted(proxy.asked)}")
         load.finish()

@@ -49,6 +49,10 @@ class Panel:
     maximum: float | None = None
     # The axis reaches at least to here: a line of zeros must not fill ten thousand per cent.
     soft_maximum: float | None = None
+    # Each step of the axis is so many times the one before; what is 0 isn't drawn.
+    logarithm: int | None = None
+    # So many series that their last values would take the panel's room.
+    many: bool = False
     decimals: int | None = None
     # What stands in an empty panel: nothing happened is not the same as nothing is known.
     no_value: str | None = None
@@ -74,6 +78,11 @@ def total_rate(metric, matchers="", by=""):
 def gauge(metric, matchers=""):
     also = f", {matchers}" if matchers else ""
     return f"{metric}{{{J}{also}}}"
+
+
+def per(amount, unit):
+    """A gap where there is nothing to divide by: one infinite value hides all others."""
+    return f"{amount} / ({unit} > 0)"
 
 
 def own(expression):

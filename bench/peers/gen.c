@@ -1,12 +1,15 @@
 /* The load: one thread, epoll, as little work a line as can be, so that the server is what is measured.
  *
  *   gen port=N mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
- *       [pid=SERVER] [lines=N] [window=BYTES]
+ *       [pid=SERVER] [lines=N] [window=BYTES] [marks=N every=MS]
  *
  * flood     every connection's pipe is kept full from one shared block; replies are drained
  * pingpong  one line in flight a connection; latencies; with lines=N: exactly so many, then stop
  * noise     conns ping-pong peers beside `pipes` flooding ones; the latencies are the peers'
  * idle      opens, exchanges one line each, prints, then obeys "burst" lines on standard input
+ *
+ * With marks=N there is no window: N + 1 times, `every` milliseconds apart, it says how many lines
+ * there were so far, so that others may change something meanwhile and see what that does.
  *
  * Lines are counted by their newlines in the replies. The server's CPU time is read here, at the edges
  * of the window, because no other process could read it at the same moment as the line count. */
@@ -25,8 +28,8 @@ struct conn {
     uint64_t sent_at;
 };
 
-static struct { long port, conns, pipes, line, warm, run, pid, lines, window; const char *mode; } o = {
-    .conns = 1, .line = 5, .warm = 500, .run = 3000, .pid = 0, .pipes = 0, .mode = "flood"};
+static struct { long port, conns, pipes, line, warm, run, pid, lines, window, marks, every; const char *mode; } o = {
+    .conns = 1, .line = 5, .warm = 500, .run = 3000, .pid = 0, .pipes = 0, .every = 500, .mode = "flood"};
 static char *block, in[4 * BLOCK];
 static struct conn *conns;
 static int pings, floods; /* two epolls: a peer's reply is never queued behind all pipes' work */
@@ -190,11 +193,23 @@ static void idle(void) {
     exit(0);
 }
 
+static void mark(void) {
+    uint64_t next = now();
+    for (long k = 0; k <= o.marks; k++) {
+        printf("{\"at_ns\":%lu,\"lines\":%lu,\"errors\":%lu}\n", now(), lines, errors);
+        fflush(stdout);
+        next += o.every * 1000000ull;
+        if (k < o.marks) drive(next);
+    }
+    getchar();
+    exit(0);
+}
+
 static void options(int argc, char **argv) {
     struct { const char *name; long *value; } known[] = {
         {"port=", &o.port}, {"conns=", &o.conns}, {"pipes=", &o.pipes}, {"line=", &o.line},
         {"warm=", &o.warm}, {"run=", &o.run}, {"pid=", &o.pid}, {"lines=", &o.lines},
-        {"window=", &o.window}};
+        {"window=", &o.window}, {"marks=", &o.marks}, {"every=", &o.every}};
     for (int a = 1; a < argc; a++) {
         if (!strncmp(argv[a], "mode=", 5)) { o.mode = argv[a] + 5; continue; }
         size_t k = 0, count = sizeof known / sizeof *known;
@@ -235,6 +250,7 @@ int main(int argc, char **argv) {
     fflush(stdout);
     memset(&latency, 0, sizeof latency);
     lines = bytes = 0;
+    if (o.marks) mark();
     struct timespec cpu0, cpu1;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu0);
     long ticks = server_ticks();

@@ -1,11 +1,12 @@
 //! The command line.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     Error,
+    admin::{self, Doing},
     faults::{self, cycles::Ending},
     generator::Timing,
     instructions, kernel,
@@ -39,9 +40,14 @@ enum Command {
     Soak(Soak),
     /// What a scrape costs, with nobody connected, with 10,000 connected and after many have come and gone
     Scrape(Scrape),
+    /// Lines while the admin port is scraped, and while it is abused, against lines in calm
+    Admin(Admin),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer { looks: Looks },
+    /// Asks at an admin port, one way or another (started by another command)
+    #[command(hide = true)]
+    Clients { doing: Doing, admin: Option<SocketAddr> },
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,6 +145,21 @@ struct Scrape {
     counted: u64,
 }
 
+#[derive(Debug, clap::Args)]
+struct Admin {
+    #[command(flatten)]
+    which: Which,
+    /// Turns the clients get, each compared with the calm before and after it; eight seconds each
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    turns: u16,
+    /// Only scenarios whose names begin so; several may follow
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    only: Vec<String>,
+    /// What the clients do, instead of what the scenario says
+    #[arg(long, value_enum)]
+    doing: Option<Doing>,
+}
+
 impl Which {
     fn stable(self) -> Result<Stable, Error> {
         let towline = Towline::find(self.server, self.admin, self.flags);
@@ -180,6 +201,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             println!("{}\n\n{}", kernel::host(), scrape::report(&path, counted)?);
             Ok(())
         }
+        Command::Admin(Admin { which, turns, only, doing }) => {
+            let table = admin::report(&which.stable()?, &only, doing, turns.into())?;
+            println!("{}\n\n{table}", kernel::host());
+            Ok(())
+        }
+        Command::Clients { doing, admin } => admin::run_clients(admin, doing),
         Command::Peer { looks } => Ok(reference::serve(looks)?),
     }
 }

@@ -55,6 +55,14 @@ pub(crate) struct Seen {
     pub(crate) p99_us: f64,
 }
 
+/// How far a load without a window is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) at_ns: u64,
+    pub(crate) lines: u64,
+    errors: u64,
+}
+
 impl Seen {
     /// Newlines and bytes are counted apart. When they disagree by more than the unfinished lines at
     /// the window's edges, the server answered something else than the lines it was sent.
@@ -113,6 +121,15 @@ impl Generator {
     /// The report at the end of the window. The connections stay until this value is dropped.
     pub(crate) fn finish(&mut self) -> Result<Seen, Error> {
         self.answer("its report")
+    }
+
+    /// The next of the marks it was asked for.
+    pub(crate) fn mark(&mut self) -> Result<Mark, Error> {
+        let mark: Mark = self.answer("a mark")?;
+        if mark.errors == 0 {
+            return Ok(mark);
+        }
+        Err(format!("{} connections closed early", mark.errors).into())
     }
 
     /// Sends and drains 16 KiB of lines over each connection.

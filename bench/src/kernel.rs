@@ -1,6 +1,6 @@
 //! What the kernel says: memory of a process, and the counters that make a round void.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use crate::Error;
 
@@ -31,9 +31,22 @@ pub(crate) fn spent(pid: u32) -> Duration {
     schedstats(pid).filter_map(|text| nanos(&text, 0)).sum()
 }
 
+/// The same of those with such names alone.
+pub(crate) fn spent_by(pid: u32, named: impl Fn(&str) -> bool) -> Duration {
+    let tasks = tasks(pid).filter(|task| {
+        fs::read_to_string(task.join("comm")).is_ok_and(|name| named(name.trim_end()))
+    });
+    let schedstats = tasks.filter_map(|task| fs::read_to_string(task.join("schedstat")).ok());
+    schedstats.filter_map(|text| nanos(&text, 0)).sum()
+}
+
 fn schedstats(pid: u32) -> impl Iterator<Item = String> {
+    tasks(pid).filter_map(|task| fs::read_to_string(task.join("schedstat")).ok())
+}
+
+fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+    tasks.map(|task| task.path())
 }
 
 /// A number of `schedstat`: on a core, in line for one, both in nanoseconds, how often on one.

@@ -5,6 +5,7 @@
 //! run; docs/BENCHMARKS.md gives the method and how to read the tables.
 #![expect(clippy::print_stdout, reason = "printing a report to standard output is its purpose")]
 
+mod admin;
 mod child;
 mod cli;
 mod clock;

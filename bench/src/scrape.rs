@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -13,6 +12,7 @@ use std::{
 use crate::{
     Error, clock,
     faults::{Attacker, By, Victim},
+    kernel::spent_by,
 };
 
 /// Connections that are open in the second row.
@@ -83,7 +83,7 @@ fn row(table: &mut String, connections: &str, victim: &Victim) -> Result<Duratio
     let mut cpu_before = Duration::ZERO;
     for number in 0..SCRAPES + SCRAPES / 10 {
         if number == SCRAPES / 10 {
-            cpu_before = admin_cpu(victim.pid())?;
+            cpu_before = admin_cpu(victim);
         }
         let began = clock::now();
         bytes = scrape(victim.admin)?;
@@ -91,7 +91,7 @@ fn row(table: &mut String, connections: &str, victim: &Victim) -> Result<Duratio
             times.push(clock::now().saturating_sub(began));
         }
     }
-    let cpu = admin_cpu(victim.pid())?.saturating_sub(cpu_before) / SCRAPES as u32;
+    let cpu = admin_cpu(victim).saturating_sub(cpu_before) / SCRAPES as u32;
     times.sort_unstable();
     let (p50, p99) = (times[SCRAPES / 2], times[SCRAPES * 99 / 100]);
     let verdict = if p99 < DEMANDED { "ok" } else { "**missed**" };
@@ -120,14 +120,6 @@ fn scrape(admin: SocketAddr) -> Result<usize, Error> {
 }
 
 /// What the server's admin thread has run so far.
-fn admin_cpu(pid: u32) -> Result<Duration, Error> {
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let task = task?.path();
-        if fs::read_to_string(task.join("comm"))?.trim() == "admin" {
-            let schedstat = fs::read_to_string(task.join("schedstat"))?;
-            let nanos = schedstat.split_whitespace().next().and_then(|first| first.parse().ok());
-            return Ok(Duration::from_nanos(nanos.ok_or("no time in schedstat")?));
-        }
-    }
-    Err("the server has no admin thread".into())
+fn admin_cpu(victim: &Victim) -> Duration {
+    spent_by(victim.pid(), |name| name == "admin")
 }

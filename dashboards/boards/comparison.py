@@ -7,6 +7,7 @@ from panels import (
     Board,
     by_workload,
     gauge,
+    per,
     rate,
     series,
     table,
@@ -50,31 +51,33 @@ WORK = (
 )
 
 COST = (
-    compared("CPU", "none", "Cores in use.", CPU),
+    compared("CPU", "percentunit", "100 % is one core.", CPU),
     compared(
         "CPU per line",
         "s",
         "Processor time a line costs. Only comparable where lines per batch are alike.",
-        f"{CPU} / {LINES}",
+        per(CPU, LINES),
     ),
     compared(
         "CPU per line, against the cheapest",
         "none",
         "1 is the cheapest of those shown.",
-        f"({CPU} / {LINES}) / scalar(min({CPU} / {LINES}))",
+        # What used no time that the clock could see cost nothing, and nothing compares with that.
+        f"({per(CPU, LINES)}) / scalar(min({per(CPU, LINES)} > 0))",
         decimals=1,
+        logarithm=2,
     ),
 )
 
 FEEL = (
     compared("p50 latency", "s", "Half of the batches were served within this.", quantile(0.5)),
     compared("p99 latency", "s", "99 % of the batches were served within this.", quantile(0.99)),
-    compared("Lines per batch", "none", "Lines one read gave.", f"{RECEIVED} / {BATCHES}", decimals=1),
+    compared("Lines per batch", "none", "Lines one read gave.", per(RECEIVED, BATCHES), decimals=1),
     compared(
         "Write wait share",
         "percentunit",
         "Share of connection time spent waiting for peers to take their replies.",
-        f"{IO_WAIT} / {CONNECTION_TIME}",
+        per(IO_WAIT, CONNECTION_TIME),
         width=12,
         maximum=1,
     ),
@@ -82,7 +85,7 @@ FEEL = (
         "Failed share",
         "percentunit",
         "Share of lines that were not answered normally.",
-        f"{FAILED} / {LINES}",
+        per(FAILED, LINES),
         width=12,
         soft_maximum=0.01,
     ),

@@ -6,6 +6,7 @@ from panels import (
     STATE_COLORS,
     Board,
     gauge,
+    per,
     series,
     total_rate,
 )
@@ -50,7 +51,7 @@ WAIT = (
         "How much of all connection time is waiting for the socket.",
         (
             f"{total_rate(IO_WAIT, by='direction')} / ignoring (direction) group_left () "
-            f"{total_rate(STATE_SECONDS)}",
+            f"({total_rate(STATE_SECONDS)} > 0)",
             "{{direction}}",
         ),
         colors=DIRECTION_COLORS,
@@ -67,7 +68,7 @@ WAIT = (
         "s",
         "Back-pressure felt per unit of work.",
         (
-            f"{WRITE_WAIT} / ({total_rate('towline_written_bytes_total')} / 1e6)",
+            per(WRITE_WAIT, f"({total_rate('towline_written_bytes_total')} / 1e6)"),
             "per MB",
         ),
     ),
@@ -101,7 +102,7 @@ LIFECYCLE = (
         "s",
         "Mean population over arrivals (Little's law). Only sound while the population is steady.",
         (
-            f"{total_rate(STATE_SECONDS)} / {total_rate('towline_connections_accepted_total')}",
+            per(total_rate(STATE_SECONDS), total_rate("towline_connections_accepted_total")),
             "lifetime",
         ),
     ),
@@ -124,13 +125,16 @@ BUFFERS = (
         (f"sum by (direction) ({gauge('towline_buffer_bytes')})", "{{direction}}"),
         (f"sum({gauge('towline_buffer_limit_bytes')})", "limit"),
         colors=DIRECTION_COLORS,
+        limits=("limit",),
         width=12,
+        # The limit is a thousand times what is held by whom all is well.
+        logarithm=2,
     ),
     series(
         "Bytes held per connection",
         "bytes",
         "An idle connection holds none.",
-        (f"sum({gauge('towline_buffer_bytes')}) / {OPEN}", "per connection"),
+        (per(f"sum({gauge('towline_buffer_bytes')})", OPEN), "per connection"),
         width=12,
     ),
     series(
@@ -147,6 +151,7 @@ BUFFERS = (
         "memory for buffers is short.",
         (f"sum by (step) ({gauge('towline_overload_active')})", "{{step}}"),
         colors={"shrink": "yellow", "shed": "orange", "refuse": "red"},
+        soft_maximum=1,
         width=12,
     ),
 )

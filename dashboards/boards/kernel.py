@@ -1,6 +1,6 @@
 """What did the kernel do to connections before the server saw them?"""
 
-from panels import NODE, R, Board, gauge, series, total_rate
+from panels import CONNECTIONS, NODE, R, Board, gauge, per, series, total_rate
 
 
 def node(metric):
@@ -22,6 +22,7 @@ ACCEPT = (
             f" / sum by (instance) ({gauge('towline_accept_queue_limit')})",
             "{{instance}}",
         ),
+        soft_maximum=1,
     ),
     series(
         "Queue overflows and drops",
@@ -30,6 +31,7 @@ ACCEPT = (
         "listeners of the server's network namespace.",
         (total_rate("towline_kernel_listen_overflows_total"), "overflows"),
         (total_rate("towline_kernel_listen_drops_total"), "drops"),
+        soft_maximum=1,
     ),
     series(
         "Accept errors",
@@ -37,6 +39,7 @@ ACCEPT = (
         "EMFILE, ENFILE: out of descriptors. ENOBUFS, ENOMEM: out of memory. ECONNABORTED: the peer "
         "gave up in the queue.",
         (total_rate("towline_accept_errors_total", by="errno"), "{{errno}}"),
+        soft_maximum=1,
     ),
     series(
         "Aborted for lack of memory",
@@ -46,20 +49,15 @@ ACCEPT = (
             total_rate("towline_kernel_abort_on_memory_total", by="instance"),
             "{{instance}}",
         ),
+        soft_maximum=1,
         width=12,
     ),
     series(
         "Throughput per connection",
         "Bps",
         "Bytes a second an average connection moves: what the kernel's buffers have to carry.",
-        (
-            f"{total_rate('towline_read_bytes_total')} / sum({gauge('towline_connections_active')})",
-            "read",
-        ),
-        (
-            f"{total_rate('towline_written_bytes_total')} / sum({gauge('towline_connections_active')})",
-            "written",
-        ),
+        (per(total_rate("towline_read_bytes_total"), CONNECTIONS), "read"),
+        (per(total_rate("towline_written_bytes_total"), CONNECTIONS), "written"),
         width=12,
     ),
 )
@@ -114,6 +112,7 @@ HOST = (
         "loopback too.",
         (node_rate("node_softnet_times_squeezed_total"), "squeezed"),
         (node_rate("node_softnet_dropped_total"), "dropped"),
+        soft_maximum=1,
     ),
 )
 

@@ -6,6 +6,7 @@ from panels import (
     R,
     Board,
     gauge,
+    per,
     quantile,
     rate,
     series,
@@ -42,6 +43,7 @@ STACK = (
         ),
         colors={"error": "red", "ok": "green"},
         width=12,
+        soft_maximum=1,
     ),
     series(
         "Last reload failed",
@@ -50,6 +52,7 @@ STACK = (
         (f"sum(1 - {gauge('towline_config_last_reload_successful')})", "failed"),
         colors={"failed": "red"},
         width=12,
+        soft_maximum=1,
     ),
 )
 
@@ -58,7 +61,7 @@ BATCHING = (
         "Lines per batch",
         "none",
         "The unit of service is what one read gave: 1 in ping-pong, hundreds in a flood.",
-        (f"{total_rate('towline_lines_received_total')} / {total_rate(BATCHES)}", "lines"),
+        (per(total_rate("towline_lines_received_total"), total_rate(BATCHES)), "lines"),
         decimals=1,
     ),
     series("Batches", "ops", "Batches a second.", (total_rate(BATCHES), "batches")),
@@ -76,7 +79,7 @@ TIME = (
         "Time in the stack",
         "s",
         "From a batch's arrival to its reply.",
-        (f"{total_rate(SECONDS + '_sum')} / {total_rate(SECONDS + '_count')}", "mean"),
+        (per(total_rate(SECONDS + "_sum"), total_rate(SECONDS + "_count")), "mean"),
         (quantile(0.99), "p99"),
     ),
     series(
@@ -91,6 +94,7 @@ TIME = (
         "timeout: the timeout layer. shed: load shedding. error: the workload itself.",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
         colors=RESULT_COLORS,
+        soft_maximum=1,
     ),
 )
 
@@ -113,14 +117,15 @@ LIMIT = (
             "waiting",
         ),
         width=12,
+        soft_maximum=1,
     ),
 )
 
 HASHING = (
     series(
         "Hashing",
-        "none",
-        "Cores spent on SHA-256.",
+        "percentunit",
+        "Processor time spent on SHA-256; 100 % is one core.",
         (f"sum by (instance) ({rate('towline_hash_seconds_total')})", "{{instance}}"),
     ),
     series(
@@ -134,7 +139,7 @@ HASHING = (
         "s",
         "Short lines cost more a byte: a SHA-256 block is 64 bytes however short the line.",
         (
-            f"{total_rate('towline_hash_seconds_total')} / {total_rate('towline_hashed_bytes_total')}",
+            per(total_rate("towline_hash_seconds_total"), total_rate("towline_hashed_bytes_total")),
             "per byte",
         ),
         no_value="nothing hashed",

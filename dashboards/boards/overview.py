@@ -9,6 +9,7 @@ from panels import (
     gauge,
     heatmap,
     own,
+    per,
     quantile,
     rate,
     series,
@@ -48,16 +49,19 @@ GLANCE = (
         "Success",
         "percentunit",
         "Share of lines with a normal reply. The objective is 99.9 %.",
-        (f"{OK} / {total_rate(LINES)}", "ok"),
+        (per(OK, total_rate(LINES)), "ok"),
         thresholds=((None, "red"), (0.999, "orange"), (0.9995, "green")),
         decimals=2,
+        no_value="no lines",
     ),
     stat(
         "p99 latency",
         "s",
         "99 % of batches were served within this, from arriving in the line stack to the reply.",
-        (quantile(0.99), "p99"),
+        # Without lines it is no number, and that is not more than nothing.
+        (f"{quantile(0.99)} > 0", "p99"),
         thresholds=((None, "green"), (0.005, "orange"), (0.05, "red")),
+        no_value="no lines",
     ),
     stat(
         "Write waiters",
@@ -107,6 +111,7 @@ ERRORS = (
         "Lines answered with an error line: timeout, overload or a failing service.",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
         colors=RESULT_COLORS,
+        soft_maximum=1,
     ),
     series(
         "Abnormal closes",
@@ -126,6 +131,7 @@ ERRORS = (
         "cps",
         "Refused before service because the server was full.",
         (total_rate("towline_connections_rejected_total", by="reason"), "{{reason}}"),
+        soft_maximum=1,
     ),
 )
 
@@ -136,6 +142,7 @@ LATENCY = (
         "From a batch's arrival in the line stack to its reply, waits for a permit included.",
         *((quantile(at), name) for at, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))),
         width=12,
+        logarithm=10,
     ),
     heatmap(
         "Latency distribution",
@@ -170,8 +177,8 @@ SATURATION = (
     ),
     series(
         "CPU by instance",
-        "none",
-        "Cores in use.",
+        "percentunit",
+        "100 % is one core.",
         (own(rate("process_cpu_seconds_total")), "{{instance}}"),
     ),
 )

@@ -1,6 +1,6 @@
 """Is the work spread evenly, and which resource of the process runs out first?"""
 
-from panels import CONNECTIONS, R, Board, gauge, own, rate, series, total_rate
+from panels import CONNECTIONS, R, Board, gauge, own, per, rate, series, total_rate
 
 WORKER = "{{instance}} w{{worker}}"
 
@@ -8,14 +8,15 @@ UTILISATION = (
     series(
         "Busy share by worker",
         "percentunit",
-        "Share of time a worker's thread was not waiting for work. 1 is a full core.",
+        "Share of time a worker's thread was not waiting for work. 100 % is a full core.",
         (rate("towline_worker_busy_seconds_total"), WORKER),
         maximum=1,
+        many=True,
     ),
     series(
         "CPU",
-        "none",
-        "Cores in use, user and system.",
+        "percentunit",
+        "User and system; 100 % is one core.",
         (own(rate("process_cpu_seconds_total")), "{{instance}}"),
     ),
     series(
@@ -23,7 +24,10 @@ UTILISATION = (
         "s",
         "Processor time a line costs in all: the figure of efficiency.",
         (
-            f"sum{own(rate('process_cpu_seconds_total'))} / {total_rate('towline_lines_processed_total')}",
+            per(
+                f"sum{own(rate('process_cpu_seconds_total'))}",
+                total_rate("towline_lines_processed_total"),
+            ),
             "per line",
         ),
     ),
@@ -35,6 +39,7 @@ BALANCE = (
         "short",
         "A new connection goes to the worker with the fewest.",
         (gauge("towline_worker_connections"), WORKER),
+        many=True,
     ),
     series(
         "Imbalance of connections",
@@ -71,7 +76,7 @@ RESOURCES = (
         "Memory per connection",
         "bytes",
         "Resident memory over open connections; means little below a few thousand.",
-        (f"sum{own(gauge('process_resident_memory_bytes'))} / {CONNECTIONS}", "per connection"),
+        (per(f"sum{own(gauge('process_resident_memory_bytes'))}", CONNECTIONS), "per connection"),
     ),
     series(
         "Descriptors",
@@ -91,6 +96,8 @@ RESOURCES = (
         "short",
         "Processes that ended on their own and were started again; their connections were lost.",
         (f"increase({gauge('towline_worker_restarts_total')}[{R}])", WORKER),
+        soft_maximum=1,
+        many=True,
     ),
     series(
         "Scrape time",

@@ -12,6 +12,7 @@ import argparse
 import functools
 import http.server
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,8 @@ def loaded(servers):
         Plan(polite=300, lines=10**9, lines_per_second=6000, hashed_per_second=2000, never_reading=45),
     )
     rush.start()
+    # A reload changes nothing, and is seen.
+    servers[0].process.send_signal(signal.SIGHUP)
     time.sleep(SECONDS * 0.35)
     rush.finish()
     time.sleep(SECONDS * 0.2)

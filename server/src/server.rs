@@ -120,12 +120,7 @@ where
     if let Some(socket) = admin {
         let subject = Alone { front: front.clone(), reader: Reader::new(shards.shared().clone()) };
         let over = shards.over();
-        threads.push(threads::run("admin", async move {
-            tokio::select! {
-                () = admin::serve(socket, subject) => {}
-                () = over => {}
-            }
-        })?);
+        threads.push(admin::start(socket, subject, over)?);
     }
     front.life.set(Stage::Accepting);
     let admin = admin_address;

@@ -18,7 +18,24 @@ pub(crate) fn run(
     name: &str,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
-    Builder::new_current_thread()
+    start(name, &mut Builder::new_current_thread(), future)
+}
+
+/// The same, and whenever it has nothing to do it rests before it waits for something.
+pub(crate) fn run_and_rest(
+    name: &str,
+    rest: impl Fn() + Send + Sync + 'static,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> Result<thread::JoinHandle<()>, RunError> {
+    start(name, Builder::new_current_thread().on_thread_park(rest), future)
+}
+
+fn start(
+    name: &str,
+    builder: &mut Builder,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> Result<thread::JoinHandle<()>, RunError> {
+    builder
         .enable_all()
         .build()
         .and_then(|runtime| {

@@ -30,6 +30,37 @@ fn health_readiness_and_configuration_are_answered() {
 }
 
 #[test]
+fn openmetrics_is_answered_to_those_who_prefer_it_with_the_same_series() {
+    let server = echo(|_| ());
+    let asked = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text; \
+                 version=1.0.0, text/plain; version=0.0.4; q=0.5\r\n\r\n";
+    let open = request(server.admin, asked);
+    assert!(open.head.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(open.body.ends_with("\n# EOF\n"), "{}", open.body);
+    assert!(open.body.lines().all(|line| !line.is_empty()));
+    let text = get(server.admin, "/metrics").body;
+    let series = |body: &str| -> Vec<String> {
+        let samples = body.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let series =
+            samples.filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series.into());
+        let mut series: Vec<String> = series.collect();
+        series.sort();
+        series
+    };
+    assert_eq!(series(&open.body), series(&text));
+    let counters = open.body.lines().filter_map(|line| {
+        line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(ToOwned::to_owned)
+    });
+    let counters: Vec<String> = counters.collect();
+    assert!(counters.len() > 20, "{counters:?}");
+    let body = format!("\n{}", open.body);
+    for name in counters {
+        assert!(body.contains(&format!("\n{name}_total")), "{name}");
+        assert!(body.contains(&format!("\n# HELP {name} ")), "{name}");
+    }
+}
+
+#[test]
 fn the_live_page_is_whole_in_itself() {
     let server = echo(|_| ());
     let page = get(server.admin, "/");

@@ -3,6 +3,8 @@
 //! Everything about it is bounded: connections, the size and time of a request's head, the time of
 //! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
 
+mod format;
+mod pace;
 mod routes;
 mod subject;
 
@@ -11,7 +13,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, MutexGuard, PoisonError},
-    task,
+    task, thread,
     time::Duration,
 };
 
@@ -23,12 +25,14 @@ use tokio::{
     time,
 };
 
+use self::pace::Pace;
 pub(crate) use self::subject::Subject;
 use crate::{
     RunError,
     exporter::Exporter,
     listen,
     spare::{Spare, lacks_descriptors},
+    threads,
 };
 
 /// Most clients at once; more wait in the kernel's queue.
@@ -43,8 +47,8 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request; the least that hyper allows.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// What the thread lets go first, as nice(1) counts. Where processors are short, those who ask without
-/// end get a hundredth of one, which still answers a health check within a tenth of a second.
+/// What the thread lets go first, as nice(1) counts: it runs when nobody else wants the processor, or
+/// has had its turn. [`Pace`] sees to it that those turns are few.
 const NICE: i32 = 19;
 
 /// Pause after an error of accept, so that one that lasts does not spin.
@@ -96,8 +100,23 @@ impl<S: Subject> Context<S> {
     }
 }
 
-/// Answers for ever, on a thread that yields to all others.
-pub(crate) async fn serve(socket: Socket, subject: impl Subject) {
+/// Answers until it is over, on a thread of its own that yields to all others.
+pub(crate) fn start(
+    socket: Socket,
+    subject: impl Subject,
+    over: impl Future<Output = ()> + Send + 'static,
+) -> Result<thread::JoinHandle<()>, RunError> {
+    let pace = Arc::new(Pace::default());
+    let before_waiting = pace.clone();
+    threads::run_and_rest("admin", move || before_waiting.rest(), async move {
+        tokio::select! {
+            () = serve(socket, subject, &pace) => {}
+            () = over => {}
+        }
+    })
+}
+
+async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
     // Linux keeps it for each thread. Without it only the order of service is worse.
     let _ = rustix::process::nice(NICE);
     let listener = match tokio::net::TcpListener::from_std(socket.listener) {
@@ -115,6 +134,8 @@ pub(crate) async fn serve(socket: Socket, subject: impl Subject) {
         spare.keep();
         // The place first, as for lines: a client that finds none waits in the kernel's queue.
         let Ok(place) = places.clone().acquire_owned().await else { return };
+        // Also here: while clients come faster than they are served, the thread never waits.
+        pace.rest();
         let mut accepted = listener.accept().await;
         let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && spare.is_kept();
         if on_spare {

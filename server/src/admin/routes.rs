@@ -5,11 +5,10 @@ use hyper::{
     header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
 };
 
-use super::{Context, Subject};
+use super::{Context, Subject, format::Format};
 use crate::lifecycle::Stage;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -39,7 +38,10 @@ pub(super) async fn answer(
             page.headers_mut().insert(CONTENT_SECURITY_POLICY, may);
             page
         }
-        "/metrics" => reply(StatusCode::OK, PROMETHEUS, context.metrics().await),
+        "/metrics" => {
+            let format = Format::wanted(request.headers());
+            reply(StatusCode::OK, format.content_type(), format.of(context.metrics().await))
+        }
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" if life.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
         "/readyz" if life.is(Stage::Draining) => {

@@ -97,10 +97,10 @@ impl std::fmt::Debug for Exporter {
 
 /// A file of `/proc`, read anew each time; absent where the kernel has none.
 #[derive(Debug)]
-struct ProcFile(Option<File>);
+pub(crate) struct ProcFile(Option<File>);
 
 impl ProcFile {
-    fn open(path: &str) -> Self {
+    pub(crate) fn open(path: &str) -> Self {
         Self(File::open(path).ok())
     }
 
@@ -112,7 +112,7 @@ impl ProcFile {
     }
 
     /// All it says now; nothing if it cannot be read.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // What was read before an error is of no use.
         match self.rewound().map(|mut file| file.read_to_string(&mut text)) {

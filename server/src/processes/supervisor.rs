@@ -1,7 +1,7 @@
 //! The process that listens, hands connections over, sums up, and serves no line.
 
 use std::{
-    io,
+    future, io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -81,7 +81,7 @@ pub(crate) fn run(
         let server = supervisor.server.clone();
         if let Some(socket) = admin {
             // It ends with the process.
-            threads::run("admin", admin::serve(socket, server.clone()))?;
+            admin::start(socket, server.clone(), future::pending())?;
         }
         server.front.life.set(Stage::Accepting);
         tracing::info!(
