@@ -12,6 +12,7 @@ mod faults;
 mod generator;
 mod instructions;
 mod kernel;
+mod metrics;
 mod ratio;
 mod reference;
 mod report;
