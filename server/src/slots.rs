@@ -108,6 +108,23 @@ impl Slots {
         Some(Reservation { slots: self.clone() })
     }
 
+    /// The same place on another shard, which takes the connection over in the first one's stead.
+    pub(crate) fn moved(&self, mut slot: Slot, shard: usize) -> Slot {
+        // Only what is shared has no mark.
+        let mark = Arc::get_mut(&mut slot.0).and_then(|held| held.mark.take());
+        self.take(&self.by_shard[shard], mark)
+    }
+
+    /// One more place on a shard, which the slot gives back.
+    fn take(&self, held: &Arc<Held>, mark: Option<Mark>) -> Slot {
+        held.shard.taken.fetch_add(1, Relaxed);
+        self.process.taken.fetch_add(1, SeqCst);
+        Slot(match mark {
+            None => held.clone(),
+            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
+        })
+    }
+
     /// Waits for a place.
     pub(crate) async fn reserve(self: &Arc<Self>) -> Reservation {
         loop {
@@ -141,18 +158,14 @@ impl Reservation {
     /// Gives the place to a connection that has arrived, on the shard that has the fewest now and
     /// can take one over. None can only when all have ended, and then any will do.
     pub(crate) fn place(self, mark: Option<Mark>, has_room: impl Fn(usize) -> bool) -> Slot {
-        let Slots { process, by_shard } = &*self.slots;
-        let fewest = by_shard
+        let fewest = self
+            .slots
+            .by_shard
             .iter()
             .min_by_key(|held| (!has_room(held.shard.index), held.shard.taken.load(Relaxed)));
         let held = fewest.expect("a server has at least one shard");
-        held.shard.taken.fetch_add(1, Relaxed);
-        // The slot gives back one place when it ends, the reservation one now.
-        process.taken.fetch_add(1, SeqCst);
-        Slot(match mark {
-            None => held.clone(),
-            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
-        })
+        // The reservation gives its own place back now.
+        self.slots.take(held, mark)
     }
 }
 

@@ -18,7 +18,12 @@ pub(super) struct Conversation {
     buffer: Box<[u8]>,
     intake: Intake,
     subject: Subject,
+    /// Something has come and was not heard for a while.
+    late: Arc<Notify>,
 }
+
+/// Messages heard out of turn before others get theirs; all that may be on their way, and some.
+const LATE_MAX: usize = 256;
 
 /// What they talk about, beside connections.
 pub(super) struct Subject {
@@ -69,8 +74,9 @@ impl Conversation {
         buffer: Box<[u8]>,
         intake: Intake,
         subject: Subject,
+        late: Arc<Notify>,
     ) -> Self {
-        Self { channel, buffer, intake, subject }
+        Self { channel, buffer, intake, subject, late }
     }
 
     /// The same, on the thread that runs now.
@@ -102,11 +108,32 @@ impl Conversation {
                         return Heard::Nobody;
                     }
                 },
+                () = self.late.notified() => {
+                    if let Some(heard) = self.catch_up().await {
+                        return heard;
+                    }
+                }
                 () = changed => {}
                 () = self.intake.mark_ended() => {}
                 () = self.subject.leave.notified() => self.say(&Word::Leaving).await,
             }
         }
+    }
+
+    /// Hears what there is, whether or not the poller has told of it.
+    async fn catch_up(&mut self) -> Option<Heard> {
+        for _ in 0..LATE_MAX {
+            let heard = match self.channel.try_receive(&mut self.buffer) {
+                Ok(Some(arrived)) => self.hear(arrived).await,
+                Ok(None) => Some(Heard::Nobody),
+                // What is wrong, if it is more than that nothing is there, shows in its turn.
+                Err(_) => break,
+            };
+            if heard.is_some() {
+                return heard;
+            }
+        }
+        None
     }
 
     async fn hear(&mut self, Arrived { length, socket }: Arrived) -> Option<Heard> {

@@ -16,6 +16,7 @@ use super::{
     channel::{self, Channel},
     conversation::{Conversation, Heard, Subject},
     intake::Intake,
+    lookout::look_out,
     message::{Order, ToWorker, Word},
 };
 use crate::{
@@ -97,10 +98,15 @@ impl Worker {
             };
             let intake = Intake::new(shards.shared().slots.clone(), deliver);
             let subject = Subject::new(shards.shared().clone(), leave, Box::new(applied));
-            let conversation = Conversation::new(channel, buffer, intake, subject);
-            converse(conversation, shards)
-                .await
-                .map_err(|why| RunError::failed("the supervisor cannot be heard", &why))
+            let late = Arc::new(Notify::new());
+            let lookout = channel.watched().map(|end| look_out(end, late.clone()));
+            let conversation = Conversation::new(channel, buffer, intake, subject, late);
+            // This thread has little else to do. It ends with the runtime, or when the supervisor does.
+            let conversed = async {
+                tokio::spawn(lookout?);
+                converse(conversation, shards).await
+            };
+            conversed.await.map_err(|why| RunError::failed("the supervisor cannot be heard", &why))
         })
     }
 }
