@@ -7,6 +7,7 @@
 
 mod child;
 mod cli;
+mod client;
 mod clock;
 mod faults;
 mod generator;

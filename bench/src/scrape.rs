@@ -1,12 +1,6 @@
 //! What a scrape costs: with nobody connected, with many connected, and with many counted.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{fmt::Write as _, fs, path::Path, thread, time::Duration};
 
 use crate::{
     Error, clock,

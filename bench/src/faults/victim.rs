@@ -1,14 +1,11 @@
 //! The server attacked, and what can be seen of it from outside.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    net::SocketAddr,
-    path::Path,
-    process::Command,
-    thread,
+    collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command, thread,
     time::Duration,
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     Error,
@@ -41,6 +38,8 @@ pub(crate) struct Sight {
     pub(crate) gauges: BTreeMap<String, f64>,
     pub(crate) open: u64,
     pub(crate) accepted: u64,
+    /// Worker processes that followed others.
+    pub(crate) restarts: u64,
 }
 
 impl Victim {
@@ -83,6 +82,8 @@ impl Victim {
                 sight.open += count;
             } else if sample.is_of("towline_connections_accepted_total") {
                 sight.accepted = count;
+            } else if sample.is_of("towline_worker_restarts_total") {
+                sight.restarts += count;
             }
         }
         Ok(sight)
@@ -103,6 +104,21 @@ impl Victim {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Has it drain, and waits for its end; an error when it does not end well.
+    pub(crate) fn end(mut self, patience: Duration) -> Result<(), Error> {
+        let process = &mut self.server.process.0;
+        kill_process(Pid::from_child(process), Signal::TERM)?;
+        let began = clock::now();
+        while clock::now().saturating_sub(began) <= patience {
+            if let Some(status) = process.try_wait()? {
+                let well = status.success().then_some(());
+                return Ok(well.ok_or_else(|| format!("the server ended with {status}"))?);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!("the server did not end within {patience:?}").into())
     }
 
     pub(crate) fn cpu(&self) -> Duration {
