@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     generator::Load,
-    subject::{Run, Subject},
+    subject::{Cores, Run, Subject},
 };
 
 /// A load, who takes turns under it, and the figures read from it.
@@ -14,6 +14,7 @@ pub(crate) struct Scenario {
     pub(crate) load: Load,
     /// Flags towline gets besides the common ones.
     pub(crate) flags: &'static [&'static str],
+    pub(crate) cores: Cores,
     pub(crate) references: &'static [Subject],
     /// References that only `--all` adds: they inform, nothing is demanded of them.
     pub(crate) more: &'static [Subject],
@@ -111,7 +112,9 @@ const fn throughput(against: Subject, demand: Demand) -> Row {
 }
 
 use Demand::{AtLeast, AtMost, Nothing};
-use Subject::{BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio, Unobserved, Unsupervised};
+use Subject::{
+    BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio, Threads, Unobserved, Unsupervised,
+};
 
 const INFORMING: [Row; 4] = [
     throughput(CRaw, Nothing),
@@ -122,6 +125,7 @@ const INFORMING: [Row; 4] = [
 
 static SUPERVISION: [Row; 1] = [throughput(Unsupervised, AtLeast(0.97))];
 static METRICS: [Row; 1] = [throughput(Unobserved, AtLeast(0.99))];
+static SPREAD: [Row; 1] = [row(Figure::CpuPerLine, Some(Threads), AtMost(1.03))];
 
 const REFERENCES: &[Subject] = &[BareTokio, CRaw];
 const MORE: &[Subject] = &[TailTokio, RawTokio, CLines];
@@ -129,6 +133,9 @@ const MORE: &[Subject] = &[TailTokio, RawTokio, CLines];
 /// Every limit and deadline that is off unless asked for.
 const SUPERVISED: &[&str] =
     &["--idle-timeout=60s", "--max-connections-per-ip=20000", "--max-accept-rate=100000"];
+
+/// A thread in each of two processes, as a thread for each of two cores in one.
+const PROCESSES: &[&str] = &["--processes=2"];
 
 /// The same build with something on and off: the most it may cost is demanded.
 const fn on_and_off(
@@ -138,14 +145,22 @@ const fn on_and_off(
     off: &'static [Subject],
     rows: &'static [Row],
 ) -> Scenario {
-    Scenario { name, load: Load::new(mode, 100), flags, references: off, more: &[], rows }
+    let (load, cores) = (Load::new(mode, 100), Cores::One);
+    Scenario { name, load, flags, cores, references: off, more: &[], rows }
 }
 
-pub(crate) static SCENARIOS: [Scenario; 13] = [
+/// Two processes against two threads, on two cores: the load has one of them to itself where it can.
+const fn processes(name: &'static str, mode: &'static str) -> Scenario {
+    let scenario = on_and_off(name, mode, PROCESSES, &[Threads], &SPREAD);
+    Scenario { cores: Cores::All, ..scenario }
+}
+
+pub(crate) static SCENARIOS: [Scenario; 15] = [
     Scenario {
         name: "flood-100",
         load: Load::new("flood", 100),
         flags: &[],
+        cores: Cores::One,
         references: REFERENCES,
         more: MORE,
         rows: &[
@@ -160,6 +175,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "flood-5000",
         load: Load::new("flood", 5_000),
         flags: &[],
+        cores: Cores::One,
         references: REFERENCES,
         more: MORE,
         rows: &[
@@ -174,6 +190,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "pingpong-100",
         load: Load::new("pingpong", 100),
         flags: &[],
+        cores: Cores::One,
         references: REFERENCES,
         more: MORE,
         rows: &[
@@ -188,6 +205,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "pingpong-1000",
         load: Load::new("pingpong", 1_000),
         flags: &[],
+        cores: Cores::One,
         references: REFERENCES,
         more: MORE,
         rows: &[
@@ -200,6 +218,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "pingpong-10000",
         load: Load::new("pingpong", 10_000),
         flags: &[],
+        cores: Cores::One,
         references: REFERENCES,
         more: MORE,
         rows: &[
@@ -212,6 +231,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "sha256-discard",
         load: Load::new("flood", 100),
         flags: &["--workload", "sha256", "--digest", "discard"],
+        cores: Cores::One,
         references: &[Sha2],
         more: &[],
         rows: &[
@@ -223,6 +243,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "lines-framing",
         load: Load::new("flood", 100),
         flags: &["--framing", "lines"],
+        cores: Cores::One,
         references: &[],
         more: &[],
         rows: &[row(Figure::NsPerLine, None, AtMost(60.0))],
@@ -231,6 +252,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "noise",
         load: Load::new("noise", 8).beside_pipes(4),
         flags: &[],
+        cores: Cores::One,
         references: &[CRaw, RawTokio],
         more: &[BareTokio],
         rows: &[
@@ -242,6 +264,7 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
         name: "idle-10000",
         load: Load::new("idle", 10_000),
         flags: &[],
+        cores: Cores::One,
         references: &[BareTokio],
         more: &[CRaw],
         // What an allocator keeps for itself after a burst is spread over the connections too: a few
@@ -255,6 +278,8 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
     on_and_off("supervision-pingpong", "pingpong", SUPERVISED, &[Unsupervised], &SUPERVISION),
     on_and_off("metrics-flood", "flood", &[], &[Unobserved], &METRICS),
     on_and_off("metrics-pingpong", "pingpong", &[], &[Unobserved], &METRICS),
+    processes("processes-flood", "flood"),
+    processes("processes-pingpong", "pingpong"),
 ];
 
 #[cfg(test)]

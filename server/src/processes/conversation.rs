@@ -8,6 +8,7 @@ use towline_config::Settings;
 use super::{
     channel::{Arrived, Channel},
     intake::Intake,
+    lookout::Attention,
     message::{Order, ToWorker, Word, WrittenSettings},
 };
 use crate::{Outcome, control::of_a_program, exporter::Reader, shared::Shared};
@@ -18,12 +19,8 @@ pub(super) struct Conversation {
     buffer: Box<[u8]>,
     intake: Intake,
     subject: Subject,
-    /// Something has come and was not heard for a while.
-    late: Arc<Notify>,
+    attention: Arc<Attention>,
 }
-
-/// Messages heard out of turn before others get theirs; all that may be on their way, and some.
-const LATE_MAX: usize = 256;
 
 /// What they talk about, beside connections.
 pub(super) struct Subject {
@@ -66,6 +63,8 @@ pub(super) enum Heard {
     Cut,
     /// There is no supervisor any more.
     Nobody,
+    /// Nothing, for too long: this thread is too busy to listen.
+    Late,
 }
 
 impl Conversation {
@@ -74,9 +73,9 @@ impl Conversation {
         buffer: Box<[u8]>,
         intake: Intake,
         subject: Subject,
-        late: Arc<Notify>,
+        attention: Arc<Attention>,
     ) -> Self {
-        Self { channel, buffer, intake, subject, late }
+        Self { channel, buffer, intake, subject, attention }
     }
 
     /// The same, on the thread that runs now.
@@ -108,11 +107,7 @@ impl Conversation {
                         return Heard::Nobody;
                     }
                 },
-                () = self.late.notified() => {
-                    if let Some(heard) = self.catch_up().await {
-                        return heard;
-                    }
-                }
+                () = self.attention.late() => return Heard::Late,
                 () = changed => {}
                 () = self.intake.mark_ended() => {}
                 () = self.subject.leave.notified() => self.say(&Word::Leaving).await,
@@ -120,23 +115,8 @@ impl Conversation {
         }
     }
 
-    /// Hears what there is, whether or not the poller has told of it.
-    async fn catch_up(&mut self) -> Option<Heard> {
-        for _ in 0..LATE_MAX {
-            let heard = match self.channel.try_receive(&mut self.buffer) {
-                Ok(Some(arrived)) => self.hear(arrived).await,
-                Ok(None) => Some(Heard::Nobody),
-                // What is wrong, if it is more than that nothing is there, shows in its turn.
-                Err(_) => break,
-            };
-            if heard.is_some() {
-                return heard;
-            }
-        }
-        None
-    }
-
     async fn hear(&mut self, Arrived { length, socket }: Arrived) -> Option<Heard> {
+        self.attention.heard();
         match ToWorker::read(&self.buffer[..length]) {
             Some(ToWorker::Handed(handed)) => self.intake.take(handed, socket).await,
             Some(ToWorker::Order(Order::Count)) => self.tell_count().await,
