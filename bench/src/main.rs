@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod clock;
 mod faults;
+mod figure;
 mod generator;
 mod instructions;
 mod kernel;
