@@ -18,9 +18,9 @@ use rustix::{
 };
 use tokio::{io::unix::AsyncFd, sync::Notify, time::sleep};
 
-/// How long nothing may be heard while something is unread. A shard that is not busy hears at once,
-/// and connections come in lumps of some hundred at most.
-const UNHEARD_MAX: Duration = Duration::from_millis(50);
+/// How long nothing may be heard while something is unread. A shard that is not busy hears at once. Many
+/// processes on few cores wait for those some ten milliseconds, which another thread would as well.
+const UNHEARD_MAX: Duration = Duration::from_millis(200);
 
 /// What the two threads know of each other.
 #[derive(Debug, Default)]
