@@ -1,7 +1,7 @@
 /* The load: one thread, epoll, as little work a line as can be, so that the server is what is measured.
  *
  *   gen port=N mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
- *       [pid=SERVER] [lines=N] [window=BYTES] [marks=N every=MS]
+ *       [pid=SERVER,...] [lines=N] [window=BYTES] [marks=N every=MS]
  *
  * flood     every connection's pipe is kept full from one shared block; replies are drained
  * pingpong  one line in flight a connection; latencies; with lines=N: exactly so many, then stop
@@ -28,8 +28,8 @@ struct conn {
     uint64_t sent_at;
 };
 
-static struct { long port, conns, pipes, line, warm, run, pid, lines, window, marks, every; const char *mode; } o = {
-    .conns = 1, .line = 5, .warm = 500, .run = 3000, .pid = 0, .pipes = 0, .every = 500, .mode = "flood"};
+static struct { long port, conns, pipes, line, warm, run, lines, window, marks, every; const char *mode, *pids; } o = {
+    .conns = 1, .line = 5, .warm = 500, .run = 3000, .pids = "", .pipes = 0, .every = 500, .mode = "flood"};
 static char *block, in[4 * BLOCK];
 static struct conn *conns;
 static int pings, floods; /* two epolls: a peer's reply is never queued behind all pipes' work */
@@ -62,12 +62,12 @@ static uint64_t newlines(const char *p, size_t len) {
     return total;
 }
 
-/* utime + stime of the server in clock ticks: fields 14 and 15, counted after the name's ')'. */
-static long server_ticks(void) {
+/* utime + stime of a process in clock ticks: fields 14 and 15, counted after the name's ')'. */
+static long process_ticks(long pid) {
     char path[64], text[1024];
     unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%ld/stat", o.pid);
-    FILE *f = o.pid ? fopen(path, "r") : NULL;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "r");
     if (!f) return 0;
     size_t len = fread(text, 1, sizeof text - 1, f);
     fclose(f);
@@ -76,6 +76,18 @@ static long server_ticks(void) {
     if (!rest) return 0;
     sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
     return user + system;
+}
+
+/* Of all the server's processes. */
+static long server_ticks(void) {
+    long ticks = 0;
+    char *end;
+    for (const char *at = o.pids; *at; at = *end == ',' ? end + 1 : end) {
+        long pid = strtol(at, &end, 10);
+        if (end == at) { fprintf(stderr, "no process number: %s\n", at); exit(2); }
+        ticks += process_ticks(pid);
+    }
+    return ticks;
 }
 
 static void lost(struct conn *c) {
@@ -208,10 +220,11 @@ static void mark(void) {
 static void options(int argc, char **argv) {
     struct { const char *name; long *value; } known[] = {
         {"port=", &o.port}, {"conns=", &o.conns}, {"pipes=", &o.pipes}, {"line=", &o.line},
-        {"warm=", &o.warm}, {"run=", &o.run}, {"pid=", &o.pid}, {"lines=", &o.lines},
-        {"window=", &o.window}, {"marks=", &o.marks}, {"every=", &o.every}};
+        {"warm=", &o.warm}, {"run=", &o.run}, {"lines=", &o.lines}, {"window=", &o.window},
+        {"marks=", &o.marks}, {"every=", &o.every}};
     for (int a = 1; a < argc; a++) {
         if (!strncmp(argv[a], "mode=", 5)) { o.mode = argv[a] + 5; continue; }
+        if (!strncmp(argv[a], "pid=", 4)) { o.pids = argv[a] + 4; continue; }
         size_t k = 0, count = sizeof known / sizeof *known;
         while (k < count && strncmp(argv[a], known[k].name, strlen(known[k].name))) k++;
         if (k == count) { fprintf(stderr, "unknown option %s\n", argv[a]); exit(2); }

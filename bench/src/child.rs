@@ -1,7 +1,8 @@
 //! Processes of the benchmark: started on a core of their own, ended when dropped.
 
 use std::{
-    io::{BufRead, BufReader},
+    fs,
+    io::{self, BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -53,8 +54,20 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `command` on the servers' core and waits for its `listening on ADDR` line.
     pub(crate) fn start(command: &mut Command, patience: Duration) -> Result<Self, Error> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let spawned = on_core(SERVER_CORE, || command.spawn());
+        Self::spawn(command, patience, |command| on_core(SERVER_CORE, || command.spawn()))
+    }
+
+    /// The same on all cores.
+    pub(crate) fn start_anywhere(command: &mut Command, patience: Duration) -> Result<Self, Error> {
+        Self::spawn(command, patience, Command::spawn)
+    }
+
+    fn spawn(
+        command: &mut Command,
+        patience: Duration,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Result<Self, Error> {
+        let spawned = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
         let mut process = Owned(spawned.map_err(|e| format!("cannot start {command:?}: {e}"))?);
         let Some(stdout) = process.0.stdout.take() else { return Err("no pipe".into()) };
         let (tell, told) = mpsc::sync_channel(1);
@@ -75,6 +88,22 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.process.0.id()
     }
+
+    /// The process that was started, and those that it started.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let mut all = vec![self.pid()];
+        all.extend(children(self.pid()));
+        all
+    }
+}
+
+/// The processes that a process started, by whichever of its threads.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The addresses in `listening on ADDR` or `listening on ADDR (admin ADDR)`.

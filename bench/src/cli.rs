@@ -38,6 +38,8 @@ enum Command {
     Cycles(Cycles),
     /// Bad peers of every kind at once for a long time, and what grows meanwhile
     Soak(Soak),
+    /// A worker process killed every second under load: who is hurt, and what the books say
+    Crashes(Crashes),
     /// What a scrape costs, with nobody connected, with 10,000 connected and after many have come and gone
     Scrape(Scrape),
     /// Lines while the admin port is scraped, and while it is abused, against lines in calm
@@ -136,6 +138,19 @@ struct Soak {
 }
 
 #[derive(Debug, clap::Args)]
+struct Crashes {
+    /// The towline binary [default: the one beside this binary]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// How long it lasts, a kill each second
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(4..))]
+    seconds: u64,
+    /// Worker processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=64))]
+    workers: u32,
+}
+
+#[derive(Debug, clap::Args)]
 struct Scrape {
     /// The towline binary [default: the one beside this binary]
     #[arg(long, value_name = "PATH")]
@@ -192,6 +207,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         }
         Command::Soak(Soak { server, seconds }) => {
             let table = faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?;
+            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
+            Ok(())
+        }
+        Command::Crashes(Crashes { server, seconds, workers }) => {
+            let time = Duration::from_secs(seconds);
+            let table = faults::crashes::report(&towline(server)?, time, workers)?;
             println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
             Ok(())
         }

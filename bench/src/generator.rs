@@ -102,7 +102,7 @@ impl Generator {
         let mut command = Command::new(shop.path("gen"));
         command
             .arg(format!("port={}", server.addr.port()))
-            .arg(format!("pid={}", server.pid()))
+            .arg(format!("pid={}", list(&server.processes())))
             .arg(format!("mode={}", load.mode))
             .arg(format!("conns={}", load.conns))
             .arg(format!("pipes={}", load.pipes))
@@ -178,13 +178,19 @@ pub(crate) fn run(
     let times =
         [format!("warm={}", timing.warm.as_millis()), format!("run={}", timing.run.as_millis())];
     let mut generator = Generator::open(shop, server, load, &times)?;
-    let both = [server.pid(), generator.child.0.id()];
-    let (counters, queues) = (Counters::read(), both.map(queued));
+    let both = [server.processes(), vec![generator.child.0.id()]];
+    let stood = || both.each_ref().map(|side| side.iter().copied().map(queued).sum::<Duration>());
+    let (counters, before) = (Counters::read(), stood());
     let seen = generator.finish()?;
     let moved = Counters::read().moved_since(&counters);
-    let waits = both.into_iter().zip(queues).map(|(pid, then)| queued(pid).saturating_sub(then));
+    let waits = stood().into_iter().zip(before).map(|(now, then)| now.saturating_sub(then));
     seen.check(load)?;
     Ok((seen, Circumstances { moved, queued: waits.max().unwrap_or_default() }))
+}
+
+/// Numbers with commas between them.
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Exchanges exactly `lines` lines, however long that takes, within bounds.

@@ -10,7 +10,7 @@ use crate::{
     child::Server,
     clock, generator,
     stats::short,
-    subject::{Stable, Subject},
+    subject::{Cores, Stable, Subject},
 };
 
 /// A server under callgrind is some fifty times slower, its start included.
@@ -55,7 +55,7 @@ fn count(stable: &Stable, subject: Subject, lines: u64) -> Result<u64, Error> {
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(plain.get_program())
         .args(plain.get_args());
-    let mut server = stable.start_command(&mut command, PATIENCE)?;
+    let mut server = stable.start_command(&mut command, PATIENCE, Cores::One)?;
     generator::exchange(&stable.shop, &server, lines)?;
     stop(&mut server)?;
     read_total(&out)

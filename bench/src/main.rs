@@ -8,11 +8,14 @@
 mod admin;
 mod child;
 mod cli;
+mod client;
 mod clock;
 mod faults;
+mod figure;
 mod generator;
 mod instructions;
 mod kernel;
+mod metrics;
 mod ratio;
 mod reference;
 mod report;

@@ -109,7 +109,7 @@ fn take_turn(
         return Ok((sha::hash_alone(b"xxxx", plan.timing.run), Vec::new()));
     }
     let flags = if subject == Subject::Towline { scenario.flags } else { &[] };
-    let server = stable.start(subject, flags)?;
+    let server = stable.start(subject, flags, scenario.cores)?;
     if scenario.load.mode == "idle" {
         return Ok((hold(stable, scenario, &server)?, Vec::new()));
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::{
+    figure::{Demand, Figure, Row},
     ratio::{Outcome, Round},
-    scenario::{Demand, Figure, Row},
     stats::{Spread, short},
     subject::{Run, Subject},
 };

@@ -1,18 +1,12 @@
 //! What a scrape costs: with nobody connected, with many connected, and with many counted.
 
-use std::{
-    fmt::Write as _,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{fmt::Write as _, path::Path, thread, time::Duration};
 
 use crate::{
     Error, clock,
     faults::{Attacker, By, Victim},
     kernel::spent_by,
+    metrics,
 };
 
 /// Connections that are open in the second row.
@@ -86,7 +80,8 @@ fn row(table: &mut String, connections: &str, victim: &Victim) -> Result<Duratio
             cpu_before = admin_cpu(victim);
         }
         let began = clock::now();
-        bytes = scrape(victim.admin)?;
+        // From connecting to the last byte.
+        bytes = metrics::fetch(victim.admin)?.len();
         if number >= SCRAPES / 10 {
             times.push(clock::now().saturating_sub(began));
         }
@@ -104,19 +99,6 @@ fn row(table: &mut String, connections: &str, victim: &Victim) -> Result<Duratio
         micros(cpu)
     )?;
     Ok(p50)
-}
-
-/// From connecting to the last byte.
-fn scrape(admin: SocketAddr) -> Result<usize, Error> {
-    let mut stream = TcpStream::connect(admin)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    if !answer.starts_with(b"HTTP/1.1 200") {
-        return Err("a scrape was not answered with 200".into());
-    }
-    Ok(answer.len())
 }
 
 /// What the server's admin thread has run so far.

@@ -1,19 +1,16 @@
 //! A Prometheus stand-in: asks for the metrics once a second, as a scraper in earnest would at most.
 
 use std::{
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
     sync::mpsc::{self, RecvTimeoutError, SyncSender},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use crate::Error;
+use crate::{Error, metrics};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Scraper {
@@ -44,14 +41,9 @@ impl Scraper {
 }
 
 fn scrape(admin: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if answer.starts_with("HTTP/1.1 200 ") && answer.contains("\ntowline_lines_received_total ") {
+    let answer = metrics::fetch(admin)?;
+    if answer.contains("\ntowline_lines_received_total ") {
         return Ok(());
     }
-    let first = answer.lines().next().unwrap_or_default();
-    Err(io::Error::other(format!("/metrics answered {first:?}")))
+    Err(io::Error::other("/metrics tells of no lines"))
 }

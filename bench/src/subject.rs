@@ -20,6 +20,8 @@ pub(crate) enum Subject {
     Unsupervised,
     /// The same without an admin endpoint and its thread: what being watched costs.
     Unobserved,
+    /// The same in one process that has a thread for each core: what several processes cost.
+    Threads,
     /// Bare tokio that finds every line: the reference of the demanded ratios.
     BareTokio,
     /// Bare tokio that finds only the last line end of each read.
@@ -46,6 +48,7 @@ impl Subject {
                 "--request-timeout=off",
             ]),
             Self::Unobserved => Some(&["--admin=off"]),
+            Self::Threads => Some(&["--threads=2"]),
             _ => None,
         }
     }
@@ -55,6 +58,7 @@ impl Subject {
             Self::Towline => "towline",
             Self::Unsupervised => "unsupervised",
             Self::Unobserved => "unobserved",
+            Self::Threads => "threads",
             Self::BareTokio => "bare-tokio",
             Self::TailTokio => "tail-tokio",
             Self::RawTokio => "raw-tokio",
@@ -63,6 +67,15 @@ impl Subject {
             Self::Sha2 => "sha2",
         }
     }
+}
+
+/// Where a server runs; the load has a core of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// On the servers' core.
+    One,
+    /// On all there are, the load's among them.
+    All,
 }
 
 /// How to start towline.
@@ -96,9 +109,15 @@ impl Stable {
         subject.flags().is_none() || self.towline.path.is_some()
     }
 
-    pub(crate) fn start(&self, subject: Subject, flags: &[&str]) -> Result<Server, Error> {
+    /// Starts a subject on the cores it is given.
+    pub(crate) fn start(
+        &self,
+        subject: Subject,
+        flags: &[&str],
+        cores: Cores,
+    ) -> Result<Server, Error> {
         let mut command = self.command(subject, flags)?;
-        self.start_command(&mut command, Duration::from_secs(10))
+        self.start_command(&mut command, Duration::from_secs(10), cores)
     }
 
     /// Starts a server, and quotes what it said when it would not start.
@@ -106,10 +125,15 @@ impl Stable {
         &self,
         command: &mut Command,
         patience: Duration,
+        cores: Cores,
     ) -> Result<Server, Error> {
         let log = self.shop.path("stderr");
         command.stderr(fs::File::create(&log)?);
-        Server::start(command, patience).map_err(|error| {
+        let started = match cores {
+            Cores::One => Server::start(command, patience),
+            Cores::All => Server::start_anywhere(command, patience),
+        };
+        started.map_err(|error| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("{error}: {}", said.lines().last().unwrap_or("it said nothing")).into()
         })
@@ -134,13 +158,14 @@ impl Stable {
         }
     }
 
-    /// The default configuration, on one thread like every reference.
+    /// The default configuration, on one thread like every reference, unless the flags say otherwise.
     fn towline_command(&self, path: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(path);
-        command
-            .args(["serve", "--threads", "1", "--listen", "127.0.0.1:0"])
-            .args(flags)
-            .args(&self.towline.more);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        if !flags.iter().any(|flag| flag.starts_with("--threads")) {
+            command.args(["--threads", "1"]);
+        }
+        command.args(flags).args(&self.towline.more);
         if !flags.contains(&"--admin=off") {
             command.arg("--admin").arg(&self.towline.admin);
         }

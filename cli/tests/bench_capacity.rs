@@ -86,6 +86,63 @@ fn the_ports_of_a_namespace_are_the_wall_that_doctor_named() {
     assert!(result["doctor"]["difference_percent"].as_f64().unwrap().abs() <= 5.0, "{result:#}");
 }
 
+/// Doctor, asked by itself, and then the measurement, under limits that a shell's words set in a
+/// network namespace; `None`, and said so, where that is not permitted.
+fn predicted_and_measured(words: &str, connections: &str, flags: &[&str]) -> Option<[Value; 2]> {
+    let script = format!("ip link set lo up && {words} && exec \"$0\" \"$@\"");
+    let inside = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-n", "sh", "-c", &script, program]);
+        command
+    };
+    let can = inside("true").output().unwrap();
+    if !can.status.success() {
+        eprintln!("skipped: `{words}`: {}", String::from_utf8_lossy(&can.stderr));
+        return None;
+    }
+    let mut doctor = inside(TOWLINE);
+    doctor.args(["doctor", "--side", "both", "--json", "-c", connections]).args(
+        // An address is a source, by which doctor counts.
+        flags.iter().map(|flag| if flag.contains('.') { "1" } else { flag }),
+    );
+    let said = doctor.output().unwrap();
+    let predicted = serde_json::from_slice(&said.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&said.stderr)));
+    let (_, measured) = brief(&mut inside(TOWLINE), connections, flags);
+    Some([predicted, measured])
+}
+
+#[test]
+fn doctor_is_within_five_percent_of_what_is_measured_and_names_the_wall() {
+    let ports = "echo '20000 20299' > /proc/sys/net/ipv4/ip_local_port_range";
+    let queue = "echo 64 > /proc/sys/net/core/somaxconn";
+    let one = ["--sources", "127.0.0.1"];
+    let cases: [(&str, &str, &[&str], Option<&str>); 5] = [
+        (ports, "700", &one, Some("local ports")),
+        ("ulimit -n 160", "700", &["--processes", "3"], Some("descriptors a process")),
+        (&format!("{ports} && {queue} && ulimit -n 160"), "700", &one, Some("local ports")),
+        // More processes lead past the descriptors, and a short queue is only slow.
+        (&format!("{queue} && ulimit -n 160"), "500", &["--processes", "auto"], None),
+        ("ulimit -n 400", "300", &["--processes", "1"], None),
+    ];
+    for (words, connections, flags, wall) in cases {
+        let Some([predicted, measured]) = predicted_and_measured(words, connections, flags) else {
+            return;
+        };
+        let largest = predicted["prediction"]["connections"].as_f64().unwrap();
+        let expected = largest.min(connections.parse().unwrap());
+        let held = measured["held"].as_f64().unwrap();
+        let off = (held - expected).abs() / expected;
+        assert!(off <= 0.05, "{words}: {held} held, {expected} predicted: {measured:#}");
+        assert_eq!(measured["first_wall"]["name"].as_str(), wall, "{words}: {measured:#}");
+        if let Some(wall) = wall {
+            let walls = predicted["prediction"]["walls"].as_array().unwrap();
+            let stands = walls.iter().find(|wall| wall["passable"] == false).unwrap();
+            assert_eq!(stands["name"], wall, "{words}: {predicted:#}");
+        }
+    }
+}
+
 #[test]
 fn late_answers_fail_the_run() {
     let run = towline(&[

@@ -10,7 +10,10 @@ mod support;
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -31,8 +34,14 @@ fn ran(command: &mut Command) -> Run {
 /// Doctor in a network namespace of its own in which a knob was set; `None`, and said so, where
 /// that is not permitted.
 fn in_namespace(knob: &str, value: &str, arguments: &str) -> Option<Value> {
+    in_namespace_by("env", knob, value, arguments)
+}
+
+/// The same, started by another program.
+fn in_namespace_by(by: &str, knob: &str, value: &str, arguments: &str) -> Option<Value> {
     let file = format!("/proc/sys/{}", knob.replace('.', "/"));
-    let script = format!("echo '{value}' > {file} && exec {TOWLINE} doctor --json {arguments}");
+    let script =
+        format!("echo '{value}' > {file} && exec {by} {TOWLINE} doctor --json {arguments}");
     let run = ran(Command::new("unshare").args(["-n", "sh", "-c", &script]));
     if run.stdout.is_empty() {
         eprintln!(
@@ -81,6 +90,43 @@ fn rows_flip_with_knobs_of_a_real_namespace() {
         let fix = row(&below, knob)["fix"].as_str().unwrap();
         assert!(fix.contains(knob), "{fix}");
     }
+}
+
+#[test]
+fn rows_that_depend_on_settings_or_privileges_flip_with_knobs_too() {
+    let long_lines = "env TOWLINE_LIMITS__LINE_BYTES=1MiB";
+    // Root would listen on any port.
+    let unprivileged = "setpriv --bounding-set -net_bind_service";
+    let cases = [
+        (long_lines, "net.ipv4.tcp_slow_start_after_idle", "0", "1", "warn"),
+        (unprivileged, "net.ipv4.ip_unprivileged_port_start", "9000", "9001", "fail"),
+    ];
+    for (by, knob, enough, less, verdict) in cases {
+        let Some(at) = in_namespace_by(by, knob, enough, "") else { return };
+        assert_eq!(row(&at, knob)["verdict"], "ok", "{knob} = {enough}");
+        let Some(below) = in_namespace_by(by, knob, less, "") else { return };
+        assert_eq!(row(&below, knob)["verdict"], verdict, "{knob} = {less}");
+    }
+}
+
+#[test]
+fn in_a_namespace_nobody_can_tell_whether_bbr_has_the_queue_it_wants() {
+    let knob = "net.ipv4.tcp_congestion_control";
+    for (control, verdict) in [("cubic", "ok"), ("bbr", "unknown")] {
+        let Some(report) = in_namespace(knob, control, "") else { return };
+        assert_eq!(row(&report, knob)["verdict"], verdict, "{control}");
+    }
+}
+
+#[test]
+fn ports_that_are_reserved_are_no_ports_to_come_from() {
+    let knob = "net.ipv4.ip_local_reserved_ports";
+    let largest = |reserved: &str| {
+        let report = in_namespace(knob, reserved, "--side load -c 100")?;
+        report["prediction"]["connections"].as_u64()
+    };
+    let (Some(with), Some(without)) = (largest("40000-40009"), largest("")) else { return };
+    assert_eq!(with, without - 10);
 }
 
 #[test]
@@ -206,28 +252,39 @@ fn the_target_comes_from_the_settings_when_nobody_says() {
     assert_eq!(row(&report, "limits.connections")["value"], "1,234");
 }
 
+/// Ended with the test, whatever becomes of that.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_server_logs_the_failing_rows_when_it_starts() {
-    // `timeout` ends a server that never says it, so that the test fails instead of waiting on.
     let script = format!(
         "echo 16 > /proc/sys/net/core/somaxconn && \
-         exec timeout 20 {TOWLINE} serve --max-connections 150 --listen 127.0.0.1:0 --admin off"
+         exec {TOWLINE} serve --max-connections 150 --listen 127.0.0.1:0 --admin off"
     );
-    let mut server = Command::new("unshare")
-        .args(["-n", "sh", "-c", &script])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-n", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = Owned(command.spawn().unwrap());
+    let lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let (tell, told) = mpsc::sync_channel(16);
+    thread::spawn(move || {
+        let mut unheard = lines.map_while(Result::ok).map(|line| tell.send(line));
+        unheard.any(|sent| sent.is_err())
+    });
     let mut log = String::new();
-    for line in BufReader::new(server.stderr.take().unwrap()).lines() {
-        log += &(line.unwrap() + "\n");
+    // A server that never says it fails the test instead of being waited for.
+    while let Ok(line) = told.recv_timeout(Duration::from_secs(20)) {
+        log += &(line + "\n");
         if log.contains("net.core.somaxconn") {
             break;
         }
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
     if !log.contains("serving") {
         eprintln!("skipped: no network namespace: {log}");
         return;

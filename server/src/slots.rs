@@ -117,6 +117,23 @@ impl Slots {
         Some(Reservation { slots: self.clone() })
     }
 
+    /// The same place on another shard, which takes the connection over in the first one's stead.
+    pub(crate) fn moved(&self, mut slot: Slot, shard: usize) -> Slot {
+        // Only what is shared has no mark.
+        let mark = Arc::get_mut(&mut slot.0).and_then(|held| held.mark.take());
+        self.take(&self.by_shard[shard], mark)
+    }
+
+    /// One more place on a shard, which the slot gives back.
+    fn take(&self, held: &Arc<Held>, mark: Option<Mark>) -> Slot {
+        held.shard.taken.fetch_add(1, Relaxed);
+        self.process.taken.fetch_add(1, SeqCst);
+        Slot(match mark {
+            None => held.clone(),
+            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
+        })
+    }
+
     /// Waits for a place.
     pub(crate) async fn reserve(self: &Arc<Self>) -> Reservation {
         loop {
@@ -153,7 +170,7 @@ impl Reservation {
     /// Where there are many, the shard that got the last one gets some more first: to take several
     /// over at a time costs it one wake-up, and with many processes that is what a connection costs.
     pub(crate) fn place(self, mark: Option<Mark>, has_room: impl Fn(usize) -> bool) -> Slot {
-        let Slots { process, by_shard, last } = &*self.slots;
+        let Slots { by_shard, last, .. } = &*self.slots;
         let taken = |held: &Held| held.shard.taken.load(Relaxed);
         let fewest = by_shard.iter().min_by_key(|held| (!has_room(held.shard.index), taken(held)));
         let mut held = fewest.expect("a server has at least one shard");
@@ -163,13 +180,8 @@ impl Reservation {
             held = again;
         }
         last.store(held.shard.index, Relaxed);
-        held.shard.taken.fetch_add(1, Relaxed);
-        // The slot gives back one place when it ends, the reservation one now.
-        process.taken.fetch_add(1, SeqCst);
-        Slot(match mark {
-            None => held.clone(),
-            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
-        })
+        // The reservation gives its own place back now.
+        self.slots.take(held, mark)
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) use self::clients::{Doing, run as run_clients};
 use self::windows::{Seen, TURN, Window};
 use crate::{
     Error,
+    figure::Demand,
     generator::Load,
-    scenario::Demand,
     stats::{Spread, short},
     subject::Stable,
 };

@@ -7,7 +7,7 @@ use crate::{
     Error,
     generator::{Generator, Load, Mark},
     kernel::{resident_bytes, spent_by},
-    subject::{Stable, Subject},
+    subject::{Cores, Stable, Subject},
 };
 
 /// The load says so often how far it is.
@@ -48,7 +48,7 @@ pub(super) fn watch(
     doing: Doing,
     pairs: usize,
 ) -> Result<Seen, Error> {
-    let server = stable.start(Subject::Towline, &[])?;
+    let server = stable.start(Subject::Towline, &[], Cores::One)?;
     let admin = server.admin.ok_or("the server has no admin endpoint")?;
     let turns = 2 * pairs + 1;
     let more = [

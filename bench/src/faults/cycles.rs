@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::SockRef;
 
 use super::{Finding, Sight, Victim, write_table};
-use crate::{Error, clock};
+use crate::{Error, client::connect_from, clock};
 
 /// How a connection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -169,15 +169,12 @@ fn run(addr: SocketAddr, count: u64, ending: Ending) -> Result<(), Error> {
 }
 
 fn cycle(addr: SocketAddr, source: Ipv4Addr, ending: Ending) -> io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((source, 0)).into())?;
-    socket.connect(&addr.into())?;
+    let mut stream = connect_from(source, addr)?;
     match ending {
         Ending::Line => {
-            let mut stream = TcpStream::from(socket);
             stream.write_all(b"line\n")?;
             stream.read_exact(&mut [0; 5])
         }
-        Ending::Reset => socket.set_linger(Some(Duration::ZERO)),
+        Ending::Reset => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
     }
 }

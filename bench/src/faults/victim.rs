@@ -1,26 +1,26 @@
 //! The server attacked, and what can be seen of it from outside.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::{Command, Stdio},
-    thread,
+    collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command, thread,
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
     Error,
-    child::Owned,
+    child::Server,
     clock,
     kernel::{resident_bytes, spent},
+    metrics,
 };
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Victim {
-    process: Owned,
+    server: Server,
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -38,57 +38,52 @@ pub(crate) struct Sight {
     pub(crate) gauges: BTreeMap<String, f64>,
     pub(crate) open: u64,
     pub(crate) accepted: u64,
+    /// Worker processes that followed others.
+    pub(crate) restarts: u64,
 }
 
 impl Victim {
-    /// Two threads, as on the two cores that the figures are demanded for.
+    /// Two threads, as on the two cores that the figures are demanded for, unless a flag says otherwise.
     pub(crate) fn start(towline: &Path, flags: &[&str]) -> Result<Self, Error> {
-        let mut child = Command::new(towline)
-            .args(["serve", "--threads", "2", "--listen", "127.0.0.1:0"])
-            .args(["--admin", "127.0.0.1:0", "--log-level", "error"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take();
-        let process = Owned(child);
-        let mut line = String::new();
-        BufReader::new(stdout.ok_or("no pipe")?).read_line(&mut line)?;
-        let (addr, admin) =
-            addresses(&line).ok_or_else(|| format!("the server said {line:?} at its start"))?;
-        Ok(Self { process, addr, admin })
+        let mut command = Command::new(towline);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        for ours in [["--threads", "2"], ["--log-level", "error"]] {
+            if !flags.contains(&ours[0]) {
+                command.args(ours);
+            }
+        }
+        let server = Server::start_anywhere(command.args(flags), PATIENCE)?;
+        let admin = server.admin.ok_or("the server has no admin address")?;
+        Ok(Self { addr: server.addr, admin, server })
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.server.pid()
     }
 
     pub(crate) fn look(&self) -> Result<Sight, Error> {
         let mut sight = Sight {
-            resident_bytes: resident_bytes(self.process.0.id())?,
-            descriptors: fs::read_dir(format!("/proc/{}/fd", self.process.0.id()))?.count(),
+            resident_bytes: resident_bytes(self.pid())?,
+            descriptors: fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count(),
             socket_bytes: self.socket_bytes(),
             ..Sight::default()
         };
-        let mut is_gauge = false;
-        for line in self.metrics()?.lines() {
-            if let Some(kind) = line.strip_prefix("# TYPE towline_") {
-                is_gauge = kind.ends_with(" gauge");
-                continue;
+        for sample in metrics::samples(&self.metrics()?) {
+            if sample.kind == "gauge" && sample.series.starts_with("towline_") {
+                sight.gauges.insert(sample.series.to_owned(), sample.value);
             }
-            let Some((name, value)) = line.rsplit_once(' ') else { continue };
-            if let (true, Ok(value)) = (is_gauge && name.starts_with("towline_"), value.parse()) {
-                sight.gauges.insert(name.to_owned(), value);
-            }
-            let Ok(value) = value.parse() else { continue };
-            if let Some(reason) = label(name, "towline_connections_closed_total", "reason") {
-                sight.closed.insert(reason.to_owned(), value);
-            } else if let Some(why) = label(name, "towline_connections_rejected_total", "reason") {
-                sight.refused.insert(why.to_owned(), value);
-            } else if label(name, "towline_connections", "state").is_some() {
-                sight.open += value;
-            } else if name == "towline_connections_accepted_total" {
-                sight.accepted = value;
+            let count = sample.value as u64;
+            let reason = |family| sample.label(family, "reason").map(str::to_owned);
+            if let Some(reason) = reason("towline_connections_closed_total") {
+                sight.closed.insert(reason, count);
+            } else if let Some(why) = reason("towline_connections_rejected_total") {
+                sight.refused.insert(why, count);
+            } else if sample.is_of("towline_connections") {
+                sight.open += count;
+            } else if sample.is_of("towline_connections_accepted_total") {
+                sight.accepted = count;
+            } else if sample.is_of("towline_worker_restarts_total") {
+                sight.restarts += count;
             }
         }
         Ok(sight)
@@ -111,8 +106,23 @@ impl Victim {
         }
     }
 
+    /// Has it drain, and waits for its end; an error when it does not end well.
+    pub(crate) fn end(mut self, patience: Duration) -> Result<(), Error> {
+        let process = &mut self.server.process.0;
+        kill_process(Pid::from_child(process), Signal::TERM)?;
+        let began = clock::now();
+        while clock::now().saturating_sub(began) <= patience {
+            if let Some(status) = process.try_wait()? {
+                let well = status.success().then_some(());
+                return Ok(well.ok_or_else(|| format!("the server ended with {status}"))?);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!("the server did not end within {patience:?}").into())
+    }
+
     pub(crate) fn cpu(&self) -> Duration {
-        spent(self.process.0.id())
+        spent(self.pid())
     }
 
     /// Its ends of connections that wait for the last stray segments; those who close first have them.
@@ -133,40 +143,14 @@ impl Victim {
         // It may be the admin endpoint that is attacked: patience is allowed, failure is not.
         let mut last = None;
         for _ in 0..20 {
-            match self.scrape() {
-                Ok(text) if text.contains(" 200 ") => return Ok(text),
-                Ok(text) => last = Some(text.lines().next().unwrap_or("nothing").to_owned()),
+            match metrics::fetch(self.admin) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => last = Some(error.to_string()),
             }
             thread::sleep(Duration::from_millis(100));
         }
         Err(format!("/metrics does not answer: {}", last.unwrap_or_default()).into())
     }
-
-    fn scrape(&self) -> Result<String, Error> {
-        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    }
-}
-
-/// Both addresses of `listening on ADDR (admin ADDR)`.
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (addr, admin) = line.trim_end().strip_prefix("listening on ")?.split_once(" (admin ")?;
-    Some((addr.parse().ok()?, admin.strip_suffix(')')?.parse().ok()?))
-}
-
-/// The value of the one label of a series of that family.
-fn label<'a>(series: &'a str, family: &str, label: &str) -> Option<&'a str> {
-    series
-        .strip_prefix(family)?
-        .strip_prefix('{')?
-        .strip_prefix(label)?
-        .strip_prefix("=\"")?
-        .strip_suffix("\"}")
 }
 
 /// What each socket has allocated for receiving, sending and forward, in `skmem:(r0,rb…,t0,tb…,f…`.
@@ -185,14 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_server_and_the_kernel_say_is_read() {
-        let (addr, admin) =
-            addresses("listening on 127.0.0.1:9000 (admin 127.0.0.1:9464)\n").expect("both");
-        assert_eq!((addr.port(), admin.port()), (9000, 9464));
-        assert_eq!(addresses("listening on 127.0.0.1:9000 (admin off)\n"), None);
-        let series = "towline_connections_closed_total{reason=\"drain\"}";
-        assert_eq!(label(series, "towline_connections_closed_total", "reason"), Some("drain"));
-        assert_eq!(label(series, "towline_connections", "state"), None);
+    fn what_the_kernel_says_of_sockets_is_read() {
         let ss = "0 0 a b\n\t skmem:(r10,rb131072,t2,tb16384,f3,w4,o0,bl0,d0)\n skmem:(r1,rb9)";
         assert_eq!(socket_bytes(ss), 20);
     }

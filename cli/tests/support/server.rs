@@ -84,6 +84,19 @@ impl Server {
         &self.process
     }
 
+    /// The worker processes of a server of several, by whichever thread started them.
+    pub(crate) fn workers(&self) -> Vec<i32> {
+        // A thread may end while one looks.
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id())).into_iter().flatten();
+        let lists =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+        lists
+            .flat_map(|list| {
+                list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Its standard error, for a test that reads it in its own time. Nobody does before the end.
     pub(crate) fn log(&mut self) -> ChildStderr {
         self.process.stderr.take().unwrap()
@@ -144,8 +157,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Workers whose supervisor was killed would drain first.
+        let workers = self.workers();
         // Already over in a test that went well.
         let _ = self.process.kill();
+        for worker in workers.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(worker, Signal::KILL);
+        }
         let _ = self.process.wait();
     }
 }

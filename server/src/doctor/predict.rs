@@ -43,11 +43,8 @@ pub fn prediction(facts: &Facts, target: &Target) -> Prediction {
     let standing = walls.iter().find(|wall| !wall.passable);
     let largest = standing.map(|wall| wall.connections);
     let wanted = largest.unwrap_or(u64::MAX).min(target.connections);
-    let needed = Target { connections: wanted, ..target.clone() }.processes_needed(facts);
-    let processes = match target.processes {
-        Processes::Exactly(count) => count,
-        Processes::Auto | Processes::Unsaid => needed,
-    };
+    let wanted = Target { connections: wanted, ..target.clone() };
+    let processes = processes_meant(facts, &wanted);
     Prediction { largest, processes, walls }
 }
 
@@ -63,12 +60,11 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
             passable: false,
         });
     }
-    let (Some(descriptors), Some(holds)) = (facts.descriptors, target.process_holds(facts)) else {
-        return walls;
-    };
+    let Some(descriptors) = facts.descriptors else { return walls };
+    let hold = |count| target.process_holds(facts, count).unwrap_or(0).saturating_mul(count);
     let descriptors_end_at = |count: u64, passable: bool, way_out: String| Wall {
         name: "descriptors a process",
-        connections: holds.saturating_mul(count),
+        connections: hold(count),
         limit: grouped(descriptors),
         way_out,
         passable,
@@ -89,7 +85,7 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
             walls.push(descriptors_end_at(1, true, way_out));
             walls.push(Wall {
                 name: "processes",
-                connections: holds.saturating_mul(PROCESSES_MAX),
+                connections: hold(PROCESSES_MAX),
                 limit: grouped(PROCESSES_MAX),
                 way_out: raise,
                 passable: false,
@@ -102,17 +98,32 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
         facts.sysctls.number("kernel.pid_max"),
     ];
     if let Some(threads) = threads.into_iter().flatten().min() {
-        let each = target.threads(facts) + THREADS_ASIDE;
-        let sets = if target.side == Side::Both { 2 } else { 1 };
+        let each = target.threads(facts, processes_meant(facts, target)) + THREADS_ASIDE;
         walls.push(Wall {
             name: "threads",
-            connections: (threads / (each * sets)).saturating_mul(holds),
+            connections: hold(threads / (each * sets(target))),
             limit: grouped(threads),
             way_out: "raise kernel.threads-max, kernel.pid_max or the group's pids.max".to_owned(),
             passable: false,
         });
     }
     walls
+}
+
+/// Processes that there will be, or would have to be.
+fn processes_meant(facts: &Facts, target: &Target) -> u64 {
+    match target.processes {
+        Processes::Exactly(count) => count,
+        Processes::Auto | Processes::Unsaid => target.processes_needed(facts),
+    }
+}
+
+/// Sets of processes, one for each end that is here.
+const fn sets(target: &Target) -> u64 {
+    match target.side {
+        Side::Both => 2,
+        Side::Server | Side::Load | Side::Proxy => 1,
+    }
 }
 
 fn host_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
@@ -148,8 +159,9 @@ fn host_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
 
 fn memory_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
     // The processes' own share grows with them: so much a connection.
-    let holds = target.process_holds(facts).unwrap_or(u64::MAX).max(1);
-    let sets = if target.side == Side::Both { 2 } else { 1 };
+    let processes = processes_meant(facts, target);
+    let holds = target.process_holds(facts, processes).unwrap_or(u64::MAX).max(1);
+    let sets = sets(target);
     let each = target.bytes_quiet() + cost::PROCESS_BASE * sets / holds;
     let wall = |name, left: u64, way_out: &str| Wall {
         name,

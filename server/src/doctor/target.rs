@@ -117,15 +117,18 @@ impl Target {
         }
     }
 
-    /// Threads that serve lines, a process.
-    pub(super) fn threads(&self, facts: &Facts) -> u64 {
-        self.settings.server.threads.map_or(facts.cores.unwrap_or(1), |t| t.get().into())
+    /// Threads that serve lines, in each of so many processes: a thread a core in all.
+    pub(super) fn threads(&self, facts: &Facts, processes: u64) -> u64 {
+        let share = facts.cores.unwrap_or(1) / processes.max(1);
+        self.settings.server.threads.map_or(share.max(1), |threads| threads.get().into())
     }
 
-    /// Descriptors a process needs beside its connections.
-    pub(super) fn descriptors_aside(&self, facts: &Facts) -> u64 {
+    /// Descriptors each of so many processes needs beside its connections.
+    pub(super) fn descriptors_aside(&self, facts: &Facts, processes: u64) -> u64 {
         match self.side {
-            Side::Server | Side::Both => host::descriptors_aside(self.threads(facts) as usize),
+            Side::Server | Side::Both => {
+                host::descriptors_aside(self.threads(facts, processes) as usize)
+            }
             Side::Load => GENERATOR_ASIDE,
             Side::Proxy => PROXY_ASIDE,
         }
@@ -139,16 +142,20 @@ impl Target {
         }
     }
 
-    /// Connections one process can have descriptors for.
-    pub(super) fn process_holds(&self, facts: &Facts) -> Option<u64> {
-        let left = facts.descriptors?.saturating_sub(self.descriptors_aside(facts));
+    /// Connections each of so many processes can have descriptors for.
+    pub(super) fn process_holds(&self, facts: &Facts, processes: u64) -> Option<u64> {
+        let left = facts.descriptors?.saturating_sub(self.descriptors_aside(facts, processes));
         Some(left / self.descriptors_each())
     }
 
-    /// Processes that hold them all, however many were asked for.
+    /// Processes that hold them all, however many were asked for. One more can mean a thread fewer
+    /// in each, and so some descriptors more, so it is tried, as the server does.
     pub(super) fn processes_needed(&self, facts: &Facts) -> u64 {
-        let holds = self.process_holds(facts).unwrap_or(u64::MAX).max(1);
-        self.connections.div_ceil(holds).max(1)
+        let holds = |processes| self.process_holds(facts, processes).unwrap_or(u64::MAX).max(1);
+        let enough =
+            |processes: &u64| holds(*processes).saturating_mul(*processes) >= self.connections;
+        let few = (1..=PROCESSES_MAX).find(enough);
+        few.unwrap_or_else(|| self.connections.div_ceil(holds(PROCESSES_MAX)))
     }
 
     /// Processes that the rows are judged with. The generator makes itself as many as it needs.

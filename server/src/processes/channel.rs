@@ -9,6 +9,7 @@ use std::{
 
 use rustix::{
     cmsg_space,
+    io::Errno,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
         SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -63,6 +64,11 @@ impl Channel {
         Self::new(self.0.into_inner())
     }
 
+    /// The same end, only to be watched for what comes, by the runtime that runs now.
+    pub(crate) fn watched(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        watch(self.0.get_ref().try_clone()?, Interest::READABLE)
+    }
+
     /// Sends a message if there is room for it now.
     pub(crate) fn try_send(&self, bytes: &[u8], socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
@@ -95,19 +101,22 @@ impl Channel {
             let mut ready = self.0.readable().await?;
             match self.try_receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                // The other end died with messages of ours unread.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
                 received => return received,
             }
         }
     }
 
-    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
+    /// A message, if there is one now; `None` when the other end is gone.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let mut into = [IoSliceMut::new(buffer)];
-        let received = recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags)?;
+        let received = match recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags) {
+            // The other end died with messages of ours unread.
+            Err(Errno::CONNRESET) => return Ok(None),
+            received => received?,
+        };
         if received.flags.contains(ReturnFlags::TRUNC) {
             return Err(io::Error::other("a message is longer than any there is"));
         }

@@ -8,6 +8,7 @@ use towline_config::Settings;
 use super::{
     channel::{Arrived, Channel},
     intake::Intake,
+    lookout::Attention,
     message::{Order, ToWorker, Word, WrittenSettings},
 };
 use crate::{Outcome, control::of_a_program, exporter::Reader, shared::Shared};
@@ -18,6 +19,7 @@ pub(super) struct Conversation {
     buffer: Box<[u8]>,
     intake: Intake,
     subject: Subject,
+    attention: Arc<Attention>,
 }
 
 /// What they talk about, beside connections.
@@ -61,6 +63,8 @@ pub(super) enum Heard {
     Cut,
     /// There is no supervisor any more.
     Nobody,
+    /// Nothing, for too long: this thread is too busy to listen.
+    Late,
 }
 
 impl Conversation {
@@ -69,8 +73,9 @@ impl Conversation {
         buffer: Box<[u8]>,
         intake: Intake,
         subject: Subject,
+        attention: Arc<Attention>,
     ) -> Self {
-        Self { channel, buffer, intake, subject }
+        Self { channel, buffer, intake, subject, attention }
     }
 
     /// The same, on the thread that runs now.
@@ -102,6 +107,7 @@ impl Conversation {
                         return Heard::Nobody;
                     }
                 },
+                () = self.attention.late() => return Heard::Late,
                 () = changed => {}
                 () = self.intake.mark_ended() => {}
                 () = self.subject.leave.notified() => self.say(&Word::Leaving).await,
@@ -110,6 +116,7 @@ impl Conversation {
     }
 
     async fn hear(&mut self, Arrived { length, socket }: Arrived) -> Option<Heard> {
+        self.attention.heard();
         match ToWorker::read(&self.buffer[..length]) {
             Some(ToWorker::Handed(handed)) => self.intake.take(handed, socket).await,
             Some(ToWorker::Order(Order::Count)) => self.tell_count().await,

@@ -39,6 +39,12 @@ impl Ledger {
         self.ended.add(&last);
     }
 
+    /// A connection that was to come here ended, because no process took it.
+    pub(crate) fn lose(&mut self) {
+        self.ended.counted.accepted += 1;
+        self.ended.counted.closed[CloseReason::WorkerLost as usize] += 1;
+    }
+
     /// The process is started again.
     pub(crate) fn restart(&mut self) {
         self.restarts += 1;

@@ -23,11 +23,14 @@ mod conversation;
 mod crew;
 mod intake;
 mod ledger;
+mod lookout;
 mod member;
 mod message;
+mod place;
 mod process;
 mod supervised;
 mod supervisor;
+mod to_processes;
 mod worker;
 
 pub use process::WorkerCommand;

@@ -15,11 +15,12 @@ use tokio::{
 use towline_config::Effective;
 
 use super::{
-    crew::{Crew, ToProcesses},
+    crew::Crew,
     member::Member,
     message::WrittenSettings,
     process::{Wish, WorkerCommand},
     supervised::{Supervised, of_worker},
+    to_processes::ToProcesses,
 };
 use crate::{
     Outcome, RunError,
@@ -167,7 +168,7 @@ impl Supervisor {
             gate,
             now: now.subscribe(),
             stats: front.accept.clone(),
-            deliver: ToProcesses(crew.clone()),
+            deliver: ToProcesses { crew: crew.clone(), slots: front.slots.clone() },
         };
         let (stop_accepting, mut stop) = watch::channel(false);
         let acceptor = tokio::spawn(acceptor.run(async move {

@@ -16,6 +16,7 @@ use super::{
     channel::{self, Channel},
     conversation::{Conversation, Heard, Subject},
     intake::Intake,
+    lookout::Attention,
     message::{Order, ToWorker, Word},
 };
 use crate::{
@@ -97,10 +98,14 @@ impl Worker {
             };
             let intake = Intake::new(shards.shared().slots.clone(), deliver);
             let subject = Subject::new(shards.shared().clone(), leave, Box::new(applied));
-            let conversation = Conversation::new(channel, buffer, intake, subject);
-            converse(conversation, shards)
-                .await
-                .map_err(|why| RunError::failed("the supervisor cannot be heard", &why))
+            let attention = Arc::<Attention>::default();
+            let conversed = async {
+                let end = channel.watched()?;
+                let conversation =
+                    Conversation::new(channel, buffer, intake, subject, attention.clone());
+                converse(conversation, shards, attention.look_out(end)).await
+            };
+            conversed.await.map_err(|why| RunError::failed("the supervisor cannot be heard", &why))
         })
     }
 }
@@ -130,7 +135,11 @@ fn heed_signals(leave: Arc<Notify>) -> io::Result<()> {
     Ok(())
 }
 
-async fn converse(conversation: Conversation, shards: Shards) -> io::Result<Outcome> {
+async fn converse(
+    conversation: Conversation,
+    shards: Shards,
+    looking_out: impl Future<Output = ()>,
+) -> io::Result<Outcome> {
     tokio::spawn(relieve(shards.shared().clone()));
     // On the thread of a shard, to which a connection then costs no wake-up of another thread.
     let shard = shards.shared().runtimes[0].clone();
@@ -140,9 +149,21 @@ async fn converse(conversation: Conversation, shards: Shards) -> io::Result<Outc
         let heard = conversation.go_on().await;
         io::Result::Ok((conversation, heard))
     });
-    let (conversation, mut heard) = serving.await.map_err(io::Error::other)??;
+    let served = async {
+        pin!(serving, looking_out);
+        tokio::select! {
+            served = &mut serving => served,
+            () = looking_out => serving.await,
+        }
+    };
+    let (conversation, mut heard) = served.await.map_err(io::Error::other)??;
     // The shards end before the last word is said.
     let mut conversation = conversation.moved()?;
+    if heard == Heard::Late {
+        // From now on, here, where there is nothing else to do.
+        tracing::debug!("a busy thread is spared listening to the supervisor");
+        heard = conversation.go_on().await;
+    }
 
     let (cut, is_cut) = oneshot::channel();
     let (last, is_last) = oneshot::channel();
@@ -152,7 +173,7 @@ async fn converse(conversation: Conversation, shards: Shards) -> io::Result<Outc
         pin!(drained);
         loop {
             match heard {
-                Heard::Drain => {}
+                Heard::Drain | Heard::Late => {}
                 Heard::Last => drop(last.take()),
                 Heard::Cut => drop(cut.take()),
                 Heard::Nobody => {

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::result::{Cells, Measured, Stretch, Table};
 
+/// Wide enough for two bandwidths of tens of thousands of Mbps, and a gap.
+const CELL: usize = 27;
+
 /// One row: its name, and what each column has in it.
 pub(super) struct Row {
     pub(super) name: &'static str,
@@ -86,13 +89,13 @@ impl fmt::Display for Table {
         )?;
         write!(f, "{:22}", "")?;
         for column in &self.columns {
-            write!(f, "{:>24}", column.name)?;
+            write!(f, "{:>CELL$}", column.name)?;
         }
         writeln!(f)?;
         for row in self.rows() {
             write!(f, "{:22}", row.name)?;
             for cell in row.cells {
-                write!(f, "{cell:>24}")?;
+                write!(f, "{cell:>CELL$}")?;
             }
             writeln!(f)?;
         }

@@ -98,7 +98,9 @@ fn clock(facts: &Facts) -> Row {
 fn cpu(facts: &Facts, target: &Target) -> Option<Row> {
     let quota = facts.group.cpu?;
     // One process of many threads, or many of few: what runs at once is at most the cores.
-    let threads = target.threads(facts).min(facts.cores.unwrap_or(u64::MAX));
+    let processes = target.processes(facts);
+    let threads = processes * target.threads(facts, processes);
+    let threads = threads.min(facts.cores.unwrap_or(u64::MAX));
     let serves = target.side != Side::Load && target.connections >= MANY;
     let enough = !serves || quota.cores + 0.01 >= threads as f64;
     let shown = format!("{:.2} cores, throttled {} times", quota.cores, quota.throttled);

@@ -14,7 +14,7 @@ const MAPS: u64 = 4_096;
 pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let processes = target.processes(facts);
     let own = target.connections.div_ceil(processes) * target.descriptors_each();
-    let aside = target.descriptors_aside(facts);
+    let aside = target.descriptors_aside(facts, processes);
     let (floor, ample) = (own + aside, own + own / 10 + aside);
     let enough = match target.processes_needed(facts) {
         needed @ ..=PROCESSES_MAX if needed > processes => needed,
@@ -29,7 +29,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let files = facts.sysctls.number("fs.file-max");
     let open = facts.files_open.unwrap_or(0);
     let sockets = ends + processes * aside;
-    let threads = processes * (target.threads(facts) + THREADS_ASIDE);
+    let threads = processes * (target.threads(facts, processes) + THREADS_ASIDE);
     vec![
         Row::at_least("RLIMIT_NOFILE", (Scope::Process, ALL), facts.descriptors, (floor, ample))
             .because(format!(

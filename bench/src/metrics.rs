@@ -1,0 +1,84 @@
+//! What a server tells at `/metrics`: asked for, and taken apart.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// Longest wait for an answer, and for each part of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the admin endpoint answers, its head included. Anything but 200 is an error.
+pub(crate) fn fetch(admin: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(answer);
+    }
+    let first = answer.lines().next().unwrap_or("nothing");
+    Err(io::Error::other(format!("/metrics answered {first:?}")))
+}
+
+/// One series at the moment of the scrape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sample<'a> {
+    /// With its labels, as exported.
+    pub(crate) series: &'a str,
+    pub(crate) value: f64,
+    /// `counter`, `gauge` or `histogram`, as the scrape says of its family.
+    pub(crate) kind: &'a str,
+}
+
+impl<'a> Sample<'a> {
+    /// The value of its one label, if it is of that family and has that label.
+    pub(crate) fn label(&self, family: &str, label: &str) -> Option<&'a str> {
+        let labels = self.series.strip_prefix(family)?.strip_prefix('{')?;
+        labels.strip_prefix(label)?.strip_prefix("=\"")?.strip_suffix("\"}")
+    }
+
+    /// Whether it is of that family, with labels or without.
+    pub(crate) fn is_of(&self, family: &str) -> bool {
+        let labels = self.series.strip_prefix(family);
+        labels.is_some_and(|labels| labels.is_empty() || labels.starts_with('{'))
+    }
+}
+
+/// All series of an answer, in its order.
+pub(crate) fn samples(answer: &str) -> impl Iterator<Item = Sample<'_>> {
+    let mut kind = "";
+    answer.lines().filter_map(move |line| {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            kind = family.rsplit(' ').next().unwrap_or("");
+        }
+        if line.starts_with('#') {
+            return None;
+        }
+        let (series, value) = line.rsplit_once(' ')?;
+        // The lines of the head end in something else.
+        (!kind.is_empty()).then_some(())?;
+        Some(Sample { series, value: value.parse().ok()?, kind })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\
+        # HELP a_total Of a.\n# TYPE a_total counter\na_total{reason=\"drain\"} 3\n\
+        # TYPE b gauge\nb 4.5\n";
+
+    #[test]
+    fn series_come_with_the_kind_of_their_family() {
+        let all: Vec<_> = samples(ANSWER).collect();
+        let of_b = Sample { series: "b", value: 4.5, kind: "gauge" };
+        assert_eq!((all.len(), all[0].kind, all[1]), (2, "counter", of_b));
+        assert_eq!(all[0].label("a_total", "reason"), Some("drain"));
+        assert_eq!(all[0].label("a", "reason"), None);
+        assert!(all[0].is_of("a_total") && all[1].is_of("b") && !all[0].is_of("a"));
+    }
+}
