@@ -38,9 +38,28 @@ impl<T: Position> Dial<T> {
         T::from_bits(self.bits.load(Relaxed))
     }
 
+    /// Where it stands now, to be looked at later or never.
+    #[inline]
+    pub(crate) fn note(&self) -> Noted<T> {
+        Noted { bits: self.bits.load(Relaxed), position: PhantomData }
+    }
+
     /// Turns it.
     pub fn set(&self, position: T) {
         self.bits.store(position.to_bits(), Relaxed);
+    }
+}
+
+/// Where a dial stood. Half the size of what it may be, and made without arithmetic.
+#[derive(Debug)]
+pub(crate) struct Noted<T> {
+    bits: u64,
+    position: PhantomData<fn() -> T>,
+}
+
+impl<T: Position> Noted<T> {
+    pub(crate) fn get(&self) -> T {
+        T::from_bits(self.bits)
     }
 }
 

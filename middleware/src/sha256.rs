@@ -96,11 +96,11 @@ where
         };
         let stats = self.shared.stats.clone();
         let hashing = Hashing { inner, digest, stats, lines, hashed_bytes: 0, replies };
-        ResponseFuture { state: State::Hashing { hashing } }
+        ResponseFuture { state: State::Hashing { hashing: Box::new(hashing) } }
     }
 }
 
-/// A batch being hashed.
+/// A batch being hashed. Boxed, so that batches that are not do not carry its size.
 #[derive(Debug)]
 struct Hashing<S> {
     inner: S,
@@ -137,7 +137,7 @@ pin_project! {
     #[derive(Debug)]
     #[project = StateProj]
     enum State<S, F> {
-        Hashing { hashing: Hashing<S> },
+        Hashing { hashing: Box<Hashing<S>> },
         Called { #[pin] future: F },
     }
 }

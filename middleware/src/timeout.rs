@@ -14,7 +14,7 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Dial};
+use crate::{BoxError, Dial, dial::Noted};
 
 /// Tower's `Timeout`, except that the timer is made when a call first waits.
 ///
@@ -56,7 +56,11 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        ResponseFuture { inner: self.inner.call(request), timeout: self.timeout.get(), timer: None }
+        ResponseFuture {
+            inner: self.inner.call(request),
+            timeout: self.timeout.note(),
+            timer: None,
+        }
     }
 }
 
@@ -66,7 +70,7 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        timeout: Option<Duration>,
+        timeout: Noted<Option<Duration>>,
         // Boxed, because few calls need it and every call's future is moved.
         timer: Option<Pin<Box<Sleep>>>,
     }
@@ -85,7 +89,7 @@ where
         if let Poll::Ready(output) = this.inner.poll(cx) {
             return Poll::Ready(output.map_err(Into::into));
         }
-        let Some(timeout) = *this.timeout else { return Poll::Pending };
+        let Some(timeout) = this.timeout.get() else { return Poll::Pending };
         poll_timer(this.timer, timeout, cx).map(|()| Err(Elapsed::new().into()))
     }
 }

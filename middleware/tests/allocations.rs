@@ -148,13 +148,15 @@ fn ten_thousand_lines_allocate_no_more_than_ten() {
     let sha256 = |stats| tower::Layer::layer(&Sha256Layer::new(Digest::Discard, stats), Echo);
     // The second time: the first one fills the thread's pool.
     allocations(1, 10, echo);
-    let ten = allocations(1, 10, echo);
-    println!("allocations of a batch of ten lines: {ten}");
-    assert!(ten <= 2, "{ten} allocations for a batch");
+    let ten = [allocations(1, 10, echo), allocations(1, 10, sha256)];
+    println!("allocations of a batch of ten lines: {ten:?}");
+    // The call, the batch, and what is kept of it while it is hashed.
+    assert!(ten[0] <= 2 && ten[1] <= 3, "{ten:?} allocations for a batch");
     for lines in [1, 100, 1_000, 10_000] {
         allocations(1, lines, echo);
         let many = [allocations(1, lines, echo), allocations(1, lines, sha256)];
-        assert!(many.iter().all(|&many| many <= ten), "{many:?} for {lines} lines, {ten} for ten");
+        let no_more = many.iter().zip(ten).all(|(&many, ten)| many <= ten);
+        assert!(no_more, "{many:?} for {lines} lines, {ten:?} for ten");
     }
 }
 
@@ -188,7 +190,7 @@ fn an_idle_connection_fits_its_budget() {
         let future = future_bytes(|io: TcpStream| connection(io, &stats, Watch::never(), Echo));
         println!("future of an idle connection: {future} bytes");
         // Every 100 bytes are 100 MB at a million connections.
-        assert!(future <= 440, "the connection's future takes {future} bytes");
+        assert!(future <= 416, "the connection's future takes {future} bytes");
 
         let (_signal, watch) = drain::channel();
         let warm = Pieces { input: [Bytes::from("a\n")].into(), written: 0 };
