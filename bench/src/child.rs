@@ -53,8 +53,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `command` on the servers' core and waits for its `listening on ADDR` line.
     pub(crate) fn start(command: &mut Command, patience: Duration) -> Result<Self, Error> {
+        on_core(SERVER_CORE, || Self::start_anywhere(command, patience))
+    }
+
+    /// The same, on whatever cores there are.
+    pub(crate) fn start_anywhere(command: &mut Command, patience: Duration) -> Result<Self, Error> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let spawned = on_core(SERVER_CORE, || command.spawn());
+        let spawned = command.spawn();
         let mut process = Owned(spawned.map_err(|e| format!("cannot start {command:?}: {e}"))?);
         let Some(stdout) = process.0.stdout.take() else { return Err("no pipe".into()) };
         let (tell, told) = mpsc::sync_channel(1);

@@ -10,8 +10,7 @@ use crate::{
     generator::Timing,
     instructions, kernel,
     ratio::{self, Plan},
-    reference::{self, Looks},
-    report,
+    reference, report,
     scenario::{SCENARIOS, Scenario},
     scrape,
     subject::{Stable, Subject, Towline},
@@ -41,7 +40,7 @@ enum Command {
     Scrape(Scrape),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
-    Peer { looks: Looks },
+    Peer(reference::Peer),
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +103,10 @@ struct Faults {
     /// Only attacks whose names begin so; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
+    /// Only the polite peers' latency, beside the same attacks on servers that do less: what of it is
+    /// the machine's
+    #[arg(long)]
+    references: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -159,8 +162,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             println!("{}", instructions::report(&stable, wanted.lines, keep)?);
             Ok(())
         }
-        Command::Faults(Faults { server, seconds, only }) => {
-            let table = faults::report(&towline(server)?, &only, Duration::from_secs(seconds))?;
+        Command::Faults(Faults { server, seconds, only, references }) => {
+            let (towline, time) = (towline(server)?, Duration::from_secs(seconds));
+            let table = match references {
+                false => faults::report(&towline, &only, time)?,
+                true => faults::compare::report(&towline, &only, time)?,
+            };
             println!("{}\n\n{table}", kernel::host());
             Ok(())
         }
@@ -180,7 +187,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             println!("{}\n\n{}", kernel::host(), scrape::report(&path, counted)?);
             Ok(())
         }
-        Command::Peer { looks } => Ok(reference::serve(looks)?),
+        Command::Peer(peer) => Ok(reference::serve(peer)?),
     }
 }
 

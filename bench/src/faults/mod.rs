@@ -6,6 +6,7 @@
 
 mod attack;
 mod attacker;
+pub(crate) mod compare;
 pub(crate) mod cycles;
 mod polite;
 pub(crate) mod soak;
