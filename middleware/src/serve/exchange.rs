@@ -17,6 +17,7 @@ use crate::{
     Lines, Wire,
     drain::Registration,
     stats::{CloseReason, Presence},
+    turns::Appetite,
 };
 
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
@@ -67,6 +68,7 @@ pin_project! {
         pub(super) unflushed: u32,
         // Bytes of the batch that is being served.
         pub(super) in_hand: u32,
+        pub(super) appetite: Appetite,
     }
 }
 
@@ -81,6 +83,7 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
             rules: serve.rules,
             unflushed: 0,
             in_hand: 0,
+            appetite: Appetite::default(),
         }
     }
 }

@@ -69,6 +69,8 @@ where
                 Some(lines) => Poll::Ready(Some(lines)),
                 None => return self.go(Step::Closing(CloseReason::Drain)),
             }
+        } else if self.appetite.take_place_in_line() {
+            return Next::GiveWay;
         } else {
             self.wire.as_mut().poll_next(cx)
         };
@@ -220,6 +222,9 @@ where
     #[inline]
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
         let full_read = self.wire.as_mut().take_full_read();
+        if full_read {
+            self.appetite.filled_a_block();
+        }
         let high_water = self.rules.output_bytes_max.get();
         let auto = self.rules.flush.get() == FlushPolicy::Auto;
         if auto || full_read || self.wire.unsent_bytes() >= high_water {
@@ -291,6 +296,7 @@ where
     /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
     /// registered for.
     fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
+        self.appetite.parks();
         let mut holding = self.wire.as_mut().park();
         let parked = Parked {
             now: self.presence.stats().now(),
