@@ -1,7 +1,9 @@
 /* Reference servers: one thread, level-triggered epoll, one shared 64 KiB buffer.
- *   (default)  raw: writes back what it read, never looks at it
- *   -DLINES    finds every line with memchr, copies whole lines out, keeps an unfinished one:
- *              one write per read either way */
+ *   (default)       raw: writes back what it read, never looks at it
+ *   -DLINES         finds every line with memchr, copies whole lines out, keeps an unfinished one:
+ *                   one write per read either way
+ *   -DLINE_MAX=N    and hangs up on a line that is longer, as a server on an open port must
+ * With an argument, so many processes of it share the port. */
 #include "common.h"
 
 #define BUFFER 65536
@@ -73,6 +75,9 @@ static int answer(struct conn *c, size_t len) {
         memcpy(partial + c->partial_len, in + done, len - done);
         c->partial = partial;
         c->partial_len += len - done;
+#ifdef LINE_MAX
+        if (c->partial_len > LINE_MAX) return 0;
+#endif
     } else {
         free(c->partial);
         c->partial = NULL;
@@ -110,13 +115,26 @@ static void take(int listener) {
     }
 }
 
-int main(void) {
+static int listen_on(struct sockaddr_in *addr) {
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+    socklen_t size = sizeof *addr;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind(listener, (void *)addr, size) < 0 || listen(listener, 65535) < 0) die("listen");
+    getsockname(listener, (void *)addr, &size);
+    return listener;
+}
+
+int main(int count, char **arguments) {
     settle();
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof addr;
-    if (bind(listener, (void *)&addr, size) < 0 || listen(listener, 65535) < 0) die("listen");
-    getsockname(listener, (void *)&addr, &size);
+    int listener = listen_on(&addr);
+    for (int others = count > 1 ? atoi(arguments[1]) - 1 : 0; others > 0; others--) {
+        if (fork()) continue;
+        settle();
+        listener = listen_on(&addr);
+        break;
+    }
+    /* Each says so: who waits for the first hears it, and the others are there a moment later. */
     printf("listening on 127.0.0.1:%d\n", ntohs(addr.sin_port));
     fflush(stdout);
 

@@ -11,8 +11,7 @@ use crate::{
     generator::Timing,
     instructions, kernel,
     ratio::{self, Plan},
-    reference::{self, Looks},
-    report,
+    reference, report,
     scenario::{SCENARIOS, Scenario},
     scrape,
     subject::{Stable, Subject, Towline},
@@ -46,7 +45,7 @@ enum Command {
     Admin(Admin),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
-    Peer { looks: Looks },
+    Peer(reference::Peer),
     /// Asks at an admin port, one way or another (started by another command)
     #[command(hide = true)]
     Clients { doing: Doing, admin: Option<SocketAddr> },
@@ -112,6 +111,10 @@ struct Faults {
     /// Only attacks whose names begin so; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
+    /// Only the polite peers' latency, beside the same attacks on servers that do less: what of it is
+    /// the machine's
+    #[arg(long)]
+    references: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -195,8 +198,12 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             println!("{}", instructions::report(&stable, wanted.lines, keep)?);
             Ok(())
         }
-        Command::Faults(Faults { server, seconds, only }) => {
-            let table = faults::report(&towline(server)?, &only, Duration::from_secs(seconds))?;
+        Command::Faults(Faults { server, seconds, only, references }) => {
+            let (towline, time) = (towline(server)?, Duration::from_secs(seconds));
+            let table = match references {
+                false => faults::report(&towline, &only, time)?,
+                true => faults::compare::report(&towline, &only, time)?,
+            };
             println!("{}\n\n{table}", kernel::host());
             Ok(())
         }
@@ -228,7 +235,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             Ok(())
         }
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
-        Command::Peer { looks } => Ok(reference::serve(looks)?),
+        Command::Peer(peer) => Ok(reference::serve(peer)?),
     }
 }
 

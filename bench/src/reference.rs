@@ -11,6 +11,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener as Socket},
     pin::Pin,
     task::{Context, Poll, ready},
+    thread,
 };
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -36,38 +37,63 @@ thread_local! {
     static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
 }
 
+/// How a reference serves.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Peer {
+    looks: Looks,
+    /// Threads, each with its own share of the port
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    threads: u8,
+    /// Bytes of an unfinished line at which it hangs up
+    #[arg(long, default_value_t = usize::MAX)]
+    line_bytes: usize,
+}
+
 /// Serves until killed.
-pub(crate) fn serve(looks: Looks) -> io::Result<()> {
+pub(crate) fn serve(peer: Peer) -> io::Result<()> {
     // A killed harness must not leave servers behind.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;
+    let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let addr = first.local_addr()?;
+    for _ in 1..peer.threads {
+        let socket = listen(addr)?;
+        thread::spawn(move || run(socket, peer));
+    }
+    println!("listening on {addr}");
+    run(first, peer)
+}
+
+/// One thread's share.
+fn run(socket: Socket, peer: Peer) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::from_std(listen()?)?;
-        println!("listening on {}", listener.local_addr()?);
+        let listener = TcpListener::from_std(socket)?;
         loop {
             let (stream, _peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            tokio::spawn(echo(stream, looks));
+            tokio::spawn(echo(stream, peer));
         }
     })
 }
 
 /// `TcpListener::bind` would listen with a backlog of 128.
-fn listen() -> io::Result<Socket> {
+fn listen(addr: SocketAddr) -> io::Result<Socket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&addr.into())?;
     socket.listen(65_535)?;
     Ok(socket.into())
 }
 
-async fn echo(mut stream: TcpStream, looks: Looks) -> io::Result<()> {
+async fn echo(mut stream: TcpStream, peer: Peer) -> io::Result<()> {
     let mut kept = Kept::default();
     loop {
-        match poll_fn(|cx| kept.poll_exchange(&mut stream, looks, cx)).await? {
+        match poll_fn(|cx| kept.poll_exchange(&mut stream, peer.looks, cx)).await? {
             Step::Closed => return Ok(()),
+            Step::Echoed if kept.partial.len() > peer.line_bytes => return Ok(()),
             Step::Echoed => {}
             Step::Unsent(rest) => stream.write_all(&rest).await?,
         }

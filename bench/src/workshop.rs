@@ -36,6 +36,7 @@ impl Workshop {
         shop.compile("gen.c", "gen", &[])?;
         shop.compile("echo.c", "c-raw", &[])?;
         shop.compile("echo.c", "c-lines", &["-DLINES"])?;
+        shop.compile("echo.c", "c-limited", &["-DLINES", "-DLINE_MAX=65536"])?;
         Ok(shop)
     }
 

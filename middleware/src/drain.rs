@@ -5,16 +5,24 @@
 //! A shared notification list would cost every park a lock; this costs a connection 40 bytes and a
 //! park a comparison.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-};
+use std::{fmt, sync::PoisonError, task::Waker};
 
 use slab::Slab;
+use sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+
+/// What the model checker puts its own in the place of; see `tests/loom.rs`.
+mod sync {
+    #[cfg(towline_loom)]
+    pub(super) use loom::sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    };
+    #[cfg(not(towline_loom))]
+    pub(super) use std::sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    };
+}
 
 #[derive(Default)]
 struct Shared {
@@ -27,7 +35,7 @@ struct Shared {
 const ALL: u64 = u64::MAX;
 
 impl Shared {
-    fn parked(&self) -> std::sync::MutexGuard<'_, Slab<Waker>> {
+    fn parked(&self) -> MutexGuard<'_, Slab<Waker>> {
         // No code that can panic runs under this lock.
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }

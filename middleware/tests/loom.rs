@@ -1,5 +1,6 @@
-//! The sequence word of the state cells, and the permits of the concurrency limit, under every
-//! interleaving, and every order of memory, that the language allows. Empty in an ordinary run; in earnest:
+//! The sequence word of the state cells, the permits of the concurrency limit and the latch of the
+//! drain, under every interleaving, and every order of memory, that the language allows. Empty in an
+//! ordinary run; in earnest:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg towline_loom" \
@@ -18,7 +19,7 @@ use loom::{future::block_on, sync::Arc, thread};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Limit, LimitLayer, Permits,
+    BoxError, Limit, LimitLayer, Permits, drain,
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers},
 };
 
@@ -160,5 +161,69 @@ fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
         block_on(limited(&permits).call(())).unwrap();
         raises.join().unwrap();
         assert_eq!(permits.in_use(), 0);
+    });
+}
+
+/// A lost wake-up would be a thread that nobody wakes, and the checker says so.
+#[test]
+fn who_registers_while_the_drain_is_told_is_told() {
+    loom::model(|| {
+        let (signal, watch) = drain::channel();
+        let connection = thread::spawn(move || block_on(watch.draining()));
+        signal.drain();
+        connection.join().unwrap();
+    });
+}
+
+#[test]
+fn the_drain_of_a_share_and_then_of_all_leaves_nobody_out() {
+    let mut model = loom::model::Builder::new();
+    // All of them are too many with three threads: enough to be interrupted at two places.
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let (signal, watch) = drain::channel();
+        let connections =
+            [watch.clone(), watch].map(|watch| thread::spawn(move || block_on(watch.draining())));
+        signal.drain_share(0.5);
+        signal.drain();
+        for connection in connections {
+            connection.join().unwrap();
+        }
+    });
+}
+
+/// Two who tell, as the end of a server and the second signal do.
+#[test]
+fn two_may_tell_at_once() {
+    loom::model(|| {
+        let (signal, watch) = drain::channel();
+        let connection = thread::spawn(move || block_on(watch.draining()));
+        let other = {
+            let signal = signal.clone();
+            thread::spawn(move || signal.drain_share(1.0))
+        };
+        signal.drain();
+        other.join().unwrap();
+        connection.join().unwrap();
+    });
+}
+
+/// A place that is free again goes to the next, who was not told by what the one before it was.
+#[test]
+fn who_leaves_while_the_drain_is_told_takes_nobody_s_word_along() {
+    loom::model(|| {
+        let (signal, watch) = drain::channel();
+        let leaves = {
+            let watch = watch.clone();
+            thread::spawn(move || {
+                let mut draining = std::pin::pin!(watch.draining());
+                let waker = std::task::Waker::noop();
+                let _ = draining.as_mut().poll(&mut std::task::Context::from_waker(waker));
+            })
+        };
+        let stays = thread::spawn(move || block_on(watch.draining()));
+        signal.drain();
+        leaves.join().unwrap();
+        stays.join().unwrap();
     });
 }

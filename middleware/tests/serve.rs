@@ -30,6 +30,7 @@ use towline_middleware::{
     serve::{Exchange, FlushPolicy, Serve},
     serve_connection,
     stats::{CloseReason, State, Stats},
+    turns,
 };
 
 const LIMIT: usize = 64 * 1024;
@@ -195,6 +196,52 @@ async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
     ticker.abort();
     let polled = polled.load(Relaxed);
     assert!(polled >= BLOCKS - 1, "others ran {polled} times while {BLOCKS} blocks were read");
+}
+
+/// Only those who had just filled a block stood in line. Flooding peers that also waited for their
+/// replies were parked; one look at the driver woke hundreds of them, and each was served a block
+/// before whoever had a line: a thousand such peers kept the others waiting for 17 ms.
+#[tokio::test]
+async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came_after_them() {
+    const FLOODERS: usize = 20;
+    let served = Arc::new(AtomicUsize::new(0));
+    let counting = |at_polite: Option<Arc<AtomicUsize>>| {
+        let served = served.clone();
+        service_fn(move |lines: Lines| {
+            match &at_polite {
+                Some(seen) => seen.store(served.load(Relaxed), Relaxed),
+                None => drop(served.fetch_add(1, Relaxed)),
+            }
+            std::future::ready(Ok::<_, Infallible>(lines))
+        })
+    };
+    let connect = |service| {
+        let (client, server) = duplex(4 * BLOCK_BYTES);
+        let codec = LinesBatchCodec::new(LIMIT);
+        tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
+        client
+    };
+    tokio::spawn(turns::usher());
+    let seen = Arc::new(AtomicUsize::new(usize::MAX));
+    let mut polite = connect(counting(Some(seen.clone())));
+    let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();
+    let block = "abc\n".repeat(BLOCK_BYTES / 4);
+    for _ in 0..2 {
+        served.store(0, Relaxed);
+        // There is room, so nobody else runs until the polite one waits for its answer.
+        for flooder in &mut flooders {
+            flooder.write_all(block.as_bytes()).await.unwrap();
+        }
+        polite.write_all(b"a line\n").await.unwrap();
+        polite.read_exact(&mut [0; 7]).await.unwrap();
+        // Until all are served and parked again.
+        for _ in 0..10 * FLOODERS {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(served.load(Relaxed), FLOODERS);
+    }
+    // The first time nobody could know them.
+    assert_eq!(seen.load(Relaxed), 0, "blocks served before the line");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,10 @@
 //! What the host allows, read from the process's limits and `/proc`.
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::doctor::Group;
 
 /// Descriptors that are not for connections: listener, pollers, admin connections, log, spare ones.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -83,15 +85,13 @@ pub(crate) fn buffer_limit(asked: Option<usize>) -> u64 {
     }
 }
 
-/// Bytes the host, and the control group if there is one, still has to give.
+/// Bytes the host, and the control groups this process is in, still have to give.
 fn memory_available() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let host = meminfo.lines().find_map(|line| {
         let kib = line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?;
         kib.trim().parse::<u64>().ok()
     })? * 1024;
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .into_iter()
-        .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    let group = Group::read(Path::new("/")).memory.map(|memory| memory.left());
     Some(group.map_or(host, |group| group.min(host)))
 }

@@ -6,6 +6,7 @@
 
 mod attack;
 mod attacker;
+pub(crate) mod compare;
 pub(crate) mod crashes;
 pub(crate) mod cycles;
 mod polite;

@@ -17,6 +17,7 @@ use crate::{
     Lines, Wire,
     drain::Registration,
     stats::{CloseReason, Presence},
+    turns::Appetite,
 };
 
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
@@ -25,6 +26,7 @@ pub(super) enum Step<S: Service<Lines>> {
     Open {
         /// Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
         unflushed: u32,
+        appetite: Appetite,
     },
     /// A batch in hand, the service not ready for it yet.
     Waiting(Box<Lines>),
@@ -45,7 +47,7 @@ pub(super) enum Step<S: Service<Lines>> {
 
 impl<S: Service<Lines>> Step<S> {
     /// Nothing in hand and nothing unwritten.
-    pub(super) const OPEN: Self = Self::Open { unflushed: 0 };
+    pub(super) const OPEN: Self = Self::Open { unflushed: 0, appetite: Appetite::NONE };
 
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {

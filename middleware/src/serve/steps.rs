@@ -69,6 +69,10 @@ where
                 Some(lines) => Poll::Ready(Some(lines)),
                 None => return self.go(Step::Closing(CloseReason::Drain)),
             }
+        } else if let Step::Open { appetite, .. } = &mut *self.step
+            && appetite.take_place_in_line()
+        {
+            return Next::GiveWay;
         } else {
             self.wire.as_mut().poll_next(cx)
         };
@@ -95,7 +99,7 @@ where
             Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
                 Poll::Ready(Err(error)) => Next::End(reason(&error)),
                 Poll::Ready(Ok(())) => {
-                    if let Step::Open { unflushed } = self.step {
+                    if let Step::Open { unflushed, .. } = self.step {
                         *unflushed = 0;
                     }
                     Next::Wait(Phase::Reading)
@@ -218,7 +222,7 @@ where
     /// Lines given to the sink since the last write.
     fn unflushed(&self) -> u32 {
         match &*self.step {
-            Step::Open { unflushed } | Step::Flushing { unflushed } => *unflushed,
+            Step::Open { unflushed, .. } | Step::Flushing { unflushed } => *unflushed,
             _ => 0,
         }
     }
@@ -244,11 +248,17 @@ where
                 Poll::Pending => {}
             }
         }
-        match &mut *self.step {
-            Step::Open { unflushed: known } => *known = unflushed,
-            step => *step = Step::Open { unflushed },
+        if !matches!(self.step, Step::Open { .. }) {
+            *self.step = Step::OPEN;
         }
-        if full_read { Next::GiveWay } else { Next::Go }
+        if let Step::Open { unflushed: known, appetite } = self.step {
+            *known = unflushed;
+            if full_read {
+                appetite.filled_a_block();
+                return Next::GiveWay;
+            }
+        }
+        Next::Go
     }
 
     #[cold]
@@ -302,6 +312,9 @@ where
     /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
     /// registered for.
     fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
+        if let Step::Open { appetite, .. } = self.step {
+            appetite.parks();
+        }
         let mut holding = self.wire.as_mut().park();
         let parked = Parked {
             now: self.presence.stats().now(),

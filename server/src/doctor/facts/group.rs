@@ -45,7 +45,7 @@ pub struct GroupCpu {
 }
 
 impl Group {
-    pub(super) fn read(root: &Path) -> Self {
+    pub(crate) fn read(root: &Path) -> Self {
         let Some(own) = fs::read_to_string(root.join("proc/self/cgroup")).ok() else {
             return Self::default();
         };

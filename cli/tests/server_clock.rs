@@ -1,0 +1,100 @@
+//! A server whose wall clock jumps, as an administrator, a time server or a leap second make it.
+//! libfaketime puts a clock in the place of the host's, which a test must not set.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::{
+    io::{ErrorKind, Read as _},
+    net::TcpStream,
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use server::{Server, can, exchange};
+use support::TempFile;
+
+/// Where Debian puts it; the loader knows what `$LIB` is.
+const LIBRARY: &str = "/usr/$LIB/faketime/libfaketime.so.1";
+
+/// Starts a server whose wall clock is off by what the file says, read anew at every look, and whose
+/// monotonic clock is the host's. `None` where there is no libfaketime, outside CI.
+fn start(offset: &TempFile, arguments: &[&str]) -> Option<Server> {
+    // To the loader a library that is not there is no error.
+    if !can(&format!("test \"$(LD_PRELOAD='{LIBRARY}' FAKETIME=-20000d date +%Y)\" -lt 2000")) {
+        return None;
+    }
+    let mut command = Command::new("env");
+    command.args([
+        &format!("LD_PRELOAD={LIBRARY}"),
+        &format!("FAKETIME_TIMESTAMP_FILE={}", offset.name()),
+        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    ]);
+    Some(Server::start_by(&mut command, arguments))
+}
+
+fn is_open(peer: &mut TcpStream) -> bool {
+    peer.set_nonblocking(true).unwrap();
+    let read = peer.read(&mut [0; 64]);
+    peer.set_nonblocking(false).unwrap();
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Minutes since midnight in a log line's stamp, `2026-11-25T22:44:09.548703Z`.
+fn minutes(line: &str) -> i32 {
+    let digits = |at: std::ops::Range<usize>| line[at].parse::<i32>().unwrap();
+    60 * digits(11..13) + digits(14..16)
+}
+
+/// Every deadline but one is shorter than the jumps and longer than the test; that one is short.
+#[test]
+fn fault_25_a_wall_clock_that_jumps_moves_the_stamps_of_the_log_and_no_deadline() {
+    let offset = TempFile::new("+0h");
+    let arguments = [
+        ["--threads", "1"],
+        ["--log-level", "trace"],
+        ["--line-deadline", "2s"],
+        ["--idle-timeout", "30m"],
+        ["--request-timeout", "30m"],
+        ["--write-timeout", "30m"],
+        ["--heartbeat", "30m"],
+    ];
+    let Some(server) = start(&offset, arguments.as_flattened()) else { return };
+    let mut peers: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for jump in ["+0h", "+5h", "-5h"] {
+        for peer in &mut peers {
+            exchange(peer, "before\n", "before\n");
+        }
+        let mut late = server.connect();
+        exchange(&mut late, "whole\nhalf", "whole\n");
+        offset.write(jump);
+        // Forward, it would be the end of all; a server that looks at it has looked by then.
+        thread::sleep(Duration::from_secs(1));
+        assert!(peers.iter_mut().all(is_open), "{jump}");
+        // Back, this one's deadline would be hours away.
+        assert_eq!(late.read(&mut [0; 1]).unwrap(), 0, "{jump}");
+        for peer in &mut peers {
+            exchange(peer, "after\n", "after\n");
+        }
+    }
+    let closed =
+        |reason| server.metric(&format!("towline_connections_closed_total{{reason=\"{reason}\"}}"));
+    assert_eq!((closed("read_timeout"), closed("idle_timeout")), (3.0, 0.0));
+    drop(peers);
+    server.signal(Signal::TERM);
+    let run = server.end();
+    assert_eq!(run.code, 0);
+
+    // The jumps were real: these lines were written behind each.
+    let lates = run.stderr.lines().filter(|line| line.contains("reason=\"read_timeout\""));
+    let stamps: Vec<_> = lates.map(minutes).collect();
+    let [calm, forward, back] = stamps[..] else { panic!("{stamps:?}: {}", run.stderr) };
+    let hours_on = |from: i32, to: i32| ((to - from).rem_euclid(24 * 60)) / 60;
+    assert_eq!((hours_on(calm, forward), hours_on(calm, back)), (5, 19), "{stamps:?}");
+}
