@@ -5,9 +5,17 @@
 mod support;
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use support::{
     Metrics, PATIENCE, echo,
@@ -161,6 +169,42 @@ fn fault_33_two_hundred_slow_clients_do_not_disturb_lines_and_leave_no_trace() {
     assert_eq!(get(server.admin, "/healthz").status, 200);
     drop(slow);
     assert_eq!(server.metrics().get("towline_connections_active"), 1.0);
+}
+
+/// A thousand clients that never finish asking, and come again when they are cut, held all places for
+/// two seconds each: a scrape waited for sixteen, and Prometheus gives up after ten.
+#[test]
+fn fault_33_who_asks_is_answered_beside_a_thousand_that_never_finish_asking() {
+    let server = echo(|_| ());
+    let admin = server.admin;
+    let dawdle = move || {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream.write_all(b"GET /metrics HT").unwrap();
+        stream
+    };
+    let over = Arc::new(AtomicBool::new(false));
+    let mut dawdlers: Vec<TcpStream> = (0..1000).map(|_| dawdle()).collect();
+    let again = over.clone();
+    let again = thread::spawn(move || {
+        while !again.load(Relaxed) {
+            for stream in &mut dawdlers {
+                let cut = !matches!(stream.read(&mut [0; 512]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock);
+                if cut {
+                    *stream = dawdle();
+                }
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    for _ in 0..3 {
+        let begun = Instant::now();
+        assert_eq!(get(admin, "/metrics").status, 200);
+        assert!(begun.elapsed() < Duration::from_secs(10), "Prometheus would have given up");
+    }
+    over.store(true, Relaxed);
+    again.join().unwrap();
 }
 
 /// More than are served at once: the rest waits in the kernel's queue and comes in its turn.

@@ -4,6 +4,7 @@
 //! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
 
 mod format;
+mod guests;
 mod pace;
 mod routes;
 mod subject;
@@ -19,13 +20,12 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::TcpStream,
-    sync::{Mutex, Semaphore},
-    time,
-};
+use tokio::{net::TcpStream, sync::Mutex, task::yield_now, time};
 
-use self::pace::Pace;
+use self::{
+    guests::{Asked, Guests},
+    pace::Pace,
+};
 pub(crate) use self::subject::Subject;
 use crate::{
     RunError,
@@ -34,9 +34,6 @@ use crate::{
     spare::{Spare, lacks_descriptors},
     threads,
 };
-
-/// Most clients at once; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 128;
 
 /// A request's head must be complete by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -128,12 +125,10 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
     };
     let exporter = Mutex::new(Exporter::new(subject.front().port));
     let context = Arc::new(Context { subject, exporter });
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut guests = Guests::default();
     let mut spare = Spare::default();
     loop {
         spare.keep();
-        // The place first, as for lines: a client that finds none waits in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         // Also here: while clients come faster than they are served, the thread never waits.
         pace.rest();
         let mut accepted = listener.accept().await;
@@ -158,19 +153,22 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
                 continue;
             }
         };
+        let asked = Asked::default();
+        let exchange = exchange(stream, context.clone(), asked.clone());
         if on_spare {
             // One at a time, until there are descriptors again.
-            let mut exchange = Box::pin(exchange(stream, context.clone()));
+            let mut exchange = Box::pin(exchange);
             let _ = time::timeout(EXCHANGE_TIMEOUT, exchange.as_mut()).await;
             let _alone = context.alone();
             drop(exchange);
             spare.keep();
         } else {
-            let exchange = exchange(stream, context.clone());
-            tokio::spawn(async move {
+            guests.room().await;
+            guests.enter(asked, async move {
                 let _ = time::timeout(EXCHANGE_TIMEOUT, exchange).await;
-                drop(place);
             });
+            // Those who came get their turn before the next.
+            yield_now().await;
         }
     }
 }
@@ -181,8 +179,10 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
 fn exchange(
     stream: TcpStream,
     context: Arc<Context<impl Subject>>,
+    asked: Asked,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let answer = service_fn(move |request| {
+        asked.note();
         let context = context.clone();
         async move { routes::answer(&context, &request).await }
     });

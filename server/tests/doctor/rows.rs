@@ -235,6 +235,22 @@ fn packets_queue_when_there_are_more_than_a_hundred_thousand_a_second() {
     assert_eq!(judged(100_000, "10000"), Verdict::Ok);
 }
 
+/// A million connections with both ends here are two million sockets: eight a bucket of the table that
+/// a host of 24 GiB makes for itself.
+#[test]
+fn the_kernel_s_table_of_sockets_grows_with_the_connections_of_both_ends() {
+    let judged = |side, entries| {
+        let mut target = target(side);
+        target.connections = 1_000_000;
+        let tree = Tree::ample().with("proc/sys/net/ipv4/tcp_ehash_entries", entries);
+        tree.row(&target, "net.ipv4.tcp_ehash_entries").verdict
+    };
+    assert_eq!(judged(Side::Both, "262144"), Warn);
+    assert_eq!(judged(Side::Both, "1048576"), Verdict::Ok);
+    assert_eq!(judged(Side::Server, "524288"), Verdict::Ok);
+    assert_eq!(judged(Side::Server, "-262144"), Warn, "the host's, shared by a namespace");
+}
+
 #[test]
 fn a_budget_is_raised_once_a_processor_ran_out_of_it() {
     let judged = |squeezes, budget| {

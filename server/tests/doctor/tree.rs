@@ -53,6 +53,7 @@ const AMPLE: &[(&str, &str)] = &[
     ("proc/sys/net/ipv4/ip_unprivileged_port_start", "1024\n"),
     ("proc/sys/net/ipv4/tcp_abort_on_overflow", "0\n"),
     ("proc/sys/net/ipv4/tcp_congestion_control", "cubic\n"),
+    ("proc/sys/net/ipv4/tcp_ehash_entries", "4194304\n"),
     ("proc/sys/net/ipv4/tcp_fastopen", "1\n"),
     ("proc/sys/net/ipv4/tcp_fin_timeout", "15\n"),
     ("proc/sys/net/ipv4/tcp_max_orphans", "131072\n"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// What is read; a knob that no row asks for has no place here.
-const READ: [&str; 34] = [
+const READ: [&str; 35] = [
     "fs.epoll.max_user_watches",
     "fs.file-max",
     "fs.nr_open",
@@ -22,6 +22,7 @@ const READ: [&str; 34] = [
     "net.ipv4.ip_unprivileged_port_start",
     "net.ipv4.tcp_abort_on_overflow",
     "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_ehash_entries",
     "net.ipv4.tcp_fastopen",
     "net.ipv4.tcp_fin_timeout",
     "net.ipv4.tcp_max_orphans",

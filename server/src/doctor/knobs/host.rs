@@ -7,6 +7,10 @@ use crate::doctor::{Facts, Fix, Row, Scope, Side, Target, row::ALL};
 const PACKETS_MANY: u64 = 100_000;
 const QUEUE: u64 = 10_000;
 const BUDGET: u64 = 600;
+/// Sockets in a bucket of the kernel's table from which finding one takes time.
+const SOCKETS_A_BUCKET: u64 = 2;
+/// The most that `tcp_child_ehash_entries` takes.
+const BUCKETS_MAX: u64 = 1 << 24;
 /// Packets a connect, and a line with its answer, each with what acknowledges it.
 const PACKETS_CONNECT: u64 = 3;
 const PACKETS_LINE: u64 = 4;
@@ -54,6 +58,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         )
         .because("Packets a processor takes at a time; it has stopped with more to take.")
         .set_to(BUDGET),
+        buckets(facts, target),
         congestion(facts),
         off("net.core.busy_poll"),
         off("net.core.busy_read"),
@@ -61,6 +66,24 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     ];
     rows.extend(cpu(facts, target));
     rows
+}
+
+/// The table in which the kernel finds a packet's socket. A namespace shows the size of the host's,
+/// which it shares, as a negative number (kernel documentation, ip-sysctl).
+fn buckets(facts: &Facts, target: &Target) -> Row {
+    let name = "net.ipv4.tcp_ehash_entries";
+    let entries = facts.sysctls.text(name).and_then(|text| text.trim_start_matches('-').parse().ok());
+    let sockets = target.connections * target.side.ends();
+    let need = (sockets / SOCKETS_A_BUCKET).next_power_of_two().min(BUCKETS_MAX);
+    Row::at_least(name, (Scope::Host, ALL), entries, (0, need))
+        .because(
+            "Every packet walks through the sockets of its bucket; with eight in each, lines of a \
+             million connections cost twice as much.",
+        )
+        .fix(Fix::Words(format!(
+            "boot with thash_entries={need}, or on the host: sysctl -w \
+             net.ipv4.tcp_child_ehash_entries={need}, which holds for network namespaces made after it"
+        )))
 }
 
 fn congestion(facts: &Facts) -> Row {
