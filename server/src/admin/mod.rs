@@ -22,11 +22,11 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::Mutex, task::yield_now, time};
 
+pub(crate) use self::subject::Subject;
 use self::{
     guests::{Asked, Guests},
     pace::Pace,
 };
-pub(crate) use self::subject::Subject;
 use crate::{
     RunError,
     exporter::Exporter,

@@ -72,7 +72,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
 /// which it shares, as a negative number (kernel documentation, ip-sysctl).
 fn buckets(facts: &Facts, target: &Target) -> Row {
     let name = "net.ipv4.tcp_ehash_entries";
-    let entries = facts.sysctls.text(name).and_then(|text| text.trim_start_matches('-').parse().ok());
+    let entries =
+        facts.sysctls.text(name).and_then(|text| text.trim_start_matches('-').parse().ok());
     let sockets = target.connections * target.side.ends();
     let need = (sockets / SOCKETS_A_BUCKET).next_power_of_two().min(BUCKETS_MAX);
     Row::at_least(name, (Scope::Host, ALL), entries, (0, need))
