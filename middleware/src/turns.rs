@@ -12,7 +12,7 @@
 //!
 //! A flooding peer does not always find its connection in that line: where it waits for its replies
 //! as well, the connection parks, and hundreds may be woken by one look at the driver. So who read a
-//! full block before it parked stands in line before it reads on, too; see [`Appetite`].
+//! full block before it parked stands in line before it reads on, too.
 
 use std::{
     cell::RefCell,
