@@ -171,8 +171,8 @@ fn fault_33_two_hundred_slow_clients_do_not_disturb_lines_and_leave_no_trace() {
     assert_eq!(server.metrics().get("towline_connections_active"), 1.0);
 }
 
-/// A thousand clients that never finish asking, and come again when they are cut, held all places for
-/// two seconds each: a scrape waited for sixteen, and Prometheus gives up after ten.
+/// Clients that never finish asking, and come again when they are cut, held all places for two seconds
+/// each: with a thousand of them a scrape stands in line for sixteen, and Prometheus gives up after ten.
 #[test]
 fn fault_33_who_asks_is_answered_beside_a_thousand_that_never_finish_asking() {
     let server = echo(|_| ());
