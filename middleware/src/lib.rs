@@ -37,6 +37,7 @@ mod dial;
 pub mod drain;
 mod each_line;
 mod echo;
+mod framing;
 pub mod heartbeat;
 mod limit;
 mod line;
@@ -59,6 +60,7 @@ pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
 pub use dial::{Dial, Position};
 pub use each_line::EachLine;
 pub use echo::Echo;
+pub use framing::{Framing, FramingLayer};
 pub use limit::{Limit, LimitLayer, Shedding};
 pub use line::Line;
 pub use lines::Lines;
@@ -70,7 +72,7 @@ pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
 pub use timeout::{Timeout, TimeoutLayer};
-pub use transport::{Framing, FramingLayer, Transport};
+pub use transport::Transport;
 pub use wire::{Holding, Lapse, Parked, Phase, Wire};
 
 /// An error that travels through Tower; typed where it is made, recognised where it is answered.
