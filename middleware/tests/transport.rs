@@ -5,14 +5,17 @@
 mod support;
 
 use std::{
-    io::ErrorKind,
+    cell::RefCell,
+    io::{self, ErrorKind},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 use futures_util::{SinkExt, Stream};
 use proptest::prelude::*;
 use support::{End, FaultyIo, Step, block_on, every, served};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use towline_middleware::{
     Echo, Holding, LineError, Lines, LinesBatchCodec, PerLine, Transport, Wire, serve::FlushPolicy,
     stats::CloseReason,
@@ -166,6 +169,65 @@ fn a_read_that_fills_the_block_says_so_once() {
     let mut transport = framed(FaultyIo::new("abc\n"));
     next(&mut transport);
     assert!(!Pin::new(&mut transport).take_full_read());
+}
+
+/// What arrives between two parks, and how much room each read of it was offered.
+#[derive(Clone, Default)]
+struct Bursts(Rc<RefCell<(Vec<u8>, Vec<usize>)>>);
+
+impl AsyncRead for Bursts {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (arrived, room) = &mut *self.0.borrow_mut();
+        if arrived.is_empty() {
+            return Poll::Pending;
+        }
+        room.push(buf.remaining());
+        let most = arrived.len().min(buf.remaining());
+        buf.put_slice(&arrived.drain(..most).collect::<Vec<_>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bursts {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(b.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn who_sent_little_is_read_with_little_room_until_more_comes() {
+    let io = Bursts::default();
+    let mut transport = Transport::new(io.clone(), LinesBatchCodec::new(99));
+    let mut cx = Context::from_waker(Waker::noop());
+    let bursts = [2, 2, 2, 1000, 1000, 2, 2].map(|bytes| "x\n".repeat(bytes / 2).into_bytes());
+    let mut little = Vec::new();
+    for burst in bursts {
+        io.0.borrow_mut().0.extend_from_slice(&burst);
+        let mut got = Vec::new();
+        while let Poll::Ready(lines) = Pin::new(&mut transport).poll_next(&mut cx) {
+            got.extend_from_slice(lines.unwrap().unwrap().as_bytes());
+        }
+        assert_eq!(got, burst);
+        Pin::new(&mut transport).park();
+        let room = std::mem::take(&mut io.0.borrow_mut().1);
+        little.push(room.iter().map(|room| *room < 1000).collect::<Vec<_>>());
+    }
+    // The first read of the first burst is not known to be one after a park.
+    let expected: [&[bool]; 7] =
+        [&[false], &[false], &[true], &[true, false], &[false], &[false], &[true]];
+    assert_eq!(little, expected);
 }
 
 #[test]
