@@ -42,12 +42,12 @@ impl Position for Shedding {
 /// Tower's `ConcurrencyLimit` and `LoadShed`, asking for the permit inside the call.
 ///
 /// *Does*: takes a permit for each call and gives it back when the call's future is dropped; above
-/// the limit lets calls wait, or fails them with Tower's own [`Overloaded`], as the dial stands when a
-/// call comes. *Does not*: reserve anything before the call, so an idle
-/// connection holds no permit and a shed call leaves no waiter behind. *Goes*: inside
-/// [`Timeout`](crate::Timeout), so that the wait is covered. *Costs*: two reference counts, which stay in
-/// the core's cache, and two other locked instructions a call. Tower's pair has to be cloned for each call to leave nothing
-/// behind, and so cost twice that and, with the code it takes, 3 % of a line in ping-pong.
+/// the limit lets calls wait, or fails them with Tower's own [`Overloaded`], as the layer was told when
+/// a call comes. *Does not*: reserve anything before the call, so an idle connection holds no permit
+/// and a shed call leaves no waiter behind. *Goes*: inside [`Timeout`](crate::Timeout), so that the
+/// wait is covered. *Costs*: two reference counts, which stay in the core's cache, and two other locked
+/// instructions a call. Tower's pair has to be cloned for each call to leave nothing behind, which
+/// costs three times that.
 #[derive(Debug, Clone)]
 pub struct Limit<S> {
     inner: S,
