@@ -7,7 +7,7 @@ use crate::doctor::{Facts, Fix, Row, Scope, Side, Target, row::ALL};
 const PACKETS_MANY: u64 = 100_000;
 const QUEUE: u64 = 10_000;
 const BUDGET: u64 = 600;
-/// Sockets in a bucket of the kernel's table from which finding one takes time.
+/// More sockets in a bucket of the kernel's table are a way to walk for every packet.
 const SOCKETS_A_BUCKET: u64 = 2;
 /// The most that `tcp_child_ehash_entries` takes.
 const BUCKETS_MAX: u64 = 1 << 24;
@@ -77,10 +77,7 @@ fn buckets(facts: &Facts, target: &Target) -> Row {
     let sockets = target.connections * target.side.ends();
     let need = (sockets / SOCKETS_A_BUCKET).next_power_of_two().min(BUCKETS_MAX);
     Row::at_least(name, (Scope::Host, ALL), entries, (0, need))
-        .because(
-            "Every packet walks through the sockets of its bucket; with eight in each, lines of a \
-             million connections cost twice as much.",
-        )
+        .because("Every packet walks along the sockets in its bucket until it finds its own.")
         .fix(Fix::Words(format!(
             "boot with thash_entries={need}, or on the host: sysctl -w \
              net.ipv4.tcp_child_ehash_entries={need}, which holds for network namespaces made after it"
