@@ -300,6 +300,7 @@ mod tests {
     fn scenarios_are_chosen_by_the_beginning_of_their_names() {
         assert_eq!(names(&["flood", "noise"]), Some(vec!["flood-100", "flood-5000", "noise"]));
         assert_eq!(names(&[]).map(|all| all.len()), Some(SCENARIOS.len()));
+        assert_eq!(names(&["pingpong-100"]), Some(vec!["pingpong-100"]), "nor the thousand");
         assert_eq!(names(&["floood"]), None, "a typing error must not measure nothing");
     }
 }
