@@ -349,3 +349,24 @@ async fn lines_are_counted_by_how_they_ended() {
     let seconds = durations.sum_nanos as f64 / 1e9;
     assert!((1.03..1.04).contains(&seconds), "{seconds}");
 }
+
+/// Most batches are timed by the look at the clock with which their connection parks. One that another
+/// follows before that is not charged with what the other takes.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_a_connection_is_timed_without_the_batch_after_it() {
+    let stats = books();
+    let slow = service_fn(|lines: Lines| {
+        // The clock moves when this is first polled.
+        assert_pending!(task::spawn(tokio::time::advance(SECOND)).poll());
+        std::future::ready(Ok::<_, BoxError>(lines))
+    });
+    let service = ObserveLayer::new(stats.clone()).layer(slow);
+    let codec = LinesBatchCodec::new(99).lines_max(1);
+    let wire = Transport::new(FaultyIo::new("a\nb\nc\n").end(End::Silence), codec);
+    let mut exchange = task::spawn(Serve::new(service).stats(stats.clone()).call(wire));
+    assert_pending!(exchange.poll());
+    let durations = stats.batch_duration.snapshot();
+    assert_eq!((durations.count(), durations.sum_nanos), (3, 3_000_000_000));
+    drop(exchange);
+    assert_eq!(stats.batch_duration.snapshot().count(), 3);
+}

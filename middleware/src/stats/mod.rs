@@ -67,7 +67,8 @@ pub struct Stats {
     pub lines_processed: [Counter; LineResult::ALL.len()],
     /// Batches offered to the line stack.
     pub batches: Counter,
-    /// From a batch's arrival in the line stack to its reply.
+    /// From a batch's arrival to its reply. Both are looks at the clock of the connection's task that
+    /// are taken anyway, so the read before and mostly the write after are part of it.
     pub batch_duration: Histogram,
     /// Pings sent.
     pub heartbeats_sent: Counter,
@@ -137,14 +138,37 @@ impl Stats {
         recent::get().unwrap_or_else(|| self.now())
     }
 
-    /// Reads the clock, and keeps it for [`recent`](Self::recent) while a connection runs.
+    /// When a batch begins that comes now. Another may have been answered since the last look: its end
+    /// is this one's beginning.
     #[inline]
-    pub(crate) fn now_while_running(&self) -> Nanos {
+    pub(crate) fn batch_begins(&self) -> Nanos {
+        let Some(begun) = recent::take_answered() else { return self.recent() };
         let now = self.now();
-        if recent::get().is_some() {
-            recent::set(now);
-        }
+        recent::set(now);
+        self.record_batch(begun, now);
         now
+    }
+
+    /// A batch that began at `begun` is answered. A connection that runs leaves it to its next look at
+    /// the clock to tell when.
+    #[inline]
+    pub(crate) fn batch_ends(&self, begun: Nanos) {
+        if !recent::answered(begun) {
+            self.record_batch(begun, self.now());
+        }
+    }
+
+    /// The running connection stops running at `now`, which is asked for only if a batch waits for it.
+    #[inline]
+    fn settle(&self, now: impl FnOnce() -> Nanos) {
+        if let Some(begun) = recent::take_answered() {
+            self.record_batch(begun, now());
+        }
+    }
+
+    #[inline]
+    fn record_batch(&self, begun: Nanos, ended: Nanos) {
+        self.batch_duration.record(ended.0.saturating_sub(begun.0));
     }
 
     /// A point in time in these stats' own scale; times before their beginning are their beginning.

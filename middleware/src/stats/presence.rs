@@ -49,12 +49,14 @@ impl Presence {
     /// The task parks, waiting for what `state` says.
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
+        self.stats.settle(|| now);
         recent::leave(now);
         self.change(state, now);
     }
 
     /// The task lets others run and stays runnable.
     pub fn give_way(&mut self) {
+        self.stats.settle(|| self.stats.now());
         recent::forget();
     }
 
@@ -76,13 +78,15 @@ impl Presence {
     /// The connection ended.
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
+            let now = self.stats.now();
+            self.stats.settle(|| now);
             recent::forget();
             self.closed = true;
             self.hold(0, 0);
             if self.lingers.is_some() {
                 self.stats.lingering.add(-1);
             }
-            self.stats.states.close(self.state, reason, self.stats.now());
+            self.stats.states.close(self.state, reason, now);
         }
     }
 
