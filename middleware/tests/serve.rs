@@ -198,6 +198,29 @@ async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
     assert!(polled >= BLOCKS - 1, "others ran {polled} times while {BLOCKS} blocks were read");
 }
 
+/// A socket that takes everything was given the replies of a batch one by one without a pause: with
+/// `flush.policy = "line"` some 30 ms a block.
+#[tokio::test(start_paused = true)]
+async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
+    const LINES: usize = 10_000;
+    let polled = Arc::new(AtomicUsize::new(0));
+    let others = polled.clone();
+    let ticker = tokio::spawn(async move {
+        loop {
+            others.fetch_add(1, Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let io = FaultyIo::new("a\n".repeat(LINES));
+    let record = io.record();
+    let exchange = tokio::spawn(Serve::new(Echo).flush(every(1)).call(transport(io)));
+    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::PeerEof));
+    ticker.abort();
+    assert_eq!(record.get().writes, vec![2; LINES]);
+    let polled = polled.load(Relaxed);
+    assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
+}
+
 /// Only those who had just filled a block stood in line. Flooding peers that also waited for their
 /// replies were parked; one look at the driver woke hundreds of them, and each was served a block
 /// before whoever had a line: a thousand such peers kept the others waiting for 17 ms.

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendFlags, recv, send},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -63,54 +66,52 @@ tokio_socket!(TcpStream);
 tokio_socket!(UnixStream);
 
 impl<S: TokioSocket> Socket<S> {
-    /// Makes a system call that moves at most `most` bytes. When it moves fewer there is no more to
-    /// move now, so the socket is not tried again before the kernel says that there is.
+    /// Makes a system call that moves at most `most` bytes, if the kernel last said that it can move
+    /// some; `None` if it cannot. When it moves fewer than that there is no more to move now, so the
+    /// socket is not tried again before the kernel says that there is.
     #[inline]
     fn transfer(
         &self,
         on: Interest,
         most: usize,
         call: impl FnOnce() -> rustix::io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut moved = None;
-        let result = self.0.try_io(on, || {
-            let n = call()?;
-            if n == 0 || n == most {
-                return Ok(n);
-            }
-            moved = Some(n);
+    ) -> Option<rustix::io::Result<usize>> {
+        let mut done = None;
+        let _ = self.0.try_io(on, || {
+            let result = call();
             // This is how tokio is told; as the call began after its look, no news is lost.
-            Err(io::ErrorKind::WouldBlock.into())
+            let dry = || Err(io::ErrorKind::WouldBlock.into());
+            match result {
+                Err(Errno::WOULDBLOCK) => return dry(),
+                other => done = Some(other),
+            }
+            if result.is_ok_and(|n| 0 < n && n < most) { dry() } else { Ok(()) }
         });
-        moved.map_or(result, Ok)
+        done
     }
 }
 
-fn would_block<T>(result: &io::Result<T>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
 impl<S: TokioSocket> AsyncRead for Socket<S> {
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buf.remaining() > DIRECT_BYTES_MAX {
+        let most = buf.remaining();
+        if most > DIRECT_BYTES_MAX {
             return Pin::new(&mut self.0).poll_read(cx, buf);
         }
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            let room = buf.initialize_unfilled();
-            let most = room.len();
             let read = self.transfer(Interest::READABLE, most, || {
-                recv(&self.0, room, RecvFlags::empty()).map(|(n, _)| n)
+                recv(&self.0, buf.initialize_unfilled(), RecvFlags::empty()).map(|(n, _)| n)
             });
-            if !would_block(&read) {
+            if let Some(read) = read {
                 buf.advance(read?);
                 return Poll::Ready(Ok(()));
             }
+            // Asked for second, because it costs as much again as the call's own way to the kernel.
+            ready!(self.0.poll_read_ready(cx))?;
         }
     }
 }
@@ -123,14 +124,14 @@ impl<S: TokioSocket> AsyncWrite for Socket<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
             let written = self.transfer(Interest::WRITABLE, bytes.len(), || {
                 // Who writes to a peer that is gone gets an error, not a signal.
                 send(&self.0, bytes, SendFlags::NOSIGNAL)
             });
-            if !would_block(&written) {
-                return Poll::Ready(written);
+            if let Some(written) = written {
+                return Poll::Ready(written.map_err(Into::into));
             }
+            ready!(self.0.poll_write_ready(cx))?;
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::sleep;
+use tokio::{task::coop, time::sleep};
 use tower_service::Service;
 
 use super::{
@@ -200,8 +200,15 @@ where
         let lines = every.get();
         loop {
             if *unflushed >= lines {
+                // A socket may take all of them, one by one, and hold the thread meanwhile.
+                let Poll::Ready(turn) = coop::poll_proceed(cx) else {
+                    return Next::Wait(Phase::Blocked);
+                };
                 match self.wire.as_mut().poll_flush(cx) {
-                    Poll::Ready(Ok(())) => *unflushed = 0,
+                    Poll::Ready(Ok(())) => {
+                        turn.made_progress();
+                        *unflushed = 0;
+                    }
                     Poll::Ready(Err(error)) => return Next::End(reason(&error)),
                     Poll::Pending => return Next::Wait(Phase::Blocked),
                 }
