@@ -39,7 +39,7 @@ impl<Io> MeteredIo<Io> {
 
 #[warn(clippy::missing_trait_methods)]
 impl<Io: AsyncRead + Unpin> AsyncRead for MeteredIo<Io> {
-    #[inline]
+    #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

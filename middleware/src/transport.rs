@@ -2,14 +2,15 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use futures_core::Stream;
 use futures_sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::{
     codec::{Decoder, Encoder},
     io::poll_read_buf,
@@ -33,8 +34,9 @@ const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
 /// Smallest room worth a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// A peer that sent less than this when it woke us last is read with so much room first: a socket can
-/// take a shorter way to the kernel then. If it sends more now, that costs one more read.
+/// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
+/// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
+/// sends more now, that costs one more read.
 const SHORT_READ_BYTES: usize = 256;
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
@@ -141,12 +143,26 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.lent {
         } else if self.read.is_empty() {
+            if self.short {
+                return self.poll_read_short(cx);
+            }
             self.read = pool::lend();
             self.lent = true;
         } else if self.read.len() <= COPY_BYTES_MAX {
             return self.poll_fill_behind_rest(cx);
         }
         self.poll_read(cx)
+    }
+
+    #[inline]
+    fn poll_read_short(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); SHORT_READ_BYTES];
+        let mut into = ReadBuf::uninit(&mut room);
+        ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
+        let read = into.filled();
+        self.read = BytesMut::from(read);
+        self.took(read.len());
+        Poll::Ready(Ok(read.len()))
     }
 
     /// An unfinished line waits in memory of its own size. It is set aside, not dropped, until the
@@ -171,17 +187,20 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
             self.read.reserve(pool::BLOCK_BYTES);
         }
         let room = self.read.capacity() - self.read.len();
-        let most = if self.short { SHORT_READ_BYTES } else { room };
-        let mut into = (&mut self.read).limit(most);
-        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut into));
+        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
         if let Poll::Ready(Ok(n)) = &result {
             self.full_read = *n == room;
-            if std::mem::take(&mut self.woken) || *n >= SHORT_READ_BYTES {
-                self.short = *n < SHORT_READ_BYTES;
-            }
-            self.shares = self.read.len() > COPIED_BYTES_MAX;
+            self.took(*n);
         }
         result
+    }
+
+    #[inline]
+    fn took(&mut self, bytes: usize) {
+        if std::mem::take(&mut self.woken) || bytes >= SHORT_READ_BYTES {
+            self.short = bytes < SHORT_READ_BYTES;
+        }
+        self.shares = self.read.len() > COPIED_BYTES_MAX;
     }
 }
 
@@ -279,7 +298,11 @@ where
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
             this.wrote = this.wrote.saturating_add(n.try_into().unwrap_or(u16::MAX));
-            this.write.advance(n);
+            if n < this.write.len() {
+                this.write.advance(n);
+            } else {
+                this.write.clear();
+            }
         }
         this.return_write_block();
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;

@@ -8,7 +8,8 @@ use super::LineLimits;
 use crate::{LineError, Lines};
 
 /// A batch up to this size is copied out of the block it was read into, for one small allocation a
-/// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile.
+/// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile. One
+/// that fills its memory is not.
 pub(crate) const COPY_BYTES_MAX: usize = 4 * 1024;
 
 /// Cuts everything up to the *last* newline off as one batch.
@@ -93,17 +94,28 @@ impl Decoder for LinesBatchCodec {
     type Item = Lines;
     type Error = LineError;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
-        let too_long = LineError::TooLong { limit_bytes: self.limit_bytes() };
+        // After most batches there is nothing left.
+        if src.is_empty() { Ok(None) } else { self.cut(src) }
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
+        self.decode(src)
+    }
+}
+
+impl LinesBatchCodec {
+    fn cut(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
         let scanned = (self.scanned as usize).min(src.len());
         let Some((last, lines)) = newlines(&src[scanned..]) else {
             self.scanned = src.len() as u32;
-            return if src.len() > self.limit_bytes() { Err(too_long) } else { Ok(None) };
+            return if src.len() > self.limit_bytes() { Err(self.too_long()) } else { Ok(None) };
         };
         let end = scanned + last + 1;
         let (mut good, mut count) = match self.first_too_long(&src[..end]) {
             None => (end, lines),
-            Some(0) => return Err(too_long),
+            Some(0) => return Err(self.too_long()),
             Some(start) => (start, memchr_iter(b'\n', &src[..start]).count()),
         };
         let lines_max = self.limits.lines() as usize;
@@ -112,7 +124,9 @@ impl Decoder for LinesBatchCodec {
             let last = memchr_iter(b'\n', &src[..good]).nth(count - 1);
             good = last.map_or(good, |at| at + 1);
         }
-        let bytes = if good <= COPY_BYTES_MAX {
+        let bytes = if good == src.capacity() {
+            std::mem::take(src).freeze()
+        } else if good <= COPY_BYTES_MAX {
             let copy = Bytes::copy_from_slice(&src[..good]);
             src.advance(good);
             copy
@@ -126,8 +140,9 @@ impl Decoder for LinesBatchCodec {
         Ok(Some(lines))
     }
 
-    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
-        self.decode(src)
+    #[cold]
+    fn too_long(&self) -> LineError {
+        LineError::TooLong { limit_bytes: self.limit_bytes() }
     }
 }
 
