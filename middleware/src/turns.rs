@@ -11,8 +11,9 @@
 //! a hundred pipes were served a tenth slower.
 //!
 //! A flooding peer does not always find its connection in that line: where it waits for its replies
-//! as well, the connection parks, and hundreds may be woken by one look at the driver. So who read a
-//! full block before it parked stands in line before it reads on, too.
+//! as well, or is served less than it would send, the connection parks, and hundreds may be woken by
+//! one look at the driver. So who read [much](MUCH_BYTES) before it parked stands in line before it
+//! reads or writes on, too.
 
 use std::{
     cell::RefCell,
@@ -72,31 +73,34 @@ pub(crate) fn give_way(cx: &mut Context<'_>) {
     }
 }
 
-/// Whether a connection that was woken reads at once or stands in line first.
+/// A batch that takes as long to serve and to answer as some turns of a line do.
+pub(crate) const MUCH_BYTES: usize = 16 * crate::KIB;
+
+/// Whether a connection that was woken goes on at once or stands in line first.
 ///
-/// A parked connection cannot know how much it will find. But who filled a block since it parked
-/// before will again, and who sends a line at a time won't.
-#[derive(Debug)]
+/// A parked connection cannot know how much it will find. But who sent much since it parked before
+/// will again, and who sends a line at a time won't.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Appetite {
-    filled_a_block: bool,
+    sent_much: bool,
     stands_in_line: bool,
 }
 
 impl Appetite {
     /// Of one that was not heard of.
-    pub(crate) const NONE: Self = Self { filled_a_block: false, stands_in_line: false };
+    pub(crate) const NONE: Self = Self { sent_much: false, stands_in_line: false };
 
     #[inline]
-    pub(crate) const fn filled_a_block(&mut self) {
-        self.filled_a_block = true;
+    pub(crate) const fn sent(&mut self, bytes: usize) {
+        self.sent_much |= bytes >= MUCH_BYTES;
     }
 
     #[inline]
     pub(crate) const fn parks(&mut self) {
-        self.stands_in_line = std::mem::replace(&mut self.filled_a_block, false);
+        self.stands_in_line = std::mem::replace(&mut self.sent_much, false);
     }
 
-    /// Whether to stand in line before the next read; once in line it has done so.
+    /// Whether to stand in line before going on; once in line it has done so.
     #[inline]
     pub(crate) const fn take_place_in_line(&mut self) -> bool {
         std::mem::replace(&mut self.stands_in_line, false)

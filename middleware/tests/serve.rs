@@ -162,8 +162,9 @@ async fn fault_21_reading_stops_while_replies_cannot_be_written() {
         let stats = Arc::new(Stats::new(Instant::now()));
         let serve = Serve::new(Echo).output_bytes_max(limit).stats(stats.clone());
         let mut exchange = task::spawn(serve.clone().call(transport(io)));
-        // After each full read it gives way, which wakes it once the others ran.
-        for _ in 0..2 * limit / BLOCK_BYTES + 2 {
+        // After each full read it gives way, which wakes it once the others ran, and once more before it
+        // tries to write again.
+        for _ in 0..2 * limit / BLOCK_BYTES + 3 {
             assert_pending!(exchange.poll());
             tokio::task::yield_now().await;
         }
@@ -265,6 +266,25 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
     }
     // The first time nobody could know them.
     assert_eq!(seen.load(Relaxed), 0, "blocks served before the line");
+}
+
+/// Those who were blocked in writing forgot meanwhile that they send much, and each was served a block
+/// before whoever had a line.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_flooder_that_was_blocked_stands_in_line_before_it_goes_on() {
+    let io = FaultyIo::new("abc\n".repeat(BLOCK_BYTES / 4)).end(End::Silence);
+    let io = io.writes([Step::Take(1), Step::Pending]);
+    let record = io.record();
+    let serve = Serve::new(Echo).output_bytes_max(1);
+    let mut exchange = task::spawn(serve.clone().call(transport(io)));
+    assert_pending!(exchange.poll());
+    let blocked = record.get().writes.len();
+    assert_pending!(exchange.poll());
+    assert_eq!(record.get().writes.len(), blocked, "the others were not let on first");
+    tokio::task::yield_now().await;
+    assert!(exchange.is_woken(), "it was its turn");
+    assert_pending!(exchange.poll());
+    assert_eq!(record.get().writes.iter().sum::<usize>(), BLOCK_BYTES);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use tokio::{io::AsyncReadExt, time::sleep};
 use towline_middleware::{
     heartbeat::{Limits, PROGRESS_BYTES},
     stats::CloseReason,
+    turns,
 };
 
 #[tokio::test(start_paused = true)]
@@ -74,6 +75,29 @@ async fn fault_06_a_stuck_reader_stalls_out() {
     peer.send(&"x\n".repeat(512)).await;
     peer.send(&"y\n".repeat(512)).await;
     peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
+}
+
+/// A thousand flooding peers whose time was up at once were closed in a row, some 20 µs of the kernel's
+/// each, and whoever had a line waited for all of them.
+#[tokio::test(start_paused = true)]
+async fn fault_06_peers_whose_time_is_up_at_once_are_cut_a_few_at_a_time() {
+    tokio::spawn(turns::usher());
+    let mut peers: Vec<_> = (0..100).map(|_| Peer::new(NO_PING)).collect();
+    for peer in &mut peers {
+        peer.send("x").await;
+    }
+    // Until each has seen its byte and parked.
+    sleep(secs(1)).await;
+    tokio::time::advance(secs(60)).await;
+    let cut = || peers.iter().filter(|peer| peer.end.is_finished()).count();
+    let mut before = cut();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+        let now = cut();
+        assert!(now - before <= 8, "{} at once", now - before);
+        before = now;
+    }
+    assert_eq!(before, peers.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ const TURNS_PER_LOOK: u32 = 128;
 
 /// Connections a shard takes over before those it has get their turn: some 61 of them, which may take
 /// 50 ms when each has a block of lines to be hashed. A takeover takes some 15 µs.
-const HANDOVERS_PER_TURN: usize = 256;
+const HANDOVERS_PER_TURN: usize = 64;
 
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]

@@ -34,13 +34,17 @@ pub(super) enum Step<S: Service<Lines>> {
         call: Pin<Box<S::Future>>,
         /// Bytes of the batch.
         in_hand: u32,
+        appetite: Appetite,
     },
     /// Replies not yet given to the sink, because the policy wants a write before them.
     Feeding(Box<Feed>),
     Flushing {
         /// As in `Open`, if the policy leaves them.
         unflushed: u32,
+        appetite: Appetite,
     },
+    /// Out of time: to be cut, a few at a time.
+    Lapsed(CloseReason),
     Closing(CloseReason),
     Lingering(Box<Linger>),
 }
@@ -48,6 +52,16 @@ pub(super) enum Step<S: Service<Lines>> {
 impl<S: Service<Lines>> Step<S> {
     /// Nothing in hand and nothing unwritten.
     pub(super) const OPEN: Self = Self::Open { unflushed: 0, appetite: Appetite::NONE };
+
+    /// How much it reads, where that decides whose turn it is next.
+    pub(super) const fn appetite(&mut self) -> Option<&mut Appetite> {
+        match self {
+            Self::Open { appetite, .. }
+            | Self::Serving { appetite, .. }
+            | Self::Flushing { appetite, .. } => Some(appetite),
+            _ => None,
+        }
+    }
 
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {

@@ -18,7 +18,7 @@ use crate::{
     LineError, Lines, Wire,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
-    turns,
+    turns::{self, Appetite},
     wire::{Parked, Phase},
 };
 
@@ -50,6 +50,7 @@ where
                 Step::Serving { .. } => self.serve_on(cx),
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing { .. } => self.flush(cx),
+                Step::Lapsed(why) => Next::End(*why),
                 Step::Closing(_) => self.close(cx),
                 Step::Lingering(_) => self.linger(cx),
             };
@@ -114,6 +115,9 @@ where
     fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Next {
         // A batch is bounded by the read block or by one line, both below 4 GiB.
         let in_hand = lines.as_bytes().len() as u32;
+        if let Some(appetite) = self.step.appetite() {
+            appetite.sent(in_hand as usize);
+        }
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
                 let call = Box::pin(self.service.call(lines));
@@ -156,7 +160,8 @@ where
             }
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
-                *self.step = Step::Serving { call, in_hand };
+                let appetite = self.step.appetite().map_or(Appetite::NONE, |appetite| *appetite);
+                *self.step = Step::Serving { call, in_hand, appetite };
                 self.wait_serving(cx)
             }
         }
@@ -165,7 +170,10 @@ where
     #[inline(never)]
     fn serve_on(&mut self, cx: &mut Context<'_>) -> Next {
         match std::mem::replace(self.step, Step::OPEN) {
-            Step::Serving { call, in_hand } => self.serve(cx, call, in_hand),
+            Step::Serving { call, in_hand, appetite } => {
+                *self.step = Step::Open { unflushed: 0, appetite };
+                self.serve(cx, call, in_hand)
+            }
             other => self.go(other),
         }
     }
@@ -223,13 +231,13 @@ where
             }
         }
         let unflushed = *unflushed;
-        self.go(Step::Flushing { unflushed })
+        self.go(Step::Flushing { unflushed, appetite: Appetite::NONE })
     }
 
     /// Lines given to the sink since the last write.
     fn unflushed(&self) -> u32 {
         match &*self.step {
-            Step::Open { unflushed, .. } | Step::Flushing { unflushed } => *unflushed,
+            Step::Open { unflushed, .. } | Step::Flushing { unflushed, .. } => *unflushed,
             _ => 0,
         }
     }
@@ -239,6 +247,11 @@ where
     /// the read side runs dry.
     #[inline]
     fn flush(&mut self, cx: &mut Context<'_>) -> Next {
+        if let Step::Flushing { appetite, .. } = self.step
+            && appetite.take_place_in_line()
+        {
+            return Next::GiveWay;
+        }
         let full_read = self.wire.as_mut().take_full_read();
         let high_water = self.rules.output_bytes_max.get();
         let auto = self.rules.flush.get() == FlushPolicy::Auto;
@@ -249,23 +262,20 @@ where
                 Poll::Ready(Err(error)) => return Next::End(reason(&error)),
                 // Reading goes on over a small rest; a large one is back-pressure.
                 Poll::Pending if self.wire.unsent_bytes() >= high_water => {
-                    *self.step = Step::Flushing { unflushed };
+                    let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
+                    *self.step = Step::Flushing { unflushed, appetite };
                     return Next::Wait(Phase::Blocked);
                 }
                 Poll::Pending => {}
             }
         }
-        if !matches!(self.step, Step::Open { .. }) {
-            *self.step = Step::OPEN;
-        }
-        if let Step::Open { unflushed: known, appetite } = self.step {
+        if let Step::Open { unflushed: known, .. } = self.step {
             *known = unflushed;
-            if full_read {
-                appetite.filled_a_block();
-                return Next::GiveWay;
-            }
+        } else {
+            let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
+            *self.step = Step::Open { unflushed, appetite };
         }
-        Next::Go
+        if full_read { Next::GiveWay } else { Next::Go }
     }
 
     #[cold]
@@ -319,7 +329,7 @@ where
     /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
     /// registered for.
     fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
-        if let Step::Open { appetite, .. } = self.step {
+        if let Some(appetite) = self.step.appetite() {
             appetite.parks();
         }
         let mut holding = self.wire.as_mut().park();
@@ -329,7 +339,10 @@ where
             same_task: self.drain.knows(cx.waker()),
         };
         if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, parked, &mut holding) {
-            return Poll::Ready(lapse.reason());
+            // Deadlines pass for many at once, and to close a connection with all that it holds
+            // takes the kernel as long as many a line.
+            *self.step = Step::Lapsed(lapse.reason());
+            return self.give_way(cx);
         }
         if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();
