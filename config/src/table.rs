@@ -305,9 +305,9 @@ pub(crate) static KEYS: &[Key] = &[
     key!(
         socket.receive_buffer,
         Or { word: "auto", inner: Size { min: 1, max: GIB } },
-        "SO_RCVBUF: bytes the kernel holds of a connection that the server does not read from. With \
-         auto the kernel lets that grow to the largest of net.ipv4.tcp_rmem, and floods are a fifth to \
-         a third faster.",
+        "SO_RCVBUF: bytes the kernel holds of a connection that the server does not read from, twice \
+         that with its own books. With auto it lets them grow to the largest of net.ipv4.tcp_rmem, \
+         which a peer needs that sends more than this in a round trip.",
     ),
     key!(
         tls.cert,

@@ -259,7 +259,6 @@ mod tests {
     fn connections_inherit_the_options_whoever_bound_the_listener() {
         let mut settings = Settings::default();
         settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
-        settings.socket.receive_buffer = Some(64 * 1024);
         let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let listeners = [
             Listener::bind(&settings).expect("a free port"),
