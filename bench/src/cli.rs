@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     Error,
     admin::{self, Doing},
-    faults::{self, cycles::Ending},
+    faults::{self, Verdict, cycles::Ending},
     generator::Timing,
     instructions, kernel,
     ratio::{self, Plan},
@@ -108,6 +108,10 @@ struct Faults {
     /// Seconds the polite peers talk in calm, under each attack, and after it
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// How often they talk under each attack; the latency is that of the middle talk, since a shared
+    /// machine stands still for some milliseconds now and then
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    talks: u32,
     /// Only attacks whose names begin so; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
@@ -198,30 +202,24 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             println!("{}", instructions::report(&stable, wanted.lines, keep)?);
             Ok(())
         }
-        Command::Faults(Faults { server, seconds, only, references }) => {
+        Command::Faults(Faults { server, seconds, talks, only, references }) => {
             let (towline, time) = (towline(server)?, Duration::from_secs(seconds));
-            let table = match references {
-                false => faults::report(&towline, &only, time)?,
-                true => faults::compare::report(&towline, &only, time)?,
-            };
-            println!("{}\n\n{table}", kernel::host());
-            Ok(())
+            if references {
+                let table = faults::compare::report(&towline, &only, time)?;
+                println!("{}\n\n{table}", kernel::host());
+                return Ok(());
+            }
+            tell(&faults::report(&towline, &only, time, talks)?)
         }
         Command::Cycles(Cycles { server, count, ending }) => {
-            let table = faults::cycles::report(&towline(server)?, count, ending)?;
-            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
-            Ok(())
+            tell(&faults::cycles::report(&towline(server)?, count, ending)?)
         }
         Command::Soak(Soak { server, seconds }) => {
-            let table = faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?;
-            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
-            Ok(())
+            tell(&faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?)
         }
         Command::Crashes(Crashes { server, seconds, workers }) => {
             let time = Duration::from_secs(seconds);
-            let table = faults::crashes::report(&towline(server)?, time, workers)?;
-            println!("{}\n\n{}{table}", kernel::host(), faults::TABLE_HEAD);
-            Ok(())
+            tell(&faults::crashes::report(&towline(server)?, time, workers)?)
         }
         Command::Scrape(Scrape { server, counted }) => {
             let towline = Towline::find(server, String::new(), Vec::new());
@@ -236,6 +234,16 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         }
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
         Command::Peer(peer) => Ok(reference::serve(peer)?),
+    }
+}
+
+/// Prints a verdict; an error when something demanded was missed.
+fn tell(verdict: &Verdict) -> Result<(), Error> {
+    println!("{}\n\n{verdict}", kernel::host());
+    match verdict.missed() {
+        0 => Ok(()),
+        1 => Err("one of the figures demanded was missed".into()),
+        missed => Err(format!("{missed} of the figures demanded were missed").into()),
     }
 }
 

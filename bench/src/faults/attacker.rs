@@ -4,7 +4,7 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -15,7 +15,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::attack::By;
+use super::{attack::By, priority};
 use crate::{Error, child::Owned};
 
 /// An attack under way; dropping it ends it.
@@ -61,14 +61,8 @@ impl Drop for Attacker {
     }
 }
 
-/// Attackers have machines of their own; here they share the polite peers' cores, and must not win
-/// against those what they do not win against the server.
-const NICE: i32 = 19;
-
 fn load(towline: &Path, addr: SocketAddr, arguments: &[&str]) -> Result<Owned, Error> {
-    let child = Command::new("nice")
-        .args(["-n", &NICE.to_string()])
-        .arg(towline)
+    let child = priority::last(towline)
         .args(["load", &addr.to_string(), "-T", "1h", "--quiet", "--processes", "1"])
         .args(arguments)
         .stdout(Stdio::null())
@@ -82,7 +76,7 @@ fn repeat(
     act: impl Fn() -> io::Result<()> + Send + 'static,
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || {
-        let _ = rustix::process::nice(NICE);
+        priority::be_last();
         while !over.load(Relaxed) {
             // What the server answers is not of interest, and that it closes is what it should.
             let _ = act();

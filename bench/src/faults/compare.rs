@@ -81,14 +81,14 @@ pub(crate) fn report(towline: &Path, only: &[String], time: Duration) -> Result<
             let target = Target::start(on, attack, towline, &shop)?;
             let [calm, under] = carry_out(attack, towline, &target, time)?;
             let name = if on == On::ALL[0] { attack.name } else { "" };
-            let spread = |polite: Polite| format!("{:.2}, {:.2}", polite.p50_ms(), polite.p99_ms());
+            let spread = |polite: Polite| format!("{:.2}, {:.2}", polite.p50_ms, polite.p99_ms);
             writeln!(
                 table,
                 "| {name} | {} | {} | {} | {:.1} % |",
                 on.name(),
                 spread(calm),
                 spread(under),
-                100.0 * under.share(),
+                100.0 * under.share,
             )?;
         }
     }
@@ -102,10 +102,10 @@ fn carry_out(
     time: Duration,
 ) -> Result<[Polite; 2], Error> {
     let (addr, admin) = target.addresses();
-    let calm = Polite::talk(towline, addr, time)?;
+    let calm = Polite::talk(towline, addr, time, 1)?;
     let attacker = Attacker::start(attack.by, towline, addr, admin)?;
     thread::sleep(attack.settles);
-    let under = Polite::talk(towline, addr, time)?;
+    let under = Polite::talk(towline, addr, time, 1)?;
     drop(attacker);
     thread::sleep(AFTERMATH);
     Ok([calm, under])

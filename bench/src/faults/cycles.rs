@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Finding, Sight, Victim, write_table};
+use super::{Sight, Verdict, Victim, verdict::Finding};
 use crate::{Error, client::connect_from, clock};
 
 /// How a connection goes.
@@ -40,7 +40,7 @@ pub(crate) fn report(
     towline: &std::path::Path,
     count: u64,
     ending: Ending,
-) -> Result<String, Error> {
+) -> Result<Verdict, Error> {
     let victim = Victim::start(towline, &[])?;
     run(victim.addr, WARM_UP.min(count), ending)?;
     let rest = victim.look_at_rest(AFTERMATH)?;
@@ -122,9 +122,7 @@ pub(crate) fn report(
         Ending::Line => ("12-churn", format!("{count} connections of a line each")),
         Ending::Reset => ("11-reset-storm", format!("{count} connections reset at once")),
     };
-    let mut table = String::new();
-    write_table(&mut table, name, &what, &findings)?;
-    Ok(table)
+    Ok(Verdict::of(name, &what, &findings))
 }
 
 fn gained(rest: &Sight, left: &Sight, of: impl Fn(&Sight) -> u64) -> u64 {

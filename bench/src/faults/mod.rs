@@ -1,7 +1,6 @@
 //! Attacks and what they do: to those who behave, and to the server.
 //!
-//! A thousand polite peers talk at a steady pace, first in calm, then under the attack. The attack
-//! may make their p99 twice as long, or a millisecond longer, may cost them a tenth of their lines,
+//! A thousand polite peers talk at a steady pace, first in calm, then under the attack. The attack may make their p99 twice as long, or a millisecond longer, may cost them a tenth of their lines,
 //! and must do them no other harm.
 
 mod attack;
@@ -10,15 +9,18 @@ pub(crate) mod compare;
 pub(crate) mod crashes;
 pub(crate) mod cycles;
 mod polite;
+mod priority;
 pub(crate) mod soak;
+mod verdict;
 mod victim;
 
-use std::{fmt::Write as _, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
-pub(crate) use self::{attack::By, attacker::Attacker, victim::Victim};
+pub(crate) use self::{attack::By, attacker::Attacker, verdict::Verdict, victim::Victim};
 use self::{
     attack::{ATTACKS, Attack, Look},
     polite::Polite,
+    verdict::Finding,
     victim::Sight,
 };
 use crate::Error;
@@ -26,32 +28,19 @@ use crate::Error;
 /// How long the server gets to get over an attack before what is left of it is looked at.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
-/// Carries the attacks out whose names begin so, all when nothing is named, and tells in a table.
-pub(crate) fn report(towline: &Path, only: &[String], time: Duration) -> Result<String, Error> {
-    let mut table = String::from(TABLE_HEAD);
+/// Carries the attacks out whose names begin so, all when nothing is named.
+pub(crate) fn report(
+    towline: &Path,
+    only: &[String],
+    time: Duration,
+    talks: u32,
+) -> Result<Verdict, Error> {
+    let mut verdict = Verdict::default();
     for attack in select(only)? {
         eprintln!("{}", attack.name);
-        let findings = carry_out(attack, towline, time)?;
-        write_table(&mut table, attack.name, attack.what, &findings)?;
+        verdict.add(attack.name, attack.what, &carry_out(attack, towline, time, talks)?);
     }
-    Ok(table)
-}
-
-pub(crate) const TABLE_HEAD: &str =
-    "| attack | by | demanded | measured | |\n|---|---|---|---|---|\n";
-
-fn write_table(
-    table: &mut String,
-    name: &str,
-    what: &str,
-    findings: &[Finding],
-) -> std::fmt::Result {
-    for (at, Finding { demanded, measured, met }) in findings.iter().enumerate() {
-        let (name, what) = if at == 0 { (name, what) } else { ("", "") };
-        let verdict = if *met { "ok" } else { "**missed**" };
-        writeln!(table, "| {name} | {what} | {demanded} | {measured} | {verdict} |")?;
-    }
-    Ok(())
+    Ok(verdict)
 }
 
 fn select(only: &[String]) -> Result<Vec<&'static Attack>, Error> {
@@ -63,30 +52,27 @@ fn select(only: &[String]) -> Result<Vec<&'static Attack>, Error> {
     Ok(ATTACKS.iter().filter(|attack| wanted(attack.name)).collect())
 }
 
-/// A figure, as demanded and as it is.
-#[derive(Debug)]
-struct Finding {
-    demanded: String,
-    measured: String,
-    met: bool,
-}
-
-fn carry_out(attack: &Attack, towline: &Path, time: Duration) -> Result<Vec<Finding>, Error> {
+fn carry_out(
+    attack: &Attack,
+    towline: &Path,
+    time: Duration,
+    talks: u32,
+) -> Result<Vec<Finding>, Error> {
     let victim = Victim::start(towline, attack.serve)?;
-    let talk = || Polite::talk(towline, victim.addr, time);
+    let talk = |talks| Polite::talk(towline, victim.addr, time, talks);
     // Also a warm-up: what a server allocates once is not the attack's.
-    let before = talk()?;
+    let before = talk(1)?;
     let rest = victim.look_at_rest(AFTERMATH)?;
     let attacker = Attacker::start(attack.by, towline, victim.addr, victim.admin)?;
     thread::sleep(attack.settles);
     let peak = victim.look()?;
-    let under = talk()?;
+    let under = talk(talks)?;
     drop(attacker);
     thread::sleep(AFTERMATH);
-    let after = talk()?;
+    let after = talk(1)?;
     let left = victim.look_at_rest(AFTERMATH)?;
 
-    let calm = if before.p99_ms() > after.p99_ms() { before } else { after };
+    let calm = if before.p99_ms > after.p99_ms { before } else { after };
     let mut findings = vec![patience(attack, calm, under), harm(under)];
     findings.extend(attack.looks.iter().map(|look| judge(*look, &rest, &peak, &left, under)));
     findings.push(Finding {
@@ -102,25 +88,22 @@ fn gained(rest: &Sight, left: &Sight) -> i64 {
 }
 
 fn patience(attack: &Attack, calm: Polite, under: Polite) -> Finding {
-    let allowed = (2.0 * calm.p99_ms()).max(calm.p99_ms() + 1.0).max(attack.p99_ms.unwrap_or(0.0));
+    let allowed = (2.0 * calm.p99_ms).max(calm.p99_ms + 1.0).max(attack.p99_ms.unwrap_or(0.0));
     Finding {
         demanded: format!("p99 of the polite ≤ {allowed:.2} ms"),
         measured: format!(
             "{:.2} ms (p50 {:.2}; in calm {:.2}, p50 {:.2})",
-            under.p99_ms(),
-            under.p50_ms(),
-            calm.p99_ms(),
-            calm.p50_ms()
+            under.p99_ms, under.p50_ms, calm.p99_ms, calm.p50_ms
         ),
-        met: under.p99_ms() <= allowed,
+        met: under.p99_ms <= allowed,
     }
 }
 
 fn harm(under: Polite) -> Finding {
     Finding {
         demanded: "0 errors, 90 % of their lines".into(),
-        measured: format!("{} errors, {:.1} %", under.harm(), 100.0 * under.share()),
-        met: under.harm() == 0 && under.share() >= 0.9,
+        measured: format!("{} errors, {:.1} %", under.harm, 100.0 * under.share),
+        met: under.harm == 0 && under.share >= 0.9,
     }
 }
 
@@ -162,8 +145,8 @@ fn judge(look: Look, rest: &Sight, peak: &Sight, left: &Sight, under: Polite) ->
         }
         Look::Jain(least) => Finding {
             demanded: format!("Jain's index of the polite ≥ {least}"),
-            measured: format!("{:.3}", under.jain()),
-            met: under.jain() >= least,
+            measured: format!("{:.3}", under.jain),
+            met: under.jain >= least,
         },
     }
 }
@@ -188,12 +171,7 @@ mod tests {
     fn a_look_is_judged_by_what_the_attack_changed() {
         let rest = Sight { resident_bytes: 1 << 20, ..Sight::default() };
         let peak = Sight { resident_bytes: (1 << 20) + 4096, ..Sight::default() };
-        let polite: Polite = serde_json::from_str(
-            r#"{"latency_us":{"p50":1,"p99":2},"rates":{"lines_per_second":5000},
-                "verify":{"mismatched":0,"missing":0},"errors":{"connect":0,"reset":0,"timeout":0},
-                "connections":{"failed":0,"closed_early":0},"spread":{"jain":0.5}}"#,
-        )
-        .expect("as the generator writes it");
+        let polite = Polite { p50_ms: 0.1, p99_ms: 0.2, jain: 0.5, share: 1.0, harm: 0 };
         let judge = |look| judge(look, &rest, &peak, &rest, polite);
         assert!(judge(Look::ResidentKib(4)).met);
         assert!(!judge(Look::ResidentKib(3)).met);

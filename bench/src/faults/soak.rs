@@ -2,7 +2,7 @@
 
 use std::{net::TcpStream, path::Path, thread, time::Duration};
 
-use super::{Attacker, Finding, Victim, attack::By, write_table};
+use super::{Attacker, Verdict, Victim, attack::By, verdict::Finding};
 use crate::{Error, clock};
 
 /// One of each kind beside the other, most of them coming back when they are closed.
@@ -23,7 +23,7 @@ const SAMPLES: u32 = 60;
 /// How long the server gets until the last of them is gone.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
-pub(crate) fn report(towline: &Path, time: Duration) -> Result<String, Error> {
+pub(crate) fn report(towline: &Path, time: Duration) -> Result<Verdict, Error> {
     let victim = Victim::start(towline, &FLAGS)?;
     // The first connection makes the server open what it keeps.
     drop(TcpStream::connect(victim.addr)?);
@@ -80,10 +80,8 @@ pub(crate) fn report(towline: &Path, time: Duration) -> Result<String, Error> {
             met: left.open == 0,
         },
     ];
-    let mut table = String::new();
     let what = format!("606 bad peers of six kinds for {} s", time.as_secs());
-    write_table(&mut table, "45-soak", &what, &findings)?;
-    Ok(table)
+    Ok(Verdict::of("45-soak", &what, &findings))
 }
 
 /// Of the straight line that fits best.

@@ -23,7 +23,7 @@ use self::{
     audit::{Audit, Books},
     crowd::{Crowd, Dropped, is_steady},
 };
-use super::{Finding, Victim, victim::Sight, write_table};
+use super::{Verdict, Victim, verdict::Finding, victim::Sight};
 use crate::{Error, child::children, clock};
 
 /// A worker dies so often.
@@ -58,7 +58,7 @@ struct Tally {
     processes: BTreeSet<(u32, u64)>,
 }
 
-pub(crate) fn report(towline: &Path, time: Duration, workers: u32) -> Result<String, Error> {
+pub(crate) fn report(towline: &Path, time: Duration, workers: u32) -> Result<Verdict, Error> {
     let processes = workers.to_string();
     let flags = ["--processes", &processes, "--threads", "1", "--log-level", "error"];
     let victim = Victim::start(towline, &flags)?;
@@ -73,15 +73,13 @@ pub(crate) fn report(towline: &Path, time: Duration, workers: u32) -> Result<Str
     let orphans = orphans(victim, &tally.processes)?;
 
     let findings = findings(&tally, &books, &left, orphans, lines, &unharmed);
-    let mut table = String::new();
     let what = format!(
         "kill -9 of one of {workers} workers a second for {} s, {} connections that stay, others that \
          come and go",
         time.as_secs(),
         Crowd::steady()
     );
-    write_table(&mut table, "31-crashes", &what, &findings)?;
-    Ok(table)
+    Ok(Verdict::of("31-crashes", &what, &findings))
 }
 
 fn kill_again_and_again(
