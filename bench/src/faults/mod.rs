@@ -1,6 +1,7 @@
 //! Attacks and what they do: to those who behave, and to the server.
 //!
-//! A thousand polite peers talk at a steady pace, first in calm, then under the attack. The attack may make their p99 twice as long, or a millisecond longer, may cost them a tenth of their lines,
+//! A thousand polite peers talk at a steady pace, first in calm, then under the attack. The attack
+//! may make their p99 twice as long, or a millisecond longer, may cost them a tenth of their lines,
 //! and must do them no other harm.
 
 mod attack;

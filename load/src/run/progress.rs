@@ -29,7 +29,10 @@ pub(super) struct Show {
     start: u64,
     next: u64,
     every: u64,
-    last: (u64, Counters),
+    /// Length of an interval of the timeline.
+    interval: u64,
+    /// Intervals whose lines were shown.
+    until: u64,
 }
 
 impl Show {
@@ -43,7 +46,8 @@ impl Show {
             start: timing.start,
             next: timing.start + every.max(timing.interval),
             every: every.max(timing.interval),
-            last: (timing.start, Counters::default()),
+            interval: timing.interval,
+            until: 0,
         }
     }
 
@@ -51,11 +55,11 @@ impl Show {
         if !self.shown || now < self.next {
             return;
         }
+        let Some((made, until)) = whole_intervals(outcome, self.until) else { return };
         self.next = now + self.every;
+        let span = seconds((until - self.until) * self.interval);
+        self.until = until;
         let total = outcome.total();
-        let span = seconds(now - self.last.0);
-        let made = total.since(&self.last.1);
-        self.last = (now, total);
         let phase = match (now >= outcome.stop_at, now >= outcome.steady_at) {
             (true, _) => "drain",
             (_, true) => "load",
@@ -95,5 +99,61 @@ impl Show {
         if self.shown && self.terminal {
             let _ = io::stderr().write_all(b"\r\x1b[K");
         }
+    }
+}
+
+/// What was made in the intervals from `from` on that every lane has told of, and the first that not
+/// every lane has.
+///
+/// Lanes tell of an interval when it is over, one after the other: all have told of those before the
+/// newest. What was told since the last look, over the time since then, would now and then take two
+/// intervals for one.
+fn whole_intervals(outcome: &Outcome, from: u64) -> Option<(Counters, u64)> {
+    let (&newest, _) = outcome.timeline.last_key_value()?;
+    let mut made = Counters::default();
+    let told = (from < newest).then(|| outcome.timeline.range(from..newest))?;
+    told.for_each(|(_, interval)| made.add(&interval.counters));
+    Some((made, newest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::{Event, Phase, Tick};
+    use super::*;
+    use crate::histogram::Hist;
+
+    fn tick(lane: u32, interval: u64, lines_received: u64) -> Event {
+        Event::Tick(Box::new(Tick {
+            lane,
+            phase: Phase::Steady,
+            from: interval * SECOND,
+            to: (interval + 1) * SECOND,
+            open: 1,
+            ramped: true,
+            counters: Counters { lines_received, ..Counters::default() },
+            service: Hist::default(),
+            response: Hist::default(),
+        }))
+    }
+
+    /// Every seventh line showed twice the rate there was: a look that came a little late found two
+    /// intervals' lines and took them for those of the second since the look before.
+    #[test]
+    fn lines_are_shown_over_the_intervals_they_were_made_in() {
+        let mut outcome = Outcome::new(Timing { start: 0, interval: SECOND });
+        let shown = |outcome: &Outcome, from| {
+            whole_intervals(outcome, from).map(|(made, until)| (made.lines_received, until))
+        };
+        assert_eq!(shown(&outcome, 0), None);
+        outcome.take(tick(0, 0, 100));
+        outcome.take(tick(1, 0, 10));
+        assert_eq!(shown(&outcome, 0), None, "another lane may have something to tell of it");
+        outcome.take(tick(0, 1, 200));
+        assert_eq!(shown(&outcome, 0), Some((110, 1)));
+        assert_eq!(shown(&outcome, 1), None);
+        outcome.take(tick(1, 1, 20));
+        outcome.take(tick(0, 2, 300));
+        outcome.take(tick(0, 3, 400));
+        assert_eq!(shown(&outcome, 1), Some((520, 3)));
     }
 }
