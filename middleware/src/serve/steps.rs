@@ -15,7 +15,7 @@ use super::{
     exchange::{Feed, Linger, Running, Step},
 };
 use crate::{
-    LineError, Lines, Wire,
+    LineError, Lines, Wire, pool,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
     turns::{self, Appetite},
@@ -282,15 +282,22 @@ where
     #[inline(never)]
     fn must_write_first(&self) -> bool {
         let unsent_bytes = self.wire.unsent_bytes();
-        unsent_bytes >= self.rules.output_bytes_max.get()
-            || unsent_bytes > 0
-                && self.presence.held_by_all(unsent_bytes) >= self.rules.held_bytes_max.get()
+        unsent_bytes >= self.rules.output_bytes_max.get() || unsent_bytes > 0 && self.much_is_held()
+    }
+
+    /// Whether all connections together hold as much as may be read over.
+    fn much_is_held(&self) -> bool {
+        self.presence.held_by_all(self.wire.unsent_bytes()) >= self.rules.held_bytes_max.get()
     }
 
     /// Reads nothing until the socket takes more. That alone is waited for: what others hold cannot
     /// keep a connection whose replies were written.
     #[inline(never)]
     fn wait_to_write(&mut self) -> Next {
+        if self.much_is_held() {
+            // Those who hold nothing yet may hold what they read once.
+            pool::spare(self.presence.stats(), self.rules.held_bytes_max.get());
+        }
         let unflushed = self.unflushed();
         let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
         *self.step = Step::Flushing { unflushed, appetite };
