@@ -10,7 +10,7 @@
 //!
 //! While the connections of a shard hold much, the blocks that it makes are small. Else a
 //! thousand that send and never read, each stopped as soon as its reply cannot be written, hold a
-//! thousand blocks all the same.
+//! thousand blocks all the same. Batches are of fewer lines then, for the same reason.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -46,11 +46,15 @@ pub fn lend() -> BytesMut {
 /// Without blocks in the pool, as it is while they are spared.
 #[cold]
 fn make() -> BytesMut {
-    let still = SPARING.with_borrow_mut(|sparing| {
+    BytesMut::with_capacity(if is_sparing() { SPARING_BLOCK_BYTES } else { BLOCK_BYTES })
+}
+
+/// Whether memory is spared on this thread.
+pub(crate) fn is_sparing() -> bool {
+    SPARING.with_borrow_mut(|sparing| {
         sparing.take_if(|it| it.stats.held_bytes() < it.held_bytes_max);
         sparing.is_some()
-    });
-    BytesMut::with_capacity(if still { SPARING_BLOCK_BYTES } else { BLOCK_BYTES })
+    })
 }
 
 /// Lends small blocks on this thread, until the connections that count in `stats` hold less than so

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use support::{End, FaultyIo, Step, Watched, every};
 use tokio::time::Instant;
 use tokio_test::task::{self, Spawn};
+use tower_layer::Layer as _;
 use tower_service::Service;
 use towline_middleware::{
-    Echo, KIB, LinesBatchCodec, Transport,
+    Digest, Echo, KIB, LinesBatchCodec, Sha256Layer, Transport,
     pool::{BLOCK_BYTES, SPARING_BLOCK_BYTES},
     serve::{Exchange, FlushPolicy, Rules, Serve},
     stats::{State, Stats},
@@ -102,6 +103,37 @@ async fn fault_17_peers_that_flood_at_once_hold_the_bound_and_a_small_read_each(
     }
 }
 
+/// A digest is 65 bytes and its line may be one: what a block of empty lines is answered was 260 KiB,
+/// for each connection that could read once.
+#[tokio::test(start_paused = true)]
+async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
+    const PEERS: usize = 400;
+    const BOUND: usize = 4 * KIB * KIB;
+    let (stats, rules) = (Arc::new(Stats::new(Instant::now())), Rules::default());
+    rules.held_bytes_max.set(BOUND);
+    let hashes = Sha256Layer::new(Digest::Reply, stats.clone()).layer(Echo);
+    let mut serve = Serve::new(hashes).stats(stats.clone()).rules(Arc::new(rules));
+    let mut served = Vec::new();
+    for _ in 0..PEERS {
+        let io = FaultyIo::new("\n".repeat(BLOCK_BYTES)).end(End::Silence).then_stuck();
+        let codec = LinesBatchCodec::new(64 * KIB).lines_max(4096);
+        let mut one = task::spawn(serve.call(Transport::new(io, codec)));
+        for _ in 0..1000 {
+            assert!(one.poll().is_pending(), "it ended");
+            tokio::task::yield_now().await;
+            if !one.is_woken() {
+                break;
+            }
+        }
+        served.push(one);
+    }
+    let (held, replies) = (stats.held_bytes(), stats.write_buffer_bytes.get() as usize);
+    assert!(replies >= BOUND / 2, "{replies} bytes: it is reached only by flooding");
+    // The last that read before the bound, and of the others what was read and not yet served, too.
+    let most = BOUND + 2 * 260 * KIB + PEERS * 3 * SPARING_BLOCK_BYTES;
+    assert!(held <= most, "{held} bytes");
+}
+
 /// Whoever can write is none of those that hold, and is served as ever.
 #[tokio::test(start_paused = true)]
 async fn fault_17_who_takes_its_replies_is_served_while_others_hold_all_there_is() {
@@ -140,7 +172,8 @@ async fn below_the_bound_reading_goes_on_over_a_small_rest() {
     let mut shard = Shard::with_bound(BLOCK_BYTES, FlushPolicy::Auto);
     shard.connect(flooder(BLOCK_BYTES));
     shard.settle().await;
-    let input = || FaultyIo::new(LINE.repeat(BLOCK_BYTES)).end(End::Silence);
+    let line = "a line of thirty-two bytes: 123\n";
+    let input = || FaultyIo::new(line.repeat(4 * KIB)).end(End::Silence);
     let reader = shard.connect(input());
     shard.settle().await;
     assert_eq!(reader.get().writes[0], SPARING_BLOCK_BYTES);
