@@ -120,8 +120,8 @@ const DIGEST_LINES_MAX: u32 = 4096;
 /// From where on no connection of a shard reads over replies that it could not write: half of the
 /// shard's even share of the memory for buffers.
 ///
-/// The other half is for the batch that each connection may still have in hand then, of 64 KiB: for 128
-/// of them where the whole is the least that `auto` gives, 16 MiB, for 8,192 where it is 1 GiB.
+/// The other half is for the batch that each connection may still have in hand then, of 8 KiB: for a
+/// thousand of them where the whole is the least that `auto` gives, 16 MiB.
 fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
     usize::try_from(buffer_limit_bytes / 2).unwrap_or(usize::MAX) / shards.max(1)
 }
@@ -252,6 +252,14 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn fault_17_half_of_the_memory_is_shared_out_evenly_among_the_shards() {
+        const MIB: usize = 1 << 20;
+        assert_eq!(held_bytes_max(16 << 20, 1), 8 * MIB);
+        assert_eq!(held_bytes_max(16 << 20, 4), 2 * MIB);
+        assert_eq!(held_bytes_max(u64::MAX, 1), usize::MAX / 2);
+    }
 
     #[test]
     fn fault_17_shrunk_timeouts_spare_peers_that_answer_their_pings() {
