@@ -38,14 +38,15 @@ Exit codes:
   2  a flag, a setting or a limit of the host is at fault; nothing was started
 
 Signals:
-  SIGTERM, SIGINT  finish what was read, then end; a second one ends at once
+  SIGTERM, SIGINT, SIGQUIT  finish what was read, then end; a second one ends at once
 
 Each setting can also stand in a file or the environment: see `towline help config`."
 );
 
 pub(crate) const SERVE: &str = "\
 Prints one line on standard output once it serves, `listening on ADDR (admin ADDR)`, with the real
-ports; the log goes to standard error. SIGTERM or SIGINT ends it in order, a second one at once.";
+ports; the log goes to standard error. SIGTERM, SIGINT or SIGQUIT ends it in order, a second
+one at once.";
 
 pub(crate) const DOCTOR: &str = "\
 Examples:

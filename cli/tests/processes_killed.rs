@@ -107,6 +107,25 @@ fn fault_28_a_second_signal_ends_all_processes_at_once() {
     drop(open);
 }
 
+/// As a terminal does it: to the supervisor, which answers it, and to its workers, which leave it to
+/// the supervisor. A worker that kept the default would dump core with its connections.
+#[test]
+fn fault_28_sigquit_to_all_processes_drains_them_and_kills_none() {
+    let server = start(&["--drain-deadline", "5s", "--log-level", "error"]);
+    let open = connections(&server, 3);
+    let workers = server.workers();
+    for &worker in &workers {
+        signal(worker, Signal::QUIT);
+    }
+    connections(&server, 3);
+    assert_eq!(server.metric(LOST), 0.0);
+    server.signal(Signal::QUIT);
+    drop(open);
+    let run = server.end();
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(workers.into_iter().all(gone));
+}
+
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
 
 const RELOADS: &str = "towline_config_reloads_total{result=\"ok\"}";

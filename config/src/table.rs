@@ -200,6 +200,7 @@ pub(crate) static KEYS: &[Key] = &[
         "Memory for unfinished lines, batches being served and unread replies of all connections, \
          shared out among the processes; `auto` is a quarter of what the host or its control group \
          has left at start. \
+         From half of it on, an unread reply stops its connection from being read. \
          Near it timeouts shrink, then lines are answered `ERR overloaded`, then connections meet \
          what `limits.admission` says.",
     )

@@ -7,9 +7,16 @@
 //! The pool is the thread's, not a handle's: a shard is a thread, a handle would cost every
 //! connection eight bytes, and connections stay `Send`.
 
-use std::cell::RefCell;
+//!
+//! While the connections of a shard hold much, the blocks that it makes are small. Else a
+//! thousand that send and never read, each stopped as soon as its reply cannot be written, hold a
+//! thousand blocks all the same. Batches are of fewer lines then, for the same reason.
+
+use std::{cell::RefCell, sync::Arc};
 
 use bytes::BytesMut;
+
+use crate::stats::Stats;
 
 /// Size of a lent block.
 pub const BLOCK_BYTES: usize = 64 * 1024;
@@ -17,13 +24,49 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 /// Most blocks a thread keeps; beyond that they go back to the allocator.
 pub const BLOCKS_KEPT_MAX: usize = 16;
 
+/// Size of a block that is lent while connections hold much: a thousand of them are 8 MiB.
+pub const SPARING_BLOCK_BYTES: usize = 8 * 1024;
+
 thread_local! {
     static BLOCKS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARING: RefCell<Option<Sparing>> = const { RefCell::new(None) };
 }
 
-/// An empty block of at least [`BLOCK_BYTES`].
+/// Until when blocks are small.
+struct Sparing {
+    stats: Arc<Stats>,
+    held_bytes_max: usize,
+}
+
+/// An empty block of at least [`BLOCK_BYTES`], or of [`SPARING_BLOCK_BYTES`] while they are spared.
 pub fn lend() -> BytesMut {
-    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(BLOCK_BYTES))
+    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(make)
+}
+
+/// Without blocks in the pool, as it is while they are spared.
+#[cold]
+fn make() -> BytesMut {
+    BytesMut::with_capacity(if is_sparing() { SPARING_BLOCK_BYTES } else { BLOCK_BYTES })
+}
+
+/// Whether memory is spared on this thread.
+pub(crate) fn is_sparing() -> bool {
+    SPARING.with_borrow_mut(|sparing| {
+        sparing.take_if(|it| it.stats.held_bytes() < it.held_bytes_max);
+        sparing.is_some()
+    })
+}
+
+/// Lends small blocks on this thread, until the connections that count in `stats` hold less than so
+/// many bytes.
+#[cold]
+pub(crate) fn spare(stats: &Arc<Stats>, held_bytes_max: usize) {
+    SPARING.with_borrow_mut(|sparing| {
+        if sparing.is_none() {
+            *sparing = Some(Sparing { stats: stats.clone(), held_bytes_max });
+            BLOCKS.with_borrow_mut(Vec::clear);
+        }
+    });
 }
 
 /// Takes a block back, whatever it was used for; its contents are forgotten.

@@ -12,7 +12,7 @@
 //!
 //! A flooding peer does not always find its connection in that line: where it waits for its replies
 //! as well, or is served less than it would send, the connection parks, and hundreds may be woken by
-//! one look at the driver. So who read [much](MUCH_BYTES) before it parked stands in line before it
+//! one look at the driver. So who read much (`MUCH_BYTES`) before it parked stands in line before it
 //! reads or writes on, too.
 
 use std::{

@@ -171,7 +171,7 @@ where
         })
     }
 
-    /// Starts, serves until SIGTERM or SIGINT, and drains; a second signal cuts.
+    /// Starts, serves until SIGTERM, SIGINT or SIGQUIT, and drains; a second signal cuts.
     ///
     /// # Errors
     /// Those of [`start`](Self::start), and when the listening socket fails.

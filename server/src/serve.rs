@@ -16,7 +16,6 @@ use crate::{
     gate::Gate,
     host::Host,
     listen::Listener,
-    overload::Relief,
     plan::Plan,
     shard::{Handover, serve_io},
     shared::Now,
@@ -63,16 +62,16 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    let effective = Arc::new(Effective::default());
-    let settings = &effective.settings;
+    let now = Now::first(Effective::default());
+    let settings = &now.effective.settings;
     let plan = Plan::of(settings, Host::here()).map_err(io::Error::other)?;
     let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
-    let parts = Parts::new(settings, stats, permits, drain.clone());
+    let parts = Parts::new(&now, 1, stats, permits, drain.clone());
     let keep_time = parts.keep_time();
-    // Nobody changes them.
-    let (_, now) = watch::channel(Now { effective: effective.clone(), relief: Relief::NONE });
+    // Nobody changes it.
+    let (_, now) = watch::channel(now.clone());
     let acceptor = Acceptor {
         listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
         gate: Gate::new(slots.clone(), &settings.limits),

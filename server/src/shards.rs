@@ -7,7 +7,7 @@ use towline_config::Timeouts;
 use towline_middleware::{Permits, drain, stats::Stats};
 
 use crate::{
-    Outcome, RunError, ending, host,
+    Outcome, RunError, ending,
     plan::Plan,
     shard::{Peer, Shard},
     shared::{Now, Shared},
@@ -41,8 +41,8 @@ impl Shards {
         P: Fn(Peer) -> S + Send + 'static,
         S: LineService,
     {
-        let effective = now.borrow().effective.clone();
-        let settings = &effective.settings;
+        let first = now.borrow().clone();
+        let settings = &first.effective.settings;
         let epoch = Instant::now();
         let slots = Slots::new(plan.connections, plan.threads);
         let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
@@ -53,7 +53,8 @@ impl Shards {
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(epoch));
-            let parts = Parts::new(settings, shard_stats.clone(), permits.clone(), watch);
+            let parts =
+                Parts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
             let lines = lines(&parts);
             let (now, over) = (now.subscribe(), over.subscribe());
             let shard = Shard::start(index, now, signal.clone(), parts, lines, over)
@@ -68,7 +69,6 @@ impl Shards {
             runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
             slots,
             permits,
-            buffer_limit_bytes: host::buffer_limit(settings.limits.buffer_bytes).into(),
         });
         let (threads, handovers) =
             started.into_iter().map(|shard| (shard.thread, shard.handovers)).unzip();

@@ -34,18 +34,24 @@ pub(crate) struct Parts {
     timeout: TimeoutLayer,
     limit: LimitLayer,
     sha256: Sha256Layer,
+    /// How many share the memory for buffers.
+    shards: usize,
 }
 
 impl Parts {
-    /// `permits` is one for the process: the concurrency limit is global.
+    /// For one of so many shards. `permits` is one for the process: the concurrency limit is global.
     pub(crate) fn new(
-        settings: &Settings,
+        now: &Now,
+        shards: usize,
         stats: Arc<Stats>,
         permits: Arc<Permits>,
         drain: Watch,
     ) -> Self {
         let parts = Self {
-            heartbeat: HeartbeatLayer::new(limits(settings, Relief::NONE), stats.clone()),
+            heartbeat: HeartbeatLayer::new(
+                limits(&now.effective.settings, now.relief),
+                stats.clone(),
+            ),
             timeout: TimeoutLayer::new(None),
             limit: LimitLayer::new(permits),
             sha256: Sha256Layer::new(None, stats.clone()),
@@ -53,8 +59,9 @@ impl Parts {
             drain,
             rules: Arc::default(),
             lines: Arc::default(),
+            shards,
         };
-        parts.turn(settings, Relief::NONE);
+        parts.take_over(now);
         parts
     }
 
@@ -62,16 +69,14 @@ impl Parts {
     /// them, between two of its turns, so no line meets half of a change. Returns whether parked
     /// connections are held to other deadlines now and must be woken.
     pub(crate) fn take_over(&self, now: &Now) -> bool {
-        self.turn(&now.effective.settings, now.relief)
-    }
-
-    fn turn(&self, settings: &Settings, relief: Relief) -> bool {
+        let (settings, relief) = (&now.effective.settings, now.relief);
         self.rules.flush.set(match settings.flush.policy {
             FlushPolicy::Auto => serve::FlushPolicy::Auto,
             FlushPolicy::Line => serve::FlushPolicy::Every(NonZeroU32::MIN),
             FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
         });
         self.rules.output_bytes_max.set(settings.limits.output_bytes);
+        self.rules.held_bytes_max.set(held_bytes_max(now.buffer_limit_bytes, self.shards));
         self.rules.linger.set(settings.timeouts.linger);
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_shedding(match settings.limits.overload {
@@ -111,6 +116,15 @@ impl Parts {
 /// Where a short line has a long reply, batches are cut so that the reply to one stays near
 /// `limits.output_bytes`: 65 bytes a digest are 260 KiB.
 const DIGEST_LINES_MAX: u32 = 4096;
+
+/// From where on no connection of a shard reads over replies that it could not write: half of the
+/// shard's even share of the memory for buffers.
+///
+/// The other half is for the batch that each connection may still have in hand then, of 8 KiB: for a
+/// thousand of them where the whole is the least that `auto` gives, 16 MiB.
+fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
+    usize::try_from(buffer_limit_bytes / 2).unwrap_or(usize::MAX) / shards.max(1)
+}
 
 /// The deadlines of a connection, as far as they are not shrunk.
 fn limits(settings: &Settings, relief: Relief) -> Limits {
@@ -238,6 +252,14 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn fault_17_half_of_the_memory_is_shared_out_evenly_among_the_shards() {
+        const MIB: usize = 1 << 20;
+        assert_eq!(held_bytes_max(16 << 20, 1), 8 * MIB);
+        assert_eq!(held_bytes_max(16 << 20, 4), 2 * MIB);
+        assert_eq!(held_bytes_max(u64::MAX, 1), usize::MAX / 2);
+    }
 
     #[test]
     fn fault_17_shrunk_timeouts_spare_peers_that_answer_their_pings() {

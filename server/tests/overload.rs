@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use support::{Client, TestServer, echo};
 use towline_config::{Admission, Settings};
@@ -60,6 +60,38 @@ fn fault_17_the_ladder_sheds_refuses_and_recovers_while_idle_peers_stay() {
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
     metrics.assert_books_balance();
+}
+
+/// The ladder alone came too late for them: it looks ten times a second, and in a tenth of a second
+/// they have a server hold what `limits.output_bytes` of all of them come to.
+#[test]
+fn fault_17_peers_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
+    const PEERS: usize = 40;
+    let server = echo(|settings| settings.limits.buffer_bytes = Some(8 * MIB));
+    let mut polite = server.connect();
+    polite.ask("a\n", "a\n");
+    let block = "some line\n".repeat(6000);
+    let peers: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+    for peer in &peers {
+        peer.stream().set_nonblocking(true).unwrap();
+    }
+    let mut most = 0.0_f64;
+    for _ in 0..100 {
+        for peer in &peers {
+            // As much as the kernel takes.
+            let _ = peer.stream().write(block.as_bytes());
+        }
+        most = most.max(server.metrics().get("towline_buffer_bytes{direction=\"write\"}"));
+        polite.ask("a\n", "a\n");
+    }
+    // Half of the memory, one block that may reach it, and small ones; else it were 10 MiB.
+    assert!(most >= (4 * MIB) as f64, "{most}: they do not flood");
+    assert!(most <= (4 * MIB + 64 * 1024 + PEERS * 8 * 1024) as f64, "{most}");
+    let metrics = server.metrics();
+    for step in ["shrink", "shed", "refuse"] {
+        let active = format!("towline_overload_active{{step=\"{step}\"}}");
+        assert_eq!(metrics.get(&active), 0.0, "{step}");
+    }
 }
 
 #[test]

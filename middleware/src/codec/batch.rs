@@ -118,7 +118,7 @@ impl LinesBatchCodec {
             Some(0) => return Err(self.too_long()),
             Some(start) => (start, memchr_iter(b'\n', &src[..start]).count()),
         };
-        let lines_max = self.limits.lines() as usize;
+        let lines_max = self.limits.lines_of(count);
         if count > lines_max {
             count = lines_max;
             let last = memchr_iter(b'\n', &src[..good]).nth(count - 1);

@@ -1,8 +1,12 @@
-use crate::Dial;
+use crate::{Dial, pool};
 
 /// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
 /// bounds what a reply of fixed size a line, such as an error, can grow to.
 pub const LINES_MAX: u32 = 16 * 1024;
+
+/// So many times fewer while memory is spared: where 4,096 digests in hexadecimal answer a block,
+/// 128 of them, that fill a small one. Lines of 16 bytes fill it before there are too many of them.
+const SPARING_SHARE: usize = 32;
 
 /// How long a line and how large a batch may be. Connections that share one see it change.
 #[derive(Debug)]
@@ -29,6 +33,15 @@ impl LineLimits {
     #[inline]
     pub fn lines(&self) -> u32 {
         self.lines.get()
+    }
+
+    /// Most lines of a batch that could have `count`: fewer while memory is spared, because a reply
+    /// can be much longer than its line.
+    #[inline]
+    pub(crate) fn lines_of(&self, count: usize) -> usize {
+        let lines = self.lines() as usize;
+        let fewer = (lines / SPARING_SHARE).max(1);
+        if count > fewer && pool::is_sparing() { fewer } else { lines }
     }
 
     /// Changes the longest line; 4 GiB is the most.

@@ -45,7 +45,7 @@ impl PerLine {
         }
         let mut batch = BytesMut::new();
         // As many as the batch codec cuts at most, for the same reason.
-        for _ in 0..self.limits.lines() {
+        for _ in 0..self.limits.lines_of(src.len()) {
             match decode(&mut self.codec, src) {
                 Ok(Some(line)) => {
                     if batch.is_empty() {

@@ -14,6 +14,12 @@ pub struct Rules {
     pub flush: Dial<FlushPolicy>,
     /// Reading stops while so many bytes of replies, or more, are unsent.
     pub output_bytes_max: Dial<usize>,
+    /// Reading also stops while any byte of replies is unsent and all connections that count in the
+    /// same [`Stats`](crate::stats::Stats) together hold so many bytes, or more.
+    ///
+    /// It bounds what many peers that never read can have a process hold: this, and the replies to
+    /// one read for each connection that has nothing unsent when it is reached.
+    pub held_bytes_max: Dial<usize>,
     /// Longest wait for the peer's own close after ours.
     pub linger: Dial<Duration>,
 }
@@ -30,17 +36,19 @@ impl Rules {
         Self {
             flush: Dial::new(self.flush.get()),
             output_bytes_max: Dial::new(self.output_bytes_max.get()),
+            held_bytes_max: Dial::new(self.held_bytes_max.get()),
             linger: Dial::new(self.linger.get()),
         }
     }
 }
 
 impl Default for Rules {
-    /// [`FlushPolicy::Auto`], 256 KiB, [`LINGER`].
+    /// [`FlushPolicy::Auto`], 256 KiB a connection, no bound for all together, [`LINGER`].
     fn default() -> Self {
         Self {
             flush: Dial::new(FlushPolicy::Auto),
             output_bytes_max: Dial::new(256 * crate::KIB),
+            held_bytes_max: Dial::new(usize::MAX),
             linger: Dial::new(LINGER),
         }
     }

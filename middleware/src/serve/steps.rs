@@ -15,7 +15,7 @@ use super::{
     exchange::{Feed, Linger, Running, Step},
 };
 use crate::{
-    LineError, Lines, Wire,
+    LineError, Lines, Wire, pool,
     ready_in_call::take_waits_for_readiness,
     stats::{CloseReason, State},
     turns::{self, Appetite},
@@ -105,6 +105,7 @@ where
                     }
                     Next::Wait(Phase::Reading)
                 }
+                Poll::Pending if self.must_write_first() => self.wait_to_write(),
                 Poll::Pending => Next::Wait(Phase::Reading),
             },
         }
@@ -253,19 +254,14 @@ where
             return Next::GiveWay;
         }
         let full_read = self.wire.as_mut().take_full_read();
-        let high_water = self.rules.output_bytes_max.get();
         let auto = self.rules.flush.get() == FlushPolicy::Auto;
         let mut unflushed = self.unflushed();
-        if auto || full_read || self.wire.unsent_bytes() >= high_water {
+        if auto || full_read || self.must_write_first() {
             match self.wire.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => unflushed = 0,
                 Poll::Ready(Err(error)) => return Next::End(reason(&error)),
                 // Reading goes on over a small rest; a large one is back-pressure.
-                Poll::Pending if self.wire.unsent_bytes() >= high_water => {
-                    let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
-                    *self.step = Step::Flushing { unflushed, appetite };
-                    return Next::Wait(Phase::Blocked);
-                }
+                Poll::Pending if self.must_write_first() => return self.wait_to_write(),
                 Poll::Pending => {}
             }
         }
@@ -276,6 +272,36 @@ where
             *self.step = Step::Open { unflushed, appetite };
         }
         if full_read { Next::GiveWay } else { Next::Go }
+    }
+
+    /// Whether what is unsent keeps the connection from reading on: much of its own, or any of it
+    /// while all connections together hold much.
+    ///
+    /// Asked before each read, because memory can be gone before anybody who looks at it now and
+    /// then looks again.
+    #[inline(never)]
+    fn must_write_first(&self) -> bool {
+        let unsent_bytes = self.wire.unsent_bytes();
+        unsent_bytes >= self.rules.output_bytes_max.get() || unsent_bytes > 0 && self.much_is_held()
+    }
+
+    /// Whether all connections together hold as much as may be read over.
+    fn much_is_held(&self) -> bool {
+        self.presence.held_by_all(self.wire.unsent_bytes()) >= self.rules.held_bytes_max.get()
+    }
+
+    /// Reads nothing until the socket takes more. That alone is waited for: what others hold cannot
+    /// keep a connection whose replies were written.
+    #[inline(never)]
+    fn wait_to_write(&mut self) -> Next {
+        if self.much_is_held() {
+            // Those who hold nothing yet may hold what they read once.
+            pool::spare(self.presence.stats(), self.rules.held_bytes_max.get());
+        }
+        let unflushed = self.unflushed();
+        let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
+        *self.step = Step::Flushing { unflushed, appetite };
+        Next::Wait(Phase::Blocked)
     }
 
     #[cold]

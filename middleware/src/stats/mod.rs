@@ -127,6 +127,13 @@ impl Stats {
         UNOBSERVED.get_or_init(|| Arc::new(Self::new(Instant::now()))).clone()
     }
 
+    /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.
+    pub fn held_bytes(&self) -> usize {
+        let held = self.read_buffer_bytes.get() + self.write_buffer_bytes.get();
+        // Read while others write, the sum may be short of nothing for a moment.
+        usize::try_from(held).unwrap_or(0)
+    }
+
     /// Reads the clock (20 to 40 ns).
     pub fn now(&self) -> Nanos {
         self.at(Instant::now())

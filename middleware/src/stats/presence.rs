@@ -67,6 +67,13 @@ impl Presence {
         settle(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
 
+    /// What all connections hold, if this one, which runs, has so many bytes unsent. The gauges know
+    /// of it what it held when it parked.
+    pub(crate) fn held_by_all(&self, unsent_bytes: usize) -> usize {
+        let others_bytes = self.stats.held_bytes().saturating_sub(self.write_buffer_bytes as usize);
+        others_bytes.saturating_add(unsent_bytes)
+    }
+
     /// All is sent and closed; what is left is to wait for the peer's close. Being cut from now on
     /// costs the peer nothing.
     pub(crate) fn lingers(&mut self, why: CloseReason) {

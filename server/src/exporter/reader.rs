@@ -1,6 +1,6 @@
 //! Reads what one process counted.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
 
@@ -64,14 +64,15 @@ fn of_connections(shared: &Shared) -> Snapshot {
         counted.batch_duration.merge(&stats.batch_duration.snapshot());
     }
 
+    let now = shared.now.borrow().clone();
     let held = Held {
         connections: states.connections,
         concurrency_limit: shared.permits.limit() as u64,
         concurrency_in_use: shared.permits.in_use() as u64,
         read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
-        buffer_limit_bytes: shared.buffer_limit_bytes.load(Relaxed),
-        overload_steps: shared.now.borrow().relief.steps().map(u64::from),
+        buffer_limit_bytes: now.buffer_limit_bytes,
+        overload_steps: now.relief.steps().map(u64::from),
         ..Held::default()
     };
     let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| Worker {

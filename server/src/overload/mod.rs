@@ -3,10 +3,7 @@
 
 mod ladder;
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -43,7 +40,7 @@ fn take(shared: &Shared) -> Pressure {
     Pressure {
         connections: ratio(connections as u64, shared.slots.limit() as u64),
         descriptors: ratio(descriptors, host::descriptor_limit()),
-        memory: ratio(shared.buffer_bytes(), shared.buffer_limit_bytes.load(Relaxed)),
+        memory: ratio(shared.buffer_bytes(), shared.now.borrow().buffer_limit_bytes),
     }
 }
 

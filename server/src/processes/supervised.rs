@@ -87,7 +87,7 @@ impl Reloadable for Supervised {
         // A process that is started from now on needs no telling.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&written);
         slots.set_limit(connections);
-        now.send_modify(|now| now.effective = Arc::new(effective));
+        now.send_modify(|now| now.take_over(effective));
         let answers = self.ask(|answer| Wish::Reload(written.clone(), answer), RELOAD_MAX).await;
         for why in answers.into_iter().filter_map(Result::err) {
             tracing::error!("a worker process does not take the new settings over: {why}");

@@ -124,7 +124,7 @@ fn start(settings: Settings) -> Result<(Shards, ToShards), RunError> {
 /// process asks the supervisor to be let go.
 fn heed_signals(leave: Arc<Notify>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    for ignored in [SignalKind::interrupt(), SignalKind::hangup()] {
+    for ignored in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()] {
         let _ = signal(ignored)?;
     }
     tokio::spawn(async move {
