@@ -21,9 +21,11 @@
 //!   ([`LINGER`] and [`LINGER_BYTES`] at most), or the kernel would answer it with a reset that overtakes our replies.
 
 mod exchange;
+mod pausing;
 mod policy;
 mod rules;
 mod steps;
+mod writing;
 
 use std::{
     convert::Infallible,
