@@ -44,9 +44,10 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request; the least that hyper allows.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// What the thread lets go first, as nice(1) counts: it runs when nobody else wants the processor, or
-/// has had its turn. [`Pace`] sees to it that those turns are few.
-const NICE: i32 = 19;
+/// What the thread lets go first, as nice(1) counts: where others fill the processor it gets a tenth
+/// of what they do. [`Pace`] sees to it that it does so seldom. With the least there is, a scrape of a
+/// server that filled its only core took four seconds, and a health check gave up.
+const NICE: i32 = 10;
 
 /// Pause after an error of accept, so that one that lasts does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
