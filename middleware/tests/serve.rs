@@ -180,22 +180,26 @@ async fn fault_21_reading_stops_while_replies_cannot_be_written() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
-    const BLOCKS: usize = 32;
-    let polled = Arc::new(AtomicUsize::new(0));
-    let others = polled.clone();
-    let ticker = tokio::spawn(async move {
+/// How often another task ran while a connection was served to its end.
+async fn turns_of_others(exchange: Exchange<Transport<FaultyIo, LinesBatchCodec>, Echo>) -> usize {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let taken = turns.clone();
+    let other = tokio::spawn(async move {
         loop {
-            others.fetch_add(1, Relaxed);
+            taken.fetch_add(1, Relaxed);
             tokio::task::yield_now().await;
         }
     });
+    assert_eq!(tokio::spawn(exchange).await.unwrap(), Ok(CloseReason::PeerEof));
+    other.abort();
+    turns.load(Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
+    const BLOCKS: usize = 32;
     let io = FaultyIo::new("abc\n".repeat(BLOCKS * BLOCK_BYTES / 4));
-    let exchange = tokio::spawn(Serve::new(Echo).call(transport(io)));
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::PeerEof));
-    ticker.abort();
-    let polled = polled.load(Relaxed);
+    let polled = turns_of_others(Serve::new(Echo).call(transport(io))).await;
     assert!(polled >= BLOCKS - 1, "others ran {polled} times while {BLOCKS} blocks were read");
 }
 
@@ -204,21 +208,10 @@ async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
 #[tokio::test(start_paused = true)]
 async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
     const LINES: usize = 10_000;
-    let polled = Arc::new(AtomicUsize::new(0));
-    let others = polled.clone();
-    let ticker = tokio::spawn(async move {
-        loop {
-            others.fetch_add(1, Relaxed);
-            tokio::task::yield_now().await;
-        }
-    });
     let io = FaultyIo::new("a\n".repeat(LINES));
     let record = io.record();
-    let exchange = tokio::spawn(Serve::new(Echo).flush(every(1)).call(transport(io)));
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::PeerEof));
-    ticker.abort();
+    let polled = turns_of_others(Serve::new(Echo).flush(every(1)).call(transport(io))).await;
     assert_eq!(record.get().writes, vec![2; LINES]);
-    let polled = polled.load(Relaxed);
     assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
 }
 
