@@ -39,6 +39,7 @@ impl<Io> MeteredIo<Io> {
 
 #[warn(clippy::missing_trait_methods)]
 impl<Io: AsyncRead + Unpin> AsyncRead for MeteredIo<Io> {
+    // Two kinds of read end here, so the compiler would make a call of it, twice a line.
     #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -6,7 +6,6 @@
 //!
 //! The pool is the thread's, not a handle's: a shard is a thread, a handle would cost every
 //! connection eight bytes, and connections stay `Send`.
-
 //!
 //! While the connections of a shard hold much, the blocks that it makes are small. Else a
 //! thousand that send and never read, each stopped as soon as its reply cannot be written, hold a

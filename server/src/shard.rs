@@ -43,8 +43,8 @@ const HANDOVERS_MAX: usize = 1024;
 /// waits half a millisecond longer than he must; with tokio's 61 each look costs a line twice as much.
 const TURNS_PER_LOOK: u32 = 128;
 
-/// Connections a shard takes over before those it has get their turn: some 61 of them, which may take
-/// 50 ms when each has a block of lines to be hashed. A takeover takes some 15 µs.
+/// Connections a shard takes over before those it has get their turn again. A takeover takes some 15 µs,
+/// so they wait a millisecond for it.
 const HANDOVERS_PER_TURN: usize = 64;
 
 /// A connection on its way from the acceptor to its shard.

@@ -92,6 +92,7 @@ impl<S: TokioSocket> Socket<S> {
 }
 
 impl<S: TokioSocket> AsyncRead for Socket<S> {
+    // As in `MeteredIo`, which calls it.
     #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -53,7 +53,17 @@ impl<S: Service<Lines>> Step<S> {
     /// Nothing in hand and nothing unwritten.
     pub(super) const OPEN: Self = Self::Open { unflushed: 0, appetite: Appetite::NONE };
 
-    /// How much it reads, where that decides whose turn it is next.
+    /// How much it reads; of one that does something else, that nothing is known.
+    pub(super) const fn known_appetite(&self) -> Appetite {
+        match self {
+            Self::Open { appetite, .. }
+            | Self::Serving { appetite, .. }
+            | Self::Flushing { appetite, .. } => *appetite,
+            _ => Appetite::NONE,
+        }
+    }
+
+    /// The same, to be changed where it is known.
     pub(super) const fn appetite(&mut self) -> Option<&mut Appetite> {
         match self {
             Self::Open { appetite, .. }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     LineError, Lines, Wire, ready_in_call::take_waits_for_readiness, stats::CloseReason,
-    turns::Appetite, wire::Phase,
+    wire::Phase,
 };
 
 const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
@@ -162,7 +162,7 @@ where
             }
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
-                let appetite = self.step.appetite().map_or(Appetite::NONE, |appetite| *appetite);
+                let appetite = self.step.known_appetite();
                 *self.step = Step::Serving { call, in_hand, appetite };
                 self.wait_serving(cx)
             }

@@ -107,7 +107,7 @@ where
         if let Step::Open { unflushed: known, .. } = self.step {
             *known = unflushed;
         } else {
-            let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
+            let appetite = self.step.known_appetite();
             *self.step = Step::Open { unflushed, appetite };
         }
         if full_read { Next::GiveWay } else { Next::Go }
@@ -138,7 +138,7 @@ where
             pool::spare(self.presence.stats(), self.rules.held_bytes_max.get());
         }
         let unflushed = self.unflushed();
-        let appetite = self.step.appetite().map_or(Appetite::NONE, |one| *one);
+        let appetite = self.step.known_appetite();
         *self.step = Step::Flushing { unflushed, appetite };
         Next::Wait(Phase::Blocked)
     }

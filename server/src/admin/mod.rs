@@ -46,7 +46,7 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// What the thread lets go first, as nice(1) counts: where others fill the processor it gets a tenth
 /// of what they do. [`Pace`] sees to it that it does so seldom. With the least there is, a scrape of a
-/// server that filled its only core took four seconds, and a health check gave up.
+/// server that filled its only core took three to five seconds.
 const NICE: i32 = 10;
 
 /// Pause after an error of accept, so that one that lasts does not spin.

@@ -1,7 +1,7 @@
 //! How the admin thread steps back where processors are short.
 //!
-//! The lowest priority alone still gets a seventieth of a processor that others want, and clients that
-//! ask without end take it all. The kernel tells how long this thread stood in line for a processor:
+//! A low priority alone still gets a part of a processor that others want, and clients that ask without
+//! end take it all. The kernel tells how long this thread stood in line for a processor:
 //! where that was longer than it ran, somebody wants the processor more, and what it ran is charged to
 //! an account. Honest clients never overdraw it.
 
