@@ -77,11 +77,11 @@ async fn fault_06_a_stuck_reader_stalls_out() {
     peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
 }
 
-/// A thousand flooding peers whose time was up at once were closed in a row, some 20 µs of the kernel's
-/// each, and whoever had a line waited for all of them.
+/// A thousand flooding peers whose time was up at once were closed in a row, some 100 µs of the kernel's
+/// each, came back at once and flooded again; whoever had a line waited for all of them.
 #[tokio::test(start_paused = true)]
-async fn fault_06_peers_whose_time_is_up_at_once_are_cut_a_few_at_a_time() {
-    tokio::spawn(turns::usher());
+async fn fault_06_peers_whose_time_is_up_at_once_are_cut_over_a_while() {
+    tokio::spawn(turns::porter());
     let mut peers: Vec<_> = (0..100).map(|_| Peer::new(NO_PING)).collect();
     for peer in &mut peers {
         peer.send("x").await;
@@ -91,10 +91,10 @@ async fn fault_06_peers_whose_time_is_up_at_once_are_cut_a_few_at_a_time() {
     tokio::time::advance(secs(60)).await;
     let cut = || peers.iter().filter(|peer| peer.end.is_finished()).count();
     let mut before = cut();
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
+    for _ in 0..200 {
+        sleep(Duration::from_millis(1)).await;
         let now = cut();
-        assert!(now - before <= 8, "{} at once", now - before);
+        assert!(now - before <= 2, "{} in a millisecond", now - before);
         before = now;
     }
     assert_eq!(before, peers.len());

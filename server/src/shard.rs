@@ -100,6 +100,7 @@ impl Shard {
         let framing = now.borrow().effective.settings.workload.framing;
         let shard = async move {
             tokio::spawn(turns::usher());
+            tokio::spawn(turns::porter());
             tokio::spawn(parts.keep_time());
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {

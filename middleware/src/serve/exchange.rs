@@ -43,7 +43,7 @@ pub(super) enum Step<S: Service<Lines>> {
         unflushed: u32,
         appetite: Appetite,
     },
-    /// Out of time: to be cut, a few at a time.
+    /// Out of time: to be cut when it is let out, or when anything else wakes it.
     Lapsed(CloseReason),
     Closing(CloseReason),
     Lingering(Box<Linger>),

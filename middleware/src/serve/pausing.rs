@@ -82,10 +82,11 @@ where
             same_task: self.drain.knows(cx.waker()),
         };
         if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, parked, &mut holding) {
-            // Deadlines pass for many at once, and to close a connection with all that it holds
-            // takes the kernel as long as many a line.
             *self.step = Step::Lapsed(lapse.reason());
-            return self.give_way(cx);
+            self.presence.hold(holding.read_bytes, holding.write_bytes);
+            self.presence.park(State::Closing, parked.now);
+            turns::wait_to_leave(cx);
+            return Poll::Pending;
         }
         if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();

@@ -14,26 +14,21 @@
 //! as well, or is served less than it would send, the connection parks, and hundreds may be woken by
 //! one look at the driver. So who read much (`MUCH_BYTES`) before it parked stands in line before it
 //! reads or writes on, too.
+//!
+//! Those whose time is up stand in a line of their own, before a [`porter`].
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    future::poll_fn,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+mod door;
+mod line;
 
+use std::{cell::RefCell, future::Future, future::poll_fn, pin::pin, task::Context};
+
+pub use door::porter;
+pub(crate) use door::wait_to_leave;
+use line::{OnDuty, Place, stand_in};
 use tokio::task::yield_now;
 
-/// Those that gave way: each connection at most once, unless something else woke it meanwhile.
-#[derive(Debug, Default)]
-struct Line {
-    waiting: VecDeque<Waker>,
-    usher: Option<Waker>,
-}
-
 thread_local! {
-    static LINE: RefCell<Option<Line>> = const { RefCell::new(None) };
+    static TURNS: Place = const { RefCell::new(None) };
 }
 
 /// Of so many in line one is let on, but never more than [`AT_ONCE_MAX`] at a time.
@@ -45,32 +40,26 @@ const AT_ONCE_MAX: usize = 8;
 /// For a current-thread runtime: spawn it once there. Where none runs, whoever gives way goes on as
 /// soon as the driver was polled.
 pub async fn usher() {
-    let on_duty = OnDuty::begin();
+    let on_duty = OnDuty::begin(&TURNS);
     loop {
         poll_fn(|cx| on_duty.poll_waiting(cx)).await;
         yield_now().await;
-        for _ in 0..on_duty.waiting().div_ceil(ONE_OF).min(AT_ONCE_MAX) {
-            on_duty.next().into_iter().for_each(Waker::wake);
-        }
+        on_duty.let_on(|waiting| waiting.div_ceil(ONE_OF).min(AT_ONCE_MAX));
     }
 }
 
 /// Lets others run: `cx` is woken when it is this task's turn again.
 pub(crate) fn give_way(cx: &mut Context<'_>) {
-    let usher = LINE.with_borrow_mut(|line| {
-        let line = line.as_mut()?;
-        line.waiting.push_back(cx.waker().clone());
-        Some(line.usher.take())
-    });
-    match usher {
-        Some(usher) => usher.into_iter().for_each(Waker::wake),
-        // Waking oneself is no yield: the driver is polled only every 61 task polls then. tokio's
-        // `yield_now` defers the wake until the driver was polled.
-        None => {
-            let yielded = pin!(yield_now()).poll(cx);
-            debug_assert!(yielded.is_pending());
-        }
+    if !stand_in(&TURNS, cx) {
+        yield_turn(cx);
     }
+}
+
+/// Waking oneself is no yield: the driver is polled only every 61 task polls then. tokio's
+/// `yield_now` defers the wake until the driver was polled.
+fn yield_turn(cx: &mut Context<'_>) {
+    let yielded = pin!(yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending());
 }
 
 /// A batch that takes as long to serve and to answer as some turns of a line do.
@@ -107,48 +96,14 @@ impl Appetite {
     }
 }
 
-/// While it lives, there is a line on this thread.
-#[derive(Debug)]
-struct OnDuty;
-
-impl OnDuty {
-    fn begin() -> Self {
-        LINE.set(Some(Line::default()));
-        Self
-    }
-
-    fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
-        LINE.with_borrow_mut(|line| match line {
-            Some(line) if line.waiting.is_empty() => {
-                line.usher = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
-        })
-    }
-
-    fn waiting(&self) -> usize {
-        LINE.with_borrow(|line| line.as_ref().map_or(0, |line| line.waiting.len()))
-    }
-
-    fn next(&self) -> Option<Waker> {
-        LINE.with_borrow_mut(|line| line.as_mut()?.waiting.pop_front())
-    }
-}
-
-impl Drop for OnDuty {
-    fn drop(&mut self) {
-        // Nobody may wait for an usher that is gone.
-        let line = LINE.take();
-        line.into_iter().flat_map(|line| line.waiting).for_each(Waker::wake);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::Poll,
     };
 
     use super::*;
