@@ -51,7 +51,7 @@ impl Default for Settings {
                 keepalive: Some(Duration::from_secs(60)),
                 user_timeout: Some(Duration::from_secs(30)),
                 notsent_lowat: Some(16 * 1024),
-                receive_buffer: Some(80 * 1024),
+                receive_buffer: Some(76 * 1024),
             },
             tls: Tls { cert: None, key: None, client_ca: None },
             proxy_protocol: ProxyProtocol { mode: ProxyMode::Off },
