@@ -50,7 +50,6 @@ mod ready_in_call;
 mod reply_or_close;
 pub mod serve;
 mod sha256;
-mod spare;
 pub mod stats;
 mod timeout;
 mod transport;

@@ -14,18 +14,18 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Lines,
-    spare::{Lent, spare},
     stats::{LineResult, Nanos, Stats},
 };
 
 /// Counts lines, batches, results and the time from a batch's arrival to its reply.
 ///
 /// *Does*: counts, in [`Stats`]. *Does not*: change anything. *Goes*: directly inside
-/// [`ReplyOrClose`](crate::ReplyOrClose), where errors are still errors. *Costs*: five adds a batch,
-/// nothing a line. The time begins when the connection's task looked at the clock last and ends when
-/// it looks next, so the read that brought the batch is in it, and the write of its reply where the next
-/// batch is not there yet. Outside a connection's task the clock is read for it. A batch that is cut off,
-/// because its connection went away, is received and never processed.
+/// [`ReplyOrClose`](crate::ReplyOrClose), where errors are still errors. *Costs*: five adds and two
+/// reference counts a batch, about 30 ns; nothing a line. The time begins when the connection's task
+/// looked at the clock last and ends when it looks next, so the read that brought the batch is in it, and
+/// the write of its reply where the next batch is not there yet. Outside a connection's task the clock is
+/// read for it. A batch that is cut off, because its connection went away, is received and never
+/// processed.
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
@@ -52,12 +52,10 @@ where
             count,
             begun: self.stats.batch_begins(),
             inner: self.inner.call(lines),
-            stats: Lent::of(&self.stats),
+            stats: self.stats.clone(),
         }
     }
 }
-
-spare!(Stats);
 
 pin_project! {
     /// Response of [`Observe`].
@@ -67,7 +65,7 @@ pin_project! {
         inner: F,
         count: u32,
         begun: Nanos,
-        stats: Lent<Stats>,
+        stats: Arc<Stats>,
     }
 }
 
