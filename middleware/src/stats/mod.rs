@@ -5,6 +5,7 @@
 
 mod counter;
 mod histogram;
+mod labels;
 mod presence;
 pub mod recent;
 mod states;
@@ -15,36 +16,9 @@ use tokio::time::Instant;
 
 pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use labels::{CloseReason, LineResult, State};
 pub use presence::Presence;
-pub use states::{CloseReason, State, StateCells, StateSnapshot};
-
-/// How the lines of a batch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineResult {
-    /// A reply was made.
-    Ok,
-    /// The line stack's timeout passed.
-    Timeout,
-    /// The concurrency limit was reached and overload is shed.
-    Shed,
-    /// The service failed.
-    Error,
-}
-
-impl LineResult {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Timeout, Self::Shed, Self::Error];
-
-    /// The label under which it is exported.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Timeout => "timeout",
-            Self::Shed => "shed",
-            Self::Error => "error",
-        }
-    }
-}
+pub use states::{StateCells, StateSnapshot};
 
 /// A point in time as nanoseconds since a [`Stats`] began; wraps after 584 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -1,0 +1,165 @@
+//! What is told apart in the books: the only values of the labels under which it is exported.
+
+/// What an open connection is doing. Exclusive: the states sum to the open connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// A PROXY header or TLS handshake is pending.
+    Handshake,
+    /// Nothing buffered either way: the peer has nothing to say.
+    Idle,
+    /// An unfinished line is buffered: the peer owes the rest.
+    ReadWait,
+    /// Runnable or running.
+    Ready,
+    /// A batch is inside the service.
+    Service,
+    /// A batch waits for a concurrency permit.
+    LimitWait,
+    /// Replies are unsent and the socket takes no more: back-pressure.
+    WriteWait,
+    /// The last replies and the goodbye are on their way, or it is out of time and about to be cut.
+    Closing,
+}
+
+impl State {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 8] = [
+        Self::Handshake,
+        Self::Idle,
+        Self::ReadWait,
+        Self::Ready,
+        Self::Service,
+        Self::LimitWait,
+        Self::WriteWait,
+        Self::Closing,
+    ];
+
+    /// The label under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+            Self::ReadWait => "read_wait",
+            Self::Ready => "ready",
+            Self::Service => "service",
+            Self::LimitWait => "limit_wait",
+            Self::WriteWait => "write_wait",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// Why a connection ended. Closed for good: no input adds a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The peer ended its side and got all its replies.
+    PeerEof,
+    /// The peer reset the connection, went away while we wrote, or was given up by the kernel.
+    PeerReset,
+    /// No line for `timeouts.idle`.
+    IdleTimeout,
+    /// A line was not finished within `timeouts.line`.
+    ReadTimeout,
+    /// Unsent replies made too little progress for `timeouts.write`.
+    WriteTimeout,
+    /// A ping was not answered within `heartbeat.timeout`.
+    HeartbeatTimeout,
+    /// A line was longer than `limits.line_bytes`.
+    LineTooLong,
+    /// A line was not UTF-8 (`framing = "lines"` only).
+    InvalidUtf8,
+    /// A PROXY header was wrong, missing or late.
+    ProxyError,
+    /// The TLS handshake or session failed.
+    TlsError,
+    /// The service returned an error that is no reply.
+    ServiceError,
+    /// The service panicked.
+    ServicePanic,
+    /// Closed to relieve overload.
+    Overload,
+    /// Finished in order while the server drained.
+    Drain,
+    /// Cut at the drain deadline or by a second signal.
+    Shutdown,
+    /// Lost with its worker process.
+    WorkerLost,
+    /// The kernel reported any other error.
+    IoError,
+}
+
+impl CloseReason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 17] = [
+        Self::PeerEof,
+        Self::PeerReset,
+        Self::IdleTimeout,
+        Self::ReadTimeout,
+        Self::WriteTimeout,
+        Self::HeartbeatTimeout,
+        Self::LineTooLong,
+        Self::InvalidUtf8,
+        Self::ProxyError,
+        Self::TlsError,
+        Self::ServiceError,
+        Self::ServicePanic,
+        Self::Overload,
+        Self::Drain,
+        Self::Shutdown,
+        Self::WorkerLost,
+        Self::IoError,
+    ];
+
+    /// The label under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::PeerEof => "peer_eof",
+            Self::PeerReset => "peer_reset",
+            Self::IdleTimeout => "idle_timeout",
+            Self::ReadTimeout => "read_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::LineTooLong => "line_too_long",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::ProxyError => "proxy_error",
+            Self::TlsError => "tls_error",
+            Self::ServiceError => "service_error",
+            Self::ServicePanic => "service_panic",
+            Self::Overload => "overload",
+            Self::Drain => "drain",
+            Self::Shutdown => "shutdown",
+            Self::WorkerLost => "worker_lost",
+            Self::IoError => "io_error",
+        }
+    }
+}
+
+/// How the lines of a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineResult {
+    /// A reply was made.
+    Ok,
+    /// The line stack's timeout passed.
+    Timeout,
+    /// The concurrency limit was reached and overload is shed.
+    Shed,
+    /// The service failed.
+    Error,
+}
+
+impl LineResult {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Timeout, Self::Shed, Self::Error];
+
+    /// The label under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Timeout => "timeout",
+            Self::Shed => "shed",
+            Self::Error => "error",
+        }
+    }
+}
