@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -37,7 +36,7 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
 /// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
 /// sends more now, that costs one more read.
-const SHORT_READ_BYTES: usize = 256;
+const SHORT_READ_BYTES: usize = 128;
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
 const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
@@ -122,11 +121,21 @@ impl<Io, Codec> Transport<Io, Codec> {
         }
     }
 
-    /// The same for the write buffer. What is left there is moved at most twice for each halving.
+    /// The same for the write buffer.
+    #[inline]
     fn return_write_block(&mut self) {
+        if self.write.capacity() > 0 {
+            self.return_used_write_block();
+        }
+    }
+
+    /// What is left there is moved at most twice for each halving.
+    fn return_used_write_block(&mut self) {
         if self.write.is_empty() {
-            if self.write.capacity() > 0 {
-                pool::give_back(std::mem::take(&mut self.write));
+            let used = std::mem::take(&mut self.write);
+            // Less than that is a copied batch, and no block.
+            if used.capacity() > COPIED_BYTES_MAX {
+                pool::give_back(used);
             }
             self.write_block_bytes = LENT_BLOCK;
         } else if self.write.len() <= self.write_block_bytes as usize / 4 {
@@ -156,8 +165,9 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
 
     #[inline]
     fn poll_read_short(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut room = [MaybeUninit::uninit(); SHORT_READ_BYTES];
-        let mut into = ReadBuf::uninit(&mut room);
+        // Cleared here, where it is a few instructions; a socket would call the C library for it.
+        let mut room = [0; SHORT_READ_BYTES];
+        let mut into = ReadBuf::new(&mut room);
         ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
         let read = into.filled();
         self.read = BytesMut::from(read);

@@ -22,7 +22,7 @@ use tower_service::Service;
 use towline_middleware::{
     Echo, LinesBatchCodec, Transport,
     serve::Serve,
-    stats::{CloseReason, Nanos, Presence, State, StateCells, StateSnapshot, Stats},
+    stats::{Clock, CloseReason, Nanos, Presence, State, StateCells, StateSnapshot, Stats},
 };
 
 /// What happens to one of some connections.
@@ -232,4 +232,21 @@ async fn a_connection_is_closed_in_the_books_once() {
     support::assert_ended_once(&stats, CloseReason::Drain);
     drop(Presence::new(stats.clone()));
     assert_eq!(stats.states.snapshot().closed[CloseReason::Shutdown as usize], 1);
+}
+
+/// A clock that a test moves by hand.
+static HANDS: AtomicU64 = AtomicU64::new(7_000_000_000);
+
+#[tokio::test(start_paused = true)]
+async fn another_clock_counts_from_the_same_epoch_and_times_mean_the_same() {
+    let epoch = Instant::now();
+    sleep(Duration::from_secs(2)).await;
+    let clock = Clock::read_by(epoch, || HANDS.load(SeqCst));
+    let stats = Stats::new(clock);
+    assert_eq!(stats.now(), stats.at(Instant::now()));
+
+    HANDS.fetch_add(1_500_000_000, SeqCst);
+    sleep(Duration::from_millis(1500)).await;
+    assert_eq!(stats.now(), Nanos(3_500_000_000));
+    assert_eq!(stats.instant(stats.now()), Instant::now());
 }

@@ -2,9 +2,13 @@
 
 use std::{future::Future, sync::Arc, thread};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
-use towline_middleware::{Permits, drain, stats::Stats};
+use towline_middleware::{
+    Permits, drain,
+    stats::{Clock, Stats},
+};
 
 use crate::{
     Outcome, RunError, ending,
@@ -43,7 +47,7 @@ impl Shards {
     {
         let first = now.borrow().clone();
         let settings = &first.effective.settings;
-        let epoch = Instant::now();
+        let clock = Clock::read_by(Instant::now(), monotonic_nanos);
         let slots = Slots::new(plan.connections, plan.threads);
         let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
         let (over, _) = watch::channel(false);
@@ -52,7 +56,7 @@ impl Shards {
         let mut started = Vec::new();
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
-            let shard_stats = Arc::new(Stats::of_one_thread(epoch));
+            let shard_stats = Arc::new(Stats::of_one_thread(clock));
             let parts =
                 Parts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
             let lines = lines(&parts);
@@ -104,4 +108,10 @@ impl Shards {
         threads::end(&self.threads).await;
         if cut == 0 { Outcome::Clean } else { Outcome::Cut(cut) }
     }
+}
+
+/// The clock behind tokio's, which is the standard library's: CLOCK_MONOTONIC of clock_gettime(2).
+fn monotonic_nanos() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

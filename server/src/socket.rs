@@ -16,7 +16,8 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// Room up to which a read goes to the kernel directly. It is cleared first, so it has to be small.
+/// Room up to which a read goes to the kernel directly. It is cleared first, if it was not, so it has to
+/// be small.
 const DIRECT_BYTES_MAX: usize = 256;
 
 /// Tokio's socket, without the C library between it and the kernel where that shows.
