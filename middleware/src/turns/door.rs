@@ -47,23 +47,13 @@ pub(crate) fn wait_to_leave(cx: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, task::Poll};
-
     use tokio::{task::JoinSet, time::Instant};
 
-    use super::*;
+    use super::{super::tests::wait, *};
 
     async fn leave() -> Duration {
         let came = Instant::now();
-        let mut waited = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut waited, true) {
-                return Poll::Ready(());
-            }
-            wait_to_leave(cx);
-            Poll::Pending
-        })
-        .await;
+        wait(wait_to_leave).await;
         came.elapsed()
     }
 

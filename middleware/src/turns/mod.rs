@@ -20,7 +20,12 @@
 mod door;
 mod line;
 
-use std::{cell::RefCell, future::Future, future::poll_fn, pin::pin, task::Context};
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Context,
+};
 
 pub use door::porter;
 pub(crate) use door::wait_to_leave;
@@ -108,13 +113,14 @@ mod tests {
 
     use super::*;
 
-    async fn give_way_once() {
-        let mut gave = false;
+    /// Waits in a line once.
+    pub(super) async fn wait(stand_in: fn(&mut Context<'_>)) {
+        let mut stood = false;
         poll_fn(|cx| {
-            if std::mem::replace(&mut gave, true) {
+            if std::mem::replace(&mut stood, true) {
                 return Poll::Ready(());
             }
-            give_way(cx);
+            stand_in(cx);
             Poll::Pending
         })
         .await;
@@ -126,7 +132,7 @@ mod tests {
         for turns in turns.clone() {
             tokio::spawn(async move {
                 loop {
-                    give_way_once().await;
+                    wait(give_way).await;
                     turns.fetch_add(1, Relaxed);
                 }
             });
