@@ -205,7 +205,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::Faults(Faults { server, seconds, talks, only, references }) => {
             let (towline, time) = (towline(server)?, Duration::from_secs(seconds));
             if references {
-                let table = faults::compare::report(&towline, &only, time)?;
+                let table = faults::compare::report(&towline, &only, time, talks)?;
                 println!("{}\n\n{table}", kernel::host());
                 return Ok(());
             }

@@ -71,7 +71,12 @@ impl Target {
 }
 
 /// Carries the attacks out whose names begin so, on each in turn.
-pub(crate) fn report(towline: &Path, only: &[String], time: Duration) -> Result<String, Error> {
+pub(crate) fn report(
+    towline: &Path,
+    only: &[String],
+    time: Duration,
+    talks: u32,
+) -> Result<String, Error> {
     let shop = Workshop::open()?;
     let mut table = String::from(TABLE_HEAD);
     let attacks = select(only)?;
@@ -79,7 +84,7 @@ pub(crate) fn report(towline: &Path, only: &[String], time: Duration) -> Result<
         for on in On::ALL {
             eprintln!("{} on {}", attack.name, on.name());
             let target = Target::start(on, attack, towline, &shop)?;
-            let [calm, under] = carry_out(attack, towline, &target, time)?;
+            let [calm, under] = carry_out(attack, towline, &target, time, talks)?;
             let name = if on == On::ALL[0] { attack.name } else { "" };
             let spread = |polite: Polite| format!("{:.2}, {:.2}", polite.p50_ms, polite.p99_ms);
             writeln!(
@@ -100,12 +105,13 @@ fn carry_out(
     towline: &Path,
     target: &Target,
     time: Duration,
+    talks: u32,
 ) -> Result<[Polite; 2], Error> {
     let (addr, admin) = target.addresses();
     let calm = Polite::talk(towline, addr, time, 1)?;
     let attacker = Attacker::start(attack.by, towline, addr, admin)?;
     thread::sleep(attack.settles);
-    let under = Polite::talk(towline, addr, time, 1)?;
+    let under = Polite::talk(towline, addr, time, talks)?;
     drop(attacker);
     thread::sleep(AFTERMATH);
     Ok([calm, under])
