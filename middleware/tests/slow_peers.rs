@@ -77,8 +77,8 @@ async fn fault_06_a_stuck_reader_stalls_out() {
     peer.expect_end(CloseReason::WriteTimeout, secs(10)).await;
 }
 
-/// A thousand flooding peers whose time was up at once were closed in a row, some 100 µs of the kernel's
-/// each, came back at once and flooded again; whoever had a line waited for all of them.
+/// A thousand flooding peers whose time was up at once were closed in a row, each as long as many
+/// a line, came back at once and flooded again; whoever had a line waited for all of them.
 #[tokio::test(start_paused = true)]
 async fn fault_06_peers_whose_time_is_up_at_once_are_cut_over_a_while() {
     tokio::spawn(turns::porter());

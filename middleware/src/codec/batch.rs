@@ -19,8 +19,9 @@ pub(crate) const COPY_BYTES_MAX: usize = 4 * 1024;
 /// an unterminated rest stays in the buffer, undelivered.
 ///
 /// Cost: two SIMD passes over each byte (find the last newline, count them), no work a line. Bytes
-/// without a newline are never scanned twice, beyond the first 32 of a line. The length limit is looked at only in batches in
-/// which a line *could* exceed it, and then once per limit's length, not once a line.
+/// without a newline are never scanned twice, beyond the first 32 of a line. The length limit is looked
+/// at only in batches in which a line *could* exceed it, and then once per limit's length, not once a
+/// line.
 #[derive(Debug, Clone)]
 pub struct LinesBatchCodec {
     limits: Arc<LineLimits>,

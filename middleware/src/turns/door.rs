@@ -16,16 +16,15 @@ thread_local! {
 /// Time between two looks at who waits to leave. The timer rounds it up, to less than twice as much.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// In so many looks all have left who waited at the first: within a second.
+/// In so many looks all have left who waited at the first: within a second, on a thread that has time.
 const LOOKS: usize = 500;
 
 /// Lets those out, a few in a millisecond, whose time is up; for as long as it is polled.
 ///
 /// A deadline passes for many at once: a thousand peers that stopped reading together, or that
 /// were behind a cable that is pulled. To close a connection with all that it holds takes the kernel as
-/// long as serving it a hundred lines, and a peer that is cut comes back at once and costs as much
-/// again. At once that is a quarter of a second in which everybody else waits; spread out it is not
-/// felt.
+/// long as many a line, and a peer that is cut may come back at once and cost as much again. Spread out,
+/// that leaves others room in between; row 6 of the faults in docs/OPERATIONS.md has what it is worth.
 ///
 /// For a current-thread runtime with a clock: spawn it once there. Where none runs, whoever leaves does
 /// when the others have had a turn.
