@@ -75,11 +75,14 @@ fn fault_14_a_queue_that_overflows_is_counted_as_the_kernel_counts_and_recovers(
 }
 
 /// Processor time that a process has used, all its threads together.
+///
+/// The runtime's helpers come and go: one that was listed and ended before it could be read, on a busy
+/// machine, failed this test once. What such a thread used is milliseconds at most, and is left out.
 fn cpu_time(server: &Server) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.process().id())).unwrap();
-    let spent = tasks.map(|task| {
-        let text = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
-        text.split(' ').next().unwrap().parse::<u64>().unwrap()
+    let spent = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        Some(text.split(' ').next()?.parse::<u64>().unwrap())
     });
     Duration::from_nanos(spent.sum())
 }
@@ -96,7 +99,7 @@ fn cost(server: &Server, mut peer: TcpStream) -> Duration {
     peer.read_exact(&mut got).unwrap();
     sender.join().unwrap();
     assert!(got == lines.as_bytes(), "other bytes came back");
-    cpu_time(server) - before
+    cpu_time(server).saturating_sub(before)
 }
 
 #[test]
