@@ -140,7 +140,7 @@ where
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(codec, 64 * KIB))
         .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
-        .service(Serve::new(lines).stats(stats))
+        .service(Serve::unboxed(lines).stats(stats))
         .call(peer);
     Box::pin(async { exchange.await.map_or_else(|never| match never {}, |_| ()) })
 }

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod boxed;
 pub mod codec;
 mod dial;
 pub mod drain;
@@ -56,6 +57,7 @@ mod transport;
 pub mod turns;
 mod wire;
 
+pub use boxed::Boxed;
 pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
 pub use dial::{Dial, Position};
 pub use each_line::EachLine;

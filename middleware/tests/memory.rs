@@ -34,7 +34,7 @@ impl Shard {
         let (stats, rules) = (Arc::new(Stats::new(Instant::now())), Rules::default());
         rules.held_bytes_max.set(held_bytes_max);
         rules.flush.set(flush);
-        let serve = Serve::new(Echo).stats(stats.clone()).rules(Arc::new(rules));
+        let serve = Serve::unboxed(Echo).stats(stats.clone()).rules(Arc::new(rules));
         Self { stats, serve, served: Vec::new() }
     }
 

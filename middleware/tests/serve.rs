@@ -199,7 +199,7 @@ async fn turns_of_others(exchange: Exchange<Transport<FaultyIo, LinesBatchCodec>
 async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
     const BLOCKS: usize = 32;
     let io = FaultyIo::new("abc\n".repeat(BLOCKS * BLOCK_BYTES / 4));
-    let polled = turns_of_others(Serve::new(Echo).call(transport(io))).await;
+    let polled = turns_of_others(Serve::unboxed(Echo).call(transport(io))).await;
     assert!(polled >= BLOCKS - 1, "others ran {polled} times while {BLOCKS} blocks were read");
 }
 
@@ -210,7 +210,7 @@ async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
     const LINES: usize = 10_000;
     let io = FaultyIo::new("a\n".repeat(LINES));
     let record = io.record();
-    let polled = turns_of_others(Serve::new(Echo).flush(every(1)).call(transport(io))).await;
+    let polled = turns_of_others(Serve::unboxed(Echo).flush(every(1)).call(transport(io))).await;
     assert_eq!(record.get().writes, vec![2; LINES]);
     assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
 }

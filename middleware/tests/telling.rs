@@ -34,7 +34,7 @@ fn served(serve: Serve<Echo>) -> (DuplexStream, JoinHandle<CloseReason>) {
 async fn a_share_of_the_drain_reaches_so_many_and_the_rest_goes_on() {
     let (signal, watch) = drain::channel();
     let mut connections: Vec<_> =
-        (0..10).map(|_| served(Serve::new(Echo).drain(watch.clone()))).collect();
+        (0..10).map(|_| served(Serve::unboxed(Echo).drain(watch.clone()))).collect();
     yield_now().await;
     for (share, told) in [(0.0, 0), (0.35, 3), (0.2, 3), (0.8, 8), (1.0, 10)] {
         signal.drain_share(share);
@@ -46,7 +46,7 @@ async fn a_share_of_the_drain_reaches_so_many_and_the_rest_goes_on() {
         }
     }
     assert!(!watch.is_draining(), "those to come are not told");
-    let (mut late, ended) = served(Serve::new(Echo).drain(watch.clone()));
+    let (mut late, ended) = served(Serve::unboxed(Echo).drain(watch.clone()));
     yield_now().await;
     signal.drain();
     assert_eq!(late.read(&mut [0; 2]).await.unwrap(), 0);
@@ -58,7 +58,8 @@ async fn a_share_of_the_drain_reaches_so_many_and_the_rest_goes_on() {
 async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
     let (signal, watch) = drain::channel();
     let (rules, stats) = (Arc::new(Rules::default()), Arc::new(Stats::new(Instant::now())));
-    let serve = || Serve::new(Echo).drain(watch.clone()).rules(rules.clone()).stats(stats.clone());
+    let serve =
+        || Serve::unboxed(Echo).drain(watch.clone()).rules(rules.clone()).stats(stats.clone());
     let (first, ended) = served(serve());
     let (second, cut) = served(serve());
     yield_now().await;
@@ -85,7 +86,7 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
     let mut stack = ServiceBuilder::new()
         .layer(FramingLayer::new(LinesBatchCodec::new, 99))
         .layer(heartbeat.clone())
-        .service(Serve::new(Echo).drain(watch).stats(stats.clone()));
+        .service(Serve::unboxed(Echo).drain(watch).stats(stats.clone()));
     // More than are woken at once.
     let (clients, ends): (Vec<_>, Vec<_>) = (0..600)
         .map(|_| {
@@ -128,7 +129,7 @@ async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_
         let mut stack = ServiceBuilder::new()
             .layer(FramingLayer::new(LinesBatchCodec::new, 99))
             .layer(heartbeat)
-            .service(Serve::new(Echo).stats(stats.clone()));
+            .service(Serve::unboxed(Echo).stats(stats.clone()));
         let (mut client, server) = duplex(64);
         let served = stack.call(server);
         let ended = tokio::spawn(async move { served.await.unwrap() });

@@ -11,8 +11,9 @@ use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines, MeterLayer,
-    ObserveLayer, Permits, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding, TimeoutLayer,
+    BoxError, Boxed, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines,
+    MeterLayer, ObserveLayer, Permits, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding,
+    TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
     heartbeat::{HeartbeatLayer, Limits},
@@ -145,7 +146,7 @@ fn limits(settings: &Settings, relief: Relief) -> Limits {
 
 /// What a service must be to serve lines here.
 pub(crate) trait LineService:
-    Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
+    Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
     + Clone
     + Send
     + Sync
@@ -154,7 +155,7 @@ pub(crate) trait LineService:
 }
 
 impl<S> LineService for S where
-    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
         + Clone
         + Send
         + Sync
@@ -233,18 +234,21 @@ where
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
         .service(
-            Serve::new(line_stack).stats(stats.clone()).drain(drain.clone()).rules(rules.clone()),
+            Serve::unboxed(line_stack)
+                .stats(stats.clone())
+                .drain(drain.clone())
+                .rules(rules.clone()),
         )
 }
 
-/// Makes any service of lines a [`LineService`]: boxes its errors, and asks it for readiness inside
-/// the call, where whatever it reserves ends with the batch it was for.
+/// Makes any service of lines a [`LineService`]: boxes its errors and its futures, and asks it for
+/// readiness inside the call, where whatever it reserves ends with the batch it was for.
 pub(crate) fn embedded<S>(service: S) -> impl LineService + use<S>
 where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    ReadyInCall::new(service.map_err(Into::into))
+    ReadyInCall::new(Boxed::new(service.map_err(Into::into)))
 }
 
 #[cfg(test)]

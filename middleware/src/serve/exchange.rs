@@ -31,7 +31,7 @@ pub(super) enum Step<S: Service<Lines>> {
     /// A batch in hand, the service not ready for it yet.
     Waiting(Box<Lines>),
     Serving {
-        call: Pin<Box<S::Future>>,
+        call: Box<S::Future>,
         /// Bytes of the batch.
         in_hand: u32,
         appetite: Appetite,
@@ -134,7 +134,7 @@ impl<T, S: Service<Lines>> Exchange<T, S> {
 impl<T, S> Future for Exchange<T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines>,
+    S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     type Output = Result<CloseReason, Infallible>;
 

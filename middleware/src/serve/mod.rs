@@ -42,7 +42,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 
 use crate::{
-    LineError, Lines, ReadyInCall, Transport, Wire,
+    Boxed, LineError, Lines, ReadyInCall, Transport, Wire,
     drain::Watch,
     stats::{CloseReason, Stats},
 };
@@ -70,10 +70,18 @@ pub struct Serve<S> {
     rules: Arc<Rules>,
 }
 
-impl<S> Serve<S> {
+impl<S: Service<Lines>> Serve<Boxed<S>> {
     /// Serves each connection's lines with a clone of `service`, uncounted, flushing by
-    /// [`FlushPolicy::Auto`], never told to drain.
+    /// [`FlushPolicy::Auto`], never told to drain. Each call's future is boxed.
     pub fn new(service: S) -> Self {
+        Self::unboxed(Boxed::new(service))
+    }
+}
+
+impl<S: Service<Lines, Future: Unpin>> Serve<S> {
+    /// The same for a service whose futures are `Unpin`, as those of every layer here are around a
+    /// service whose futures are. A call that is done at once then costs no allocation.
+    pub fn unboxed(service: S) -> Self {
         Self {
             service,
             stats: Stats::unobserved(),
@@ -81,7 +89,9 @@ impl<S> Serve<S> {
             rules: Rules::standard(),
         }
     }
+}
 
+impl<S> Serve<S> {
     /// Counts in `stats`.
     #[must_use]
     pub fn stats(mut self, stats: Arc<Stats>) -> Self {
@@ -123,7 +133,7 @@ impl<S> Serve<S> {
 impl<S, T> Service<T> for Serve<S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines> + Clone,
+    S: Service<Lines, Response = Lines, Future: Unpin> + Clone,
 {
     type Response = CloseReason;
     type Error = Infallible;

@@ -25,7 +25,7 @@ use crate::{
 impl<T, S> Running<'_, T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines>,
+    S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     #[cold]
     pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Next {

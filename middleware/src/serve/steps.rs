@@ -35,7 +35,7 @@ pub(super) enum Next {
 impl<T, S> Running<'_, T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines>,
+    S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     #[inline]
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -117,8 +117,14 @@ where
         }
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
-                let call = Box::pin(self.service.call(lines));
-                self.serve(cx, call, in_hand)
+                let mut call = self.service.call(lines);
+                match poll_call(cx, &mut call) {
+                    Poll::Ready(reply) => {
+                        drop(call);
+                        self.answer(cx, reply)
+                    }
+                    Poll::Pending => self.serve_later(cx, Box::new(call), in_hand),
+                }
             }
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
@@ -147,34 +153,32 @@ where
     /// Most calls are done at once, and are then no step: from the read to the write the path is
     /// straight, which is worth a percent of a line in ping-pong.
     #[inline]
-    pub(super) fn serve(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut call: Pin<Box<S::Future>>,
-        in_hand: u32,
-    ) -> Next {
-        // A call that timed out while it waited for readiness left its mark behind.
-        take_waits_for_readiness();
-        match call.as_mut().poll(cx) {
-            Poll::Ready(Ok(reply)) => {
-                drop(call);
-                self.give(cx, reply)
-            }
-            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
-            Poll::Pending => {
-                let appetite = self.step.known_appetite();
-                *self.step = Step::Serving { call, in_hand, appetite };
-                self.wait_serving(cx)
-            }
+    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Next {
+        match reply {
+            Ok(reply) => self.give(cx, reply),
+            Err(_) => self.go(Step::Closing(CloseReason::ServiceError)),
         }
+    }
+
+    #[inline(never)]
+    fn serve_later(&mut self, cx: &mut Context<'_>, call: Box<S::Future>, in_hand: u32) -> Next {
+        let appetite = self.step.known_appetite();
+        *self.step = Step::Serving { call, in_hand, appetite };
+        self.wait_serving(cx)
     }
 
     #[inline(never)]
     fn serve_on(&mut self, cx: &mut Context<'_>) -> Next {
         match std::mem::replace(self.step, Step::OPEN) {
-            Step::Serving { call, in_hand, appetite } => {
+            Step::Serving { mut call, in_hand, appetite } => {
                 *self.step = Step::Open { unflushed: 0, appetite };
-                self.serve(cx, call, in_hand)
+                match poll_call(cx, &mut call) {
+                    Poll::Ready(reply) => {
+                        drop(call);
+                        self.answer(cx, reply)
+                    }
+                    Poll::Pending => self.serve_later(cx, call, in_hand),
+                }
             }
             other => self.go(other),
         }
@@ -185,4 +189,11 @@ where
         *self.step = step;
         Next::Go
     }
+}
+
+#[inline]
+fn poll_call<F: Future + Unpin>(cx: &mut Context<'_>, call: &mut F) -> Poll<F::Output> {
+    // A call that timed out while it waited for readiness left its mark behind.
+    take_waits_for_readiness();
+    Pin::new(call).poll(cx)
 }

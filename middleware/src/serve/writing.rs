@@ -16,7 +16,7 @@ use crate::{LineError, Lines, Wire, pool, stats::CloseReason, turns::Appetite, w
 impl<T, S> Running<'_, T, S>
 where
     T: Wire,
-    S: Service<Lines, Response = Lines>,
+    S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     /// Gives a reply to the sink.
     #[inline]
