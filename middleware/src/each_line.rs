@@ -132,7 +132,7 @@ where
             let Some(line) = this.lines.next() else {
                 if this.calls.is_empty() {
                     let replies = std::mem::take(&mut this.replies);
-                    return Poll::Ready(Ok(Lines::from_terminated(replies.freeze())));
+                    return Poll::Ready(Ok(Lines::from_terminated(replies)));
                 }
                 return Poll::Pending;
             };

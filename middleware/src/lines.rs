@@ -7,17 +7,30 @@ use memchr::{memchr, memchr_iter};
 
 use crate::Line;
 
+/// A batch up to this size has memory of its own: one small allocation, where a share of the block it was
+/// read into would keep that whole while it waits for a permit or in its service.
+pub(crate) const SMALL_BYTES: usize = 4 * crate::KIB;
+
 /// One or more complete lines, terminators included, contiguous in one [`Bytes`].
 ///
-/// Cheap to clone and to split: everything shares the memory of the read. Iterating costs about
-/// 4 ns a line and is paid only by services that look at lines; [`count`](Self::count) was taken
-/// with SIMD when the batch was cut and costs nothing.
+/// Cheap to clone and to split: a batch of up to 4 KiB is copied, a larger one shares the memory of the
+/// read. Iterating costs about 4 ns a line and is paid only by services that look at lines;
+/// [`count`](Self::count) was taken with SIMD when the batch was cut and costs nothing.
 ///
-/// Holding a batch, or a [`Line`] of it, keeps the whole 64 KiB read block alive.
-#[derive(Clone, PartialEq, Eq, Default)]
+/// Holding a batch of more than 4 KiB, or a [`Line`] of it, keeps the whole 64 KiB read block alive.
+#[derive(Clone, Default)]
 pub struct Lines {
-    bytes: Bytes,
+    memory: Memory,
     count: u32,
+}
+
+/// Where the bytes of a batch are.
+#[derive(Clone)]
+enum Memory {
+    /// Not known to anybody else, so that they can become an output buffer as they are. The two
+    /// conversions that [`Bytes`] would take cost as much as counting the line.
+    Own(BytesMut),
+    Shared(Bytes),
 }
 
 impl Lines {
@@ -27,23 +40,31 @@ impl Lines {
     pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
         let bytes = bytes.into();
         match bytes.last() {
-            None | Some(b'\n') => Some(Self::from_terminated(bytes)),
+            None | Some(b'\n') => {
+                let count = count(&bytes);
+                Some(Self { memory: Memory::Shared(bytes), count })
+            }
             Some(_) => None,
         }
     }
 
     /// For bytes that are known to end at a line's end.
-    pub(crate) fn from_terminated(bytes: Bytes) -> Self {
+    pub(crate) fn from_terminated(bytes: BytesMut) -> Self {
         debug_assert!(bytes.last().is_none_or(|&b| b == b'\n'));
-        // A batch is bounded by the read block or by one line, both far below 4 GiB.
-        let count = memchr_iter(b'\n', &bytes).count() as u32;
-        Self { bytes, count }
+        let count = count(&bytes);
+        Self::counted(bytes, count)
     }
 
     /// For bytes that are known to hold so many whole lines.
-    pub(crate) fn counted(bytes: Bytes, count: u32) -> Self {
-        debug_assert_eq!(memchr_iter(b'\n', &bytes).count(), count as usize);
-        Self { bytes, count }
+    #[inline]
+    pub(crate) fn counted(bytes: BytesMut, lines: u32) -> Self {
+        debug_assert_eq!(count(&bytes), lines);
+        let memory = if bytes.len() <= SMALL_BYTES {
+            Memory::Own(bytes)
+        } else {
+            Memory::Shared(bytes.freeze())
+        };
+        Self { memory, count: lines }
     }
 
     /// The same line, terminator included, so many times over.
@@ -53,7 +74,7 @@ impl Lines {
             1 => Bytes::from_static(line),
             _ => Bytes::from(line.repeat(count as usize)),
         };
-        Self { bytes, count }
+        Self { memory: Memory::Shared(bytes), count }
     }
 
     /// How many lines.
@@ -67,30 +88,48 @@ impl Lines {
     }
 
     /// All lines, terminators included.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.memory {
+            Memory::Own(bytes) => bytes,
+            Memory::Shared(bytes) => bytes,
+        }
     }
 
     /// All lines, terminators included, without copying.
     pub fn into_bytes(self) -> Bytes {
-        self.bytes
+        match self.memory {
+            Memory::Own(bytes) => bytes.freeze(),
+            Memory::Shared(bytes) => bytes,
+        }
+    }
+
+    /// The same as memory to write to, if nobody else knows of it.
+    #[inline]
+    pub(crate) fn try_into_mut(self) -> Result<BytesMut, Bytes> {
+        match self.memory {
+            Memory::Own(bytes) => Ok(bytes),
+            Memory::Shared(bytes) => bytes.try_into_mut(),
+        }
     }
 
     /// The lines without their terminators, as slices.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
-        memchr_iter(b'\n', &self.bytes).map(move |end| {
-            let line = &self.bytes[start..end];
+        let bytes = self.as_bytes();
+        memchr_iter(b'\n', bytes).map(move |end| {
+            let line = &bytes[start..end];
             start = end + 1;
             line
         })
     }
 
     /// The lines without their terminators, as owned slices of the shared memory (about 20 ns each).
-    pub fn into_lines(mut self) -> impl Iterator<Item = Line> {
+    pub fn into_lines(self) -> impl Iterator<Item = Line> {
+        let mut bytes = self.into_bytes();
         iter::from_fn(move || {
-            let end = memchr(b'\n', &self.bytes)?;
-            let mut line = self.bytes.split_to(end + 1);
+            let end = memchr(b'\n', &bytes)?;
+            let mut line = bytes.split_to(end + 1);
             line.truncate(end);
             Some(Line::from(line))
         })
@@ -106,13 +145,36 @@ impl Lines {
         }
         let end = match count.checked_sub(1) {
             None => 0,
-            Some(last) => memchr_iter(b'\n', &self.bytes).nth(last).map_or(0, |at| at + 1),
+            Some(last) => memchr_iter(b'\n', self.as_bytes()).nth(last).map_or(0, |at| at + 1),
         };
-        let bytes = self.bytes.split_to(end);
+        let memory = match &mut self.memory {
+            Memory::Own(bytes) => Memory::Own(bytes.split_to(end)),
+            Memory::Shared(bytes) => Memory::Shared(bytes.split_to(end)),
+        };
         self.count -= count as u32;
-        Self { bytes, count: count as u32 }
+        Self { memory, count: count as u32 }
     }
 }
+
+fn count(bytes: &[u8]) -> u32 {
+    // A batch is bounded by the read block or by one line, both far below 4 GiB.
+    memchr_iter(b'\n', bytes).count() as u32
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Own(BytesMut::new())
+    }
+}
+
+/// Lines are equal if their bytes are.
+impl PartialEq for Lines {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Lines {}
 
 /// Each item becomes a line; items must not contain `\n` themselves.
 impl<T: AsRef<[u8]>> FromIterator<T> for Lines {
@@ -122,13 +184,13 @@ impl<T: AsRef<[u8]>> FromIterator<T> for Lines {
             bytes.extend_from_slice(line.as_ref());
             bytes.extend_from_slice(b"\n");
         }
-        Self::from_terminated(bytes.freeze())
+        Self::from_terminated(bytes)
     }
 }
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lines({} in {:?})", self.count, self.bytes)
+        write!(f, "Lines({} in \"{}\")", self.count, self.as_bytes().escape_ascii())
     }
 }
 

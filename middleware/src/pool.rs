@@ -11,7 +11,10 @@
 //! thousand that send and never read, each stopped as soon as its reply cannot be written, hold a
 //! thousand blocks all the same. Batches are of fewer lines then, for the same reason.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 
@@ -23,11 +26,16 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 /// Most blocks a thread keeps; beyond that they go back to the allocator.
 pub const BLOCKS_KEPT_MAX: usize = 16;
 
+/// Size of the block for a peer that sends a line at a time. Its batch and the reply to that are mostly
+/// the block itself, which comes back in the same turn: a thread keeps one.
+pub(crate) const SHORT_BLOCK_BYTES: usize = 128;
+
 /// Size of a block that is lent while connections hold much: a thousand of them are 8 MiB.
 pub const SPARING_BLOCK_BYTES: usize = 8 * 1024;
 
 thread_local! {
     static BLOCKS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SHORT_BLOCK: Cell<Option<BytesMut>> = const { Cell::new(None) };
     static SPARING: RefCell<Option<Sparing>> = const { RefCell::new(None) };
 }
 
@@ -83,6 +91,20 @@ pub fn give_back(mut block: BytesMut) {
     }
 }
 
+/// An empty block of [`SHORT_BLOCK_BYTES`].
+#[inline]
+pub(crate) fn lend_short() -> BytesMut {
+    SHORT_BLOCK.take().unwrap_or_else(|| BytesMut::with_capacity(SHORT_BLOCK_BYTES))
+}
+
+/// Takes an empty block back that may be such a one.
+#[inline]
+pub(crate) fn give_back_short(block: BytesMut) {
+    if block.capacity() == SHORT_BLOCK_BYTES {
+        SHORT_BLOCK.set(Some(block));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +125,20 @@ mod tests {
         give_back(block);
         assert_eq!(kept(), 1);
         assert!(lend().capacity() >= BLOCK_BYTES);
+    }
+
+    #[test]
+    fn the_short_block_is_lent_again_and_a_part_of_one_is_not() {
+        let mut block = lend_short();
+        block.extend_from_slice(b"abc");
+        block.clear();
+        let at = block.as_ptr();
+        give_back_short(block);
+        let mut block = lend_short();
+        assert_eq!((block.as_ptr(), block.capacity()), (at, SHORT_BLOCK_BYTES));
+        block.extend_from_slice(b"abc");
+        give_back_short(block.split_to(2));
+        assert_ne!(lend_short().as_ptr(), at, "the rest of it is out");
     }
 
     #[test]

@@ -162,7 +162,7 @@ where
                     let lines = match hashing.digest {
                         Digest::Discard => std::mem::take(&mut hashing.lines),
                         Digest::Reply => {
-                            Lines::from_terminated(std::mem::take(&mut hashing.replies).freeze())
+                            Lines::from_terminated(std::mem::take(&mut hashing.replies))
                         }
                     };
                     State::Called { future: hashing.inner.call(lines) }

@@ -25,7 +25,7 @@ use crate::{
 const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
 
 /// A read up to this size is copied by the codec, which then leaves the block whole.
-const COPIED_BYTES_MAX: usize = crate::codec::COPY_BYTES_MAX;
+const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
 
 /// A lent block's size, as the transport keeps it.
 const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
@@ -36,7 +36,7 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
 /// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
 /// sends more now, that costs one more read.
-const SHORT_READ_BYTES: usize = 128;
+const SHORT_READ_BYTES: usize = pool::SHORT_BLOCK_BYTES;
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
 const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
@@ -133,9 +133,11 @@ impl<Io, Codec> Transport<Io, Codec> {
     fn return_used_write_block(&mut self) {
         if self.write.is_empty() {
             let used = std::mem::take(&mut self.write);
-            // Less than that is a copied batch, and no block.
+            // Less than that is a batch with memory of its own.
             if used.capacity() > COPIED_BYTES_MAX {
                 pool::give_back(used);
+            } else {
+                pool::give_back_short(used);
             }
             self.write_block_bytes = LENT_BLOCK;
         } else if self.write.len() <= self.write_block_bytes as usize / 4 {
@@ -170,7 +172,8 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
         let mut into = ReadBuf::new(&mut room);
         ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
         let read = into.filled();
-        self.read = BytesMut::from(read);
+        self.read = pool::lend_short();
+        self.read.extend_from_slice(read);
         self.took(read.len());
         Poll::Ready(Ok(read.len()))
     }

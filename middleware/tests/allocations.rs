@@ -30,7 +30,8 @@ use towline_middleware::{
     stats::Stats,
 };
 
-/// Gives what it was handed, a piece a read, and forgets what is written.
+/// Gives what it was handed, a piece a read, and forgets what is written. Before an empty piece it has
+/// nothing, once.
 #[derive(Debug, Default)]
 struct Pieces {
     input: VecDeque<Bytes>,
@@ -44,6 +45,10 @@ impl AsyncRead for Pieces {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Some(piece) = self.input.front_mut() else { return Poll::Pending };
+        if piece.is_empty() {
+            self.input.pop_front();
+            return Poll::Pending;
+        }
         buf.put_slice(&piece.split_to(piece.len().min(buf.remaining())));
         if piece.is_empty() {
             self.input.pop_front();
@@ -88,7 +93,7 @@ fn connection<Io, S>(
 ) -> impl Future + use<Io, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Lines, Response = Lines, Error = BoxError> + Clone,
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
     let lines = ServiceBuilder::new()
         .layer(ReplyOrCloseLayer)
@@ -100,7 +105,7 @@ where
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(LinesBatchCodec::new, 64 * KIB))
         .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
-        .service(Serve::new(lines).stats(stats.clone()).drain(drain))
+        .service(Serve::unboxed(lines).stats(stats.clone()).drain(drain))
         .call(io)
 }
 
@@ -126,7 +131,7 @@ fn run(mut connection: Pin<&mut impl Future>) {
 /// Allocations for so many batches of so many lines, through everything.
 fn allocations<S>(batches: usize, lines: usize, workload: impl Fn(Arc<Stats>) -> S) -> u64
 where
-    S: Service<Lines, Response = Lines, Error = BoxError> + Clone,
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
     in_runtime(|| {
         let stats = books();
@@ -150,14 +155,29 @@ fn ten_thousand_lines_allocate_no_more_than_ten() {
     allocations(1, 10, echo);
     let ten = [allocations(1, 10, echo), allocations(1, 10, sha256)];
     println!("allocations of a batch of ten lines: {ten:?}");
-    // The call, the batch, and what is kept of it while it is hashed.
-    assert!(ten[0] <= 2 && ten[1] <= 3, "{ten:?} allocations for a batch");
+    // The batch, and what is kept of it while it is hashed.
+    assert!(ten[0] <= 1 && ten[1] <= 2, "{ten:?} allocations for a batch");
     for lines in [1, 100, 1_000, 10_000] {
         allocations(1, lines, echo);
         let many = [allocations(1, lines, echo), allocations(1, lines, sha256)];
-        let no_more = many.iter().zip(ten).all(|(&many, ten)| many <= ten);
+        // One that is hashed in pieces gives way between them, and a call that waits is boxed.
+        let no_more = many[0] <= ten[0] && many[1] <= ten[1] + 1;
         assert!(no_more, "{many:?} for {lines} lines, {ten:?} for ten");
     }
+}
+
+#[test]
+fn a_line_that_comes_alone_allocates_nothing() {
+    in_runtime(|| {
+        let stats = books();
+        let input = std::iter::repeat_n(["abcd\n", ""].map(Bytes::from), 40).flatten();
+        let io = Pieces { input: input.collect(), written: 0 };
+        let mut connection = Box::pin(connection(io, &stats, Watch::never(), Echo));
+        // The first finds no block in the thread's pool.
+        run(connection.as_mut());
+        let counted = measure(|| run(connection.as_mut()));
+        assert_eq!((stats.batches.get(), counted.count_total), (40, 0));
+    });
 }
 
 #[test]

@@ -1,16 +1,11 @@
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use memchr::{memchr_iter, memrchr};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::LineLimits;
-use crate::{LineError, Lines};
-
-/// A batch up to this size is copied out of the block it was read into, for one small allocation a
-/// batch: it may wait long, for a permit or in its service, and would keep the whole block meanwhile. One
-/// that fills its memory is not.
-pub(crate) const COPY_BYTES_MAX: usize = 4 * 1024;
+use crate::{LineError, Lines, lines::SMALL_BYTES, pool::SHORT_BLOCK_BYTES};
 
 /// Cuts everything up to the *last* newline off as one batch.
 ///
@@ -89,17 +84,18 @@ fn is_one_line(bytes: &[u8]) -> bool {
     at + 1 == bytes.len()
 }
 
-/// Takes so many bytes off the front: in memory of their own, unless they fill theirs or are many.
+/// Takes so many bytes off the front: in memory of their own, unless they are many, or all there is in
+/// memory that is little or that they fill.
 #[inline]
-fn take(src: &mut BytesMut, bytes: usize) -> Bytes {
-    if bytes == src.capacity() {
-        std::mem::take(src).freeze()
-    } else if bytes <= COPY_BYTES_MAX {
-        let copy = Bytes::copy_from_slice(&src[..bytes]);
+fn take(src: &mut BytesMut, bytes: usize) -> BytesMut {
+    if bytes == src.len() && src.capacity() <= bytes.max(SHORT_BLOCK_BYTES) {
+        std::mem::take(src)
+    } else if bytes <= SMALL_BYTES {
+        let copy = BytesMut::from(&src[..bytes]);
         src.advance(bytes);
         copy
     } else {
-        src.split_to(bytes).freeze()
+        src.split_to(bytes)
     }
 }
 
@@ -166,13 +162,13 @@ impl Encoder<Lines> for LinesBatchCodec {
 
     /// Copies nothing when it need not: a batch that is the only owner of its memory *becomes* the
     /// empty output buffer.
+    #[inline]
     fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
-        let bytes = lines.into_bytes();
         if !dst.is_empty() {
-            dst.extend_from_slice(&bytes);
+            dst.extend_from_slice(lines.as_bytes());
             return Ok(());
         }
-        match bytes.try_into_mut() {
+        match lines.try_into_mut() {
             Ok(owned) => *dst = owned,
             Err(shared) => dst.extend_from_slice(&shared),
         }

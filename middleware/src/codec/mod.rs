@@ -13,7 +13,6 @@ mod error;
 mod limits;
 mod per_line;
 
-pub(crate) use batch::COPY_BYTES_MAX;
 pub use batch::LinesBatchCodec;
 pub use error::LineError;
 pub use limits::{LINES_MAX, LineLimits};

@@ -65,7 +65,7 @@ impl PerLine {
                 }
             }
         }
-        Ok((!batch.is_empty()).then(|| Lines::from_terminated(batch.freeze())))
+        Ok((!batch.is_empty()).then(|| Lines::from_terminated(batch)))
     }
 }
 
@@ -100,7 +100,7 @@ impl Encoder<Lines> for PerLine {
                 .encode(line, dst)
                 .map_err(|error| LineError::from_lines_codec(error, limit_bytes))?;
         }
-        if let Ok(block) = lines.into_bytes().try_into_mut() {
+        if let Ok(block) = lines.try_into_mut() {
             pool::give_back(block);
         }
         Ok(())
