@@ -24,10 +24,13 @@ fn small(settings: &mut Settings) {
     settings.timeouts.line = None;
 }
 
+fn active(step: &str) -> String {
+    format!("towline_overload_active{{step=\"{step}\"}}")
+}
+
 #[track_caller]
 fn steps_when(server: &TestServer, expected: [f64; 3]) {
-    let step = ["shrink", "shed", "refuse"]
-        .map(|step| format!("towline_overload_active{{step=\"{step}\"}}"));
+    let step = ["shrink", "shed", "refuse"].map(active);
     server.metrics_when(|metrics| [0, 1, 2].map(|at: usize| metrics.get(&step[at])) == expected);
 }
 
@@ -89,8 +92,7 @@ fn fault_17_peers_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
     assert!(most <= (4 * MIB + 64 * 1024 + PEERS * 8 * 1024) as f64, "{most}");
     let metrics = server.metrics();
     for step in ["shrink", "shed", "refuse"] {
-        let active = format!("towline_overload_active{{step=\"{step}\"}}");
-        assert_eq!(metrics.get(&active), 0.0, "{step}");
+        assert_eq!(metrics.get(&active(step)), 0.0, "{step}");
     }
 }
 
@@ -124,9 +126,14 @@ fn fault_17_under_pressure_those_who_hold_memory_get_less_time_and_the_idle_as_m
     let hogs: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
     steps_when(&server, [1.0, 1.0, 1.0]);
     server.metrics_when(|metrics| metrics.closed("read_timeout") >= 1.0);
-    steps_when(&server, [0.0, 0.0, 0.0]);
+    // With one of them gone the others may have most of their minute again, if their time was not up
+    // yet: on a busy machine they do not begin together.
+    server.metrics_when(|metrics| {
+        ["shed", "refuse"].into_iter().all(|step| metrics.get(&active(step)) == 0.0)
+    });
     polite.ask("a\n", "a\n");
     drop(hogs);
+    steps_when(&server, [0.0, 0.0, 0.0]);
 }
 
 #[test]
@@ -149,13 +156,12 @@ fn full(idle: Option<Duration>, shrinks: f64) {
     }
     let full = "towline_overload_pressure_ratio{resource=\"connections\"}";
     server.metrics_when(|metrics| {
-        metrics.get(full) == 1.0
-            && metrics.get("towline_overload_active{step=\"shrink\"}") == shrinks
+        metrics.get(full) == 1.0 && metrics.get(&active("shrink")) == shrinks
     });
     for client in &mut clients {
         client.ask("b\n", "b\n");
     }
     let metrics = server.metrics();
-    assert_eq!(metrics.get("towline_overload_active{step=\"shed\"}"), 0.0);
-    assert_eq!(metrics.get("towline_overload_active{step=\"refuse\"}"), 0.0);
+    assert_eq!(metrics.get(&active("shed")), 0.0);
+    assert_eq!(metrics.get(&active("refuse")), 0.0);
 }
