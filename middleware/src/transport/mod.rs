@@ -1,5 +1,8 @@
 //! Bytes to lines and back, over any byte stream and any tokio-util codec.
 
+mod blocks;
+mod reading;
+
 use std::{
     io,
     pin::Pin,
@@ -9,34 +12,17 @@ use std::{
 use bytes::{Buf, BytesMut};
 use futures_core::Stream;
 use futures_sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::{
-    codec::{Decoder, Encoder},
-    io::poll_read_buf,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::codec::{Decoder, Encoder};
 
+use self::{
+    blocks::{COPY_BYTES_MAX, LENT_BLOCK},
+    reading::again,
+};
 use crate::{
-    Lines, Wire, pool,
+    Lines, Wire,
     wire::{Holding, Lapse, Parked},
 };
-
-/// A leftover up to this size moves to a block of its own size when the connection parks; a larger
-/// one keeps the block it came in, which is then at most four times its size.
-const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
-
-/// A read up to this size is copied by the codec, which then leaves the block whole.
-const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
-
-/// A lent block's size, as the transport keeps it.
-const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
-
-/// Smallest room worth a read.
-const READ_BYTES_MIN: usize = 4 * 1024;
-
-/// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
-/// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
-/// sends more now, that costs one more read.
-const SHORT_READ_BYTES: usize = pool::SHORT_BLOCK_BYTES;
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
 const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
@@ -44,7 +30,7 @@ const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 /// A `Stream + Sink` over a byte stream and a codec, that owns no buffer while it has nothing to
 /// remember.
 ///
-/// *Does*: reads into a block lent by the thread's [`pool`], decodes in place, and gives the block
+/// *Does*: reads into a block lent by the thread's [`pool`](crate::pool), decodes in place, and gives the block
 /// back when the task parks; an unfinished line or an unwritten reply is then moved to memory of
 /// its own size. *Does not*: watch the clock, count, or close by itself. *Goes*: above the socket
 /// and its [`MeteredIo`](crate::MeteredIo), below everything that speaks lines. *Costs*: about 150
@@ -107,124 +93,6 @@ impl<Io, Codec> Transport<Io, Codec> {
     /// The codec.
     pub const fn codec(&self) -> &Codec {
         &self.codec
-    }
-
-    /// Moves what is left in the read buffer to memory of its own size, if it is no more than
-    /// `bytes_max`, and gives the lent block back.
-    #[inline]
-    fn return_read_block(&mut self, bytes_max: usize) {
-        if self.lent && self.read.len() <= bytes_max {
-            let rest =
-                if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
-            pool::give_back(std::mem::replace(&mut self.read, rest));
-            self.lent = false;
-        }
-    }
-
-    /// The same for the write buffer.
-    #[inline]
-    fn return_write_block(&mut self) {
-        if self.write.capacity() > 0 {
-            self.return_used_write_block();
-        }
-    }
-
-    /// What is left there is moved at most twice for each halving.
-    fn return_used_write_block(&mut self) {
-        if self.write.is_empty() {
-            let used = std::mem::take(&mut self.write);
-            // Less than that is a batch with memory of its own.
-            if used.capacity() > COPIED_BYTES_MAX {
-                pool::give_back(used);
-            } else {
-                pool::give_back_short(used);
-            }
-            self.write_block_bytes = LENT_BLOCK;
-        } else if self.write.len() <= self.write_block_bytes as usize / 4 {
-            let rest = BytesMut::from(&self.write[..]);
-            self.write_block_bytes = rest.len() as u32;
-            pool::give_back(std::mem::replace(&mut self.write, rest));
-        }
-    }
-}
-
-impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
-    /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
-    #[inline]
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.lent {
-        } else if self.read.is_empty() {
-            if self.short {
-                return self.poll_read_short(cx);
-            }
-            self.read = pool::lend();
-            self.lent = true;
-        } else if self.read.len() <= COPY_BYTES_MAX {
-            return self.poll_fill_behind_rest(cx);
-        }
-        self.poll_read(cx)
-    }
-
-    #[inline]
-    fn poll_read_short(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Cleared here, where it is a few instructions; a socket would call the C library for it.
-        let mut room = [0; SHORT_READ_BYTES];
-        let mut into = ReadBuf::new(&mut room);
-        ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
-        let read = into.filled();
-        self.read = pool::lend_short();
-        self.read.extend_from_slice(read);
-        self.took(read.len());
-        Poll::Ready(Ok(read.len()))
-    }
-
-    /// An unfinished line waits in memory of its own size. It is set aside, not dropped, until the
-    /// read gave something: most wake-ups that find nothing are about something else.
-    #[inline(never)]
-    fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = std::mem::replace(&mut self.read, pool::lend());
-        self.read.extend_from_slice(&rest);
-        self.lent = true;
-        let result = self.poll_read(cx);
-        if result.is_pending() {
-            pool::give_back(std::mem::replace(&mut self.read, rest));
-            self.lent = false;
-        }
-        result
-    }
-
-    #[inline]
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
-            // A long line outgrew its block. Growing doubles, so each byte moves about once.
-            self.read.reserve(pool::BLOCK_BYTES);
-        }
-        let room = self.read.capacity() - self.read.len();
-        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
-        if let Poll::Ready(Ok(n)) = &result {
-            self.full_read = *n == room;
-            self.took(*n);
-        }
-        result
-    }
-
-    #[inline]
-    fn took(&mut self, bytes: usize) {
-        if std::mem::take(&mut self.woken) || bytes >= SHORT_READ_BYTES {
-            self.short = bytes < SHORT_READ_BYTES;
-        }
-        self.shares = self.read.len() > COPIED_BYTES_MAX;
-    }
-}
-
-/// Makes a call until a signal does not interrupt it: that is no fault of the stream's.
-#[inline]
-fn again<T>(mut call: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-    loop {
-        match call() {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
     }
 }
 

@@ -1,0 +1,56 @@
+//! How memory goes back to the pool.
+
+use bytes::BytesMut;
+
+use super::Transport;
+use crate::pool;
+
+/// A leftover up to this size moves to a block of its own size when the connection parks; a larger
+/// one keeps the block it came in, which is then at most four times its size.
+pub(super) const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
+
+/// A read up to this size is copied by the codec, which then leaves the block whole.
+pub(super) const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
+
+/// A lent block's size, as the transport keeps it.
+pub(super) const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
+
+impl<Io, Codec> Transport<Io, Codec> {
+    /// Moves what is left in the read buffer to memory of its own size, if it is no more than
+    /// `bytes_max`, and gives the lent block back.
+    #[inline]
+    pub(super) fn return_read_block(&mut self, bytes_max: usize) {
+        if self.lent && self.read.len() <= bytes_max {
+            let rest =
+                if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
+            pool::give_back(std::mem::replace(&mut self.read, rest));
+            self.lent = false;
+        }
+    }
+
+    /// The same for the write buffer.
+    #[inline]
+    pub(super) fn return_write_block(&mut self) {
+        if self.write.capacity() > 0 {
+            self.return_used_write_block();
+        }
+    }
+
+    /// What is left there is moved at most twice for each halving.
+    fn return_used_write_block(&mut self) {
+        if self.write.is_empty() {
+            let used = std::mem::take(&mut self.write);
+            // Less than that is a batch with memory of its own.
+            if used.capacity() > COPIED_BYTES_MAX {
+                pool::give_back(used);
+            } else {
+                pool::give_back_short(used);
+            }
+            self.write_block_bytes = LENT_BLOCK;
+        } else if self.write.len() <= self.write_block_bytes as usize / 4 {
+            let rest = BytesMut::from(&self.write[..]);
+            self.write_block_bytes = rest.len() as u32;
+            pool::give_back(std::mem::replace(&mut self.write, rest));
+        }
+    }
+}
