@@ -6,25 +6,25 @@
 
 mod audit;
 mod crowd;
+mod workers;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs,
     net::SocketAddr,
     path::Path,
-    process::Command,
     thread,
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use self::{
     audit::{Audit, Books},
     crowd::{Crowd, Dropped, is_steady},
+    workers::{connections, orphans, signal, wait_for_workers},
 };
 use super::{Verdict, Victim, verdict::Finding, victim::Sight};
-use crate::{Error, child::children, clock};
+use crate::{Error, clock};
 
 /// A worker dies so often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -227,69 +227,8 @@ fn findings(
     ]
 }
 
-/// Waits until all workers are there, and lists them.
-fn wait_for_workers(victim: &Victim, workers: usize) -> Result<Vec<(u32, u64)>, Error> {
-    let began = clock::now();
-    loop {
-        let all = children(victim.pid()).into_iter();
-        let alive: Vec<_> = all.filter_map(|pid| Some((pid, birth(pid)?))).collect();
-        if alive.len() == workers {
-            return Ok(alive);
-        }
-        if clock::now().saturating_sub(began) > PATIENCE {
-            return Err(format!("{} of {workers} workers after {PATIENCE:?}", alive.len()).into());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// The clients of all connections that a process has.
-fn connections(pid: u32, addr: SocketAddr) -> Result<HashSet<SocketAddr>, Error> {
-    let mut inodes = HashSet::new();
-    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
-        let Ok(file) = fs::read_link(descriptor.path()) else { continue };
-        let file = file.to_string_lossy().into_owned();
-        inodes.extend(
-            file.strip_prefix("socket:[")
-                .and_then(|rest| rest.strip_suffix(']'))
-                .map(str::to_owned),
-        );
-    }
-    let of_ours = format!("sport = :{}", addr.port());
-    let output = Command::new("ss").args(["-tneH", &of_ours]).output()?;
-    let all = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(all.lines().filter_map(|row| client(row, &inodes)).collect())
-}
-
-/// The client in a row of ss(8), if the socket is one of those.
-fn client(row: &str, inodes: &HashSet<String>) -> Option<SocketAddr> {
-    let inode = row.split_whitespace().find_map(|field| field.strip_prefix("ino:"))?;
-    inodes.contains(inode).then(|| row.split_whitespace().nth(4)?.parse().ok())?
-}
-
 fn lost(sight: &Sight) -> u64 {
     sight.closed.get("worker_lost").copied().unwrap_or(0)
-}
-
-/// Ends the server, and tells how many of the processes it ever had are still there.
-fn orphans(victim: Victim, processes: &BTreeSet<(u32, u64)>) -> Result<usize, Error> {
-    victim.end(PATIENCE)?;
-    Ok(processes.iter().filter(|(pid, began)| birth(*pid) == Some(*began)).count())
-}
-
-/// When a process began, which tells it from another of the same number; `None` when it has ended,
-/// also if nobody has waited for it yet.
-fn birth(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold spaces and brackets: the fields are counted from its end.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let is_over = fields.next() == Some("Z");
-    fields.nth(18).filter(|_| !is_over)?.parse().ok()
-}
-
-fn signal(pid: u32, signal: Signal) -> Result<(), Error> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no process number")?;
-    Ok(kill_process(pid, signal)?)
 }
 
 /// Numbers that look random and are the same in every run.
@@ -308,24 +247,8 @@ impl Draw {
 mod tests {
     use super::*;
 
-    const ROW: &str = "ESTAB 0 0 127.0.0.1:9000 127.0.90.1:40001 ino:77 sk:1001 cgroup:/ <->";
-
     fn addr(text: &str) -> SocketAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn a_process_is_known_by_its_birth() {
-        let ours = std::process::id();
-        assert!(birth(ours).is_some_and(|began| birth(1).is_none_or(|first| first <= began)));
-        assert_eq!(birth(u32::MAX), None);
-    }
-
-    #[test]
-    fn the_clients_of_a_process_are_told_by_its_sockets() {
-        let inodes = |one: &str| HashSet::from([one.to_owned()]);
-        assert_eq!(client(ROW, &inodes("77")), Some(addr("127.0.90.1:40001")));
-        assert_eq!(client(ROW, &inodes("78")), None);
     }
 
     #[test]
