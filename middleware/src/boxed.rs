@@ -12,6 +12,17 @@ use tower_service::Service;
 /// *Does*: makes the future of a call `Unpin`. *Does not*: change anything else, nor hide the type as
 /// tower's `BoxService` does. *Goes*: around a service of async functions, as far inside as possible:
 /// the layers around it then need no box. *Costs*: an allocation a call.
+///
+/// ```
+/// use tower::{Service, service_fn};
+/// use towline_middleware::{Boxed, BoxError, Lines, serve::Serve};
+///
+/// let slow = service_fn(|lines: Lines| async move { Ok::<_, BoxError>(lines) });
+/// let mut boxed = Boxed::new(slow);
+/// fn may_move(_: impl Future + Unpin) {}
+/// may_move(boxed.call(Lines::default()));
+/// let serve = Serve::unboxed(boxed);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Boxed<S> {
     inner: S,

@@ -30,11 +30,12 @@ const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 /// A `Stream + Sink` over a byte stream and a codec, that owns no buffer while it has nothing to
 /// remember.
 ///
-/// *Does*: reads into a block lent by the thread's [`pool`](crate::pool), decodes in place, and gives the block
-/// back when the task parks; an unfinished line or an unwritten reply is then moved to memory of
-/// its own size. *Does not*: watch the clock, count, or close by itself. *Goes*: above the socket
-/// and its [`MeteredIo`](crate::MeteredIo), below everything that speaks lines. *Costs*: about 150
-/// bytes a connection beside the I/O object, nothing a line.
+/// *Does*: reads into a block lent by the thread's [`pool`](crate::pool), decodes in place, and gives
+/// the block back when the task parks; an unfinished line or an unwritten reply is then moved to
+/// memory of its own size, or stays where it is if that is a short block. *Does not*: watch the clock,
+/// count, or close by itself. *Goes*: above the socket and its [`MeteredIo`](crate::MeteredIo), below
+/// everything that speaks lines. *Costs*: about 150 bytes a connection beside the I/O object, nothing
+/// a line.
 ///
 /// Like tokio-util's `Framed`, but idle it weighs 16 KiB less. Unlike it, an error of the codec
 /// ends the stream: do not poll on after one.

@@ -53,8 +53,8 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
         Poll::Ready(Ok(read.len()))
     }
 
-    /// An unfinished line waits in memory of its own size, or in a short block. It is set aside, not dropped, until the
-    /// read gave something: most wake-ups that find nothing are about something else.
+    /// An unfinished line waits in memory of its own size, or in a short block. It is set aside, not
+    /// dropped, until the read gave something: most wake-ups that find nothing are about something else.
     #[inline(never)]
     fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let rest = std::mem::replace(&mut self.read, pool::lend());
