@@ -1,7 +1,7 @@
-# One static binary and nothing else: no shell, no libraries, nothing to patch but itself.
+# An image of one static binary: no shell, no libraries, no package to patch.
 #
-# There is no `# syntax` line on purpose: it would fetch the frontend from a registry even where
-# every image is at hand. Pin the base by its digest through RUST_IMAGE where builds must repeat.
+# No `# syntax` line, on purpose: it would fetch the frontend from a registry even where every image
+# is local. For reproducible builds pin the base image by digest, through RUST_IMAGE.
 
 ARG RUST_IMAGE=rust:1.95-bookworm
 
@@ -11,8 +11,8 @@ ARG TARGET=x86_64-unknown-linux-gnu
 ARG REVISION=unknown
 WORKDIR /src
 COPY . .
-# --target keeps crt-static away from proc macros and build scripts, which cannot be static. The
-# target folder is a cache and gone afterwards, so the binary is taken out of it in the same step.
+# With --target, crt-static does not apply to proc macros and build scripts, which cannot be static.
+# The target directory is a cache mount that later steps do not see, so this step copies the binary.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
     RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" TOWLINE_REVISION="${REVISION}" \
@@ -30,13 +30,14 @@ LABEL org.opencontainers.image.title="towline" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
 COPY --from=build /out/towline /towline
-# In a container the loopback is nobody's: what may reach these ports is the network's decision.
+# Nothing outside a container reaches its loopback. `-p`, or the network, decides who may connect;
+# publish the admin port on 127.0.0.1 only: it has no password.
 ENV TOWLINE_SERVER__LISTEN=0.0.0.0:9000 \
     TOWLINE_SERVER__ADMIN=0.0.0.0:9464
-# A number, so that Kubernetes can see that it isn't root.
+# Numeric, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 EXPOSE 9000/tcp 9464/tcp
-# Drains: what was read is answered. Give it timeouts.drain (30 s) before it is killed.
+# Drains: lines that were read are answered. Allow timeouts.drain (30 s) before killing it.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=3 CMD ["/towline", "health", "--ready"]
 ENTRYPOINT ["/towline"]
