@@ -1,12 +1,14 @@
-"""Peers for the checks of containers and units: each says in one line what it saw, and fails if that is wrong.
+"""Clients for the checks of containers and units. Each command prints a line, and fails on a wrong reply.
 
-    peers.py echo HOST PORT LINE [REPLY]         one line, one reply
-    peers.py hold HOST PORT PEERS SECONDS LOST   ping-pong lines on many connections; at most LOST
-                                                 may end before the time is over
-    peers.py drain HOST PORT PEERS READY DONE    pipelines lines until the server ends the connection;
-                                                 creates READY once all are busy, reads DONE's metrics
-    peers.py visit HOST PORT PEERS OVER          connects, asks one line and leaves, again and again
-                                                 until OVER exists; nobody may be refused or reset
+    peers.py echo HOST PORT LINE [REPLY]         sends one line and compares the reply
+    peers.py hold HOST PORT PEERS SECONDS LOST   ping-pong over PEERS connections; at most LOST of them
+                                                 may end early
+    peers.py drain HOST PORT PEERS READY ADMIN   pipelines lines until the server ends the connections;
+                                                 creates the file READY once all are busy, reads the
+                                                 metrics of ADMIN
+    peers.py visit HOST PORT PEERS OVER          connects, sends one line and disconnects, repeatedly
+                                                 until the file OVER exists; no connection may be
+                                                 refused or reset
 """
 
 import asyncio
@@ -52,31 +54,31 @@ async def hold(host, port, peers, seconds, lost):
 
 
 async def visit(host, port, peers, over):
-    """A drain may end a connection before its line is taken, but only in order."""
+    """A drain may end a connection before its line is read, but only with an orderly close."""
     answered = ended = 0
 
     async def one():
         nonlocal answered, ended
         while not Path(over).exists():
             reader, writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"visitor\n")
-            reply = await asyncio.wait_for(reader.read(8), 20)
-            if reply not in (b"visitor\n", b""):
-                sys.exit(f"sent a visitor, got {reply!r}")
+            writer.write(b"a line\n")
+            reply = await asyncio.wait_for(reader.read(7), 20)
+            if reply not in (b"a line\n", b""):
+                sys.exit(f"sent b'a line\\n', got {reply!r}")
             answered, ended = answered + bool(reply), ended + (not reply)
             writer.close()
 
     await asyncio.gather(*(one() for _ in range(int(peers))))
-    print(f"{answered} visitors answered, {ended} sent away in order, none refused or reset")
+    print(f"{answered} connections answered, {ended} closed in order, none refused or reset")
     if not answered:
-        sys.exit("nobody was answered")
+        sys.exit("no connection was answered")
 
 
 async def drain(host, port, peers, ready, admin):
-    """Replies must be a gapless beginning of what was sent, and the end an orderly one.
+    """Replies must be a prefix of what was sent, without gaps, followed by an orderly close.
 
-    A reset would throw away replies on their way; a gap or half a line would be a line that was
-    taken and not answered. What the server had received at its end it must have answered."""
+    A reset would discard replies in transit; a gap or a partial line would be a line that was read and
+    not answered. Every line that the server counted as received must have its reply."""
     busy, window, last = 0, 64, {}
 
     async def one(number):
@@ -108,7 +110,7 @@ async def drain(host, port, peers, ready, admin):
         return got
 
     async def watch():
-        """What the server counted, until it is gone."""
+        """Keeps the highest counters that the server exported before it exited."""
         address, port = admin.split(":")
         while True:
             try:
@@ -138,8 +140,8 @@ async def drain(host, port, peers, ready, admin):
     if answered < received:
         sys.exit(f"the server had received {received} lines, and {answered} were answered")
     print(
-        f"{answered} lines answered in order on {peers} connections, all ended in order; "
-        f"the server's last word was {received} received"
+        f"{answered} lines answered in order on {peers} connections, all closed in order; "
+        f"the server's last scrape had {received} received"
     )
 
 

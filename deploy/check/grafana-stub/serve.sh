@@ -1,7 +1,7 @@
 #!/bin/sh
-# A stub in Grafana's place, for machines where its image cannot be had. It proves the wiring only:
-# that the provisioning files and dashboards are mounted where they say, that the data source's
-# address answers, that the port and the health check are right. It draws nothing.
+# Replaces Grafana where its image cannot be pulled. Checks the wiring only: provisioning files and
+# dashboards are mounted at their paths, the data source's address answers, port and health check are
+# right. Draws nothing.
 set -eu
 provisioning=/etc/grafana/provisioning
 folder=$(sed -n 's/^ *path: //p' "$provisioning/dashboards/towline.yaml")
@@ -14,6 +14,6 @@ done
 wget -q -O /dev/null "$url/-/ready"
 mkdir -p /tmp/api
 printf '{"stub":true,"dashboards":%d,"datasource":"%s"}\n' "$count" "$url" > /tmp/api/health
-# Grafana's own state must be writable on the read-only root.
+# Grafana's state directory must be writable although the root filesystem is read-only.
 touch /var/lib/grafana/written
 exec httpd -f -p 3000 -h /tmp
