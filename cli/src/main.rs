@@ -9,6 +9,7 @@ mod bench;
 mod config;
 mod doctor;
 mod exit;
+mod flag_value;
 mod flags;
 mod health;
 mod help;

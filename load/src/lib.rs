@@ -20,7 +20,6 @@ mod persona;
 mod plan;
 mod report;
 mod run;
-pub mod units;
 
 pub use counters::Counters;
 pub use error::LoadError;

@@ -11,9 +11,9 @@ use towline::doctor::{
     Facts, Form, Prediction, Processes, Row, Side, Target, Verdict, fragment, prediction, rows,
 };
 use towline_config::Effective;
-use towline_load::{LoadError, units};
+use towline_load::LoadError;
 
-use crate::{exit, flags::LayerFlags, help};
+use crate::{exit, flag_value, flags::LayerFlags, help};
 
 /// What is asked about when nobody says: the smaller of the article's two figures.
 const CONNECTIONS: u64 = 10_000;
@@ -177,13 +177,13 @@ impl From<FormName> for Form {
     }
 }
 
-fn count(text: &str) -> Result<u64, LoadError> {
-    match units::count(text)? {
+fn count(text: &str) -> Result<u64, String> {
+    match flag_value::count(text)? {
         count @ 1..=CONNECTIONS_MAX => Ok(count),
-        _ => Err(LoadError::usage(format!(
+        _ => Err(format!(
             "`{text}` is out of bounds: expected a number from 1 to {}m",
             CONNECTIONS_MAX / 1_000_000
-        ))),
+        )),
     }
 }
 

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
-use towline_load::{
-    Assertion, Group, InFlight, LoadError, Mode, Plan, Role, Sources, Target, units,
-};
+use towline_load::{Assertion, Group, InFlight, LoadError, Mode, Plan, Role, Sources, Target};
 
 use super::merge;
+use crate::flag_value;
 
 /// Load a line server: flood it, play ping-pong, pace lines, or hold idle connections.
 #[derive(Debug, clap::Args)]
@@ -20,16 +19,16 @@ pub(crate) struct Args {
     #[arg(value_name = "ADDR")]
     targets: Vec<String>,
     /// Connections in all [default: 1, or the sum of --mix]
-    #[arg(short, long, value_name = "N", value_parser = connections)]
+    #[arg(short, long, value_name = "N", value_parser = flag_value::count_u32)]
     connections: Option<u32>,
     /// Connects a second [default: as fast as they are accepted]
-    #[arg(long, value_name = "RATE", value_parser = units::rate)]
+    #[arg(long, value_name = "RATE", value_parser = flag_value::rate)]
     connect_rate: Option<f64>,
     /// How long one connect may take
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     connect_timeout: Duration,
     /// How long the load lasts once all connections are made
-    #[arg(short = 'T', long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(short = 'T', long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     duration: Duration,
     /// What to send, with \n escapes and {conn} {seq} {rand:N}
     #[arg(short, long, value_name = "TEXT", default_value = "ping\\n")]
@@ -41,13 +40,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE")]
     mode: Option<ModeName>,
     /// Lines in flight on each connection (ping-pong) [default: 1]
-    #[arg(long, value_name = "N", value_parser = connections)]
+    #[arg(long, value_name = "N", value_parser = flag_value::count_u32)]
     window: Option<u32>,
     /// Lines a second over all connections (paced)
-    #[arg(long, value_name = "RATE", value_parser = units::rate)]
+    #[arg(long, value_name = "RATE", value_parser = flag_value::rate)]
     rate: Option<f64>,
     /// Lines a second on each connection (paced)
-    #[arg(short = 'r', long, value_name = "RATE", value_parser = units::rate, conflicts_with = "rate")]
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = flag_value::rate, conflicts_with = "rate")]
     message_rate: Option<f64>,
     /// Compare every byte of every reply with what is expected
     #[arg(long)]
@@ -56,10 +55,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlight::parse, default_value = "auto")]
     in_flight: InFlight,
     /// How long a ping-pong connection waits for a reply before it goes on without
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     reply_timeout: Duration,
     /// How long replies may still flow in after the load has ended
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     drain: Duration,
     /// Let all connections behave badly in one way
     #[arg(long, value_name = "ROLE", value_parser = Role::parse, conflicts_with = "mix")]
@@ -68,13 +67,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ROLE=N,…", value_parser = mix)]
     mix: Option<Mix>,
     /// How often bad clients do their deed
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "1s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s")]
     persona_interval: Duration,
     /// Processes: auto is as many as the descriptor limit makes necessary
     #[arg(long, value_name = "auto|N", value_parser = processes, default_value = "auto")]
     processes: Processes,
     /// Threads a process, each with its event loop [default: the cores, shared out]
-    #[arg(long, short = 'w', visible_alias = "workers", value_name = "N", value_parser = connections)]
+    #[arg(long, short = 'w', visible_alias = "workers", value_name = "N", value_parser = flag_value::count_u32)]
     threads: Option<u32>,
     /// Source addresses: auto, or ranges such as 127.0.0.0/24
     #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…", value_parser = Sources::parse,
@@ -227,18 +226,15 @@ impl Args {
     }
 }
 
-fn connections(text: &str) -> Result<u32, LoadError> {
-    u32::try_from(units::count(text)?).map_err(|_too_many| {
-        LoadError::usage(format!("`{text}` is too many: expected at most 4,294,967,295"))
-    })
-}
-
 fn mix(text: &str) -> Result<Mix, LoadError> {
     Group::parse_mix(text).map(Mix)
 }
 
-fn processes(text: &str) -> Result<Processes, LoadError> {
-    if text == "auto" { Ok(Processes(None)) } else { connections(text).map(|n| Processes(Some(n))) }
+fn processes(text: &str) -> Result<Processes, String> {
+    if text == "auto" {
+        return Ok(Processes(None));
+    }
+    flag_value::count_u32(text).map(|count| Processes(Some(count)))
 }
 
 fn on_off(text: &str) -> Result<bool, LoadError> {

@@ -5,10 +5,10 @@
 //! gives to TCP, and then it drops connections. So the flood keeps every pipe full, but not overfull.
 
 use serde::{Deserialize, Serialize};
+use towline_units::{parse_count, parse_size};
 
 use crate::error::LoadError;
 use crate::host;
-use crate::units;
 
 /// Above this a bound changes nothing: a pipe holds no more.
 const NO_BOUND: u64 = 16 << 20;
@@ -28,7 +28,7 @@ pub enum InFlight {
 }
 
 impl InFlight {
-    /// Reads `auto`, `off` or a number of bytes such as `64k`.
+    /// Reads `auto`, `off` or a number of bytes such as `64k` or `64KiB`.
     ///
     /// # Errors
     /// When it is none of these.
@@ -36,10 +36,11 @@ impl InFlight {
         match text {
             "auto" => Ok(Self::Auto),
             "off" => Ok(Self::Off),
-            _ => match units::count(text) {
+            // A count first: `64k` is 64,000 bytes to this flag, as it always was.
+            _ => match parse_count(text).or_else(|_no_count| parse_size(text)) {
                 Ok(bytes @ 1..) => Ok(Self::Bytes(bytes)),
                 _ => Err(LoadError::usage(format!(
-                    "`{text}` is no bound for bytes in flight: expected auto, off or a number such as 64k"
+                    "`{text}` is not a bound for bytes in flight: expected auto, off or a size such as 64k or 64KiB"
                 ))),
             },
         }
@@ -68,6 +69,7 @@ mod tests {
         let many = InFlight::Auto.bytes(1_000_000).unwrap();
         assert!(many < InFlight::Auto.bytes(10_000).unwrap_or(u64::MAX));
         assert_eq!(InFlight::parse("64k").unwrap().bytes(5), Some(64_000));
+        assert_eq!(InFlight::parse("64KiB").unwrap().bytes(5), Some(65_536));
         assert_eq!(InFlight::parse("off").unwrap().bytes(1_000_000), None);
         assert!(InFlight::parse("0").is_err() && InFlight::parse("much").is_err());
     }

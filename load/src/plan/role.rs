@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use towline_units::parse_count;
+
 use crate::error::LoadError;
-use crate::units;
 
 /// How a connection behaves: well, or badly in one of the ways servers meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,7 +92,12 @@ impl Group {
                         "`{entry}` in the mix is not understood: expected ROLE=COUNT, such as never-read=100"
                     ))
                 })?;
-                let connections = u32::try_from(units::count(number)?).map_err(|_too_many| {
+                let count = parse_count(number).map_err(|error| {
+                    LoadError::usage(format!(
+                        "`{number}` in the mix {error}: expected a whole number, such as 100 or 10k"
+                    ))
+                })?;
+                let connections = u32::try_from(count).map_err(|_too_many| {
                     LoadError::usage(format!("`{entry}` in the mix is more than 4,294,967,295"))
                 })?;
                 Ok(Self { role: Role::parse(name)?, connections })

@@ -1,8 +1,9 @@
 //! Expressions such as `p99<10ms` that a run must meet.
 
+use towline_units::{human, parse_duration, parse_number};
+
 use super::{Latency, Report};
 use crate::error::LoadError;
-use crate::units;
 
 /// A comparison of one figure of the report with a number.
 ///
@@ -46,16 +47,16 @@ impl Assertion {
             return Err(wrong(&format!("compares `{figure}`, which no report has")));
         }
         let value = if is_time(&figure) {
-            units::duration(number)
-                .ok()
-                .filter(|_| number.ends_with('s'))
-                .map(|d| d.as_secs_f64() * 1e6)
+            // Without a unit, `p99<10` would mean ten seconds to the parser and ten milliseconds or
+            // microseconds to most people.
+            let duration = parse_duration(number).ok().filter(|_| number.ends_with('s'));
+            duration.map(|d| d.as_secs_f64() * 1e6)
         } else {
-            units::scaled(number)
+            parse_number(number).ok()
         };
         let value = value.ok_or_else(|| {
             let unit = if is_time(&figure) { " with us, ms or s" } else { "" };
-            wrong(&format!("compares with `{number}`, which is no number{unit}"))
+            wrong(&format!("compares with `{number}`, which is not a number{unit}"))
         })?;
         Ok(Self { text: text.to_owned(), figure, operator, value })
     }
@@ -72,7 +73,7 @@ impl Assertion {
             _ => measured == self.value,
         };
         let shown = if is_time(&self.figure) {
-            super::human::nanos((measured * 1000.0) as u64)
+            human::nanos((measured * 1000.0) as u64)
         } else {
             format!("{measured}")
         };

@@ -1,6 +1,7 @@
 //! The report as one self-contained page: figures, and plots as inline SVG, light and dark.
 
-use super::human::{micros, rate};
+use towline_units::human::{micros, short};
+
 use super::svg::{Chart, marks};
 use super::{Moment, Report};
 
@@ -54,7 +55,7 @@ impl Report {
             across: "time since the first connect",
             marks: self.time_marks(),
             log: false,
-            unit: |v| format!("{}/s", rate(v)),
+            unit: |v| format!("{}/s", short(v)),
             series: vec![
                 ("lines received", self.over_time(|m| m.lines.received as f64 / m.seconds)),
                 ("lines sent", self.over_time(|m| m.lines.sent as f64 / m.seconds)),
@@ -114,7 +115,7 @@ impl Report {
             across: "percentile of connections (a level line is perfect fairness)",
             marks: marks(100.0, " %"),
             log: false,
-            unit: rate,
+            unit: short,
             series: vec![("lines", curve)],
         }
     }

@@ -4,7 +4,6 @@ mod assertion;
 mod build;
 mod hdr;
 mod html;
-pub(crate) mod human;
 mod merge;
 mod svg;
 mod text;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::human::{bytes, grouped, micros, nanos, rate};
+use towline_units::human::{bytes, grouped, micros, nanos, short};
+
 use super::{Latency, Report, Window};
 
 /// A report, displayed as a page of text.
@@ -45,7 +46,7 @@ impl fmt::Display for Page<'_> {
         row("time", &|w| format!("{:.1} s", w.seconds))?;
         row("lines sent", &|w| grouped(w.lines.sent))?;
         row("received", &|w| grouped(w.lines.received))?;
-        row("lines/s", &|w| rate(w.rates.lines_per_second))?;
+        row("lines/s", &|w| short(w.rates.lines_per_second))?;
         row("bytes sent", &|w| bytes(w.bytes.sent))?;
         row("received", &|w| bytes(w.bytes.received))?;
         row("down / up", &|w| format!("{:.1} / {:.1} Mbps", w.rates.mbps_down, w.rates.mbps_up))?;

@@ -3,12 +3,13 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use towline_units::human;
+
 use super::outcome::{Latency, Outcome};
 use crate::clock::{SECOND, seconds};
 use crate::counters::Counters;
 use crate::lane::Timing;
 use crate::plan::Plan;
-use crate::report::human;
 
 /// Whom to show what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Show {
             seconds(now.saturating_sub(self.start)),
             outcome.open(),
             self.requested,
-            human::rate(made.lines_received as f64 / span),
+            human::short(made.lines_received as f64 / span),
             human::mbps(made.bytes_sent as f64 / span),
             human::mbps(made.bytes_received as f64 / span),
             latency.unwrap_or_default(),

@@ -18,25 +18,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use towline_load::{LoadError, Role, interrupt_on_signals, units};
+use towline_load::{LoadError, Role, interrupt_on_signals};
 
 use self::column::COLUMNS;
 use self::result::Table;
-use crate::exit;
 use crate::load::Sink;
+use crate::{exit, flag_value};
 
 /// Reproduce the article's four columns on this host, and name what stopped each.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
     /// How long each column's load lasts once all connections are made
-    #[arg(short = 'T', long, value_name = "TIME", value_parser = units::duration, default_value = "60s")]
+    #[arg(short = 'T', long, value_name = "TIME", value_parser = flag_value::duration, default_value = "60s")]
     duration: Duration,
     /// Fraction of the article's connections, for small hosts
     #[arg(long, value_name = "FRACTION", value_parser = scale, default_value = "1")]
     scale: f64,
     /// How long one connect may take
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     connect_timeout: Duration,
     /// Only these columns, 1 to 4 (repeatable)
     #[arg(long = "column", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4))]

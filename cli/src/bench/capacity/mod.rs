@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use towline::doctor::Processes;
-use towline_load::{LoadError, Sources, interrupt_on_signals, units};
+use towline_load::{LoadError, Sources, interrupt_on_signals};
 
-use crate::exit;
 use crate::load::Sink;
+use crate::{exit, flag_value};
 
 /// Find out how many connections this host holds, both ends, and compare with doctor's prediction.
 #[derive(Debug, clap::Args)]
@@ -29,19 +29,19 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "N", value_parser = connections, default_value = "100k")]
     connections: u32,
     /// Connects a second
-    #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "20k")]
+    #[arg(long, value_name = "RATE", value_parser = flag_value::rate, default_value = "20k")]
     connect_rate: f64,
     /// How long one connect may take
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     connect_timeout: Duration,
     /// How long they are held once all are made
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "60s")]
     hold: Duration,
     /// How often each connection sends a line meanwhile
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "60s")]
     every: Duration,
     /// The 99th percentile of the answers' latency that passes
-    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "1s")]
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s")]
     p99: Duration,
     /// Server processes: a number, or auto for as many as descriptors need
     #[arg(long, value_name = "N|auto", value_parser = crate::doctor::processes, default_value = "auto")]
@@ -96,8 +96,9 @@ impl Args {
     }
 }
 
-fn connections(text: &str) -> Result<u32, LoadError> {
-    u32::try_from(units::count(text)?).ok().filter(|count| *count > 0).ok_or_else(|| {
-        LoadError::usage(format!("`{text}` is out of bounds: expected 1 to 4,294,967,295"))
-    })
+fn connections(text: &str) -> Result<u32, String> {
+    match flag_value::count_u32(text)? {
+        0 => Err("`0` is out of bounds: expected 1 to 4,294,967,295".to_owned()),
+        count => Ok(count),
+    }
 }
