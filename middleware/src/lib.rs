@@ -32,50 +32,46 @@
 //! # }
 //! ```
 
-mod boxed;
+mod box_future;
 pub mod codec;
-mod dial;
+mod concurrency_limit;
 pub mod drain;
 mod each_line;
 mod echo;
-mod framing;
+mod error_reply;
+pub mod fairness;
+mod framed_transport;
 pub mod heartbeat;
-mod limit;
 mod line;
 mod lines;
+mod live_setting;
 mod metered_io;
 mod observe;
-mod permits;
 pub mod pool;
-mod ready_in_call;
-mod reply_or_close;
+mod ready_per_call;
 pub mod serve;
 mod sha256;
 pub mod stats;
 mod timeout;
 mod transport;
-pub mod turns;
-mod wire;
 
-pub use boxed::Boxed;
+pub use box_future::Boxed;
 pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
-pub use dial::{Dial, Position};
+pub use concurrency_limit::{Limit, LimitLayer, Permits, Shedding};
 pub use each_line::EachLine;
 pub use echo::Echo;
-pub use framing::{Framing, FramingLayer};
-pub use limit::{Limit, LimitLayer, Shedding};
+pub use error_reply::{ReplyOrClose, ReplyOrCloseLayer};
+pub use framed_transport::{Framing, FramingLayer, Transport};
 pub use line::Line;
 pub use lines::Lines;
+pub use live_setting::{Dial, Position};
 pub use metered_io::{Meter, MeterLayer, MeteredIo};
 pub use observe::{Observe, ObserveLayer};
-pub use permits::Permits;
-pub use ready_in_call::{ReadyInCall, ReadyInCallLayer};
-pub use reply_or_close::{ReplyOrClose, ReplyOrCloseLayer};
+pub use ready_per_call::{ReadyInCall, ReadyInCallLayer};
 pub use serve::serve_connection;
 pub use sha256::{Digest, Sha256, Sha256Layer};
 pub use timeout::{Timeout, TimeoutLayer};
-pub use transport::Transport;
-pub use wire::{Holding, Lapse, Parked, Phase, Wire};
+pub use transport::{Holding, Lapse, Parked, Phase, Wire};
 
 /// An error that travels through Tower; typed where it is made, recognised where it is answered.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -14,7 +14,7 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Dial, dial::Noted};
+use crate::{BoxError, Dial, live_setting::Noted};
 
 /// Tower's `Timeout`, except that the timer is made when a call first waits.
 ///

@@ -25,12 +25,11 @@ use tower::service_fn;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    Echo, Lines, LinesBatchCodec, PerLine, Transport, drain,
+    Echo, Lines, LinesBatchCodec, PerLine, Transport, drain, fairness,
     pool::BLOCK_BYTES,
     serve::{Exchange, FlushPolicy, Serve},
     serve_connection,
     stats::{CloseReason, State, Stats},
-    turns,
 };
 
 const LIMIT: usize = 64 * 1024;
@@ -238,7 +237,7 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
         tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
         client
     };
-    tokio::spawn(turns::usher());
+    tokio::spawn(fairness::usher());
     let seen = Arc::new(AtomicUsize::new(usize::MAX));
     let mut polite = connect(counting(Some(seen.clone())));
     let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();

@@ -11,9 +11,9 @@ use std::time::Duration;
 use peer::{NO_PING, Peer, long_replies, secs};
 use tokio::{io::AsyncReadExt, time::sleep};
 use towline_middleware::{
+    fairness,
     heartbeat::{Limits, PROGRESS_BYTES},
     stats::CloseReason,
-    turns,
 };
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +81,7 @@ async fn fault_06_a_stuck_reader_stalls_out() {
 /// a line, came back at once and flooded again; whoever had a line waited for all of them.
 #[tokio::test(start_paused = true)]
 async fn fault_06_peers_whose_time_is_up_at_once_are_cut_over_a_while() {
-    tokio::spawn(turns::porter());
+    tokio::spawn(fairness::porter());
     let mut peers: Vec<_> = (0..100).map(|_| Peer::new(NO_PING)).collect();
     for peer in &mut peers {
         peer.send("x").await;

@@ -24,8 +24,8 @@ use towline_config::Framing;
 use towline_middleware::{
     LineLimits, LinesBatchCodec, PerLine,
     drain::Signal,
-    stats::{CloseReason, recent},
-    turns,
+    fairness,
+    stats::{CloseReason, thread_clock},
 };
 
 use crate::{
@@ -94,13 +94,13 @@ impl Shard {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(TURNS_PER_LOOK)
-            .on_thread_park(recent::forget)
+            .on_thread_park(thread_clock::forget)
             .build()?;
         let handle = runtime.handle().clone();
         let framing = now.borrow().effective.settings.workload.framing;
         let shard = async move {
-            tokio::spawn(turns::usher());
-            tokio::spawn(turns::porter());
+            tokio::spawn(fairness::usher());
+            tokio::spawn(fairness::porter());
             tokio::spawn(parts.keep_time());
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {
@@ -136,7 +136,7 @@ impl Shard {
             }
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            recent::keep();
+            thread_clock::keep();
             runtime.block_on(shard);
         })?;
         Ok(Self { handovers, runtime: handle, thread })

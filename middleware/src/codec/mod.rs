@@ -11,9 +11,9 @@
 mod batch;
 mod error;
 mod limits;
-mod per_line;
+mod utf8_lines;
 
 pub use batch::LinesBatchCodec;
 pub use error::LineError;
 pub use limits::{LINES_MAX, LineLimits};
-pub use per_line::PerLine;
+pub use utf8_lines::PerLine;

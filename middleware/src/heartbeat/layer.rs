@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{
     HeartbeatTransport, Limits,
-    standstill::{LOOK_EVERY, PeerTime},
+    suspend_clock::{LOOK_EVERY, PeerTime},
 };
 use crate::{
     Dial,

@@ -20,11 +20,11 @@
 //! a ping, within [`Limits::heartbeat_timeout`] of it, even if other lines that were under way
 //! came first. Any other `pong` is an ordinary line. Bytes that never become a line are no life.
 
-mod deadlines;
 mod layer;
-mod standstill;
+mod suspend_clock;
+mod timers;
 mod transport;
 
-pub use deadlines::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen, Started};
 pub use layer::{Heartbeat, HeartbeatLayer};
+pub use timers::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen, Started};
 pub use transport::HeartbeatTransport;

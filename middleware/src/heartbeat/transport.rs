@@ -18,7 +18,7 @@ use super::{Deadlines, Due, Owed, Seen, Started, layer::Shared};
 use crate::{
     LineError, Lines, Wire,
     stats::Nanos,
-    wire::{Holding, Lapse, Parked, Phase},
+    transport::{Holding, Lapse, Parked, Phase},
 };
 
 const PING: &[u8] = b"ping\n";

@@ -20,12 +20,12 @@
 //! - after a close of our own the rest of the input is read and forgotten until the peer closes too
 //!   ([`LINGER`] and [`LINGER_BYTES`] at most), or the kernel would answer it with a reset that overtakes our replies.
 
-mod exchange;
-mod pausing;
-mod policy;
-mod rules;
-mod steps;
-mod writing;
+mod config;
+mod connection;
+mod dispatch;
+mod park;
+mod write;
+mod write_policy;
 
 use std::{
     convert::Infallible,
@@ -34,12 +34,12 @@ use std::{
     time::Duration,
 };
 
-pub use exchange::Exchange;
-pub use policy::FlushPolicy;
-pub use rules::Rules;
+pub use config::Rules;
+pub use connection::Exchange;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
+pub use write_policy::FlushPolicy;
 
 use crate::{
     Boxed, LineError, Lines, ReadyInCall, Transport, Wire,

@@ -4,22 +4,22 @@
 //! it. Writers add to memory that no other shard touches; nothing here allocates or grows.
 
 mod clock;
+mod connection;
 mod counter;
 mod histogram;
 mod labels;
-mod presence;
-pub mod recent;
 mod states;
+pub mod thread_clock;
 
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
 pub use clock::Clock;
+pub use connection::Presence;
 pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use labels::{CloseReason, LineResult, State};
-pub use presence::Presence;
 pub use states::{StateCells, StateSnapshot};
 
 /// A point in time as nanoseconds since a [`Stats`] began; wraps after 584 years.
@@ -120,16 +120,16 @@ impl Stats {
     /// When a connection on this thread looked at the clock last, or now if that is not recent.
     #[inline]
     pub(crate) fn recent(&self) -> Nanos {
-        recent::get().unwrap_or_else(|| self.now())
+        thread_clock::get().unwrap_or_else(|| self.now())
     }
 
     /// When a batch begins that comes now. Another may have been answered since the last look: its end
     /// is this one's beginning.
     #[inline]
     pub(crate) fn batch_begins(&self) -> Nanos {
-        let Some(begun) = recent::take_answered() else { return self.recent() };
+        let Some(begun) = thread_clock::take_answered() else { return self.recent() };
         let now = self.now();
-        recent::set(now);
+        thread_clock::set(now);
         self.record_batch(begun, now);
         now
     }
@@ -138,7 +138,7 @@ impl Stats {
     /// the clock to tell when.
     #[inline]
     pub(crate) fn batch_ends(&self, begun: Nanos) {
-        if !recent::answered(begun) {
+        if !thread_clock::answered(begun) {
             self.record_batch(begun, self.now());
         }
     }
@@ -146,7 +146,7 @@ impl Stats {
     /// The running connection stops running at `now`, which is asked for only if a batch waits for it.
     #[inline]
     fn settle(&self, now: impl FnOnce() -> Nanos) {
-        if let Some(begun) = recent::take_answered() {
+        if let Some(begun) = thread_clock::take_answered() {
             self.record_batch(begun, now());
         }
     }

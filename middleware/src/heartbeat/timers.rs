@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     stats::Nanos,
-    wire::{Lapse, Phase},
+    transport::{Lapse, Phase},
 };
 
 /// How long a connection may do what. `None` is for ever.

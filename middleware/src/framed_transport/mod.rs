@@ -1,6 +1,7 @@
 //! Bytes to lines and back, over any byte stream and any tokio-util codec.
 
 mod blocks;
+mod layer;
 mod reading;
 
 use std::{
@@ -15,13 +16,14 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 
+pub use self::layer::{Framing, FramingLayer};
 use self::{
     blocks::{COPY_BYTES_MAX, LENT_BLOCK},
     reading::again,
 };
 use crate::{
     Lines, Wire,
-    wire::{Holding, Lapse, Parked},
+    transport::{Holding, Lapse, Parked},
 };
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.

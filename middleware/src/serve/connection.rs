@@ -16,8 +16,8 @@ use super::{Rules, Serve};
 use crate::{
     Lines, Wire,
     drain::Registration,
+    fairness::Appetite,
     stats::{CloseReason, Presence},
-    turns::Appetite,
 };
 
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, thread};
 
-use super::{CloseReason, Nanos, State, Stats, recent};
+use super::{CloseReason, Nanos, State, Stats, thread_clock};
 
 /// One connection's presence in the books: opened when made, closed when dropped, once.
 ///
@@ -41,7 +41,7 @@ impl Presence {
     pub fn resume(&mut self) {
         if self.state != State::Ready {
             let now = self.stats.recent();
-            recent::set(now);
+            thread_clock::set(now);
             self.change(State::Ready, now);
         }
     }
@@ -50,14 +50,14 @@ impl Presence {
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
         self.stats.settle(|| now);
-        recent::leave(now);
+        thread_clock::leave(now);
         self.change(state, now);
     }
 
     /// The task lets others run and stays runnable.
     pub fn give_way(&mut self) {
         self.stats.settle(|| self.stats.now());
-        recent::forget();
+        thread_clock::forget();
     }
 
     /// Tells the gauges what the parked connection holds.
@@ -87,7 +87,7 @@ impl Presence {
         if !self.closed {
             let now = self.stats.now();
             self.stats.settle(|| now);
-            recent::forget();
+            thread_clock::forget();
             self.closed = true;
             self.hold(0, 0);
             if self.lingers.is_some() {

@@ -1,5 +1,5 @@
 //! What a connection does while its task runs, a step a function: its lines in, and the service.
-//! Replies go out in [`writing`](super::writing), and how it stops is in [`pausing`](super::pausing).
+//! Replies go out in [`write`](super::write), and how it stops is in [`park`](super::pausing).
 
 use std::{
     future::Future,
@@ -10,12 +10,12 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    exchange::{Running, Step},
-    pausing::reason,
+    connection::{Running, Step},
+    park::reason,
 };
 use crate::{
-    LineError, Lines, Wire, ready_in_call::take_waits_for_readiness, stats::CloseReason,
-    wire::Phase,
+    LineError, Lines, Wire, ready_per_call::take_waits_for_readiness, stats::CloseReason,
+    transport::Phase,
 };
 
 const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::Transport;
+use super::Transport;
 
 /// Frames the connection and passes a [`Transport`] on.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! A bound on the batches being served at once.
 
+mod semaphore;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -12,7 +14,8 @@ use tower::load_shed::error::Overloaded;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Dial, Permits, Position, ready_in_call::waiting_for_readiness};
+pub use self::semaphore::Permits;
+use crate::{BoxError, Dial, Position, ready_per_call::waiting_for_readiness};
 
 /// Which calls are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{cell::RefCell, future::poll_fn, task::Context, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    line::{OnDuty, Place, stand_in},
+    queue::{OnDuty, Place, stand_in},
     yield_turn,
 };
 

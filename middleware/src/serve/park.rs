@@ -11,15 +11,14 @@ use tower_service::Service;
 
 use super::{
     LINGER_BYTES,
-    exchange::{Linger, Running, Step},
-    steps::Next,
+    connection::{Linger, Running, Step},
+    dispatch::Next,
 };
 use crate::{
-    LineError, Lines, Wire,
-    ready_in_call::take_waits_for_readiness,
+    LineError, Lines, Wire, fairness,
+    ready_per_call::take_waits_for_readiness,
     stats::{CloseReason, State},
-    turns,
-    wire::{Parked, Phase},
+    transport::{Parked, Phase},
 };
 
 impl<T, S> Running<'_, T, S>
@@ -85,7 +84,7 @@ where
             *self.step = Step::Lapsed(lapse.reason());
             self.presence.hold(holding.read_bytes, holding.write_bytes);
             self.presence.park(State::Closing, parked.now);
-            turns::wait_to_leave(cx);
+            fairness::wait_to_leave(cx);
             return Poll::Pending;
         }
         if self.drain.register(cx.waker()) {
@@ -110,7 +109,7 @@ where
         let holding = self.wire.as_mut().park();
         self.presence.hold(holding.read_bytes, holding.write_bytes);
         self.presence.give_way();
-        turns::give_way(cx);
+        fairness::give_way(cx);
         Poll::Pending
     }
 }

@@ -7,11 +7,13 @@ use tower_service::Service;
 
 use super::{
     FlushPolicy,
-    exchange::{Feed, Running, Step},
-    pausing::reason,
-    steps::Next,
+    connection::{Feed, Running, Step},
+    dispatch::Next,
+    park::reason,
 };
-use crate::{LineError, Lines, Wire, pool, stats::CloseReason, turns::Appetite, wire::Phase};
+use crate::{
+    LineError, Lines, Wire, fairness::Appetite, pool, stats::CloseReason, transport::Phase,
+};
 
 impl<T, S> Running<'_, T, S>
 where

@@ -17,8 +17,8 @@
 //!
 //! Those whose time is up stand in a line of their own, before a [`porter`].
 
-mod door;
-mod line;
+mod close_pacer;
+mod queue;
 
 use std::{
     cell::RefCell,
@@ -27,9 +27,9 @@ use std::{
     task::Context,
 };
 
-pub use door::porter;
-pub(crate) use door::wait_to_leave;
-use line::{OnDuty, Place, stand_in};
+pub use close_pacer::porter;
+pub(crate) use close_pacer::wait_to_leave;
+use queue::{OnDuty, Place, stand_in};
 use tokio::task::yield_now;
 
 thread_local! {
