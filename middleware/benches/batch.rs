@@ -24,10 +24,10 @@ use tokio_util::codec::{Decoder, Encoder};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Digest, EachLine, Echo, FramingLayer, KIB, LimitLayer, Line, LineError, Lines,
-    LinesBatchCodec, MeterLayer, ObserveLayer, PerLine, Permits, ReadyInCallLayer,
-    ReplyOrCloseLayer, Sha256Layer, TimeoutLayer,
-    heartbeat::{HeartbeatLayer, Limits},
+    BoxError, ConcurrencyLimitLayer, DigestMode, EachLine, Echo, ErrorReplyLayer, FramingLayer,
+    KIB, Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
+    Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
+    heartbeat::{Deadlines, HeartbeatLayer},
     pool,
     serve::Serve,
     stats::{Nanos, State, StateCells, Stats},
@@ -86,7 +86,7 @@ impl AsyncWrite for Peer {
     }
 }
 
-const LIMITS: Limits = Limits {
+const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: Some(Duration::from_secs(30)),
     heartbeat_timeout: Duration::from_secs(10),
     idle: None,
@@ -117,7 +117,7 @@ fn whole_stack(c: &mut Criterion) {
             });
         };
         bare("batch", &|peer| connection(peer, LinesBatchCodec::new));
-        bare("lines", &|peer| connection(peer, PerLine::new));
+        bare("lines", &|peer| connection(peer, Utf8LinesCodec::new));
     }
     group.finish();
 }
@@ -131,18 +131,18 @@ where
 {
     let stats = books();
     let lines = ServiceBuilder::new()
-        .layer(ReplyOrCloseLayer)
+        .layer(ErrorReplyLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(LimitLayer::new(Arc::new(Permits::new(4096))))
+        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096))))
         .service(Echo);
-    let exchange = ServiceBuilder::new()
+    let connection = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(codec, 64 * KIB))
         .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
         .service(Serve::unboxed(lines).stats(stats))
         .call(peer);
-    Box::pin(async { exchange.await.map_or_else(|never| match never {}, |_| ()) })
+    Box::pin(async { connection.await.map_or_else(|never| match never {}, |_| ()) })
 }
 
 fn call<S>(c: &mut Criterion, name: &str, lines: usize, service: &S)
@@ -163,14 +163,15 @@ where
 fn layers(c: &mut Criterion) {
     let stats = books();
     call(c, "none", 100, &Echo);
-    call(c, "reply_or_close", 100, &ReplyOrCloseLayer.layer(Echo));
+    call(c, "reply_or_close", 100, &ErrorReplyLayer.layer(Echo));
     call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
-    call(c, "ready_in_call", 100, &ReadyInCallLayer.layer(Echo));
+    call(c, "ready_in_call", 100, &ReadyPerCallLayer.layer(Echo));
     call(c, "timeout", 100, &TimeoutLayer::new(Duration::from_secs(5)).layer(Echo));
-    let limit = LimitLayer::new(Arc::new(Permits::new(4096)));
+    let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
     call(c, "limit", 100, &limit.layer(Echo));
     for lines in BATCHES {
-        for (name, digest) in [("sha256 reply", Digest::Reply), ("sha256 discard", Digest::Discard)]
+        for (name, digest) in
+            [("sha256 reply", DigestMode::Reply), ("sha256 discard", DigestMode::Discard)]
         {
             call(c, name, lines, &Sha256Layer::new(digest, stats.clone()).layer(Echo));
         }
@@ -192,8 +193,8 @@ fn parts(c: &mut Criterion) {
         });
     });
     c.bench_function("part/state snapshot", |b| b.iter(|| cells.snapshot()));
-    c.bench_function("part/pool lend and return", |b| {
-        b.iter(|| pool::give_back(black_box(pool::lend())));
+    c.bench_function("part/pool take and return", |b| {
+        b.iter(|| pool::put(black_box(pool::take())));
     });
     let stats = books();
     c.bench_function("part/clock", |b| b.iter(|| stats.now()));

@@ -15,27 +15,27 @@ use tower_service::Service;
 ///
 /// ```
 /// use tower::{Service, service_fn};
-/// use towline_middleware::{Boxed, BoxError, Lines, serve::Serve};
+/// use towline_middleware::{BoxFuture, BoxError, Lines, serve::Serve};
 ///
 /// let slow = service_fn(|lines: Lines| async move { Ok::<_, BoxError>(lines) });
-/// let mut boxed = Boxed::new(slow);
+/// let mut boxed = BoxFuture::new(slow);
 /// fn may_move(_: impl Future + Unpin) {}
 /// may_move(boxed.call(Lines::default()));
 /// let serve = Serve::unboxed(boxed);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Boxed<S> {
+pub struct BoxFuture<S> {
     inner: S,
 }
 
-impl<S> Boxed<S> {
+impl<S> BoxFuture<S> {
     /// Wraps a service.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
 }
 
-impl<S: Service<Request>, Request> Service<Request> for Boxed<S> {
+impl<S: Service<Request>, Request> Service<Request> for BoxFuture<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = Pin<Box<S::Future>>;

@@ -25,95 +25,97 @@ mod sync {
 }
 
 #[derive(Default)]
-struct Shared {
+struct DrainState {
     /// Connections at places below it are to finish.
-    told: AtomicU64,
-    parked: Mutex<Slab<Waker>>,
+    drain_below: AtomicU64,
+    wakers: Mutex<Slab<Waker>>,
 }
 
 /// Above every place.
 const ALL: u64 = u64::MAX;
 
-impl Shared {
-    fn parked(&self) -> MutexGuard<'_, Slab<Waker>> {
+impl DrainState {
+    fn wakers(&self) -> MutexGuard<'_, Slab<Waker>> {
         // No code that can panic runs under this lock.
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes a connected pair.
 pub fn channel() -> (Signal, Watch) {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(DrainState::default());
     (Signal { shared: shared.clone() }, Watch { shared: Some(shared) })
 }
 
 /// The sending half.
 #[derive(Clone)]
 pub struct Signal {
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
 }
 
 impl Signal {
     /// Tells every connection, now and in future, to finish. Idempotent.
     pub fn drain(&self) {
-        self.tell(|_| ALL);
+        self.signal(|_| ALL);
     }
 
     /// Tells so large a share of the connections there are, from 0 to 1, to finish; the others and
-    /// those to come go on. Nobody who was told is forgotten. End with [`drain`](Self::drain), which
+    /// those to come go on. A connection that was signalled stays signalled. End with [`drain`](Self::drain), which
     /// also reaches those that never parked.
     pub fn drain_share(&self, share: f64) {
-        self.tell(|parked| {
-            let places = parked.iter().next_back().map_or(0, |(highest, _)| highest + 1);
-            (places as f64 * share) as u64
+        self.signal(|wakers| {
+            let keys = wakers.iter().next_back().map_or(0, |(highest, _)| highest + 1);
+            (keys as f64 * share) as u64
         });
     }
 
-    fn tell(&self, until: impl FnOnce(&Slab<Waker>) -> u64) {
-        let parked = self.shared.parked();
-        let until = until(&parked);
+    fn signal(&self, until: impl FnOnce(&Slab<Waker>) -> u64) {
+        let wakers = self.shared.wakers();
+        let until = until(&wakers);
         // Before the wake-up: who registers after it looks behind the same lock.
-        let from = self.shared.told.fetch_max(until, Ordering::SeqCst);
-        for (place, waker) in &*parked {
-            if (from..until).contains(&(place as u64)) {
+        let from = self.shared.drain_below.fetch_max(until, Ordering::SeqCst);
+        for (key, waker) in &*wakers {
+            if (from..until).contains(&(key as u64)) {
                 waker.wake_by_ref();
             }
         }
     }
 }
 
-/// Connections woken at once by [`Signal::nudge`].
-const NUDGED_AT_ONCE: usize = 256;
+/// Connections woken at once by [`Signal::wake_from`].
+const WAKES_AT_ONCE: usize = 256;
 
 impl Signal {
     /// Wakes some parked connections, from the place `from` on, so that they look at what they are
     /// held to. Returns from where to go on, until all were woken; let others run in between.
-    pub fn nudge(&self, from: usize) -> Option<usize> {
-        let parked = self.shared.parked();
-        let until = from + NUDGED_AT_ONCE;
-        for place in from..until.min(parked.capacity()) {
-            if let Some(waker) = parked.get(place) {
+    pub fn wake_from(&self, from: usize) -> Option<usize> {
+        let wakers = self.shared.wakers();
+        let until = from + WAKES_AT_ONCE;
+        for key in from..until.min(wakers.capacity()) {
+            if let Some(waker) = wakers.get(key) {
                 waker.wake_by_ref();
             }
         }
-        (until < parked.capacity()).then_some(until)
+        (until < wakers.capacity()).then_some(until)
     }
 }
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signal").field("told", &self.shared.told).finish_non_exhaustive()
+        f.debug_struct("Signal")
+            .field("drain_below", &self.shared.drain_below)
+            .finish_non_exhaustive()
     }
 }
 
 /// The receiving half, cloned for each connection.
 #[derive(Clone)]
 pub struct Watch {
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<DrainState>>,
 }
 
 impl Watch {
-    /// One that never tells.
+    /// A watch that never signals.
     pub const fn never() -> Self {
         Self { shared: None }
     }
@@ -121,14 +123,14 @@ impl Watch {
     /// Whether it is time for all to finish.
     #[inline]
     pub fn is_draining(&self) -> bool {
-        self.tells(NOWHERE)
+        self.is_draining_key(UNREGISTERED)
     }
 
     /// Whether it is time for that place. One load of memory that is hardly ever written.
     #[inline]
-    fn tells(&self, place: u32) -> bool {
-        let told = |shared: &Arc<Shared>| shared.told.load(Ordering::Relaxed);
-        self.shared.as_ref().is_some_and(|shared| u64::from(place) < told(shared))
+    fn is_draining_key(&self, key: u32) -> bool {
+        let drain_below = |shared: &Arc<DrainState>| shared.drain_below.load(Ordering::Relaxed);
+        self.shared.as_ref().is_some_and(|shared| u64::from(key) < drain_below(shared))
     }
 
     /// Waits until it is time to finish.
@@ -143,7 +145,7 @@ impl Watch {
 
     /// A place for one connection's waker.
     pub(crate) fn registration(&self) -> Registration {
-        Registration { watch: self.clone(), place: NOWHERE, registered: 0 }
+        Registration { watch: self.clone(), key: UNREGISTERED, registered: 0 }
     }
 }
 
@@ -156,13 +158,13 @@ impl fmt::Debug for Watch {
 /// One connection's place in the list of those to wake.
 pub(crate) struct Registration {
     watch: Watch,
-    place: u32,
+    key: u32,
     /// Tells the registered waker from others without holding a second one.
     registered: usize,
 }
 
 /// No place taken yet.
-const NOWHERE: u32 = u32::MAX;
+const UNREGISTERED: u32 = u32::MAX;
 
 /// What two wakers of the same task share, and a task's waker with no other living waker: where it
 /// points, and what it points to it with.
@@ -173,41 +175,41 @@ fn identity(waker: &Waker) -> usize {
 impl Registration {
     #[inline]
     pub(crate) fn is_draining(&self) -> bool {
-        self.watch.tells(self.place)
+        self.watch.is_draining_key(self.key)
     }
 
     /// Whether this waker is the one that was registered last.
     #[inline]
-    pub(crate) fn knows(&self, waker: &Waker) -> bool {
+    pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
         self.registered == identity(waker)
     }
 
     /// Makes sure that `waker` will be woken. Returns whether it is time already.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        !self.knows(waker) && self.register_slow(waker)
+        !self.is_registered(waker) && self.register_slow(waker)
     }
 
     #[cold]
     fn register_slow(&mut self, waker: &Waker) -> bool {
         self.registered = identity(waker);
         let Some(shared) = &self.watch.shared else { return false };
-        let mut parked = shared.parked();
-        match self.place {
+        let mut wakers = shared.wakers();
+        match self.key {
             // Bounded by the connections of a process, far below 2³².
-            NOWHERE => self.place = parked.insert(waker.clone()) as u32,
-            place => parked[place as usize] = waker.clone(),
+            UNREGISTERED => self.key = wakers.insert(waker.clone()) as u32,
+            key => wakers[key as usize] = waker.clone(),
         }
-        u64::from(self.place) < shared.told.load(Ordering::SeqCst)
+        u64::from(self.key) < shared.drain_below.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(shared) = &self.watch.shared
-            && self.place != NOWHERE
+            && self.key != UNREGISTERED
         {
-            shared.parked().remove(self.place as usize);
+            shared.wakers().remove(self.key as usize);
         }
     }
 }

@@ -22,18 +22,18 @@ const OVERLOADED: &[u8] = b"ERR overloaded\n";
 /// for each line of the batch, so that replies still match lines. *Does not*: touch other errors.
 /// *Goes*: outermost in the line stack. *Costs*: eight bytes a call.
 #[derive(Debug, Clone)]
-pub struct ReplyOrClose<S> {
+pub struct ErrorReply<S> {
     inner: S,
 }
 
-impl<S> ReplyOrClose<S> {
+impl<S> ErrorReply<S> {
     /// Wraps a service.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
 }
 
-impl<S> Service<Lines> for ReplyOrClose<S>
+impl<S> Service<Lines> for ErrorReply<S>
 where
     S: Service<Lines, Response = Lines, Error = BoxError>,
 {
@@ -51,7 +51,7 @@ where
 }
 
 pin_project! {
-    /// Response of [`ReplyOrClose`].
+    /// Response of [`ErrorReply`].
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         count: u32,
@@ -86,14 +86,14 @@ fn answer(error: BoxError, count: u32) -> Result<Lines, BoxError> {
     }
 }
 
-/// Makes a [`ReplyOrClose`].
+/// Makes a [`ErrorReply`].
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ReplyOrCloseLayer;
+pub struct ErrorReplyLayer;
 
-impl<S> Layer<S> for ReplyOrCloseLayer {
-    type Service = ReplyOrClose<S>;
+impl<S> Layer<S> for ErrorReplyLayer {
+    type Service = ErrorReply<S>;
 
-    fn layer(&self, inner: S) -> ReplyOrClose<S> {
-        ReplyOrClose::new(inner)
+    fn layer(&self, inner: S) -> ErrorReply<S> {
+        ErrorReply::new(inner)
     }
 }

@@ -11,10 +11,10 @@
 //! | piece | from → to | level |
 //! |---|---|---|
 //! | [`MeteredIo`] | bytes → bytes | connection, below framing |
-//! | [`Transport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
+//! | [`FramedTransport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
 //! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
-//! | [`ReplyOrClose`], [`Observe`], [`Timeout`], [`Limit`], [`ReadyInCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`ErrorReply`], [`Observe`], [`Timeout`], [`ConcurrencyLimit`], [`ReadyPerCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
 //! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
 //!
 //! ```
@@ -55,23 +55,23 @@ pub mod stats;
 mod timeout;
 mod transport;
 
-pub use box_future::Boxed;
-pub use codec::{LineError, LineLimits, LinesBatchCodec, PerLine};
-pub use concurrency_limit::{Limit, LimitLayer, Permits, Shedding};
+pub use box_future::BoxFuture;
+pub use codec::{LineError, LineLimits, LinesBatchCodec, Utf8LinesCodec};
+pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer, LoadShed, Semaphore};
 pub use each_line::EachLine;
 pub use echo::Echo;
-pub use error_reply::{ReplyOrClose, ReplyOrCloseLayer};
-pub use framed_transport::{Framing, FramingLayer, Transport};
+pub use error_reply::{ErrorReply, ErrorReplyLayer};
+pub use framed_transport::{FramedTransport, FramingLayer, FramingService};
 pub use line::Line;
 pub use lines::Lines;
-pub use live_setting::{Dial, Position};
+pub use live_setting::{AtomicRepr, LiveSetting};
 pub use metered_io::{Meter, MeterLayer, MeteredIo};
 pub use observe::{Observe, ObserveLayer};
-pub use ready_per_call::{ReadyInCall, ReadyInCallLayer};
+pub use ready_per_call::{ReadyPerCall, ReadyPerCallLayer};
 pub use serve::serve_connection;
-pub use sha256::{Digest, Sha256, Sha256Layer};
+pub use sha256::{DigestMode, Sha256, Sha256Layer};
 pub use timeout::{Timeout, TimeoutLayer};
-pub use transport::{Holding, Lapse, Parked, Phase, Wire};
+pub use transport::{BufferedBytes, Expired, Parked, Phase, Transport};
 
 /// An error that travels through Tower; typed where it is made, recognised where it is answered.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-/// What a [`Dial`] can stand at: anything that 64 bits tell apart.
-pub trait Position: Copy {
+/// What a [`LiveSetting`] can stand at: anything that 64 bits tell apart.
+pub trait AtomicRepr: Copy {
     /// Written down.
     fn to_bits(self) -> u64;
     /// Read again.
@@ -21,55 +21,55 @@ pub trait Position: Copy {
 /// that are open. *Costs*: a relaxed load of memory that is hardly ever written. Whoever turns
 /// several dials at once does so on the thread whose connections look at them: then no connection
 /// sees half of the change.
-pub struct Dial<T> {
+pub struct LiveSetting<T> {
     bits: AtomicU64,
-    position: PhantomData<fn() -> T>,
+    value: PhantomData<fn() -> T>,
 }
 
-impl<T: Position> Dial<T> {
+impl<T: AtomicRepr> LiveSetting<T> {
     /// One that stands at `position`.
-    pub fn new(position: T) -> Self {
-        Self { bits: AtomicU64::new(position.to_bits()), position: PhantomData }
+    pub fn new(value: T) -> Self {
+        Self { bits: AtomicU64::new(value.to_bits()), value: PhantomData }
     }
 
     /// Where it stands.
     #[inline]
-    pub fn get(&self) -> T {
+    pub fn load(&self) -> T {
         T::from_bits(self.bits.load(Relaxed))
     }
 
     /// Where it stands now, to be looked at later or never.
     #[inline]
-    pub(crate) fn note(&self) -> Noted<T> {
-        Noted { bits: self.bits.load(Relaxed), position: PhantomData }
+    pub(crate) fn load_raw(&self) -> RawSetting<T> {
+        RawSetting { bits: self.bits.load(Relaxed), value: PhantomData }
     }
 
     /// Turns it.
-    pub fn set(&self, position: T) {
-        self.bits.store(position.to_bits(), Relaxed);
+    pub fn store(&self, value: T) {
+        self.bits.store(value.to_bits(), Relaxed);
     }
 }
 
 /// Where a dial stood. Half the size of what it may be, and made without arithmetic.
 #[derive(Debug)]
-pub(crate) struct Noted<T> {
+pub(crate) struct RawSetting<T> {
     bits: u64,
-    position: PhantomData<fn() -> T>,
+    value: PhantomData<fn() -> T>,
 }
 
-impl<T: Position> Noted<T> {
-    pub(crate) fn get(&self) -> T {
+impl<T: AtomicRepr> RawSetting<T> {
+    pub(crate) fn decode(&self) -> T {
         T::from_bits(self.bits)
     }
 }
 
-impl<T: Position + fmt::Debug> fmt::Debug for Dial<T> {
+impl<T: AtomicRepr + fmt::Debug> fmt::Debug for LiveSetting<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.get().fmt(f)
+        self.load().fmt(f)
     }
 }
 
-impl Position for usize {
+impl AtomicRepr for usize {
     fn to_bits(self) -> u64 {
         self as u64
     }
@@ -79,7 +79,7 @@ impl Position for usize {
     }
 }
 
-impl Position for u32 {
+impl AtomicRepr for u32 {
     fn to_bits(self) -> u64 {
         self.into()
     }
@@ -90,7 +90,7 @@ impl Position for u32 {
 }
 
 /// To the nanosecond, up to 584 years.
-impl Position for Duration {
+impl AtomicRepr for Duration {
     fn to_bits(self) -> u64 {
         self.as_nanos().try_into().unwrap_or(u64::MAX)
     }
@@ -101,9 +101,9 @@ impl Position for Duration {
 }
 
 /// `None` is for ever, and so is what is longer than 584 years.
-impl Position for Option<Duration> {
+impl AtomicRepr for Option<Duration> {
     fn to_bits(self) -> u64 {
-        self.map_or(u64::MAX, Position::to_bits)
+        self.map_or(u64::MAX, AtomicRepr::to_bits)
     }
 
     fn from_bits(bits: u64) -> Self {
@@ -116,12 +116,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn reads_back<T: Position + PartialEq + fmt::Debug>(positions: impl IntoIterator<Item = T>) {
-        for position in positions {
-            let dial = Dial::new(position);
-            assert_eq!(dial.get(), position);
-            dial.set(position);
-            assert_eq!(dial.get(), position);
+    fn reads_back<T: AtomicRepr + PartialEq + fmt::Debug>(values: impl IntoIterator<Item = T>) {
+        for value in values {
+            let setting = LiveSetting::new(value);
+            assert_eq!(setting.load(), value);
+            setting.store(value);
+            assert_eq!(setting.load(), value);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
 /// Counts lines, batches, results and the time from a batch's arrival to its reply.
 ///
 /// *Does*: counts, in [`Stats`]. *Does not*: change anything. *Goes*: directly inside
-/// [`ReplyOrClose`](crate::ReplyOrClose), where errors are still errors. *Costs*: five adds and two
+/// [`ErrorReply`](crate::ErrorReply), where errors are still errors. *Costs*: five adds and two
 /// reference counts a batch, about 30 ns; nothing a line. The time begins when the connection's task
 /// looked at the clock last and ends when it looks next, so the read that brought the batch is in it, and
 /// the write of its reply where the next batch is not there yet. Outside a connection's task the clock is
@@ -50,7 +50,7 @@ where
         self.stats.batches.add(1);
         ResponseFuture {
             count,
-            begun: self.stats.batch_begins(),
+            begun: self.stats.begin_batch(),
             inner: self.inner.call(lines),
             stats: self.stats.clone(),
         }
@@ -83,7 +83,7 @@ where
             Err(error) => kind(error),
         };
         this.stats.lines_processed[result as usize].add(u64::from(*this.count));
-        this.stats.batch_ends(*this.begun);
+        this.stats.reply_batch(*this.begun);
         Poll::Ready(output)
     }
 }

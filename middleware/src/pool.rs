@@ -31,46 +31,46 @@ pub const BLOCKS_KEPT_MAX: usize = 16;
 pub(crate) const SHORT_BLOCK_BYTES: usize = 128;
 
 /// Size of a block that is lent while connections hold much: a thousand of them are 8 MiB.
-pub const SPARING_BLOCK_BYTES: usize = 8 * 1024;
+pub const SMALL_BLOCK_BYTES: usize = 8 * 1024;
 
 thread_local! {
     static BLOCKS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static SHORT_BLOCK: Cell<Option<BytesMut>> = const { Cell::new(None) };
-    static SPARING: RefCell<Option<Sparing>> = const { RefCell::new(None) };
+    static SMALL_BLOCKS: RefCell<Option<SmallBlocks>> = const { RefCell::new(None) };
 }
 
 /// Until when blocks are small.
-struct Sparing {
+struct SmallBlocks {
     stats: Arc<Stats>,
-    held_bytes_max: usize,
+    buffered_bytes_max: usize,
 }
 
-/// An empty block of at least [`BLOCK_BYTES`], or of [`SPARING_BLOCK_BYTES`] while they are spared.
-pub fn lend() -> BytesMut {
-    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(make)
+/// An empty block of at least [`BLOCK_BYTES`], or of [`SMALL_BLOCK_BYTES`] while they are spared.
+pub fn take() -> BytesMut {
+    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(allocate)
 }
 
 /// Without blocks in the pool, as it is while they are spared.
 #[cold]
-fn make() -> BytesMut {
-    BytesMut::with_capacity(if is_sparing() { SPARING_BLOCK_BYTES } else { BLOCK_BYTES })
+fn allocate() -> BytesMut {
+    BytesMut::with_capacity(if uses_small_blocks() { SMALL_BLOCK_BYTES } else { BLOCK_BYTES })
 }
 
 /// Whether memory is spared on this thread.
-pub(crate) fn is_sparing() -> bool {
-    SPARING.with_borrow_mut(|sparing| {
-        sparing.take_if(|it| it.stats.held_bytes() < it.held_bytes_max);
-        sparing.is_some()
+pub(crate) fn uses_small_blocks() -> bool {
+    SMALL_BLOCKS.with_borrow_mut(|small_blocks| {
+        small_blocks.take_if(|it| it.stats.buffered_bytes() < it.buffered_bytes_max);
+        small_blocks.is_some()
     })
 }
 
 /// Lends small blocks on this thread, until the connections that count in `stats` hold less than so
 /// many bytes.
 #[cold]
-pub(crate) fn spare(stats: &Arc<Stats>, held_bytes_max: usize) {
-    SPARING.with_borrow_mut(|sparing| {
-        if sparing.is_none() {
-            *sparing = Some(Sparing { stats: stats.clone(), held_bytes_max });
+pub(crate) fn use_small_blocks(stats: &Arc<Stats>, buffered_bytes_max: usize) {
+    SMALL_BLOCKS.with_borrow_mut(|small_blocks| {
+        if small_blocks.is_none() {
+            *small_blocks = Some(SmallBlocks { stats: stats.clone(), buffered_bytes_max });
             BLOCKS.with_borrow_mut(Vec::clear);
         }
     });
@@ -80,7 +80,7 @@ pub(crate) fn spare(stats: &Arc<Stats>, held_bytes_max: usize) {
 ///
 /// Kept only when nobody else still holds a slice of it, it is of a lent block's size, and the pool
 /// is not full; otherwise it goes back to the allocator with its last slice.
-pub fn give_back(mut block: BytesMut) {
+pub fn put(mut block: BytesMut) {
     block.clear();
     if block.try_reclaim(BLOCK_BYTES) && block.capacity() < 2 * BLOCK_BYTES {
         BLOCKS.with_borrow_mut(|blocks| {
@@ -93,13 +93,13 @@ pub fn give_back(mut block: BytesMut) {
 
 /// An empty block of [`SHORT_BLOCK_BYTES`].
 #[inline]
-pub(crate) fn lend_short() -> BytesMut {
+pub(crate) fn take_short() -> BytesMut {
     SHORT_BLOCK.take().unwrap_or_else(|| BytesMut::with_capacity(SHORT_BLOCK_BYTES))
 }
 
 /// Takes an empty block back that may be such a one.
 #[inline]
-pub(crate) fn give_back_short(block: BytesMut) {
+pub(crate) fn put_short(block: BytesMut) {
     if block.capacity() == SHORT_BLOCK_BYTES {
         SHORT_BLOCK.set(Some(block));
     }
@@ -115,39 +115,39 @@ mod tests {
 
     #[test]
     fn a_block_comes_back_whole_once_its_last_slice_is_gone() {
-        let mut block = lend();
+        let mut block = take();
         block.extend_from_slice(b"abc");
         let slice = block.split_to(2).freeze();
-        give_back(block);
+        put(block);
         assert_eq!(kept(), 0, "a slice is still out");
 
         let Ok(block) = slice.try_into_mut() else { panic!("the slice is the only owner now") };
-        give_back(block);
+        put(block);
         assert_eq!(kept(), 1);
-        assert!(lend().capacity() >= BLOCK_BYTES);
+        assert!(take().capacity() >= BLOCK_BYTES);
     }
 
     #[test]
     fn the_short_block_is_lent_again_and_a_part_of_one_is_not() {
-        let mut block = lend_short();
+        let mut block = take_short();
         block.extend_from_slice(b"abc");
         block.clear();
         let at = block.as_ptr();
-        give_back_short(block);
-        let mut block = lend_short();
+        put_short(block);
+        let mut block = take_short();
         assert_eq!((block.as_ptr(), block.capacity()), (at, SHORT_BLOCK_BYTES));
         block.extend_from_slice(b"abc");
-        give_back_short(block.split_to(2));
-        assert_ne!(lend_short().as_ptr(), at, "the rest of it is out");
+        put_short(block.split_to(2));
+        assert_ne!(take_short().as_ptr(), at, "the rest of it is out");
     }
 
     #[test]
     fn odd_sizes_and_a_surplus_are_not_kept() {
-        give_back(BytesMut::with_capacity(100));
-        give_back(BytesMut::with_capacity(4 * BLOCK_BYTES));
+        put(BytesMut::with_capacity(100));
+        put(BytesMut::with_capacity(4 * BLOCK_BYTES));
         assert_eq!(kept(), 0);
-        let many: Vec<_> = (0..2 * BLOCKS_KEPT_MAX).map(|_| lend()).collect();
-        many.into_iter().for_each(give_back);
+        let many: Vec<_> = (0..2 * BLOCKS_KEPT_MAX).map(|_| take()).collect();
+        many.into_iter().for_each(put);
         assert_eq!(kept(), BLOCKS_KEPT_MAX);
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn take_waits_for_readiness() -> bool {
 
 /// Asks something for readiness, and notes for [`take_waits_for_readiness`] that it is waited for.
 #[inline]
-pub(crate) fn waiting_for_readiness<T>(ask: impl FnOnce() -> Poll<T>) -> Poll<T> {
+pub(crate) fn poll_readiness<T>(ask: impl FnOnce() -> Poll<T>) -> Poll<T> {
     // Set before and cleared after, so that only a `Pending` leaves it set.
     WAITS_FOR_READINESS.set(true);
     let ready = ready!(ask());
@@ -43,25 +43,25 @@ pub(crate) fn waiting_for_readiness<T>(ask: impl FnOnce() -> Poll<T>) -> Poll<T>
 ///
 /// Tower's `Timeout` alone starts its clock at `call`; the wait in `poll_ready` is outside it.
 #[derive(Debug)]
-pub struct ReadyInCall<S> {
+pub struct ReadyPerCall<S> {
     inner: Arc<S>,
 }
 
 // By hand: a clone of the pointer asks nothing of what it points at.
-impl<S> Clone for ReadyInCall<S> {
+impl<S> Clone for ReadyPerCall<S> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
     }
 }
 
-impl<S> ReadyInCall<S> {
+impl<S> ReadyPerCall<S> {
     /// Wraps a service.
     pub fn new(inner: S) -> Self {
         Self { inner: Arc::new(inner) }
     }
 }
 
-impl<S, Request> Service<Request> for ReadyInCall<S>
+impl<S, Request> Service<Request> for ReadyPerCall<S>
 where
     S: Service<Request> + Clone,
 {
@@ -88,7 +88,7 @@ where
 }
 
 pin_project! {
-    /// Response of [`ReadyInCall`].
+    /// Response of [`ReadyPerCall`].
     #[derive(Debug)]
     pub struct ResponseFuture<S, Request>
     where
@@ -125,7 +125,7 @@ where
                     return Poll::Ready(Err(error.take().expect("polled after it failed")));
                 }
                 StateProj::NotReady { service, request } => {
-                    ready!(waiting_for_readiness(|| service.poll_ready(cx)))?;
+                    ready!(poll_readiness(|| service.poll_ready(cx)))?;
                     let request = request.take().expect("a request is given to its service once");
                     State::Called { future: service.call(request) }
                 }
@@ -135,14 +135,14 @@ where
     }
 }
 
-/// Makes a [`ReadyInCall`].
+/// Makes a [`ReadyPerCall`].
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ReadyInCallLayer;
+pub struct ReadyPerCallLayer;
 
-impl<S> Layer<S> for ReadyInCallLayer {
-    type Service = ReadyInCall<S>;
+impl<S> Layer<S> for ReadyPerCallLayer {
+    type Service = ReadyPerCall<S>;
 
-    fn layer(&self, inner: S) -> ReadyInCall<S> {
-        ReadyInCall::new(inner)
+    fn layer(&self, inner: S) -> ReadyPerCall<S> {
+        ReadyPerCall::new(inner)
     }
 }

@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Dial, Lines, Position, stats::Stats};
+use crate::{AtomicRepr, Lines, LiveSetting, stats::Stats};
 
 /// Bytes hashed before other connections get their turn.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -28,26 +28,26 @@ const REPLY_BYTES: usize = 65;
 
 /// What becomes of the digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digest {
+pub enum DigestMode {
     /// Each line is replaced by its digest in 64 lower-case hex digits.
     Reply,
     /// They are computed and dropped; the lines go on unchanged: the article's load.
     Discard,
 }
 
-impl Position for Option<Digest> {
+impl AtomicRepr for Option<DigestMode> {
     fn to_bits(self) -> u64 {
         match self {
             None => 0,
-            Some(Digest::Reply) => 1,
-            Some(Digest::Discard) => 2,
+            Some(DigestMode::Reply) => 1,
+            Some(DigestMode::Discard) => 2,
         }
     }
 
     fn from_bits(bits: u64) -> Self {
         match bits {
-            1 => Some(Digest::Reply),
-            2 => Some(Digest::Discard),
+            1 => Some(DigestMode::Reply),
+            2 => Some(DigestMode::Discard),
             _ => None,
         }
     }
@@ -62,12 +62,12 @@ impl Position for Option<Digest> {
 #[derive(Debug, Clone)]
 pub struct Sha256<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Sha256State>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    digest: Dial<Option<Digest>>,
+struct Sha256State {
+    digest: LiveSetting<Option<DigestMode>>,
     stats: Arc<Stats>,
 }
 
@@ -87,12 +87,12 @@ where
         // The service that was made ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let Some(digest) = self.shared.digest.get() else {
+        let Some(digest) = self.shared.digest.load() else {
             return ResponseFuture { state: State::Called { future: inner.call(lines) } };
         };
         let replies = match digest {
-            Digest::Reply => BytesMut::with_capacity(lines.count() * REPLY_BYTES),
-            Digest::Discard => BytesMut::new(),
+            DigestMode::Reply => BytesMut::with_capacity(lines.count() * REPLY_BYTES),
+            DigestMode::Discard => BytesMut::new(),
         };
         let stats = self.shared.stats.clone();
         let hashing = Hashing { inner, digest, stats, lines, hashed_bytes: 0, replies };
@@ -100,11 +100,11 @@ where
     }
 }
 
-/// A batch being hashed. Boxed, so that batches that are not do not carry its size.
+/// A batch being hashed. BoxFuture, so that batches that are not do not carry its size.
 #[derive(Debug)]
 struct Hashing<S> {
     inner: S,
-    digest: Digest,
+    digest: DigestMode,
     stats: Arc<Stats>,
     lines: Lines,
     hashed_bytes: usize,
@@ -160,8 +160,8 @@ where
                         return Poll::Pending;
                     }
                     let lines = match hashing.digest {
-                        Digest::Discard => std::mem::take(&mut hashing.lines),
-                        Digest::Reply => {
+                        DigestMode::Discard => std::mem::take(&mut hashing.lines),
+                        DigestMode::Reply => {
                             Lines::from_terminated(std::mem::take(&mut hashing.replies))
                         }
                     };
@@ -174,17 +174,17 @@ where
 }
 
 /// Hashes whole lines from the front of `lines` until a piece is full; returns how many bytes.
-fn hash_piece(lines: &[u8], digest: Digest, replies: &mut BytesMut) -> usize {
+fn hash_piece(lines: &[u8], digest: DigestMode, replies: &mut BytesMut) -> usize {
     let mut done = 0;
     for _ in 0..PIECE_LINES {
         let Some(end) = memchr(b'\n', &lines[done..]) else { break };
         let hash = sha2::Sha256::digest(&lines[done..done + end]);
         done += end + 1;
         match digest {
-            Digest::Discard => {
+            DigestMode::Discard => {
                 black_box(hash);
             }
-            Digest::Reply => {
+            DigestMode::Reply => {
                 let mut reply = [b'\n'; REPLY_BYTES];
                 // A digest has 32 bytes and the slice takes twice that, so this cannot fail.
                 let encoded = hex::encode_to_slice(hash, &mut reply[..REPLY_BYTES - 1]);
@@ -202,19 +202,19 @@ fn hash_piece(lines: &[u8], digest: Digest, replies: &mut BytesMut) -> usize {
 /// Makes a [`Sha256`]. Those that its clones make are turned together.
 #[derive(Debug, Clone)]
 pub struct Sha256Layer {
-    shared: Arc<Shared>,
+    shared: Arc<Sha256State>,
 }
 
 impl Sha256Layer {
     /// Does `digest` with each digest and counts in `stats`. At `None` nothing is hashed and batches
     /// go on to the inner service.
-    pub fn new(digest: impl Into<Option<Digest>>, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Shared { digest: Dial::new(digest.into()), stats }) }
+    pub fn new(digest: impl Into<Option<DigestMode>>, stats: Arc<Stats>) -> Self {
+        Self { shared: Arc::new(Sha256State { digest: LiveSetting::new(digest.into()), stats }) }
     }
 
     /// Does something else with the digests of batches to come, on open connections too.
-    pub fn set_digest(&self, digest: Option<Digest>) {
-        self.shared.digest.set(digest);
+    pub fn set_digest(&self, digest: Option<DigestMode>) {
+        self.shared.digest.store(digest);
     }
 }
 

@@ -14,14 +14,14 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Dial, live_setting::Noted};
+use crate::{BoxError, LiveSetting, live_setting::RawSetting};
 
 /// Tower's `Timeout`, except that the timer is made when a call first waits.
 ///
 /// *Does*: fails a call with Tower's own [`Elapsed`] when it is not done so long after it first
 /// returned `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call
 /// computes before its first wait; Tower's looks at the call first too, so it could not have stopped
-/// that either. *Goes*: outside [`Limit`](crate::Limit), so that the wait for a permit is
+/// that either. *Goes*: outside [`ConcurrencyLimit`](crate::ConcurrencyLimit), so that the wait for a permit is
 /// covered. *Costs*: a branch a call that does not wait. Tower's makes and drops a `Sleep`, reading
 /// the clock, in every call: a tenth of what serving a line costs in ping-pong, where almost every
 /// call is done at once.
@@ -40,7 +40,7 @@ use crate::{BoxError, Dial, live_setting::Noted};
 #[derive(Debug, Clone)]
 pub struct Timeout<S> {
     inner: S,
-    timeout: Arc<Dial<Option<Duration>>>,
+    timeout: Arc<LiveSetting<Option<Duration>>>,
 }
 
 impl<S, Request> Service<Request> for Timeout<S>
@@ -58,7 +58,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         ResponseFuture {
             inner: self.inner.call(request),
-            timeout: self.timeout.note(),
+            timeout: self.timeout.load_raw(),
             timer: None,
         }
     }
@@ -70,8 +70,8 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        timeout: Noted<Option<Duration>>,
-        // Boxed, because few calls need it and every call's future is moved.
+        timeout: RawSetting<Option<Duration>>,
+        // BoxFuture, because few calls need it and every call's future is moved.
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
@@ -89,7 +89,7 @@ where
         if let Poll::Ready(output) = this.inner.poll(cx) {
             return Poll::Ready(output.map_err(Into::into));
         }
-        let Some(timeout) = this.timeout.get() else { return Poll::Pending };
+        let Some(timeout) = this.timeout.decode() else { return Poll::Pending };
         poll_timer(this.timer, timeout, cx).map(|()| Err(Elapsed::new().into()))
     }
 }
@@ -106,18 +106,18 @@ fn poll_timer(
 /// Makes a [`Timeout`]. Those that its clones make are turned together.
 #[derive(Debug, Clone)]
 pub struct TimeoutLayer {
-    timeout: Arc<Dial<Option<Duration>>>,
+    timeout: Arc<LiveSetting<Option<Duration>>>,
 }
 
 impl TimeoutLayer {
     /// Fails calls that wait longer than `timeout`; `None` is for ever.
     pub fn new(timeout: impl Into<Option<Duration>>) -> Self {
-        Self { timeout: Arc::new(Dial::new(timeout.into())) }
+        Self { timeout: Arc::new(LiveSetting::new(timeout.into())) }
     }
 
     /// Holds calls to come to another timeout, on open connections too.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
-        self.timeout.set(timeout);
+        self.timeout.store(timeout);
     }
 }
 

@@ -17,9 +17,11 @@ use crate::{
 /// A framed connection: batches of lines in and out, and a few questions that only whoever owns
 /// the buffers can answer.
 ///
-/// [`Transport`](crate::Transport) is one; an adapter such as
+/// [`FramedTransport`](crate::FramedTransport) is one; an adapter such as
 /// [`HeartbeatTransport`](crate::heartbeat::HeartbeatTransport) wraps one and is one again.
-pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError> {
+pub trait Transport:
+    Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError>
+{
     /// Bytes of replies taken and not yet written.
     fn unsent_bytes(&self) -> usize;
 
@@ -28,22 +30,22 @@ pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = Li
     fn take_full_read(self: Pin<&mut Self>) -> bool;
 
     /// The next lines of what was read already, without reading more.
-    fn next_of_read(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>>;
+    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>>;
 
     /// The task is about to return `Pending`: lent blocks go back, what must be kept moves to
     /// memory of its own size.
-    fn park(self: Pin<&mut Self>) -> Holding;
+    fn park(self: Pin<&mut Self>) -> BufferedBytes;
 
     /// Looks at deadlines and registers for the next one, if the connection has any.
     ///
     /// Called on the way to park, with what [`park`](Self::park) said; it may send a line by itself
-    /// and then corrects `holding`.
-    fn poll_lapse(
+    /// and then corrects `buffered`.
+    fn poll_expired(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
-        holding: &mut Holding,
-    ) -> Poll<Lapse>;
+        buffered: &mut BufferedBytes,
+    ) -> Poll<Expired>;
 
     /// Reads and forgets. `Ready(Ok(0))` is the end of input.
     ///
@@ -54,13 +56,13 @@ pub trait Wire: Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = Li
 
 /// What a parked connection holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Holding {
+pub struct BufferedBytes {
     /// Bytes of a line that isn't finished.
     pub read_bytes: usize,
     /// Bytes of replies that aren't written.
     pub write_bytes: usize,
     /// Bytes written since it parked last; more than 65,535 are 65,535.
-    pub wrote: u16,
+    pub written_bytes: u16,
 }
 
 /// How a connection parks.
@@ -90,7 +92,7 @@ pub enum Phase {
 
 /// A deadline that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lapse {
+pub enum Expired {
     /// No line for too long.
     Idle,
     /// A line begun was not finished.
@@ -101,7 +103,7 @@ pub enum Lapse {
     Heartbeat,
 }
 
-impl Lapse {
+impl Expired {
     /// What is written in the books.
     pub const fn reason(self) -> CloseReason {
         match self {

@@ -21,10 +21,11 @@ use tokio::{
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Digest, Echo, FramingLayer, KIB, LimitLayer, Lines, LinesBatchCodec, MeterLayer,
-    ObserveLayer, PerLine, Permits, ReplyOrCloseLayer, Sha256Layer, TimeoutLayer, Transport,
+    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
+    FramingLayer, KIB, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, Semaphore, Sha256Layer,
+    TimeoutLayer, Utf8LinesCodec,
     drain::{self, Watch},
-    heartbeat::{HeartbeatLayer, Limits},
+    heartbeat::{Deadlines, HeartbeatLayer},
     serve::Serve,
     serve_connection,
     stats::Stats,
@@ -76,7 +77,7 @@ impl AsyncWrite for Pieces {
     }
 }
 
-const LIMITS: Limits = Limits {
+const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: Some(Duration::from_secs(30)),
     heartbeat_timeout: Duration::from_secs(10),
     idle: None,
@@ -96,10 +97,10 @@ where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
     let lines = ServiceBuilder::new()
-        .layer(ReplyOrCloseLayer)
+        .layer(ErrorReplyLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(LimitLayer::new(Arc::new(Permits::new(9))))
+        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(9))))
         .service(workload);
     ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
@@ -150,7 +151,7 @@ where
 #[test]
 fn ten_thousand_lines_allocate_no_more_than_ten() {
     let echo = |_| Echo;
-    let sha256 = |stats| tower::Layer::layer(&Sha256Layer::new(Digest::Discard, stats), Echo);
+    let sha256 = |stats| tower::Layer::layer(&Sha256Layer::new(DigestMode::Discard, stats), Echo);
     // The second time: the first one fills the thread's pool.
     allocations(1, 10, echo);
     let ten = [allocations(1, 10, echo), allocations(1, 10, sha256)];
@@ -246,7 +247,7 @@ fn fault_03_an_endless_line_is_bounded_line_by_line_too() {
     let piece = Bytes::from(vec![b'x'; 16 * KIB]);
     let input = std::iter::repeat_n(piece, 64 * KIB).collect();
     let io = Pieces { input, written: 0 };
-    let codec = PerLine::new(64 * KIB);
+    let codec = Utf8LinesCodec::new(64 * KIB);
     let mut lines = Box::pin(serve_connection(io, codec, Echo, Watch::never()));
     in_runtime(|| {
         let most = measure(|| run_to_goodbye(lines.as_mut())).bytes_max;
@@ -272,7 +273,7 @@ fn a_short_batch_that_waits_holds_no_block() {
     in_runtime(|| {
         let waiting = || {
             let io = Pieces { input: [Bytes::from("a\n")].into(), written: 0 };
-            Box::pin(Serve::new(never).call(Transport::new(io, LinesBatchCodec::new(99))))
+            Box::pin(Serve::new(never).call(FramedTransport::new(io, LinesBatchCodec::new(99))))
         };
         // It may take the block that the thread had at hand; the others show what they need.
         let mut connections: Vec<_> = (0..11).map(|_| waiting()).collect();

@@ -15,29 +15,29 @@ use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, Echo, FramingLayer, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
-    ReplyOrCloseLayer, Transport, drain,
-    serve::{FlushPolicy, LINGER, LINGER_BYTES, Serve},
+    BoxError, Echo, ErrorReplyLayer, FramedTransport, FramingLayer, Lines, LinesBatchCodec,
+    MeterLayer, ObserveLayer, drain,
+    serve::{LINGER, LINGER_BYTES, Serve, WritePolicy},
     stats::{CloseReason, LineResult, Stats},
 };
 
 const LIMIT: usize = 64 * 1024;
 
 /// Both stacks around `workload`, counted in fresh books.
-fn ended<S>(io: FaultyIo, policy: FlushPolicy, workload: S) -> (Arc<Stats>, CloseReason)
+fn ended<S>(io: FaultyIo, policy: WritePolicy, workload: S) -> (Arc<Stats>, CloseReason)
 where
     S: Service<Lines, Response = Lines, Error = BoxError> + Clone,
 {
     let end = async {
         let stats = Arc::new(Stats::new(Instant::now()));
         let lines = ServiceBuilder::new()
-            .layer(ReplyOrCloseLayer)
+            .layer(ErrorReplyLayer)
             .layer(ObserveLayer::new(stats.clone()))
             .service(workload);
         let mut connection = ServiceBuilder::new()
             .layer(MeterLayer::new(stats.clone()))
             .layer(FramingLayer::new(LinesBatchCodec::new, LIMIT))
-            .service(Serve::new(lines).stats(stats.clone()).flush(policy));
+            .service(Serve::new(lines).stats(stats.clone()).write_policy(policy));
         let Ok(reason) = connection.call(io).await;
         (stats, reason)
     };
@@ -46,7 +46,7 @@ where
 
 #[test]
 fn earlier_replies_survive_a_fatal_line() {
-    for policy in [FlushPolicy::Auto, every(1), every(100)] {
+    for policy in [WritePolicy::Auto, every(1), every(100)] {
         let io = FaultyIo::new("one\ntwo\ntoo long\nfour\n");
         let record = io.record();
         let (reason, output) = served(io, LinesBatchCodec::new(5), Echo, policy);
@@ -66,7 +66,7 @@ fn shutdown_waits_for_the_buffer() {
         Step::Take(3),
     ]);
     let record = io.record();
-    let (reason, output) = served(io, LinesBatchCodec::new(5), Echo, FlushPolicy::Auto);
+    let (reason, output) = served(io, LinesBatchCodec::new(5), Echo, WritePolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::LineTooLong, &b"one\nERR line too long\n"[..]));
     assert_eq!(record.get().shut_down_after, Some(output.len()));
 }
@@ -76,15 +76,15 @@ async fn drain_answers_the_line_in_hand_then_half_closes_then_lingers() {
     let (service, mut handle) = mock::pair::<Lines, Lines>();
     let (signal, watch) = drain::channel();
     let (mut client, server) = duplex(LIMIT);
-    let transport = Transport::new(server, LinesBatchCodec::new(LIMIT));
-    let exchange = tokio::spawn(Serve::new(service).drain(watch).call(transport));
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(LIMIT));
+    let connection = tokio::spawn(Serve::new(service).drain(watch).call(transport));
 
     client.write_all(b"in hand\nnot a li").await.unwrap();
     handle.allow(1);
     let (_, reply) = handle.next_request().await.unwrap();
     signal.drain();
     tokio::task::yield_now().await;
-    assert!(!exchange.is_finished(), "a line taken is answered");
+    assert!(!connection.is_finished(), "a line taken is answered");
 
     reply.send_response(Lines::new("IN HAND\n").unwrap());
     let mut got = Vec::new();
@@ -93,9 +93,9 @@ async fn drain_answers_the_line_in_hand_then_half_closes_then_lingers() {
     let half_closed = Instant::now();
     client.write_all(b"ne\nignored\n").await.unwrap();
     tokio::task::yield_now().await;
-    assert!(!exchange.is_finished(), "the peer's side is still open");
+    assert!(!connection.is_finished(), "the peer's side is still open");
 
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::Drain));
+    assert_eq!(connection.await.unwrap(), Ok(CloseReason::Drain));
     let lingered = half_closed.elapsed();
     assert!((LINGER..LINGER + Duration::from_millis(2)).contains(&lingered), "{lingered:?}");
 }
@@ -104,13 +104,13 @@ async fn drain_answers_the_line_in_hand_then_half_closes_then_lingers() {
 #[tokio::test(start_paused = true)]
 async fn fault_03_a_peer_that_sends_on_after_our_close_is_read_from_only_so_far() {
     let (mut client, server) = duplex(LIMIT);
-    let transport = Transport::new(server, LinesBatchCodec::new(5));
-    let exchange = tokio::spawn(Serve::new(Echo).call(transport));
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(5));
+    let connection = tokio::spawn(Serve::new(Echo).call(transport));
     let (begun, mut sent) = (Instant::now(), 0);
     while client.write_all(&[b'x'; 4096]).await.is_ok() {
         sent += 4096;
     }
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::LineTooLong));
+    assert_eq!(connection.await.unwrap(), Ok(CloseReason::LineTooLong));
     assert!((LINGER_BYTES..LINGER_BYTES + 2 * LIMIT).contains(&sent), "{sent} bytes were taken");
     assert!(begun.elapsed() < LINGER);
 }
@@ -119,8 +119,8 @@ async fn fault_03_a_peer_that_sends_on_after_our_close_is_read_from_only_so_far(
 async fn an_idle_connection_drains_at_once_when_the_peer_closes_too() {
     let (signal, watch) = drain::channel();
     let (mut client, server) = duplex(LIMIT);
-    let transport = Transport::new(server, LinesBatchCodec::new(LIMIT));
-    let exchange = tokio::spawn(Serve::new(Echo).drain(watch).call(transport));
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(LIMIT));
+    let connection = tokio::spawn(Serve::new(Echo).drain(watch).call(transport));
     client.write_all(b"a\n").await.unwrap();
     client.read_exact(&mut [0; 2]).await.unwrap();
 
@@ -128,7 +128,7 @@ async fn an_idle_connection_drains_at_once_when_the_peer_closes_too() {
     signal.drain();
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     drop(client);
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::Drain));
+    assert_eq!(connection.await.unwrap(), Ok(CloseReason::Drain));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
@@ -138,7 +138,7 @@ async fn a_connection_made_while_draining_ends_without_taking_a_line() {
     signal.drain();
     let io = FaultyIo::new("late\n");
     let record = io.record();
-    let transport = Transport::new(io, LinesBatchCodec::new(LIMIT));
+    let transport = FramedTransport::new(io, LinesBatchCodec::new(LIMIT));
     let reason = Serve::new(Echo).drain(watch).call(transport).await;
     assert_eq!(reason, Ok(CloseReason::Drain));
     assert_eq!(record.output(), b"");
@@ -148,8 +148,8 @@ async fn a_connection_made_while_draining_ends_without_taking_a_line() {
 async fn a_peer_that_never_pauses_still_drains() {
     let (signal, watch) = drain::channel();
     let (client, server) = duplex(LIMIT);
-    let transport = Transport::new(server, LinesBatchCodec::new(LIMIT));
-    let exchange = tokio::spawn(Serve::new(Echo).drain(watch).call(transport));
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(LIMIT));
+    let connection = tokio::spawn(Serve::new(Echo).drain(watch).call(transport));
     let (mut from, mut to) = tokio::io::split(client);
     let flood = tokio::spawn(async move {
         let block = "abc\n".repeat(8 * 1024);
@@ -164,7 +164,7 @@ async fn a_peer_that_never_pauses_still_drains() {
     flood.abort();
     let _cancelled = flood.await;
     drop(from);
-    assert_eq!(exchange.await.unwrap(), Ok(CloseReason::Drain));
+    assert_eq!(connection.await.unwrap(), Ok(CloseReason::Drain));
 }
 
 /// Reading: the peer goes away after every byte.
@@ -176,7 +176,7 @@ fn fault_35_a_disconnect_at_every_byte_of_a_line_is_counted_exactly() {
         for (end, expected) in [(End::Eof, CloseReason::PeerEof), (reset, CloseReason::PeerReset)] {
             let sent = &input[..at];
             let whole = sent.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            let (stats, reason) = ended(FaultyIo::new(sent).end(end), FlushPolicy::Auto, Echo);
+            let (stats, reason) = ended(FaultyIo::new(sent).end(end), WritePolicy::Auto, Echo);
             assert_eq!(reason, expected, "after {at} bytes");
             assert_ended_once(&stats, expected);
             assert_eq!(stats.read_bytes.get(), at as u64);
@@ -192,7 +192,7 @@ fn fault_35_a_disconnect_at_every_byte_of_a_line_is_counted_exactly() {
 #[test]
 fn fault_35_a_disconnect_at_every_byte_of_a_reply_is_counted_exactly() {
     for at in 0..7 {
-        for policy in [FlushPolicy::Auto, every(1)] {
+        for policy in [WritePolicy::Auto, every(1)] {
             let taken = (at > 0).then_some(Step::Take(at));
             let broken = std::iter::repeat_n(Step::Fail(ErrorKind::BrokenPipe), 9);
             let single = std::iter::repeat_n(Step::Take(1), at).chain(broken.clone());
@@ -217,13 +217,13 @@ fn fault_35_a_disconnect_at_every_byte_of_a_reply_is_counted_exactly() {
 fn fault_09_a_peer_that_the_kernel_gave_up_went_away_and_is_no_error_of_ours() {
     for kind in [ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable] {
         let io = || FaultyIo::new("abc\n");
-        let (stats, _) = ended(io().end(End::Fail(kind)), FlushPolicy::Auto, Echo);
+        let (stats, _) = ended(io().end(End::Fail(kind)), WritePolicy::Auto, Echo);
         assert_ended_once(&stats, CloseReason::PeerReset);
-        let (stats, _) = ended(io().writes([Step::Fail(kind)]), FlushPolicy::Auto, Echo);
+        let (stats, _) = ended(io().writes([Step::Fail(kind)]), WritePolicy::Auto, Echo);
         assert_ended_once(&stats, CloseReason::PeerReset);
     }
     let broken = End::Fail(ErrorKind::OutOfMemory);
-    let (stats, _) = ended(FaultyIo::new("abc\n").end(broken), FlushPolicy::Auto, Echo);
+    let (stats, _) = ended(FaultyIo::new("abc\n").end(broken), WritePolicy::Auto, Echo);
     assert_ended_once(&stats, CloseReason::IoError);
 }
 
@@ -234,7 +234,7 @@ fn an_error_that_is_no_reply_ends_the_connection_after_earlier_replies() {
     });
     let io = FaultyIo::new("good\nbad\nlate\n").reads([Step::Take(5), Step::Take(4)]);
     let record = io.record();
-    let (stats, reason) = ended(io, FlushPolicy::Auto, picky);
+    let (stats, reason) = ended(io, WritePolicy::Auto, picky);
     assert_eq!(reason, CloseReason::ServiceError);
     assert_ended_once(&stats, CloseReason::ServiceError);
     assert_eq!(record.output(), b"good\n");
@@ -249,7 +249,8 @@ async fn fault_24_a_panic_in_the_service_ends_only_its_own_connection() {
         Ok::<_, BoxError>(lines)
     });
     let mut serve = Serve::new(fragile).stats(stats.clone());
-    let mut serve = |io| tokio::spawn(serve.call(Transport::new(io, LinesBatchCodec::new(LIMIT))));
+    let mut serve =
+        |io| tokio::spawn(serve.call(FramedTransport::new(io, LinesBatchCodec::new(LIMIT))));
     let (mut good, server) = duplex(LIMIT);
     let other = serve(server);
     let (mut bad, server) = duplex(LIMIT);

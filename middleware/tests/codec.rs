@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use support::splits;
 use tokio_util::codec::{Decoder, Encoder};
-use towline_middleware::{LineError, Lines, LinesBatchCodec, PerLine};
+use towline_middleware::{LineError, Lines, LinesBatchCodec, Utf8LinesCodec};
 
 /// Lines as delivered, and how the stream ended.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ proptest! {
         let bytes = text.replace('\r', "").into_bytes();
         let pieces = cut(&bytes, &at);
         let mut batch = decoded(LinesBatchCodec::new(limit), &pieces);
-        let line = decoded(PerLine::new(limit), &pieces);
+        let line = decoded(Utf8LinesCodec::new(limit), &pieces);
         if batch.rest > 0 {
             batch.lines.push(bytes[bytes.len() - batch.rest..].to_vec());
             batch.rest = 0;
@@ -132,7 +132,7 @@ proptest! {
     fn what_was_decoded_is_encoded_to_the_same_bytes(text in "([a-zß☃]{0,9}\n){0,20}") {
         let bytes = text.as_bytes();
         prop_assert_eq!(echoed(&mut LinesBatchCodec::new(99), bytes), bytes);
-        prop_assert_eq!(echoed(&mut PerLine::new(99), bytes), bytes);
+        prop_assert_eq!(echoed(&mut Utf8LinesCodec::new(99), bytes), bytes);
     }
 }
 
@@ -231,7 +231,7 @@ fn fault_03_bytes_without_a_newline_are_scanned_once() {
 
 #[test]
 fn fault_19_invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
-    let mut codec = PerLine::new(99);
+    let mut codec = Utf8LinesCodec::new(99);
     let mut buffer = BytesMut::from(&b"good\n\xff\nnever\n"[..]);
     assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().as_bytes(), b"good\n");
     assert!(matches!(codec.decode(&mut buffer), Err(LineError::NotUtf8)));
@@ -244,6 +244,6 @@ fn fault_19_invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
 
 #[test]
 fn the_per_line_codec_strips_a_carriage_return_and_delivers_the_rest() {
-    let outcome = decoded(PerLine::new(99), &[b"a\r\nb\nc"]);
+    let outcome = decoded(Utf8LinesCodec::new(99), &[b"a\r\nb\nc"]);
     assert_eq!(outcome.lines, [b"a", b"b", b"c"]);
 }

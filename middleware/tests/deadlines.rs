@@ -6,12 +6,12 @@ use std::{fmt::Write, time::Duration};
 
 use proptest::prelude::*;
 use towline_middleware::{
-    Lapse, Phase,
-    heartbeat::{Deadlines, Due, Limits, Owed, PROGRESS_BYTES, Seen},
+    Expired, Phase,
+    heartbeat::{Action, ConnectionTimers, Deadlines, Observation, Owed, PROGRESS_BYTES},
     stats::Nanos,
 };
 
-const LIMITS: Limits = Limits {
+const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: Some(Duration::from_nanos(30)),
     heartbeat_timeout: Duration::from_nanos(10),
     idle: Some(Duration::from_nanos(100)),
@@ -19,15 +19,20 @@ const LIMITS: Limits = Limits {
     write: Some(Duration::from_nanos(20)),
 };
 
-const NOTHING: Seen =
-    Seen { heard: false, mid_line: false, unsent: 0, wrote: 0, phase: Phase::Reading };
+const NOTHING: Observation = Observation {
+    line_received: false,
+    mid_line: false,
+    unsent: 0,
+    written_bytes: 0,
+    phase: Phase::Reading,
+};
 
 /// More than a peer has to take at once.
 const MUCH: usize = 10_000;
 
 /// States, each reached from a connection that began at 0 and looked at when it is 10.
-fn states() -> [(&'static str, Deadlines, Owed); 7] {
-    let new = Deadlines::new(Nanos(0));
+fn states() -> [(&'static str, ConnectionTimers, Owed); 7] {
+    let new = ConnectionTimers::new(Nanos(0));
     let after = |name, seen| {
         let (mut deadlines, mut owed) = (new.clone(), Owed::default());
         deadlines.note(Nanos(5), seen, &mut owed);
@@ -38,34 +43,34 @@ fn states() -> [(&'static str, Deadlines, Owed); 7] {
     [
         ("quiet", new.clone(), Owed::default()),
         ("pinged", pinged, Owed::default()),
-        after("mid-line", Seen { mid_line: true, ..NOTHING }),
-        after("unsent", Seen { unsent: MUCH, ..NOTHING }),
-        after("a little", Seen { unsent: 100, ..NOTHING }),
-        after("serving", Seen { phase: Phase::Serving, ..NOTHING }),
-        after("blocked", Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
+        after("mid-line", Observation { mid_line: true, ..NOTHING }),
+        after("unsent", Observation { unsent: MUCH, ..NOTHING }),
+        after("a little", Observation { unsent: 100, ..NOTHING }),
+        after("serving", Observation { phase: Phase::Serving, ..NOTHING }),
+        after("blocked", Observation { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
     ]
 }
 
-fn events() -> [(&'static str, Seen); 10] {
+fn events() -> [(&'static str, Observation); 10] {
     [
         ("woken", NOTHING),
-        ("line", Seen { heard: true, ..NOTHING }),
-        ("part", Seen { mid_line: true, ..NOTHING }),
-        ("line+part", Seen { heard: true, mid_line: true, ..NOTHING }),
-        ("wrote all", Seen { wrote: PROGRESS_BYTES, ..NOTHING }),
-        ("wrote much", Seen { wrote: PROGRESS_BYTES, unsent: MUCH, ..NOTHING }),
-        ("wrote 100", Seen { wrote: 100, unsent: MUCH, ..NOTHING }),
-        ("wrote 99", Seen { wrote: 99, unsent: 1, ..NOTHING }),
-        ("serve", Seen { heard: true, phase: Phase::Serving, ..NOTHING }),
-        ("block", Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
+        ("line", Observation { line_received: true, ..NOTHING }),
+        ("part", Observation { mid_line: true, ..NOTHING }),
+        ("line+part", Observation { line_received: true, mid_line: true, ..NOTHING }),
+        ("wrote all", Observation { written_bytes: PROGRESS_BYTES, ..NOTHING }),
+        ("wrote much", Observation { written_bytes: PROGRESS_BYTES, unsent: MUCH, ..NOTHING }),
+        ("wrote 100", Observation { written_bytes: 100, unsent: MUCH, ..NOTHING }),
+        ("wrote 99", Observation { written_bytes: 99, unsent: 1, ..NOTHING }),
+        ("serve", Observation { line_received: true, phase: Phase::Serving, ..NOTHING }),
+        ("block", Observation { unsent: MUCH, phase: Phase::Blocked, ..NOTHING }),
     ]
 }
 
-fn due(deadlines: &Deadlines) -> String {
+fn due(deadlines: &ConnectionTimers) -> String {
     match deadlines.next(&LIMITS) {
         None => "never".to_owned(),
-        Some((Nanos(at), Due::Ping)) => format!("ping at {at}"),
-        Some((Nanos(at), Due::End(lapse))) => format!("{lapse:?} at {at}"),
+        Some((Nanos(at), Action::Ping)) => format!("ping at {at}"),
+        Some((Nanos(at), Action::Close(lapse))) => format!("{lapse:?} at {at}"),
     }
 }
 
@@ -161,17 +166,17 @@ blocked   block      Write at 25
 
 #[test]
 fn each_limit_may_be_off() {
-    let off = Limits { heartbeat_timeout: Duration::from_nanos(10), ..Limits::default() };
+    let off = Deadlines { heartbeat_timeout: Duration::from_nanos(10), ..Deadlines::default() };
     for (_, deadlines, _) in states() {
-        if deadlines.next(&LIMITS) != Some((Nanos(15), Due::End(Lapse::Heartbeat))) {
+        if deadlines.next(&LIMITS) != Some((Nanos(15), Action::Close(Expired::Heartbeat))) {
             assert_eq!(deadlines.next(&off), None);
         }
     }
     for (limits, expected) in [
-        (Limits { idle: LIMITS.idle, ..off }, (100, Due::End(Lapse::Idle))),
-        (Limits { heartbeat_interval: LIMITS.heartbeat_interval, ..off }, (30, Due::Ping)),
+        (Deadlines { idle: LIMITS.idle, ..off }, (100, Action::Close(Expired::Idle))),
+        (Deadlines { heartbeat_interval: LIMITS.heartbeat_interval, ..off }, (30, Action::Ping)),
     ] {
-        let new = Deadlines::new(Nanos(0));
+        let new = ConnectionTimers::new(Nanos(0));
         assert_eq!(new.next(&limits), Some((Nanos(expected.0), expected.1)));
     }
 }
@@ -179,11 +184,11 @@ fn each_limit_may_be_off() {
 #[test]
 fn peers_that_fall_silent_together_are_pinged_within_a_tenth_of_the_interval_and_not_together() {
     let interval = Duration::from_secs(30);
-    let limits = Limits { heartbeat_interval: Some(interval), ..Limits::default() };
+    let limits = Deadlines { heartbeat_interval: Some(interval), ..Deadlines::default() };
     let waits: std::collections::BTreeSet<u64> = (0..1000_u64)
         .map(|begun| {
-            let (at, due) = Deadlines::new(Nanos(begun)).next(&limits).unwrap();
-            assert_eq!(due, Due::Ping);
+            let (at, due) = ConnectionTimers::new(Nanos(begun)).next(&limits).unwrap();
+            assert_eq!(due, Action::Ping);
             at.0 - begun
         })
         .collect();
@@ -197,7 +202,7 @@ fn peers_that_fall_silent_together_are_pinged_within_a_tenth_of_the_interval_and
 #[test]
 fn limits_beyond_the_clock_are_for_ever() {
     let endless = Some(Duration::MAX);
-    let limits = Limits {
+    let limits = Deadlines {
         heartbeat_interval: endless,
         heartbeat_timeout: Duration::MAX,
         idle: endless,
@@ -211,7 +216,7 @@ fn limits_beyond_the_clock_are_for_ever() {
     }
 }
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn seen() -> impl Strategy<Value = Observation> {
     let phase = prop_oneof![
         4 => Just(Phase::Reading),
         1 => Just(Phase::Serving),
@@ -219,9 +224,15 @@ fn seen() -> impl Strategy<Value = Seen> {
         1 => Just(Phase::Closing),
     ];
     let unsent = prop::sample::select(vec![0, 1, 100, MUCH]);
-    let wrote = prop::sample::select(vec![0, 1, 100, PROGRESS_BYTES]);
-    (any::<[bool; 2]>(), unsent, wrote, phase).prop_map(
-        |([heard, mid_line], unsent, wrote, phase)| Seen { heard, mid_line, unsent, wrote, phase },
+    let written_bytes = prop::sample::select(vec![0, 1, 100, PROGRESS_BYTES]);
+    (any::<[bool; 2]>(), unsent, written_bytes, phase).prop_map(
+        |([line_received, mid_line], unsent, written_bytes, phase)| Observation {
+            line_received,
+            mid_line,
+            unsent,
+            written_bytes,
+            phase,
+        },
     )
 }
 
@@ -230,7 +241,7 @@ proptest! {
     fn whatever_happens_the_deadlines_are_honest(
         history in prop::collection::vec((0_u64..40, seen()), 1..60),
     ) {
-        let (mut deadlines, mut owed) = (Deadlines::new(Nanos(0)), Owed::default());
+        let (mut deadlines, mut owed) = (ConnectionTimers::new(Nanos(0)), Owed::default());
         let (mut now, mut pinged) = (0, false);
         for (pause, seen) in history {
             // The timer fires when it should, before anything else happens.
@@ -241,28 +252,28 @@ proptest! {
                     break;
                 }
                 match what {
-                    Due::Ping => {
+                    Action::Ping => {
                         prop_assert!(!pinged, "one ping at a time");
                         deadlines.pinged(Nanos(at));
                         pinged = true;
                     }
-                    Due::End(lapse) => {
-                        prop_assert!(lapse != Lapse::Heartbeat || pinged, "lapsed without a ping");
+                    Action::Close(lapse) => {
+                        prop_assert!(lapse != Expired::Heartbeat || pinged, "lapsed without a ping");
                         return Ok(());
                     }
                 }
             }
             now = wake;
             deadlines.note(Nanos(now), seen, &mut owed);
-            pinged &= !seen.heard && seen.phase == Phase::Reading;
+            pinged &= !seen.line_received && seen.phase == Phase::Reading;
             // The earliest of the deadlines each limit gives alone.
             let alone = [
-                Limits { heartbeat_interval: LIMITS.heartbeat_interval, ..Limits::default() },
-                Limits { idle: LIMITS.idle, ..Limits::default() },
-                Limits { line: LIMITS.line, ..Limits::default() },
-                Limits { write: LIMITS.write, ..Limits::default() },
+                Deadlines { heartbeat_interval: LIMITS.heartbeat_interval, ..Deadlines::default() },
+                Deadlines { idle: LIMITS.idle, ..Deadlines::default() },
+                Deadlines { line: LIMITS.line, ..Deadlines::default() },
+                Deadlines { write: LIMITS.write, ..Deadlines::default() },
             ]
-            .map(|limits| Limits { heartbeat_timeout: LIMITS.heartbeat_timeout, ..limits })
+            .map(|limits| Deadlines { heartbeat_timeout: LIMITS.heartbeat_timeout, ..limits })
             .iter()
             .filter_map(|limits| deadlines.next(limits))
             .map(|(at, _)| at)
@@ -276,20 +287,20 @@ proptest! {
     fn fault_07_a_peer_that_is_kept_has_taken_what_it_must_in_every_window(
         history in prop::collection::vec((1_u64..9, 0_u16..3000), 1..80),
     ) {
-        let (mut deadlines, mut owed) = (Deadlines::new(Nanos(0)), Owed::default());
-        let stuck = Seen { unsent: MUCH, phase: Phase::Blocked, ..NOTHING };
+        let (mut deadlines, mut owed) = (ConnectionTimers::new(Nanos(0)), Owed::default());
+        let stuck = Observation { unsent: MUCH, phase: Phase::Blocked, ..NOTHING };
         deadlines.note(Nanos(0), stuck, &mut owed);
         let (mut now, mut taken) = (0, vec![(0, 0)]);
-        for (pause, wrote) in history {
+        for (pause, written_bytes) in history {
             now += pause;
             if deadlines.next(&LIMITS).is_some_and(|(Nanos(at), _)| at <= now) {
                 break;
             }
-            deadlines.note(Nanos(now), Seen { wrote, ..stuck }, &mut owed);
-            taken.push((now, u64::from(wrote)));
+            deadlines.note(Nanos(now), Observation { written_bytes, ..stuck }, &mut owed);
+            taken.push((now, u64::from(written_bytes)));
         }
         let lived = taken.last().map_or(0, |(at, _)| *at);
-        let total: u64 = taken.iter().map(|(_, wrote)| wrote).sum();
+        let total: u64 = taken.iter().map(|(_, written_bytes)| written_bytes).sum();
         let windows = lived / 20;
         prop_assert!(total >= windows * u64::from(PROGRESS_BYTES), "{} in {}", total, lived);
     }

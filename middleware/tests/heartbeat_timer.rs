@@ -25,13 +25,14 @@ use tokio::{
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    Echo, FramingLayer, Holding, Lapse, Lines, LinesBatchCodec, Parked, Phase, Transport, Wire,
-    heartbeat::{HeartbeatLayer, HeartbeatTransport, Limits, PROGRESS_BYTES},
+    BufferedBytes, Echo, Expired, FramedTransport, FramingLayer, Lines, LinesBatchCodec, Parked,
+    Phase, Transport,
+    heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PROGRESS_BYTES},
     serve::Serve,
     stats::{Nanos, Stats},
 };
 
-const LIMITS: Limits = Limits {
+const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: None,
     heartbeat_timeout: Duration::from_secs(10),
     idle: Some(Duration::from_secs(30)),
@@ -39,19 +40,19 @@ const LIMITS: Limits = Limits {
     write: Some(Duration::from_secs(10)),
 };
 
-type Supervised = HeartbeatTransport<Transport<FaultyIo, LinesBatchCodec>>;
+type Supervised = HeartbeatTransport<FramedTransport<FaultyIo, LinesBatchCodec>>;
 
 async fn supervised(io: FaultyIo, stats: &Arc<Stats>) -> Pin<Box<Supervised>> {
     let pass = service_fn(|wire: Supervised| ready(Ok::<_, Infallible>(wire)));
     let mut layer = HeartbeatLayer::new(LIMITS, stats.clone()).layer(pass);
-    Box::pin(layer.call(Transport::new(io, LinesBatchCodec::new(99))).await.unwrap())
+    Box::pin(layer.call(FramedTransport::new(io, LinesBatchCodec::new(99))).await.unwrap())
 }
 
-fn lapse(wire: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Poll<Lapse> {
+fn lapse(wire: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Poll<Expired> {
     let mut holding = wire.as_mut().park();
     let mut cx = Context::from_waker(Waker::noop());
     let parked = Parked { now, phase, same_task: false };
-    wire.as_mut().poll_lapse(&mut cx, parked, &mut holding)
+    wire.as_mut().poll_expired(&mut cx, parked, &mut holding)
 }
 
 /// A task reads the clock, is put aside by the scheduler, and asks its timer: meanwhile another
@@ -65,7 +66,7 @@ async fn a_timer_that_fires_between_two_looks_at_the_clock_ends_the_wait() {
     let before = stats.now();
     assert!(lapse(&mut wire, before, Phase::Reading).is_pending());
     advance(Duration::from_secs(31)).await;
-    assert_eq!(lapse(&mut wire, before, Phase::Reading), Poll::Ready(Lapse::Idle));
+    assert_eq!(lapse(&mut wire, before, Phase::Reading), Poll::Ready(Expired::Idle));
 }
 
 /// A connection that gave way between two reads asked what it holds and threw the answer away, and
@@ -88,13 +89,16 @@ async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
     // Gives way: no deadline is looked at.
     let holding = wire.as_mut().park();
     let write_bytes = 9000 - usize::from(PROGRESS_BYTES);
-    assert_eq!(holding, Holding { read_bytes: 0, write_bytes, wrote: PROGRESS_BYTES });
+    assert_eq!(
+        holding,
+        BufferedBytes { read_bytes: 0, write_bytes, written_bytes: PROGRESS_BYTES }
+    );
 
     assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
     advance(Duration::from_secs(9)).await;
     assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
     advance(Duration::from_secs(2)).await;
-    assert_eq!(lapse(&mut wire, stats.now(), Phase::Blocked), Poll::Ready(Lapse::Write));
+    assert_eq!(lapse(&mut wire, stats.now(), Phase::Blocked), Poll::Ready(Expired::Write));
 }
 
 /// The timer is compared when it fires, not reset at each line: an hour of lines costs a wake-up
@@ -103,19 +107,19 @@ async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
 async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let (mut peer, server) = duplex(64);
-    let limits = Limits { heartbeat_interval: Some(Duration::from_secs(30)), ..LIMITS };
+    let limits = Deadlines { heartbeat_interval: Some(Duration::from_secs(30)), ..LIMITS };
     let mut stack = ServiceBuilder::new()
         .layer(FramingLayer::new(LinesBatchCodec::new, 99))
         .layer(HeartbeatLayer::new(limits, stats.clone()))
         .service(Serve::new(Echo).stats(stats.clone()));
     let polls = Arc::new(AtomicUsize::new(0));
     let counted = polls.clone();
-    let exchange = stack.call(server);
+    let connection = stack.call(server);
     tokio::spawn(async move {
-        let mut exchange = pin!(exchange);
+        let mut connection = pin!(connection);
         std::future::poll_fn(|cx| {
             counted.fetch_add(1, Relaxed);
-            exchange.as_mut().poll(cx)
+            connection.as_mut().poll(cx)
         })
         .await
     });

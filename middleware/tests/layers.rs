@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use support::{End, FaultyIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    sync::Semaphore,
+    sync,
     time::{Instant, sleep},
 };
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
@@ -21,8 +21,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, LimitLayer, Lines, LinesBatchCodec, ObserveLayer, Permits, ReadyInCallLayer,
-    ReplyOrCloseLayer, Shedding, TimeoutLayer, Transport, drain,
+    BoxError, ConcurrencyLimitLayer, ErrorReplyLayer, FramedTransport, Lines, LinesBatchCodec,
+    LoadShed, ObserveLayer, ReadyPerCallLayer, Semaphore, TimeoutLayer, drain,
     serve::Serve,
     serve_connection,
     stats::{LineResult, State, Stats},
@@ -37,19 +37,19 @@ fn lines(lines: &'static str) -> Lines {
 /// The line stack of the server, with its parts at hand.
 fn stack<S>(
     stats: &Arc<Stats>,
-    permits: &Arc<Permits>,
-    shedding: Shedding,
+    permits: &Arc<Semaphore>,
+    load_shed: LoadShed,
     workload: S,
 ) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
 where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + Sync,
 {
     ServiceBuilder::new()
-        .layer(ReplyOrCloseLayer)
+        .layer(ErrorReplyLayer)
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(SECOND))
-        .layer(LimitLayer::new(permits.clone()).shedding(shedding))
-        .layer(ReadyInCallLayer)
+        .layer(ConcurrencyLimitLayer::new(permits.clone()).load_shed(load_shed))
+        .layer(ReadyPerCallLayer)
         .service(workload)
 }
 
@@ -59,7 +59,7 @@ fn books() -> Arc<Stats> {
 
 #[tokio::test(start_paused = true)]
 async fn readiness_is_asked_for_with_a_request_in_hand() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
     handle.allow(0);
     // The outside is ready although the inside is not.
     assert_ready_ok!(service.poll_ready());
@@ -78,7 +78,7 @@ async fn readiness_is_asked_for_with_a_request_in_hand() {
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
     handle.allow(0);
     assert_ready_ok!(service.poll_ready());
     let mut waiting = task::spawn(service.call(lines("a\n")));
@@ -87,7 +87,7 @@ async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
     assert_eq!(assert_ready_err!(waiting.poll()).to_string(), "broken");
 
     // Also when it failed before the call.
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyInCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
     handle.send_error("broken");
     assert_ready_ok!(service.poll_ready());
     let mut call = task::spawn(service.call(lines("a\n")));
@@ -116,11 +116,11 @@ async fn fault_24_the_timeout_counts_from_a_call_s_first_wait_and_gives_its_insi
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
-    let (stats, permits) = (books(), Arc::new(Permits::new(0)));
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let begun = Instant::now();
     let reply =
-        stack(&stats, &permits, Shedding::Never, workload).oneshot(lines("a\nb\n")).await.unwrap();
+        stack(&stats, &permits, LoadShed::Off, workload).oneshot(lines("a\nb\n")).await.unwrap();
     assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
     assert!(begun.elapsed() < SECOND + Duration::from_millis(2));
     permits.set_limit(1);
@@ -129,9 +129,9 @@ async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shed_line_leaves_no_waiter_behind() {
-    let (stats, permits) = (books(), Arc::new(Permits::new(0)));
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
-    let mut stack = stack(&stats, &permits, Shedding::WhenBusy, workload);
+    let mut stack = stack(&stats, &permits, LoadShed::WhenFull, workload);
     for _ in 0..3 {
         let reply = stack.ready().await.unwrap().call(lines("a\nb\n")).await.unwrap();
         assert_eq!(reply.as_bytes(), b"ERR overloaded\nERR overloaded\n");
@@ -145,9 +145,9 @@ async fn a_shed_line_leaves_no_waiter_behind() {
 /// would find although nobody waits any more.
 #[tokio::test(start_paused = true)]
 async fn nor_does_one_that_tower_s_own_layers_shed() {
-    let permits = Arc::new(Semaphore::new(0));
+    let permits = Arc::new(sync::Semaphore::new(0));
     let mut service = ServiceBuilder::new()
-        .layer(ReadyInCallLayer)
+        .layer(ReadyPerCallLayer)
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
         .service(towline_middleware::Echo);
@@ -159,8 +159,8 @@ async fn nor_does_one_that_tower_s_own_layers_shed() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
-    let permits = Arc::new(Permits::new(0));
-    let limit = LimitLayer::new(permits.clone());
+    let permits = Arc::new(Semaphore::new(0));
+    let limit = ConcurrencyLimitLayer::new(permits.clone());
     let mut service = ServiceBuilder::new().layer(limit).service(towline_middleware::Echo);
     let mut call = |request| {
         assert_ready_ok!(task::spawn(service.ready()).poll());
@@ -181,9 +181,9 @@ async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
 }
 
 /// Calls of a service that never answers, each of which has a permit or waits for one.
-fn endless_calls(permits: &Arc<Permits>) -> impl FnMut() -> Pin<Box<task::Spawn<EndlessCall>>> {
+fn endless_calls(permits: &Arc<Semaphore>) -> impl FnMut() -> Pin<Box<task::Spawn<EndlessCall>>> {
     let endless = service_fn(|_: Lines| std::future::pending::<Result<Lines, BoxError>>());
-    let mut limited = LimitLayer::new(permits.clone()).layer(endless);
+    let mut limited = ConcurrencyLimitLayer::new(permits.clone()).layer(endless);
     move || {
         let mut call = task::spawn(Box::pin(limited.call(lines("a\n"))) as EndlessCall);
         assert_pending!(call.poll());
@@ -195,7 +195,7 @@ type EndlessCall = Pin<Box<dyn Future<Output = Result<Lines, BoxError>>>>;
 
 #[test]
 fn a_raised_limit_lets_in_who_waits() {
-    let permits = Arc::new(Permits::new(1));
+    let permits = Arc::new(Semaphore::new(1));
     let mut call = endless_calls(&permits);
     let _first = call();
     let [second, third] = [call(), call()];
@@ -206,7 +206,7 @@ fn a_raised_limit_lets_in_who_waits() {
 
 #[test]
 fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one() {
-    let permits = Arc::new(Permits::new(10));
+    let permits = Arc::new(Semaphore::new(10));
     let mut call = endless_calls(&permits);
     let mut calls: Vec<_> = (0..8).map(|_| call()).collect();
     permits.set_limit(3);
@@ -225,7 +225,7 @@ fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one()
 
 #[test]
 fn who_gives_up_in_line_or_with_a_permit_at_hand_leaves_it_to_the_next() {
-    let permits = Arc::new(Permits::new(1));
+    let permits = Arc::new(Semaphore::new(1));
     let mut call = endless_calls(&permits);
     let first = call();
     let [granted, gives_up, next, last] = [call(), call(), call(), call()];
@@ -242,7 +242,7 @@ fn who_gives_up_in_line_or_with_a_permit_at_hand_leaves_it_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
-    let (stats, permits) = (books(), Arc::new(Permits::new(1)));
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(1)));
     let workload = service_fn(|lines: Lines| async move {
         match lines.as_bytes() {
             b"panic\n" => panic!("the service was asked to panic"),
@@ -250,7 +250,7 @@ async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics
             _ => Ok::<_, BoxError>(lines),
         }
     });
-    let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
+    let call = |request| stack(&stats, &permits, LoadShed::Off, workload).oneshot(lines(request));
 
     call("fine\n").await.unwrap();
     assert_eq!(permits.in_use(), 0);
@@ -267,10 +267,10 @@ async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_idle_connections_hold_no_permits() {
-    let (stats, permits) = (books(), Arc::new(Permits::new(2)));
+    let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
     let serve = || {
         let (peer, server) = duplex(64);
-        let lines = stack(&stats, &permits, Shedding::Never, towline_middleware::Echo);
+        let lines = stack(&stats, &permits, LoadShed::Off, towline_middleware::Echo);
         let watch = drain::Watch::never();
         tokio::spawn(async move {
             serve_connection(server, LinesBatchCodec::new(99), lines, watch).await
@@ -298,7 +298,7 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
     let stats = books();
     let state = |state: State| stats.states.snapshot().connections[state as usize];
     let transport =
-        || Transport::new(FaultyIo::new("a\n").end(End::Silence), LinesBatchCodec::new(99));
+        || FramedTransport::new(FaultyIo::new("a\n").end(End::Silence), LinesBatchCodec::new(99));
     // Looked at ten times a second, like a service with several things to wait for.
     let slow = service_fn(|lines: Lines| async move {
         for _ in 0..100 {
@@ -307,8 +307,8 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
         Ok::<_, BoxError>(lines)
     });
     tokio::spawn(Serve::new(slow).stats(stats.clone()).call(transport()));
-    let none = Arc::new(Permits::new(0));
-    let limited = stack(&stats, &none, Shedding::Never, towline_middleware::Echo);
+    let none = Arc::new(Semaphore::new(0));
+    let limited = stack(&stats, &none, LoadShed::Off, towline_middleware::Echo);
     tokio::spawn(Serve::new(limited).stats(stats.clone()).call(transport()));
 
     sleep(SECOND * 19 / 20).await;
@@ -331,8 +331,8 @@ async fn lines_are_counted_by_how_they_ended() {
             _ => Ok(lines),
         }
     });
-    let permits = Arc::new(Permits::new(9));
-    let call = |request| stack(&stats, &permits, Shedding::Never, workload).oneshot(lines(request));
+    let permits = Arc::new(Semaphore::new(9));
+    let call = |request| stack(&stats, &permits, LoadShed::Off, workload).oneshot(lines(request));
     call("a\nb\nc\n").await.unwrap();
     call("d\n").await.unwrap();
     assert_eq!(call("fail\n").await.unwrap_err().to_string(), "no");
@@ -362,11 +362,11 @@ async fn a_batch_of_a_connection_is_timed_without_the_batch_after_it() {
     });
     let service = ObserveLayer::new(stats.clone()).layer(slow);
     let codec = LinesBatchCodec::new(99).lines_max(1);
-    let wire = Transport::new(FaultyIo::new("a\nb\nc\n").end(End::Silence), codec);
-    let mut exchange = task::spawn(Serve::new(service).stats(stats.clone()).call(wire));
-    assert_pending!(exchange.poll());
+    let wire = FramedTransport::new(FaultyIo::new("a\nb\nc\n").end(End::Silence), codec);
+    let mut connection = task::spawn(Serve::new(service).stats(stats.clone()).call(wire));
+    assert_pending!(connection.poll());
     let durations = stats.batch_duration.snapshot();
     assert_eq!((durations.count(), durations.sum_nanos), (3, 3_000_000_000));
-    drop(exchange);
+    drop(connection);
     assert_eq!(stats.batch_duration.snapshot().count(), 3);
 }

@@ -19,7 +19,7 @@ use loom::{future::block_on, sync::Arc, thread};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Limit, LimitLayer, Permits, drain,
+    BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, drain,
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers},
 };
 
@@ -115,14 +115,14 @@ impl Service<()> for Yields {
     }
 }
 
-fn limited(permits: &std::sync::Arc<Permits>) -> Limit<Yields> {
-    LimitLayer::new(permits.clone()).layer(Yields)
+fn limited(permits: &std::sync::Arc<Semaphore>) -> ConcurrencyLimit<Yields> {
+    ConcurrencyLimitLayer::new(permits.clone()).layer(Yields)
 }
 
 #[test]
 fn who_waits_for_a_permit_gets_it_when_it_comes_back() {
     loom::model(|| {
-        let permits = std::sync::Arc::new(Permits::new(1));
+        let permits = std::sync::Arc::new(Semaphore::new(1));
         let callers = [(); 2].map(|()| {
             let mut limited = limited(&permits);
             thread::spawn(move || block_on(limited.call(())).unwrap())
@@ -137,7 +137,7 @@ fn who_waits_for_a_permit_gets_it_when_it_comes_back() {
 #[test]
 fn a_permit_granted_to_one_that_gives_up_is_not_lost() {
     loom::model(|| {
-        let permits = std::sync::Arc::new(Permits::new(1));
+        let permits = std::sync::Arc::new(Semaphore::new(1));
         let done = {
             let mut limited = limited(&permits);
             thread::spawn(move || block_on(limited.call(())).unwrap())
@@ -153,7 +153,7 @@ fn a_permit_granted_to_one_that_gives_up_is_not_lost() {
 #[test]
 fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
     loom::model(|| {
-        let permits = std::sync::Arc::new(Permits::new(0));
+        let permits = std::sync::Arc::new(Semaphore::new(0));
         let raises = {
             let permits = permits.clone();
             thread::spawn(move || permits.set_limit(1))

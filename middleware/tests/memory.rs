@@ -12,15 +12,15 @@ use tokio_test::task::{self, Spawn};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use towline_middleware::{
-    Digest, Echo, KIB, LinesBatchCodec, Sha256Layer, Transport,
-    pool::{BLOCK_BYTES, SPARING_BLOCK_BYTES},
-    serve::{Exchange, FlushPolicy, Rules, Serve},
+    DigestMode, Echo, FramedTransport, KIB, LinesBatchCodec, Sha256Layer,
+    pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES},
+    serve::{Connection, ConnectionConfig, Serve, WritePolicy},
     stats::{State, Stats},
 };
 
 const LINE: &str = "abc\n";
 
-type Served = Spawn<Exchange<Transport<FaultyIo, LinesBatchCodec>, Echo>>;
+type Served = Spawn<Connection<FramedTransport<FaultyIo, LinesBatchCodec>, Echo>>;
 
 /// Connections of one shard, that share a bound.
 struct Shard {
@@ -30,17 +30,17 @@ struct Shard {
 }
 
 impl Shard {
-    fn with_bound(held_bytes_max: usize, flush: FlushPolicy) -> Self {
-        let (stats, rules) = (Arc::new(Stats::new(Instant::now())), Rules::default());
-        rules.held_bytes_max.set(held_bytes_max);
-        rules.flush.set(flush);
-        let serve = Serve::unboxed(Echo).stats(stats.clone()).rules(Arc::new(rules));
+    fn with_bound(buffered_bytes_max: usize, flush: WritePolicy) -> Self {
+        let (stats, rules) = (Arc::new(Stats::new(Instant::now())), ConnectionConfig::default());
+        rules.buffered_bytes_max.store(buffered_bytes_max);
+        rules.write_policy.store(flush);
+        let serve = Serve::unboxed(Echo).stats(stats.clone()).config(Arc::new(rules));
         Self { stats, serve, served: Vec::new() }
     }
 
     fn connect(&mut self, io: FaultyIo) -> Watched {
         let record = io.record();
-        let served = self.serve.call(Transport::new(io, LinesBatchCodec::new(64 * KIB)));
+        let served = self.serve.call(FramedTransport::new(io, LinesBatchCodec::new(64 * KIB)));
         let mut served = task::spawn(served);
         assert!(served.poll().is_pending(), "it ended");
         self.served.push(served);
@@ -65,8 +65,8 @@ impl Shard {
         panic!("they never come to rest");
     }
 
-    fn held_bytes(&self) -> usize {
-        self.stats.held_bytes()
+    fn buffered_bytes(&self) -> usize {
+        self.stats.buffered_bytes()
     }
 }
 
@@ -85,14 +85,14 @@ async fn fault_17_peers_that_flood_at_once_hold_the_bound_and_a_small_read_each(
     const PEERS: usize = 400;
     const BOUND: usize = 4 * KIB * KIB;
     for at_a_time in [KIB, BLOCK_BYTES] {
-        for flush in [FlushPolicy::Auto, every(1 << 30)] {
+        for flush in [WritePolicy::Auto, every(1 << 30)] {
             let mut shard = Shard::with_bound(BOUND, flush);
             let records: Vec<_> = (0..PEERS).map(|_| shard.connect(flooder(at_a_time))).collect();
             shard.settle().await;
-            let held = shard.held_bytes();
+            let held = shard.buffered_bytes();
             assert!(held >= BOUND, "{held} bytes: it is reached only by flooding");
             // The one that reaches the bound may have read a whole block, those behind it none.
-            let each = at_a_time.min(SPARING_BLOCK_BYTES);
+            let each = at_a_time.min(SMALL_BLOCK_BYTES);
             let most = BOUND + at_a_time + PEERS * each;
             assert!(held <= most, "{held} bytes, {at_a_time} at a time");
             let consumed: usize = records.iter().map(|record| record.get().consumed).sum();
@@ -109,15 +109,15 @@ async fn fault_17_peers_that_flood_at_once_hold_the_bound_and_a_small_read_each(
 async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
     const PEERS: usize = 400;
     const BOUND: usize = 4 * KIB * KIB;
-    let (stats, rules) = (Arc::new(Stats::new(Instant::now())), Rules::default());
-    rules.held_bytes_max.set(BOUND);
-    let hashes = Sha256Layer::new(Digest::Reply, stats.clone()).layer(Echo);
-    let mut serve = Serve::new(hashes).stats(stats.clone()).rules(Arc::new(rules));
+    let (stats, rules) = (Arc::new(Stats::new(Instant::now())), ConnectionConfig::default());
+    rules.buffered_bytes_max.store(BOUND);
+    let hashes = Sha256Layer::new(DigestMode::Reply, stats.clone()).layer(Echo);
+    let mut serve = Serve::new(hashes).stats(stats.clone()).config(Arc::new(rules));
     let mut served = Vec::new();
     for _ in 0..PEERS {
         let io = FaultyIo::new("\n".repeat(BLOCK_BYTES)).end(End::Silence).then_stuck();
         let codec = LinesBatchCodec::new(64 * KIB).lines_max(4096);
-        let mut one = task::spawn(serve.call(Transport::new(io, codec)));
+        let mut one = task::spawn(serve.call(FramedTransport::new(io, codec)));
         for _ in 0..1000 {
             assert!(one.poll().is_pending(), "it ended");
             tokio::task::yield_now().await;
@@ -127,20 +127,20 @@ async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
         }
         served.push(one);
     }
-    let (held, replies) = (stats.held_bytes(), stats.write_buffer_bytes.get() as usize);
+    let (held, replies) = (stats.buffered_bytes(), stats.write_buffer_bytes.get() as usize);
     assert!(replies >= BOUND / 2, "{replies} bytes: it is reached only by flooding");
     // The last that read before the bound, and of the others what was read and not yet served, too.
-    let most = BOUND + 2 * 260 * KIB + PEERS * 3 * SPARING_BLOCK_BYTES;
+    let most = BOUND + 2 * 260 * KIB + PEERS * 3 * SMALL_BLOCK_BYTES;
     assert!(held <= most, "{held} bytes");
 }
 
 /// Whoever can write is none of those that hold, and is served as ever.
 #[tokio::test(start_paused = true)]
 async fn fault_17_who_takes_its_replies_is_served_while_others_hold_all_there_is() {
-    let mut shard = Shard::with_bound(BLOCK_BYTES, FlushPolicy::Auto);
+    let mut shard = Shard::with_bound(BLOCK_BYTES, WritePolicy::Auto);
     shard.connect(flooder(BLOCK_BYTES));
     shard.settle().await;
-    assert!(shard.held_bytes() >= BLOCK_BYTES);
+    assert!(shard.buffered_bytes() >= BLOCK_BYTES);
     let input = LINE.repeat(BLOCK_BYTES);
     let reads = (0..4 * KIB).flat_map(|_| [Step::Take(KIB), Step::Pending]);
     let polite = shard.connect(FaultyIo::new(input.clone()).end(End::Silence).reads(reads));
@@ -151,7 +151,7 @@ async fn fault_17_who_takes_its_replies_is_served_while_others_hold_all_there_is
 /// One that was held back waits for its own socket and for nobody who may never go.
 #[tokio::test(start_paused = true)]
 async fn fault_17_who_was_held_back_goes_on_once_its_own_replies_are_written() {
-    for flush in [FlushPolicy::Auto, every(1 << 30)] {
+    for flush in [WritePolicy::Auto, every(1 << 30)] {
         let mut shard = Shard::with_bound(BLOCK_BYTES, flush);
         shard.connect(flooder(BLOCK_BYTES));
         shard.settle().await;
@@ -162,24 +162,24 @@ async fn fault_17_who_was_held_back_goes_on_once_its_own_replies_are_written() {
         let slow = shard.connect(slow);
         shard.settle().await;
         assert!(slow.output() == input.as_bytes(), "{} bytes, {flush:?}", slow.output().len());
-        assert!(shard.held_bytes() >= BLOCK_BYTES, "the other still holds all there is");
+        assert!(shard.buffered_bytes() >= BLOCK_BYTES, "the other still holds all there is");
     }
 }
 
 /// What a connection held that is gone counts no more, and blocks are whole again.
 #[tokio::test(start_paused = true)]
 async fn below_the_bound_reading_goes_on_over_a_small_rest() {
-    let mut shard = Shard::with_bound(BLOCK_BYTES, FlushPolicy::Auto);
+    let mut shard = Shard::with_bound(BLOCK_BYTES, WritePolicy::Auto);
     shard.connect(flooder(BLOCK_BYTES));
     shard.settle().await;
     let line = "a line of thirty-two bytes: 123\n";
     let input = || FaultyIo::new(line.repeat(4 * KIB)).end(End::Silence);
     let reader = shard.connect(input());
     shard.settle().await;
-    assert_eq!(reader.get().writes[0], SPARING_BLOCK_BYTES);
+    assert_eq!(reader.get().writes[0], SMALL_BLOCK_BYTES);
 
     shard.served.clear();
-    assert_eq!(shard.held_bytes(), 0);
+    assert_eq!(shard.buffered_bytes(), 0);
     let reader = shard.connect(input());
     shard.settle().await;
     assert_eq!(reader.get().writes[0], BLOCK_BYTES);

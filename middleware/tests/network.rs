@@ -22,7 +22,7 @@ use tower::ServiceBuilder;
 use tower_service::Service;
 use towline_middleware::{
     Echo, FramingLayer, LinesBatchCodec, MeterLayer,
-    heartbeat::{HeartbeatLayer, Limits},
+    heartbeat::{Deadlines, HeartbeatLayer},
     serve::Serve,
     stats::{CloseReason, Stats},
 };
@@ -48,7 +48,7 @@ fn network(seed: u64, latency: Duration) -> Builder {
 }
 
 /// Lets `client` talk to an echo over `network` and returns how its connections ended.
-fn served<F>(network: &Builder, limits: Limits, client: F) -> Vec<CloseReason>
+fn served<F>(network: &Builder, limits: Deadlines, client: F) -> Vec<CloseReason>
 where
     F: Future<Output = turmoil::Result> + 'static,
 {
@@ -66,10 +66,10 @@ where
                 .service(Serve::new(Echo).stats(stats.clone()));
             let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
             loop {
-                let exchange = stack.call(listener.accept().await?.0);
+                let connection = stack.call(listener.accept().await?.0);
                 let noted = noted.clone();
                 tokio::spawn(async move {
-                    let Ok(reason) = exchange.await;
+                    let Ok(reason) = connection.await;
                     noted.lock().unwrap().push(reason);
                 });
             }

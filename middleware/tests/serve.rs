@@ -25,25 +25,26 @@ use tower::service_fn;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    Echo, Lines, LinesBatchCodec, PerLine, Transport, drain, fairness,
+    Echo, FramedTransport, Lines, LinesBatchCodec, Utf8LinesCodec, drain, fairness,
     pool::BLOCK_BYTES,
-    serve::{Exchange, FlushPolicy, Serve},
+    serve::{Connection, Serve, WritePolicy},
     serve_connection,
     stats::{CloseReason, State, Stats},
 };
 
 const LIMIT: usize = 64 * 1024;
 
-fn transport(io: FaultyIo) -> Transport<FaultyIo, LinesBatchCodec> {
-    Transport::new(io, LinesBatchCodec::new(LIMIT))
+fn transport(io: FaultyIo) -> FramedTransport<FaultyIo, LinesBatchCodec> {
+    FramedTransport::new(io, LinesBatchCodec::new(LIMIT))
 }
 
 /// An echo behind a pipe, served under `policy`.
-fn echo(policy: FlushPolicy) -> DuplexStream {
+fn echo(policy: WritePolicy) -> DuplexStream {
     let (client, server) = duplex(LIMIT);
-    let exchange =
-        Serve::new(Echo).flush(policy).call(Transport::new(server, LinesBatchCodec::new(LIMIT)));
-    tokio::spawn(exchange);
+    let connection = Serve::new(Echo)
+        .write_policy(policy)
+        .call(FramedTransport::new(server, LinesBatchCodec::new(LIMIT)));
+    tokio::spawn(connection);
     client
 }
 
@@ -54,7 +55,7 @@ fn assert_echoed(got: &[u8], sent: &[u8]) {
 
 #[tokio::test(start_paused = true)]
 async fn a_lone_line_is_answered_without_a_second_one() {
-    let mut client = echo(FlushPolicy::Auto);
+    let mut client = echo(WritePolicy::Auto);
     client.write_all(b"alone\n").await.unwrap();
     let mut reply = [0; 6];
     client.read_exact(&mut reply).await.unwrap();
@@ -65,7 +66,7 @@ async fn a_lone_line_is_answered_without_a_second_one() {
 async fn nine_lines_are_answered_under_every_flush_policy() {
     let nine = b"1\n22\n333\n\n5\n6\n7\n8\n9\n";
     let policies = [1, 2, 4, 8, 9, 10, 1000].map(every);
-    for policy in policies.into_iter().chain([FlushPolicy::Auto]) {
+    for policy in policies.into_iter().chain([WritePolicy::Auto]) {
         let mut client = echo(policy);
         // At once, and line by line with a pause.
         client.write_all(nine).await.unwrap();
@@ -84,7 +85,7 @@ async fn nine_lines_are_answered_under_every_flush_policy() {
 #[test]
 fn fifty_pipelined_lines_leave_in_one_write() {
     for (policy, writes) in [
-        (FlushPolicy::Auto, vec![250]),
+        (WritePolicy::Auto, vec![250]),
         (every(1), vec![5; 50]),
         (every(20), vec![100, 100, 50]),
         (every(50), vec![250]),
@@ -108,25 +109,26 @@ fn lines_of_several_reads_count_together_towards_the_policy() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_stays_buffered_when_the_task_parks() {
-    for policy in [FlushPolicy::Auto, every(100)] {
+    for policy in [WritePolicy::Auto, every(100)] {
         let (service, mut handle) = mock::pair::<Lines, Lines>();
         let io = FaultyIo::new("a\nb\n").reads([Step::Take(2)]).end(End::Silence);
         let record = io.record();
-        let mut exchange = task::spawn(Serve::new(service).flush(policy).call(transport(io)));
+        let mut connection =
+            task::spawn(Serve::new(service).write_policy(policy).call(transport(io)));
         handle.allow(2);
-        assert_pending!(exchange.poll());
+        assert_pending!(connection.poll());
 
         // It parks for the second reply, with the first one in hand.
         let (_, first) = handle.next_request().await.unwrap();
         first.send_response(Lines::new("A\n").unwrap());
-        assert!(exchange.is_woken());
-        assert_pending!(exchange.poll());
+        assert!(connection.is_woken());
+        assert_pending!(connection.poll());
         assert_eq!(record.output(), b"A\n", "{policy:?}");
 
         // It parks for the next line.
         let (_, second) = handle.next_request().await.unwrap();
         second.send_response(Lines::new("B\n").unwrap());
-        assert_pending!(exchange.poll());
+        assert_pending!(connection.poll());
         assert_eq!(record.output(), b"A\nB\n", "{policy:?}");
     }
 }
@@ -160,27 +162,29 @@ async fn fault_21_reading_stops_while_replies_cannot_be_written() {
         let record = io.record();
         let stats = Arc::new(Stats::new(Instant::now()));
         let serve = Serve::new(Echo).output_bytes_max(limit).stats(stats.clone());
-        let mut exchange = task::spawn(serve.clone().call(transport(io)));
+        let mut connection = task::spawn(serve.clone().call(transport(io)));
         // After each full read it gives way, which wakes it once the others ran, and once more before it
         // tries to write again.
         for _ in 0..2 * limit / BLOCK_BYTES + 3 {
-            assert_pending!(exchange.poll());
+            assert_pending!(connection.poll());
             tokio::task::yield_now().await;
         }
-        assert!(!exchange.is_woken());
+        assert!(!connection.is_woken());
         // What is over the limit is the one batch that was being served when it was reached.
         let consumed = record.get().consumed;
         assert!(consumed <= limit + BLOCK_BYTES, "{consumed} bytes taken with a limit of {limit}");
         let read = stats.states.snapshot();
         assert_eq!(read.connections[State::WriteWait as usize], 1);
         assert_eq!(stats.write_buffer_bytes.get(), consumed as i64);
-        drop(exchange);
+        drop(connection);
         support::assert_ended_once(&stats, CloseReason::Shutdown);
     }
 }
 
 /// How often another task ran while a connection was served to its end.
-async fn turns_of_others(exchange: Exchange<Transport<FaultyIo, LinesBatchCodec>, Echo>) -> usize {
+async fn turns_of_others(
+    connection: Connection<FramedTransport<FaultyIo, LinesBatchCodec>, Echo>,
+) -> usize {
     let turns = Arc::new(AtomicUsize::new(0));
     let taken = turns.clone();
     let other = tokio::spawn(async move {
@@ -189,7 +193,7 @@ async fn turns_of_others(exchange: Exchange<Transport<FaultyIo, LinesBatchCodec>
             tokio::task::yield_now().await;
         }
     });
-    assert_eq!(tokio::spawn(exchange).await.unwrap(), Ok(CloseReason::PeerEof));
+    assert_eq!(tokio::spawn(connection).await.unwrap(), Ok(CloseReason::PeerEof));
     other.abort();
     turns.load(Relaxed)
 }
@@ -209,7 +213,8 @@ async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
     const LINES: usize = 10_000;
     let io = FaultyIo::new("a\n".repeat(LINES));
     let record = io.record();
-    let polled = turns_of_others(Serve::unboxed(Echo).flush(every(1)).call(transport(io))).await;
+    let polled =
+        turns_of_others(Serve::unboxed(Echo).write_policy(every(1)).call(transport(io))).await;
     assert_eq!(record.get().writes, vec![2; LINES]);
     assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
 }
@@ -237,7 +242,7 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
         tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
         client
     };
-    tokio::spawn(fairness::usher());
+    tokio::spawn(fairness::run_yield_queue());
     let seen = Arc::new(AtomicUsize::new(usize::MAX));
     let mut polite = connect(counting(Some(seen.clone())));
     let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();
@@ -268,14 +273,14 @@ async fn fault_22_a_flooder_that_was_blocked_stands_in_line_before_it_goes_on() 
     let io = io.writes([Step::Take(1), Step::Pending]);
     let record = io.record();
     let serve = Serve::new(Echo).output_bytes_max(1);
-    let mut exchange = task::spawn(serve.clone().call(transport(io)));
-    assert_pending!(exchange.poll());
+    let mut connection = task::spawn(serve.clone().call(transport(io)));
+    assert_pending!(connection.poll());
     let blocked = record.get().writes.len();
-    assert_pending!(exchange.poll());
+    assert_pending!(connection.poll());
     assert_eq!(record.get().writes.len(), blocked, "the others were not let on first");
     tokio::task::yield_now().await;
-    assert!(exchange.is_woken(), "it was its turn");
-    assert_pending!(exchange.poll());
+    assert!(connection.is_woken(), "it was its turn");
+    assert_pending!(connection.poll());
     assert_eq!(record.get().writes.iter().sum::<usize>(), BLOCK_BYTES);
 }
 
@@ -303,11 +308,11 @@ async fn a_peer_that_reads_late_gets_everything() {
 /// connection cut without its goodbye; under `Auto` it was the service's.
 #[test]
 fn a_reply_the_codec_cannot_send_is_the_services_fault_under_every_policy() {
-    for policy in [FlushPolicy::Auto, every(1)] {
+    for policy in [WritePolicy::Auto, every(1)] {
         let noise = service_fn(|_: Lines| async {
             Ok::<_, Infallible>(Lines::new(&b"\xff\n"[..]).unwrap())
         });
-        let (reason, output) = served(FaultyIo::new("a\n"), PerLine::new(9), noise, policy);
+        let (reason, output) = served(FaultyIo::new("a\n"), Utf8LinesCodec::new(9), noise, policy);
         assert_eq!((reason, &output[..]), (CloseReason::ServiceError, &b""[..]), "{policy:?}");
     }
 }
@@ -316,5 +321,5 @@ fn a_reply_the_codec_cannot_send_is_the_services_fault_under_every_policy() {
 #[test]
 fn an_exchange_is_send() {
     fn assert_send<T: Send>() {}
-    assert_send::<Exchange<Transport<DuplexStream, LinesBatchCodec>, Echo>>();
+    assert_send::<Connection<FramedTransport<DuplexStream, LinesBatchCodec>, Echo>>();
 }

@@ -20,9 +20,9 @@ use tokio::{
 };
 use tower_service::Service;
 use towline_middleware::{
-    Echo, LinesBatchCodec, Transport,
+    Echo, FramedTransport, LinesBatchCodec,
     serve::Serve,
-    stats::{Clock, CloseReason, Nanos, Presence, State, StateCells, StateSnapshot, Stats},
+    stats::{Clock, CloseReason, ConnectionStats, Nanos, State, StateCells, StateSnapshot, Stats},
 };
 
 /// What happens to one of some connections.
@@ -191,8 +191,8 @@ fn seconds_in(stats: &Stats, state: State) -> f64 {
 async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let (mut peer, server) = duplex(64);
-    let transport = Transport::new(server, LinesBatchCodec::new(99));
-    let exchange = tokio::spawn(Serve::new(Echo).stats(stats.clone()).call(transport));
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(99));
+    let connection = tokio::spawn(Serve::new(Echo).stats(stats.clone()).call(transport));
 
     sleep(Duration::from_secs(10)).await;
     assert_eq!(seconds_in(&stats, State::Idle), 10.0, "a wait still open counts");
@@ -214,7 +214,7 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
     assert_eq!((stats.write_buffer_bytes.get(), seconds_in(&stats, State::WriteWait)), (64, 3.0));
     peer.read_exact(&mut [0; 128]).await.unwrap();
     drop(peer);
-    exchange.await.unwrap().unwrap();
+    connection.await.unwrap().unwrap();
     let read = stats.states.snapshot();
     let total: u128 = State::ALL.iter().map(|&state| read.nanos_in(state, stats.now())).sum();
     assert_eq!(total, 25_000_000_000, "the states share out the connection's life");
@@ -224,13 +224,13 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_in_the_books_once() {
     let stats = Arc::new(Stats::new(Instant::now()));
-    let mut presence = Presence::new(stats.clone());
-    presence.hold(3, 4);
+    let mut presence = ConnectionStats::new(stats.clone());
+    presence.set_buffered(3, 4);
     presence.close(CloseReason::Drain);
     presence.close(CloseReason::IoError);
     drop(presence);
     support::assert_ended_once(&stats, CloseReason::Drain);
-    drop(Presence::new(stats.clone()));
+    drop(ConnectionStats::new(stats.clone()));
     assert_eq!(stats.states.snapshot().closed[CloseReason::Shutdown as usize], 1);
 }
 

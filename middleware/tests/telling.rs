@@ -1,4 +1,4 @@
-//! How open connections learn what changed: shares of a drain, a nudge, rules that were turned.
+//! How open connections learn what changed: shares of a drain, a wake-up, settings that were changed.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -16,17 +16,17 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    Digest, Echo, FramingLayer, LimitLayer, LineLimits, Lines, LinesBatchCodec, PerLine, Permits,
-    Sha256Layer, Shedding, Transport, drain,
-    heartbeat::{HeartbeatLayer, Limits},
-    serve::{Rules, Serve},
+    ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer, LineLimits, Lines,
+    LinesBatchCodec, LoadShed, Semaphore, Sha256Layer, Utf8LinesCodec, drain,
+    heartbeat::{Deadlines, HeartbeatLayer},
+    serve::{ConnectionConfig, Serve},
     stats::{CloseReason, Stats},
 };
 
 fn served(serve: Serve<Echo>) -> (DuplexStream, JoinHandle<CloseReason>) {
     let (client, server) = duplex(4096);
     let mut serve = serve;
-    let served = serve.call(Transport::new(server, LinesBatchCodec::new(99)));
+    let served = serve.call(FramedTransport::new(server, LinesBatchCodec::new(99)));
     (client, tokio::spawn(async move { served.await.unwrap() }))
 }
 
@@ -57,13 +57,14 @@ async fn a_share_of_the_drain_reaches_so_many_and_the_rest_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
     let (signal, watch) = drain::channel();
-    let (rules, stats) = (Arc::new(Rules::default()), Arc::new(Stats::new(Instant::now())));
+    let (rules, stats) =
+        (Arc::new(ConnectionConfig::default()), Arc::new(Stats::new(Instant::now())));
     let serve =
-        || Serve::unboxed(Echo).drain(watch.clone()).rules(rules.clone()).stats(stats.clone());
+        || Serve::unboxed(Echo).drain(watch.clone()).config(rules.clone()).stats(stats.clone());
     let (first, ended) = served(serve());
     let (second, cut) = served(serve());
     yield_now().await;
-    rules.linger.set(Duration::from_secs(7));
+    rules.linger.store(Duration::from_secs(7));
     let begun = Instant::now();
     signal.drain();
     yield_now().await;
@@ -82,7 +83,7 @@ async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
 async fn a_nudge_has_parked_connections_look_at_new_limits() {
     let (signal, watch) = drain::channel();
     let stats = Arc::new(Stats::new(Instant::now()));
-    let heartbeat = HeartbeatLayer::new(Limits::default(), stats.clone());
+    let heartbeat = HeartbeatLayer::new(Deadlines::default(), stats.clone());
     let mut stack = ServiceBuilder::new()
         .layer(FramingLayer::new(LinesBatchCodec::new, 99))
         .layer(heartbeat.clone())
@@ -97,10 +98,10 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
         .unzip();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let idle = Some(Duration::from_secs(20));
-    heartbeat.set_limits(Limits { idle, ..Limits::default() });
+    heartbeat.set_deadlines(Deadlines { idle, ..Deadlines::default() });
     let mut next = Some(0);
     while let Some(from) = next {
-        next = signal.nudge(from);
+        next = signal.wake_from(from);
         yield_now().await;
     }
     let begun = Instant::now();
@@ -115,7 +116,7 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
 #[tokio::test(start_paused = true)]
 async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_time_more() {
     let minute = Duration::from_secs(60);
-    let limits = Limits {
+    let limits = Deadlines {
         heartbeat_interval: Some(minute),
         heartbeat_timeout: minute,
         idle: Some(3 * minute),
@@ -125,7 +126,7 @@ async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_
     for kept in [false, true] {
         let stats = Arc::new(Stats::new(Instant::now()));
         let heartbeat = HeartbeatLayer::new(limits, stats.clone());
-        let keeper = kept.then(|| tokio::spawn(heartbeat.clone().keep_time()));
+        let keeper = kept.then(|| tokio::spawn(heartbeat.clone().run_watchdog()));
         let mut stack = ServiceBuilder::new()
             .layer(FramingLayer::new(LinesBatchCodec::new, 99))
             .layer(heartbeat)
@@ -157,7 +158,7 @@ async fn line_limits_change_for_codecs_that_exist() {
     use tokio_util::codec::Decoder;
     let limits = Arc::new(LineLimits::new(3));
     let mut batch = LinesBatchCodec::shared(limits.clone());
-    let mut lines = PerLine::shared(limits.clone());
+    let mut lines = Utf8LinesCodec::shared(limits.clone());
     let mut fits = |text: &str| {
         let batch = batch.decode(&mut BytesMut::from(text)).is_ok();
         assert_eq!(lines.decode(&mut BytesMut::from(text)).is_ok(), batch, "{text}");
@@ -183,18 +184,19 @@ async fn a_layer_is_told_what_is_hashed_and_what_is_shed() {
         hash.clone().oneshot(lines(b"")).await.unwrap().as_bytes().len()
     };
     assert_eq!(reply(&hash).await, 1);
-    hashing.set_digest(Some(Digest::Reply));
+    hashing.set_digest(Some(DigestMode::Reply));
     assert_eq!(reply(&hash).await, 65);
 
-    let limiting = [0, 1].map(|n| LimitLayer::new(Arc::new(Permits::new(n))));
+    let limiting = [0, 1].map(|n| ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(n))));
     let [busy, free] = [&limiting[0], &limiting[1]].map(|layer| layer.layer(Echo));
-    let set_shedding = |shedding| limiting.iter().for_each(|layer| layer.set_shedding(shedding));
+    let set_load_shed =
+        |load_shed| limiting.iter().for_each(|layer| layer.set_load_shed(load_shed));
     assert!(busy.clone().call(lines(b"a")).now_or_never().is_none(), "it waits");
-    set_shedding(Shedding::WhenBusy);
+    set_load_shed(LoadShed::WhenFull);
     let error = busy.clone().oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
     assert!(free.clone().oneshot(lines(b"a")).await.is_ok());
-    set_shedding(Shedding::Always);
+    set_load_shed(LoadShed::Always);
     let error = free.oneshot(lines(b"a")).await.unwrap_err();
     assert!(error.is::<tower::load_shed::error::Overloaded>());
 }

@@ -17,14 +17,14 @@ use proptest::prelude::*;
 use support::{End, FaultyIo, Step, block_on, every, served};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use towline_middleware::{
-    Echo, Holding, LineError, Lines, LinesBatchCodec, PerLine, Transport, Wire, serve::FlushPolicy,
-    stats::CloseReason,
+    BufferedBytes, Echo, FramedTransport, LineError, Lines, LinesBatchCodec, Transport,
+    Utf8LinesCodec, serve::WritePolicy, stats::CloseReason,
 };
 
-type Framed = Transport<FaultyIo, LinesBatchCodec>;
+type Framed = FramedTransport<FaultyIo, LinesBatchCodec>;
 
 fn framed(io: FaultyIo) -> Framed {
-    Transport::new(io, LinesBatchCodec::new(1 << 20))
+    FramedTransport::new(io, LinesBatchCodec::new(1 << 20))
 }
 
 fn poll(transport: &mut Framed) -> Poll<Option<Result<Lines, LineError>>> {
@@ -48,8 +48,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn policy() -> impl Strategy<Value = FlushPolicy> {
-    prop_oneof![Just(FlushPolicy::Auto), (1_u32..9).prop_map(every)]
+fn policy() -> impl Strategy<Value = WritePolicy> {
+    prop_oneof![Just(WritePolicy::Auto), (1_u32..9).prop_map(every)]
 }
 
 proptest! {
@@ -66,7 +66,7 @@ proptest! {
         let io = || FaultyIo::new(input.clone()).reads(reads.clone()).writes(writes.clone());
         let expected = (CloseReason::PeerEof, input.clone().into_bytes());
         prop_assert_eq!(&served(io(), LinesBatchCodec::new(99), Echo, policy), &expected);
-        prop_assert_eq!(&served(io(), PerLine::new(99), Echo, policy), &expected);
+        prop_assert_eq!(&served(io(), Utf8LinesCodec::new(99), Echo, policy), &expected);
     }
 }
 
@@ -75,23 +75,23 @@ proptest! {
 #[test]
 fn fault_43_an_interrupted_call_is_made_again() {
     let io = FaultyIo::new("a\n").reads([Step::Interrupted]).writes([Step::Interrupted]);
-    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::PeerEof, &b"a\n"[..]));
 }
 
 #[test]
 fn a_stream_that_takes_nothing_is_gone() {
     let io = FaultyIo::new("a\n").writes([Step::Take(0)]);
-    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::PeerReset, &b""[..]));
 }
 
 #[test]
 fn fault_05_half_a_line_at_the_end_is_dropped_by_the_batch_codec_and_a_line_to_the_other() {
     let io = || FaultyIo::new("whole\nhal").reads([Step::Take(7)]);
-    let (_, output) = served(io(), LinesBatchCodec::new(9), Echo, FlushPolicy::Auto);
+    let (_, output) = served(io(), LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!(output, b"whole\n");
-    let (_, output) = served(io(), PerLine::new(9), Echo, FlushPolicy::Auto);
+    let (_, output) = served(io(), Utf8LinesCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!(output, b"whole\nhal\n");
 }
 
@@ -101,7 +101,7 @@ fn an_unfinished_line_survives_parking_at_every_byte() {
         let mut transport =
             framed(FaultyIo::new("hello\nrest").reads([Step::Take(at), Step::Pending]));
         assert!(poll(&mut transport).is_pending());
-        let parked = Holding { read_bytes: at.min(5), write_bytes: 0, wrote: 0 };
+        let parked = BufferedBytes { read_bytes: at.min(5), write_bytes: 0, written_bytes: 0 };
         assert_eq!(Pin::new(&mut transport).park(), parked);
         // Woken for nothing and parked again: still there.
         assert_eq!(Pin::new(&mut transport).park(), parked);
@@ -136,8 +136,8 @@ fn an_idle_transport_holds_nothing() {
     block_on(transport.send(lines)).unwrap();
     assert!(poll(&mut transport).is_pending());
     let holding = Pin::new(&mut transport).park();
-    assert_eq!(holding, Holding { read_bytes: 0, write_bytes: 0, wrote: 2 });
-    assert_eq!(Pin::new(&mut transport).park().wrote, 0, "progress is told once");
+    assert_eq!(holding, BufferedBytes { read_bytes: 0, write_bytes: 0, written_bytes: 2 });
+    assert_eq!(Pin::new(&mut transport).park().written_bytes, 0, "progress is told once");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn unwritten_replies_survive_parking_at_every_byte() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(transport.poll_flush_unpin(&mut cx).is_pending());
         let write_bytes = reply.len() - at;
-        let parked = Holding { read_bytes: 0, write_bytes, wrote: at as u16 };
+        let parked = BufferedBytes { read_bytes: 0, write_bytes, written_bytes: at as u16 };
         assert_eq!(Pin::new(&mut transport).park(), parked);
         assert_eq!(transport.unsent_bytes(), write_bytes);
         assert!(transport.poll_flush_unpin(&mut cx).is_ready());
@@ -209,7 +209,7 @@ impl AsyncWrite for Bursts {
 #[test]
 fn who_sent_little_is_read_with_little_room_until_more_comes() {
     let io = Bursts::default();
-    let mut transport = Transport::new(io.clone(), LinesBatchCodec::new(99));
+    let mut transport = FramedTransport::new(io.clone(), LinesBatchCodec::new(99));
     let mut cx = Context::from_waker(Waker::noop());
     let bursts = [2, 2, 2, 1000, 1000, 2, 2].map(|bytes| "x\n".repeat(bytes / 2).into_bytes());
     let mut little = Vec::new();
@@ -252,7 +252,7 @@ fn the_goodbye_discards_what_still_comes() {
             Poll::Ready(Ok(n)) => discarded += n,
             other => panic!("{other:?}"),
         }
-        assert_eq!(Pin::new(&mut transport).park(), Holding::default());
+        assert_eq!(Pin::new(&mut transport).park(), BufferedBytes::default());
     }
     assert_eq!(discarded, 300_000);
 }

@@ -16,7 +16,7 @@ use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Digest, EachLine, Echo, KIB, Line, Lines, Sha256Layer, TimeoutLayer, stats::Stats,
+    BoxError, DigestMode, EachLine, Echo, KIB, Line, Lines, Sha256Layer, TimeoutLayer, stats::Stats,
 };
 
 /// Published digests: FIPS 180-4's examples, and a million times `a`.
@@ -31,7 +31,7 @@ const VECTORS: [(&str, &str); 3] = [
 const MILLION_A: &str = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
 fn sha256(
-    digest: Digest,
+    digest: DigestMode,
 ) -> (impl Service<Lines, Response = Lines, Error = BoxError> + Clone, Arc<Stats>) {
     let stats = Arc::new(Stats::new(Instant::now()));
     (Sha256Layer::new(digest, stats.clone()).layer(Echo), stats)
@@ -39,7 +39,7 @@ fn sha256(
 
 #[tokio::test(start_paused = true)]
 async fn digests_are_those_of_the_standard() {
-    let (service, stats) = sha256(Digest::Reply);
+    let (service, stats) = sha256(DigestMode::Reply);
     let (lines, digests): (Vec<_>, Vec<_>) = VECTORS.into_iter().unzip();
     let reply = service.clone().oneshot(Lines::from_iter(lines)).await.unwrap();
     assert_eq!(reply, Lines::from_iter(digests));
@@ -51,7 +51,7 @@ async fn digests_are_those_of_the_standard() {
 
 #[tokio::test(start_paused = true)]
 async fn a_carriage_return_is_hashed_with_its_line() {
-    let (service, _) = sha256(Digest::Reply);
+    let (service, _) = sha256(DigestMode::Reply);
     let reply = service.oneshot(Lines::from_iter(["abc\r", "abc"])).await.unwrap();
     let replies: Vec<_> = reply.iter().collect();
     assert_ne!(replies[0], replies[1]);
@@ -59,7 +59,7 @@ async fn a_carriage_return_is_hashed_with_its_line() {
 
 #[tokio::test(start_paused = true)]
 async fn discarded_digests_leave_the_lines_as_they_were() {
-    let (service, stats) = sha256(Digest::Discard);
+    let (service, stats) = sha256(DigestMode::Discard);
     let lines = Lines::from_iter(["a", "", "ccc"]);
     assert_eq!(service.oneshot(lines.clone()).await.unwrap(), lines);
     assert_eq!(stats.hashed_bytes.get(), 7);
@@ -70,7 +70,7 @@ async fn discarded_digests_leave_the_lines_as_they_were() {
 async fn fault_23_a_large_batch_gives_way_between_its_pieces() {
     for (line, pieces) in [("x".repeat(63), 16), (String::new(), 256), ("x".repeat(64 * KIB), 15)] {
         let count = (1 << 20) / (line.len() + 1);
-        let (service, stats) = sha256(Digest::Discard);
+        let (service, stats) = sha256(DigestMode::Discard);
         let longest = Arc::new(AtomicUsize::new(0));
         let (seen, at_most) = (stats.clone(), longest.clone());
         let turns = Arc::new(AtomicUsize::new(0));
@@ -99,7 +99,7 @@ async fn fault_23_a_large_batch_gives_way_between_its_pieces() {
 /// The clock is moved on between the pieces, as a slow processor would.
 #[tokio::test(start_paused = true)]
 async fn fault_23_a_request_timeout_cuts_a_batch_that_takes_too_long_to_hash() {
-    let (service, stats) = sha256(Digest::Discard);
+    let (service, stats) = sha256(DigestMode::Discard);
     let seen = stats.clone();
     let ticker = tokio::spawn(async move {
         let mut before = 0;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tower::Service;
 use towline_config::Effective;
-use towline_middleware::{BoxError, Lines, LinesBatchCodec, Permits, drain::Watch, stats::Stats};
+use towline_middleware::{BoxError, Lines, LinesBatchCodec, Semaphore, drain::Watch, stats::Stats};
 
 use crate::{
     accept::{Acceptor, Deliver},
@@ -67,9 +67,9 @@ where
     let plan = Plan::of(settings, Host::here()).map_err(io::Error::other)?;
     let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
-    let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
+    let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = Parts::new(&now, 1, stats, permits, drain.clone());
-    let keep_time = parts.keep_time();
+    let watchdog = parts.run_watchdog();
     // Nobody changes it.
     let (_, now) = watch::channel(now.clone());
     let acceptor = Acceptor {
@@ -86,7 +86,7 @@ where
     };
     tokio::select! {
         served = served => served,
-        () = keep_time => Ok(()),
+        () = watchdog => Ok(()),
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::{
 use tower::Service;
 use towline_config::Framing;
 use towline_middleware::{
-    LineLimits, LinesBatchCodec, PerLine,
+    LineLimits, LinesBatchCodec, Utf8LinesCodec,
     drain::Signal,
     fairness,
     stats::{CloseReason, thread_clock},
@@ -94,14 +94,14 @@ impl Shard {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(TURNS_PER_LOOK)
-            .on_thread_park(thread_clock::forget)
+            .on_thread_park(thread_clock::invalidate)
             .build()?;
         let handle = runtime.handle().clone();
         let framing = now.borrow().effective.settings.workload.framing;
         let shard = async move {
-            tokio::spawn(fairness::usher());
-            tokio::spawn(fairness::porter());
-            tokio::spawn(parts.keep_time());
+            tokio::spawn(fairness::run_yield_queue());
+            tokio::spawn(fairness::run_close_pacer());
+            tokio::spawn(parts.run_watchdog());
             let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
             loop {
                 tokio::select! {
@@ -128,7 +128,13 @@ impl Shard {
                             serve_socket(&parts, codec, accepted.socket, slot, lines);
                         }
                         Framing::Lines => {
-                            serve_socket(&parts, PerLine::shared, accepted.socket, slot, lines);
+                            serve_socket(
+                                &parts,
+                                Utf8LinesCodec::shared,
+                                accepted.socket,
+                                slot,
+                                lines,
+                            );
                         }
                     }
                 }
@@ -136,7 +142,7 @@ impl Shard {
             }
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            thread_clock::keep();
+            thread_clock::share_between_tasks();
             runtime.block_on(shard);
         })?;
         Ok(Self { handovers, runtime: handle, thread })
@@ -148,7 +154,7 @@ impl Shard {
 fn unless_it_panics<S>(parts: &Parts, make: impl FnOnce() -> S) -> Option<S> {
     let made = panic::catch_unwind(AssertUnwindSafe(make));
     if made.is_err() {
-        parts.presence().close(CloseReason::ServicePanic);
+        parts.connection_stats().close(CloseReason::ServicePanic);
     }
     made.ok()
 }
@@ -176,7 +182,7 @@ fn serve_socket<C, S>(
 async fn wake_all(signal: Signal) {
     let mut next = Some(0);
     while let Some(from) = next {
-        next = signal.nudge(from);
+        next = signal.wake_from(from);
         tokio::task::yield_now().await;
     }
 }
@@ -205,7 +211,7 @@ pub(crate) fn serve_io<Io, C, S>(
         }
         // epoll is out of memory or watches: the peer sees a close and may come again.
         Err(error) => {
-            parts.presence().close(CloseReason::IoError);
+            parts.connection_stats().close(CloseReason::IoError);
             tracing::warn!(%error, "connection closed: it cannot be registered");
         }
     }

@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
 use towline_middleware::{
-    Permits, drain,
+    Semaphore, drain,
     stats::{Clock, Stats},
 };
 
@@ -49,7 +49,7 @@ impl Shards {
         let settings = &first.effective.settings;
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
         let slots = Slots::new(plan.connections, plan.threads);
-        let permits = Arc::new(Permits::new(settings.limits.concurrency.get() as usize));
+        let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (over, _) = watch::channel(false);
         let mut drains = Vec::new();
         let mut stats = Vec::new();

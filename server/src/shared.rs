@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{runtime, sync::watch};
 use towline_config::Effective;
-use towline_middleware::{Permits, stats::Stats};
+use towline_middleware::{Semaphore, stats::Stats};
 
 use crate::{host, overload::Relief, slots::Slots};
 
@@ -43,13 +43,13 @@ pub(crate) struct Shared {
     pub(crate) stats: Vec<Arc<Stats>>,
     pub(crate) runtimes: Vec<runtime::Handle>,
     pub(crate) slots: Arc<Slots>,
-    pub(crate) permits: Arc<Permits>,
+    pub(crate) permits: Arc<Semaphore>,
 }
 
 impl Shared {
     /// What the buffers of connections hold now.
     pub(crate) fn buffer_bytes(&self) -> u64 {
-        self.stats.iter().map(|stats| stats.held_bytes() as u64).sum()
+        self.stats.iter().map(|stats| stats.buffered_bytes() as u64).sum()
     }
 
     /// Takes over settings that were found to hold here. Each shard does so as soon as its thread

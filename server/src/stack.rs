@@ -11,29 +11,29 @@ use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, Boxed, Digest, Echo, FramingLayer, LimitLayer, LineError, LineLimits, Lines,
-    MeterLayer, ObserveLayer, Permits, ReadyInCall, ReplyOrCloseLayer, Sha256Layer, Shedding,
-    TimeoutLayer,
+    BoxError, BoxFuture, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer,
+    LineError, LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, ReadyPerCall, Semaphore,
+    Sha256Layer, TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
-    heartbeat::{HeartbeatLayer, Limits},
+    heartbeat::{Deadlines, HeartbeatLayer},
     serve::{self, Serve},
-    stats::{CloseReason, Presence, Stats},
+    stats::{CloseReason, ConnectionStats, Stats},
 };
 
 use crate::{overload::Relief, shared::Now};
 
-/// What the stacks of one shard are built from. Layers and rules that a setting can change while
+/// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
 /// connections are open have dials inside, which [`turn`](Self::turn) turns.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     stats: Arc<Stats>,
     drain: Watch,
     heartbeat: HeartbeatLayer,
-    rules: Arc<serve::Rules>,
+    connection: Arc<serve::ConnectionConfig>,
     lines: Arc<LineLimits>,
     timeout: TimeoutLayer,
-    limit: LimitLayer,
+    limit: ConcurrencyLimitLayer,
     sha256: Sha256Layer,
     /// How many share the memory for buffers.
     shards: usize,
@@ -45,7 +45,7 @@ impl Parts {
         now: &Now,
         shards: usize,
         stats: Arc<Stats>,
-        permits: Arc<Permits>,
+        permits: Arc<Semaphore>,
         drain: Watch,
     ) -> Self {
         let parts = Self {
@@ -54,11 +54,11 @@ impl Parts {
                 stats.clone(),
             ),
             timeout: TimeoutLayer::new(None),
-            limit: LimitLayer::new(permits),
+            limit: ConcurrencyLimitLayer::new(permits),
             sha256: Sha256Layer::new(None, stats.clone()),
             stats,
             drain,
-            rules: Arc::default(),
+            connection: Arc::default(),
             lines: Arc::default(),
             shards,
         };
@@ -71,46 +71,50 @@ impl Parts {
     /// connections are held to other deadlines now and must be woken.
     pub(crate) fn take_over(&self, now: &Now) -> bool {
         let (settings, relief) = (&now.effective.settings, now.relief);
-        self.rules.flush.set(match settings.flush.policy {
-            FlushPolicy::Auto => serve::FlushPolicy::Auto,
-            FlushPolicy::Line => serve::FlushPolicy::Every(NonZeroU32::MIN),
-            FlushPolicy::Every(lines) => serve::FlushPolicy::Every(lines),
+        self.connection.write_policy.store(match settings.flush.policy {
+            FlushPolicy::Auto => serve::WritePolicy::Auto,
+            FlushPolicy::Line => serve::WritePolicy::Every(NonZeroU32::MIN),
+            FlushPolicy::Every(lines) => serve::WritePolicy::Every(lines),
         });
-        self.rules.output_bytes_max.set(settings.limits.output_bytes);
-        self.rules.held_bytes_max.set(held_bytes_max(now.buffer_limit_bytes, self.shards));
-        self.rules.linger.set(settings.timeouts.linger);
+        self.connection.output_bytes_max.store(settings.limits.output_bytes);
+        self.connection
+            .buffered_bytes_max
+            .store(held_bytes_max(now.buffer_limit_bytes, self.shards));
+        self.connection.linger.store(settings.timeouts.linger);
         self.timeout.set_timeout(settings.timeouts.request);
-        self.limit.set_shedding(match settings.limits.overload {
-            _ if relief.sheds => Shedding::Always,
-            Overload::Wait => Shedding::Never,
-            Overload::Shed => Shedding::WhenBusy,
+        self.limit.set_load_shed(match settings.limits.overload {
+            _ if relief.sheds => LoadShed::Always,
+            Overload::Wait => LoadShed::Off,
+            Overload::Shed => LoadShed::WhenFull,
         });
         self.lines.set_bytes(settings.limits.line_bytes);
         let (digest, lines_max) = match (settings.workload.kind, settings.workload.digest) {
             (WorkloadKind::Echo, _) => (None, LINES_MAX),
-            (WorkloadKind::Sha256, config::Digest::Discard) => (Some(Digest::Discard), LINES_MAX),
+            (WorkloadKind::Sha256, config::Digest::Discard) => {
+                (Some(DigestMode::Discard), LINES_MAX)
+            }
             (WorkloadKind::Sha256, config::Digest::Reply) => {
-                (Some(Digest::Reply), DIGEST_LINES_MAX)
+                (Some(DigestMode::Reply), DIGEST_LINES_MAX)
             }
         };
         self.sha256.set_digest(digest);
         self.lines.set_lines(lines_max);
         let limits = limits(settings, relief);
-        let changed = limits != self.heartbeat.limits();
+        let changed = limits != self.heartbeat.deadlines();
         if changed {
-            self.heartbeat.set_limits(limits);
+            self.heartbeat.set_deadlines(limits);
         }
         changed
     }
 
     /// Looks after the time that this shard's peers are held to.
-    pub(crate) fn keep_time(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.heartbeat.clone().keep_time()
+    pub(crate) fn run_watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.heartbeat.clone().run_watchdog()
     }
 
     /// Enters a connection in the books.
-    pub(crate) fn presence(&self) -> Presence {
-        Presence::new(self.stats.clone())
+    pub(crate) fn connection_stats(&self) -> ConnectionStats {
+        ConnectionStats::new(self.stats.clone())
     }
 }
 
@@ -128,14 +132,14 @@ fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
 }
 
 /// The deadlines of a connection, as far as they are not shrunk.
-fn limits(settings: &Settings, relief: Relief) -> Limits {
+fn limits(settings: &Settings, relief: Relief) -> Deadlines {
     let Timeouts { idle, line, write, .. } = settings.timeouts;
     let Heartbeat { interval, timeout } = settings.heartbeat;
     let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
     // A peer that answers its pings is never closed for being idle while a server is merely full: it
     // is heard of once an interval, with its jitter of a tenth, and its time to answer.
     let heard_of = interval.map_or(Duration::ZERO, |interval| interval / 10 * 11 + timeout);
-    Limits {
+    Deadlines {
         heartbeat_interval: interval,
         heartbeat_timeout: timeout,
         idle: idle.map(|idle| shrunk(idle, relief.idle_tenths).max(idle.min(heard_of))),
@@ -201,7 +205,7 @@ where
 
     ServiceBuilder::new()
         // Errors a peer can do something about become replies; the rest end the connection.
-        .layer(ReplyOrCloseLayer)
+        .layer(ErrorReplyLayer)
         // Here errors are still errors, and are counted by kind.
         .layer(ObserveLayer::new(stats.clone()))
         // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
@@ -223,7 +227,7 @@ where
     Codec: LinesCodec,
     S: LineService,
 {
-    let Parts { stats, drain, heartbeat, rules, lines, .. } = parts;
+    let Parts { stats, drain, heartbeat, connection, lines, .. } = parts;
 
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
@@ -237,7 +241,7 @@ where
             Serve::unboxed(line_stack)
                 .stats(stats.clone())
                 .drain(drain.clone())
-                .rules(rules.clone()),
+                .config(connection.clone()),
         )
 }
 
@@ -248,7 +252,7 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    ReadyInCall::new(Boxed::new(service.map_err(Into::into)))
+    ReadyPerCall::new(BoxFuture::new(service.map_err(Into::into)))
 }
 
 #[cfg(test)]

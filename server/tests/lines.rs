@@ -9,7 +9,7 @@ use std::{num::NonZeroU32, thread};
 use support::{TestServer, echo, serve};
 use towline::{BoxError, ServiceBuilder, Settings};
 use towline_config::{FlushPolicy, Framing};
-use towline_middleware::{Digest, Echo, Sha256Layer, stats::Stats};
+use towline_middleware::{DigestMode, Echo, Sha256Layer, stats::Stats};
 
 const LINE_TOO_LONG: &str = "ERR line too long\n";
 
@@ -26,7 +26,7 @@ fn both_framings(check: impl Fn(Framing)) {
     check(Framing::Lines);
 }
 
-fn sha256(digest: Digest) -> TestServer {
+fn sha256(digest: DigestMode) -> TestServer {
     let layer = Sha256Layer::new(digest, Stats::unobserved());
     serve(ServiceBuilder::new().layer(layer).service(Echo), |_| ())
 }
@@ -77,7 +77,7 @@ fn replies_come_in_order_however_the_bytes_are_cut() {
 
 #[test]
 fn sha256_replies_with_the_digest_of_the_line_without_its_terminator() {
-    let server = sha256(Digest::Reply);
+    let server = sha256(DigestMode::Reply);
     let mut client = server.connect();
     client.ask("abc\n", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
     client.ask("\n", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
@@ -87,7 +87,7 @@ fn sha256_replies_with_the_digest_of_the_line_without_its_terminator() {
 
 #[test]
 fn sha256_with_the_digest_discarded_replies_with_the_line() {
-    sha256(Digest::Discard).connect().ask("abc\nx\r\n", "abc\nx\r\n");
+    sha256(DigestMode::Discard).connect().ask("abc\nx\r\n", "abc\nx\r\n");
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl LinesBatchCodec {
             Some(0) => return Err(self.too_long()),
             Some(start) => (start, memchr_iter(b'\n', &src[..start]).count()),
         };
-        let lines_max = self.limits.lines_of(count);
+        let lines_max = self.limits.lines_max_for(count);
         if count > lines_max {
             count = lines_max;
             let last = memchr_iter(b'\n', &src[..good]).nth(count - 1);

@@ -11,7 +11,7 @@ pub enum LineError {
         /// The limit, terminator excluded.
         limit_bytes: usize,
     },
-    /// A line is not UTF-8; only [`PerLine`](super::PerLine) minds.
+    /// A line is not UTF-8; only [`Utf8LinesCodec`](super::Utf8LinesCodec) minds.
     #[error("line is not UTF-8")]
     NotUtf8,
     /// The stream itself failed.

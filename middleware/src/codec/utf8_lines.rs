@@ -12,14 +12,14 @@ use crate::{LineError, Lines, pool};
 /// unterminated rest at the end of input is a line. Use it for that contract;
 /// [`LinesBatchCodec`](super::LinesBatchCodec) is some 15 times cheaper a line.
 #[derive(Debug)]
-pub struct PerLine {
+pub struct Utf8LinesCodec {
     limits: Arc<LineLimits>,
     codec: LinesCodec,
     /// An error that waits until the lines before it are delivered.
     failed: Option<Box<LineError>>,
 }
 
-impl PerLine {
+impl Utf8LinesCodec {
     /// A codec for lines of at most `limit_bytes`, terminator excluded.
     pub fn new(limit_bytes: usize) -> Self {
         Self::shared(Arc::new(LineLimits::new(limit_bytes)))
@@ -45,11 +45,11 @@ impl PerLine {
         }
         let mut batch = BytesMut::new();
         // As many as the batch codec cuts at most, for the same reason.
-        for _ in 0..self.limits.lines_of(src.len()) {
+        for _ in 0..self.limits.lines_max_for(src.len()) {
             match decode(&mut self.codec, src) {
                 Ok(Some(line)) => {
                     if batch.is_empty() {
-                        batch = pool::lend();
+                        batch = pool::take();
                     }
                     batch.extend_from_slice(line.as_bytes());
                     batch.put_u8(b'\n');
@@ -71,7 +71,7 @@ impl PerLine {
 
 use tokio_util::codec::LinesCodecError;
 
-impl Decoder for PerLine {
+impl Decoder for Utf8LinesCodec {
     type Item = Lines;
     type Error = LineError;
 
@@ -84,12 +84,12 @@ impl Decoder for PerLine {
     }
 }
 
-impl Encoder<Lines> for PerLine {
+impl Encoder<Lines> for Utf8LinesCodec {
     type Error = LineError;
 
     fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
         if dst.capacity() == 0 {
-            *dst = pool::lend();
+            *dst = pool::take();
         }
         dst.reserve(lines.as_bytes().len());
         // One check for the whole batch: a newline is a boundary between characters.
@@ -101,7 +101,7 @@ impl Encoder<Lines> for PerLine {
                 .map_err(|error| LineError::from_lines_codec(error, limit_bytes))?;
         }
         if let Ok(block) = lines.try_into_mut() {
-            pool::give_back(block);
+            pool::put(block);
         }
         Ok(())
     }

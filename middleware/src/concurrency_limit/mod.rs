@@ -14,29 +14,29 @@ use tower::load_shed::error::Overloaded;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::semaphore::Permits;
-use crate::{BoxError, Dial, Position, ready_per_call::waiting_for_readiness};
+pub use self::semaphore::Semaphore;
+use crate::{AtomicRepr, BoxError, LiveSetting, ready_per_call::poll_readiness};
 
 /// Which calls are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shedding {
+pub enum LoadShed {
     /// None: they wait for a permit, in the order of arrival.
-    Never,
+    Off,
     /// Those for which no permit is left.
-    WhenBusy,
+    WhenFull,
     /// All, because something else than permits is short.
     Always,
 }
 
-impl Position for Shedding {
+impl AtomicRepr for LoadShed {
     fn to_bits(self) -> u64 {
         self as u64
     }
 
     fn from_bits(bits: u64) -> Self {
         match bits {
-            0 => Self::Never,
-            1 => Self::WhenBusy,
+            0 => Self::Off,
+            1 => Self::WhenFull,
             _ => Self::Always,
         }
     }
@@ -52,59 +52,62 @@ impl Position for Shedding {
 /// instructions a call. Tower's pair has to be cloned for each call to leave nothing behind, which
 /// costs three times that.
 #[derive(Debug, Clone)]
-pub struct Limit<S> {
+pub struct ConcurrencyLimit<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<LimitState>,
 }
 
 /// What the limits of one layer share: the connections of a shard, so that what they count in it
 /// stays in one core's cache.
 #[derive(Debug)]
-struct Shared {
-    permits: Arc<Permits>,
-    shedding: Dial<Shedding>,
+struct LimitState {
+    semaphore: Arc<Semaphore>,
+    load_shed: LiveSetting<LoadShed>,
 }
 
 /// One of the permits, given back when dropped.
 #[derive(Debug)]
-struct Permit(Arc<Shared>);
+struct Permit(Arc<LimitState>);
 
-impl Shared {
+impl LimitState {
     #[inline]
     fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        self.permits.try_take().then(|| Permit(self.clone()))
+        self.semaphore.try_acquire().then(|| Permit(self.clone()))
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        self.0.permits.give_back();
+        self.0.semaphore.release();
     }
 }
 
 /// A place in line for a permit, given up when dropped.
 #[derive(Debug)]
-struct Turn {
-    shared: Arc<Shared>,
-    place: Option<usize>,
+struct Acquire {
+    shared: Arc<LimitState>,
+    waiter: Option<usize>,
 }
 
-impl Turn {
+impl Acquire {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Permit> {
-        self.shared.permits.poll_take(&mut self.place, cx).map(|()| Permit(self.shared.clone()))
+        self.shared
+            .semaphore
+            .poll_acquire(&mut self.waiter, cx)
+            .map(|()| Permit(self.shared.clone()))
     }
 }
 
-impl Drop for Turn {
+impl Drop for Acquire {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.shared.permits.leave(place);
+        if let Some(waiter) = self.waiter {
+            self.shared.semaphore.cancel(waiter);
         }
     }
 }
 
-impl<S, Request> Service<Request> for Limit<S>
+impl<S, Request> Service<Request> for ConcurrencyLimit<S>
 where
     S: Service<Request, Error = BoxError> + Clone,
 {
@@ -118,24 +121,24 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let state = match (self.shared.shedding.get(), self.shared.try_acquire()) {
-            (Shedding::Always, _) | (Shedding::WhenBusy, None) => State::Shed,
+        let state = match (self.shared.load_shed.load(), self.shared.try_acquire()) {
+            (LoadShed::Always, _) | (LoadShed::WhenFull, None) => State::Shed,
             (_, Some(permit)) => {
                 State::Called { future: self.inner.call(request), _permit: permit }
             }
-            (Shedding::Never, None) => State::Waiting { waiting: Box::new(self.wait(request)) },
+            (LoadShed::Off, None) => State::Waiting { waiting: Box::new(self.wait(request)) },
         };
         ResponseFuture { state }
     }
 }
 
-impl<S: Clone> Limit<S> {
+impl<S: Clone> ConcurrencyLimit<S> {
     #[cold]
     fn wait<Request>(&mut self, request: Request) -> Waiting<S, Request> {
         // The clone was not asked for readiness; this one was.
         let next = self.inner.clone();
         Waiting {
-            turn: Turn { shared: self.shared.clone(), place: None },
+            acquire: Acquire { shared: self.shared.clone(), waiter: None },
             service: std::mem::replace(&mut self.inner, next),
             request: Some(request),
         }
@@ -144,13 +147,13 @@ impl<S: Clone> Limit<S> {
 
 /// A call that waits for a permit. Boxed, because few do and every call's future is moved.
 struct Waiting<S, Request> {
-    turn: Turn,
+    acquire: Acquire,
     service: S,
     request: Option<Request>,
 }
 
 pin_project! {
-    /// Response of [`Limit`].
+    /// Response of [`ConcurrencyLimit`].
     pub struct ResponseFuture<S, Request>
     where
         S: Service<Request>,
@@ -197,41 +200,43 @@ where
         let Self::Waiting { waiting } = self else {
             return Poll::Ready(Err(Overloaded::new().into()));
         };
-        let permit = ready!(waiting_for_readiness(|| waiting.turn.poll(cx)));
+        let permit = ready!(poll_readiness(|| waiting.acquire.poll(cx)));
         let request = waiting.request.take().expect("a request is given to its service once");
         Poll::Ready(Ok((waiting.service.call(request), permit)))
     }
 }
 
-/// Makes a [`Limit`]. Those that its clones make are turned together.
+/// Makes a [`ConcurrencyLimit`]. Those that its clones make are turned together.
 #[derive(Debug, Clone)]
-pub struct LimitLayer {
-    shared: Arc<Shared>,
+pub struct ConcurrencyLimitLayer {
+    shared: Arc<LimitState>,
 }
 
-impl LimitLayer {
+impl ConcurrencyLimitLayer {
     /// A call takes one of `permits`, which other limits may share, and waits for it.
-    pub fn new(permits: Arc<Permits>) -> Self {
-        Self { shared: Arc::new(Shared { permits, shedding: Dial::new(Shedding::Never) }) }
+    pub fn new(semaphore: Arc<Semaphore>) -> Self {
+        Self {
+            shared: Arc::new(LimitState { semaphore, load_shed: LiveSetting::new(LoadShed::Off) }),
+        }
     }
 
-    /// Turns calls away as `shedding` says.
+    /// Turns calls away as `load_shed` says.
     #[must_use]
-    pub fn shedding(self, shedding: Shedding) -> Self {
-        self.set_shedding(shedding);
+    pub fn load_shed(self, load_shed: LoadShed) -> Self {
+        self.set_load_shed(load_shed);
         self
     }
 
-    /// Turns calls away as `shedding` says from now on, on open connections too.
-    pub fn set_shedding(&self, shedding: Shedding) {
-        self.shared.shedding.set(shedding);
+    /// Turns calls away as `load_shed` says from now on, on open connections too.
+    pub fn set_load_shed(&self, load_shed: LoadShed) {
+        self.shared.load_shed.store(load_shed);
     }
 }
 
-impl<S> Layer<S> for LimitLayer {
-    type Service = Limit<S>;
+impl<S> Layer<S> for ConcurrencyLimitLayer {
+    type Service = ConcurrencyLimit<S>;
 
-    fn layer(&self, inner: S) -> Limit<S> {
-        Limit { inner, shared: self.shared.clone() }
+    fn layer(&self, inner: S) -> ConcurrencyLimit<S> {
+        ConcurrencyLimit { inner, shared: self.shared.clone() }
     }
 }

@@ -23,39 +23,39 @@ mod sync {
     };
 }
 
-/// How many calls a [`Limit`](crate::Limit) lets in at a time; limits that share one count together.
+/// How many calls a [`ConcurrencyLimit`](crate::ConcurrencyLimit) lets in at a time; limits that share one count together.
 ///
 /// The limit can be changed while permits are out. Lowering it takes none back: calls that were let
 /// in go on, and no others are until enough of those are done.
 ///
 /// Taking a permit and giving it back are two locked instructions each as long as nobody waits; a
 /// semaphore that can do more than this, such as tokio's, takes a lock to give back.
-pub struct Permits {
+pub struct Semaphore {
     limit: AtomicUsize,
-    taken: AtomicUsize,
+    in_use: AtomicUsize,
     /// As many as stand in line, for those who look without the line's lock.
     waiting: AtomicUsize,
-    line: Mutex<Line>,
+    queue: Mutex<WaitQueue>,
 }
 
 /// Those who wait, at most one for each call: first come, first served.
 #[derive(Default)]
-struct Line {
-    places: Slab<Place>,
+struct WaitQueue {
+    waiters: Slab<Waiter>,
     order: VecDeque<usize>,
 }
 
-enum Place {
-    Waits(Waker),
+enum Waiter {
+    Waiting(Waker),
     /// A permit was taken for it. It has left the order, and will come for it.
     Granted,
 }
 
-impl Permits {
+impl Semaphore {
     /// So many calls at a time.
     pub fn new(limit: usize) -> Self {
-        let [limit, taken, waiting] = [limit, 0, 0].map(AtomicUsize::new);
-        Self { limit, taken, waiting, line: Mutex::default() }
+        let [limit, in_use, waiting] = [limit, 0, 0].map(AtomicUsize::new);
+        Self { limit, in_use, waiting, queue: Mutex::default() }
     }
 
     /// Most permits that are out at a time.
@@ -65,7 +65,7 @@ impl Permits {
 
     /// Permits that are out; more than the limit if that was lowered since.
     pub fn in_use(&self) -> usize {
-        self.taken.load(SeqCst)
+        self.in_use.load(SeqCst)
     }
 
     /// Changes the limit; lets in who waits if it is higher.
@@ -76,58 +76,60 @@ impl Permits {
 
     /// Takes one, unless there is none or others came first.
     #[inline]
-    pub(crate) fn try_take(&self) -> bool {
-        self.waiting.load(SeqCst) == 0 && self.take()
+    pub(crate) fn try_acquire(&self) -> bool {
+        self.waiting.load(SeqCst) == 0 && self.try_acquire_free()
     }
 
     #[inline]
-    fn take(&self) -> bool {
+    fn try_acquire_free(&self) -> bool {
         let limit = self.limit();
-        self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < limit).then(|| taken + 1)).is_ok()
+        self.in_use
+            .fetch_update(SeqCst, SeqCst, |in_use| (in_use < limit).then(|| in_use + 1))
+            .is_ok()
     }
 
     /// Gives back one that was taken.
     #[inline]
-    pub(crate) fn give_back(&self) {
-        self.taken.fetch_sub(1, SeqCst);
+    pub(crate) fn release(&self) {
+        self.in_use.fetch_sub(1, SeqCst);
         // Who came into line before this look is seen, and who comes after it sees the permit.
         if self.waiting.load(SeqCst) > 0 {
             self.grant();
         }
     }
 
-    /// Takes one, in its turn. The caller keeps `place` and, if it gives up, [leaves](Self::leave).
-    pub(crate) fn poll_take(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<()> {
-        let key = *place.get_or_insert_with(|| {
-            let key = self.line().enter(cx.waker().clone());
+    /// Takes one, in its turn. The caller keeps `waiter` and, if it gives up, [leaves](Self::cancel).
+    pub(crate) fn poll_acquire(&self, waiter: &mut Option<usize>, cx: &Context<'_>) -> Poll<()> {
+        let key = *waiter.get_or_insert_with(|| {
+            let key = self.queue().push(cx.waker().clone());
             self.waiting.fetch_add(1, SeqCst);
             self.grant();
             key
         });
-        let mut line = self.line();
-        match &mut line.places[key] {
-            Place::Waits(waker) => {
+        let mut queue = self.queue();
+        match &mut queue.waiters[key] {
+            Waiter::Waiting(waker) => {
                 waker.clone_from(cx.waker());
                 Poll::Pending
             }
-            Place::Granted => {
-                line.places.remove(key);
-                *place = None;
+            Waiter::Granted => {
+                queue.waiters.remove(key);
+                *waiter = None;
                 Poll::Ready(())
             }
         }
     }
 
     /// Gives a place in line up, and what was granted to it.
-    pub(crate) fn leave(&self, place: usize) {
-        let mut line = self.line();
-        if let Place::Granted = line.places.remove(place) {
-            drop(line);
-            return self.give_back();
+    pub(crate) fn cancel(&self, waiter: usize) {
+        let mut queue = self.queue();
+        if let Waiter::Granted = queue.waiters.remove(waiter) {
+            drop(queue);
+            return self.release();
         }
         // Those who give up have mostly waited longest, so this is short.
-        if let Some(at) = line.order.iter().position(|&key| key == place) {
-            line.order.remove(at);
+        if let Some(at) = queue.order.iter().position(|&key| key == waiter) {
+            queue.order.remove(at);
         }
         self.waiting.fetch_sub(1, SeqCst);
     }
@@ -141,36 +143,36 @@ impl Permits {
     }
 
     fn grant_one(&self) -> Option<Waker> {
-        let mut line = self.line();
-        let &first = line.order.front()?;
-        if !self.take() {
+        let mut queue = self.queue();
+        let &first = queue.order.front()?;
+        if !self.try_acquire_free() {
             return None;
         }
-        line.order.pop_front();
+        queue.order.pop_front();
         self.waiting.fetch_sub(1, SeqCst);
-        match std::mem::replace(&mut line.places[first], Place::Granted) {
-            Place::Waits(waker) => Some(waker),
-            Place::Granted => None,
+        match std::mem::replace(&mut queue.waiters[first], Waiter::Granted) {
+            Waiter::Waiting(waker) => Some(waker),
+            Waiter::Granted => None,
         }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn queue(&self) -> MutexGuard<'_, WaitQueue> {
         // Cloning a waker may panic under this lock, which then changed nothing yet.
-        self.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-impl Line {
-    fn enter(&mut self, waker: Waker) -> usize {
-        let key = self.places.insert(Place::Waits(waker));
+impl WaitQueue {
+    fn push(&mut self, waker: Waker) -> usize {
+        let key = self.waiters.insert(Waiter::Waiting(waker));
         self.order.push_back(key);
         key
     }
 }
 
-impl fmt::Debug for Permits {
+impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permits")
+        f.debug_struct("Semaphore")
             .field("limit", &self.limit())
             .field("in_use", &self.in_use())
             .finish_non_exhaustive()

@@ -5,19 +5,19 @@ use std::{cell::RefCell, future::poll_fn, task::Context, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    queue::{OnDuty, Place, stand_in},
-    yield_turn,
+    defer_wake,
+    queue::{QueueDriver, ThreadQueue, enqueue},
 };
 
 thread_local! {
-    static DOOR: Place = const { RefCell::new(None) };
+    static CLOSE_QUEUE: ThreadQueue = const { RefCell::new(None) };
 }
 
 /// Time between two looks at who waits to leave. The timer rounds it up, to less than twice as much.
-const PAUSE: Duration = Duration::from_millis(1);
+const INTERVAL: Duration = Duration::from_millis(1);
 
 /// In so many looks all have left who waited at the first: within a second, on a thread that has time.
-const LOOKS: usize = 500;
+const INTERVALS: usize = 500;
 
 /// Lets those out, a few in a millisecond, whose time is up; for as long as it is polled.
 ///
@@ -28,30 +28,30 @@ const LOOKS: usize = 500;
 ///
 /// For a current-thread runtime with a clock: spawn it once there. Where none runs, whoever leaves does
 /// when the others have had a turn.
-pub async fn porter() {
-    let on_duty = OnDuty::begin(&DOOR);
-    let mut at_once = 0;
+pub async fn run_close_pacer() {
+    let driver = QueueDriver::begin(&CLOSE_QUEUE);
+    let mut batch_size = 0;
     loop {
         poll_fn(|cx| {
-            let waiting = on_duty.poll_waiting(cx);
+            let waiting = driver.poll_nonempty(cx);
             if waiting.is_pending() {
-                at_once = 0;
+                batch_size = 0;
             }
             waiting
         })
         .await;
-        on_duty.let_on(|waiting| {
-            at_once = waiting.div_ceil(LOOKS).max(at_once);
-            at_once
+        driver.wake_some(|waiting| {
+            batch_size = waiting.div_ceil(INTERVALS).max(batch_size);
+            batch_size
         });
-        sleep(PAUSE).await;
+        sleep(INTERVAL).await;
     }
 }
 
 /// Has `cx` woken when it may leave.
-pub(crate) fn wait_to_leave(cx: &mut Context<'_>) {
-    if !stand_in(&DOOR, cx) {
-        yield_turn(cx);
+pub(crate) fn enqueue_close(cx: &mut Context<'_>) {
+    if !enqueue(&CLOSE_QUEUE, cx) {
+        defer_wake(cx);
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
 
     async fn leave() -> Duration {
         let came = Instant::now();
-        wait(wait_to_leave).await;
+        wait(enqueue_close).await;
         came.elapsed()
     }
 
@@ -74,20 +74,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_whose_time_is_up_leaves_at_once() {
-        tokio::spawn(porter());
+        tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
         assert!(leave().await.is_zero());
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_leave_evenly_and_all_within_a_second() {
-        tokio::spawn(porter());
+        tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
         for peers in [300, 10_000] {
             let mut waited = leave_together(peers).await;
             waited.sort();
             let at_once = waited.iter().filter(|waited| waited.is_zero()).count();
-            assert_eq!(at_once, peers.div_ceil(LOOKS));
+            assert_eq!(at_once, peers.div_ceil(INTERVALS));
             let last = waited[peers - 1];
             assert!(waited[peers / 2].abs_diff(last / 2) < Duration::from_millis(9), "{waited:?}");
             // The timer could take twice as long.
@@ -95,19 +95,19 @@ mod tests {
                 (Duration::from_millis(250)..=Duration::from_millis(500)).contains(&last),
                 "{last:?}"
             );
-            // Until the porter is at the door again.
-            sleep(PAUSE).await;
+            // Until the pacer is idle again.
+            sleep(INTERVAL).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_porter_and_when_he_goes_home_everybody_leaves() {
         assert!(leave_together(300).await.iter().all(Duration::is_zero));
-        let porter = tokio::spawn(porter());
+        let pacer = tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
         let (waited, ()) = tokio::join!(leave_together(300), async {
             sleep(Duration::from_millis(5)).await;
-            porter.abort();
+            pacer.abort();
         });
         let last = waited.into_iter().max().unwrap_or_default();
         assert!(last < Duration::from_millis(10), "{last:?}");

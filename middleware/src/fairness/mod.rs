@@ -2,7 +2,7 @@
 //!
 //! A connection whose read filled its block gives way. tokio's `yield_now` alone wakes all that gave
 //! way at once, so beside a thousand flooding peers a polite one's line waits for a thousand blocks,
-//! some 50 ms. On a thread with an [`usher`] they stand in line instead, and a few are let on each
+//! some 50 ms. On a thread with an [`run_yield_queue`] they stand in line instead, and a few are let on each
 //! time that everybody else who was ready has run and the driver was asked who is.
 //!
 //! One of a short line, because each costs the others up to a block's service, some 40 µs: with four
@@ -12,10 +12,10 @@
 //!
 //! A flooding peer does not always find its connection in that line: where it waits for its replies
 //! as well, or is served less than it would send, the connection parks, and hundreds may be woken by
-//! one look at the driver. So who read much (`MUCH_BYTES`) before it parked stands in line before it
+//! one look at the driver. So who read much (`FLOOD_BYTES`) before it parked stands in line before it
 //! reads or writes on, too.
 //!
-//! Those whose time is up stand in a line of their own, before a [`porter`].
+//! Those whose time is up stand in a line of their own, before a [`run_close_pacer`].
 
 mod close_pacer;
 mod queue;
@@ -27,77 +27,77 @@ use std::{
     task::Context,
 };
 
-pub use close_pacer::porter;
-pub(crate) use close_pacer::wait_to_leave;
-use queue::{OnDuty, Place, stand_in};
+pub(crate) use close_pacer::enqueue_close;
+pub use close_pacer::run_close_pacer;
+use queue::{QueueDriver, ThreadQueue, enqueue};
 use tokio::task::yield_now;
 
 thread_local! {
-    static TURNS: Place = const { RefCell::new(None) };
+    static YIELD_QUEUE: ThreadQueue = const { RefCell::new(None) };
 }
 
-/// Of so many in line one is let on, but never more than [`AT_ONCE_MAX`] at a time.
-const ONE_OF: usize = 8;
-const AT_ONCE_MAX: usize = 8;
+/// Of so many in line one is let on, but never more than [`WAKE_AT_ONCE_MAX`] at a time.
+const WAKE_ONE_OF: usize = 8;
+const WAKE_AT_ONCE_MAX: usize = 8;
 
 /// Lets those on, a few at a time, that gave way on this thread; for as long as it is polled.
 ///
 /// For a current-thread runtime: spawn it once there. Where none runs, whoever gives way goes on as
 /// soon as the driver was polled.
-pub async fn usher() {
-    let on_duty = OnDuty::begin(&TURNS);
+pub async fn run_yield_queue() {
+    let driver = QueueDriver::begin(&YIELD_QUEUE);
     loop {
-        poll_fn(|cx| on_duty.poll_waiting(cx)).await;
+        poll_fn(|cx| driver.poll_nonempty(cx)).await;
         yield_now().await;
-        on_duty.let_on(|waiting| waiting.div_ceil(ONE_OF).min(AT_ONCE_MAX));
+        driver.wake_some(|waiting| waiting.div_ceil(WAKE_ONE_OF).min(WAKE_AT_ONCE_MAX));
     }
 }
 
 /// Lets others run: `cx` is woken when it is this task's turn again.
-pub(crate) fn give_way(cx: &mut Context<'_>) {
-    if !stand_in(&TURNS, cx) {
-        yield_turn(cx);
+pub(crate) fn enqueue_yield(cx: &mut Context<'_>) {
+    if !enqueue(&YIELD_QUEUE, cx) {
+        defer_wake(cx);
     }
 }
 
 /// Waking oneself is no yield: the driver is polled only every 61 task polls then. tokio's
 /// `yield_now` defers the wake until the driver was polled.
-fn yield_turn(cx: &mut Context<'_>) {
+fn defer_wake(cx: &mut Context<'_>) {
     let yielded = pin!(yield_now()).poll(cx);
     debug_assert!(yielded.is_pending());
 }
 
 /// A batch that takes as long to serve and to answer as some turns of a line do.
-pub(crate) const MUCH_BYTES: usize = 16 * crate::KIB;
+pub(crate) const FLOOD_BYTES: usize = 16 * crate::KIB;
 
 /// Whether a connection that was woken goes on at once or stands in line first.
 ///
 /// A parked connection cannot know how much it will find. But who sent much since it parked before
 /// will again, and who sends a line at a time won't.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Appetite {
-    sent_much: bool,
-    stands_in_line: bool,
+pub(crate) struct FloodHint {
+    read_much: bool,
+    must_queue: bool,
 }
 
-impl Appetite {
+impl FloodHint {
     /// Of one that was not heard of.
-    pub(crate) const NONE: Self = Self { sent_much: false, stands_in_line: false };
+    pub(crate) const NONE: Self = Self { read_much: false, must_queue: false };
 
     #[inline]
-    pub(crate) const fn sent(&mut self, bytes: usize) {
-        self.sent_much |= bytes >= MUCH_BYTES;
+    pub(crate) const fn record_batch(&mut self, bytes: usize) {
+        self.read_much |= bytes >= FLOOD_BYTES;
     }
 
     #[inline]
-    pub(crate) const fn parks(&mut self) {
-        self.stands_in_line = std::mem::replace(&mut self.sent_much, false);
+    pub(crate) const fn park(&mut self) {
+        self.must_queue = std::mem::replace(&mut self.read_much, false);
     }
 
     /// Whether to stand in line before going on; once in line it has done so.
     #[inline]
-    pub(crate) const fn take_place_in_line(&mut self) -> bool {
-        std::mem::replace(&mut self.stands_in_line, false)
+    pub(crate) const fn take_must_queue(&mut self) -> bool {
+        std::mem::replace(&mut self.must_queue, false)
     }
 }
 
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
 
     /// Waits in a line once.
-    pub(super) async fn wait(stand_in: fn(&mut Context<'_>)) {
+    pub(super) async fn wait(enqueue: fn(&mut Context<'_>)) {
         let mut stood = false;
         poll_fn(|cx| {
             if std::mem::replace(&mut stood, true) {
                 return Poll::Ready(());
             }
-            stand_in(cx);
+            enqueue(cx);
             Poll::Pending
         })
         .await;
@@ -132,7 +132,7 @@ mod tests {
         for turns in turns.clone() {
             tokio::spawn(async move {
                 loop {
-                    wait(give_way).await;
+                    wait(enqueue_yield).await;
                     turns.fetch_add(1, Relaxed);
                 }
             });
@@ -141,22 +141,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_is_let_on_at_a_time_and_everybody_in_turn() {
+    async fn one_is_woken_at_a_time_and_everybody_in_turn() {
         lets_on(8, 1).await;
     }
 
     #[tokio::test]
-    async fn more_of_a_long_line_are_let_on_at_a_time_and_everybody_in_turn() {
+    async fn more_of_a_long_line_are_woken_at_a_time_and_everybody_in_turn() {
         lets_on(20, 3).await;
     }
 
     #[tokio::test]
-    async fn never_more_than_the_most_are_let_on_at_a_time() {
-        lets_on(1000, AT_ONCE_MAX).await;
+    async fn never_more_than_the_most_are_woken_at_a_time() {
+        lets_on(1000, WAKE_AT_ONCE_MAX).await;
     }
 
     async fn lets_on(size: usize, at_once: usize) {
-        tokio::spawn(usher());
+        tokio::spawn(run_yield_queue());
         yield_now().await;
         let turns = crowd(size);
         let total = || turns.iter().map(|turns| turns.load(Relaxed)).sum::<usize>();
@@ -173,11 +173,11 @@ mod tests {
     #[tokio::test]
     async fn without_an_usher_and_when_it_leaves_everybody_goes_on() {
         let turns = crowd(20);
-        let usher = tokio::spawn(usher());
+        let driver = tokio::spawn(run_yield_queue());
         for _ in 0..5 {
             yield_now().await;
         }
-        usher.abort();
+        driver.abort();
         for _ in 0..5 {
             yield_now().await;
         }

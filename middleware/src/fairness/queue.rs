@@ -8,42 +8,42 @@ use std::{
 };
 
 /// A thread's line, where somebody attends to it.
-pub(super) type Place = RefCell<Option<Line>>;
+pub(super) type ThreadQueue = RefCell<Option<WakerQueue>>;
 
 /// Each connection stands in it at most once, unless something else woke it meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct WakerQueue {
     waiting: VecDeque<Waker>,
-    attendant: Option<Waker>,
+    driver: Option<Waker>,
 }
 
 /// Puts a task in line: `cx` is woken when it is its turn. False where nobody attends.
-pub(super) fn stand_in(place: &'static LocalKey<Place>, cx: &Context<'_>) -> bool {
-    let attendant = place.with_borrow_mut(|line| {
-        let line = line.as_mut()?;
-        line.waiting.push_back(cx.waker().clone());
-        Some(line.attendant.take())
+pub(super) fn enqueue(queue: &'static LocalKey<ThreadQueue>, cx: &Context<'_>) -> bool {
+    let driver = queue.with_borrow_mut(|queue| {
+        let queue = queue.as_mut()?;
+        queue.waiting.push_back(cx.waker().clone());
+        Some(queue.driver.take())
     });
-    let attended = attendant.is_some();
-    attendant.flatten().into_iter().for_each(Waker::wake);
-    attended
+    let driven = driver.is_some();
+    driver.flatten().into_iter().for_each(Waker::wake);
+    driven
 }
 
 /// While it lives, there is a line on this thread.
 #[derive(Debug)]
-pub(super) struct OnDuty(&'static LocalKey<Place>);
+pub(super) struct QueueDriver(&'static LocalKey<ThreadQueue>);
 
-impl OnDuty {
-    pub(super) fn begin(place: &'static LocalKey<Place>) -> Self {
-        place.set(Some(Line::default()));
-        Self(place)
+impl QueueDriver {
+    pub(super) fn begin(queue: &'static LocalKey<ThreadQueue>) -> Self {
+        queue.set(Some(WakerQueue::default()));
+        Self(queue)
     }
 
     /// Ready when somebody waits.
-    pub(super) fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.with_borrow_mut(|line| match line {
-            Some(line) if line.waiting.is_empty() => {
-                line.attendant = Some(cx.waker().clone());
+    pub(super) fn poll_nonempty(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.with_borrow_mut(|queue| match queue {
+            Some(queue) if queue.waiting.is_empty() => {
+                queue.driver = Some(cx.waker().clone());
                 Poll::Pending
             }
             _ => Poll::Ready(()),
@@ -51,22 +51,23 @@ impl OnDuty {
     }
 
     /// Lets on as many of the line as `share` says of its length.
-    pub(super) fn let_on(&self, share: impl FnOnce(usize) -> usize) {
-        let waiting = self.0.with_borrow(|line| line.as_ref().map_or(0, |line| line.waiting.len()));
+    pub(super) fn wake_some(&self, share: impl FnOnce(usize) -> usize) {
+        let waiting =
+            self.0.with_borrow(|queue| queue.as_ref().map_or(0, |queue| queue.waiting.len()));
         for _ in 0..share(waiting) {
             self.next().into_iter().for_each(Waker::wake);
         }
     }
 
     fn next(&self) -> Option<Waker> {
-        self.0.with_borrow_mut(|line| line.as_mut()?.waiting.pop_front())
+        self.0.with_borrow_mut(|queue| queue.as_mut()?.waiting.pop_front())
     }
 }
 
-impl Drop for OnDuty {
+impl Drop for QueueDriver {
     fn drop(&mut self) {
-        // Nobody may wait for an attendant that is gone.
-        let line = self.0.take();
-        line.into_iter().flat_map(|line| line.waiting).for_each(Waker::wake);
+        // Nobody may wait for a driver that is gone.
+        let queue = self.0.take();
+        queue.into_iter().flat_map(|queue| queue.waiting).for_each(Waker::wake);
     }
 }

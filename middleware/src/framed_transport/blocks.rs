@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::Transport;
+use super::FramedTransport;
 use crate::pool;
 
 /// A leftover up to this size moves to a block of its own size when the connection parks; a larger
@@ -15,7 +15,7 @@ pub(super) const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
 /// A lent block's size, as the transport keeps it.
 pub(super) const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
 
-impl<Io, Codec> Transport<Io, Codec> {
+impl<Io, Codec> FramedTransport<Io, Codec> {
     /// Moves what is left in the read buffer to memory of its own size, if it is no more than
     /// `bytes_max`, and gives the lent block back.
     #[inline]
@@ -23,7 +23,7 @@ impl<Io, Codec> Transport<Io, Codec> {
         if self.lent && self.read.len() <= bytes_max {
             let rest =
                 if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
-            pool::give_back(std::mem::replace(&mut self.read, rest));
+            pool::put(std::mem::replace(&mut self.read, rest));
             self.lent = false;
         }
     }
@@ -42,15 +42,15 @@ impl<Io, Codec> Transport<Io, Codec> {
             let used = std::mem::take(&mut self.write);
             // Less than that is a batch with memory of its own.
             if used.capacity() > COPIED_BYTES_MAX {
-                pool::give_back(used);
+                pool::put(used);
             } else {
-                pool::give_back_short(used);
+                pool::put_short(used);
             }
             self.write_block_bytes = LENT_BLOCK;
         } else if self.write.len() <= self.write_block_bytes as usize / 4 {
             let rest = BytesMut::from(&self.write[..]);
             self.write_block_bytes = rest.len() as u32;
-            pool::give_back(std::mem::replace(&mut self.write, rest));
+            pool::put(std::mem::replace(&mut self.write, rest));
         }
     }
 }

@@ -5,20 +5,20 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Transport;
+use super::FramedTransport;
 
-/// Frames the connection and passes a [`Transport`] on.
+/// Frames the connection and passes a [`FramedTransport`] on.
 #[derive(Debug, Clone)]
-pub struct Framing<S, Codec, Limits = usize> {
+pub struct FramingService<S, Codec, Config = usize> {
     inner: S,
-    codec: fn(Limits) -> Codec,
-    limits: Limits,
+    codec: fn(Config) -> Codec,
+    config: Config,
 }
 
-impl<S, Io, Codec, Limits> Service<Io> for Framing<S, Codec, Limits>
+impl<S, Io, Codec, Config> Service<Io> for FramingService<S, Codec, Config>
 where
-    S: Service<Transport<Io, Codec>>,
-    Limits: Clone,
+    S: Service<FramedTransport<Io, Codec>>,
+    Config: Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -29,37 +29,37 @@ where
     }
 
     fn call(&mut self, io: Io) -> S::Future {
-        self.inner.call(Transport::new(io, (self.codec)(self.limits.clone())))
+        self.inner.call(FramedTransport::new(io, (self.codec)(self.config.clone())))
     }
 }
 
-/// Makes a [`Framing`]. Goes above the meter and below everything that speaks lines.
+/// Makes a [`FramingService`]. Goes above the meter and below everything that speaks lines.
 #[derive(Debug)]
-pub struct FramingLayer<Codec, Limits = usize> {
-    codec: fn(Limits) -> Codec,
-    limits: Limits,
+pub struct FramingLayer<Codec, Config = usize> {
+    codec: fn(Config) -> Codec,
+    config: Config,
 }
 
-impl<Codec, Limits: Clone> Clone for FramingLayer<Codec, Limits> {
+impl<Codec, Config: Clone> Clone for FramingLayer<Codec, Config> {
     fn clone(&self) -> Self {
-        Self { codec: self.codec, limits: self.limits.clone() }
+        Self { codec: self.codec, config: self.config.clone() }
     }
 }
 
-impl<Codec, Limits> FramingLayer<Codec, Limits> {
+impl<Codec, Config> FramingLayer<Codec, Config> {
     /// Frames each connection with a codec of its own, such as
     /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new), made for lines of at most so many
-    /// bytes, or [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with limits that may
+    /// bytes, or [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with config that may
     /// change.
-    pub const fn new(codec: fn(Limits) -> Codec, limits: Limits) -> Self {
-        Self { codec, limits }
+    pub const fn new(codec: fn(Config) -> Codec, config: Config) -> Self {
+        Self { codec, config }
     }
 }
 
-impl<S, Codec, Limits: Clone> Layer<S> for FramingLayer<Codec, Limits> {
-    type Service = Framing<S, Codec, Limits>;
+impl<S, Codec, Config: Clone> Layer<S> for FramingLayer<Codec, Config> {
+    type Service = FramingService<S, Codec, Config>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Framing { inner, codec: self.codec, limits: self.limits.clone() }
+        FramingService { inner, codec: self.codec, config: self.config.clone() }
     }
 }

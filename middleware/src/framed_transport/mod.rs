@@ -16,14 +16,14 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 
-pub use self::layer::{Framing, FramingLayer};
+pub use self::layer::{FramingLayer, FramingService};
 use self::{
     blocks::{COPY_BYTES_MAX, LENT_BLOCK},
     reading::again,
 };
 use crate::{
-    Lines, Wire,
-    transport::{Holding, Lapse, Parked},
+    Lines, Transport,
+    transport::{BufferedBytes, Expired, Parked},
 };
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
@@ -43,9 +43,9 @@ const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 /// ends the stream: do not poll on after one.
 ///
 /// The lent block stays with the transport between items. Whoever stops polling the stream while it
-/// waits for something else calls [`Wire::park`] first, or the block stays lent meanwhile.
+/// waits for something else calls [`Transport::park`] first, or the block stays lent meanwhile.
 #[derive(Debug)]
-pub struct Transport<Io, Codec> {
+pub struct FramedTransport<Io, Codec> {
     io: Io,
     codec: Codec,
     read: BytesMut,
@@ -65,10 +65,10 @@ pub struct Transport<Io, Codec> {
     /// The first read after a park was a short one.
     short: bool,
     /// Bytes written since the last park, as far as it can count.
-    wrote: u16,
+    written_bytes: u16,
 }
 
-impl<Io, Codec> Transport<Io, Codec> {
+impl<Io, Codec> FramedTransport<Io, Codec> {
     /// Frames `io` with `codec`. Allocates nothing.
     pub fn new(io: Io, codec: Codec) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl<Io, Codec> Transport<Io, Codec> {
             ended: false,
             woken: false,
             short: false,
-            wrote: 0,
+            written_bytes: 0,
         }
     }
 
@@ -99,7 +99,7 @@ impl<Io, Codec> Transport<Io, Codec> {
     }
 }
 
-impl<Io, Codec: Decoder> Transport<Io, Codec> {
+impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
     /// The next item of what was read already.
     #[inline]
     fn decode(&mut self) -> Option<Result<Codec::Item, Codec::Error>> {
@@ -115,7 +115,7 @@ impl<Io, Codec: Decoder> Transport<Io, Codec> {
     }
 }
 
-impl<Io, Codec> Stream for Transport<Io, Codec>
+impl<Io, Codec> Stream for FramedTransport<Io, Codec>
 where
     Io: AsyncRead + Unpin,
     Codec: Decoder + Unpin,
@@ -146,7 +146,7 @@ where
     }
 }
 
-impl<Io, Codec, Item> Sink<Item> for Transport<Io, Codec>
+impl<Io, Codec, Item> Sink<Item> for FramedTransport<Io, Codec>
 where
     Io: AsyncWrite + Unpin,
     Codec: Encoder<Item> + Unpin,
@@ -181,7 +181,8 @@ where
             if n == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
-            this.wrote = this.wrote.saturating_add(n.try_into().unwrap_or(u16::MAX));
+            this.written_bytes =
+                this.written_bytes.saturating_add(n.try_into().unwrap_or(u16::MAX));
             if n < this.write.len() {
                 this.write.advance(n);
             } else {
@@ -200,7 +201,7 @@ where
     }
 }
 
-impl<Io, Codec> Wire for Transport<Io, Codec>
+impl<Io, Codec> Transport for FramedTransport<Io, Codec>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
     Codec: Decoder<Item = Lines, Error = crate::LineError>
@@ -217,30 +218,30 @@ where
         std::mem::take(&mut self.full_read)
     }
 
-    fn next_of_read(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
+    fn next_buffered(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
         self.decode()
     }
 
     #[inline]
-    fn park(mut self: Pin<&mut Self>) -> Holding {
+    fn park(mut self: Pin<&mut Self>) -> BufferedBytes {
         self.return_read_block(COPY_BYTES_MAX);
         self.return_write_block();
         self.woken = true;
-        Holding {
+        BufferedBytes {
             read_bytes: self.read.len(),
             write_bytes: self.write.len(),
-            wrote: std::mem::take(&mut self.wrote),
+            written_bytes: std::mem::take(&mut self.written_bytes),
         }
     }
 
     /// A bare transport has no deadlines.
     #[inline]
-    fn poll_lapse(
+    fn poll_expired(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         _: Parked,
-        _: &mut Holding,
-    ) -> Poll<Lapse> {
+        _: &mut BufferedBytes,
+    ) -> Poll<Expired> {
         Poll::Pending
     }
 

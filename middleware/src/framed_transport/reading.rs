@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    Transport,
+    FramedTransport,
     blocks::{COPIED_BYTES_MAX, COPY_BYTES_MAX},
 };
 use crate::pool;
@@ -23,7 +23,7 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// sends more now, that costs one more read.
 const SHORT_READ_BYTES: usize = pool::SHORT_BLOCK_BYTES;
 
-impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
+impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
     #[inline]
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -32,7 +32,7 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
             if self.short {
                 return self.poll_read_short(cx);
             }
-            self.read = pool::lend();
+            self.read = pool::take();
             self.lent = true;
         } else if self.read.len() <= COPY_BYTES_MAX {
             return self.poll_fill_behind_rest(cx);
@@ -47,7 +47,7 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
         let mut into = ReadBuf::new(&mut room);
         ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
         let read = into.filled();
-        self.read = pool::lend_short();
+        self.read = pool::take_short();
         self.read.extend_from_slice(read);
         self.took(read.len());
         Poll::Ready(Ok(read.len()))
@@ -57,12 +57,12 @@ impl<Io: AsyncRead + Unpin, Codec> Transport<Io, Codec> {
     /// dropped, until the read gave something: most wake-ups that find nothing are about something else.
     #[inline(never)]
     fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = std::mem::replace(&mut self.read, pool::lend());
+        let rest = std::mem::replace(&mut self.read, pool::take());
         self.read.extend_from_slice(&rest);
         self.lent = true;
         let result = self.poll_read(cx);
         if result.is_pending() {
-            pool::give_back(std::mem::replace(&mut self.read, rest));
+            pool::put(std::mem::replace(&mut self.read, rest));
             self.lent = false;
         }
         result

@@ -9,95 +9,95 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    HeartbeatTransport, Limits,
-    suspend_clock::{LOOK_EVERY, PeerTime},
+    Deadlines, HeartbeatTransport,
+    suspend_clock::{SAMPLE_INTERVAL, SuspendClock},
 };
 use crate::{
-    Dial,
+    LiveSetting,
     stats::{Nanos, Stats},
 };
 
 /// What all supervised connections of a shard share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    limits: Dials,
-    /// Tells parked connections that their timers were armed by other limits; standstills do too.
-    version: Dial<u32>,
-    time: PeerTime,
+pub(super) struct Supervision {
+    deadlines: DeadlineSettings,
+    /// Tells parked connections that their timers were armed by other deadlines; standstills do too.
+    version: LiveSetting<u32>,
+    clock: SuspendClock,
     pub(super) stats: Arc<Stats>,
 }
 
 #[derive(Debug)]
-struct Dials {
-    heartbeat_interval: Dial<Option<Duration>>,
-    heartbeat_timeout: Dial<Duration>,
-    idle: Dial<Option<Duration>>,
-    line: Dial<Option<Duration>>,
-    write: Dial<Option<Duration>>,
+struct DeadlineSettings {
+    heartbeat_interval: LiveSetting<Option<Duration>>,
+    heartbeat_timeout: LiveSetting<Duration>,
+    idle: LiveSetting<Option<Duration>>,
+    line: LiveSetting<Option<Duration>>,
+    write: LiveSetting<Option<Duration>>,
 }
 
-impl Shared {
-    fn new(limits: Limits, stats: Arc<Stats>) -> Self {
-        let limits = Dials {
-            heartbeat_interval: Dial::new(limits.heartbeat_interval),
-            heartbeat_timeout: Dial::new(limits.heartbeat_timeout),
-            idle: Dial::new(limits.idle),
-            line: Dial::new(limits.line),
-            write: Dial::new(limits.write),
+impl Supervision {
+    fn new(deadlines: Deadlines, stats: Arc<Stats>) -> Self {
+        let deadlines = DeadlineSettings {
+            heartbeat_interval: LiveSetting::new(deadlines.heartbeat_interval),
+            heartbeat_timeout: LiveSetting::new(deadlines.heartbeat_timeout),
+            idle: LiveSetting::new(deadlines.idle),
+            line: LiveSetting::new(deadlines.line),
+            write: LiveSetting::new(deadlines.write),
         };
-        Self { limits, version: Dial::new(0), time: PeerTime::new(), stats }
+        Self { deadlines, version: LiveSetting::new(0), clock: SuspendClock::new(), stats }
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            heartbeat_interval: self.limits.heartbeat_interval.get(),
-            heartbeat_timeout: self.limits.heartbeat_timeout.get(),
-            idle: self.limits.idle.get(),
-            line: self.limits.line.get(),
-            write: self.limits.write.get(),
+    pub(super) fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            heartbeat_interval: self.deadlines.heartbeat_interval.load(),
+            heartbeat_timeout: self.deadlines.heartbeat_timeout.load(),
+            idle: self.deadlines.idle.load(),
+            line: self.deadlines.line.load(),
+            write: self.deadlines.write.load(),
         }
     }
 
     /// The time that peers are held to.
     pub(super) fn now(&self) -> Nanos {
-        self.time.at(self.stats.now())
+        self.clock.active_at(self.stats.now())
     }
 
     /// The same for a time at which somebody looked just now.
     #[inline]
-    pub(super) fn peer_time(&self, now: Nanos) -> Nanos {
-        self.time.at(now)
+    pub(super) fn active_time(&self, now: Nanos) -> Nanos {
+        self.clock.active_at(now)
     }
 
     /// When a timer must fire that is due at that time.
     pub(super) fn instant(&self, time: Nanos) -> Instant {
-        self.stats.instant(self.time.usual(time))
+        self.stats.instant(self.clock.monotonic_at(time))
     }
 
     /// As much of it as a connection remembers.
     #[inline]
     pub(super) fn version(&self) -> u16 {
-        self.version.get().wrapping_add(self.time.standstills()) as u16
+        self.version.load().wrapping_add(self.clock.suspensions()) as u16
     }
 
-    fn set(&self, limits: Limits) {
-        self.limits.heartbeat_interval.set(limits.heartbeat_interval);
-        self.limits.heartbeat_timeout.set(limits.heartbeat_timeout);
-        self.limits.idle.set(limits.idle);
-        self.limits.line.set(limits.line);
-        self.limits.write.set(limits.write);
-        self.version.set(self.version.get().wrapping_add(1));
+    fn set(&self, deadlines: Deadlines) {
+        self.deadlines.heartbeat_interval.store(deadlines.heartbeat_interval);
+        self.deadlines.heartbeat_timeout.store(deadlines.heartbeat_timeout);
+        self.deadlines.idle.store(deadlines.idle);
+        self.deadlines.line.store(deadlines.line);
+        self.deadlines.write.store(deadlines.write);
+        self.version.store(self.version.load().wrapping_add(1));
     }
 }
 
 /// Passes a [`HeartbeatTransport`] on to the connection stack.
 #[derive(Debug, Clone)]
-pub struct Heartbeat<S> {
+pub struct HeartbeatService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Supervision>,
 }
 
-impl<S, T> Service<T> for Heartbeat<S>
+impl<S, T> Service<T> for HeartbeatService<S>
 where
     S: Service<HeartbeatTransport<T>>,
 {
@@ -114,44 +114,44 @@ where
     }
 }
 
-/// Makes a [`Heartbeat`]. Goes above framing.
+/// Makes a [`HeartbeatService`]. Goes above framing.
 #[derive(Debug, Clone)]
 pub struct HeartbeatLayer {
-    shared: Arc<Shared>,
+    shared: Arc<Supervision>,
 }
 
 impl HeartbeatLayer {
-    /// Holds each connection to `limits` and counts pings in `stats`.
-    pub fn new(limits: Limits, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Shared::new(limits, stats)) }
+    /// Holds each connection to `deadlines` and counts pings in `stats`.
+    pub fn new(deadlines: Deadlines, stats: Arc<Stats>) -> Self {
+        Self { shared: Arc::new(Supervision::new(deadlines, stats)) }
     }
 
     /// Looks after the time that peers are held to, for as long as it is polled: without it a server
     /// that was stopped for longer than its deadlines ends every connection when it goes on.
     /// *Costs*: a wake-up each quarter of a second, whatever the number of connections.
-    pub async fn keep_time(self) {
+    pub async fn run_watchdog(self) {
         loop {
-            self.shared.time.look(self.shared.stats.now());
-            sleep(LOOK_EVERY).await;
+            self.shared.clock.sample(self.shared.stats.now());
+            sleep(SAMPLE_INTERVAL).await;
         }
     }
 
     /// What connections are held to now.
-    pub fn limits(&self) -> Limits {
-        self.shared.limits()
+    pub fn deadlines(&self) -> Deadlines {
+        self.shared.deadlines()
     }
 
-    /// Holds connections to other limits, those that are open too. One that is parked looks at them
-    /// when it wakes, so wake it ([`Signal::nudge`](crate::drain::Signal::nudge)).
-    pub fn set_limits(&self, limits: Limits) {
-        self.shared.set(limits);
+    /// Holds connections to other deadlines, those that are open too. One that is parked looks at them
+    /// when it wakes, so wake it ([`Signal::wake_from`](crate::drain::Signal::wake_from)).
+    pub fn set_deadlines(&self, deadlines: Deadlines) {
+        self.shared.set(deadlines);
     }
 }
 
 impl<S> Layer<S> for HeartbeatLayer {
-    type Service = Heartbeat<S>;
+    type Service = HeartbeatService<S>;
 
-    fn layer(&self, inner: S) -> Heartbeat<S> {
-        Heartbeat { inner, shared: self.shared.clone() }
+    fn layer(&self, inner: S) -> HeartbeatService<S> {
+        HeartbeatService { inner, shared: self.shared.clone() }
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::{
     stats::Nanos,
-    transport::{Lapse, Phase},
+    transport::{Expired, Phase},
 };
 
 /// How long a connection may do what. `None` is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct Deadlines {
     /// Silence before a ping.
     pub heartbeat_interval: Option<Duration>,
     /// After a ping without a line.
@@ -22,53 +22,53 @@ pub struct Limits {
     pub write: Option<Duration>,
 }
 
-/// What a peer has to take of its replies within [`Limits::write`], or all of them if they are less.
+/// What a peer has to take of its replies within [`Deadlines::write`], or all of them if they are less.
 /// Any progress at all would let one that takes a byte a second keep full buffers for ever.
 pub const PROGRESS_BYTES: u16 = 4096;
 
 /// What a connection did since it parked last, and why it parks now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observation {
     /// A whole line came in.
-    pub heard: bool,
+    pub line_received: bool,
     /// A line has begun and isn't finished.
     pub mid_line: bool,
     /// Bytes of replies that wait for the socket.
     pub unsent: usize,
     /// Bytes that the socket took.
-    pub wrote: u16,
+    pub written_bytes: u16,
     /// What it waits for now.
     pub phase: Phase,
 }
 
 /// What a note did to the deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Started {
+pub enum Rearm {
     /// None is earlier than the earliest was.
-    Nothing,
+    Keep,
     /// A clock was started, so one may be.
     Clock,
     /// A ping was answered: the earliest is gone, and the next ping may be due before it was.
-    Anew,
+    Restart,
 }
 
-impl Started {
+impl Rearm {
     const fn when(clock: bool) -> Self {
-        if clock { Self::Clock } else { Self::Nothing }
+        if clock { Self::Clock } else { Self::Keep }
     }
 }
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum Action {
     /// A ping must be sent.
     Ping,
     /// The connection must end.
-    End(Lapse),
+    Close(Expired),
 }
 
 /// What the peer still has to take before the write clock begins anew. Two bytes that stand beside
-/// [`Deadlines`] and not in it, where they would take eight.
+/// [`ConnectionTimers`] and not in it, where they would take eight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Owed(u16);
 
@@ -87,53 +87,53 @@ const NEVER: u64 = u64::MAX;
 /// While a batch is being served, or replies cannot be written, nothing is read; the clocks that
 /// count the peer's silence stand still meanwhile and begin anew when reading does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct ConnectionTimers {
     quiet_since: u64,
     pinged_at: u64,
     line_since: u64,
     write_since: u64,
 }
 
-impl Deadlines {
+impl ConnectionTimers {
     /// For a connection that begins now.
     pub const fn new(now: Nanos) -> Self {
         Self { quiet_since: now.0, pinged_at: NEVER, line_since: NEVER, write_since: NEVER }
     }
 
     /// Takes note of what happened since the last time.
-    pub fn note(&mut self, now: Nanos, seen: Seen, owed: &mut Owed) -> Started {
+    pub fn note(&mut self, now: Nanos, observed: Observation, owed: &mut Owed) -> Rearm {
         let before = (self.write_since, self.line_since, self.quiet_since);
-        owed.0 = owed.0.saturating_sub(seen.wrote);
-        if seen.unsent == 0 {
+        owed.0 = owed.0.saturating_sub(observed.written_bytes);
+        if observed.unsent == 0 {
             self.write_since = NEVER;
         } else if owed.0 == 0 || self.write_since == NEVER {
             self.write_since = now.0;
-            owed.0 = seen.unsent.min(PROGRESS_BYTES.into()) as u16;
+            owed.0 = observed.unsent.min(PROGRESS_BYTES.into()) as u16;
         }
-        if seen.phase != Phase::Reading {
+        if observed.phase != Phase::Reading {
             // Not listening: whatever the peer does now, it cannot be blamed.
             self.quiet_since = NEVER;
             self.line_since = NEVER;
             self.pinged_at = NEVER;
-            return Started::when(before.0 == NEVER && seen.unsent > 0);
+            return Rearm::when(before.0 == NEVER && observed.unsent > 0);
         }
         let resumed = self.quiet_since == NEVER;
         let mut answered = false;
-        if seen.heard || resumed {
+        if observed.line_received || resumed {
             answered = self.pinged_at != NEVER;
             self.quiet_since = now.0;
             self.pinged_at = NEVER;
         }
-        if !seen.mid_line {
+        if !observed.mid_line {
             self.line_since = NEVER;
-        } else if seen.heard || resumed || self.line_since == NEVER {
+        } else if observed.line_received || resumed || self.line_since == NEVER {
             self.line_since = now.0;
         }
         let started = |before: u64, after: u64| before == NEVER && after != NEVER;
         if answered {
-            return Started::Anew;
+            return Rearm::Restart;
         }
-        Started::when(
+        Rearm::when(
             started(before.0, self.write_since)
                 || started(before.1, self.line_since)
                 || started(before.2, self.quiet_since),
@@ -146,26 +146,25 @@ impl Deadlines {
     }
 
     /// Nobody waits for the answer to a ping any more.
-    pub const fn forget_ping(&mut self) {
+    pub const fn clear_ping(&mut self) {
         self.pinged_at = NEVER;
     }
 
     /// The earliest deadline, and what is due then.
-    pub fn next(&self, limits: &Limits) -> Option<(Nanos, Due)> {
-        let heartbeat = limits.heartbeat_interval.and_then(|interval| match self.pinged_at {
+    pub fn next(&self, deadlines: &Deadlines) -> Option<(Nanos, Action)> {
+        let heartbeat = deadlines.heartbeat_interval.and_then(|interval| match self.pinged_at {
             NEVER => after(self.quiet_since, interval)
-                .map(|at| (at.saturating_add(jitter(self.quiet_since, interval)), Due::Ping)),
-            pinged => {
-                after(pinged, limits.heartbeat_timeout).map(|at| (at, Due::End(Lapse::Heartbeat)))
-            }
+                .map(|at| (at.saturating_add(jitter(self.quiet_since, interval)), Action::Ping)),
+            pinged => after(pinged, deadlines.heartbeat_timeout)
+                .map(|at| (at, Action::Close(Expired::Heartbeat))),
         });
         let end = |since, limit: Option<Duration>, lapse| {
-            limit.and_then(|limit| after(since, limit)).map(|at| (at, Due::End(lapse)))
+            limit.and_then(|limit| after(since, limit)).map(|at| (at, Action::Close(lapse)))
         };
         [
-            end(self.write_since, limits.write, Lapse::Write),
-            end(self.line_since, limits.line, Lapse::Line),
-            end(self.quiet_since, limits.idle, Lapse::Idle),
+            end(self.write_since, deadlines.write, Expired::Write),
+            end(self.line_since, deadlines.line, Expired::Line),
+            end(self.quiet_since, deadlines.idle, Expired::Idle),
             heartbeat,
         ]
         .into_iter()

@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Deadlines, Due, Owed, Seen, Started, layer::Shared};
+use super::{Action, ConnectionTimers, Observation, Owed, Rearm, layer::Supervision};
 use crate::{
-    LineError, Lines, Wire,
+    LineError, Lines, Transport,
     stats::Nanos,
-    transport::{Holding, Lapse, Parked, Phase},
+    transport::{BufferedBytes, Expired, Parked, Phase},
 };
 
 const PING: &[u8] = b"ping\n";
@@ -29,21 +29,21 @@ pin_project! {
     ///
     /// Requires of `T` that a line may be sent whenever it is ready, between any two others.
     #[derive(Debug)]
-    #[project = Supervised]
+    #[project = Projection]
     pub struct HeartbeatTransport<T> {
         #[pin]
         inner: T,
-        shared: Arc<Shared>,
-        deadlines: Deadlines,
+        shared: Arc<Supervision>,
+        timers: ConnectionTimers,
         #[pin]
         timer: Sleep,
         // When the timer fires: never later than the earliest deadline, often earlier.
         armed: Nanos,
         // Until when the `pong` of a ping may still come; in the past when none may.
         pong_until: Nanos,
-        heard: bool,
+        line_received: bool,
         // Bytes the socket took since deadlines were looked at.
-        wrote: u16,
+        written_bytes: u16,
         owed: Owed,
         // Of the limits that the timer is armed by.
         version: u16,
@@ -54,16 +54,16 @@ pin_project! {
 const UNARMED: Nanos = Nanos(u64::MAX);
 
 impl<T> HeartbeatTransport<T> {
-    pub(super) fn new(inner: T, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(inner: T, shared: Arc<Supervision>) -> Self {
         let now = Instant::now();
         Self {
             inner,
-            deadlines: Deadlines::new(shared.peer_time(shared.stats.at(now))),
+            timers: ConnectionTimers::new(shared.active_time(shared.stats.at(now))),
             timer: sleep_until(now),
             armed: UNARMED,
             pong_until: Nanos(0),
-            heard: false,
-            wrote: 0,
+            line_received: false,
+            written_bytes: 0,
             owed: Owed::default(),
             version: shared.version(),
             shared,
@@ -71,7 +71,7 @@ impl<T> HeartbeatTransport<T> {
     }
 }
 
-impl<T: Wire> Stream for HeartbeatTransport<T> {
+impl<T: Transport> Stream for HeartbeatTransport<T> {
     type Item = Result<Lines, LineError>;
 
     #[inline]
@@ -82,7 +82,7 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
                 Some(Ok(lines)) => lines,
                 ended => return Poll::Ready(ended),
             };
-            let rest = this.hear(lines);
+            let rest = this.consume_pong(lines);
             if !rest.is_empty() {
                 return Poll::Ready(Some(Ok(rest)));
             }
@@ -93,7 +93,7 @@ impl<T: Wire> Stream for HeartbeatTransport<T> {
 /// The moment for a timer whose deadline is `at`: a little later, by at most the 256th part of the wait,
 /// and the same for many. A thread that holds many connections then wakes for several at a time, and
 /// a host that holds a million spends its time on them and not on waking.
-const fn in_company(now: Nanos, at: Nanos) -> Nanos {
+const fn coalesced(now: Nanos, at: Nanos) -> Nanos {
     let wait = at.0.saturating_sub(now.0);
     // The largest power of two that is not above that part.
     let Some(shift) = (wait / 256).checked_ilog2() else { return at };
@@ -101,12 +101,12 @@ const fn in_company(now: Nanos, at: Nanos) -> Nanos {
     Nanos(at.0.saturating_add(grain) & !grain)
 }
 
-const fn seen(heard: bool, holding: &Holding, phase: Phase) -> Seen {
-    Seen {
-        heard,
-        mid_line: holding.read_bytes > 0,
-        unsent: holding.write_bytes,
-        wrote: holding.wrote,
+const fn observed(line_received: bool, buffered: &BufferedBytes, phase: Phase) -> Observation {
+    Observation {
+        line_received,
+        mid_line: buffered.read_bytes > 0,
+        unsent: buffered.write_bytes,
+        written_bytes: buffered.written_bytes,
         phase,
     }
 }
@@ -126,7 +126,7 @@ fn without_pong(lines: Lines) -> (Lines, bool) {
     (rest, true)
 }
 
-impl<T: Wire> Sink<Lines> for HeartbeatTransport<T> {
+impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {
     type Error = LineError;
 
     #[inline]
@@ -149,11 +149,11 @@ impl<T: Wire> Sink<Lines> for HeartbeatTransport<T> {
     }
 }
 
-impl<T: Wire> Supervised<'_, T> {
+impl<T: Transport> Projection<'_, T> {
     /// Takes note of lines, and the answer to a ping out of them.
     #[inline]
-    fn hear(&mut self, lines: Lines) -> Lines {
-        *self.heard = true;
+    fn consume_pong(&mut self, lines: Lines) -> Lines {
+        *self.line_received = true;
         if *self.pong_until == Nanos(0) {
             return lines;
         }
@@ -170,17 +170,17 @@ impl<T: Wire> Supervised<'_, T> {
         mut self,
         cx: &mut Context<'_>,
         parked: Parked,
-        holding: &mut Holding,
-    ) -> Poll<Lapse> {
+        buffered: &mut BufferedBytes,
+    ) -> Poll<Expired> {
         let Parked { mut now, phase, .. } = parked;
-        let limits = self.shared.limits();
+        let deadlines = self.shared.deadlines();
         loop {
-            let Some((at, due)) = self.deadlines.next(&limits) else {
+            let Some((at, action)) = self.timers.next(&deadlines) else {
                 return Poll::Pending;
             };
             if at > now {
                 if at < *self.armed {
-                    *self.armed = in_company(now, at);
+                    *self.armed = coalesced(now, at);
                     self.timer.as_mut().reset(self.shared.instant(*self.armed));
                 }
                 // Out of its task's budget a timer would say "not yet" without registering, and
@@ -195,31 +195,31 @@ impl<T: Wire> Supervised<'_, T> {
                 now = self.shared.now();
                 continue;
             }
-            match due {
-                Due::End(lapse) => {
-                    if lapse == Lapse::Heartbeat {
+            match action {
+                Action::Close(expired) => {
+                    if expired == Expired::Heartbeat {
                         self.shared.stats.heartbeats_missed.add(1);
                     }
-                    return Poll::Ready(lapse);
+                    return Poll::Ready(expired);
                 }
-                Due::Ping => {
-                    self.deadlines.pinged(now);
-                    let timeout = limits.heartbeat_timeout.as_nanos() as u64;
+                Action::Ping => {
+                    self.timers.pinged(now);
+                    let timeout = deadlines.heartbeat_timeout.as_nanos() as u64;
                     *self.pong_until = Nanos(now.0.saturating_add(timeout));
                     self.shared.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
                     if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
-                    *holding = self.inner.as_mut().park();
-                    self.deadlines.note(now, seen(false, holding, phase), self.owed);
+                    *buffered = self.inner.as_mut().park();
+                    self.timers.note(now, observed(false, buffered, phase), self.owed);
                 }
             }
         }
     }
 }
 
-impl<T: Wire> Wire for HeartbeatTransport<T> {
+impl<T: Transport> Transport for HeartbeatTransport<T> {
     #[inline]
     fn unsent_bytes(&self) -> usize {
         self.inner.unsent_bytes()
@@ -230,11 +230,11 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
         self.project().inner.take_full_read()
     }
 
-    fn next_of_read(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>> {
+    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>> {
         let mut this = self.project();
         loop {
-            let rest = match this.inner.as_mut().next_of_read()? {
-                Ok(lines) => this.hear(lines),
+            let rest = match this.inner.as_mut().next_buffered()? {
+                Ok(lines) => this.consume_pong(lines),
                 Err(error) => return Some(Err(error)),
             };
             if !rest.is_empty() {
@@ -244,48 +244,48 @@ impl<T: Wire> Wire for HeartbeatTransport<T> {
     }
 
     #[inline]
-    fn park(self: Pin<&mut Self>) -> Holding {
+    fn park(self: Pin<&mut Self>) -> BufferedBytes {
         let this = self.project();
-        let holding = this.inner.park();
+        let buffered = this.inner.park();
         // Not everybody who parks looks at deadlines next.
-        *this.wrote = this.wrote.saturating_add(holding.wrote);
-        holding
+        *this.written_bytes = this.written_bytes.saturating_add(buffered.written_bytes);
+        buffered
     }
 
     #[inline]
-    fn poll_lapse(
+    fn poll_expired(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
-        holding: &mut Holding,
-    ) -> Poll<Lapse> {
+        buffered: &mut BufferedBytes,
+    ) -> Poll<Expired> {
         let this = self.project();
-        let parked = Parked { now: this.shared.peer_time(parked.now), ..parked };
-        let mut seen = seen(std::mem::take(this.heard), holding, parked.phase);
-        seen.wrote = std::mem::take(this.wrote);
-        let started = this.deadlines.note(parked.now, seen, this.owed);
-        if started == Started::Anew {
+        let parked = Parked { now: this.shared.active_time(parked.now), ..parked };
+        let mut observed = observed(std::mem::take(this.line_received), buffered, parked.phase);
+        observed.written_bytes = std::mem::take(this.written_bytes);
+        let started = this.timers.note(parked.now, observed, this.owed);
+        if started == Rearm::Restart {
             // The timer waits for an answer that has come. Putting it off costs less than waking for
             // nothing.
             *this.armed = UNARMED;
         }
         let version = this.shared.version();
-        let same_limits = *this.version == version;
+        let same_deadlines = *this.version == version;
         // The common park: the timer that is armed, for this task, will fire soon enough.
-        let nothing_new = parked.same_task && same_limits && started == Started::Nothing;
+        let nothing_new = parked.same_task && same_deadlines && started == Rearm::Keep;
         if nothing_new && *this.armed != UNARMED && parked.now < *this.armed {
             return Poll::Pending;
         }
         *this.version = version;
-        if !same_limits {
+        if !same_deadlines {
             // It may have fired already, for a deadline that is further away now.
             *this.armed = UNARMED;
         }
-        if !same_limits && this.shared.limits().heartbeat_interval.is_none() {
+        if !same_deadlines && this.shared.deadlines().heartbeat_interval.is_none() {
             // Or it would be held to the answer if pings were wanted again one day.
-            this.deadlines.forget_ping();
+            this.timers.clear_ping();
         }
-        this.poll_deadlines(cx, parked, holding)
+        this.poll_deadlines(cx, parked, buffered)
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

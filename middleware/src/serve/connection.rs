@@ -12,21 +12,21 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::{Rules, Serve};
+use super::{ConnectionConfig, Serve};
 use crate::{
-    Lines, Wire,
+    Lines, Transport,
     drain::Registration,
-    fairness::Appetite,
-    stats::{CloseReason, Presence},
+    fairness::FloodHint,
+    stats::{CloseReason, ConnectionStats},
 };
 
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
 /// carry its size.
 pub(super) enum Step<S: Service<Lines>> {
     Open {
-        /// Lines given to the sink since the last write; counted only under `FlushPolicy::Every`.
+        /// Lines given to the sink since the last write; counted only under `WritePolicy::Every`.
         unflushed: u32,
-        appetite: Appetite,
+        flood_hint: FloodHint,
     },
     /// A batch in hand, the service not ready for it yet.
     Waiting(Box<Lines>),
@@ -34,41 +34,41 @@ pub(super) enum Step<S: Service<Lines>> {
         call: Box<S::Future>,
         /// Bytes of the batch.
         in_hand: u32,
-        appetite: Appetite,
+        flood_hint: FloodHint,
     },
     /// Replies not yet given to the sink, because the policy wants a write before them.
     Feeding(Box<Feed>),
     Flushing {
         /// As in `Open`, if the policy leaves them.
         unflushed: u32,
-        appetite: Appetite,
+        flood_hint: FloodHint,
     },
     /// Out of time: to be cut when it is let out, or when anything else wakes it.
-    Lapsed(CloseReason),
+    Expired(CloseReason),
     Closing(CloseReason),
     Lingering(Box<Linger>),
 }
 
 impl<S: Service<Lines>> Step<S> {
     /// Nothing in hand and nothing unwritten.
-    pub(super) const OPEN: Self = Self::Open { unflushed: 0, appetite: Appetite::NONE };
+    pub(super) const OPEN: Self = Self::Open { unflushed: 0, flood_hint: FloodHint::NONE };
 
     /// How much it reads; of one that does something else, that nothing is known.
-    pub(super) const fn known_appetite(&self) -> Appetite {
+    pub(super) const fn flood_hint(&self) -> FloodHint {
         match self {
-            Self::Open { appetite, .. }
-            | Self::Serving { appetite, .. }
-            | Self::Flushing { appetite, .. } => *appetite,
-            _ => Appetite::NONE,
+            Self::Open { flood_hint, .. }
+            | Self::Serving { flood_hint, .. }
+            | Self::Flushing { flood_hint, .. } => *flood_hint,
+            _ => FloodHint::NONE,
         }
     }
 
     /// The same, to be changed where it is known.
-    pub(super) const fn appetite(&mut self) -> Option<&mut Appetite> {
+    pub(super) const fn flood_hint_mut(&mut self) -> Option<&mut FloodHint> {
         match self {
-            Self::Open { appetite, .. }
-            | Self::Serving { appetite, .. }
-            | Self::Flushing { appetite, .. } => Some(appetite),
+            Self::Open { flood_hint, .. }
+            | Self::Serving { flood_hint, .. }
+            | Self::Flushing { flood_hint, .. } => Some(flood_hint),
             _ => None,
         }
     }
@@ -83,7 +83,7 @@ impl<S: Service<Lines>> Step<S> {
     }
 }
 
-/// A reply on its way to the sink, under [`FlushPolicy::Every`](super::FlushPolicy::Every).
+/// A reply on its way to the sink, under [`WritePolicy::Every`](super::WritePolicy::Every).
 pub(super) struct Feed {
     pub(super) rest: Lines,
     /// Lines between two writes, as the policy was when the reply came.
@@ -105,51 +105,51 @@ pin_project! {
     ///
     /// Dropping it cuts the connection; the books then say `shutdown`, or `service_panic` while
     /// panicking.
-    #[project = Running]
+    #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Exchange<T, S: Service<Lines>> {
+    pub struct Connection<T, S: Service<Lines>> {
         #[pin]
-        pub(super) wire: T,
+        pub(super) transport: T,
         pub(super) service: S,
         pub(super) step: Step<S>,
-        pub(super) presence: Presence,
+        pub(super) stats: ConnectionStats,
         pub(super) drain: Registration,
-        pub(super) rules: Arc<Rules>,
+        pub(super) config: Arc<ConnectionConfig>,
     }
 }
 
-impl<T, S: Service<Lines>> Exchange<T, S> {
-    pub(super) fn new(wire: T, serve: Serve<S>) -> Self {
+impl<T, S: Service<Lines>> Connection<T, S> {
+    pub(super) fn new(transport: T, serve: Serve<S>) -> Self {
         Self {
-            wire,
+            transport,
             service: serve.service,
             step: Step::OPEN,
-            presence: Presence::new(serve.stats),
+            stats: ConnectionStats::new(serve.stats),
             drain: serve.drain.registration(),
-            rules: serve.rules,
+            config: serve.config,
         }
     }
 }
 
-impl<T, S> Future for Exchange<T, S>
+impl<T, S> Future for Connection<T, S>
 where
-    T: Wire,
+    T: Transport,
     S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     type Output = Result<CloseReason, Infallible>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut running = self.project();
-        running.presence.resume();
-        let reason = ready!(running.run(cx));
-        running.presence.close(reason);
+        let mut this = self.project();
+        this.stats.resume();
+        let reason = ready!(this.run(cx));
+        this.stats.close(reason);
         Poll::Ready(Ok(reason))
     }
 }
 
-impl<T, S: Service<Lines>> fmt::Debug for Exchange<T, S> {
+impl<T, S: Service<Lines>> fmt::Debug for Connection<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("presence", &self.presence).finish_non_exhaustive()
+        f.debug_struct("Connection").field("stats", &self.stats).finish_non_exhaustive()
     }
 }

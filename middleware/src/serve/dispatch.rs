@@ -10,31 +10,31 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    connection::{Running, Step},
-    park::reason,
+    connection::{Projection, Step},
+    park::close_reason,
 };
 use crate::{
-    LineError, Lines, Wire, ready_per_call::take_waits_for_readiness, stats::CloseReason,
+    LineError, Lines, Transport, ready_per_call::take_waits_for_readiness, stats::CloseReason,
     transport::Phase,
 };
 
 const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
 
 /// What a step leads to.
-pub(super) enum Next {
+pub(super) enum Transition {
     /// The step that is now set.
-    Go,
+    Continue,
     /// Nothing until something happens.
-    Wait(Phase),
+    Park(Phase),
     /// The others, then on.
-    GiveWay,
+    Yield,
     /// Nothing any more.
     End(CloseReason),
 }
 
-impl<T, S> Running<'_, T, S>
+impl<T, S> Projection<'_, T, S>
 where
-    T: Wire,
+    T: Transport,
     S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     #[inline]
@@ -46,74 +46,74 @@ where
                 Step::Serving { .. } => self.serve_on(cx),
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing { .. } => self.flush(cx),
-                Step::Lapsed(why) => Next::End(*why),
+                Step::Expired(why) => Transition::End(*why),
                 Step::Closing(_) => self.close(cx),
                 Step::Lingering(_) => self.linger(cx),
             };
             match next {
-                Next::Go => {}
-                Next::Wait(phase) => return self.park(cx, phase),
-                Next::GiveWay => return self.give_way(cx),
-                Next::End(reason) => return Poll::Ready(reason),
+                Transition::Continue => {}
+                Transition::Park(phase) => return self.park(cx, phase),
+                Transition::Yield => return self.yield_thread(cx),
+                Transition::End(reason) => return Poll::Ready(reason),
             }
         }
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Next {
+    fn read(&mut self, cx: &mut Context<'_>) -> Transition {
         let next = if self.drain.is_draining() {
             // One read may have given several batches. All of it was taken.
-            match self.wire.as_mut().next_of_read() {
+            match self.transport.as_mut().next_buffered() {
                 Some(lines) => Poll::Ready(Some(lines)),
                 None => return self.go(Step::Closing(CloseReason::Drain)),
             }
-        } else if let Step::Open { appetite, .. } = &mut *self.step
-            && appetite.take_place_in_line()
+        } else if let Step::Open { flood_hint, .. } = &mut *self.step
+            && flood_hint.take_must_queue()
         {
-            return Next::GiveWay;
+            return Transition::Yield;
         } else {
-            self.wire.as_mut().poll_next(cx)
+            self.transport.as_mut().poll_next(cx)
         };
         match next {
             Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
             Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
-                match self.wire.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
+                match self.transport.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
                     Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
-                    Err(error) => Next::End(reason(&error)),
+                    Err(error) => Transition::End(close_reason(&error)),
                 }
             }
             Poll::Ready(Some(Err(LineError::NotUtf8))) => {
                 self.go(Step::Closing(CloseReason::InvalidUtf8))
             }
-            Poll::Ready(Some(Err(error))) => Next::End(reason(&error)),
+            Poll::Ready(Some(Err(error))) => Transition::End(close_reason(&error)),
             Poll::Ready(None) => {
-                if self.wire.as_mut().park().read_bytes > 0 {
-                    self.presence.stats().unterminated_lines.add(1);
+                if self.transport.as_mut().park().read_bytes > 0 {
+                    self.stats.shared().unterminated_lines.add(1);
                 }
                 self.go(Step::Closing(CloseReason::PeerEof))
             }
             // On the way to park: what was earned goes out first. Where it cannot, reading goes on
             // and the peer's silence counts, as long as the output has room.
-            Poll::Pending => match self.wire.as_mut().poll_flush(cx) {
-                Poll::Ready(Err(error)) => Next::End(reason(&error)),
+            Poll::Pending => match self.transport.as_mut().poll_flush(cx) {
+                Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
                 Poll::Ready(Ok(())) => {
                     if let Step::Open { unflushed, .. } = self.step {
                         *unflushed = 0;
                     }
-                    Next::Wait(Phase::Reading)
+                    Transition::Park(Phase::Reading)
                 }
-                Poll::Pending if self.must_write_first() => self.wait_to_write(),
-                Poll::Pending => Next::Wait(Phase::Reading),
+                Poll::Pending if self.must_write_before_read() => self.wait_to_write(),
+                Poll::Pending => Transition::Park(Phase::Reading),
             },
         }
     }
 
     /// Readiness second, with the lines in hand: an idle connection reserves nothing.
     #[inline]
-    fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Next {
+    fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Transition {
         // A batch is bounded by the read block or by one line, both below 4 GiB.
         let in_hand = lines.as_bytes().len() as u32;
-        if let Some(appetite) = self.step.appetite() {
-            appetite.sent(in_hand as usize);
+        if let Some(flood_hint) = self.step.flood_hint_mut() {
+            flood_hint.record_batch(in_hand as usize);
         }
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
@@ -135,43 +135,48 @@ where
     }
 
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Next {
-        let Step::Waiting(lines) = self.step else { return Next::Go };
+    fn wait(&mut self, cx: &mut Context<'_>) -> Transition {
+        let Step::Waiting(lines) = self.step else { return Transition::Continue };
         let lines = std::mem::take(&mut **lines);
         self.call(cx, lines)
     }
 
     /// Earlier replies do not wait for this one.
     #[inline(never)]
-    fn wait_serving(&mut self, cx: &mut Context<'_>) -> Next {
-        match self.wire.as_mut().poll_flush(cx) {
-            Poll::Ready(Err(error)) => Next::End(reason(&error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Next::Wait(Phase::Serving),
+    fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
+        match self.transport.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Transition::Park(Phase::Serving),
         }
     }
 
     /// Most calls are done at once, and are then no step: from the read to the write the path is
     /// straight, which is worth a percent of a line in ping-pong.
     #[inline]
-    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Next {
+    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Transition {
         match reply {
-            Ok(reply) => self.give(cx, reply),
+            Ok(reply) => self.send(cx, reply),
             Err(_) => self.go(Step::Closing(CloseReason::ServiceError)),
         }
     }
 
     #[inline(never)]
-    fn serve_later(&mut self, cx: &mut Context<'_>, call: Box<S::Future>, in_hand: u32) -> Next {
-        let appetite = self.step.known_appetite();
-        *self.step = Step::Serving { call, in_hand, appetite };
+    fn serve_later(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: Box<S::Future>,
+        in_hand: u32,
+    ) -> Transition {
+        let flood_hint = self.step.flood_hint();
+        *self.step = Step::Serving { call, in_hand, flood_hint };
         self.wait_serving(cx)
     }
 
     #[inline(never)]
-    fn serve_on(&mut self, cx: &mut Context<'_>) -> Next {
+    fn serve_on(&mut self, cx: &mut Context<'_>) -> Transition {
         match std::mem::replace(self.step, Step::OPEN) {
-            Step::Serving { mut call, in_hand, appetite } => {
-                *self.step = Step::Open { unflushed: 0, appetite };
+            Step::Serving { mut call, in_hand, flood_hint } => {
+                *self.step = Step::Open { unflushed: 0, flood_hint };
                 match poll_call(cx, &mut call) {
                     Poll::Ready(reply) => {
                         drop(call);
@@ -185,9 +190,9 @@ where
     }
 
     #[inline]
-    pub(super) fn go(&mut self, step: Step<S>) -> Next {
+    pub(super) fn go(&mut self, step: Step<S>) -> Transition {
         *self.step = step;
-        Next::Go
+        Transition::Continue
     }
 }
 

@@ -34,20 +34,20 @@ use std::{
     time::Duration,
 };
 
-pub use config::Rules;
-pub use connection::Exchange;
+pub use config::ConnectionConfig;
+pub use connection::Connection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
-pub use write_policy::FlushPolicy;
+pub use write_policy::WritePolicy;
 
 use crate::{
-    Boxed, LineError, Lines, ReadyInCall, Transport, Wire,
+    BoxFuture, FramedTransport, LineError, Lines, ReadyPerCall, Transport,
     drain::Watch,
     stats::{CloseReason, Stats},
 };
 
-/// Longest wait for the peer's own close after ours, unless [`Rules::linger`] says otherwise.
+/// Longest wait for the peer's own close after ours, unless [`ConnectionConfig::linger`] says otherwise.
 pub const LINGER: Duration = Duration::from_secs(2);
 
 /// Most input read and forgotten meanwhile: what a peer that stops when it sees our close can have
@@ -58,7 +58,7 @@ pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 ///
 /// Asks the line service for readiness only with a batch in hand. If a layer in it can leave a
 /// reservation behind that it did not use, as tower's `LoadShed` around a `ConcurrencyLimit` does,
-/// put [`ReadyInCall`] around that layer: a reservation then ends with the batch it was made for.
+/// put [`ReadyPerCall`] around that layer: a reservation then ends with the batch it was made for.
 ///
 /// Cloned for each connection, and with it the line service, so state shared between connections
 /// belongs in an `Arc` there.
@@ -67,14 +67,14 @@ pub struct Serve<S> {
     service: S,
     stats: Arc<Stats>,
     drain: Watch,
-    rules: Arc<Rules>,
+    config: Arc<ConnectionConfig>,
 }
 
-impl<S: Service<Lines>> Serve<Boxed<S>> {
+impl<S: Service<Lines>> Serve<BoxFuture<S>> {
     /// Serves each connection's lines with a clone of `service`, uncounted, flushing by
-    /// [`FlushPolicy::Auto`], never told to drain. Each call's future is boxed.
+    /// [`WritePolicy::Auto`], never told to drain. Each call's future is boxed.
     pub fn new(service: S) -> Self {
-        Self::unboxed(Boxed::new(service))
+        Self::unboxed(BoxFuture::new(service))
     }
 }
 
@@ -86,7 +86,7 @@ impl<S: Service<Lines, Future: Unpin>> Serve<S> {
             service,
             stats: Stats::unobserved(),
             drain: Watch::never(),
-            rules: Rules::standard(),
+            config: ConnectionConfig::shared_default(),
         }
     }
 }
@@ -108,43 +108,43 @@ impl<S> Serve<S> {
 
     /// Writes replies by `policy`.
     #[must_use]
-    pub fn flush(self, policy: FlushPolicy) -> Self {
-        let rules = self.rules.apart();
-        rules.flush.set(policy);
-        self.rules(Arc::new(rules))
+    pub fn write_policy(self, policy: WritePolicy) -> Self {
+        let config = self.config.detached();
+        config.write_policy.store(policy);
+        self.config(Arc::new(config))
     }
 
     /// Stops reading while so many bytes of replies, or more, are unsent. The default is 256 KiB.
     #[must_use]
     pub fn output_bytes_max(self, bytes: usize) -> Self {
-        let rules = self.rules.apart();
-        rules.output_bytes_max.set(bytes);
-        self.rules(Arc::new(rules))
+        let config = self.config.detached();
+        config.output_bytes_max.store(bytes);
+        self.config(Arc::new(config))
     }
 
-    /// Serves by rules that others may share, and that may change while connections are open.
+    /// Serves by a configuration that others may share, and that may change while connections are open.
     #[must_use]
-    pub fn rules(mut self, rules: Arc<Rules>) -> Self {
-        self.rules = rules;
+    pub fn config(mut self, config: Arc<ConnectionConfig>) -> Self {
+        self.config = config;
         self
     }
 }
 
 impl<S, T> Service<T> for Serve<S>
 where
-    T: Wire,
+    T: Transport,
     S: Service<Lines, Response = Lines, Future: Unpin> + Clone,
 {
     type Response = CloseReason;
     type Error = Infallible;
-    type Future = Exchange<T, S>;
+    type Future = Connection<T, S>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, wire: T) -> Exchange<T, S> {
-        Exchange::new(wire, self.clone())
+    fn call(&mut self, transport: T) -> Connection<T, S> {
+        Connection::new(transport, self.clone())
     }
 }
 
@@ -165,8 +165,8 @@ where
 {
     // Readiness in the call, on a clone: whatever a layer inside reserves, and whatever a shed batch
     // left waiting, ends with the batch it was for.
-    let serve = &mut Serve::new(ReadyInCall::new(service)).drain(drain);
-    let served = serve.call(Transport::new(io, codec)).await;
+    let serve = &mut Serve::new(ReadyPerCall::new(service)).drain(drain);
+    let served = serve.call(FramedTransport::new(io, codec)).await;
     match served {
         Ok(reason) => reason,
         Err(never) => match never {},

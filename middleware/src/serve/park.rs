@@ -11,112 +11,114 @@ use tower_service::Service;
 
 use super::{
     LINGER_BYTES,
-    connection::{Linger, Running, Step},
-    dispatch::Next,
+    connection::{Linger, Projection, Step},
+    dispatch::Transition,
 };
 use crate::{
-    LineError, Lines, Wire, fairness,
+    LineError, Lines, Transport, fairness,
     ready_per_call::take_waits_for_readiness,
     stats::{CloseReason, State},
     transport::{Parked, Phase},
 };
 
-impl<T, S> Running<'_, T, S>
+impl<T, S> Projection<'_, T, S>
 where
-    T: Wire,
+    T: Transport,
     S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     #[cold]
-    pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Next {
-        let Step::Closing(why) = *self.step else { return Next::Go };
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Transition {
+        let Step::Closing(why) = *self.step else { return Transition::Continue };
         if why == CloseReason::PeerEof {
             // Dropping the stream closes it; there is no more input that could cause a reset.
-            return match self.wire.as_mut().poll_flush(cx) {
-                Poll::Ready(Ok(())) => Next::End(why),
-                Poll::Ready(Err(error)) => Next::End(reason(&error)),
-                Poll::Pending => Next::Wait(Phase::Closing),
+            return match self.transport.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => Transition::End(why),
+                Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
+                Poll::Pending => Transition::Park(Phase::Closing),
             };
         }
-        match self.wire.as_mut().poll_close(cx) {
+        match self.transport.as_mut().poll_close(cx) {
             Poll::Ready(Ok(())) => {
-                let over = Box::pin(sleep(self.rules.linger.get()));
-                self.presence.lingers(why);
+                let over = Box::pin(sleep(self.config.linger.load()));
+                self.stats.linger(why);
                 self.go(Step::Lingering(Box::new(Linger { why, over, left_bytes: LINGER_BYTES })))
             }
             // The peer is gone already; why we wanted to close is the better answer.
-            Poll::Ready(Err(_)) => Next::End(why),
-            Poll::Pending => Next::Wait(Phase::Closing),
+            Poll::Ready(Err(_)) => Transition::End(why),
+            Poll::Pending => Transition::Park(Phase::Closing),
         }
     }
 
     #[cold]
-    pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> Next {
-        let Step::Lingering(linger) = self.step else { return Next::Go };
+    pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> Transition {
+        let Step::Lingering(linger) = self.step else { return Transition::Continue };
         let Linger { why, over, left_bytes } = &mut **linger;
         if over.as_mut().poll(cx).is_ready() {
-            return Next::End(*why);
+            return Transition::End(*why);
         }
-        match self.wire.as_mut().poll_discard(cx) {
-            Poll::Ready(Ok(0) | Err(_)) => Next::End(*why),
+        match self.transport.as_mut().poll_discard(cx) {
+            Poll::Ready(Ok(0) | Err(_)) => Transition::End(*why),
             // A peer that goes on talking must not keep the others waiting, nor us at work.
             Poll::Ready(Ok(n)) if n < *left_bytes => {
                 *left_bytes -= n;
-                Next::GiveWay
+                Transition::Yield
             }
-            Poll::Ready(Ok(_)) => Next::End(*why),
-            Poll::Pending => Next::Wait(Phase::Closing),
+            Poll::Ready(Ok(_)) => Transition::End(*why),
+            Poll::Pending => Transition::Park(Phase::Closing),
         }
     }
 
     /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
     /// registered for.
     pub(super) fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
-        if let Some(appetite) = self.step.appetite() {
-            appetite.parks();
+        if let Some(flood_hint) = self.step.flood_hint_mut() {
+            flood_hint.park();
         }
-        let mut holding = self.wire.as_mut().park();
+        let mut buffered = self.transport.as_mut().park();
         let parked = Parked {
-            now: self.presence.stats().now(),
+            now: self.stats.shared().now(),
             phase,
-            same_task: self.drain.knows(cx.waker()),
+            same_task: self.drain.is_registered(cx.waker()),
         };
-        if let Poll::Ready(lapse) = self.wire.as_mut().poll_lapse(cx, parked, &mut holding) {
-            *self.step = Step::Lapsed(lapse.reason());
-            self.presence.hold(holding.read_bytes, holding.write_bytes);
-            self.presence.park(State::Closing, parked.now);
-            fairness::wait_to_leave(cx);
+        if let Poll::Ready(expired) =
+            self.transport.as_mut().poll_expired(cx, parked, &mut buffered)
+        {
+            *self.step = Step::Expired(expired.reason());
+            self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);
+            self.stats.park(State::Closing, parked.now);
+            fairness::enqueue_close(cx);
             return Poll::Pending;
         }
         if self.drain.register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
-        self.presence.hold(holding.read_bytes + self.step.in_hand(), holding.write_bytes);
+        self.stats.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if take_waits_for_readiness() => State::LimitWait,
             Phase::Serving => State::Service,
             Phase::Blocked => State::WriteWait,
-            Phase::Reading if holding.write_bytes > 0 => State::WriteWait,
-            Phase::Reading if holding.read_bytes > 0 => State::ReadWait,
+            Phase::Reading if buffered.write_bytes > 0 => State::WriteWait,
+            Phase::Reading if buffered.read_bytes > 0 => State::ReadWait,
             Phase::Reading => State::Idle,
         };
-        self.presence.park(state, parked.now);
+        self.stats.park(state, parked.now);
         Poll::Pending
     }
 
     /// Lets every other runnable connection, and the I/O driver, go first.
-    pub(super) fn give_way(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let holding = self.wire.as_mut().park();
-        self.presence.hold(holding.read_bytes, holding.write_bytes);
-        self.presence.give_way();
-        fairness::give_way(cx);
+    pub(super) fn yield_thread(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let buffered = self.transport.as_mut().park();
+        self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);
+        self.stats.yield_thread();
+        fairness::enqueue_yield(cx);
         Poll::Pending
     }
 }
 
 /// What a failed stream is called in the books.
 #[cold]
-pub(super) fn reason(error: &LineError) -> CloseReason {
+pub(super) fn close_reason(error: &LineError) -> CloseReason {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
         NotConnected, TimedOut, UnexpectedEof, WriteZero,

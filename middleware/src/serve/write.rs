@@ -6,28 +6,28 @@ use tokio::task::coop;
 use tower_service::Service;
 
 use super::{
-    FlushPolicy,
-    connection::{Feed, Running, Step},
-    dispatch::Next,
-    park::reason,
+    WritePolicy,
+    connection::{Feed, Projection, Step},
+    dispatch::Transition,
+    park::close_reason,
 };
 use crate::{
-    LineError, Lines, Wire, fairness::Appetite, pool, stats::CloseReason, transport::Phase,
+    LineError, Lines, Transport, fairness::FloodHint, pool, stats::CloseReason, transport::Phase,
 };
 
-impl<T, S> Running<'_, T, S>
+impl<T, S> Projection<'_, T, S>
 where
-    T: Wire,
+    T: Transport,
     S: Service<Lines, Response = Lines, Future: Unpin>,
 {
     /// Gives a reply to the sink.
     #[inline]
-    pub(super) fn give(&mut self, cx: &mut Context<'_>, reply: Lines) -> Next {
-        if let FlushPolicy::Every(every) = self.rules.flush.get() {
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, reply: Lines) -> Transition {
+        if let WritePolicy::Every(every) = self.config.write_policy.load() {
             let unflushed = self.unflushed();
             return self.go(Step::Feeding(Box::new(Feed { rest: reply, every, unflushed })));
         }
-        match self.wire.as_mut().start_send(reply) {
+        match self.transport.as_mut().start_send(reply) {
             Ok(()) => self.flush(cx),
             Err(error) => self.refused(&error),
         }
@@ -35,32 +35,32 @@ where
 
     /// The codec did not take a reply: the service's fault when it is no text, the stream's else.
     #[cold]
-    fn refused(&mut self, error: &LineError) -> Next {
+    fn refused(&mut self, error: &LineError) -> Transition {
         match error {
             LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
-            error => Next::End(reason(error)),
+            error => Transition::End(close_reason(error)),
         }
     }
 
     /// Gives a reply to the sink piece by piece, with a write after each.
     #[inline(never)]
-    pub(super) fn feed(&mut self, cx: &mut Context<'_>) -> Next {
-        let Step::Feeding(feed) = &mut *self.step else { return Next::Go };
+    pub(super) fn feed(&mut self, cx: &mut Context<'_>) -> Transition {
+        let Step::Feeding(feed) = &mut *self.step else { return Transition::Continue };
         let Feed { rest, every, unflushed } = &mut **feed;
         let lines = every.get();
         loop {
             if *unflushed >= lines {
                 // A socket may take all of them, one by one, and hold the thread meanwhile.
                 let Poll::Ready(turn) = coop::poll_proceed(cx) else {
-                    return Next::Wait(Phase::Blocked);
+                    return Transition::Park(Phase::Blocked);
                 };
-                match self.wire.as_mut().poll_flush(cx) {
+                match self.transport.as_mut().poll_flush(cx) {
                     Poll::Ready(Ok(())) => {
                         turn.made_progress();
                         *unflushed = 0;
                     }
-                    Poll::Ready(Err(error)) => return Next::End(reason(&error)),
-                    Poll::Pending => return Next::Wait(Phase::Blocked),
+                    Poll::Ready(Err(error)) => return Transition::End(close_reason(&error)),
+                    Poll::Pending => return Transition::Park(Phase::Blocked),
                 }
             }
             if rest.is_empty() {
@@ -68,12 +68,12 @@ where
             }
             let piece = rest.split_to((lines - *unflushed) as usize);
             *unflushed += piece.count() as u32;
-            if let Err(error) = self.wire.as_mut().start_send(piece) {
+            if let Err(error) = self.transport.as_mut().start_send(piece) {
                 return self.refused(&error);
             }
         }
         let unflushed = *unflushed;
-        self.go(Step::Flushing { unflushed, appetite: Appetite::NONE })
+        self.go(Step::Flushing { unflushed, flood_hint: FloodHint::NONE })
     }
 
     /// Lines given to the sink since the last write.
@@ -85,34 +85,34 @@ where
     }
 
     /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what
-    /// one read gave is one batch. Under [`FlushPolicy::Every`] a few may wait for more lines, until
+    /// one read gave is one batch. Under [`WritePolicy::Every`] a few may wait for more lines, until
     /// the read side runs dry.
     #[inline]
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Next {
-        if let Step::Flushing { appetite, .. } = self.step
-            && appetite.take_place_in_line()
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Transition {
+        if let Step::Flushing { flood_hint, .. } = self.step
+            && flood_hint.take_must_queue()
         {
-            return Next::GiveWay;
+            return Transition::Yield;
         }
-        let full_read = self.wire.as_mut().take_full_read();
-        let auto = self.rules.flush.get() == FlushPolicy::Auto;
+        let full_read = self.transport.as_mut().take_full_read();
+        let auto = self.config.write_policy.load() == WritePolicy::Auto;
         let mut unflushed = self.unflushed();
-        if auto || full_read || self.must_write_first() {
-            match self.wire.as_mut().poll_flush(cx) {
+        if auto || full_read || self.must_write_before_read() {
+            match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => unflushed = 0,
-                Poll::Ready(Err(error)) => return Next::End(reason(&error)),
+                Poll::Ready(Err(error)) => return Transition::End(close_reason(&error)),
                 // Reading goes on over a small rest; a large one is back-pressure.
-                Poll::Pending if self.must_write_first() => return self.wait_to_write(),
+                Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
                 Poll::Pending => {}
             }
         }
         if let Step::Open { unflushed: known, .. } = self.step {
             *known = unflushed;
         } else {
-            let appetite = self.step.known_appetite();
-            *self.step = Step::Open { unflushed, appetite };
+            let flood_hint = self.step.flood_hint();
+            *self.step = Step::Open { unflushed, flood_hint };
         }
-        if full_read { Next::GiveWay } else { Next::Go }
+        if full_read { Transition::Yield } else { Transition::Continue }
     }
 
     /// Whether what is unsent keeps the connection from reading on: much of its own, or any of it
@@ -121,27 +121,29 @@ where
     /// Asked before each read, because memory can be gone before anybody who looks at it now and
     /// then looks again.
     #[inline(never)]
-    pub(super) fn must_write_first(&self) -> bool {
-        let unsent_bytes = self.wire.unsent_bytes();
-        unsent_bytes >= self.rules.output_bytes_max.get() || unsent_bytes > 0 && self.much_is_held()
+    pub(super) fn must_write_before_read(&self) -> bool {
+        let unsent_bytes = self.transport.unsent_bytes();
+        unsent_bytes >= self.config.output_bytes_max.load()
+            || unsent_bytes > 0 && self.shard_is_full()
     }
 
     /// Whether all connections together hold as much as may be read over.
-    fn much_is_held(&self) -> bool {
-        self.presence.held_by_all(self.wire.unsent_bytes()) >= self.rules.held_bytes_max.get()
+    fn shard_is_full(&self) -> bool {
+        self.stats.buffered_by_all(self.transport.unsent_bytes())
+            >= self.config.buffered_bytes_max.load()
     }
 
     /// Reads nothing until the socket takes more. That alone is waited for: what others hold cannot
     /// keep a connection whose replies were written.
     #[inline(never)]
-    pub(super) fn wait_to_write(&mut self) -> Next {
-        if self.much_is_held() {
+    pub(super) fn wait_to_write(&mut self) -> Transition {
+        if self.shard_is_full() {
             // Those who hold nothing yet may hold what they read once.
-            pool::spare(self.presence.stats(), self.rules.held_bytes_max.get());
+            pool::use_small_blocks(self.stats.shared(), self.config.buffered_bytes_max.load());
         }
         let unflushed = self.unflushed();
-        let appetite = self.step.known_appetite();
-        *self.step = Step::Flushing { unflushed, appetite };
-        Next::Wait(Phase::Blocked)
+        let flood_hint = self.step.flood_hint();
+        *self.step = Step::Flushing { unflushed, flood_hint };
+        Transition::Park(Phase::Blocked)
     }
 }

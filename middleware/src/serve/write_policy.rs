@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 /// When replies are written to the socket. Whatever the policy, nothing waits while the task parks:
 /// a peer that sends nine lines and waits gets nine replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlushPolicy {
+pub enum WritePolicy {
     /// After each batch: what one read gave is answered by one write. Batching then follows the
     /// peer's own pipelining and adds no delay.
     Auto,

@@ -6,18 +6,18 @@ use super::{CloseReason, Nanos, State, Stats, thread_clock};
 ///
 /// A connection that is dropped without [`close`](Self::close) was cut: by its service's panic, or
 /// by whoever drops the task.
-pub struct Presence {
+pub struct ConnectionStats {
     stats: Arc<Stats>,
     state: State,
     closed: bool,
     /// Why it was closed, once it only waits for the peer's close.
-    lingers: Option<CloseReason>,
-    /// Buffered bytes as last told to the gauges.
+    lingering: Option<CloseReason>,
+    /// Buffered bytes as last reported to the gauges.
     read_buffer_bytes: u32,
     write_buffer_bytes: u32,
 }
 
-impl Presence {
+impl ConnectionStats {
     /// Enters a connection as runnable.
     pub fn new(stats: Arc<Stats>) -> Self {
         stats.states.open(State::Ready, stats.now());
@@ -25,14 +25,14 @@ impl Presence {
             stats,
             state: State::Ready,
             closed: false,
-            lingers: None,
+            lingering: None,
             read_buffer_bytes: 0,
             write_buffer_bytes: 0,
         }
     }
 
     /// Where it is counted.
-    pub fn stats(&self) -> &Arc<Stats> {
+    pub fn shared(&self) -> &Arc<Stats> {
         &self.stats
     }
 
@@ -49,35 +49,36 @@ impl Presence {
     /// The task parks, waiting for what `state` says.
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
-        self.stats.settle(|| now);
-        thread_clock::leave(now);
+        self.stats.end_batch(|| now);
+        thread_clock::park(now);
         self.change(state, now);
     }
 
     /// The task lets others run and stays runnable.
-    pub fn give_way(&mut self) {
-        self.stats.settle(|| self.stats.now());
-        thread_clock::forget();
+    pub fn yield_thread(&mut self) {
+        self.stats.end_batch(|| self.stats.now());
+        thread_clock::invalidate();
     }
 
     /// Tells the gauges what the parked connection holds.
     #[inline]
-    pub fn hold(&mut self, read_bytes: usize, write_bytes: usize) {
-        settle(&self.stats.read_buffer_bytes, &mut self.read_buffer_bytes, read_bytes);
-        settle(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
+    pub fn set_buffered(&mut self, read_bytes: usize, write_bytes: usize) {
+        update_gauge(&self.stats.read_buffer_bytes, &mut self.read_buffer_bytes, read_bytes);
+        update_gauge(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
 
     /// What all connections hold, if this one, which runs, has so many bytes unsent. The gauges know
     /// of it what it held when it parked.
-    pub(crate) fn held_by_all(&self, unsent_bytes: usize) -> usize {
-        let others_bytes = self.stats.held_bytes().saturating_sub(self.write_buffer_bytes as usize);
+    pub(crate) fn buffered_by_all(&self, unsent_bytes: usize) -> usize {
+        let others_bytes =
+            self.stats.buffered_bytes().saturating_sub(self.write_buffer_bytes as usize);
         others_bytes.saturating_add(unsent_bytes)
     }
 
     /// All is sent and closed; what is left is to wait for the peer's close. Being cut from now on
     /// costs the peer nothing.
-    pub(crate) fn lingers(&mut self, why: CloseReason) {
-        if self.lingers.replace(why).is_none() {
+    pub(crate) fn linger(&mut self, why: CloseReason) {
+        if self.lingering.replace(why).is_none() {
             self.stats.lingering.add(1);
         }
     }
@@ -86,11 +87,11 @@ impl Presence {
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
             let now = self.stats.now();
-            self.stats.settle(|| now);
-            thread_clock::forget();
+            self.stats.end_batch(|| now);
+            thread_clock::invalidate();
             self.closed = true;
-            self.hold(0, 0);
-            if self.lingers.is_some() {
+            self.set_buffered(0, 0);
+            if self.lingering.is_some() {
                 self.stats.lingering.add(-1);
             }
             self.stats.states.close(self.state, reason, now);
@@ -107,17 +108,17 @@ impl Presence {
 }
 
 #[inline]
-fn settle(gauge: &super::Gauge, told: &mut u32, bytes: usize) {
+fn update_gauge(gauge: &super::Gauge, reported: &mut u32, bytes: usize) {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    if *told != bytes {
-        gauge.add(i64::from(bytes) - i64::from(*told));
-        *told = bytes;
+    if *reported != bytes {
+        gauge.add(i64::from(bytes) - i64::from(*reported));
+        *reported = bytes;
     }
 }
 
-impl Drop for Presence {
+impl Drop for ConnectionStats {
     fn drop(&mut self) {
-        self.close(match self.lingers {
+        self.close(match self.lingering {
             _ if thread::panicking() => CloseReason::ServicePanic,
             Some(why) => why,
             None => CloseReason::Shutdown,
@@ -125,8 +126,8 @@ impl Drop for Presence {
     }
 }
 
-impl fmt::Debug for Presence {
+impl fmt::Debug for ConnectionStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presence").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("ConnectionStats").field("state", &self.state).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 pub use clock::Clock;
-pub use connection::Presence;
+pub use connection::ConnectionStats;
 pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use labels::{CloseReason, LineResult, State};
@@ -105,7 +105,7 @@ impl Stats {
     }
 
     /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.
-    pub fn held_bytes(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         let held = self.read_buffer_bytes.get() + self.write_buffer_bytes.get();
         // Read while others write, the sum may be short of nothing for a moment.
         usize::try_from(held).unwrap_or(0)
@@ -126,8 +126,8 @@ impl Stats {
     /// When a batch begins that comes now. Another may have been answered since the last look: its end
     /// is this one's beginning.
     #[inline]
-    pub(crate) fn batch_begins(&self) -> Nanos {
-        let Some(begun) = thread_clock::take_answered() else { return self.recent() };
+    pub(crate) fn begin_batch(&self) -> Nanos {
+        let Some(begun) = thread_clock::take_replied() else { return self.recent() };
         let now = self.now();
         thread_clock::set(now);
         self.record_batch(begun, now);
@@ -137,16 +137,16 @@ impl Stats {
     /// A batch that began at `begun` is answered. A connection that runs leaves it to its next look at
     /// the clock to tell when.
     #[inline]
-    pub(crate) fn batch_ends(&self, begun: Nanos) {
-        if !thread_clock::answered(begun) {
+    pub(crate) fn reply_batch(&self, begun: Nanos) {
+        if !thread_clock::set_replied(begun) {
             self.record_batch(begun, self.now());
         }
     }
 
     /// The running connection stops running at `now`, which is asked for only if a batch waits for it.
     #[inline]
-    fn settle(&self, now: impl FnOnce() -> Nanos) {
-        if let Some(begun) = thread_clock::take_answered() {
+    fn end_batch(&self, now: impl FnOnce() -> Nanos) {
+        if let Some(begun) = thread_clock::take_replied() {
             self.record_batch(begun, now());
         }
     }

@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
-use towline_middleware::{Echo, Lines, LinesBatchCodec, serve::FlushPolicy, stats::CloseReason};
+use towline_middleware::{Echo, Lines, LinesBatchCodec, serve::WritePolicy, stats::CloseReason};
 
 use crate::support::{End, FaultyIo, Step, every, served};
 
@@ -73,7 +73,7 @@ pub(crate) fn connection(data: &[u8]) {
     let (steps, bytes) = rest.split_at(usize::from(*steps).min(rest.len()));
     let (reads, writes) = steps.split_at(steps.len() / 2);
     let policy = match policy % 32 {
-        0 => FlushPolicy::Auto,
+        0 => WritePolicy::Auto,
         lines => every(u32::from(lines)),
     };
     let limit = usize::from(*limit);

@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, LineError, Lines, Transport,
-    serve::{FlushPolicy, Serve},
+    BoxError, FramedTransport, LineError, Lines,
+    serve::{Serve, WritePolicy},
     stats::{CloseReason, Stats},
 };
 
@@ -199,7 +199,7 @@ pub(crate) fn served<C, S>(
     io: FaultyIo,
     codec: C,
     service: S,
-    policy: FlushPolicy,
+    policy: WritePolicy,
 ) -> (CloseReason, Vec<u8>)
 where
     C: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
@@ -207,14 +207,14 @@ where
     S::Error: Into<BoxError>,
 {
     let record = io.record();
-    let mut serve = Serve::new(service).flush(policy);
-    let Ok(reason) = block_on(async { serve.call(Transport::new(io, codec)).await });
+    let mut serve = Serve::new(service).write_policy(policy);
+    let Ok(reason) = block_on(async { serve.call(FramedTransport::new(io, codec)).await });
     (reason, record.output())
 }
 
 /// A write after so many lines.
-pub(crate) fn every(lines: u32) -> FlushPolicy {
-    FlushPolicy::Every(lines.try_into().unwrap())
+pub(crate) fn every(lines: u32) -> WritePolicy {
+    WritePolicy::Every(lines.try_into().unwrap())
 }
 
 /// How many connections ended for `reason`; there must be none still open, and none that ended

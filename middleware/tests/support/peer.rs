@@ -13,7 +13,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Echo, FramingLayer, Lines, LinesBatchCodec,
-    heartbeat::{HeartbeatLayer, Limits},
+    heartbeat::{Deadlines, HeartbeatLayer},
     serve::Serve,
     stats::{CloseReason, Stats},
 };
@@ -25,7 +25,7 @@ pub(crate) const fn secs(secs: u64) -> Duration {
 }
 
 /// The defaults of the server.
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: Some(secs(30)),
     heartbeat_timeout: secs(10),
     idle: None,
@@ -33,7 +33,7 @@ pub(crate) const LIMITS: Limits = Limits {
     write: Some(secs(10)),
 };
 
-pub(crate) const NO_PING: Limits = Limits { heartbeat_interval: None, ..LIMITS };
+pub(crate) const NO_PING: Deadlines = Deadlines { heartbeat_interval: None, ..LIMITS };
 
 pub(crate) struct Peer {
     pub(crate) io: DuplexStream,
@@ -43,11 +43,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Deadlines) -> Self {
         Self::of(limits, Echo)
     }
 
-    pub(crate) fn of<S>(limits: Limits, service: S) -> Self
+    pub(crate) fn of<S>(limits: Deadlines, service: S) -> Self
     where
         S: Service<Lines, Response = Lines, Error = BoxError> + Clone + Send + 'static,
         S::Future: Send,
@@ -58,8 +58,8 @@ impl Peer {
             .layer(FramingLayer::new(LinesBatchCodec::new, 1000))
             .layer(HeartbeatLayer::new(limits, stats.clone()))
             .service(Serve::new(service).stats(stats.clone()));
-        let exchange = stack.call(server);
-        let end = tokio::spawn(async { exchange.await.unwrap() });
+        let connection = stack.call(server);
+        let end = tokio::spawn(async { connection.await.unwrap() });
         Self { io, stats, end, begun: Instant::now() }
     }
 
