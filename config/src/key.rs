@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{error::Problem, grammar::Grammar, settings::Settings, table, value::Value};
+use crate::{error::Problem, grammar::Grammar, settings::Settings, value::Value};
 
 /// Whether a change takes effect on reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +40,6 @@ pub struct Key {
 }
 
 impl Key {
-    /// All keys, in the order of the reference file.
-    pub fn all() -> &'static [Self] {
-        table::KEYS
-    }
-
-    /// The key of that name.
-    pub fn find(name: &str) -> Option<&'static Self> {
-        Self::all().iter().find(|key| key.name == name)
-    }
-
     /// The part before the dot: its TOML table.
     pub fn section(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(section, _)| section)

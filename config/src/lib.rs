@@ -16,6 +16,7 @@ mod error;
 mod file;
 mod grammar;
 mod key;
+mod loader;
 mod profile;
 mod reference;
 mod reload;
@@ -23,6 +24,7 @@ mod settings;
 mod sources;
 mod suggest;
 mod table;
+mod toml_text;
 mod units;
 mod value;
 

@@ -3,8 +3,8 @@
 
 use crate::{
     error::{Error, alternatives, quoted},
-    file,
-    sources::Reading,
+    loader::Loader,
+    toml_text,
 };
 
 const PROFILES: [(&str, &str); 4] = [
@@ -19,10 +19,10 @@ pub fn profiles() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }
 
-pub(crate) fn read(name: &str, reading: &mut Reading) {
+pub(crate) fn read(name: &str, loader: &mut Loader) {
     match PROFILES.iter().find(|(known, _)| *known == name) {
-        Some((name, text)) => file::parse(text, &|_line| format!("profile {name}"), reading),
-        None => reading
+        Some((name, text)) => toml_text::read(text, &|_line| format!("profile {name}"), loader),
+        None => loader
             .errors
             .push(Error::UnknownProfile { name: quoted(name), expected: alternatives(profiles()) }),
     }

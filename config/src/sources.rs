@@ -3,12 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use crate::{
-    check,
-    effective::Effective,
-    environment,
-    error::{Error, Errors, Problem, quoted},
-    file,
-    key::Key,
+    check, effective::Effective, environment, error::Errors, file, key::Key, loader::Loader,
     profile,
 };
 
@@ -64,51 +59,21 @@ impl Sources {
 /// version does not have, settings that contradict each other. A bad value is an error even where
 /// a higher layer overrides it.
 pub fn load(sources: &Sources) -> Result<Effective, Errors> {
-    let mut reading = Reading::default();
+    let mut loader = Loader::default();
     if let Some(name) = &sources.profile {
-        profile::read(name, &mut reading);
+        profile::read(name, &mut loader);
     }
     if let Some(path) = &sources.file {
-        file::read(path, &mut reading);
+        file::read(path, &mut loader);
     }
-    environment::read(&sources.environment, &mut reading);
+    environment::read(&sources.environment, &mut loader);
     for (key, text) in &sources.flags {
-        reading.set(key, text, format!("flag {}", key.flag.unwrap_or(key.name)));
+        loader.set(key, text, format!("flag {}", key.flag.unwrap_or(key.name)));
     }
     // The whole is judged only when its parts are sound; else one mistake would be told twice.
-    if reading.errors.is_empty() {
-        check::whole(&reading.effective, &mut reading.errors);
+    if loader.errors.is_empty() {
+        check::whole(&loader.effective, &mut loader.errors);
     }
-    Errors::check(reading.errors)?;
-    Ok(reading.effective)
-}
-
-/// The layers read so far, and the mistakes found in them.
-#[derive(Debug, Default)]
-pub(crate) struct Reading {
-    pub(crate) effective: Effective,
-    pub(crate) errors: Vec<Error>,
-}
-
-impl Reading {
-    /// Overrides what lower layers said about `key`.
-    pub(crate) fn set(&mut self, key: &'static Key, text: &str, origin: String) {
-        match key.set(&mut self.effective.settings, text) {
-            Ok(()) => {
-                self.effective.origins.insert(key.name, origin);
-            }
-            Err(problem) => self.wrong(key, text, origin, problem),
-        }
-    }
-
-    /// Notes a value that `key` does not take.
-    pub(crate) fn wrong(&mut self, key: &Key, text: &str, origin: String, problem: Problem) {
-        self.errors.push(Error::Value {
-            key: key.name,
-            value: quoted(text),
-            origin,
-            problem,
-            expected: key.expected(),
-        });
-    }
+    Errors::check(loader.errors)?;
+    Ok(loader.effective)
 }

@@ -62,7 +62,19 @@ const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
 const NO_TLS: &str = "TLS is not built into this version";
 const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
 
-pub(crate) static KEYS: &[Key] = &[
+impl Key {
+    /// All keys, in the order of the reference file.
+    pub fn all() -> &'static [Self] {
+        KEYS
+    }
+
+    /// The key with this dotted name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|key| key.name == name)
+    }
+}
+
+static KEYS: &[Key] = &[
     key!(
         server.listen,
         ListenAddress,
