@@ -1,14 +1,15 @@
-//! Settings together with where each value came from.
+//! Settings together with the origin of each value.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
-use crate::{key::Key, settings::Settings, table::SECTIONS};
+use crate::{key::Key, settings::Settings};
 
-/// The origin of a value that nobody set.
+/// The origin of a value that no layer set.
 const BUILT_IN: &str = "built-in";
 
-/// Settings together with where each value came from.
+/// Settings together with the origin of each value: the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Effective {
     /// The validated settings.
     pub settings: Settings,
@@ -26,7 +27,7 @@ impl Default for Effective {
 }
 
 impl Effective {
-    /// Where the value of `key` came from.
+    /// The origin of the value of `key`.
     pub fn origin(&self, key: &Key) -> String {
         self.origins.get(key.name).map_or(BUILT_IN, String::as_str).to_owned()
     }
@@ -48,25 +49,35 @@ impl Effective {
     }
 
     /// A configuration file with these settings, each with its origin in a comment. Secrets are
-    /// shown: this is for the person who runs the server.
+    /// shown: the reader is the person who runs the server.
+    #[cfg(feature = "file")]
     pub fn to_toml(&self) -> String {
+        self.to_annotated_toml(|_key| None)
+    }
+
+    /// As [`to_toml`](Self::to_toml), with a note of the caller behind the origin: what `auto` comes
+    /// to on this host, for instance, which nothing in this crate knows.
+    #[cfg(feature = "file")]
+    pub fn to_annotated_toml(&self, note: impl Fn(&Key) -> Option<String>) -> String {
+        use std::fmt::Write as _;
+
         let mut text = String::new();
-        for (section, _about) in SECTIONS {
+        for (section, _about) in crate::table::SECTIONS {
             let lines: Vec<_> = Key::all()
                 .iter()
                 .filter(|key| key.section() == *section)
                 .map(|key| {
-                    let assignment =
-                        format!("{} = {}", key.field(), key.value(&self.settings).to_toml());
-                    (assignment, self.origin(key))
+                    let value = key.value(&self.settings).to_toml();
+                    let note = note(key).map_or_else(String::new, |note| format!("; {note}"));
+                    (format!("{} = {value}", key.field()), self.origin(key) + &note)
                 })
                 .collect();
             let width = lines.iter().map(|(assignment, _)| assignment.chars().count()).max();
             let width = width.unwrap_or(0);
             // Writing into a String cannot fail.
             let _ = writeln!(text, "{}[{section}]", if text.is_empty() { "" } else { "\n" });
-            for (assignment, origin) in lines {
-                let _ = writeln!(text, "{assignment:width$}  # {origin}");
+            for (assignment, comment) in lines {
+                let _ = writeln!(text, "{assignment:width$}  # {comment}");
             }
         }
         text

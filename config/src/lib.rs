@@ -13,25 +13,32 @@ mod defaults;
 mod effective;
 mod environment;
 mod error;
+#[cfg(feature = "file")]
 mod file;
 mod grammar;
 mod key;
 mod loader;
+#[cfg(feature = "file")]
 mod profile;
+#[cfg(feature = "file")]
 mod reference;
 mod reload;
 mod settings;
 mod sources;
 mod suggest;
 mod table;
+#[cfg(feature = "file")]
 mod toml_text;
 mod units;
 mod value;
 
 pub use effective::Effective;
+pub use environment::IgnoredVariable;
 pub use error::{Error, Errors, Problem};
 pub use key::{Key, Reload, Support};
+#[cfg(feature = "file")]
 pub use profile::profiles;
+#[cfg(feature = "file")]
 pub use reference::reference;
 pub use reload::Difference;
 pub use settings::*;

@@ -1,16 +1,21 @@
-//! Where settings come from, and how the layers become one whole.
+//! The layers that settings come from, and the function that merges them.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString};
 
 use crate::{
-    check, effective::Effective, environment, error::Errors, file, key::Key, loader::Loader,
-    profile,
+    IgnoredVariable, check, effective::Effective, environment, error::Errors, key::Key,
+    loader::Loader,
 };
+#[cfg(feature = "file")]
+use crate::{file, profile};
 
-/// What [`load`] reads, lowest precedence first: built-in values < `profile` < `file` <
+/// The layers that [`load`] merges, lowest precedence first: built-in values < `profile` < `file` <
 /// `environment` < `flags`. Keep it to load again on reload.
 ///
-/// ```
+/// Profiles and files need the feature `file`.
+///
+#[cfg_attr(feature = "file", doc = "```")]
+#[cfg_attr(not(feature = "file"), doc = "```ignore")]
 /// use towline_config::{Key, Sources, load};
 ///
 /// let mut sources = Sources::default();
@@ -27,15 +32,17 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Name of a built-in profile.
+    #[cfg(feature = "file")]
     pub profile: Option<String>,
-    /// A TOML file.
-    pub file: Option<PathBuf>,
+    /// Path of a TOML file.
+    #[cfg(feature = "file")]
+    pub file: Option<std::path::PathBuf>,
     environment: BTreeMap<String, OsString>,
     flags: Vec<(&'static Key, String)>,
 }
 
 impl Sources {
-    /// Takes the `TOWLINE_` variables out of `variables`; the caller brings the environment, so
+    /// Adds those of `variables` that begin with `TOWLINE_`. The caller passes the environment, so
     /// that nothing here depends on the process it runs in.
     pub fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         for (name, value) in variables {
@@ -46,23 +53,31 @@ impl Sources {
         }
     }
 
-    /// Adds a flag; the last of several for one key wins.
+    /// Adds a flag. The last of several for one key wins.
     pub fn flag(&mut self, key: &'static Key, text: impl Into<String>) {
         self.flags.push((key, text.into()));
     }
+
+    /// The `TOWLINE_` variables that [`load`] neither reads nor refuses, to warn about. Those that
+    /// Kubernetes makes for a service called `towline` are left out.
+    pub fn ignored_variables(&self) -> Vec<IgnoredVariable> {
+        IgnoredVariable::among(&self.environment)
+    }
 }
 
-/// Reads all layers into settings that are valid as a whole.
+/// Merges all layers into settings that are valid as a whole.
 ///
 /// # Errors
-/// With every mistake found: unknown keys, values that are not what their key takes, features this
+/// Returns every mistake found: unknown keys, values that a key does not take, features that this
 /// version does not have, settings that contradict each other. A bad value is an error even where
 /// a higher layer overrides it.
 pub fn load(sources: &Sources) -> Result<Effective, Errors> {
     let mut loader = Loader::default();
+    #[cfg(feature = "file")]
     if let Some(name) = &sources.profile {
         profile::read(name, &mut loader);
     }
+    #[cfg(feature = "file")]
     if let Some(path) = &sources.file {
         file::read(path, &mut loader);
     }
@@ -70,7 +85,7 @@ pub fn load(sources: &Sources) -> Result<Effective, Errors> {
     for (key, text) in &sources.flags {
         loader.set(key, text, format!("flag {}", key.flag.unwrap_or(key.name)));
     }
-    // The whole is judged only when its parts are sound; else one mistake would be told twice.
+    // Only when each value is valid: else one mistake would be reported twice.
     if loader.errors.is_empty() {
         check::whole(&loader.effective, &mut loader.errors);
     }

@@ -30,6 +30,7 @@ macro_rules! key {
 }
 
 /// The TOML tables, with what they are about.
+#[cfg(feature = "file")]
 pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("server", "Where it serves, and with how many threads and processes."),
     ("workload", "What it does with a line."),

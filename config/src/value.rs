@@ -19,6 +19,7 @@ impl Value {
     }
 
     /// As TOML: only texts are quoted.
+    #[cfg(feature = "file")]
     pub fn to_toml(&self) -> String {
         match self {
             Self::Text(text) => toml::Value::String(text.clone()).to_string(),
