@@ -16,6 +16,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
+    for warning in args.settings.warnings() {
+        exit::warn(warning);
+    }
     match args.settings.load() {
         Err(errors) => exit::with_configuration(&errors),
         Ok(_) if args.check => ExitCode::from(exit::CLEAN),

@@ -22,6 +22,12 @@ pub(crate) fn with(code: u8, sentence: impl Display) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Prints a warning on standard error, for commands that have no log.
+pub(crate) fn warn(sentence: impl Display) {
+    // As in `with`: nothing can be done when standard error is closed.
+    let _ = writeln!(io::stderr(), "towline: warning: {sentence}");
+}
+
 /// Tells every mistake in the configuration on a line of its own.
 pub(crate) fn with_configuration(errors: &towline_config::Errors) -> ExitCode {
     for error in errors {

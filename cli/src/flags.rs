@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
 use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
 
+/// Most ignored variables that are warned about one by one.
+const WARNINGS_MAX: usize = 10;
+
 const SETTINGS: &str = "Settings";
 const SOURCES: &str = "Sources of settings";
 
@@ -19,6 +22,18 @@ impl SettingFlags {
     /// The settings these flags give, on top of the environment and the layers they name.
     pub(crate) fn load(&self) -> Result<Effective, Errors> {
         towline_config::load(&self.sources)
+    }
+
+    /// Sentences about `TOWLINE_` variables that are ignored, at most [`WARNINGS_MAX`] and a count of
+    /// the others.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let ignored = self.sources.ignored_variables();
+        let mut warnings: Vec<_> =
+            ignored.iter().take(WARNINGS_MAX).map(ToString::to_string).collect();
+        if let Some(more @ 1..) = ignored.len().checked_sub(WARNINGS_MAX) {
+            warnings.push(format!("unknown environment variables are ignored: {more} more"));
+        }
+        warnings
     }
 }
 

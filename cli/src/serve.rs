@@ -40,6 +40,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(log) => log,
         Err(error) => return exit::with(exit::FAILED, error),
     };
+    for warning in args.settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     let again = Again { settings: args.settings.clone(), level };
     let (code, sentence) = match towline::run(&effective, again, worker::command()) {
         Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),

@@ -63,13 +63,25 @@ fn check_is_silent_when_all_is_well() {
 }
 
 #[test]
-fn variables_of_compose_files_and_kubernetes_are_no_settings() {
-    let run = towline_in(
-        &[("TOWLINE_WORKLOAD", "sha256"), ("TOWLINE_PORT", "tcp://10.0.0.7:9000")],
-        &["config"],
-    );
-    assert_eq!(run.code, 0);
+fn an_unknown_variable_without_a_section_is_ignored_with_a_warning() {
+    let variables = [("TOWLINE_WORKLOAD", "sha256"), ("TOWLINE_PORT", "tcp://10.0.0.7:9000")];
+    let warning = "towline: warning: unknown environment variable TOWLINE_WORKLOAD is ignored: did \
+                   you mean TOWLINE_WORKLOAD__KIND?\n";
+    let run = towline_in(&variables, &["config"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, warning));
     assert_eq!(line(&run.stdout, "kind"), "kind = \"echo\" # built-in");
+
+    let run = towline_in(&variables, &["config", "--check"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", warning));
+}
+
+#[test]
+fn warnings_about_variables_are_bounded() {
+    let names: Vec<_> = (0..1_000).map(|n| format!("TOWLINE_X{n}")).collect();
+    let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let warnings = towline_in(&variables, &["config", "--check"]).stderr;
+    assert_eq!(warnings.lines().count(), 11);
+    assert!(warnings.ends_with("ignored: 990 more\n"), "{warnings}");
 }
 
 #[test]

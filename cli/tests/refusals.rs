@@ -41,20 +41,20 @@ fn a_flag_without_its_value_or_given_twice_says_so() {
 
 #[test]
 fn a_bad_value_gets_the_same_sentence_from_every_command_and_layer() {
-    let problem = "has no unit: expected a duration from 1ms to 8760h, such as 5s (units ms, s, \
-                   m, h), or off";
+    let problem = "has the unknown unit \"x\": expected a duration from 1ms to 8760h, such as 5s \
+                   (units ms, s, m, h, d), or off";
     for command in [&[][..], &["serve"], &["config"], &["config", "--check"]] {
-        let by_flag = [command, &["--request-timeout", "5"]].concat();
-        let expected = format!("timeouts.request = \"5\" (flag --request-timeout) {problem}");
+        let by_flag = [command, &["--request-timeout", "5x"]].concat();
+        let expected = format!("timeouts.request = \"5x\" (flag --request-timeout) {problem}");
         assert_eq!(refusal(&by_flag), expected);
 
         let variable = "TOWLINE_TIMEOUTS__REQUEST";
-        let expected = format!("timeouts.request = \"5\" (environment {variable}) {problem}");
-        assert_eq!(refusal_in(&[(variable, "5")], command), expected);
+        let expected = format!("timeouts.request = \"5x\" (environment {variable}) {problem}");
+        assert_eq!(refusal_in(&[(variable, "5x")], command), expected);
 
-        let file = TempFile::new("[timeouts]\nrequest = 5\n");
+        let file = TempFile::new("[timeouts]\nrequest = \"5x\"\n");
         let by_file = [command, &["--config", file.name()]].concat();
-        let expected = format!("timeouts.request = \"5\" (file {}:2) {problem}", file.name());
+        let expected = format!("timeouts.request = \"5x\" (file {}:2) {problem}", file.name());
         assert_eq!(refusal(&by_file), expected);
     }
 }

@@ -113,3 +113,12 @@ fn what_the_host_does_not_allow_is_refused_with_2() {
     let told = refusal(&["serve", "--log-level", "error", "--max-connections", "4000M"]);
     assert!(told.starts_with("limits.connections = 4000000000 "), "{told}");
 }
+
+#[test]
+fn an_ignored_variable_is_named_in_the_log_at_start() {
+    let server = Server::start(&[("TOWLINE_WORKLOD", "sha256")], &[]);
+    exchange(&mut server.connect(), "a\n", "a\n");
+    server.signal(Signal::TERM);
+    let log = server.end().stderr;
+    assert!(log.contains("TOWLINE_WORKLOD is ignored: did you mean TOWLINE_WORKLOAD__KIND?"));
+}

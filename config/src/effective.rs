@@ -21,12 +21,17 @@ pub struct Effective {
 impl Default for Effective {
     /// The built-in settings.
     fn default() -> Self {
-        let origins = Key::all().iter().map(|key| (key.name, BUILT_IN.to_owned())).collect();
-        Self { settings: Settings::default(), origins }
+        Self::new(Settings::default(), BUILT_IN)
     }
 }
 
 impl Effective {
+    /// `settings`, all of which come from `origin`.
+    pub fn new(settings: Settings, origin: &str) -> Self {
+        let origins = Key::all().iter().map(|key| (key.name, origin.to_owned())).collect();
+        Self { settings, origins }
+    }
+
     /// The origin of the value of `key`.
     pub fn origin(&self, key: &Key) -> String {
         self.origins.get(key.name).map_or(BUILT_IN, String::as_str).to_owned()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt};
 
 use crate::{
-    error::{Error, Problem, shown},
+    error::{Error, ValueError, shown},
     key::Key,
     loader::Loader,
     suggest::nearest_key,
@@ -49,7 +49,7 @@ pub(crate) fn read(variables: &BTreeMap<String, OsString>, loader: &mut Loader) 
                 let origin = format!("environment {name}");
                 match value.to_str() {
                     Some(text) => loader.set(key, text, origin),
-                    None => loader.reject(key, &text, origin, Problem::new("is not UTF-8")),
+                    None => loader.reject(key, &text, origin, ValueError::new("is not UTF-8")),
                 }
             }
             Meaning::Mistake(key) => loader

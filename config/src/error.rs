@@ -3,28 +3,35 @@
 
 use std::{borrow::Cow, fmt};
 
-/// What is wrong with a value, as the part of a sentence that follows the value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem(Cow<'static, str>);
+use towline_units::ParseError;
 
-impl Problem {
+/// Why a text is not a value of its key. `Display` is the part of a sentence that follows the value,
+/// such as `is negative`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueError(Cow<'static, str>);
+
+impl ValueError {
     pub(crate) const EMPTY: Self = Self(Cow::Borrowed("is empty"));
     pub(crate) const TOO_LARGE: Self = Self(Cow::Borrowed("is too large"));
 
     pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self(what.into())
     }
+}
 
-    pub(crate) fn unknown_unit(unit: &str) -> Self {
-        Self::new(format!("has the unknown unit {}", quoted(unit)))
+impl From<ParseError> for ValueError {
+    fn from(error: ParseError) -> Self {
+        Self::new(error.to_string())
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
+
+impl std::error::Error for ValueError {}
 
 /// One mistake. `Display` is one sentence on one line, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +47,7 @@ pub enum Error {
         /// Where it was written.
         origin: String,
         /// What is wrong with it.
-        problem: Problem,
+        problem: ValueError,
         /// What the key takes.
         expected: String,
     },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{error::Problem, grammar::Grammar, settings::Settings, value::Value};
+use crate::{error::ValueError, grammar::Grammar, settings::Settings, value::Value};
 
 /// Whether a change takes effect on reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Key {
     ///
     /// # Errors
     /// When `text` is not what [`Key::expected`] says; `settings` is unchanged then.
-    pub fn set(&self, settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    pub fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError> {
         self.access.set(settings, text)
     }
 
@@ -130,7 +130,7 @@ impl fmt::Debug for Key {
 
 /// Reads and writes one field of the settings as text, whatever its type.
 pub(crate) trait Access: Sync {
-    fn set(&self, settings: &mut Settings, text: &str) -> Result<(), Problem>;
+    fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError>;
     fn value(&self, settings: &Settings) -> Value;
     fn expected(&self) -> String;
     fn placeholder(&self) -> String;
@@ -144,7 +144,7 @@ pub(crate) struct Field<T: 'static, G> {
 }
 
 impl<T, G: Grammar<T>> Access for Field<T, G> {
-    fn set(&self, settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError> {
         *(self.get_mut)(settings) = self.grammar.parse(text)?;
         Ok(())
     }

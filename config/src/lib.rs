@@ -29,12 +29,11 @@ mod suggest;
 mod table;
 #[cfg(feature = "file")]
 mod toml_text;
-mod units;
 mod value;
 
 pub use effective::Effective;
 pub use environment::IgnoredVariable;
-pub use error::{Error, Errors, Problem};
+pub use error::{Error, Errors, ValueError};
 pub use key::{Key, Reload, Support};
 #[cfg(feature = "file")]
 pub use profile::profiles;

@@ -2,7 +2,7 @@
 
 use crate::{
     effective::Effective,
-    error::{Error, Problem, quoted},
+    error::{Error, ValueError, quoted},
     key::Key,
 };
 
@@ -25,7 +25,7 @@ impl Loader {
     }
 
     /// Records a value that `key` does not take.
-    pub(crate) fn reject(&mut self, key: &Key, text: &str, origin: String, problem: Problem) {
+    pub(crate) fn reject(&mut self, key: &Key, text: &str, origin: String, problem: ValueError) {
         self.errors.push(Error::Value {
             key: key.name,
             value: quoted(text),

@@ -14,7 +14,7 @@ const HEADER: &str = "\
 # overrides a --profile, and is overridden by the environment and by flags. `towline config` prints
 # what a server would run with and where each value came from.
 #
-# Numbers: 10000, 10_000, \"10k\". Sizes: \"64KiB\", \"1MB\", 65536. Times: \"5s\", \"250ms\", with a unit.
+# Numbers: 10000, 10_000, \"10k\". Sizes: \"64KiB\", \"1MB\", 65536. Times: \"5s\", \"250ms\", 5 (seconds).
 #
 # This file is written from the program's own table of keys and checked by its tests.
 ";

@@ -51,17 +51,21 @@ const COUNT: Count = Count { min: 1, max: u32::MAX };
 const SIZE: Size = Size { min: 1, max: GIB };
 /// Less would be over its limit with a single full block.
 const BUDGET: Size = Size { min: 1 << 20, max: 1024 * GIB };
-/// Up to a year: far enough for anyone, near enough for any clock to add.
-const TIME: Time = Time { max: Duration::from_secs(8760 * 3600), step: Duration::from_millis(1) };
-/// TCP_KEEPIDLE is counted in seconds, 15 bits of them.
-const KEEPALIVE: Time = Time { max: Duration::from_secs(32_767), step: Duration::from_secs(1) };
+/// Up to a year: every clock can add that without overflow.
+const TIME: Time = milliseconds_up_to(Duration::from_secs(8760 * 3600));
 /// TCP_USER_TIMEOUT is a C int of milliseconds.
-const USER_TIMEOUT: Time =
-    Time { max: Duration::from_secs(24 * 86_400), step: Duration::from_millis(1) };
+const USER_TIMEOUT: Time = milliseconds_up_to(Duration::from_secs(24 * 86_400));
+/// TCP_KEEPIDLE is counted in seconds, in 15 bits.
+const KEEPALIVE: Time =
+    Time { max: Duration::from_secs(32_767), step: Duration::from_secs(1), unit: "seconds" };
 const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
 
 const NO_TLS: &str = "TLS is not built into this version";
 const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
+
+const fn milliseconds_up_to(max: Duration) -> Time {
+    Time { max, step: Duration::from_millis(1), unit: "milliseconds" }
+}
 
 impl Key {
     /// All keys, in the order of the reference file.

@@ -6,7 +6,7 @@ use toml::{
 };
 
 use crate::{
-    error::{Error, Problem, alternatives, shown},
+    error::{Error, ValueError, alternatives, shown},
     key::Key,
     loader::Loader,
     suggest::nearest_key,
@@ -69,9 +69,11 @@ fn entry(
         DeValue::Integer(number) if number.radix() == 10 => {
             loader.set(key, number.as_str(), origin);
         }
+        // A time may have a fraction; the other grammars say that they want whole numbers.
+        DeValue::Float(number) => loader.set(key, number.as_str(), origin),
         DeValue::Boolean(bool) => loader.set(key, &bool.to_string(), origin),
         other => {
-            let problem = Problem::new(format!("is {}", kind(other)));
+            let problem = ValueError::new(format!("is {}", kind(other)));
             let written = lines.text.get(value.span()).unwrap_or_default();
             loader.reject(key, written, origin, problem);
         }
@@ -80,12 +82,11 @@ fn entry(
 
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::Float(_) => "not a whole number",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a section",
         DeValue::Integer(_) => "not a decimal number",
-        DeValue::String(_) | DeValue::Boolean(_) => "of the wrong type",
+        DeValue::String(_) | DeValue::Boolean(_) | DeValue::Float(_) => "of the wrong type",
     }
 }
 

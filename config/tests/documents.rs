@@ -54,7 +54,7 @@ fn profiles_are_the_columns_of_the_article() {
         ("buffered-30k", 30_000, WorkloadKind::Echo, FlushPolicy::Auto),
         ("sha256-30k", 30_000, WorkloadKind::Sha256, FlushPolicy::Auto),
     ] {
-        let Effective { settings, origins } = profile(name);
+        let Effective { settings, origins, .. } = profile(name);
         assert_eq!(settings.limits.connections.unwrap().get(), connections, "{name}");
         assert_eq!(settings.workload.kind, kind, "{name}");
         assert_eq!(settings.flush.policy, flush, "{name}");

@@ -116,7 +116,7 @@ fn every_mistake_is_told_not_only_the_first() {
             "log.level = \"loud\" (environment TOWLINE_LOG__LEVEL) is unknown: expected error, \
              warn, info, debug or trace",
             "timeouts.idle = \"0s\" (flag --idle-timeout) is zero: expected a duration from 1ms \
-             to 8760h, such as 5s (units ms, s, m, h), or off",
+             to 8760h, such as 5s (units ms, s, m, h, d), or off",
         ]
     );
 }
@@ -128,6 +128,8 @@ fn an_unknown_variable_is_refused_with_the_nearest_valid_one() {
         ("TOWLINE_HEARTBEAT__INTERVALL", "TOWLINE_HEARTBEAT__INTERVAL"),
         ("TOWLINE_LIMITS_CONNECTIONS", "TOWLINE_LIMITS__CONNECTIONS"),
         ("TOWLINE_SERVER__ADMIN__", "TOWLINE_SERVER__ADMIN"),
+        // Nothing is like it, so any key of its section.
+        ("TOWLINE_LIMITS__NOPE", "TOWLINE_LIMITS__LINE_BYTES"),
     ] {
         assert_eq!(
             from_environment(&[(name, "1")]).unwrap_err(),
@@ -136,20 +138,57 @@ fn an_unknown_variable_is_refused_with_the_nearest_valid_one() {
     }
 }
 
+/// The settings that `variables` give, and the warnings about them.
+fn ignoring(variables: &[(&str, &str)]) -> (Effective, Vec<String>) {
+    let mut sources = Sources::default();
+    sources.environment(os(variables));
+    let warnings = sources.ignored_variables().iter().map(ToString::to_string).collect();
+    (loaded(&sources).unwrap(), warnings)
+}
+
 #[test]
-fn variables_that_others_made_are_left_alone() {
+fn variables_of_kubernetes_and_without_the_prefix_are_ignored_in_silence() {
     let others = [
-        ("TOWLINE_WORKLOAD", "sha256"),
-        ("TOWLINE_IMAGE", "towline:1"),
-        ("TOWLINE_PORT", "tcp://10.0.0.7:9000"),
-        ("TOWLINE_PORT_9000_TCP_ADDR", "10.0.0.7"),
         ("TOWLINE_SERVICE_HOST", "10.0.0.7"),
-        ("TOWLINE_NOFILE", "65535"),
+        ("TOWLINE_SERVICE_PORT", "9000"),
+        ("TOWLINE_SERVICE_PORT_LINES", "9000"),
+        ("TOWLINE_PORT", "tcp://10.0.0.7:9000"),
+        ("TOWLINE_PORT_9000_TCP", "tcp://10.0.0.7:9000"),
+        ("TOWLINE_PORT_9000_TCP_ADDR", "10.0.0.7"),
+        ("TOWLINE_PORT_9000_TCP_PORT", "9000"),
+        ("TOWLINE_PORT_9000_TCP_PROTO", "tcp"),
+        ("TOWLINE_ADMIN_SERVICE_HOST", "10.0.0.8"),
+        ("TOWLINE_ADMIN_PORT", "tcp://10.0.0.8:9464"),
+        ("TOWLINE_ADMIN_PORT_9464_TCP_ADDR", "10.0.0.8"),
         ("towline_limits__connections", "5"),
         ("PATH", "/bin"),
         ("LIMITS__CONNECTIONS", "5"),
     ];
-    assert_eq!(from_environment(&others), Ok(Effective::default()));
+    assert_eq!(ignoring(&others), (Effective::default(), vec![]));
+}
+
+#[test]
+fn other_variables_with_the_prefix_are_ignored_with_a_warning() {
+    for (name, told) in [
+        ("TOWLINE_WORKLOAD", "did you mean TOWLINE_WORKLOAD__KIND?"),
+        ("TOWLINE_WORKLOD", "did you mean TOWLINE_WORKLOAD__KIND?"),
+        ("TOWLINE_CONNECTIONS", "did you mean TOWLINE_LIMITS__CONNECTIONS?"),
+        ("TOWLINE_PROCESSES", "did you mean TOWLINE_SERVER__PROCESSES?"),
+        ("TOWLINE_LISTEN", "did you mean TOWLINE_SERVER__LISTEN?"),
+        ("TOWLINE_PORT", "did you mean TOWLINE_SERVER__LISTEN?"),
+        ("TOWLINE_HEARTBEAT", "did you mean TOWLINE_HEARTBEAT__INTERVAL?"),
+        ("TOWLINE_LOG", "did you mean TOWLINE_LOG__LEVEL?"),
+        ("TOWLINE_CONFIG", "did you mean the flag --config?"),
+        ("TOWLINE_PROFILE", "did you mean the flag --profile?"),
+        ("TOWLINE_IMAGE", "no setting has a name like it"),
+        ("TOWLINE_NOFILE", "no setting has a name like it"),
+        ("TOWLINE_", "no setting has a name like it"),
+    ] {
+        let (effective, warnings) = ignoring(&[(name, "9000")]);
+        assert_eq!(effective, Effective::default());
+        let warning = format!("unknown environment variable {name} is ignored: {told}");
+        assert_eq!(warnings, [warning]);
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{from_environment, from_file, from_flag, loaded};
 use towline_config::{Key, Sources, Support};
 
@@ -66,10 +68,30 @@ fn native_numbers_and_booleans_are_taken_where_they_make_sense() {
 }
 
 #[test]
+fn a_time_has_a_unit_or_is_in_seconds_in_every_layer() {
+    for (written, milliseconds) in
+        [("5", 5_000), ("1.5", 1_500), ("250000us", 250), ("1.5m", 90_000), ("0.25d", 21_600_000)]
+    {
+        let expected = Some(Duration::from_millis(milliseconds));
+        let quoted = format!("timeouts.idle = \"{written}\"");
+        for effective in [
+            from_flag("timeouts.idle", written),
+            from_environment(&[("TOWLINE_TIMEOUTS__IDLE", written)]),
+            from_file(quoted),
+        ] {
+            assert_eq!(effective.unwrap().settings.timeouts.idle, expected, "{written}");
+        }
+    }
+    let numbers = from_file("timeouts.idle = 1.5\ntimeouts.line = 5\n").unwrap().settings.timeouts;
+    assert_eq!(numbers.idle, Some(Duration::from_millis(1_500)));
+    assert_eq!(numbers.line, Some(Duration::from_secs(5)));
+}
+
+#[test]
 fn a_value_of_the_wrong_type_is_named_as_it_stands() {
     for (text, sentence) in [
-        ("timeouts.idle = 5", "timeouts.idle = \"5\" (file FILE:1) has no unit"),
         ("timeouts.idle = false", "timeouts.idle = \"false\" (file FILE:1) is not a number"),
+        ("timeouts.idle = inf", "timeouts.idle = \"inf\" (file FILE:1) is not a number"),
         ("timeouts.idle = [5]", "timeouts.idle = \"[5]\" (file FILE:1) is a list"),
         ("server.backlog = 1.5", "server.backlog = \"1.5\" (file FILE:1) is not a whole number"),
         (
@@ -120,10 +142,12 @@ fn numbers_and_units_are_told_what_they_lack() {
         ("limits.line_bytes", "0", "is zero"),
         ("limits.line_bytes", "2GiB", "is more than 1GiB"),
         ("limits.connections", "0", "is zero"),
-        ("limits.connections", "1.5k", "is not a whole number"),
+        ("limits.connections", "1.5", "is not a whole number"),
         ("limits.connections", "5000M", "is more than 4294967295"),
         ("server.threads", "1025", "is more than 1024"),
-        ("timeouts.request", "5", "has no unit"),
+        ("timeouts.request", "5 parsecs", "has the unknown unit \"parsecs\""),
+        ("timeouts.request", "1,5s", "has a comma"),
+        ("timeouts.request", "1500us", "is not a whole number of milliseconds"),
         ("timeouts.request", "-5s", "is negative"),
         ("timeouts.drain", "off", "is not a number"),
         ("timeouts.drain", "9000h", "is more than 8760h"),

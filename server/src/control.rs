@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use towline_config::{Difference, Effective, Key, Settings};
+use towline_config::{Difference, Effective, Settings};
 
 use crate::{RunError, front::Front, reload::Reloadable, shared::Shared};
 
@@ -94,6 +94,5 @@ impl Reloadable for Control {
 
 /// Settings that a program made, and no file.
 pub(crate) fn of_a_program(settings: Settings) -> Effective {
-    let origins = Key::all().iter().map(|key| (key.name, "program".to_owned()));
-    Effective { settings, origins: origins.collect() }
+    Effective::new(settings, "program")
 }

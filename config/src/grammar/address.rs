@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Grammar;
-use crate::{error::Problem, settings::Listen, value::Value};
+use crate::{error::ValueError, settings::Listen, value::Value};
 
 const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::]:9000";
 
@@ -16,14 +16,14 @@ const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::
 pub(crate) struct Address;
 
 impl Grammar<SocketAddr> for Address {
-    fn parse(&self, text: &str) -> Result<SocketAddr, Problem> {
+    fn parse(&self, text: &str) -> Result<SocketAddr, ValueError> {
         if text.is_empty() {
-            return Err(Problem::EMPTY);
+            return Err(ValueError::EMPTY);
         }
         if let Some(Ok(port)) = text.strip_prefix("localhost:").map(str::parse) {
             return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         }
-        text.parse().map_err(|_error| Problem::new(what_is_wrong(text)))
+        text.parse().map_err(|_error| ValueError::new(what_is_wrong(text)))
     }
 
     fn print(&self, value: &SocketAddr) -> Value {
@@ -64,16 +64,16 @@ impl ListenAddress {
 }
 
 impl Grammar<Listen> for ListenAddress {
-    fn parse(&self, text: &str) -> Result<Listen, Problem> {
+    fn parse(&self, text: &str) -> Result<Listen, ValueError> {
         let Some(path) = text.strip_prefix("unix:") else {
             return Address.parse(text).map(Listen::Tcp);
         };
         if !path.starts_with('/') {
-            return Err(Problem::new("is not an absolute path"));
+            return Err(ValueError::new("is not an absolute path"));
         }
         if path.len() > Self::LONGEST_PATH {
             let longest = Self::LONGEST_PATH;
-            return Err(Problem::new(format!("has a path of more than {longest} bytes")));
+            return Err(ValueError::new(format!("has a path of more than {longest} bytes")));
         }
         Path.parse(path).map(Listen::Unix)
     }
@@ -99,12 +99,12 @@ impl Grammar<Listen> for ListenAddress {
 pub(crate) struct Path;
 
 impl Grammar<PathBuf> for Path {
-    fn parse(&self, text: &str) -> Result<PathBuf, Problem> {
+    fn parse(&self, text: &str) -> Result<PathBuf, ValueError> {
         if text.is_empty() {
-            return Err(Problem::EMPTY);
+            return Err(ValueError::EMPTY);
         }
         if text.contains('\0') {
-            return Err(Problem::new("has a NUL byte"));
+            return Err(ValueError::new("has a NUL byte"));
         }
         Ok(PathBuf::from(text))
     }

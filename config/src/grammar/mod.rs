@@ -11,12 +11,12 @@ pub(crate) use address::{Address, ListenAddress, Path};
 pub(crate) use number::{Count, Size, Time};
 pub(crate) use word::{Every, Or, ProcessCount, Words};
 
-use crate::{error::Problem, value::Value};
+use crate::{error::ValueError, value::Value};
 
 /// A way to write a `T`.
 pub(crate) trait Grammar<T>: Sync {
     /// The meaning of `text`.
-    fn parse(&self, text: &str) -> Result<T, Problem>;
+    fn parse(&self, text: &str) -> Result<T, ValueError>;
 
     /// The text of `value`, such that `parse` gives it back.
     fn print(&self, value: &T) -> Value;

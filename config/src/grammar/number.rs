@@ -2,12 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use towline_units::{parse_count, parse_duration, parse_size, print_duration, print_size};
+
 use super::Grammar;
-use crate::{
-    error::Problem,
-    units::{parse_count, parse_size, parse_time, print_size, print_time},
-    value::Value,
-};
+use crate::{error::ValueError, value::Value};
 
 /// An integer type of a setting.
 pub(crate) trait Number: Copy {
@@ -53,11 +51,11 @@ pub(crate) struct Count {
 }
 
 impl<T: Number> Grammar<T> for Count {
-    fn parse(&self, text: &str) -> Result<T, Problem> {
+    fn parse(&self, text: &str) -> Result<T, ValueError> {
         let number = parse_count(text)?;
         let (min, max) = (u64::from(self.min), u64::from(self.max));
         within(number, min, max, |bound| bound.to_string())?;
-        T::from_u64(number).ok_or(Problem::TOO_LARGE)
+        T::from_u64(number).ok_or(ValueError::TOO_LARGE)
     }
 
     fn print(&self, value: &T) -> Value {
@@ -82,10 +80,10 @@ pub(crate) struct Size {
 }
 
 impl<T: Number> Grammar<T> for Size {
-    fn parse(&self, text: &str) -> Result<T, Problem> {
+    fn parse(&self, text: &str) -> Result<T, ValueError> {
         let bytes = parse_size(text)?;
         within(bytes, self.min, self.max, print_size)?;
-        T::from_u64(bytes).ok_or(Problem::TOO_LARGE)
+        T::from_u64(bytes).ok_or(ValueError::TOO_LARGE)
     }
 
     fn print(&self, value: &T) -> Value {
@@ -109,30 +107,29 @@ impl<T: Number> Grammar<T> for Size {
 #[derive(Debug)]
 pub(crate) struct Time {
     pub(crate) max: Duration,
-    /// The finest the system can do, and the shortest taken.
+    /// The resolution of whatever measures the time, and the shortest that is accepted.
     pub(crate) step: Duration,
+    /// What `step` is one of.
+    pub(crate) unit: &'static str,
 }
 
 impl Grammar<Duration> for Time {
-    fn parse(&self, text: &str) -> Result<Duration, Problem> {
-        let time = parse_time(text)?;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        within(milliseconds(time), milliseconds(self.step), milliseconds(self.max), |bound| {
-            print_time(Duration::from_millis(bound))
-        })?;
-        if !time.as_millis().is_multiple_of(self.step.as_millis()) {
-            return Err(Problem::new("is not a whole number of seconds"));
+    fn parse(&self, text: &str) -> Result<Duration, ValueError> {
+        let time = parse_duration(text)?;
+        within(time, self.step, self.max, print_duration)?;
+        if !time.as_nanos().is_multiple_of(self.step.as_nanos()) {
+            return Err(ValueError::new(format!("is not a whole number of {}", self.unit)));
         }
         Ok(time)
     }
 
     fn print(&self, value: &Duration) -> Value {
-        Value::text(print_time(*value))
+        Value::text(print_duration(*value))
     }
 
     fn expected(&self) -> String {
-        let (min, max) = (print_time(self.step), print_time(self.max));
-        format!("a duration from {min} to {max}, such as 5s (units ms, s, m, h)")
+        let (min, max) = (print_duration(self.step), print_duration(self.max));
+        format!("a duration from {min} to {max}, such as 5s (units ms, s, m, h, d)")
     }
 
     fn placeholder(&self) -> String {
@@ -140,16 +137,21 @@ impl Grammar<Duration> for Time {
     }
 }
 
-/// The bound that is broken is named, and zero by its name.
-fn within(number: u64, min: u64, max: u64, print: impl Fn(u64) -> String) -> Result<(), Problem> {
-    if number == 0 && min > 0 {
-        return Err(Problem::new("is zero"));
+/// Checks bounds, and names the one that is broken. A value of zero gets a sentence of its own.
+fn within<T: PartialOrd + Copy + Default>(
+    value: T,
+    min: T,
+    max: T,
+    print: impl Fn(T) -> String,
+) -> Result<(), ValueError> {
+    if value == T::default() && min > T::default() {
+        return Err(ValueError::new("is zero"));
     }
-    if number < min {
-        return Err(Problem::new(format!("is less than {}", print(min))));
+    if value < min {
+        return Err(ValueError::new(format!("is less than {}", print(min))));
     }
-    if number > max {
-        return Err(Problem::new(format!("is more than {}", print(max))));
+    if value > max {
+        return Err(ValueError::new(format!("is more than {}", print(max))));
     }
     Ok(())
 }

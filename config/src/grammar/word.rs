@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::{Count, Grammar};
 use crate::{
-    error::{Problem, alternatives},
+    error::{ValueError, alternatives},
     settings::{FlushPolicy, Processes},
     value::Value,
 };
@@ -20,7 +20,7 @@ impl<T> Words<T> {
 }
 
 impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
-    fn parse(&self, text: &str) -> Result<T, Problem> {
+    fn parse(&self, text: &str) -> Result<T, ValueError> {
         let known = self.0.iter().find(|(word, _)| *word == text);
         known.map(|(_, value)| *value).ok_or_else(|| not_one_of_them(text))
     }
@@ -52,7 +52,7 @@ pub(crate) struct Or<G> {
 }
 
 impl<T, G: Grammar<T>> Grammar<Option<T>> for Or<G> {
-    fn parse(&self, text: &str) -> Result<Option<T>, Problem> {
+    fn parse(&self, text: &str) -> Result<Option<T>, ValueError> {
         if text == self.word { Ok(None) } else { self.inner.parse(text).map(Some) }
     }
 
@@ -78,7 +78,7 @@ impl ProcessCount {
 }
 
 impl Grammar<Processes> for ProcessCount {
-    fn parse(&self, text: &str) -> Result<Processes, Problem> {
+    fn parse(&self, text: &str) -> Result<Processes, ValueError> {
         Ok(Self::AS_OPTION.parse(text)?.map_or(Processes::Auto, Processes::Exactly))
     }
 
@@ -107,7 +107,7 @@ impl Every {
 }
 
 impl Grammar<FlushPolicy> for Every {
-    fn parse(&self, text: &str) -> Result<FlushPolicy, Problem> {
+    fn parse(&self, text: &str) -> Result<FlushPolicy, ValueError> {
         match text {
             "auto" => Ok(FlushPolicy::Auto),
             "line" => Ok(FlushPolicy::Line),
@@ -135,6 +135,6 @@ impl Grammar<FlushPolicy> for Every {
     }
 }
 
-fn not_one_of_them(text: &str) -> Problem {
-    if text.is_empty() { Problem::EMPTY } else { Problem::new("is unknown") }
+fn not_one_of_them(text: &str) -> ValueError {
+    if text.is_empty() { ValueError::EMPTY } else { ValueError::new("is unknown") }
 }

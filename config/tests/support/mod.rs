@@ -103,6 +103,8 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
             (1..=32u32).prop_map(|time| format!("{time}000ms")),
             (1..=546u32).prop_map(|time| format!("{time} m")),
             (1..=9u32).prop_map(|time| format!("{time}h")),
+            (1..=32_767u32).prop_map(|time| time.to_string()),
+            Just("0.25d".to_owned()),
         ]
         .boxed(),
         "ADDR" => address(key).boxed(),
