@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use towline::{Worker, WorkerCommand};
+use towline_supervisor::{Worker, WorkerCommand};
 
 use crate::{exit, logging};
 

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use tower::Service;
 use towline_config::{Heartbeat, Key, Listen, Settings, Support, Timeouts};
+use towline_host::{HostLimits, raise_descriptor_limit};
 use towline_middleware::{BoxError, Lines};
 
 use crate::{
     Outcome, RunError,
-    control::of_a_program,
-    host::Host,
+    lifecycle::control::of_a_program,
     plan::Plan,
     server::{self, Running},
     shard::Peer,
@@ -157,7 +157,8 @@ where
         let Self { settings, make } = self;
         let settings = settings?;
         refuse_what_is_not_built(&settings)?;
-        let plan = Plan::of(&settings, Host::here())?;
+        raise_descriptor_limit();
+        let plan = Plan::of(&settings, HostLimits::read())?;
         if plan.processes > 1 {
             return Err(RunError::usage(format!(
                 "server.processes = {} is refused: a library serves in its own process, so only 1 \

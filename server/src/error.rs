@@ -9,12 +9,12 @@ pub struct RunError {
 
 impl RunError {
     /// A setting, or what the host allows, is at fault.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<String>) -> Self {
         Self { usage: true, message: message.into() }
     }
 
     /// Something that should work did not.
-    pub(crate) fn failed(what: &str, error: &io::Error) -> Self {
+    pub fn failed(what: &str, error: &io::Error) -> Self {
         Self { usage: false, message: format!("{what}: {error}") }
     }
 

@@ -1,25 +1,20 @@
 //! How many processes serve, and how many connections each and all of them may have.
 
 use towline_config::{Processes, Settings};
+use towline_host::{HostLimits, PROCESSES_MAX, descriptors_reserved, max_connections};
 
-use crate::{
-    RunError,
-    host::{Host, connections_possible, descriptors_aside},
-};
-
-/// Most processes; `server.processes` takes no more either.
-pub(crate) const PROCESSES_MAX: u64 = 1024;
+use crate::RunError;
 
 /// Who serves what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) processes: usize,
+pub struct Plan {
+    pub processes: usize,
     /// Threads that serve lines, in each.
-    pub(crate) threads: usize,
+    pub threads: usize,
     /// Connections that each can have descriptors for.
-    pub(crate) each: usize,
+    pub each: usize,
     /// Connections that all together may have.
-    pub(crate) connections: usize,
+    pub connections: usize,
 }
 
 impl Plan {
@@ -27,20 +22,20 @@ impl Plan {
     ///
     /// # Errors
     /// When they ask for more connections than there can be descriptors for.
-    pub(crate) fn of(settings: &Settings, host: Host) -> Result<Self, RunError> {
+    pub fn of(settings: &Settings, host: HostLimits) -> Result<Self, RunError> {
         let wanted = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let processes = match settings.server.processes {
             Processes::Exactly(count) => count.get().into(),
             Processes::Auto => Self::needed(settings, host, wanted),
         };
         let threads = Self::threads(settings, host, processes);
-        let each = connections_possible(host.descriptors, threads);
+        let each = max_connections(host.descriptors, threads);
         if each == 0 {
             return Err(RunError::usage(format!(
                 "the descriptor limit of {} leaves none for connections with {threads} threads: \
                  raise it (ulimit -n), expected at least {}",
                 host.descriptors,
-                descriptors_aside(threads) + 1
+                descriptors_reserved(threads) + 1
             )));
         }
         let (processes, each) = (processes as usize, each as usize);
@@ -54,21 +49,21 @@ impl Plan {
     ///
     /// # Errors
     /// When they ask for more connections than there can be descriptors for.
-    pub(crate) fn connections_of(
+    pub fn connections_of(
         &self,
         settings: &Settings,
-        host: Host,
+        host: HostLimits,
         open: usize,
     ) -> Result<usize, RunError> {
         // A process that runs keeps its descriptor limit, but this very one may have got another.
         let each = match self.processes {
-            1 => connections_possible(host.descriptors, self.threads),
+            1 => max_connections(host.descriptors, self.threads),
             _ => self.each as u64,
         };
         let possible = each.saturating_mul(self.processes as u64);
         let wanted = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let Some(wanted) = wanted else {
-            let by_memory = host.by_memory.saturating_add(open as u64).max(1);
+            let by_memory = host.connections_by_memory.saturating_add(open as u64).max(1);
             return Ok(possible.min(by_memory) as usize);
         };
         if wanted <= possible {
@@ -94,17 +89,17 @@ impl Plan {
 
     /// Processes that make descriptors enough. One more process can mean one thread fewer in each,
     /// and so some descriptors more, so it is tried.
-    fn needed(settings: &Settings, host: Host, wanted: Option<u64>) -> u64 {
+    fn needed(settings: &Settings, host: HostLimits, wanted: Option<u64>) -> u64 {
         let Some(wanted) = wanted else { return 1 };
         let enough = |&processes: &u64| {
             let threads = Self::threads(settings, host, processes);
-            connections_possible(host.descriptors, threads) * processes >= wanted
+            max_connections(host.descriptors, threads) * processes >= wanted
         };
         (1..=PROCESSES_MAX).find(enough).unwrap_or(PROCESSES_MAX)
     }
 
     /// All processes together get a thread a core, and each at least one.
-    fn threads(settings: &Settings, host: Host, processes: u64) -> usize {
+    fn threads(settings: &Settings, host: HostLimits, processes: u64) -> usize {
         let share = (host.cores / processes as usize).max(1);
         settings.server.threads.map_or(share, |threads| threads.get() as usize)
     }
@@ -116,7 +111,8 @@ mod tests {
 
     use super::*;
 
-    const HOST: Host = Host { cores: 4, descriptors: 20_000, by_memory: 4_000_000 };
+    const HOST: HostLimits =
+        HostLimits { cores: 4, descriptors: 20_000, connections_by_memory: 4_000_000 };
 
     fn asking(connections: Option<u32>, processes: Processes) -> Settings {
         let mut settings = Settings::default();
@@ -151,7 +147,7 @@ mod tests {
         assert_eq!((alone.processes, alone.connections), (1, alone.each));
         let three = plan(None, exactly(3));
         assert_eq!(three.connections, 3 * three.each);
-        let short = Host { by_memory: 100, ..HOST };
+        let short = HostLimits { connections_by_memory: 100, ..HOST };
         let little = Plan::of(&asking(None, exactly(3)), short).expect("it is allowed");
         assert_eq!(little.connections, 100);
     }
@@ -177,7 +173,7 @@ mod tests {
         assert!(three.contains("in 3 processes; start 51 processes"), "{three}");
         let hopeless = refusal(u32::MAX, Processes::Auto);
         assert!(hopeless.contains("in 1024 processes; raise it"), "{hopeless}");
-        let few = Host { descriptors: 60, ..HOST };
+        let few = HostLimits { descriptors: 60, ..HOST };
         let none = Plan::of(&asking(None, Processes::Auto), few).expect_err("none left");
         assert!(none.to_string().contains("leaves none for connections"), "{none}");
     }

@@ -9,17 +9,14 @@ use tokio::{
 };
 use tower::Service;
 use towline_config::Effective;
+use towline_host::HostLimits;
 use towline_middleware::{BoxError, Lines, LinesBatchCodec, Semaphore, drain::Watch, stats::Stats};
 
 use crate::{
-    accept::{Acceptor, Deliver},
-    gate::Gate,
-    host::Host,
-    listen::Listener,
+    accept::{Acceptor, Deliver, Gate, Handover, Listener, Slots},
+    live_config::Now,
     plan::Plan,
-    shard::{Handover, serve_io},
-    shared::Now,
-    slots::Slots,
+    shard::serve_io,
     stack::{LineService, Parts, embedded, line_stack},
 };
 
@@ -64,7 +61,7 @@ where
 {
     let now = Now::first(Effective::default());
     let settings = &now.effective.settings;
-    let plan = Plan::of(settings, Host::here()).map_err(io::Error::other)?;
+    let plan = Plan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
     let slots = Slots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));

@@ -8,25 +8,20 @@ use towline_config::{Difference, Effective, Settings};
 
 use crate::{
     Outcome, RunError,
-    accept::Acceptor,
+    accept::{Acceptor, Address, Gate, Listener},
     admin,
-    control::Control,
-    ending,
-    exporter::{Reader, Snapshot},
-    front::Front,
-    gate::Gate,
-    lifecycle::Stage,
-    listen::{Address, Listener},
-    notify,
+    counts::Snapshot,
+    exporter::Reader,
+    lifecycle::{
+        Control, Front, Stage, drain, notify,
+        reload::{self, Source},
+        signals,
+    },
+    live_config::Now,
     overload::relieve,
     plan::Plan,
-    reload::{self, Source},
-    shard::Peer,
-    shards::Shards,
-    shared::Now,
-    signals,
+    shard::{Peer, Shards, threads},
     stack::{LineService, Parts},
-    threads,
 };
 
 /// A server whose threads run.
@@ -69,7 +64,7 @@ impl admin::Subject for Alone {
 ///
 /// Listens on the socket that was `passed`, else on `server.listen`. `lines` is asked once a shard
 /// for what makes the line stack of each peer there.
-pub(crate) fn start<P, S>(
+pub fn start<P, S>(
     effective: &Effective,
     plan: &Plan,
     passed: Option<Socket>,
@@ -160,11 +155,13 @@ impl Running {
     }
 
     /// The line for standard output.
-    pub(crate) fn announcement(&self) -> String {
+    #[doc(hidden)]
+    pub fn announcement(&self) -> String {
         announcement(&self.address, self.admin)
     }
 
-    pub(crate) fn log_start(&self) {
+    #[doc(hidden)]
+    pub fn log_start(&self) {
         let Front { now, slots, .. } = &*self.front;
         let effective = now.borrow().effective.clone();
         let settings = &effective.settings;
@@ -192,7 +189,8 @@ impl Running {
     /// Serves until a signal says to drain, then drains; a second signal cuts. SIGHUP loads the
     /// settings again from `source`. Calls `ready` once signals are handled: whoever reads its
     /// announcement may send one at once.
-    pub(crate) fn run_until_signal(
+    #[doc(hidden)]
+    pub fn run_until_signal(
         mut self,
         source: Option<&Arc<dyn Source>>,
         ready: impl FnOnce(&Self),
@@ -234,7 +232,7 @@ impl Running {
         let Self { front, shards, stop_accepting, listener_failed, threads, .. } = self;
         let timeouts = front.effective().settings.timeouts.clone();
         let in_order = async {
-            ending::shut_the_door(&front, &timeouts, &stop_accepting).await;
+            drain::shut_the_door(&front, &timeouts, &stop_accepting).await;
             shards.let_go(&timeouts).await;
             // Its sender goes with the acceptor, when nobody waits in the kernel's queue any more.
             let _ = listener_failed.await;
@@ -247,7 +245,7 @@ impl Running {
             }
             () = cut => {}
         }
-        let outcome = shards.end().await;
+        let outcome = Outcome::of(shards.end().await);
         threads::end(&threads).await;
         outcome.log();
         outcome
@@ -255,7 +253,7 @@ impl Running {
 }
 
 /// The line for standard output.
-pub(crate) fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
+pub fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
     match admin {
         Some(admin) => format!("listening on {address} (admin {admin})"),
         None => format!("listening on {address} (admin off)"),

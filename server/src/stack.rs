@@ -21,12 +21,12 @@ use towline_middleware::{
     stats::{CloseReason, ConnectionStats, Stats},
 };
 
-use crate::{overload::Relief, shared::Now};
+use crate::live_config::{Now, Relief};
 
 /// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
 /// connections are open have dials inside, which [`turn`](Self::turn) turns.
 #[derive(Debug, Clone)]
-pub(crate) struct Parts {
+pub struct Parts {
     stats: Arc<Stats>,
     drain: Watch,
     heartbeat: HeartbeatLayer,
@@ -41,7 +41,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// For one of so many shards. `permits` is one for the process: the concurrency limit is global.
-    pub(crate) fn new(
+    pub fn new(
         now: &Now,
         shards: usize,
         stats: Arc<Stats>,
@@ -69,7 +69,7 @@ impl Parts {
     /// Turns every dial to what holds now. Called on the thread whose connections look at
     /// them, between two of its turns, so no line meets half of a change. Returns whether parked
     /// connections are held to other deadlines now and must be woken.
-    pub(crate) fn take_over(&self, now: &Now) -> bool {
+    pub fn take_over(&self, now: &Now) -> bool {
         let (settings, relief) = (&now.effective.settings, now.relief);
         self.connection.write_policy.store(match settings.flush.policy {
             FlushPolicy::Auto => serve::WritePolicy::Auto,
@@ -108,12 +108,12 @@ impl Parts {
     }
 
     /// Looks after the time that this shard's peers are held to.
-    pub(crate) fn run_watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn run_watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
         self.heartbeat.clone().run_watchdog()
     }
 
     /// Enters a connection in the books.
-    pub(crate) fn connection_stats(&self) -> ConnectionStats {
+    pub fn connection_stats(&self) -> ConnectionStats {
         ConnectionStats::new(self.stats.clone())
     }
 }
@@ -149,7 +149,7 @@ fn limits(settings: &Settings, relief: Relief) -> Deadlines {
 }
 
 /// What a service must be to serve lines here.
-pub(crate) trait LineService:
+pub trait LineService:
     Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
     + Clone
     + Send
@@ -192,7 +192,7 @@ pub(crate) fn workload(parts: &Parts) -> impl LineService + use<> {
 }
 
 /// The line stack around the workload that the settings name.
-pub(crate) fn configured(parts: &Parts) -> impl LineService + use<> {
+pub fn configured(parts: &Parts) -> impl LineService + use<> {
     line_stack(parts, workload(parts))
 }
 

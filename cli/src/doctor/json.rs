@@ -1,7 +1,7 @@
 //! The diagnosis as one JSON object; docs/OPERATIONS.md documents its fields.
 
 use serde_json::{Value, json};
-use towline::doctor::{Facts, Processes, Row, Wall};
+use towline_doctor::{Facts, Processes, Row, Wall};
 
 use super::Diagnosis;
 

@@ -7,10 +7,10 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use towline::doctor::{
+use towline_config::Effective;
+use towline_doctor::{
     Facts, Form, Prediction, Processes, Row, Side, Target, Verdict, fragment, prediction, rows,
 };
-use towline_config::Effective;
 use towline_load::LoadError;
 
 use crate::{exit, flag_value, flags::LayerFlags, help};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use towline::doctor::{Facts, Processes, Row, Verdict};
+use towline_doctor::{Facts, Processes, Row, Verdict};
 
 use super::Diagnosis;
 

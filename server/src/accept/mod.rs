@@ -1,65 +1,52 @@
-//! The acceptor: a place first, then a connection, then the shard that has the fewest and has room.
+//! From the listening socket to a shard: limits, accept(2), refusals.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `listen.rs` | the listening socket and the options that connections inherit |
+//! | `admission.rs` | the limits that a new connection meets, in their order |
+//! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
+//! | `acceptor.rs` | the loop: a slot first, then a connection, then a shard |
+//! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
+//! | `reject.rs` | how a connection is refused so that the peer can read why |
 
-mod door;
+mod acceptor;
+mod admission;
+mod error;
+mod fd;
+pub(crate) mod listen;
+mod per_address;
 mod queues;
+mod rate;
+mod reject;
+mod reserve_fd;
+mod retry;
+mod slots;
+mod stats;
 
-use std::{
-    future::Future,
-    io,
-    os::fd::AsRawFd,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::future::Future;
+
+pub use self::{
+    acceptor::Acceptor,
+    admission::Gate,
+    fd::watch,
+    listen::{Accepted, Address, Listener},
+    per_address::PerAddress,
+    slots::{Mark, Slot, Slots},
+};
+pub(crate) use self::{
+    reserve_fd::{Spare, lacks_descriptors},
+    stats::AcceptStats,
 };
 
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::watch::Receiver,
-};
-
-use self::{
-    door::{Attempt, Door},
-    queues::Queues,
-};
-use crate::{
-    accept_error::ERRNOS,
-    exporter::{Counted, Snapshot},
-    gate::{Admitted, Gate},
-    listen::Listener,
-    refuse::Refusal,
-    shard::Handover,
-    shared::Now,
-};
-
-/// Most connections accepted before the thread's other duties get their turn.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// What the acceptor counts.
-#[derive(Debug, Default)]
-pub(crate) struct AcceptStats {
-    /// Refused connections, indexed by [`Refusal`].
-    pub(crate) rejected: [AtomicU64; Refusal::ALL.len()],
-    /// Errors of accept, indexed by [`ERRNOS`].
-    pub(crate) errors: [AtomicU64; ERRNOS.len()],
-    /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
-    /// descriptor for a client, which would otherwise go to a connection that waits here.
-    pub(crate) accepting: Mutex<()>,
-}
-
-impl AcceptStats {
-    /// Adds what was counted.
-    pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
-        let Counted { rejected, accept_errors, .. } = &mut snapshot.counted;
-        let cells = self.rejected.iter().zip(rejected);
-        for (cell, sum) in cells.chain(self.errors.iter().zip(accept_errors)) {
-            *sum += cell.load(Relaxed);
-        }
-    }
+/// A connection on its way from the acceptor to its shard.
+#[derive(Debug)]
+pub struct Handover {
+    pub accepted: Accepted,
+    pub slot: Slot,
 }
 
 /// Where accepted connections go.
-pub(crate) trait Deliver {
+pub trait Deliver {
     /// Waits until some shard can take a connection over at once. Nothing is accepted before.
     fn ready(&mut self) -> impl Future<Output = ()> + Send;
 
@@ -68,124 +55,4 @@ pub(crate) trait Deliver {
 
     /// Hands a connection to the shard that its slot is on.
     fn deliver(&mut self, handover: Handover);
-}
-
-/// Accepts connections and delivers each with its place.
-#[derive(Debug)]
-pub(crate) struct Acceptor<D> {
-    /// One, or several of one port.
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) gate: Gate,
-    pub(crate) now: Receiver<Now>,
-    pub(crate) stats: Arc<AcceptStats>,
-    pub(crate) deliver: D,
-}
-
-impl<D: Deliver> Acceptor<D> {
-    /// Runs until `stop`, and then until nobody waits in the kernel's queue; fails only when the
-    /// listening socket does.
-    pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listeners, gate, now, stats, deliver } = self;
-        let queues = Queues::watch(listeners)?;
-        let mut accepting = Accepting { queues, gate, now, door: Door::new(stats), deliver };
-        tokio::select! {
-            biased;
-            () = stop => {}
-            failed = accepting.accept_for_ever() => return Err(failed),
-        }
-        accepting.empty_queues().await
-    }
-}
-
-/// An acceptor at work.
-#[derive(Debug)]
-struct Accepting<D> {
-    queues: Queues,
-    gate: Gate,
-    now: Receiver<Now>,
-    door: Door,
-    deliver: D,
-}
-
-impl<D: Deliver> Accepting<D> {
-    async fn accept_for_ever(&mut self) -> io::Error {
-        let Self { queues, gate, now, door, deliver } = self;
-        let mut turn = 0_usize;
-        loop {
-            let next = async {
-                let reserved = gate.open().await;
-                deliver.ready().await;
-                (reserved, door.next(queues).await)
-            };
-            let (reserved, accepted) = tokio::select! {
-                biased;
-                // Whatever it waits for may not be what it should wait for any more.
-                Ok(()) = now.changed() => {
-                    let now = now.borrow_and_update();
-                    gate.take_over(&now.effective.settings.limits);
-                    gate.memory_is_short(now.relief.refuses);
-                    continue;
-                }
-                next = next => next,
-            };
-            let accepted = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => return error,
-            };
-            match gate.admit(accepted.peer, reserved) {
-                Ok(Admitted { place, mark }) => {
-                    let slot = place.place(mark, |shard| deliver.has_room(shard));
-                    deliver.deliver(Handover { accepted, slot });
-                }
-                Err(why) => door.refuser.refuse(accepted, why),
-            }
-            turn += 1;
-            if turn.is_multiple_of(ACCEPTS_PER_TURN) {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Takes those over that wait in the kernel's queues: it would reset them when the sockets are
-    /// closed. Their shards, which are draining, let each go in order. They need places, which those
-    /// before them free as they go; the drain's deadline bounds the wait. Where a service manager keeps
-    /// the socket they stay in it, for who comes next.
-    async fn empty_queues(mut self) -> io::Result<()> {
-        self.gate.keep_nobody_out();
-        for queue in std::mem::take(&mut self.queues.all) {
-            self.empty(queue.get_ref()).await?;
-        }
-        Ok(())
-    }
-
-    async fn empty(&mut self, listener: &Listener) -> io::Result<()> {
-        // As many as there can have been: who comes later was not promised anything.
-        for turn in 1..=listener.would_reset() {
-            let Some(place) = self.gate.open().await else { break };
-            self.deliver.ready().await;
-            match self.door.attempt(listener) {
-                Attempt::Accepted(accepted) => {
-                    let slot = place.place(None, |shard| self.deliver.has_room(shard));
-                    self.deliver.deliver(Handover { accepted, slot });
-                }
-                Attempt::Refused => {}
-                Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Attempt::Failed(error) => self.door.endure(error).await?,
-            }
-            if turn.is_multiple_of(ACCEPTS_PER_TURN as u32) {
-                tokio::task::yield_now().await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Registers a descriptor with this thread's driver.
-#[expect(
-    deprecated,
-    reason = "its successor is `unsafe` and asks what holds here: both types we give it own their \
-              descriptor, and keep it open and the same for as long as they live"
-)]
-pub(crate) fn watch<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(inner, interest)
 }

@@ -7,8 +7,7 @@ use tokio::io::{
     unix::{AsyncFd, AsyncFdReadyGuard},
 };
 
-use super::watch;
-use crate::listen::Listener;
+use super::{fd::watch, listen::Listener};
 
 /// Listening sockets whose connections are taken in turn.
 #[derive(Debug)]

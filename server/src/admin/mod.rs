@@ -7,7 +7,7 @@ mod format;
 mod guests;
 mod pace;
 mod routes;
-mod subject;
+mod source;
 
 use std::{
     future::{Future, poll_fn},
@@ -22,17 +22,16 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::Mutex, task::yield_now, time};
 
-pub(crate) use self::subject::Subject;
+pub use self::source::Subject;
 use self::{
     guests::{Asked, Guests},
     pace::Pace,
 };
 use crate::{
     RunError,
+    accept::{Spare, lacks_descriptors, listen},
     exporter::Exporter,
-    listen,
-    spare::{Spare, lacks_descriptors},
-    threads,
+    shard::threads,
 };
 
 /// A request's head must be complete by then.
@@ -54,13 +53,13 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A bound admin socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Socket {
-    pub(crate) fn bind(address: SocketAddr) -> Result<Self, RunError> {
+    pub fn bind(address: SocketAddr) -> Result<Self, RunError> {
         let bind = || {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
@@ -72,7 +71,7 @@ impl Socket {
         })
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
@@ -99,7 +98,7 @@ impl<S: Subject> Context<S> {
 }
 
 /// Answers until it is over, on a thread of its own that yields to all others.
-pub(crate) fn start(
+pub fn start(
     socket: Socket,
     subject: impl Subject,
     over: impl Future<Output = ()> + Send + 'static,

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::exporter::ProcFile;
+use towline_host::ProcFile;
 
 /// Where processors are short, the thread may run this part of the time.
 const SHARE: u32 = 200;

@@ -1,27 +1,14 @@
 //! Every metric: its name, its meaning, its labels and where its value comes from.
 
-use std::sync::Arc;
-
-use towline_config::{Effective, FlushPolicy, Framing, WorkloadKind};
+use towline_config::{FlushPolicy, Framing, WorkloadKind};
 use towline_middleware::stats::{CloseReason, LineResult, State};
 
 use super::{
     Host,
     family::{Family, Labels, Values, by, gauge, one, seconds},
     overload,
-    snapshot::{Counted, Held, Snapshot},
 };
-use crate::{accept_error::ERRNOS, refuse::Refusal};
-
-/// What is published of a server beside its numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Status {
-    pub(crate) effective: Arc<Effective>,
-    /// Whether what runs is what was asked for last.
-    pub(crate) last_reload_ok: bool,
-    pub(crate) connections_limit: u64,
-    pub(crate) draining: bool,
-}
+use crate::counts::{Counted, ERRNOS, Held, Refusal, Snapshot, Status};
 
 /// The states of a connection that wait for the socket, by direction.
 fn waiting(direction: &str) -> &'static [State] {

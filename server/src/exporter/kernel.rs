@@ -1,10 +1,9 @@
 //! What the kernel did to connections before the server saw them, in the server's own network
 //! namespace.
 
-use super::{
-    ProcFile,
-    accept_queue::{self, AcceptQueue},
-};
+use towline_host::ProcFile;
+
+use super::accept_queue::{self, AcceptQueue};
 
 /// Zero where the kernel does not tell.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -18,23 +18,13 @@ mod kernel;
 mod overload;
 mod process;
 mod reader;
-mod snapshot;
 mod text;
-
-use std::{
-    fs::File,
-    io::{Read as _, Seek as _},
-};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use self::facade::Handles;
-pub(crate) use self::{
-    families::Status,
-    process::Process,
-    reader::Reader,
-    snapshot::{Counted, Snapshot},
-};
+pub use self::{process::Process, reader::Reader};
+use crate::counts::{Snapshot, Status};
 
 /// Renders the metrics of one server.
 pub(crate) struct Exporter {
@@ -92,32 +82,5 @@ impl Exporter {
 impl std::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exporter").finish_non_exhaustive()
-    }
-}
-
-/// A file of `/proc`, read anew each time; absent where the kernel has none.
-#[derive(Debug)]
-pub(crate) struct ProcFile(Option<File>);
-
-impl ProcFile {
-    pub(crate) fn open(path: &str) -> Self {
-        Self(File::open(path).ok())
-    }
-
-    /// What it says now, from its beginning.
-    fn rewound(&self) -> Option<&File> {
-        let mut file = self.0.as_ref()?;
-        file.rewind().ok()?;
-        Some(file)
-    }
-
-    /// All it says now; nothing if it cannot be read.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        // What was read before an error is of no use.
-        match self.rewound().map(|mut file| file.read_to_string(&mut text)) {
-            Some(Ok(_)) => text,
-            _ => String::new(),
-        }
     }
 }

@@ -1,11 +1,7 @@
 //! What a server runs out of, and what it does about it.
 
-use super::{
-    families::Status,
-    family::{Values, by, gauge},
-    snapshot::Held,
-};
-use crate::overload::STEPS;
+use super::family::{Values, by, gauge};
+use crate::counts::{Held, STEPS, Status};
 
 const RESOURCES: [&str; 3] = ["connections", "descriptors", "memory"];
 

@@ -7,11 +7,13 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::{ProcFile, snapshot::Snapshot};
+use towline_host::ProcFile;
+
+use crate::counts::Snapshot;
 
 /// Where the kernel tells about this process; what it does not tell is zero.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     stat: ProcFile,
     boot_time_seconds: f64,
 }
@@ -27,7 +29,7 @@ impl Default for Process {
 
 impl Process {
     /// Adds what this process uses.
-    pub(crate) fn add_to(&self, snapshot: &mut Snapshot) {
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
         let stat = Stat(self.stat.text());
         let busy_ticks = stat.field(14) + stat.field(15);
         snapshot.counted.cpu_nanos += busy_ticks * (1_000_000_000 / ticks_per_second());

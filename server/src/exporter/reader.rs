@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
 
-use super::{
-    Process,
-    snapshot::{Counted, Held, Snapshot, Worker},
+use super::Process;
+use crate::{
+    counts::{Counted, Held, Snapshot, Worker},
+    shard::Shared,
 };
-use crate::shared::Shared;
 
 /// Reads the numbers of a process that serves. Costs the same for one connection and for a million.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     shared: Arc<Shared>,
     process: Process,
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared, process: Process::default() }
     }
 
     /// Everything, now.
-    pub(crate) fn read(&self) -> Snapshot {
+    pub fn read(&self) -> Snapshot {
         let mut snapshot = of_connections(&self.shared);
         self.process.add_to(&mut snapshot);
         snapshot

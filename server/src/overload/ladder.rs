@@ -1,41 +1,15 @@
 //! How far to go under which pressure: pure arithmetic, no clock and no I/O.
 
+use crate::live_config::{Relief, TENTHS};
+
 /// Use over limit, of what a server can run out of.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Pressure {
-    pub(crate) connections: f64,
-    pub(crate) descriptors: f64,
+pub(super) struct Pressure {
+    pub connections: f64,
+    pub descriptors: f64,
     /// Of the memory for the buffers of connections.
-    pub(crate) memory: f64,
+    pub memory: f64,
 }
-
-/// What is done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Relief {
-    /// Tenths of `timeouts.idle` that are left.
-    pub(crate) idle_tenths: u32,
-    /// Tenths of the timeouts that bound how long buffers are held: of lines, of writing.
-    pub(crate) held_tenths: u32,
-    /// New batches are answered `ERR overloaded`.
-    pub(crate) sheds: bool,
-    /// Connections wait in the kernel's queue, or are refused.
-    pub(crate) refuses: bool,
-}
-
-impl Relief {
-    /// Nothing is done.
-    pub(crate) const NONE: Self =
-        Self { idle_tenths: TENTHS, held_tenths: TENTHS, sheds: false, refuses: false };
-
-    /// The steps that are taken, in the order of [`STEPS`].
-    pub(crate) const fn steps(&self) -> [bool; STEPS.len()] {
-        let shrinks = self.idle_tenths < TENTHS || self.held_tenths < TENTHS;
-        [shrinks, self.sheds, self.refuses]
-    }
-}
-
-/// The steps of the ladder, as they are called in metrics and in the log.
-pub(crate) const STEPS: [&str; 3] = ["shrink", "shed", "refuse"];
 
 /// Timeouts shrink from here on, and are a tenth of themselves there.
 const SHRINK: [f64; 2] = [0.85, 0.95];
@@ -45,15 +19,13 @@ const REFUSE: f64 = 0.95;
 /// A step is left so far below where it is taken, so that it is not left and taken all the time.
 const HYSTERESIS: f64 = 0.03;
 
-const TENTHS: u32 = 10;
-
 /// The relief for a pressure, after what was done so far.
 ///
 /// Connections and descriptors shorten `timeouts.idle` alone. To shed lines would free neither, and
 /// their limits are no limits if connections are turned away below them. Memory is what the buffers
 /// of connections hold; those that are idle hold none, so besides shedding and refusing it is the
 /// timeouts of those that hold some which shrink.
-pub(crate) fn relief(pressure: Pressure, before: Relief) -> Relief {
+pub(super) fn relief(pressure: Pressure, before: Relief) -> Relief {
     let all = pressure.memory.max(pressure.connections).max(pressure.descriptors);
     let step = |taken: bool, at: f64| pressure.memory >= if taken { at - HYSTERESIS } else { at };
     Relief {

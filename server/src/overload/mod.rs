@@ -6,15 +6,16 @@ mod ladder;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
+use towline_host::{descriptor_limit, descriptors_reserved};
 
-pub(crate) use self::ladder::{Pressure, Relief, STEPS};
-use crate::{host, shared::Shared};
+use self::ladder::Pressure;
+use crate::{counts::STEPS, live_config::Relief, shard::Shared};
 
 /// How often the pressure is taken. Reads a few cells a shard and no connection.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// Has the server do what its pressure demands, for as long as it is polled.
-pub(crate) async fn relieve(shared: Arc<Shared>) {
+pub async fn relieve(shared: Arc<Shared>) {
     loop {
         sleep(EVERY).await;
         let pressure = take(&shared);
@@ -36,10 +37,10 @@ pub(crate) async fn relieve(shared: Arc<Shared>) {
 fn take(shared: &Shared) -> Pressure {
     let connections = shared.slots.connections();
     let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;
-    let descriptors = connections as u64 + host::descriptors_aside(shared.slots.shards());
+    let descriptors = connections as u64 + descriptors_reserved(shared.slots.shards());
     Pressure {
         connections: ratio(connections as u64, shared.slots.limit() as u64),
-        descriptors: ratio(descriptors, host::descriptor_limit()),
+        descriptors: ratio(descriptors, descriptor_limit()),
         memory: ratio(shared.buffer_bytes(), shared.now.borrow().buffer_limit_bytes),
     }
 }

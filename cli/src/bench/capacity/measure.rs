@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use towline::doctor::{Facts, Prediction, Processes, Side, Target as Aim, prediction};
+use towline_doctor::{Facts, Prediction, Processes, Side, Target as Aim, prediction};
 use towline_load::{
     LoadError, Mode, Plan, Progress, Report, Sources, Surroundings, Target, WorkerCommand,
 };

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use towline::doctor::Processes;
+use towline_doctor::Processes;
 use towline_load::{LoadError, Sources, interrupt_on_signals};
 
 use crate::load::Sink;

@@ -1,0 +1,30 @@
+//! The failing rows, in the log of a server that starts.
+
+use std::thread;
+
+use towline_config::Settings;
+use towline_doctor::{Facts, Processes, Side, Target, Verdict, rows};
+
+/// Looks at the host on a thread of its own and logs a line a failing row; the server serves
+/// meanwhile. `connections` is what all processes together accept.
+pub(crate) fn warn_in_background(settings: Settings, connections: u64, processes: u64) {
+    let look = move || {
+        let facts = Facts::read();
+        let mut target = Target::new(connections, Side::Server, settings);
+        target.processes = Processes::Exactly(processes);
+        for row in rows(&facts, &target).iter().filter(|row| row.verdict == Verdict::Fail) {
+            tracing::warn!(
+                knob = row.name,
+                value = row.value.as_deref().unwrap_or("unknown"),
+                need = row.need,
+                fix = row.fix_here(&facts).unwrap_or_default(),
+                "this host may not hold {connections} connections: {}",
+                row.why
+            );
+        }
+    };
+    // Advice is not worth failing for.
+    if let Err(error) = thread::Builder::new().name("doctor".into()).spawn(look) {
+        tracing::debug!(%error, "the host was not looked at");
+    }
+}

@@ -1,0 +1,71 @@
+//! `towline serve`: settings in, a running server until a signal ends it.
+
+mod host_check;
+mod run;
+
+use std::process::ExitCode;
+
+use towline::{Outcome, Settings, internal::reload::Source};
+use towline_config::{Effective, Errors};
+
+use crate::{exit, flags::SettingFlags, help, logging, worker};
+
+/// Serve lines.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = help::SERVE)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+/// The sources the server was started with, and the log it writes.
+struct Again {
+    settings: SettingFlags,
+    level: logging::Level,
+}
+
+impl Source for Again {
+    fn load(&self) -> Result<Effective, Errors> {
+        self.settings.load()
+    }
+
+    fn applied(&self, settings: &Settings) {
+        self.level.set(settings.log.level);
+    }
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let effective = match args.settings.load() {
+        Ok(effective) => effective,
+        Err(errors) => return exit::with_configuration(&errors),
+    };
+    let (level, log) = match logging::start(effective.settings.log) {
+        Ok(log) => log,
+        Err(error) => return exit::with(exit::FAILED, error),
+    };
+    for warning in args.settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let again = Again { settings: args.settings.clone(), level };
+    let (code, sentence) = match run::run(&effective, again, worker::command()) {
+        Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
+        Ok(Outcome::Cut(connections)) => {
+            (exit::FAILED, format!("{} cut before it was finished", count(connections)))
+        }
+        Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
+        Err(error) => (exit::FAILED, error.to_string()),
+    };
+    if log.written() {
+        exit::with(code, sentence)
+    } else {
+        // Whoever reads the log has stopped; the code says enough, and must be said.
+        ExitCode::from(code)
+    }
+}
+
+fn count(connections: u64) -> String {
+    match connections {
+        1 => "1 connection was".to_owned(),
+        _ => format!("{connections} connections were"),
+    }
+}

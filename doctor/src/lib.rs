@@ -1,0 +1,59 @@
+//! Will this host hold it? What limits and kernel knobs mean for a number of connections.
+//!
+//! [`Facts`] are read once and hold everything; [`rows`], [`prediction`] and [`fragment`] only
+//! compute, so that every answer can be tested on the files of a host that isn't there.
+//!
+//! ```
+//! use towline_doctor::{Facts, Side, Target, Verdict, prediction, rows};
+//!
+//! let facts = Facts::read();
+//! let target = Target::new(10_000, Side::Server, towline_config::Settings::default());
+//! for row in rows(&facts, &target) {
+//!     if row.verdict == Verdict::Fail {
+//!         println!("{} is {:?}, needed {}: {}", row.name, row.value, row.need, row.why);
+//!     }
+//! }
+//! println!("{}", prediction(&facts, &target).sentence(&target));
+//! ```
+
+mod cost;
+mod emit;
+mod facts;
+mod fix;
+mod knobs;
+mod predict;
+mod row;
+mod target;
+
+pub use emit::{Form, fragment};
+pub use facts::{Facts, Memory, Place, Softnet, Sysctls, TcpUse};
+pub use fix::Fix;
+pub use knobs::rows;
+pub use predict::{Prediction, Wall, prediction};
+pub use row::{Row, Scope, Verdict};
+pub use target::{Processes, Side, Target};
+pub use towline_host::{Cgroup, CgroupCpu, CgroupMemory};
+
+/// Digits in groups of three, for people.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit people use for so many.
+fn bytes(number: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    match number {
+        GIB.. => format!("{:.1} GiB", number as f64 / GIB as f64),
+        MIB.. => format!("{} MiB", number / MIB),
+        _ => format!("{} KiB", number.div_ceil(1024)),
+    }
+}

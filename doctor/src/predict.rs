@@ -1,0 +1,218 @@
+//! How many connections there can be, and what ends it: walls, nearest first.
+
+use towline_host::PROCESSES_MAX;
+
+use super::{Facts, Processes, Side, Target, bytes, cost, grouped, knobs::tracks};
+
+/// Threads a process has beside those that serve.
+const THREADS_ASIDE: u64 = 3;
+
+/// How many quiet connections the host holds for a target's side and processes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The most connections: the nearest wall that stands. `None` when nothing that bounds them could
+    /// be read.
+    pub largest: Option<u64>,
+    /// Processes that hold that many, or the target if it is fewer.
+    pub processes: u64,
+    /// What ends it, nearest first.
+    pub walls: Vec<Wall>,
+}
+
+/// Something that ends the growth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wall {
+    /// What runs out.
+    pub name: &'static str,
+    /// At how many connections.
+    pub connections: u64,
+    /// What is there of it.
+    pub limit: String,
+    /// What moves it.
+    pub way_out: String,
+    /// Whether more processes lead past it, and nothing forbids them.
+    pub passable: bool,
+}
+
+/// Computes the walls for quiet connections: established, supervised, with a line now and then.
+pub fn prediction(facts: &Facts, target: &Target) -> Prediction {
+    let mut walls = process_walls(facts, target);
+    walls.extend(host_walls(facts, target));
+    walls.extend(memory_walls(facts, target));
+    walls.sort_by_key(|wall| wall.connections);
+    let standing = walls.iter().find(|wall| !wall.passable);
+    let largest = standing.map(|wall| wall.connections);
+    let wanted = largest.unwrap_or(u64::MAX).min(target.connections);
+    let wanted = Target { connections: wanted, ..target.clone() };
+    let processes = processes_meant(facts, &wanted);
+    Prediction { largest, processes, walls }
+}
+
+fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
+    let mut walls = Vec::new();
+    let limit = target.settings.limits.connections;
+    if let Some(limit) = limit.filter(|_| target.side.serves()) {
+        walls.push(Wall {
+            name: "limits.connections",
+            connections: limit.get().into(),
+            limit: grouped(limit.get().into()),
+            way_out: "raise it (--max-connections)".to_owned(),
+            passable: false,
+        });
+    }
+    let Some(descriptors) = facts.descriptors else { return walls };
+    let hold = |count| target.process_holds(facts, count).unwrap_or(0).saturating_mul(count);
+    let descriptors_end_at = |count: u64, passable: bool, way_out: String| Wall {
+        name: "descriptors a process",
+        connections: hold(count),
+        limit: grouped(descriptors),
+        way_out,
+        passable,
+    };
+    let raise = "raise the limit (ulimit -n)".to_owned();
+    match (target.processes, target.side) {
+        (Processes::Exactly(count), _) => {
+            walls.push(descriptors_end_at(count, false, format!("more --processes, or {raise}")));
+        }
+        // A proxy is not ours, and not of as many processes as we like.
+        (_, Side::Proxy) => walls.push(descriptors_end_at(1, false, raise)),
+        (_, side) => {
+            let needed = target.processes_needed(facts);
+            let way_out = match side {
+                Side::Load => "the generator starts more processes by itself".to_owned(),
+                _ => format!("use --processes {}", needed.max(2)),
+            };
+            walls.push(descriptors_end_at(1, true, way_out));
+            walls.push(Wall {
+                name: "processes",
+                connections: hold(PROCESSES_MAX),
+                limit: grouped(PROCESSES_MAX),
+                way_out: raise,
+                passable: false,
+            });
+        }
+    }
+    let threads = [
+        facts.group.tasks_left,
+        facts.sysctls.number("kernel.threads-max"),
+        facts.sysctls.number("kernel.pid_max"),
+    ];
+    if let Some(threads) = threads.into_iter().flatten().min() {
+        let each = target.threads(facts, processes_meant(facts, target)) + THREADS_ASIDE;
+        walls.push(Wall {
+            name: "threads",
+            connections: hold(threads / (each * sets(target))),
+            limit: grouped(threads),
+            way_out: "raise kernel.threads-max, kernel.pid_max or the group's pids.max".to_owned(),
+            passable: false,
+        });
+    }
+    walls
+}
+
+/// Processes that there will be, or would have to be.
+fn processes_meant(facts: &Facts, target: &Target) -> u64 {
+    match target.processes {
+        Processes::Exactly(count) => count,
+        Processes::Auto | Processes::Unsaid => target.processes_needed(facts),
+    }
+}
+
+/// Sets of processes, one for each end that is here.
+const fn sets(target: &Target) -> u64 {
+    match target.side {
+        Side::Both => 2,
+        Side::Server | Side::Load | Side::Proxy => 1,
+    }
+}
+
+fn host_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
+    let number = |name| facts.sysctls.number(name);
+    let ends = target.side.ends();
+    let wall = |name, connections, limit, way_out: &str| Wall {
+        name,
+        connections,
+        limit: grouped(limit),
+        way_out: way_out.to_owned(),
+        passable: false,
+    };
+    let mut walls = Vec::new();
+    if let Some(left) = facts.files_left() {
+        walls.push(wall("fs.file-max", left / ends, left, "raise fs.file-max"));
+    }
+    if let Some(watches) = number("fs.epoll.max_user_watches") {
+        let way_out = "raise fs.epoll.max_user_watches";
+        walls.push(wall("fs.epoll.max_user_watches", watches / ends, watches, way_out));
+    }
+    if let Some(ports) = target.ports(facts).filter(|_| target.side != Side::Server) {
+        let way_out = "more source addresses or targets, or a wider net.ipv4.ip_local_port_range";
+        walls.push(wall("local ports", ports, ports, way_out));
+    }
+    let max = number("net.netfilter.nf_conntrack_max").filter(|_| tracks(facts));
+    if let Some(max) = max {
+        let left = max.saturating_sub(number("net.netfilter.nf_conntrack_count").unwrap_or(0));
+        let way_out = "raise net.netfilter.nf_conntrack_max, or notrack for the port";
+        walls.push(wall("nf_conntrack_max", left, max, way_out));
+    }
+    walls
+}
+
+fn memory_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
+    // The processes' own share grows with them: so much a connection.
+    let processes = processes_meant(facts, target);
+    let holds = target.process_holds(facts, processes).unwrap_or(u64::MAX).max(1);
+    let sets = sets(target);
+    let each = target.bytes_quiet() + cost::PROCESS_BASE * sets / holds;
+    let wall = |name, left: u64, way_out: &str| Wall {
+        name,
+        connections: left.saturating_sub(cost::PROCESS_BASE * sets) / each,
+        limit: bytes(left),
+        way_out: way_out.to_owned(),
+        passable: false,
+    };
+    let host = facts.memory.available.map(|left| wall("memory", left, "more memory"));
+    let group = facts
+        .group
+        .memory
+        .map(|group| wall("memory cgroup limit", group.left(), "raise the group's limit"));
+    host.into_iter().chain(group).collect()
+}
+
+impl Prediction {
+    /// The first thing that runs out, whether or not there is a way past it.
+    pub fn first_wall(&self) -> Option<&Wall> {
+        self.walls.first()
+    }
+
+    /// The answer in a few sentences.
+    pub fn sentence(&self, target: &Target) -> String {
+        let who = match target.side {
+            Side::Server => "",
+            Side::Load => " as load generator",
+            Side::Both => " with both ends on it",
+            Side::Proxy => " as a proxy",
+        };
+        let Some(largest) = self.largest else {
+            return "Nothing that bounds connections could be read here.".to_owned();
+        };
+        let mut text = format!("This host holds about {} connections{who}", grouped(largest));
+        if largest < target.connections {
+            text += &format!(", fewer than the {} asked for", grouped(target.connections));
+        }
+        for (place, wall) in self.walls.iter().take(4).enumerate() {
+            let at = grouped(wall.connections);
+            match place {
+                // The first says what to do about it.
+                0 => {
+                    text += &format!(
+                        "; the first wall is {} ({}) at {at}: {}",
+                        wall.name, wall.limit, wall.way_out
+                    );
+                }
+                1 => text += &format!("; then {} at {at}", wall.name),
+                _ => text += &format!(", {} at {at}", wall.name),
+            }
+        }
+        text + "."
+    }
+}

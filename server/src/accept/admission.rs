@@ -1,0 +1,110 @@
+//! Who is let in: the limits that a new connection meets, in their order.
+
+use std::{future::pending, net::SocketAddr, num::NonZeroU32, sync::Arc};
+
+use tokio::time::Instant;
+use towline_config::{Admission, Limits};
+
+use super::{
+    per_address::{Full, PerAddress},
+    rate::Rate,
+    slots::{Mark, Reservation, Slots},
+};
+use crate::counts::Refusal;
+
+/// The limits of a process.
+#[derive(Debug)]
+pub struct Gate {
+    slots: Arc<Slots>,
+    admission: Admission,
+    per_address: Arc<PerAddress>,
+    accept_rate: Option<NonZeroU32>,
+    memory_short: bool,
+    rate: Option<Rate>,
+}
+
+/// What a connection that is let in takes with it.
+#[derive(Debug)]
+pub struct Admitted {
+    pub place: Reservation,
+    pub mark: Option<Mark>,
+}
+
+impl Gate {
+    pub fn new(slots: Arc<Slots>, limits: &Limits) -> Self {
+        let mut gate = Self {
+            slots,
+            admission: limits.admission,
+            per_address: PerAddress::new(None),
+            accept_rate: None,
+            memory_short: false,
+            rate: None,
+        };
+        gate.take_over(limits);
+        gate
+    }
+
+    /// Lets connections in by other limits from now on.
+    pub fn take_over(&mut self, limits: &Limits) {
+        self.admission = limits.admission;
+        self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
+        if self.accept_rate != limits.accept_rate {
+            // A rate that stays goes on as it is: a full bucket at each reload would be a way past it.
+            self.accept_rate = limits.accept_rate;
+            let full = |rate: NonZeroU32| Rate::per_second(rate.get(), Instant::now());
+            self.rate = limits.accept_rate.map(full);
+        }
+    }
+
+    /// Whether memory is too short for anybody.
+    pub fn memory_is_short(&mut self, short: bool) {
+        self.memory_short = short;
+    }
+
+    /// From now on only a place is needed, and waited for.
+    pub fn keep_nobody_out(&mut self) {
+        self.admission = Admission::Wait;
+        self.rate = None;
+        self.memory_short = false;
+        self.per_address.set_limit(None);
+    }
+
+    /// Waits until one more connection may come, unless those that may not are to be refused.
+    ///
+    /// The place comes before the connection: at a limit connections wait in the kernel's queue, not
+    /// in our memory.
+    pub async fn open(&self) -> Option<Reservation> {
+        match self.admission {
+            // Until it is told otherwise, and asked again.
+            Admission::Wait if self.memory_short => pending().await,
+            Admission::Wait => {
+                let place = self.slots.reserve().await;
+                if let Some(rate) = &self.rate {
+                    rate.ready().await;
+                }
+                Some(place)
+            }
+            Admission::Reject => None,
+        }
+    }
+
+    /// Lets a connection in, with the place that was reserved for it if one was.
+    ///
+    /// The limits stand in an order in which a connection that is refused uses up nothing that
+    /// another could have.
+    pub fn admit(
+        &mut self,
+        peer: Option<SocketAddr>,
+        reserved: Option<Reservation>,
+    ) -> Result<Admitted, Refusal> {
+        if self.memory_short {
+            return Err(Refusal::Memory);
+        }
+        let mark = self.per_address.enter(peer).map_err(|Full| Refusal::PerIp)?;
+        let mark = mark.map(|mark| Box::new(mark) as Mark);
+        let place = reserved.or_else(|| self.slots.try_reserve());
+        let place = place.ok_or(Refusal::MaxConnections)?;
+        let in_time = self.rate.as_mut().is_none_or(|rate| rate.take(Instant::now()));
+        in_time.then_some(Admitted { place, mark }).ok_or(Refusal::Rate)
+    }
+}

@@ -1,0 +1,278 @@
+//! The listening socket, with the options its connections inherit.
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileTypeExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use towline_config::{Listen, Settings};
+
+use crate::RunError;
+
+/// Most sockets bound to one port.
+pub(crate) const QUEUES_MAX: usize = 64;
+
+/// A bound, listening, non-blocking socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    address: Address,
+    /// The socket's file, if it is ours to remove.
+    file: Option<PathBuf>,
+    /// Most connections that can wait in its queue; 0 where they are somebody else's, who keeps it.
+    backlog: u32,
+}
+
+/// Where a [`Listener`] listens, with the real port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A connection as accepted: non-blocking, with every option set.
+#[derive(Debug)]
+pub struct Accepted {
+    pub socket: OwnedFd,
+    pub peer: Option<SocketAddr>,
+}
+
+impl Listener {
+    /// Binds and listens.
+    fn bind(settings: &Settings) -> Result<Self, RunError> {
+        match &settings.server.listen {
+            Listen::Tcp(address) => Self::bind_tcp(*address, settings, false)
+                .map_err(|error| describe("server.listen", &address.to_string(), &error)),
+            Listen::Unix(path) => Self::bind_unix(path, settings).map_err(|error| {
+                describe("server.listen", &format!("unix:{}", path.display()), &error)
+            }),
+        }
+    }
+
+    /// The socket that was passed by a service manager, or so many as are to be bound.
+    pub fn open(
+        settings: &Settings,
+        passed: Option<Socket>,
+        queues: usize,
+    ) -> Result<Vec<Self>, RunError> {
+        match (passed, queues) {
+            (Some(socket), _) => Ok(vec![Self::passed(socket, settings)?]),
+            (None, 1) => Ok(vec![Self::bind(settings)?]),
+            (None, queues) => Self::bind_queues(settings, queues),
+        }
+    }
+
+    /// Binds so many sockets to one TCP port, over which the kernel spreads connections: what one
+    /// queue may hold, net.core.somaxconn, is often too little for the connections of many processes.
+    fn bind_queues(settings: &Settings, queues: usize) -> Result<Vec<Self>, RunError> {
+        // Alone first: a socket that shares its port would share it with another server, too.
+        let alone = Self::bind(settings)?;
+        let Address::Tcp(address) = alone.address else { return Ok(vec![alone]) };
+        drop(alone);
+        let bound: io::Result<_> =
+            (0..queues.min(QUEUES_MAX)).map(|_| Self::bind_tcp(address, settings, true)).collect();
+        bound.map_err(|error| describe("server.listen", &address.to_string(), &error))
+    }
+
+    fn bind_tcp(address: SocketAddr, settings: &Settings, shared: bool) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
+        set_options(&socket, settings)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog(settings))?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        let backlog = settings.server.backlog;
+        Ok(Self { socket, address: Address::Tcp(address), file: None, backlog })
+    }
+
+    fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        let address = SockAddr::unix(path)?;
+        if let Err(error) = socket.bind(&address) {
+            if error.kind() != io::ErrorKind::AddrInUse || !is_left_over(path, &address)? {
+                return Err(error);
+            }
+            fs::remove_file(path)?;
+            socket.bind(&address)?;
+        }
+        socket.listen(backlog(settings))?;
+        let path = path.to_owned();
+        let (address, backlog) = (Address::Unix(path.clone()), settings.server.backlog);
+        Ok(Self { socket, address, file: Some(path), backlog })
+    }
+
+    /// Takes over a listener somebody else made.
+    pub fn from_std(listener: std::net::TcpListener, settings: &Settings) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = Address::Tcp(listener.local_addr()?);
+        let socket = Socket::from(listener);
+        set_options(&socket, settings)?;
+        Ok(Self { socket, address, file: None, backlog: settings.server.backlog })
+    }
+
+    /// Takes over a listening socket that a service manager made, and keeps when this ends.
+    pub fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
+        let take_over = || {
+            socket.set_nonblocking(true)?;
+            // Sets the length of the queue anew: the unit's is another's choice.
+            socket.listen(backlog(settings))?;
+            let address = socket.local_addr()?;
+            let Some(tcp) = address.as_socket() else {
+                let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+                return Ok(Address::Unix(path));
+            };
+            set_options(&socket, settings)?;
+            Ok(Address::Tcp(tcp))
+        };
+        let address = take_over()
+            .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
+        Ok(Self { socket, address, file: None, backlog: 0 })
+    }
+
+    /// How many connections, at most, closing this would reset because nobody accepted them yet.
+    pub const fn would_reset(&self) -> u32 {
+        self.backlog
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts one connection that waits, without blocking.
+    pub fn accept(&self) -> io::Result<Accepted> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
+        Ok(Accepted { socket, peer: peer.and_then(|peer| SocketAddr::try_from(peer).ok()) })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for Listener {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Linux hands these on to every accepted socket, so a connection costs no call for them.
+fn set_options(listener: &Socket, settings: &Settings) -> io::Result<()> {
+    let options = &settings.socket;
+    listener.set_tcp_nodelay(options.nodelay)?;
+    if let Some(idle) = options.keepalive {
+        listener.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+    }
+    listener.set_tcp_user_timeout(options.user_timeout)?;
+    if let Some(bytes) = options.notsent_lowat {
+        listener.set_tcp_notsent_lowat(bytes)?;
+    }
+    if let Some(bytes) = options.receive_buffer {
+        listener.set_recv_buffer_size(bytes as usize)?;
+    }
+    Ok(())
+}
+
+/// Whether a path is a socket that nobody listens on, left by a server that was killed.
+fn is_left_over(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    // The kernel refuses a connection to any other file in the same way.
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::other("there is a file that is no socket"));
+    }
+    // Must not block: a server whose queue is full is there all the same.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let refused = probe.connect(address).err();
+    Ok(refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+}
+
+fn backlog(settings: &Settings) -> i32 {
+    i32::try_from(settings.server.backlog).unwrap_or(i32::MAX)
+}
+
+/// The sentence for an address that cannot be listened on.
+pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, expected a higher one"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
+        _ => error.to_string(),
+    };
+    RunError::usage(format!("{key} = \"{address}\" cannot be listened on: {why}"))
+}
+
+/// Sends a connection one last line and half-closes it, without blocking.
+pub(crate) fn dismiss(socket: &OwnedFd, line: &[u8]) {
+    // A peer that is gone already needs no goodbye.
+    let _ = rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL);
+    let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+}
+
+/// Whether a socket speaks TCP.
+pub(crate) fn is_unix(socket: &OwnedFd) -> bool {
+    matches!(sockopt::socket_domain(socket), Ok(rustix::net::AddressFamily::UNIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only listeners that the server had bound itself got the options, so a connection of
+    /// `towline::serve` kept small replies back until the peer acknowledged the ones before.
+    #[test]
+    fn connections_inherit_the_options_whoever_bound_the_listener() {
+        let mut settings = Settings::default();
+        settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
+        let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listeners = [
+            Listener::bind(&settings).expect("a free port"),
+            Listener::from_std(callers, &settings).expect("a listener"),
+        ];
+        for listener in listeners {
+            let Address::Tcp(address) = *listener.address() else { panic!("it is TCP") };
+            let _peer = std::net::TcpStream::connect(address).expect("it listens");
+            let accepted = listener.accept().expect("a connection waits");
+            let socket = SockRef::from(&accepted.socket);
+            assert!(socket.tcp_nodelay().expect("it is TCP"));
+            assert!(socket.keepalive().expect("it is TCP"));
+            assert_eq!(socket.tcp_user_timeout().expect("TCP"), settings.socket.user_timeout);
+            assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
+            // Linux makes twice as much of it, for its own books.
+            let receive = socket.recv_buffer_size().ok().map(|bytes| bytes as u32 / 2);
+            assert_eq!(receive, settings.socket.receive_buffer);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What a server counts and what it holds: plain data, and the label values of its metrics.
+//!
+//! A leaf below everything: the parts that count fill a [`Snapshot`], [`crate::exporter`] gives its
+//! numbers names, and neither knows the other.
+
+mod labels;
+mod snapshot;
+mod status;
+
+pub use self::snapshot::Snapshot;
+pub(crate) use self::{
+    labels::{ERRNOS, Refusal, STEPS},
+    snapshot::{Counted, Held, Worker},
+    status::Status,
+};

@@ -1,0 +1,97 @@
+//! The side of a server that faces outward, however many processes serve behind it.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tokio::sync::watch;
+use towline_config::{Difference, Effective};
+use towline_host::HostLimits;
+
+use super::{Life, Stage, control::Reloads};
+use crate::{
+    RunError,
+    accept::{AcceptStats, Address, Slots},
+    counts::{Snapshot, Status},
+    live_config::Now,
+    plan::Plan,
+};
+
+/// What is known at the door: who comes in, and what the whole is told to do.
+#[derive(Debug)]
+pub struct Front {
+    pub plan: Plan,
+    pub now: Arc<watch::Sender<Now>>,
+    pub reloads: Reloads,
+    pub life: Life,
+    /// All places of the server.
+    pub slots: Arc<Slots>,
+    pub accept: Arc<AcceptStats>,
+    /// The TCP port lines are served on, to find its accept queue.
+    pub port: Option<u16>,
+}
+
+/// What comes of new settings for a server that runs.
+#[derive(Debug)]
+pub struct Change {
+    pub effective: Effective,
+    /// The most connections then.
+    pub connections: usize,
+    /// What takes effect only when the server starts again.
+    pub kept: Vec<Difference>,
+}
+
+impl Front {
+    pub fn new(
+        plan: Plan,
+        now: Arc<watch::Sender<Now>>,
+        address: &Address,
+        slots: Arc<Slots>,
+    ) -> Self {
+        let port = match address {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        };
+        let (reloads, life, accept) = (Reloads::default(), Life::new(), Arc::default());
+        Self { plan, now, reloads, life, slots, accept, port }
+    }
+
+    /// What it runs with.
+    pub fn effective(&self) -> Arc<Effective> {
+        self.now.borrow().effective.clone()
+    }
+
+    /// What is to change when `wanted` is loaded. Nothing has changed then.
+    ///
+    /// # Errors
+    /// When the host does not allow what is asked.
+    pub fn change(&self, wanted: &Effective) -> Result<Change, RunError> {
+        let running = self.effective();
+        let (effective, kept) = running.reload(wanted);
+        let (old, new) = (&running.settings.limits, &effective.settings.limits);
+        // What `auto` found at start stays: with connections open it would find less.
+        let connections = if new.connections == old.connections {
+            self.slots.limit()
+        } else {
+            let open = self.slots.connections();
+            self.plan.connections_of(&effective.settings, HostLimits::read(), open)?
+        };
+        Ok(Change { effective, connections, kept })
+    }
+
+    /// What is published beside the numbers.
+    pub fn status(&self) -> Status {
+        Status {
+            effective: self.effective(),
+            last_reload_ok: self.reloads.last_ok.load(Relaxed),
+            connections_limit: self.slots.limit() as u64,
+            draining: self.life.is(Stage::Draining),
+        }
+    }
+
+    /// Adds what was counted here.
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
+        self.accept.add_to(snapshot);
+        let counted = &mut snapshot.counted;
+        counted.reloads_ok += self.reloads.ok.load(Relaxed);
+        counted.reloads_failed += self.reloads.error.load(Relaxed);
+    }
+}

@@ -1,0 +1,219 @@
+//! The process that listens, hands connections over, sums up, and serves no line.
+
+use std::{
+    future, io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use socket2::Socket;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+use towline_config::Effective;
+
+use crate::{
+    dispatch::ToProcesses,
+    message::WrittenSettings,
+    pool::Crew,
+    supervised::{Supervised, of_worker},
+    worker_process::{Wish, WorkerCommand},
+    worker_supervisor::Member,
+};
+use towline::{
+    Outcome, RunError,
+    internal::{
+        Acceptor, Front, Gate, Listener, Now, Plan, Process, Slots, Stage, admin, announcement,
+        drain, notify,
+        reload::{self, Source},
+        signals::{HangUp, Stop},
+        threads,
+    },
+};
+
+/// What workers get beyond their own deadline to say that they have ended.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Wishes that may wait for a worker.
+const WISHES_MAX: usize = 16;
+
+/// A supervisor whose workers serve.
+#[derive(Debug)]
+struct Supervisor {
+    server: Arc<Supervised>,
+    /// The workers' places; each ends with the number of connections it cut.
+    members: JoinSet<u64>,
+    cut: u64,
+    acceptor: JoinHandle<io::Result<()>>,
+    stop_accepting: watch::Sender<bool>,
+}
+
+/// Serves with several processes until a signal ends it. Calls `ready` with the line to announce once
+/// connections are accepted.
+pub fn run(
+    effective: &Effective,
+    source: &Arc<dyn Source>,
+    plan: &Plan,
+    passed: Option<Socket>,
+    command: WorkerCommand,
+    ready: impl FnOnce(&str),
+) -> Result<Outcome, RunError> {
+    let failed = |error| RunError::failed("the supervisor cannot be started", &error);
+    let settings = &effective.settings;
+    let runtime = threads::runtime().map_err(failed)?;
+    let outcome = runtime.block_on(async {
+        let mut stop = Stop::new().map_err(failed)?;
+        let mut hang_up = HangUp::new().map_err(failed)?;
+        let listeners = Listener::open(settings, passed, plan.processes)?;
+        let address = listeners[0].address().clone();
+        let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
+        let admin_address = admin.as_ref().map(admin::Socket::address);
+        let mut supervisor = Supervisor::start(effective, plan, command, listeners).await?;
+        let server = supervisor.server.clone();
+        if let Some(socket) = admin {
+            // It ends with the process.
+            admin::start(socket, server.clone(), future::pending())?;
+        }
+        server.front.life.set(Stage::Accepting);
+        tracing::info!(
+            %address,
+            processes = plan.processes,
+            threads = plan.threads,
+            connections_limit = plan.connections,
+            workload = ?settings.workload.kind,
+            framing = ?settings.workload.framing,
+            flush = ?settings.flush.policy,
+            "serving"
+        );
+        ready(&announcement(&address, admin_address));
+        tokio::select! {
+            name = stop.next() => {
+                tracing::info!(signal = name, "draining");
+                notify::stopping(server.front.slots.connections());
+            }
+            ended = &mut supervisor.acceptor => {
+                let error = match ended {
+                    Ok(Err(error)) => error,
+                    Ok(Ok(())) | Err(_) => io::Error::other("nobody accepts any more"),
+                };
+                supervisor.end().await;
+                return Err(RunError::failed("the listening socket failed", &error));
+            }
+            () = reload::on_hang_up(&mut hang_up, Some(source), &*server) => {}
+        }
+        let second = async {
+            tokio::select! {
+                name = stop.next() => {
+                    tracing::warn!(signal = name, "second signal: ending at once");
+                }
+                () = reload::ignoring(&mut hang_up) => {}
+            }
+        };
+        Ok(supervisor.drain(second).await)
+    });
+    // Not by dropping it, which waits for a configuration file that may never answer.
+    runtime.shutdown_background();
+    outcome
+}
+
+impl Supervisor {
+    /// Starts the workers, and accepts once all of them serve.
+    async fn start(
+        effective: &Effective,
+        plan: &Plan,
+        command: WorkerCommand,
+        listeners: Vec<Listener>,
+    ) -> Result<Self, RunError> {
+        let settings = &effective.settings;
+        let crew = Arc::new(Crew::new(plan.processes, plan.each, plan.threads));
+        let command = Arc::new(command);
+        let written = Arc::new(Mutex::new(WrittenSettings::of(&of_worker(settings, plan))));
+        let (mut members, mut wishes, mut firsts) = (JoinSet::new(), Vec::new(), Vec::new());
+        for index in 0..plan.processes {
+            let (wish, granted) = mpsc::channel(WISHES_MAX);
+            let (first, wait) = oneshot::channel();
+            let member = Member {
+                index,
+                command: command.clone(),
+                crew: crew.clone(),
+                settings: written.clone(),
+                wishes: granted,
+            };
+            members.spawn(member.run(first));
+            wishes.push(wish);
+            firsts.push(wait);
+        }
+        for first in firsts {
+            // Those that serve already end with this function's end of their channels.
+            let lost = |_| RunError::failed("a worker process", &io::Error::other("it was lost"));
+            first.await.map_err(lost)??;
+        }
+
+        let now = Arc::new(watch::channel(Now::first(effective.clone())).0);
+        let slots = Slots::new(plan.connections, plan.processes);
+        let gate = Gate::new(slots.clone(), &settings.limits);
+        let front = Front::new(*plan, now.clone(), listeners[0].address(), slots);
+        let acceptor = Acceptor {
+            listeners,
+            gate,
+            now: now.subscribe(),
+            stats: front.accept.clone(),
+            deliver: ToProcesses { crew: crew.clone(), slots: front.slots.clone() },
+        };
+        let (stop_accepting, mut stop) = watch::channel(false);
+        let acceptor = tokio::spawn(acceptor.run(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        }));
+        let (wishes, process) = (wishes.into(), Process::default());
+        let server = Arc::new(Supervised { front, crew, wishes, settings: written, process });
+        Ok(Self { server, members, cut: 0, acceptor, stop_accepting })
+    }
+
+    async fn drain(mut self, cut: impl Future<Output = ()>) -> Outcome {
+        let server = self.server.clone();
+        let timeouts = server.front.effective().settings.timeouts.clone();
+        let in_order = async {
+            drain::shut_the_door(&server.front, &timeouts, &self.stop_accepting).await;
+            self.wish(|| Wish::Drain).await;
+            // What waits in the kernel's queues follows, as far as there are places for it.
+            let _ = (&mut self.acceptor).await;
+            self.wish(|| Wish::Last).await;
+            self.all_ended().await;
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = sleep(timeouts.drain + FAREWELL) => {
+                tracing::warn!("worker processes have not ended by the drain deadline");
+            }
+            () = cut => {}
+        }
+        self.end().await;
+        let outcome = Outcome::of(self.cut);
+        outcome.log();
+        outcome
+    }
+
+    /// Ends all workers that have not ended.
+    async fn end(&mut self) {
+        self.wish(|| Wish::Cut).await;
+        self.all_ended().await;
+    }
+
+    /// Wishes something of every worker there is.
+    async fn wish(&self, wish: impl Fn() -> Wish) {
+        for worker in &self.server.wishes {
+            // Fails when its place is given up already.
+            let _ = worker.send(wish()).await;
+        }
+    }
+
+    /// Waits until all places are given up.
+    async fn all_ended(&mut self) {
+        while let Some(member) = self.members.join_next().await {
+            // A task that panicked has closed its channel, so its process drains by itself.
+            self.cut += member.unwrap_or(0);
+        }
+    }
+}
