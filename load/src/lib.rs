@@ -10,11 +10,11 @@
 mod clock;
 mod counters;
 mod error;
+mod event_loop;
 mod histogram;
 mod host;
 mod interrupt;
 mod job;
-mod lane;
 mod message;
 mod persona;
 mod plan;

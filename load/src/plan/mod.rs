@@ -1,21 +1,21 @@
 //! What a run is to do, as plain data that a worker process can be handed.
 
 mod check;
-mod in_flight;
-mod role;
-mod sources;
-mod target;
+mod client_behavior;
+mod in_flight_limit;
+mod source_addrs;
+mod target_addr;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use in_flight::InFlight;
-pub(crate) use role::Dealer;
-pub use role::{Group, Role};
-pub use sources::Sources;
-pub use target::Target;
+pub(crate) use client_behavior::Dealer;
+pub use client_behavior::{Group, Role};
+pub use in_flight_limit::InFlight;
+pub use source_addrs::Sources;
+pub use target_addr::Target;
 
 /// A load run. Start from [`Plan::new`] and set what differs.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use crate::histogram::Hist;
 use crate::message::Message;
 use crate::plan::{Mode, Plan, Role};
 use crate::run::event::Phase;
-use crate::run::outcome::{self, Busy, Outcome};
+use crate::run::totals::{self, Busy, Outcome};
 
 /// A loop that was asleep for less than a twentieth of the time had work waiting all the while.
 const SATURATED: f64 = 0.95;
@@ -234,7 +234,7 @@ fn persona((role, counters): &(Role, crate::persona::PersonaCounters)) -> Person
     Persona { role: role.name().to_owned(), counters: *counters }
 }
 
-fn moment(outcome: &Outcome, number: u64, interval: &outcome::Interval) -> Moment {
+fn moment(outcome: &Outcome, number: u64, interval: &totals::Interval) -> Moment {
     let length = seconds(outcome.timing.interval);
     let mut moment = Moment {
         at: number as f64 * length,
@@ -244,7 +244,7 @@ fn moment(outcome: &Outcome, number: u64, interval: &outcome::Interval) -> Momen
         bytes: bytes(&interval.counters),
         ..Moment::default()
     };
-    if let outcome::Latency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
+    if let totals::Latency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
         moment.p50_us = p50 / 1000;
         moment.p99_us = p99 / 1000;
         moment.max_us = max / 1000;

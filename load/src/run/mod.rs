@@ -1,27 +1,27 @@
 //! Leading a run: start the lanes, tell them the phases, add up what they tell, show progress.
 
-pub(crate) mod control;
-mod crew;
 pub(crate) mod event;
-mod lanes;
-mod order;
-pub(crate) mod outcome;
+mod loop_threads;
+pub(crate) mod phase_control;
 mod progress;
+mod protocol;
+pub(crate) mod totals;
 mod worker;
+mod worker_pool;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-pub use crew::WorkerCommand;
 pub use progress::Progress;
 pub use worker::serve_as_worker;
+pub use worker_pool::WorkerCommand;
 
-use self::crew::Crew;
 use self::event::Event;
-use self::outcome::Outcome;
 use self::progress::Show;
+use self::totals::Outcome;
+use self::worker_pool::Crew;
 use crate::clock::{self, MILLI, SECOND};
 use crate::error::LoadError;
 use crate::host;

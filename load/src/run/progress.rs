@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use towline_units::human;
 
-use super::outcome::{Latency, Outcome};
+use super::totals::{Latency, Outcome};
 use crate::clock::{SECOND, seconds};
 use crate::counters::Counters;
-use crate::lane::Timing;
+use crate::event_loop::Timing;
 use crate::plan::Plan;
 
 /// Whom to show what.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::lanes::Lanes;
-use super::order::{Order, Word};
+use super::loop_threads::Lanes;
+use super::protocol::{Order, Word};
 use super::{EVENTS, event::Event};
 use crate::clock;
 use crate::error::LoadError;

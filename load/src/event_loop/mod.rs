@@ -10,19 +10,19 @@
 //! Lanes share nothing that is written on the way: the job and its blocks are read only, counters and
 //! histograms are the lane's own and leave it once an interval.
 
+mod bad_clients;
+mod classify;
 mod conn;
-mod desk;
+mod dispatch;
 mod drain;
-mod flight;
-mod judge;
-mod pace;
-mod persona;
-mod polite;
-mod poll;
+mod epoll;
+mod in_flight;
+mod interval;
 mod ramp;
+mod reply_checker;
+mod schedule;
 mod send;
-mod serve;
-mod tick;
+mod well_behaved;
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -30,20 +30,20 @@ use std::sync::mpsc::SyncSender;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use self::bad_clients::Personas;
 use self::conn::{Conn, Interest, State};
-use self::desk::Desk;
 use self::drain::Drain;
-use self::pace::Pace;
-use self::persona::Personas;
-use self::poll::Poll;
+use self::epoll::Poll;
+use self::interval::Ledger;
 use self::ramp::Ramp;
-use self::tick::Ledger;
+use self::reply_checker::Desk;
+use self::schedule::Pace;
 use crate::clock::{self, SECOND};
 use crate::error::LoadError;
 use crate::job::Job;
 use crate::plan::{Dealer, Mode};
-use crate::run::control::Control;
 use crate::run::event::{Event, Phase};
+use crate::run::phase_control::Control;
 
 /// Which lane of how many: connection `g` of the run belongs to lane `g % of`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
-use crate::lane::{Share, Timing};
+use crate::event_loop::{Share, Timing};
 use crate::plan::Plan;
 
 /// The leader's word to a worker process.

@@ -3,9 +3,9 @@
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
+use super::classify::PONG;
 use super::conn::Conn;
-use super::desk::Desk;
-use super::judge::PONG;
+use super::reply_checker::Desk;
 use crate::plan::Mode;
 
 /// What one write of a flood offers the kernel.

@@ -5,7 +5,7 @@
 //! (late, or sent twice), and otherwise a corrupted one.
 
 use super::conn::{Conn, Trouble};
-use super::desk::Desk;
+use super::reply_checker::Desk;
 use crate::clock::MILLI;
 
 /// How far from its place a reply is looked for.

@@ -10,14 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use super::event::Event;
-use super::lanes::Lanes;
-use super::order::Order;
+use super::loop_threads::Lanes;
+use super::protocol::Order;
 use super::{EVENTS, worker};
 use crate::clock::{self, MILLI};
 use crate::error::LoadError;
+use crate::event_loop::{Share, Timing};
 use crate::host;
 use crate::job::Job;
-use crate::lane::{Share, Timing};
 use crate::plan::Plan;
 
 /// How long a worker process may take to say that it is ready.

@@ -1,7 +1,7 @@
 //! What a well-behaved connection does when it opens, is answered, or has room to write.
 
 use super::conn::{Conn, Interest};
-use super::desk::Desk;
+use super::reply_checker::Desk;
 use super::send::Sent;
 use super::{Cause, Lane};
 use crate::clock;

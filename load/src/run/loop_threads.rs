@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 
-use super::control::Control;
 use super::event::Event;
+use super::phase_control::Control;
 use crate::error::LoadError;
+use crate::event_loop::{Lane, Share, Timing};
 use crate::job::Job;
-use crate::lane::{Lane, Share, Timing};
 
 /// Running lanes and the control they obey.
 #[derive(Debug)]

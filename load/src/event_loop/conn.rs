@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::flight::Flight;
+use super::in_flight::Flight;
 use crate::message::Position;
 use crate::plan::Role;
 

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 
 use super::conn::{Conn, Interest, State};
-use super::desk::{Desk, Read};
-use super::poll::Ready;
+use super::epoll::Ready;
+use super::reply_checker::{Desk, Read};
 use super::send::Sent;
 use super::{Cause, Lane};
 use crate::clock;

@@ -9,7 +9,7 @@ use memchr::memchr;
 use rustix::io::{Errno, read};
 
 use super::conn::Conn;
-use super::flight::Flights;
+use super::in_flight::Flights;
 use super::send::offer;
 use crate::clock;
 use crate::counters::Counters;

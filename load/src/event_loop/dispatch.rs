@@ -1,8 +1,8 @@
 //! One report of epoll: at most one read and one write.
 
 use super::conn::State;
-use super::desk::Read;
-use super::poll::Ready;
+use super::epoll::Ready;
+use super::reply_checker::Read;
 use super::{Cause, Lane};
 
 impl Lane {

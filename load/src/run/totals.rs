@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::event::{Event, Finished, Phase, Spread, Tick};
 use crate::clock::SECOND;
 use crate::counters::Counters;
+use crate::event_loop::Timing;
 use crate::histogram::Hist;
-use crate::lane::Timing;
 use crate::persona::PersonaCounters;
 use crate::plan::Role;
 
