@@ -21,8 +21,6 @@ macro_rules! counters {
         }
     };
 }
-pub(crate) use counters;
-
 counters! {
     /// Counted per lane and interval; every field only grows.
     Counters {
@@ -84,6 +82,24 @@ counters! {
         err_too_many_connections,
         /// Other lines that begin with `ERR `.
         err_other,
+    }
+}
+
+counters! {
+    /// Counted per role; kept apart from the well-behaved connections' figures.
+    BadClientCounters {
+        /// Connections that play the role.
+        connections,
+        /// Times one was made: more than `connections` for roles that come back.
+        established,
+        /// Connects that failed.
+        connect_failed,
+        /// Times the server ended one.
+        closed_by_server,
+        /// Bytes handed to the kernel.
+        bytes_sent,
+        /// Lines read back.
+        lines_received,
     }
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::{LineServer, run};
-use towline_load::{Mode, Verdict};
+use towline_load::{Mode, RunVerdict};
 
 /// An echo that puts a heartbeat before every 50th reply and swallows the answers it gets.
 fn pinging(pongs: &Arc<AtomicU64>) -> LineServer {
@@ -39,7 +39,7 @@ fn heartbeats_between_replies_are_no_replies() {
             plan.verify = verify;
             let report = run(&plan);
             let context = format!("{mode:?} verify {verify}: {:?}", report.verify);
-            assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{context}");
+            assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{context}");
             assert!(report.heartbeats > 0, "{context}");
             if mode != Mode::Flood {
                 assert_eq!(report.lines.sent, report.lines.received, "{context}");
@@ -70,7 +70,7 @@ fn an_idle_connection_answers_its_heartbeats() {
         let mut plan = server.plan(Mode::Idle);
         plan.message = message.to_owned();
         let report = run(&plan);
-        assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+        assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
         assert_eq!(answered.load(Ordering::Relaxed), 12);
         assert_eq!((report.heartbeats, report.lines.received), (12, 4));
     }
@@ -93,7 +93,7 @@ fn after_silence_a_surplus_ping_is_a_heartbeat_even_if_the_message_looks_like_on
     plan.message = "ping\\n".to_owned();
     plan.duration = Duration::from_millis(1200);
     let report = run(&plan);
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert_eq!((report.heartbeats, report.lines.received), (4, 4), "{:?}", report.verify);
 }
 
@@ -107,7 +107,7 @@ fn a_pong_the_server_did_not_wait_for_may_come_back() {
         })
     });
     let report = run(&server.plan(Mode::PingPong { window: 2 }));
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.heartbeats > 0);
 }
 
@@ -127,7 +127,7 @@ fn refusals_are_counted_by_kind_and_are_not_mismatches() {
     });
     for mode in [Mode::Flood, Mode::PingPong { window: 5 }] {
         let report = run(&server.plan(mode));
-        assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+        assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
         assert_eq!(report.lines.sent, report.lines.received);
         for kind in ["timeout", "overloaded", "other"] {
             let count = report.error_lines[kind];
@@ -142,7 +142,7 @@ fn a_connection_refused_by_a_line_is_not_called_loss() {
         stream.write_all(b"ERR too many connections\n").unwrap();
     });
     let report = run(&server.plan(Mode::PingPong { window: 1 }));
-    assert_eq!(report.verdict(&[]).0, Verdict::Fell, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::ConnectionsFailed, "{:?}", report.verify);
     assert_eq!(report.connections.closed_early, 4);
     assert_eq!(report.verify.mismatched + report.verify.missing, 0, "{:?}", report.verify);
     assert_eq!(report.error_lines.get("too_many_connections"), Some(&4));

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::{LineServer, run};
-use towline_load::{Group, Mode, PersonaCounters, Report, Role, Verdict};
+use towline_load::{BadClientCounters, BehaviorGroup, ClientBehavior, Mode, Report, RunVerdict};
 
 /// What a server saw of each connection: the bytes, and whether it ended in a reset.
 type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
@@ -39,19 +39,19 @@ fn read_all(mut stream: TcpStream) -> (Vec<u8>, bool) {
     }
 }
 
-fn play(role: Role, server: &LineServer) -> Report {
+fn play(behavior: ClientBehavior, server: &LineServer) -> Report {
     let mut plan = server.plan(Mode::PingPong { window: 1 });
-    plan.mix = vec![Group { role, connections: 4 }];
+    plan.mix = vec![BehaviorGroup { behavior, connections: 4 }];
     plan.message = "hello\\n".to_owned();
-    plan.persona_interval = Duration::from_millis(50);
+    plan.bad_client_interval = Duration::from_millis(50);
     plan.duration = Duration::from_millis(500);
     run(&plan)
 }
 
-fn counters(report: &Report) -> PersonaCounters {
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.notes);
+fn counters(report: &Report) -> BadClientCounters {
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.notes);
     assert_eq!(report.lines.sent, 0, "bad clients' lines are not the run's");
-    report.personas[0].counters
+    report.bad_clients[0].counters
 }
 
 #[track_caller]
@@ -68,7 +68,7 @@ fn wait_for(seen: &Seen, count: usize) -> Vec<(Vec<u8>, bool)> {
 #[test]
 fn a_slowloris_never_ends_its_line() {
     let seen = Seen::default();
-    let report = play(Role::Slowloris, &watching(&seen));
+    let report = play(ClientBehavior::Slowloris, &watching(&seen));
     assert!(counters(&report).bytes_sent >= 4);
     for (bytes, _) in wait_for(&seen, 4) {
         assert!(!bytes.is_empty() && !bytes.contains(&b'\n'), "{bytes:?}");
@@ -78,7 +78,7 @@ fn a_slowloris_never_ends_its_line() {
 #[test]
 fn a_trickle_sends_whole_lines_a_byte_at_a_time() {
     let seen = Seen::default();
-    let report = play(Role::Trickle, &watching(&seen));
+    let report = play(ClientBehavior::Trickle, &watching(&seen));
     assert!(counters(&report).bytes_sent >= 4);
     for (bytes, _) in wait_for(&seen, 4) {
         assert!(b"hello\nhello\nhello\n".starts_with(&bytes[..bytes.len().min(18)]), "{bytes:?}");
@@ -88,7 +88,7 @@ fn a_trickle_sends_whole_lines_a_byte_at_a_time() {
 #[test]
 fn churn_comes_back_again_and_again() {
     let seen = Seen::default();
-    let report = play(Role::Churn, &watching(&seen));
+    let report = play(ClientBehavior::Churn, &watching(&seen));
     let counters = counters(&report);
     assert!(counters.established > 8, "{counters:?}");
     assert!(wait_for(&seen, 8).iter().take(4).all(|(bytes, _)| bytes == b"hello\n"));
@@ -97,7 +97,7 @@ fn churn_comes_back_again_and_again() {
 #[test]
 fn reset_ends_its_connections_with_a_reset() {
     let seen = Seen::default();
-    let report = play(Role::Reset, &watching(&seen));
+    let report = play(ClientBehavior::Reset, &watching(&seen));
     assert!(counters(&report).established > 4, "{report:?}");
     assert!(wait_for(&seen, 4)[..4].iter().all(|(bytes, reset)| bytes == b"hello\n" && *reset));
 }
@@ -105,7 +105,7 @@ fn reset_ends_its_connections_with_a_reset() {
 #[test]
 fn half_open_says_one_line_and_no_more() {
     let seen = Seen::default();
-    let report = play(Role::HalfOpen, &watching(&seen));
+    let report = play(ClientBehavior::HalfOpen, &watching(&seen));
     assert_eq!(counters(&report).lines_received, 0);
     assert!(wait_for(&seen, 4).iter().all(|(bytes, _)| bytes == b"hello\n"));
 }
@@ -113,8 +113,8 @@ fn half_open_says_one_line_and_no_more() {
 #[test]
 fn a_burst_is_a_thousand_lines_at_once() {
     let seen = Seen::default();
-    let report = play(Role::Burst, &watching(&seen));
-    assert!(counters(&report).bytes_sent >= 4 * 6000, "{:?}", report.personas);
+    let report = play(ClientBehavior::Burst, &watching(&seen));
+    assert!(counters(&report).bytes_sent >= 4 * 6000, "{:?}", report.bad_clients);
     assert!(wait_for(&seen, 4).iter().all(|(bytes, _)| bytes.starts_with(b"hello\nhello\n")));
 }
 
@@ -130,19 +130,19 @@ fn whoever_never_reads_is_ended_by_a_server_that_minds() {
         }
     });
     let mut plan = server.plan(Mode::PingPong { window: 1 });
-    plan.mix = Group::parse_mix("polite=3,never-read=2").unwrap();
+    plan.mix = BehaviorGroup::parse_mix("polite=3,never-read=2").unwrap();
     plan.connections = 5;
     plan.duration = Duration::from_secs(2);
-    plan.persona_interval = Duration::from_millis(50);
+    plan.bad_client_interval = Duration::from_millis(50);
     let report = run(&plan);
     assert_eq!(report.connections.requested, 5);
-    let counters = report.personas[0].counters;
-    assert_eq!(report.personas[0].role, "never-read");
+    let counters = report.bad_clients[0].counters;
+    assert_eq!(report.bad_clients[0].behavior, "never-read");
     assert!(counters.bytes_sent > 100_000, "{counters:?}");
     assert!(counters.closed_by_server > 0, "{counters:?}");
     assert!(counters.established > 2, "they come back: {counters:?}");
     // The good ones are measured alone, and all is well with them.
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.lines.received > 0);
     assert_eq!(report.lines.sent, report.lines.received);
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::{LineServer, run};
-use towline_load::{InFlight, Mode, Plan, Sources, Surroundings, Target, Verdict};
+use towline_load::{InFlightLimit, Mode, Plan, RunOptions, RunVerdict, SourceAddrs, TargetAddr};
 
 #[test]
 fn a_refusing_target_is_named() {
@@ -25,7 +25,7 @@ fn a_refusing_target_is_named() {
     assert_eq!((report.connections.failed, report.connections.established), (10, 0));
     assert_eq!((report.errors.connect, report.connect_errors["refused"]), (10, 10));
     let (verdict, sentences) = report.verdict(&[]);
-    assert_eq!(verdict, Verdict::Fell);
+    assert_eq!(verdict, RunVerdict::ConnectionsFailed);
     assert!(sentences[0].contains(&format!("{address} refused")), "{sentences:?}");
     assert!(report.seconds < 5.0, "nothing to wait for: {} s", report.seconds);
 }
@@ -45,7 +45,7 @@ fn a_server_that_closes_midway_ends_the_run_and_keeps_its_figures() {
     assert_eq!(report.connections.closed_early, 4);
     assert_eq!(report.lines.received, 80);
     assert_eq!(report.verify.mismatched + report.verify.missing, 0, "{:?}", report.verify);
-    assert_eq!(report.verdict(&[]).0, Verdict::Fell);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::ConnectionsFailed);
 }
 
 #[test]
@@ -54,16 +54,15 @@ fn an_interrupt_drains_and_reports() {
     let mut plan = server.plan(Mode::Flood);
     plan.duration = Duration::from_secs(600);
     let interrupt = Arc::new(AtomicBool::new(false));
-    let surroundings =
-        Surroundings { interrupt: Arc::clone(&interrupt), ..Surroundings::default() };
+    let options = RunOptions { interrupt: Arc::clone(&interrupt), ..RunOptions::default() };
     let stopper = thread::spawn(move || {
         thread::sleep(Duration::from_millis(300));
         interrupt.store(true, Ordering::Relaxed);
     });
-    let report = towline_load::run(&plan, &surroundings).unwrap();
+    let report = towline_load::run(&plan, &options).unwrap();
     stopper.join().unwrap();
     assert!(report.interrupted);
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.lines.sent > 0);
     assert_eq!(report.lines.sent, report.lines.received);
 }
@@ -88,19 +87,19 @@ fn a_flood_keeps_within_its_bound_of_bytes_in_flight() {
     let mut plan = server.plan(Mode::Flood);
     plan.drain = Duration::ZERO;
     plan.message = "0123456789abcde\\n".to_owned();
-    plan.in_flight = InFlight::Bytes(10_000);
+    plan.in_flight = InFlightLimit::Bytes(10_000);
     let bounded = run(&plan);
     // One write beyond the bound at most, and that no larger than the bound.
     assert!((4..=4 * 20_000).contains(&bounded.bytes.sent), "{}", bounded.bytes.sent);
     assert!(bounded.notes.iter().any(|n| n.contains("--in-flight off")), "{:?}", bounded.notes);
-    plan.in_flight = InFlight::Off;
+    plan.in_flight = InFlightLimit::Off;
     assert!(run(&plan).bytes.sent > 4 * 20_000);
 
     let server = LineServer::echo();
     let mut plan = server.plan(Mode::Flood);
-    plan.in_flight = InFlight::Bytes(1);
+    plan.in_flight = InFlightLimit::Bytes(1);
     let least = run(&plan);
-    assert_eq!(least.verdict(&[]).0, Verdict::Clean, "{:?}", least.verify);
+    assert_eq!(least.verdict(&[]).0, RunVerdict::Clean, "{:?}", least.verify);
     assert!(least.lines.received > 8, "even one line at a time goes on: {:?}", least.lines);
 }
 
@@ -131,9 +130,9 @@ fn connections_come_from_the_addresses_named() {
         }
     });
     let mut plan = server.plan(Mode::Idle);
-    plan.sources = Sources::parse("127.0.5.0/30").unwrap();
+    plan.sources = SourceAddrs::parse("127.0.5.0/30").unwrap();
     let report = run(&plan);
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.notes);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.notes);
     assert_eq!(others.load(Ordering::Relaxed), 4);
 }
 
@@ -141,7 +140,7 @@ fn connections_come_from_the_addresses_named() {
 fn fault_41_a_source_this_host_does_not_have_is_named() {
     let server = LineServer::echo();
     let mut plan = server.plan(Mode::Idle);
-    plan.sources = Sources::parse("192.0.2.77").unwrap();
+    plan.sources = SourceAddrs::parse("192.0.2.77").unwrap();
     let report = run(&plan);
     assert_eq!(report.connections.failed, 4);
     assert_eq!(report.connect_errors.get("no_address"), Some(&4), "{:?}", report.connect_errors);
@@ -149,7 +148,7 @@ fn fault_41_a_source_this_host_does_not_have_is_named() {
 
 #[test]
 fn plans_that_cannot_be_are_refused_with_a_reason() {
-    let target = || Target::resolve("127.0.0.1:9").unwrap();
+    let target = || TargetAddr::resolve("127.0.0.1:9").unwrap();
     let wrong = |change: fn(&mut Plan)| {
         let mut plan = Plan::new(target());
         change(&mut plan);
@@ -163,7 +162,10 @@ fn plans_that_cannot_be_are_refused_with_a_reason() {
     assert!(wrong(|p| p.duration = Duration::ZERO).contains("duration"));
     assert!(wrong(|p| p.mode = Mode::PingPong { window: 0 }).contains("window"));
     assert!(wrong(|p| p.processes = Some(0)).contains("processes"));
-    assert!(wrong(|p| p.mix = towline_load::Group::parse_mix("churn=3").unwrap()).contains("mix"));
+    assert!(
+        wrong(|p| p.mix = towline_load::BehaviorGroup::parse_mix("churn=3").unwrap())
+            .contains("mix")
+    );
     let too_many = wrong(|p| {
         p.connections = 2_000_000_000;
         p.processes = Some(1);
@@ -185,12 +187,12 @@ fn a_unix_socket_is_a_target_too() {
             });
         }
     });
-    let mut plan = Plan::new(Target::Unix(path.clone()));
+    let mut plan = Plan::new(TargetAddr::Unix(path.clone()));
     plan.connections = 200;
     plan.verify = true;
     plan.duration = Duration::from_millis(200);
     let report = run(&plan);
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?} {:?}", report.notes, report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?} {:?}", report.notes, report.verify);
     assert_eq!(report.connections.established, 200);
 }

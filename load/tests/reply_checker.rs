@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Answer, LineServer, run};
-use towline_load::{Mode, Report, Verdict};
+use towline_load::{Mode, Report, RunVerdict};
 
 const MODES: [Mode; 4] =
     [Mode::Flood, Mode::PingPong { window: 10 }, Mode::Paced { rate: 2000.0 }, Mode::Idle];
@@ -33,7 +33,7 @@ fn corrupt(line: &[u8]) -> Vec<u8> {
 #[track_caller]
 fn found_wrong(report: &Report) {
     let (verdict, sentences) = report.verdict(&[]);
-    assert_eq!(verdict, Verdict::Untrue, "{:?}", report.verify);
+    assert_eq!(verdict, RunVerdict::WrongReplies, "{:?}", report.verify);
     assert_eq!(verdict.exit_code(), 4);
     assert!(sentences.iter().any(|s| s.starts_with("verification failed")), "{sentences:?}");
 }
@@ -47,7 +47,7 @@ fn an_echo_passes_in_every_mode_with_every_kind_of_message() {
             plan.message = message.to_owned();
             let report = run(&plan);
             let context = format!("{message} {mode:?} {:?} {:?}", report.verify, report.notes);
-            assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{context}");
+            assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{context}");
             assert_eq!(report.lines.sent, report.lines.received, "{context}");
             assert_eq!(report.bytes.sent, report.bytes.received, "{context}");
             assert_eq!(report.verify.checked, report.lines.received, "{context}");
@@ -169,7 +169,7 @@ fn another_reply_than_the_message_can_be_expected() {
     plan.message = "PING\\r\\n".to_owned();
     plan.expect = Some("+PONG\\r\\n".to_owned());
     let report = run(&plan);
-    assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+    assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.verify.checked > 0);
     plan.expect = None;
     found_wrong(&run(&plan));
@@ -183,7 +183,7 @@ fn without_verify_other_replies_are_only_counted() {
         plan.message = "some words {seq}\\n".to_owned();
         plan.verify = false;
         let report = run(&plan);
-        assert_eq!(report.verdict(&[]).0, Verdict::Clean, "{:?}", report.verify);
+        assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
         assert_eq!(report.verify.checked, 0);
         assert!(report.lines.received > 100, "{:?}", report.lines);
     }

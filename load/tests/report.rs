@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use support::{LineServer, run};
-use towline_load::{Assertion, Hist, Mode, Report, Verdict};
+use towline_load::{Assertion, Hist, Mode, Report, RunVerdict};
 
 fn two_runs() -> (Report, Report) {
     let server = LineServer::echo();
@@ -108,9 +108,9 @@ fn a_page_is_made_even_of_nothing() {
 fn assertions_decide_the_verdict() {
     let (report, _) = two_runs();
     let asked = |text: &str| vec![Assertion::parse(text).unwrap()];
-    assert_eq!(report.verdict(&asked("p50>0us")).0, Verdict::Clean);
+    assert_eq!(report.verdict(&asked("p50>0us")).0, RunVerdict::Clean);
     let (verdict, sentences) = report.verdict(&asked("received<10"));
-    assert_eq!((verdict, verdict.exit_code()), (Verdict::Missed, 3));
+    assert_eq!((verdict, verdict.exit_code()), (RunVerdict::AssertionMissed, 3));
     assert!(sentences[0].contains("received is"), "{sentences:?}");
 }
 

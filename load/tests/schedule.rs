@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use support::{LineServer, run};
-use towline_load::{Mode, Verdict};
+use towline_load::{Mode, RunVerdict};
 
 fn micros() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -82,7 +82,7 @@ fn an_open_loop_shows_the_stall_that_a_closed_loop_hides() {
     plan.connections = 1;
     plan.duration = Duration::from_secs(2);
     let paced = run(&plan);
-    assert_eq!(paced.verdict(&[]).0, Verdict::Clean, "{:?}", paced.verify);
+    assert_eq!(paced.verdict(&[]).0, RunVerdict::Clean, "{:?}", paced.verify);
     assert!(paced.latency_us.max >= 990_000, "{:?}", paced.latency_us);
     assert!(
         paced.latency_us.p90 >= 500_000,

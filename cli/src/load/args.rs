@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
-use towline_load::{Assertion, Group, InFlight, LoadError, Mode, Plan, Role, Sources, Target};
+use towline_load::{
+    Assertion, BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, SourceAddrs,
+    TargetAddr,
+};
 
 use super::merge;
 use crate::flag_value;
@@ -52,8 +55,8 @@ pub(crate) struct Args {
     #[arg(long)]
     verify: bool,
     /// Bytes a flooding connection may have unanswered: auto keeps within half of the kernel's TCP memory
-    #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlight::parse, default_value = "auto")]
-    in_flight: InFlight,
+    #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlightLimit::parse, default_value = "auto")]
+    in_flight: InFlightLimit,
     /// How long a ping-pong connection waits for a reply before it goes on without
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     reply_timeout: Duration,
@@ -61,14 +64,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
     drain: Duration,
     /// Let all connections behave badly in one way
-    #[arg(long, value_name = "ROLE", value_parser = Role::parse, conflicts_with = "mix")]
-    persona: Option<Role>,
+    #[arg(long, value_name = "ROLE", value_parser = ClientBehavior::parse, conflicts_with = "mix")]
+    persona: Option<ClientBehavior>,
     /// Let some behave badly: polite=900,never-read=100
     #[arg(long, value_name = "ROLE=N,…", value_parser = mix)]
     mix: Option<Mix>,
     /// How often bad clients do their deed
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s")]
-    persona_interval: Duration,
+    bad_client_interval: Duration,
     /// Processes: auto is as many as the descriptor limit makes necessary
     #[arg(long, value_name = "auto|N", value_parser = processes, default_value = "auto")]
     processes: Processes,
@@ -76,9 +79,9 @@ pub(crate) struct Args {
     #[arg(long, short = 'w', visible_alias = "workers", value_name = "N", value_parser = flag_value::count_u32)]
     threads: Option<u32>,
     /// Source addresses: auto, or ranges such as 127.0.0.0/24
-    #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…", value_parser = Sources::parse,
+    #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…", value_parser = SourceAddrs::parse,
           default_value = "auto")]
-    sources: Sources,
+    sources: SourceAddrs,
     /// Let Nagle's algorithm hold small writes back
     #[arg(long, value_name = "on|off", value_parser = on_off, default_value = "off",
           action = ArgAction::Set)]
@@ -131,7 +134,7 @@ enum ModeName {
 
 /// Types of their own, because clap takes a `Vec` or an `Option` for repeated and absent flags.
 #[derive(Clone, Debug)]
-struct Mix(Vec<Group>);
+struct Mix(Vec<BehaviorGroup>);
 
 #[derive(Clone, Copy, Debug)]
 struct Processes(Option<u32>);
@@ -163,9 +166,9 @@ impl Args {
             .split_first()
             .ok_or_else(|| LoadError::usage("load needs a target: towline load HOST:PORT"))?;
         let mode = self.mode()?;
-        let mut plan = Plan::new(Target::resolve(first)?);
+        let mut plan = Plan::new(TargetAddr::resolve(first)?);
         for other in others {
-            plan.targets.push(Target::resolve(other)?);
+            plan.targets.push(TargetAddr::resolve(other)?);
         }
         let mixed = self.mix.as_ref().map(|Mix(mix)| mix.iter().map(|g| g.connections).sum());
         plan.connections = self.connections.or(mixed).unwrap_or(1);
@@ -177,14 +180,18 @@ impl Args {
         plan.verify = self.verify;
         plan.mix = match (&self.mix, self.persona) {
             (Some(Mix(mix)), _) => mix.clone(),
-            (None, Some(role)) => vec![Group { role, connections: plan.connections }],
+            (None, Some(behavior)) => {
+                vec![BehaviorGroup { behavior, connections: plan.connections }]
+            }
             (None, None) => Vec::new(),
         };
         plan.mode = mode;
         if let (Mode::Paced { rate }, Some(_)) = (mode, self.message_rate) {
-            plan.mode = Mode::Paced { rate: rate * f64::from(plan.playing(Role::Polite)).max(1.0) };
+            plan.mode = Mode::Paced {
+                rate: rate * f64::from(plan.connections_as(ClientBehavior::WellBehaved)).max(1.0),
+            };
         }
-        plan.persona_interval = self.persona_interval;
+        plan.bad_client_interval = self.bad_client_interval;
         plan.threads = self.threads;
         plan.processes = self.processes.0;
         plan.sources = self.sources.clone();
@@ -227,7 +234,7 @@ impl Args {
 }
 
 fn mix(text: &str) -> Result<Mix, LoadError> {
-    Group::parse_mix(text).map(Mix)
+    BehaviorGroup::parse_mix(text).map(Mix)
 }
 
 fn processes(text: &str) -> Result<Processes, String> {

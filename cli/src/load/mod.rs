@@ -14,8 +14,8 @@ use args::LoadCommand;
 use output::Output;
 pub(crate) use output::Sink;
 use towline_load::{
-    Assertion, LoadError, Plan, Progress, Report, Surroundings, WorkerCommand,
-    interrupt_on_signals, serve_as_worker,
+    Assertion, LoadError, Plan, Progress, Report, RunOptions, WorkerProgram, interrupt_on_signals,
+    serve_as_worker,
 };
 
 use crate::exit;
@@ -36,13 +36,13 @@ fn load(args: &Args) -> Result<ExitCode, LoadError> {
     let plan = args.plan()?;
     plan.check()?;
     let output = Output::open(&args.report)?;
-    let surroundings = Surroundings {
+    let options = RunOptions {
         worker: worker_command(),
         interrupt: interrupt_on_signals()?,
         progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
     };
     announce(args, &plan);
-    match towline_load::run(&plan, &surroundings) {
+    match towline_load::run(&plan, &options) {
         Ok(report) => tell(&report, output, &args.report.assertions),
         Err(error) => {
             output.abandon();
@@ -62,9 +62,9 @@ fn tell(report: &Report, output: Output, assertions: &[Assertion]) -> Result<Exi
 }
 
 /// This very program, as a worker.
-fn worker_command() -> Option<WorkerCommand> {
+fn worker_command() -> Option<WorkerProgram> {
     let program = env::current_exe().ok()?;
-    Some(WorkerCommand { program, arguments: worker_arguments() })
+    Some(WorkerProgram { program, arguments: worker_arguments() })
 }
 
 /// What makes this program a worker.

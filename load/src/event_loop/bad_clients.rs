@@ -16,8 +16,8 @@ use super::reply_checker::{Desk, Read};
 use super::send::Sent;
 use super::{Cause, Lane};
 use crate::clock;
-use crate::persona::PersonaCounters;
-use crate::plan::Role;
+use crate::counters::BadClientCounters;
+use crate::plan::ClientBehavior;
 use crate::run::event::Phase;
 
 /// Lines of one burst.
@@ -25,28 +25,28 @@ const BURST: u32 = 1000;
 
 /// The lane's bad clients: when each acts next, and what they did.
 #[derive(Debug, Default)]
-pub(crate) struct Personas {
+pub(crate) struct BadClients {
     timers: BinaryHeap<Reverse<(u64, usize)>>,
-    counts: [PersonaCounters; Role::ALL.len()],
+    counts: [BadClientCounters; ClientBehavior::ALL.len()],
 }
 
-impl Personas {
+impl BadClients {
     pub(super) fn new(conns: &[Conn]) -> Self {
-        let mut personas = Self::default();
+        let mut bad_clients = Self::default();
         for conn in conns.iter().filter(|c| !c.is_polite()) {
-            personas.of(conn.role).connections += 1;
+            bad_clients.of(conn.behavior).connections += 1;
         }
-        personas
+        bad_clients
     }
 
     /// The figures of every role that is played.
-    pub(super) fn take(&mut self) -> Vec<(Role, PersonaCounters)> {
+    pub(super) fn take(&mut self) -> Vec<(ClientBehavior, BadClientCounters)> {
         let counts = std::mem::take(&mut self.counts);
-        Role::ALL.into_iter().zip(counts).filter(|(_, c)| c.connections > 0).collect()
+        ClientBehavior::ALL.into_iter().zip(counts).filter(|(_, c)| c.connections > 0).collect()
     }
 
-    fn of(&mut self, role: Role) -> &mut PersonaCounters {
-        &mut self.counts[role as usize]
+    fn of(&mut self, behavior: ClientBehavior) -> &mut BadClientCounters {
+        &mut self.counts[behavior as usize]
     }
 
     fn at(&mut self, moment: u64, index: usize) {
@@ -58,12 +58,12 @@ impl Lane {
     /// Lets every bad client act whose moment has come.
     pub(super) fn misbehave_due(&mut self, now: u64) -> u64 {
         loop {
-            match self.personas.timers.peek() {
+            match self.bad_clients.timers.peek() {
                 None => return u64::MAX,
                 Some(Reverse((due, _))) if *due > now => return *due,
                 Some(Reverse((_, index))) => {
                     let index = *index;
-                    self.personas.timers.pop();
+                    self.bad_clients.timers.pop();
                     self.misbehave(index, now);
                 }
             }
@@ -71,20 +71,22 @@ impl Lane {
     }
 
     fn misbehave(&mut self, index: usize, now: u64) {
-        let interval = self.persona_interval();
-        match (self.conns[index].state, self.conns[index].role) {
+        let interval = self.bad_client_interval();
+        match (self.conns[index].state, self.conns[index].behavior) {
             (State::Closed, _) => {
                 if !self.connect(index, now) {
-                    self.personas.at(now + interval, index);
+                    self.bad_clients.at(now + interval, index);
                 }
             }
-            (State::Open, Role::Slowloris) => self.act(index, |desk, conn| drip(desk, conn, b"x")),
-            (State::Open, Role::Trickle) => self.act(index, trickle),
-            (State::Open, Role::Burst) => self.act(index, |desk, conn| {
+            (State::Open, ClientBehavior::Slowloris) => {
+                self.act(index, |desk, conn| drip(desk, conn, b"x"));
+            }
+            (State::Open, ClientBehavior::Trickle) => self.act(index, trickle),
+            (State::Open, ClientBehavior::Burst) => self.act(index, |desk, conn| {
                 conn.owed = BURST;
                 desk.flush(conn, now)
             }),
-            (State::Open, Role::Reset) => {
+            (State::Open, ClientBehavior::Reset) => {
                 if let Some(fd) = &self.conns[index].fd {
                     // Closing then says RST instead of FIN; refused only for what is no socket.
                     let _ = set_socket_linger(fd, Some(Duration::ZERO));
@@ -95,48 +97,51 @@ impl Lane {
             (State::Waiting | State::Open, _) => return,
         }
         if self.conns[index].state == State::Open {
-            self.personas.at(now + interval, index);
+            self.bad_clients.at(now + interval, index);
         }
     }
 
-    pub(super) fn persona_opened(&mut self, index: usize, now: u64) {
-        let role = self.conns[index].role;
-        self.personas.of(role).established += 1;
-        let next = now + self.persona_interval();
-        match role {
-            Role::NeverRead => self.watch(index, Interest::Write),
-            Role::HalfOpen => {
+    pub(super) fn bad_client_opened(&mut self, index: usize, now: u64) {
+        let behavior = self.conns[index].behavior;
+        self.bad_clients.of(behavior).established += 1;
+        let next = now + self.bad_client_interval();
+        match behavior {
+            ClientBehavior::NeverRead => self.watch(index, Interest::Write),
+            ClientBehavior::HalfOpen => {
                 self.say_one_line(index, now);
                 self.watch(index, Interest::Nothing);
             }
-            Role::Churn => {
+            ClientBehavior::Churn => {
                 self.watch(index, Interest::Read);
                 self.say_one_line(index, now);
             }
-            Role::Reset => {
+            ClientBehavior::Reset => {
                 self.watch(index, Interest::Read);
                 self.say_one_line(index, now);
-                self.personas.at(next, index);
+                self.bad_clients.at(next, index);
             }
-            Role::Polite | Role::Slowloris | Role::Trickle | Role::Burst => {
+            ClientBehavior::WellBehaved
+            | ClientBehavior::Slowloris
+            | ClientBehavior::Trickle
+            | ClientBehavior::Burst => {
                 self.watch(index, Interest::Read);
-                self.personas.at(next, index);
+                self.bad_clients.at(next, index);
             }
         }
     }
 
-    pub(super) fn serve_persona(&mut self, ready: Ready) {
+    pub(super) fn serve_bad_client(&mut self, ready: Ready) {
         let index = ready.conn;
-        let role = self.conns[index].role;
-        if ready.read && matches!(role, Role::NeverRead | Role::HalfOpen) {
+        let behavior = self.conns[index].behavior;
+        if ready.read && matches!(behavior, ClientBehavior::NeverRead | ClientBehavior::HalfOpen) {
             // They do not read: this is the server closing, or the connection breaking.
             return self.close(index, Cause::Server(None));
         }
         if ready.read {
             match self.desk.discard(&self.conns[index]) {
                 Read::Replies(lines) => {
-                    self.personas.of(role).lines_received += lines;
-                    if role == Role::Churn && lines > 0 {
+                    self.bad_clients.of(behavior).lines_received += lines;
+                    if behavior == ClientBehavior::Churn && lines > 0 {
                         return self.close(index, Cause::Ours);
                     }
                 }
@@ -146,7 +151,7 @@ impl Lane {
         }
         if ready.write {
             let now = clock::now();
-            if role == Role::NeverRead {
+            if behavior == ClientBehavior::NeverRead {
                 self.act(index, |desk, conn| desk.pour(conn, now));
             } else {
                 self.act(index, |desk, conn| desk.flush(conn, now));
@@ -155,19 +160,19 @@ impl Lane {
     }
 
     /// A bad client's connection ended, or its connect failed.
-    pub(super) fn persona_parted(&mut self, index: usize, cause: Cause, was_open: bool) {
+    pub(super) fn bad_client_closed(&mut self, index: usize, cause: Cause, was_open: bool) {
         let conn = &mut self.conns[index];
         conn.sent = Default::default();
         conn.trouble = None;
-        let counts = self.personas.of(conn.role);
+        let counts = self.bad_clients.of(conn.behavior);
         match cause {
             Cause::Server(_) if was_open => counts.closed_by_server += 1,
             Cause::Server(_) => counts.connect_failed += 1,
             Cause::Ours => {}
         }
         if self.phase != Phase::Drain {
-            let pause = if cause == Cause::Ours { 0 } else { self.persona_interval() };
-            self.personas.at(clock::now() + pause, index);
+            let pause = if cause == Cause::Ours { 0 } else { self.bad_client_interval() };
+            self.bad_clients.at(clock::now() + pause, index);
         }
     }
 
@@ -179,12 +184,12 @@ impl Lane {
         let bytes = self.desk.counters.bytes_sent - before.bytes_sent;
         self.desk.counters = before;
         self.desk.flights.clear(&mut conn.flight);
-        let role = conn.role;
-        self.personas.of(role).bytes_sent += bytes;
+        let behavior = conn.behavior;
+        self.bad_clients.of(behavior).bytes_sent += bytes;
         match sent {
             Sent::Broken(error) => self.close(index, Cause::Server(Some(error))),
-            Sent::Blocked if role == Role::Burst => self.watch(index, Interest::Both),
-            Sent::All if role == Role::Burst => self.watch(index, Interest::Read),
+            Sent::Blocked if behavior == ClientBehavior::Burst => self.watch(index, Interest::Both),
+            Sent::All if behavior == ClientBehavior::Burst => self.watch(index, Interest::Read),
             Sent::All | Sent::Blocked => {}
         }
     }
@@ -199,12 +204,12 @@ impl Lane {
         if limit <= now {
             self.connect_failed(index, Errno::TIMEDOUT.into());
         } else {
-            self.personas.at(limit, index);
+            self.bad_clients.at(limit, index);
         }
     }
 
-    fn persona_interval(&self) -> u64 {
-        self.desk.job.plan.persona_interval.as_nanos() as u64
+    fn bad_client_interval(&self) -> u64 {
+        self.desk.job.plan.bad_client_interval.as_nanos() as u64
     }
 }
 

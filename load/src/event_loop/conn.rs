@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::in_flight::Flight;
 use crate::message::Position;
-use crate::plan::Role;
+use crate::plan::ClientBehavior;
 
 /// A connection. About a hundred bytes; whatever is rare lives behind `trouble`.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Conn {
     /// The socket; `None` before the connect and after the end.
     pub(crate) fd: Option<OwnedFd>,
     pub(crate) state: State,
-    pub(crate) role: Role,
+    pub(crate) behavior: ClientBehavior,
     /// What epoll watches this socket for.
     pub(crate) interest: Interest,
     /// Bytes of an answer to a heartbeat still to be sent.
@@ -73,11 +73,11 @@ pub(crate) struct Trouble {
 }
 
 impl Conn {
-    pub(crate) fn new(id: u32, role: Role) -> Self {
+    pub(crate) fn new(id: u32, behavior: ClientBehavior) -> Self {
         Self {
             fd: None,
             state: State::Waiting,
-            role,
+            behavior,
             interest: Interest::Nothing,
             pong_left: 0,
             id,
@@ -97,7 +97,7 @@ impl Conn {
 
     /// Whether the well-behaved part of the run rests on this connection.
     pub(crate) fn is_polite(&self) -> bool {
-        self.role == Role::Polite
+        self.behavior == ClientBehavior::WellBehaved
     }
 
     /// Whether the server said that it answers nothing more.

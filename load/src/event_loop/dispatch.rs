@@ -11,7 +11,7 @@ impl Lane {
         let conn = &self.conns[ready.conn];
         match conn.state {
             State::Open if conn.is_polite() => self.serve_polite(ready),
-            State::Open => self.serve_persona(ready),
+            State::Open => self.serve_bad_client(ready),
             State::Connecting if ready.write => self.connected(ready.conn),
             // Reports taken in the same batch as the end of their connection.
             State::Connecting | State::Waiting | State::Closed => {}

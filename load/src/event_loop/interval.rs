@@ -134,7 +134,7 @@ impl Lane {
             cpu_total: clock::thread_cpu(),
             last_reply: self.desk.last_reply,
             examples: std::mem::take(&mut self.desk.examples),
-            personas: self.personas.take(),
+            bad_clients: self.bad_clients.take(),
         }))
     }
 }

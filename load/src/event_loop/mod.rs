@@ -30,7 +30,7 @@ use std::sync::mpsc::SyncSender;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use self::bad_clients::Personas;
+use self::bad_clients::BadClients;
 use self::conn::{Conn, Interest, State};
 use self::drain::Drain;
 use self::epoll::Poll;
@@ -41,7 +41,7 @@ use self::schedule::Pace;
 use crate::clock::{self, SECOND};
 use crate::error::LoadError;
 use crate::job::Job;
-use crate::plan::{Dealer, Mode};
+use crate::plan::{Mode, WeightedRoundRobin};
 use crate::run::event::{Event, Phase};
 use crate::run::phase_control::Control;
 
@@ -72,7 +72,7 @@ pub(crate) struct Lane {
     ramp: Ramp,
     pace: Option<Pace>,
     drain: Option<Drain>,
-    personas: Personas,
+    bad_clients: BadClients,
     ledger: Ledger,
     outbox: SyncSender<Event>,
     next_scan: u64,
@@ -93,13 +93,13 @@ impl Lane {
         outbox: SyncSender<Event>,
     ) -> Result<Self, LoadError> {
         let plan = &job.plan;
-        let mut dealer = Dealer::new(&plan.mix, plan.connections);
+        let mut mix = WeightedRoundRobin::new(&plan.mix, plan.connections);
         // Of exactly the size needed: a vector that grows leaves twice as much behind.
         let mut conns = Vec::with_capacity(plan.connections.div_ceil(share.of) as usize);
         for id in 0..plan.connections {
-            let role = dealer.deal();
+            let behavior = mix.next();
             if id % share.of == share.index {
-                conns.push(Conn::new(id, role));
+                conns.push(Conn::new(id, behavior));
             }
         }
         let poll = Poll::new(&*control)
@@ -112,7 +112,7 @@ impl Lane {
             share,
             control,
             poll,
-            personas: Personas::new(&conns),
+            bad_clients: BadClients::new(&conns),
             conns,
             ramp: Ramp::new(plan, share, timing.start),
             pace,
@@ -229,7 +229,7 @@ impl Lane {
         conn.pong_left = 0;
         self.desk.flights.clear(&mut conn.flight);
         if !conn.is_polite() {
-            self.persona_parted(index, cause, was_open);
+            self.bad_client_closed(index, cause, was_open);
         } else if self.phase != Phase::Drain && was_open {
             match cause {
                 Cause::Server(None) => self.desk.counters.closed += 1,

@@ -11,7 +11,7 @@ use rustix::net::{bind, connect, socket_with, sockopt};
 use super::conn::{Conn, Interest, State};
 use super::{Cause, Lane, Share};
 use crate::clock::{self, MILLI, SECOND};
-use crate::plan::{Plan, Target};
+use crate::plan::{Plan, TargetAddr};
 
 /// Handshakes under way at once over all lanes, when no rate is given: fewer than the least backlog
 /// servers are known to use, because a connect that overflows it waits a second for its next try.
@@ -119,8 +119,8 @@ impl Lane {
             }
         };
         let begun = match plan.target(conn.id) {
-            Target::Tcp { address, .. } => connect(&fd, address),
-            Target::Unix(path) => SocketAddrUnix::new(path).and_then(|a| connect(&fd, &a)),
+            TargetAddr::Tcp { address, .. } => connect(&fd, address),
+            TargetAddr::Unix(path) => SocketAddrUnix::new(path).and_then(|a| connect(&fd, &a)),
         };
         if begun == Err(Errno::AGAIN) {
             return false;
@@ -159,7 +159,7 @@ impl Lane {
             self.desk.counters.established += 1;
             self.polite_opened(index, now);
         } else {
-            self.persona_opened(index, now);
+            self.bad_client_opened(index, now);
         }
     }
 
@@ -182,7 +182,7 @@ impl Lane {
 
 fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Fault> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let Target::Tcp { address, .. } = plan.target(id) else {
+    let TargetAddr::Tcp { address, .. } = plan.target(id) else {
         return Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
     };
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };

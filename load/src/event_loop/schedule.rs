@@ -7,7 +7,7 @@
 use super::conn::{Conn, State};
 use super::{Lane, Share};
 use crate::clock::SECOND;
-use crate::plan::{Plan, Role};
+use crate::plan::{ClientBehavior, Plan};
 
 /// The lane's part of the schedule.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ impl Pace {
     pub(super) fn new(plan: &Plan, rate: f64, share: Share, conns: &[Conn]) -> Self {
         let polite = |(i, conn): (usize, &Conn)| conn.is_polite().then_some(i as u32);
         let members: Vec<u32> = conns.iter().enumerate().filter_map(polite).collect();
-        let part = members.len() as f64 / f64::from(plan.playing(Role::Polite).max(1));
+        let part = members.len() as f64
+            / f64::from(plan.connections_as(ClientBehavior::WellBehaved).max(1));
         let step = SECOND as f64 / (rate * part);
         let phase = f64::from(share.index) / f64::from(share.of);
         Self { members, step, phase, start: 0, next: 0 }
@@ -94,15 +95,16 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Target;
+    use crate::plan::TargetAddr;
 
     #[test]
     fn two_lanes_together_keep_the_rate_and_take_turns() {
-        let mut plan = Plan::new(Target::resolve("127.0.0.1:9").unwrap());
+        let mut plan = Plan::new(TargetAddr::resolve("127.0.0.1:9").unwrap());
         plan.connections = 4;
         let lane = |index: u32| {
             let ids = (0..4).filter(|id| id % 2 == index);
-            let conns: Vec<Conn> = ids.map(|id| Conn::new(id, Role::Polite)).collect();
+            let conns: Vec<Conn> =
+                ids.map(|id| Conn::new(id, ClientBehavior::WellBehaved)).collect();
             let mut pace = Pace::new(&plan, 1000.0, Share { index, of: 2 }, &conns);
             pace.begin(SECOND);
             pace

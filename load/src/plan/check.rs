@@ -1,6 +1,6 @@
 //! Refuses what cannot be run, before anything is opened.
 
-use super::{Mode, Plan, Role};
+use super::{ClientBehavior, Mode, Plan};
 use crate::error::LoadError;
 use crate::host;
 use crate::message::Message;
@@ -98,7 +98,9 @@ impl Plan {
                 self.connections
             )));
         }
-        if self.playing(Role::Polite) < self.connections && self.persona_interval.is_zero() {
+        if self.connections_as(ClientBehavior::WellBehaved) < self.connections
+            && self.bad_client_interval.is_zero()
+        {
             return Err(LoadError::usage("a persona interval of 0 never ends: expected more"));
         }
         Ok(())

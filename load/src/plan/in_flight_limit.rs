@@ -17,7 +17,7 @@ const LEAST: u64 = 4 << 10;
 
 /// A bound on the bytes each flooding connection has sent without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InFlight {
+pub enum InFlightLimit {
     /// So much that all connections together stay within half of what the kernel gives to TCP before
     /// it saves memory (`net.ipv4.tcp_mem`).
     Auto,
@@ -27,7 +27,7 @@ pub enum InFlight {
     Bytes(u64),
 }
 
-impl InFlight {
+impl InFlightLimit {
     /// Reads `auto`, `off` or a number of bytes such as `64k` or `64KiB`.
     ///
     /// # Errors
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn few_connections_are_not_bounded_and_many_are() {
-        assert_eq!(InFlight::Auto.bytes(1), None);
-        let many = InFlight::Auto.bytes(1_000_000).unwrap();
-        assert!(many < InFlight::Auto.bytes(10_000).unwrap_or(u64::MAX));
-        assert_eq!(InFlight::parse("64k").unwrap().bytes(5), Some(64_000));
-        assert_eq!(InFlight::parse("64KiB").unwrap().bytes(5), Some(65_536));
-        assert_eq!(InFlight::parse("off").unwrap().bytes(1_000_000), None);
-        assert!(InFlight::parse("0").is_err() && InFlight::parse("much").is_err());
+        assert_eq!(InFlightLimit::Auto.bytes(1), None);
+        let many = InFlightLimit::Auto.bytes(1_000_000).unwrap();
+        assert!(many < InFlightLimit::Auto.bytes(10_000).unwrap_or(u64::MAX));
+        assert_eq!(InFlightLimit::parse("64k").unwrap().bytes(5), Some(64_000));
+        assert_eq!(InFlightLimit::parse("64KiB").unwrap().bytes(5), Some(65_536));
+        assert_eq!(InFlightLimit::parse("off").unwrap().bytes(1_000_000), None);
+        assert!(InFlightLimit::parse("0").is_err() && InFlightLimit::parse("much").is_err());
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod client_behavior;
 mod in_flight_limit;
+mod mix;
 mod source_addrs;
 mod target_addr;
 
@@ -11,17 +12,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use client_behavior::Dealer;
-pub use client_behavior::{Group, Role};
-pub use in_flight_limit::InFlight;
-pub use source_addrs::Sources;
-pub use target_addr::Target;
+pub use client_behavior::ClientBehavior;
+pub use in_flight_limit::InFlightLimit;
+pub use mix::BehaviorGroup;
+pub(crate) use mix::WeightedRoundRobin;
+pub use source_addrs::SourceAddrs;
+pub use target_addr::TargetAddr;
 
 /// A load run. Start from [`Plan::new`] and set what differs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// Where to connect; with several, connections take them in turn.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetAddr>,
     /// Connections in all, over every process, bad clients included.
     pub connections: u32,
     /// Connects a second over every process; `None` is as fast as they are accepted.
@@ -38,18 +40,18 @@ pub struct Plan {
     pub expect: Option<String>,
     /// Whether every reply is compared with what is expected.
     pub verify: bool,
-    /// How many connections play which role; empty means that all are [`Role::Polite`].
-    pub mix: Vec<Group>,
+    /// How many connections play which role; empty means that all are [`ClientBehavior::WellBehaved`].
+    pub mix: Vec<BehaviorGroup>,
     /// How often a bad client does its bad thing.
-    pub persona_interval: Duration,
+    pub bad_client_interval: Duration,
     /// Threads a process; `None` shares the host's cores between the processes.
     pub threads: Option<u32>,
     /// Processes; `None` is as many as the descriptor limit makes necessary.
     pub processes: Option<u32>,
     /// Which addresses connections come from.
-    pub sources: Sources,
+    pub sources: SourceAddrs,
     /// What each flooding connection may have sent without a reply.
-    pub in_flight: InFlight,
+    pub in_flight: InFlightLimit,
     /// How long a ping-pong connection waits for a reply before it goes on without.
     pub reply_timeout: Duration,
     /// How long replies may still flow in after the load has stopped.
@@ -96,7 +98,7 @@ impl Mode {
 
 impl Plan {
     /// One connection, ping-pong, `ping\n`, ten seconds.
-    pub fn new(target: Target) -> Self {
+    pub fn new(target: TargetAddr) -> Self {
         Self {
             targets: vec![target],
             connections: 1,
@@ -108,11 +110,11 @@ impl Plan {
             expect: None,
             verify: false,
             mix: Vec::new(),
-            persona_interval: Duration::from_secs(1),
+            bad_client_interval: Duration::from_secs(1),
             threads: None,
             processes: None,
-            sources: Sources::Auto,
-            in_flight: InFlight::Auto,
+            sources: SourceAddrs::Auto,
+            in_flight: InFlightLimit::Auto,
             reply_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             nagle: false,
@@ -122,7 +124,7 @@ impl Plan {
     }
 
     /// Where connection `id` connects to.
-    pub(crate) fn target(&self, id: u32) -> &Target {
+    pub(crate) fn target(&self, id: u32) -> &TargetAddr {
         &self.targets[id as usize % self.targets.len()]
     }
 
@@ -132,10 +134,10 @@ impl Plan {
     }
 
     /// How many connections play `role`.
-    pub fn playing(&self, role: Role) -> u32 {
+    pub fn connections_as(&self, behavior: ClientBehavior) -> u32 {
         if self.mix.is_empty() {
-            return if role == Role::Polite { self.connections } else { 0 };
+            return if behavior == ClientBehavior::WellBehaved { self.connections } else { 0 };
         }
-        self.mix.iter().filter(|g| g.role == role).map(|g| g.connections).sum()
+        self.mix.iter().filter(|g| g.behavior == behavior).map(|g| g.connections).sum()
     }
 }

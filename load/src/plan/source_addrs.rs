@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Target;
+use super::TargetAddr;
 use crate::error::LoadError;
 use crate::host;
 
@@ -17,14 +17,14 @@ const ADDRESSES_MAX: u128 = 65_536;
 
 /// Where source addresses are taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sources {
+pub enum SourceAddrs {
     /// The kernel's choice; on IPv4 loopback, as many of 127.0.0.0/8 as the ports make necessary.
     Auto,
     /// All addresses of these ranges, in turn.
     Ranges(Vec<(IpAddr, u8)>),
 }
 
-impl Sources {
+impl SourceAddrs {
     /// Reads `auto`, or a list such as `127.0.0.0/24,10.0.0.5`.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Sources {
     /// The addresses for so many connections; none leaves the choice to the kernel.
     pub(crate) fn addresses(
         &self,
-        targets: &[Target],
+        targets: &[TargetAddr],
         connections: u32,
     ) -> Result<Vec<IpAddr>, LoadError> {
         let ranges = match self {
@@ -47,8 +47,8 @@ impl Sources {
             Self::Ranges(ranges) => ranges,
         };
         let addresses = targets.iter().filter_map(|target| match target {
-            Target::Tcp { address, .. } => Some(address),
-            Target::Unix(_) => None,
+            TargetAddr::Tcp { address, .. } => Some(address),
+            TargetAddr::Unix(_) => None,
         });
         let mut all = Vec::new();
         for (base, prefix) in ranges {
@@ -67,9 +67,9 @@ impl Sources {
 /// Two fifths of the ports of each address. The kernel tries every second port first; once those are
 /// taken, each connect searches through thousands, and 20,000 from one address are made at a fifth of
 /// the rate.
-fn loopback(targets: &[Target], connections: u32) -> Vec<IpAddr> {
+fn loopback(targets: &[TargetAddr], connections: u32) -> Vec<IpAddr> {
     let each = (host::local_ports() / 5 * 2).max(1);
-    if !targets.iter().all(Target::is_ipv4_loopback) || connections <= each {
+    if !targets.iter().all(TargetAddr::is_ipv4_loopback) || connections <= each {
         return Vec::new();
     }
     let base = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0));
@@ -111,13 +111,13 @@ fn hosts(base: IpAddr, prefix: u8) -> impl Iterator<Item = IpAddr> {
 mod tests {
     use super::*;
 
-    fn target() -> [Target; 1] {
-        [Target::resolve("127.0.0.1:9000").unwrap()]
+    fn target() -> [TargetAddr; 1] {
+        [TargetAddr::resolve("127.0.0.1:9000").unwrap()]
     }
 
     #[test]
     fn ranges_leave_out_the_network_and_broadcast_addresses() {
-        let listed = Sources::parse("127.0.1.0/30,127.0.2.9").unwrap();
+        let listed = SourceAddrs::parse("127.0.1.0/30,127.0.2.9").unwrap();
         let all = listed.addresses(&target(), 1000).unwrap();
         let text: Vec<String> = all.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["127.0.1.1", "127.0.1.2", "127.0.2.9"]);
@@ -125,16 +125,16 @@ mod tests {
 
     #[test]
     fn auto_binds_only_when_the_ports_run_short() {
-        assert!(Sources::Auto.addresses(&target(), 100).unwrap().is_empty());
-        assert!(Sources::Auto.addresses(&target(), 200_000).unwrap().len() >= 3);
+        assert!(SourceAddrs::Auto.addresses(&target(), 100).unwrap().is_empty());
+        assert!(SourceAddrs::Auto.addresses(&target(), 200_000).unwrap().len() >= 3);
     }
 
     #[test]
     fn what_is_no_source_is_refused() {
         for bad in ["", "localhost", "127.0.0.1/33", "1.2.3"] {
-            assert!(Sources::parse(bad).is_err(), "{bad}");
+            assert!(SourceAddrs::parse(bad).is_err(), "{bad}");
         }
-        let other = Sources::parse("::1").unwrap();
+        let other = SourceAddrs::parse("::1").unwrap();
         assert!(other.addresses(&target(), 1).is_err());
     }
 }

@@ -10,7 +10,7 @@ use crate::error::LoadError;
 
 /// A TCP address or a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
+pub enum TargetAddr {
     /// A TCP address, and the name it was asked for by.
     Tcp {
         /// `HOST:PORT` as given.
@@ -22,7 +22,7 @@ pub enum Target {
     Unix(PathBuf),
 }
 
-impl Target {
+impl TargetAddr {
     /// Reads `HOST:PORT` or `unix:/path`, and looks the host up.
     ///
     /// # Errors
@@ -54,13 +54,13 @@ impl Target {
     }
 }
 
-impl From<SocketAddr> for Target {
+impl From<SocketAddr> for TargetAddr {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp { name: address.to_string(), address }
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for TargetAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { name, .. } => f.write_str(name),
@@ -78,10 +78,10 @@ mod tests {
         for bad in
             ["", "9000", "localhost", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999", "unix:"]
         {
-            let error = Target::resolve(bad).unwrap_err();
+            let error = TargetAddr::resolve(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}: {error}");
         }
-        assert!(Target::resolve("127.0.0.1:9000").unwrap().is_ipv4_loopback());
-        assert_eq!(Target::resolve("unix:/run/x").unwrap().to_string(), "unix:/run/x");
+        assert!(TargetAddr::resolve("127.0.0.1:9000").unwrap().is_ipv4_loopback());
+        assert_eq!(TargetAddr::resolve("unix:/run/x").unwrap().to_string(), "unix:/run/x");
     }
 }

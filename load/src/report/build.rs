@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    Connections, Errors, Generator, Histograms, Latency, Moment, Pair, Persona, Rates, Report,
-    Spread, Verify, Window,
+    BadClientReport, ConnectionCounts, ErrorCounts, GeneratorStats, Histograms, Latency, Period,
+    Rates, Report, Spread, TimelineInterval, Traffic, Verification,
 };
 use crate::clock::{self, SECOND, seconds};
 use crate::counters::Counters;
 use crate::histogram::Hist;
 use crate::message::Message;
-use crate::plan::{Mode, Plan, Role};
+use crate::plan::{ClientBehavior, Mode, Plan};
 use crate::run::event::Phase;
 use crate::run::totals::{self, Busy, Outcome};
 
@@ -33,21 +33,24 @@ impl Report {
         let histograms = histograms(plan, outcome);
         let paced = matches!(plan.mode, Mode::Paced { .. });
         let steady = seconds(outcome.stop_at.saturating_sub(outcome.steady_at));
-        let personas: u64 =
-            outcome.personas.iter().map(|(_, c)| c.established.min(c.connections)).sum();
-        let persona_failed: u64 =
-            outcome.personas.iter().map(|(_, c)| c.connections.saturating_sub(c.established)).sum();
-        let established = total.established + personas;
+        let bad_established: u64 =
+            outcome.bad_clients.iter().map(|(_, c)| c.established.min(c.connections)).sum();
+        let bad_failed: u64 = outcome
+            .bad_clients
+            .iter()
+            .map(|(_, c)| c.connections.saturating_sub(c.established))
+            .sum();
+        let established = total.established + bad_established;
         let latency_us = Latency::of(&histograms.latency);
         let mut report = Self {
             target: plan.target_names(),
             started_unix: started(start),
             mode: plan.mode.name().to_owned(),
             message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
-            connections: Connections {
+            connections: ConnectionCounts {
                 requested: plan.connections.into(),
                 established,
-                failed: total.connect_failed() + persona_failed,
+                failed: total.connect_failed() + bad_failed,
                 closed_early: total.closed_early(),
             },
             ramp_seconds: seconds(outcome.steady_at.saturating_sub(start)),
@@ -61,8 +64,8 @@ impl Report {
             response_us: paced.then_some(latency_us),
             connect_us: Latency::of(&histograms.connect),
             verify: verify(&total, &outcome.examples),
-            errors: Errors {
-                connect: total.connect_failed() + persona_failed,
+            errors: ErrorCounts {
+                connect: total.connect_failed() + bad_failed,
                 reset: total.reset,
                 timeout: total.timeout,
                 closed: total.closed,
@@ -78,11 +81,11 @@ impl Report {
                 &histograms,
             ),
             spread: Spread::of(&outcome.spread.lines, outcome.spread.sum, outcome.spread.squares),
-            generator: Generator {
+            generator: GeneratorStats {
                 in_flight_bytes: in_flight(plan),
                 ..generator(outcome, processes, threads, paced)
             },
-            personas: outcome.personas.iter().map(persona).collect(),
+            bad_clients: outcome.bad_clients.iter().map(bad_client).collect(),
             interrupted,
             notes: outcome.failures.clone(),
             timeline: outcome.timeline.iter().map(|(n, i)| moment(outcome, *n, i)).collect(),
@@ -143,7 +146,12 @@ impl Rates {
         Self::from_sums(lines(counters), bytes(counters), seconds, connections)
     }
 
-    pub(crate) fn from_sums(lines: Pair, bytes: Pair, seconds: f64, connections: u64) -> Self {
+    pub(crate) fn from_sums(
+        lines: Traffic,
+        bytes: Traffic,
+        seconds: f64,
+        connections: u64,
+    ) -> Self {
         if seconds <= 0.0 {
             return Self::default();
         }
@@ -172,20 +180,20 @@ impl Spread {
     }
 }
 
-fn lines(counters: &Counters) -> Pair {
-    Pair { sent: counters.lines_sent, received: counters.lines_received }
+fn lines(counters: &Counters) -> Traffic {
+    Traffic { sent: counters.lines_sent, received: counters.lines_received }
 }
 
-fn bytes(counters: &Counters) -> Pair {
-    Pair { sent: counters.bytes_sent, received: counters.bytes_received }
+fn bytes(counters: &Counters) -> Traffic {
+    Traffic { sent: counters.bytes_sent, received: counters.bytes_received }
 }
 
-fn calls(counters: &Counters) -> Pair {
-    Pair { sent: counters.writes, received: counters.reads }
+fn calls(counters: &Counters) -> Traffic {
+    Traffic { sent: counters.writes, received: counters.reads }
 }
 
-fn verify(total: &Counters, examples: &[String]) -> Verify {
-    Verify {
+fn verify(total: &Counters, examples: &[String]) -> Verification {
+    Verification {
         checked: total.checked,
         mismatched: total.mismatched(),
         missing: total.missing,
@@ -197,8 +205,8 @@ fn verify(total: &Counters, examples: &[String]) -> Verify {
     }
 }
 
-fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms) -> Window {
-    Window {
+fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms) -> Period {
+    Period {
         seconds,
         lines: lines(counters),
         bytes: bytes(counters),
@@ -208,14 +216,14 @@ fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms)
     }
 }
 
-fn generator(outcome: &Outcome, processes: u32, threads: u32, paced: bool) -> Generator {
+fn generator(outcome: &Outcome, processes: u32, threads: u32, paced: bool) -> GeneratorStats {
     let load = |busy: &Busy| busy.awake.max(busy.cpu + busy.queued);
     let busiest = outcome.busy.iter().max_by(|a, b| load(a).total_cmp(&load(b)));
     let named = |busy: &Busy| {
         [("awake", busy.awake), ("cpu", busy.cpu), ("waiting_for_cpu", busy.queued)]
             .map(|(name, share)| (name.to_owned(), (share * 1000.0).round() / 1000.0))
     };
-    Generator {
+    GeneratorStats {
         processes,
         threads,
         cpu_seconds: outcome.cpu as f64 / SECOND as f64,
@@ -230,19 +238,21 @@ fn in_flight(plan: &Plan) -> Option<u64> {
     (plan.mode == Mode::Flood).then(|| plan.in_flight.bytes(plan.connections))?
 }
 
-fn persona((role, counters): &(Role, crate::persona::PersonaCounters)) -> Persona {
-    Persona { role: role.name().to_owned(), counters: *counters }
+fn bad_client(
+    (behavior, counters): &(ClientBehavior, crate::counters::BadClientCounters),
+) -> BadClientReport {
+    BadClientReport { behavior: behavior.name().to_owned(), counters: *counters }
 }
 
-fn moment(outcome: &Outcome, number: u64, interval: &totals::Interval) -> Moment {
+fn moment(outcome: &Outcome, number: u64, interval: &totals::Interval) -> TimelineInterval {
     let length = seconds(outcome.timing.interval);
-    let mut moment = Moment {
+    let mut moment = TimelineInterval {
         at: number as f64 * length,
         seconds: length,
         connections: interval.open.values().map(|n| u64::from(*n)).sum(),
         lines: lines(&interval.counters),
         bytes: bytes(&interval.counters),
-        ..Moment::default()
+        ..TimelineInterval::default()
     };
     if let totals::Latency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
         moment.p50_us = p50 / 1000;

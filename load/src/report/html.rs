@@ -3,7 +3,7 @@
 use towline_units::human::{micros, short};
 
 use super::svg::{Chart, marks};
-use super::{Moment, Report};
+use super::{Report, TimelineInterval};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1c2733;--dim:#5b6b7b;--grid:#dde3ea;--paper:#fff;--bad:#b3261e;
@@ -39,7 +39,7 @@ impl Report {
         )
     }
 
-    fn over_time(&self, of: impl Fn(&Moment) -> f64) -> Vec<(f64, f64)> {
+    fn over_time(&self, of: impl Fn(&TimelineInterval) -> f64) -> Vec<(f64, f64)> {
         self.timeline.iter().map(|m| (m.at + m.seconds / 2.0, of(m))).collect()
     }
 

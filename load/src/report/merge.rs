@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Errors, Latency, Moment, Pair, Persona, Rates, Report, Spread, Verify, Window};
+use super::{
+    BadClientReport, ErrorCounts, Latency, Period, Rates, Report, Spread, TimelineInterval,
+    Traffic, Verification,
+};
 use crate::error::LoadError;
 use crate::histogram::Hist;
 
@@ -58,8 +61,8 @@ impl Report {
         self.spread.sum += next.spread.sum;
         self.spread.squares += next.spread.squares;
         self.absorb_generator(next);
-        for persona in &next.personas {
-            self.absorb_persona(persona);
+        for bad in &next.bad_clients {
+            self.absorb_bad_client(bad);
         }
         self.interrupted |= next.interrupted;
         self.notes.extend(next.notes.iter().cloned());
@@ -88,10 +91,10 @@ impl Report {
         };
     }
 
-    fn absorb_persona(&mut self, next: &Persona) {
-        match self.personas.iter_mut().find(|p| p.role == next.role) {
+    fn absorb_bad_client(&mut self, next: &BadClientReport) {
+        match self.bad_clients.iter_mut().find(|p| p.behavior == next.behavior) {
             Some(mine) => mine.counters.add(&next.counters),
-            None => self.personas.push(next.clone()),
+            None => self.bad_clients.push(next.clone()),
         }
     }
 
@@ -104,7 +107,7 @@ impl Report {
         self.connect_us = Latency::of(&histograms.connect);
         self.service_us = self.service_us.map(|_| Latency::of(&histograms.service));
         self.response_us = self.response_us.map(|_| self.latency_us);
-        let Window { seconds, lines, bytes, .. } = self.after_ramp;
+        let Period { seconds, lines, bytes, .. } = self.after_ramp;
         self.after_ramp.rates = Rates::from_sums(lines, bytes, seconds, made);
         self.after_ramp.latency_us = Latency::of(&histograms.after_ramp);
         let Spread { sum, squares, .. } = self.spread;
@@ -112,14 +115,14 @@ impl Report {
     }
 }
 
-impl Pair {
+impl Traffic {
     fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.received += other.received;
     }
 }
 
-impl Verify {
+impl Verification {
     fn add(&mut self, other: &Self) {
         self.checked += other.checked;
         self.mismatched += other.mismatched;
@@ -132,7 +135,7 @@ impl Verify {
     }
 }
 
-impl Errors {
+impl ErrorCounts {
     fn add(&mut self, other: &Self) {
         self.connect += other.connect;
         self.reset += other.reset;
@@ -149,9 +152,9 @@ fn add_kinds(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
 }
 
 /// The courses laid over one another, each from its own start, in the longest of their intervals.
-fn timeline(reports: &[Report]) -> Result<Vec<Moment>, LoadError> {
+fn timeline(reports: &[Report]) -> Result<Vec<TimelineInterval>, LoadError> {
     let every = reports.iter().flat_map(|r| &r.timeline).map(|m| m.seconds).fold(0.0, f64::max);
-    let mut merged: BTreeMap<u64, (Moment, Hist)> = BTreeMap::new();
+    let mut merged: BTreeMap<u64, (TimelineInterval, Hist)> = BTreeMap::new();
     for report in reports {
         let mut open: BTreeMap<u64, u64> = BTreeMap::new();
         for moment in &report.timeline {
@@ -174,7 +177,7 @@ fn timeline(reports: &[Report]) -> Result<Vec<Moment>, LoadError> {
             merged.entry(number).or_default().0.connections += connections;
         }
     }
-    let finish = |(number, (mut moment, hist)): (u64, (Moment, Hist))| {
+    let finish = |(number, (mut moment, hist)): (u64, (TimelineInterval, Hist))| {
         moment.at = number as f64 * every;
         moment.seconds = every;
         moment.describe(&hist)?;
@@ -183,7 +186,7 @@ fn timeline(reports: &[Report]) -> Result<Vec<Moment>, LoadError> {
     merged.into_iter().map(finish).collect()
 }
 
-impl Moment {
+impl TimelineInterval {
     fn describe(&mut self, hist: &Hist) -> Result<(), LoadError> {
         if hist.count() > 0 {
             self.p50_us = hist.at(0.5) / 1000;

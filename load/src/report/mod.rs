@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use assertion::Assertion;
-pub use text::Page;
-pub use verdict::Verdict;
+pub use text::TextReport;
+pub use verdict::RunVerdict;
 
 use crate::histogram::Hist;
 
@@ -35,17 +35,17 @@ pub struct Report {
     /// Bytes of the message as the first connection first sent it.
     pub message_bytes: u64,
     /// What became of the connections.
-    pub connections: Connections,
+    pub connections: ConnectionCounts,
     /// From the first connect until every connect had ended.
     pub ramp_seconds: f64,
     /// From the first connect to the end of the load, or to the last reply after it.
     pub seconds: f64,
     /// Whole lines.
-    pub lines: Pair,
+    pub lines: Traffic,
     /// Bytes.
-    pub bytes: Pair,
+    pub bytes: Traffic,
     /// System calls that sent or received bytes.
-    pub calls: Pair,
+    pub calls: Traffic,
     /// Over `seconds`.
     pub rates: Rates,
     /// From send to reply; in paced mode from when the line was due to its reply. In flood mode one
@@ -60,9 +60,9 @@ pub struct Report {
     /// From connect to established.
     pub connect_us: Latency,
     /// What verification found; all zero when it was not asked for.
-    pub verify: Verify,
+    pub verify: Verification,
     /// Faults by the stage they happened in.
-    pub errors: Errors,
+    pub errors: ErrorCounts,
     /// Failed connects by kind; only kinds that occurred.
     pub connect_errors: BTreeMap<String, u64>,
     /// `ERR …` lines by kind; only kinds that occurred.
@@ -70,28 +70,28 @@ pub struct Report {
     /// Heartbeats of the server, taken out of the replies.
     pub heartbeats: u64,
     /// Between the end of the ramp and the end of the load.
-    pub after_ramp: Window,
+    pub after_ramp: Period,
     /// How evenly replies fell on the connections.
     pub spread: Spread,
     /// The generator itself.
-    pub generator: Generator,
+    pub generator: GeneratorStats,
     /// Bad clients, by role.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub personas: Vec<Persona>,
+    #[serde(default, rename = "personas", skip_serializing_if = "Vec::is_empty")]
+    pub bad_clients: Vec<BadClientReport>,
     /// Whether the run was stopped before its time.
     pub interrupted: bool,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The course of the run.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<TimelineInterval>,
     /// The histograms behind the figures, so that reports can be merged exactly.
     pub histograms: Histograms,
 }
 
 /// What became of the connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connections {
+pub struct ConnectionCounts {
     /// Asked for.
     pub requested: u64,
     /// Made.
@@ -104,7 +104,7 @@ pub struct Connections {
 
 /// Both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pair {
+pub struct Traffic {
     /// To the target.
     pub sent: u64,
     /// From the target.
@@ -140,7 +140,7 @@ pub struct Latency {
 
 /// What verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verify {
+pub struct Verification {
     /// Replies compared with what was expected.
     pub checked: u64,
     /// Replies that did not belong where they came: corrupted, duplicated or reordered.
@@ -163,7 +163,7 @@ pub struct Verify {
 
 /// Faults by the stage they happened in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Errors {
+pub struct ErrorCounts {
     /// Connects that failed.
     pub connect: u64,
     /// Connections the server reset.
@@ -178,15 +178,15 @@ pub struct Errors {
 
 /// The run between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Window {
+pub struct Period {
     /// How long.
     pub seconds: f64,
     /// Whole lines.
-    pub lines: Pair,
+    pub lines: Traffic,
     /// Bytes.
-    pub bytes: Pair,
+    pub bytes: Traffic,
     /// System calls that sent or received bytes.
-    pub calls: Pair,
+    pub calls: Traffic,
     /// Over `seconds`.
     pub rates: Rates,
     /// As the report's `latency_us`.
@@ -212,7 +212,7 @@ pub struct Spread {
 
 /// The generator itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Generator {
+pub struct GeneratorStats {
     /// Processes it ran in.
     pub processes: u32,
     /// Event loops, each a thread.
@@ -233,17 +233,18 @@ pub struct Generator {
 
 /// What the bad clients of a role did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Persona {
+pub struct BadClientReport {
     /// The role as `--mix` spells it.
-    pub role: String,
+    #[serde(rename = "role")]
+    pub behavior: String,
     /// Its figures.
     #[serde(flatten)]
-    pub counters: crate::persona::PersonaCounters,
+    pub counters: crate::counters::BadClientCounters,
 }
 
 /// An interval of the run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Moment {
+pub struct TimelineInterval {
     /// When it began, in seconds since the first connect.
     pub at: f64,
     /// Its length in seconds.
@@ -251,9 +252,9 @@ pub struct Moment {
     /// Connections open at its end.
     pub connections: u64,
     /// Lines.
-    pub lines: Pair,
+    pub lines: Traffic,
     /// Bytes.
-    pub bytes: Pair,
+    pub bytes: Traffic,
     /// Microseconds; 0 when no line was timed.
     pub p50_us: u64,
     /// Microseconds.

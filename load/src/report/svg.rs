@@ -48,7 +48,7 @@ impl Chart<'_> {
         let mut out = format!("<figure><figcaption>{}</figcaption>", self.title);
         let _ = write!(
             out,
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" behavior=\"img\" aria-label=\"{}\">",
             self.title
         );
         self.axes(&scale, &mut out);

@@ -4,20 +4,20 @@ use std::fmt;
 
 use towline_units::human::{bytes, grouped, micros, nanos, short};
 
-use super::{Latency, Report, Window};
+use super::{Latency, Period, Report};
 
 /// A report, displayed as a page of text.
 #[derive(Debug)]
-pub struct Page<'a>(&'a Report);
+pub struct TextReport<'a>(&'a Report);
 
 impl Report {
     /// The report as text: the figures of the whole run and those after the ramp, side by side.
-    pub fn page(&self) -> Page<'_> {
-        Page(self)
+    pub fn page(&self) -> TextReport<'_> {
+        TextReport(self)
     }
 }
 
-impl fmt::Display for Page<'_> {
+impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         writeln!(f, "{}  {}, {}-byte message", r.target, r.mode, r.message_bytes)?;
@@ -31,7 +31,7 @@ impl fmt::Display for Page<'_> {
             grouped(r.connections.failed),
             grouped(r.connections.closed_early)
         )?;
-        let whole = Window {
+        let whole = Period {
             seconds: r.seconds,
             lines: r.lines,
             bytes: r.bytes,
@@ -40,7 +40,7 @@ impl fmt::Display for Page<'_> {
             latency_us: r.latency_us,
         };
         writeln!(f, "\n{:14}{:>22}{:>22}", "", "whole run", "after the ramp")?;
-        let mut row = |name: &str, of: &dyn Fn(&Window) -> String| {
+        let mut row = |name: &str, of: &dyn Fn(&Period) -> String| {
             writeln!(f, "{name:14}{:>22}{:>22}", of(&whole), of(&r.after_ramp))
         };
         row("time", &|w| format!("{:.1} s", w.seconds))?;
@@ -51,7 +51,7 @@ impl fmt::Display for Page<'_> {
         row("received", &|w| bytes(w.bytes.received))?;
         row("down / up", &|w| format!("{:.1} / {:.1} Mbps", w.rates.mbps_down, w.rates.mbps_up))?;
         row("a connection", &|w| format!("{:.2} kB/s", w.rates.per_connection_kbps))?;
-        let p = |w: &Window, of: fn(&Latency) -> u64| micros(of(&w.latency_us));
+        let p = |w: &Period, of: fn(&Latency) -> u64| micros(of(&w.latency_us));
         let what = if r.response_us.is_some() { "response" } else { "latency" };
         row(&format!("{what} p50"), &|w| p(w, |l| l.p50))?;
         row("        p90", &|w| p(w, |l| l.p90))?;
@@ -62,7 +62,7 @@ impl fmt::Display for Page<'_> {
     }
 }
 
-impl Page<'_> {
+impl TextReport<'_> {
     fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         writeln!(f)?;
@@ -104,12 +104,12 @@ impl Page<'_> {
         if r.heartbeats > 0 {
             writeln!(f, "heartbeats    {}", r.heartbeats)?;
         }
-        for persona in &r.personas {
-            let c = &persona.counters;
+        for bad in &r.bad_clients {
+            let c = &bad.counters;
             writeln!(
                 f,
                 "{:13} {} connections, made {} times, ended by the server {} times, {} sent, {} lines back",
-                persona.role,
+                bad.behavior,
                 c.connections,
                 c.established,
                 c.closed_by_server,

@@ -7,24 +7,24 @@ use crate::plan::{Mode, Plan};
 
 /// How a run ended, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RunVerdict {
     /// Replies were wrong or missing (exit code 4).
-    Untrue,
+    WrongReplies,
     /// An assertion was missed (exit code 3).
-    Missed,
+    AssertionMissed,
     /// The load asked for did not take place: connections failed or were ended (exit code 1).
-    Fell,
+    ConnectionsFailed,
     /// All went as asked (exit code 0).
     Clean,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// The exit code of the command.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Untrue => 4,
-            Self::Missed => 3,
-            Self::Fell => 1,
+            Self::WrongReplies => 4,
+            Self::AssertionMissed => 3,
+            Self::ConnectionsFailed => 1,
             Self::Clean => 0,
         }
     }
@@ -32,20 +32,20 @@ impl Verdict {
 
 impl Report {
     /// Judges the run; returns the verdict and a sentence for everything against it.
-    pub fn verdict(&self, assertions: &[Assertion]) -> (Verdict, Vec<String>) {
+    pub fn verdict(&self, assertions: &[Assertion]) -> (RunVerdict, Vec<String>) {
         let mut sentences = Vec::new();
-        let mut verdict = Verdict::Clean;
+        let mut verdict = RunVerdict::Clean;
         if self.connections.failed > 0 || self.connections.closed_early > 0 {
-            verdict = Verdict::Fell;
+            verdict = RunVerdict::ConnectionsFailed;
             sentences.extend(self.connection_faults());
         }
         let missed: Vec<String> = assertions.iter().filter_map(|a| a.missed_by(self)).collect();
         if !missed.is_empty() {
-            verdict = Verdict::Missed;
+            verdict = RunVerdict::AssertionMissed;
             sentences.extend(missed);
         }
         if self.verify.mismatched + self.verify.missing > 0 {
-            verdict = Verdict::Untrue;
+            verdict = RunVerdict::WrongReplies;
             sentences.push(format!(
                 "verification failed: of {} replies checked {} were wrong ({} corrupted, {} duplicated, \
                  {} reordered), and {} lines had no reply",

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counters::BadClientCounters;
 use crate::counters::Counters;
 use crate::histogram::Hist;
-use crate::persona::PersonaCounters;
-use crate::plan::Role;
+use crate::plan::ClientBehavior;
 
 /// News from one lane.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub(crate) struct Finished {
     /// When the last reply came.
     pub(crate) last_reply: u64,
     pub(crate) examples: Vec<String>,
-    pub(crate) personas: Vec<(Role, PersonaCounters)>,
+    pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
 }
 
 /// How evenly the replies fell on the connections, in a form that adds up.

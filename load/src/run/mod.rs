@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use progress::Progress;
 pub use worker::serve_as_worker;
-pub use worker_pool::WorkerCommand;
+pub use worker_pool::WorkerProgram;
 
 use self::event::Event;
 use self::progress::Show;
@@ -25,7 +25,7 @@ use self::worker_pool::Crew;
 use crate::clock::{self, MILLI, SECOND};
 use crate::error::LoadError;
 use crate::host;
-use crate::plan::{Plan, Role};
+use crate::plan::{ClientBehavior, Plan};
 use crate::report::Report;
 
 /// Events that may wait for the leader.
@@ -35,9 +35,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What a run needs from its surroundings.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct RunOptions {
     /// How to start worker processes; without it, one process must do.
-    pub worker: Option<WorkerCommand>,
+    pub worker: Option<WorkerProgram>,
     /// Set to stop early: the run drains and still reports.
     pub interrupt: Arc<AtomicBool>,
     /// Whom to show what while it runs.
@@ -52,17 +52,17 @@ pub struct Surroundings {
 /// # Errors
 /// When the plan cannot be run as written, or nothing could be started. Connections that fail are no
 /// error here: they are in the report.
-pub fn run(plan: &Plan, surroundings: &Surroundings) -> Result<Report, LoadError> {
+pub fn run(plan: &Plan, options: &RunOptions) -> Result<Report, LoadError> {
     plan.check()?;
     host::raise_descriptor_limit();
     host::refuse_huge_pages();
     let mut plan = plan.clone();
     plan.bound = plan.sources.addresses(&plan.targets, plan.connections)?;
     let interval = interval(plan.duration);
-    let mut crew = Crew::start(&plan, interval, surroundings.worker.as_ref())?;
+    let mut crew = Crew::start(&plan, interval, options.worker.as_ref())?;
     let mut outcome = Outcome::new(crew.timing);
-    let mut show = Show::new(surroundings.progress, &plan, crew.timing);
-    let interrupted = lead(&plan, &mut crew, &mut outcome, surroundings, &mut show);
+    let mut show = Show::new(options.progress, &plan, crew.timing);
+    let interrupted = lead(&plan, &mut crew, &mut outcome, options, &mut show);
     let (processes, lanes) = (crew.processes, crew.lanes);
     crew.dismiss();
     outcome.close();
@@ -78,11 +78,11 @@ fn lead(
     plan: &Plan,
     crew: &mut Crew,
     outcome: &mut Outcome,
-    surroundings: &Surroundings,
+    options: &RunOptions,
     show: &mut Show,
 ) -> bool {
     let (mut ramped, mut ended, mut interrupted) = (vec![false; crew.lanes as usize], 0, false);
-    let returning = plan.playing(Role::Polite) < plan.connections;
+    let returning = plan.connections_as(ClientBehavior::WellBehaved) < plan.connections;
     while ended < crew.lanes {
         match crew.events.recv_timeout(LOOK) {
             Ok(event) => {
@@ -100,7 +100,7 @@ fn lead(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         let now = clock::now();
-        if surroundings.interrupt.load(Ordering::Relaxed) && !interrupted {
+        if options.interrupt.load(Ordering::Relaxed) && !interrupted {
             interrupted = outcome.stop_at > now;
             stop(crew, outcome);
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Finished, Phase, Spread, Tick};
 use crate::clock::SECOND;
+use crate::counters::BadClientCounters;
 use crate::counters::Counters;
 use crate::event_loop::Timing;
 use crate::histogram::Hist;
-use crate::persona::PersonaCounters;
-use crate::plan::Role;
+use crate::plan::ClientBehavior;
 
 /// Intervals kept open for lanes that report late.
 const OPEN_INTERVALS: u64 = 3;
@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
     /// How busy each lane was in the steady phase.
     pub(crate) busy: Vec<Busy>,
     pub(crate) examples: Vec<String>,
-    pub(crate) personas: Vec<(Role, PersonaCounters)>,
+    pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
     pub(crate) failures: Vec<String>,
     open: BTreeMap<u32, u32>,
 }
@@ -105,7 +105,7 @@ impl Outcome {
             cpu: 0,
             busy: Vec::new(),
             examples: Vec::new(),
-            personas: Vec::new(),
+            bad_clients: Vec::new(),
             failures: Vec::new(),
             open: BTreeMap::new(),
         }
@@ -175,10 +175,10 @@ impl Outcome {
                 queued: share(lane.queued),
             });
         }
-        for (role, counters) in lane.personas {
-            match self.personas.iter_mut().find(|(known, _)| *known == role) {
+        for (behavior, counters) in lane.bad_clients {
+            match self.bad_clients.iter_mut().find(|(known, _)| *known == behavior) {
                 Some((_, sum)) => sum.add(&counters),
-                None => self.personas.push((role, counters)),
+                None => self.bad_clients.push((behavior, counters)),
             }
         }
     }

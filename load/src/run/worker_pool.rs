@@ -25,7 +25,7 @@ const READY: Duration = Duration::from_secs(30);
 
 /// How to start a worker process: a command that calls [`serve_as_worker`](crate::serve_as_worker).
 #[derive(Clone, Debug)]
-pub struct WorkerCommand {
+pub struct WorkerProgram {
     /// The program, usually the one that runs now.
     pub program: PathBuf,
     /// Its arguments.
@@ -54,7 +54,7 @@ impl Crew {
     pub(super) fn start(
         plan: &Plan,
         interval: u64,
-        command: Option<&WorkerCommand>,
+        command: Option<&WorkerProgram>,
     ) -> Result<Self, LoadError> {
         let processes = plan.process_count()?;
         let threads = plan.threads.unwrap_or_else(|| (host::cores() / processes).max(1));
@@ -127,7 +127,7 @@ impl Crew {
 }
 
 fn hire(
-    command: &WorkerCommand,
+    command: &WorkerProgram,
     plan: &Plan,
     shares: Vec<Share>,
     outbox: &SyncSender<Event>,

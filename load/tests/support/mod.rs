@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use towline_load::{Mode, Plan, Report, Surroundings};
+use towline_load::{Mode, Plan, Report, RunOptions};
 
 /// What a connection answers: called with every whole line, returns the bytes to send.
 pub(crate) type Answer = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
@@ -91,5 +91,5 @@ fn lines(stream: TcpStream, mut answer: Answer) {
 }
 
 pub(crate) fn run(plan: &Plan) -> Report {
-    towline_load::run(plan, &Surroundings::default()).unwrap()
+    towline_load::run(plan, &RunOptions::default()).unwrap()
 }

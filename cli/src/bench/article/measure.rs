@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use towline_load::{
-    Group, LoadError, Mode, Plan, Progress, Report, Surroundings, Target, Window, WorkerCommand,
+    BehaviorGroup, LoadError, Mode, Period, Plan, Progress, Report, RunOptions, TargetAddr,
+    WorkerProgram,
 };
 
 use super::Args;
@@ -42,17 +43,17 @@ pub(super) fn column(
         Err(why) => return Ok(cells(None, Verdict::not_started(&why))),
     };
     let plan = plan(column, args, connections, &server);
-    let surroundings = Surroundings {
+    let options = RunOptions {
         worker: env::current_exe()
             .ok()
-            .map(|program| WorkerCommand { program, arguments: crate::load::worker_arguments() }),
+            .map(|program| WorkerProgram { program, arguments: crate::load::worker_arguments() }),
         interrupt: Arc::clone(interrupt),
         progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
     };
     let server = Arc::new(server);
     let kernel = Counters::now();
     let sampler = Sampler::start(&server);
-    let report = towline_load::run(&plan, &surroundings);
+    let report = towline_load::run(&plan, &options);
     let course = sampler.finish();
     let kernel = Counters::now().moved_since(&kernel);
     // The sampler has ended, so this is the last hold on it.
@@ -62,7 +63,7 @@ pub(super) fn column(
     let start = report.started_unix;
     let ramped = start + report.ramp_seconds;
     let ended = ramped + report.after_ramp.seconds;
-    let whole = Window {
+    let whole = Period {
         seconds: ended - start,
         lines: report.lines,
         bytes: report.bytes,
@@ -133,7 +134,7 @@ fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32,
 /// The article's load: every pipe kept full of `ping\n`. Every reply is compared; what is still in
 /// the pipes at the end is not waited for, as tcpkali did not.
 fn plan(column: &Column, args: &Args, connections: u32, server: &Server) -> Plan {
-    let mut plan = Plan::new(Target::from(server.lines));
+    let mut plan = Plan::new(TargetAddr::from(server.lines));
     plan.connections = connections;
     plan.connect_rate = Some(column.connect_rate);
     plan.connect_timeout = args.connect_timeout;
@@ -141,28 +142,29 @@ fn plan(column: &Column, args: &Args, connections: u32, server: &Server) -> Plan
     plan.mode = Mode::Flood;
     plan.verify = true;
     plan.drain = std::time::Duration::ZERO;
-    plan.mix = args.persona.map(|role| Group { role, connections }).into_iter().collect();
+    plan.mix =
+        args.persona.map(|behavior| BehaviorGroup { behavior, connections }).into_iter().collect();
     plan
 }
 
-fn stretch(report: &Report, window: &Window, course: &Course, (from, to): (f64, f64)) -> Stretch {
+fn stretch(report: &Report, period: &Period, course: &Course, (from, to): (f64, f64)) -> Stretch {
     let (begin, end) = (course.at(from), course.at(to));
     let per = |amount: f64, over: f64| if over > 0.0 { amount / over } else { 0.0 };
     let connected = end.accounts.connected - begin.accounts.connected;
     let cpu = end.usage.cpu - begin.usage.cpu;
-    let both = (window.bytes.sent + window.bytes.received) as f64;
+    let both = (period.bytes.sent + period.bytes.received) as f64;
     Stretch {
-        seconds: window.seconds,
-        sent_mib: window.bytes.sent as f64 / MIB,
-        received_mib: window.bytes.received as f64 / MIB,
-        lines_per_second: per(window.lines.received as f64, window.seconds),
-        per_connection_kbps: per(both, window.seconds)
+        seconds: period.seconds,
+        sent_mib: period.bytes.sent as f64 / MIB,
+        received_mib: period.bytes.received as f64 / MIB,
+        lines_per_second: per(period.lines.received as f64, period.seconds),
+        per_connection_kbps: per(both, period.seconds)
             / report.connections.established.max(1) as f64
             / 1000.0,
-        mbps_down: per(window.bytes.received as f64 * 8e-6, window.seconds),
-        mbps_up: per(window.bytes.sent as f64 * 8e-6, window.seconds),
-        packets_down: per(packets(window.calls.received, window.bytes.received), window.seconds),
-        packets_up: per(packets(window.calls.sent, window.bytes.sent), window.seconds),
+        mbps_down: per(period.bytes.received as f64 * 8e-6, period.seconds),
+        mbps_up: per(period.bytes.sent as f64 * 8e-6, period.seconds),
+        packets_down: per(packets(period.calls.received, period.bytes.received), period.seconds),
+        packets_up: per(packets(period.calls.sent, period.bytes.sent), period.seconds),
         read_wait_share: per(end.accounts.read_wait - begin.accounts.read_wait, connected),
         write_wait_share: per(end.accounts.write_wait - begin.accounts.write_wait, connected),
         server_cpu_seconds: cpu,

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use towline_load::{LoadError, Role, interrupt_on_signals};
+use towline_load::{ClientBehavior, LoadError, interrupt_on_signals};
 
 use self::column::COLUMNS;
 use self::result::Table;
@@ -48,8 +48,8 @@ pub(crate) struct Args {
     #[arg(long = "server-flag", value_name = "FLAG")]
     server_flags: Vec<String>,
     /// Let the peers behave badly instead of flooding, to see the verdict name it
-    #[arg(long, value_name = "ROLE", value_parser = Role::parse)]
-    persona: Option<Role>,
+    #[arg(long, value_name = "ROLE", value_parser = ClientBehavior::parse)]
+    persona: Option<ClientBehavior>,
     /// Write the table as JSON; - is standard output
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,

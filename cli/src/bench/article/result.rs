@@ -71,15 +71,15 @@ pub(super) struct Cells {
 /// What was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Measured {
-    pub(super) connections: towline_load::Connections,
+    pub(super) connections: towline_load::ConnectionCounts,
     pub(super) ramp_seconds: f64,
     /// From the first connect to the end of the load.
     pub(super) whole: Stretch,
     /// From the end of the ramp to the end of the load: what tcpkali prints.
     pub(super) after_ramp: Stretch,
     pub(super) server: ServerSide,
-    pub(super) generator: towline_load::Generator,
-    pub(super) verify: towline_load::Verify,
+    pub(super) generator: towline_load::GeneratorStats,
+    pub(super) verify: towline_load::Verification,
     /// Kernel counters that moved.
     pub(super) kernel: BTreeMap<String, u64>,
     /// Whether any moved: the figures are then of a run that was disturbed.

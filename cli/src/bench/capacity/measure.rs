@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use towline_doctor::{Facts, Prediction, Processes, Side, Target as Aim, prediction};
 use towline_load::{
-    LoadError, Mode, Plan, Progress, Report, Sources, Surroundings, Target, WorkerCommand,
+    LoadError, Mode, Plan, Progress, Report, RunOptions, SourceAddrs, TargetAddr, WorkerProgram,
 };
 
 use super::Args;
@@ -40,14 +40,14 @@ pub(super) fn capacity(args: &Args, interrupt: &Arc<AtomicBool>) -> Result<Capac
     let server = Arc::new(server);
     let kernel = Counters::now();
     let sampler = Sampler::start(&server, args.hold);
-    let surroundings = Surroundings {
+    let options = RunOptions {
         worker: env::current_exe()
             .ok()
-            .map(|program| WorkerCommand { program, arguments: crate::load::worker_arguments() }),
+            .map(|program| WorkerProgram { program, arguments: crate::load::worker_arguments() }),
         interrupt: Arc::clone(interrupt),
         progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
     };
-    let report = towline_load::run(&plan(args, wanted, &server), &surroundings);
+    let report = towline_load::run(&plan(args, wanted, &server), &options);
     let course = sampler.finish();
     let kernel = Counters::now().moved_since(&kernel);
     let processes = server.processes().len();
@@ -82,8 +82,8 @@ fn aim(args: &Args) -> Aim {
     aim.processes = args.processes;
     aim.burst = args.connect_rate.ceil() as u64;
     aim.sources = match &args.sources {
-        Sources::Auto => None,
-        Sources::Ranges(ranges) => Some(ranges.iter().map(addresses).sum()),
+        SourceAddrs::Auto => None,
+        SourceAddrs::Ranges(ranges) => Some(ranges.iter().map(addresses).sum()),
     };
     aim
 }
@@ -127,7 +127,7 @@ fn limit(server: &Server) -> Option<u32> {
 }
 
 fn plan(args: &Args, connections: u32, server: &Server) -> Plan {
-    let mut plan = Plan::new(Target::from(server.lines));
+    let mut plan = Plan::new(TargetAddr::from(server.lines));
     plan.connections = connections;
     plan.connect_rate = Some(args.connect_rate);
     plan.connect_timeout = args.connect_timeout;
@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_range_counts_its_hosts() {
-        let Ok(Sources::Ranges(ranges)) = Sources::parse("127.0.0.1,127.0.1.0/24,127.0.2.0/31")
+        let Ok(SourceAddrs::Ranges(ranges)) =
+            SourceAddrs::parse("127.0.0.1,127.0.1.0/24,127.0.2.0/31")
         else {
             panic!("it is a list of ranges");
         };

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use towline_doctor::Processes;
-use towline_load::{LoadError, Sources, interrupt_on_signals};
+use towline_load::{LoadError, SourceAddrs, interrupt_on_signals};
 
 use crate::load::Sink;
 use crate::{exit, flag_value};
@@ -47,8 +47,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N|auto", value_parser = crate::doctor::processes, default_value = "auto")]
     processes: Processes,
     /// Where connections come from: auto is as many of 127.0.0.0/8 as the ports make necessary
-    #[arg(long, value_name = "auto|CIDR,…", value_parser = Sources::parse, default_value = "auto")]
-    sources: Sources,
+    #[arg(long, value_name = "auto|CIDR,…", value_parser = SourceAddrs::parse, default_value = "auto")]
+    sources: SourceAddrs,
     /// A further flag for the server, such as --server-flag=--heartbeat=5s (repeatable)
     #[arg(long = "server-flag", value_name = "FLAG")]
     server_flags: Vec<String>,
