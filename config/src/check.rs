@@ -1,4 +1,5 @@
-//! Judges settings as a whole: features this version lacks, settings that contradict each other.
+//! Validates settings as a whole: features that this version lacks, settings that contradict each
+//! other.
 
 use crate::{
     effective::Effective,
@@ -7,8 +8,8 @@ use crate::{
     settings::{Listen, Settings},
 };
 
-/// Notes what cannot be served as configured.
-pub(crate) fn whole(effective: &Effective, errors: &mut Vec<Error>) {
+/// Records what cannot be served as configured.
+pub(crate) fn settings(effective: &Effective, errors: &mut Vec<Error>) {
     missing_features(effective, errors);
     if errors.is_empty() {
         for contradiction in contradictions(&effective.settings) {
@@ -17,7 +18,7 @@ pub(crate) fn whole(effective: &Effective, errors: &mut Vec<Error>) {
     }
 }
 
-/// A key whose feature is not built is refused as soon as it asks for anything.
+/// A key of a feature that is not built accepts its default only.
 fn missing_features(effective: &Effective, errors: &mut Vec<Error>) {
     for key in Key::all() {
         let Support::Missing(reason) = key.support else { continue };
@@ -33,7 +34,7 @@ fn missing_features(effective: &Effective, errors: &mut Vec<Error>) {
     }
 }
 
-/// A key at fault, and why.
+/// A key whose value contradicts another, and how.
 struct Contradiction {
     key: &'static str,
     why: &'static str,
@@ -60,11 +61,11 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         (Listen::Unix(_), _) | (_, None) => false,
     };
     let timeouts = &settings.timeouts;
-    let before_the_end =
+    let delays =
         timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
     let rules = [
         (
-            before_the_end >= timeouts.drain,
+            delays >= timeouts.drain,
             "timeouts.drain",
             "leaves no time to finish: expected more than timeouts.drain_delay and \
              timeouts.drain_spread together",
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_is_longer_than_what_it_waits_for() {
+    fn a_drain_is_longer_than_its_delays() {
         let drain = |delay, spread| {
             keys_at_fault(|settings| {
                 settings.timeouts.drain = Duration::from_secs(30);

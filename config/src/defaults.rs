@@ -1,4 +1,4 @@
-//! The built-in values: safe on an open port, and right for most hosts without a configuration file.
+//! The built-in values: safe on a public port, and right for most hosts without a configuration file.
 
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 

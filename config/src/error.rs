@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration. Each error is one sentence for the person who wrote it:
-//! the key or flag, the value, where it stands, and what was expected.
+//! Mistakes in a configuration. Each is one sentence that names the key, the value, its origin and
+//! what was expected.
 
 use std::{borrow::Cow, fmt};
 
@@ -33,82 +33,82 @@ impl fmt::Display for ValueError {
 
 impl std::error::Error for ValueError {}
 
-/// One mistake. `Display` is one sentence on one line, without a full stop.
+/// A mistake in a configuration. `Display` is one sentence on one line, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value its key does not take.
+    /// A value that its key does not accept.
     #[error("{key} = {value} ({origin}) {problem}: expected {expected}")]
     Value {
         /// Dotted key.
         key: &'static str,
-        /// As written, in quotes and shortened when very long.
+        /// As written, in quotes, shortened if very long.
         value: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
         /// What is wrong with it.
         problem: ValueError,
-        /// What the key takes.
+        /// What the key accepts.
         expected: String,
     },
-    /// A valid value that asks for a feature this version does not have.
+    /// A value that needs a feature which this version does not have.
     #[error("{key} = {value} ({origin}) is refused: {reason}")]
     NotBuilt {
         /// Dotted key.
         key: &'static str,
         /// The value.
         value: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
-        /// Which feature is missing, and which value is accepted meanwhile.
+        /// The missing feature, and the value that is accepted.
         reason: String,
     },
-    /// Two valid values that cannot stand together.
+    /// A value that contradicts another one.
     #[error("{key} = {value} ({origin}) {conflict}")]
     Conflict {
         /// Dotted key.
         key: &'static str,
         /// The value.
         value: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
-        /// With what, and what to do.
+        /// The other value, and what to do.
         conflict: String,
     },
-    /// A key of a file that does not exist.
+    /// A key in a file that does not exist.
     #[error("unknown key {key} ({origin}): the nearest valid key is {nearest}")]
     UnknownKey {
         /// As written.
         key: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
         /// The valid key most like it.
         nearest: &'static str,
     },
-    /// A section of a file that does not exist, and has no keys that could be named instead.
+    /// An empty section in a file that does not exist. One with keys is reported by its keys.
     #[error("unknown section [{name}] ({origin}): expected {expected}")]
     UnknownSection {
         /// As written.
         name: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
-        /// The sections there are.
+        /// The valid sections.
         expected: String,
     },
-    /// A section's name where a key was meant.
+    /// The name of a section in the place of a key.
     #[error("{name} ({origin}) is a section, not a key: write its keys under [{name}]")]
     SectionAsKey {
         /// The section.
         name: String,
-        /// Where it was written.
+        /// Layer, file and line.
         origin: String,
     },
-    /// An environment variable that looks like a setting and is none.
+    /// An environment variable with the form of a setting's that names none.
     #[error("unknown environment variable {name}: the nearest valid one is {nearest}")]
     UnknownVariable {
         /// As found.
         name: String,
-        /// The variable most like it.
+        /// The valid variable most like it.
         nearest: String,
     },
     /// A profile that does not exist.
@@ -116,15 +116,15 @@ pub enum Error {
     UnknownProfile {
         /// As given, in quotes.
         name: String,
-        /// The profiles there are.
+        /// The valid profiles.
         expected: String,
     },
     /// A file that cannot be read.
     #[error("cannot read the configuration file {path} (flag --config): {reason}")]
     Unreadable {
-        /// The file.
+        /// Its path.
         path: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// A file that is not TOML.
@@ -132,22 +132,22 @@ pub enum Error {
     Syntax {
         /// File and line.
         origin: String,
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
 }
 
-/// Every mistake that was found, in the order in which the layers are read; never empty.
+/// Every mistake in a configuration, in the order in which the layers are read; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(Vec<Error>);
 
 impl Errors {
-    /// `Err` with the mistakes when there are any.
+    /// `Err` with `errors`, unless there are none.
     pub(crate) fn check(errors: Vec<Error>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// The mistakes one by one: print each on a line of its own.
+    /// The mistakes, to be printed on a line each.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.0.iter()
     }
@@ -176,17 +176,16 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-/// `text` in quotes, on one line, and short: it may be a megabyte, or hold control characters that
-/// would move a terminal's cursor.
+/// `text` in quotes, shortened, and with control characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", shown(text))
 }
 
 /// As [`quoted`], without the quotes.
 pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 120;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    const CHARS_MAX: usize = 120;
+    let mut shown: String = text.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
         shown.push('…');
     }
     shown

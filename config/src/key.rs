@@ -1,51 +1,51 @@
-//! What a key is: its name, its other spellings, its texts and what they do to the settings.
+//! A key: the name of a setting, its flag and variable, and how its text is read and written.
 
 use std::fmt;
 
 use crate::{error::ValueError, grammar::Grammar, settings::Settings, value::Value};
 
-/// Whether a change takes effect on reload.
+/// When a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// At once, for open connections too where that makes sense.
+    /// On reload, for open connections too where that makes sense.
     Live,
-    /// Only when the server starts again.
+    /// When the server starts again.
     Restart,
 }
 
-/// Whether this version does what the key says.
+/// Whether this version has the feature of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It does.
+    /// It has.
     Built,
-    /// It does not: only the default is accepted, anything else is refused with this reason.
+    /// It has not. Only the default is accepted; another value is refused with this reason.
     Missing(&'static str),
 }
 
-/// A key: everything about a setting that files, environment, flags and documentation share.
+/// A setting's key: what files, environment, flags and documentation share about it.
 pub struct Key {
-    /// In dotted spelling, as in `limits.line_bytes`.
+    /// Dotted name: `limits.line_bytes`.
     pub name: &'static str,
-    /// With its dashes, as in `--max-line`; some keys have none.
+    /// Flag with its dashes, `--max-line`; some keys have none.
     pub flag: Option<&'static str>,
-    /// What it means, in sentences.
+    /// What the setting does, in sentences.
     pub doc: &'static str,
-    /// Whether a change takes effect on reload.
+    /// When a change takes effect.
     pub reload: Reload,
-    /// Whether this version does it.
+    /// Whether this version has the feature.
     pub support: Support,
-    /// Whether the value is kept out of what the admin port shows.
+    /// Whether the admin port and the log redact the value.
     pub secret: bool,
     access: &'static dyn Access,
 }
 
 impl Key {
-    /// The part before the dot: its TOML table.
+    /// The part of the name before the dot: the TOML table.
     pub fn section(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(section, _)| section)
     }
 
-    /// The part after the dot: its name within the TOML table.
+    /// The part of the name after the dot: the key within the TOML table.
     pub fn field(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, field)| field)
     }
@@ -55,30 +55,30 @@ impl Key {
         format!("{}{}", Self::VARIABLE_PREFIX, self.name.replace('.', "__").to_uppercase())
     }
 
-    /// Sets it from text, whatever this version supports.
+    /// Parses `text` and stores it in `settings`, whatever [`support`](Self::support) says.
     ///
     /// # Errors
-    /// When `text` is not what [`Key::expected`] says; `settings` is unchanged then.
+    /// When `text` is not what [`expected`](Self::expected) says; `settings` is unchanged then.
     pub fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError> {
         self.access.set(settings, text)
     }
 
-    /// Its value in `settings`; [`Key::set`] reads its text back to the same.
+    /// The value in `settings`. [`set`](Self::set) reads its text back to the same.
     pub fn value(&self, settings: &Settings) -> Value {
         self.access.value(settings)
     }
 
-    /// Its built-in value.
+    /// The built-in value.
     pub fn default(&self) -> Value {
         self.value(&Settings::default())
     }
 
-    /// What it takes, in words that follow "expected" or "accepts".
+    /// What [`set`](Self::set) accepts, as words that follow "expected" or "accepts".
     pub fn expected(&self) -> String {
         self.access.expected()
     }
 
-    /// What stands for its value in a help text, such as `SIZE`.
+    /// Placeholder of the value in a help text, such as `SIZE`.
     pub fn placeholder(&self) -> String {
         self.access.placeholder()
     }
@@ -128,7 +128,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Reads and writes one field of the settings as text, whatever its type.
+/// Reads and writes one field of the settings as text; hides the type of the field.
 pub(crate) trait Access: Sync {
     fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError>;
     fn value(&self, settings: &Settings) -> Value;
@@ -136,7 +136,7 @@ pub(crate) trait Access: Sync {
     fn placeholder(&self) -> String;
 }
 
-/// A field and the grammar of its texts.
+/// A field and the grammar of its text.
 pub(crate) struct Field<T: 'static, G> {
     pub(crate) get: fn(&Settings) -> &T,
     pub(crate) get_mut: fn(&mut Settings) -> &mut T,

@@ -1,12 +1,4 @@
-//! Settings of the server: what can be set, and how files, environment and flags become one
-//! validated whole. Knows no socket, no layer and no clock, and reads no environment of its own.
-//!
-//! - [`Settings`] is plain data with the unit in the type; [`Settings::default`] is what holds when
-//!   nobody says anything.
-//! - [`Key`] is one row of the table that everything else derives from: names, flags, variables,
-//!   accepted values, documentation.
-//! - [`load`] reads [`Sources`] into an [`Effective`]: settings, and where each value came from.
-//! - Every [`Error`] is one sentence that names the key, the value, its place and what was expected.
+#![doc = include_str!("../README.md")]
 
 mod check;
 mod defaults;
@@ -30,6 +22,7 @@ mod table;
 #[cfg(feature = "file")]
 mod toml_text;
 mod value;
+mod words;
 
 pub use effective::Effective;
 pub use environment::IgnoredVariable;
@@ -40,6 +33,10 @@ pub use profile::profiles;
 #[cfg(feature = "file")]
 pub use reference::reference;
 pub use reload::Difference;
-pub use settings::*;
+pub use settings::{
+    Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
+    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Server, Settings, Socket, Timeouts,
+    Tls, Workload, WorkloadKind,
+};
 pub use sources::{Sources, load};
 pub use value::Value;

@@ -1,5 +1,8 @@
-//! Built-in profiles: the columns of the table in the article that the project measures itself
-//! against. Each is a configuration file of its own, compiled in.
+//! Built-in profiles: configuration files that are compiled in.
+//!
+//! Each is one column of the table at the end of *Managing 10K+ Concurrent Connections in Go*
+//! (<https://goperf.dev/02-networking/10k-connections/>, part of the Go Optimization Guide), "the
+//! article" in help texts: the load that the project compares itself with.
 
 use crate::{
     error::{Error, alternatives, quoted},
@@ -14,11 +17,12 @@ const PROFILES: [(&str, &str); 4] = [
     ("sha256-30k", include_str!("../profiles/sha256-30k.toml")),
 ];
 
-/// Names of the built-in profiles, for help texts.
+/// Names of the built-in profiles, in the order of the table's columns.
 pub fn profiles() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }
 
+/// Sets what the profile `name` says.
 pub(crate) fn read(name: &str, loader: &mut Loader) {
     match PROFILES.iter().find(|(known, _)| *known == name) {
         Some((name, text)) => toml_text::read(text, &|_line| format!("profile {name}"), loader),

@@ -10,16 +10,17 @@ use crate::{
 const HEADER: &str = "\
 # Towline: every setting, with its built-in value.
 #
-# Nothing here has to be set: an empty file, or none, means the same. What stands in this file
-# overrides a --profile, and is overridden by the environment and by flags. `towline config` prints
-# what a server would run with and where each value came from.
+# Nothing here has to be set: an empty file, or no file, means the same. This file overrides a
+# --profile, and is overridden by the environment and by flags. `towline config` prints what a
+# server would run with and where each value comes from.
 #
 # Numbers: 10000, 10_000, \"10k\". Sizes: \"64KiB\", \"1MB\", 65536. Times: \"5s\", \"250ms\", 5 (seconds).
 #
-# This file is written from the program's own table of keys and checked by its tests.
+# This file is generated from the program's table of keys, and a test keeps it current.
 ";
 
-const WIDTH: usize = 98;
+/// Most columns of a comment line.
+const COLUMNS_MAX: usize = 98;
 
 /// The text of `config/towline.toml`: every key with its meaning, what it accepts, its flag and
 /// variable, and its default.
@@ -53,11 +54,11 @@ fn spellings(key: &Key) -> String {
     format!("{flag}, environment {}. Takes effect on {takes_effect}.", key.variable())
 }
 
-/// Appends `sentences` as comment lines of at most [`WIDTH`] columns.
+/// Appends `sentences` as comment lines of at most [`COLUMNS_MAX`] columns.
 fn comment(text: &mut String, sentences: &str) {
     let mut line = String::from("#");
     for word in sentences.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if line.chars().count() + 1 + word.chars().count() > COLUMNS_MAX {
             text.push_str(&line);
             text.push('\n');
             line = String::from("#");

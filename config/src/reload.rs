@@ -1,4 +1,4 @@
-//! What new settings change in a server that runs, and what they cannot.
+//! Which of the new settings a running server can take over.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::{
     settings::Settings,
 };
 
-/// A setting that a running server keeps until it starts again. `Display` is one sentence.
+/// A changed setting that takes effect only when the server starts again. `Display` is one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Dotted key.
@@ -27,14 +27,14 @@ impl fmt::Display for Difference {
 }
 
 impl Settings {
-    /// The settings that result when `wanted` is loaded into a server that runs with these: what can
-    /// change live is taken over, the rest stays and is told.
+    /// The settings of a server that runs with `self` after it loaded `wanted`, and the changes that
+    /// it could not take over.
     pub fn reload(&self, wanted: &Self) -> (Self, Vec<Difference>) {
         let (mut result, mut kept) = (self.clone(), Vec::new());
         for key in changed(self, wanted) {
             let (running, text) = (key.value(self).to_string(), key.value(wanted).to_string());
             match key.reload {
-                // A value's text always reads back, which a test holds every key to.
+                // Cannot fail: the text of a value reads back, as a test checks for every key.
                 Reload::Live => drop(key.set(&mut result, &text)),
                 Reload::Restart if key.secret => {
                     let redacted = || "<redacted>".to_owned();
@@ -52,7 +52,7 @@ impl Settings {
 }
 
 impl Effective {
-    /// As [`Settings::reload`], with where each value came from.
+    /// As [`Settings::reload`], with the origin of each value.
     pub fn reload(&self, wanted: &Self) -> (Self, Vec<Difference>) {
         let (settings, kept) = self.settings.reload(&wanted.settings);
         let from_wanted = |name: &str| !kept.iter().any(|difference| difference.key == name);
@@ -63,8 +63,7 @@ impl Effective {
         (Self { settings, origins: origins.collect() }, kept)
     }
 
-    /// The keys whose values differ between `self` and `other`; [`Key::reload`] says what a change
-    /// of each takes.
+    /// The keys whose values differ between `self` and `other`.
     pub fn changed(&self, other: &Self) -> Vec<&'static Key> {
         changed(&self.settings, &other.settings).collect()
     }
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_change_live_is_taken_over_and_the_rest_is_told() {
+    fn live_settings_are_taken_over_and_the_others_are_returned() {
         let wanted = with(|settings| {
             settings.limits.connections = NonZeroU32::new(5);
             settings.timeouts.request = None;
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_that_of_the_value_it_stands_beside() {
+    fn each_origin_belongs_to_the_value_in_force() {
         let mut wanted = Effective::default();
         wanted.settings.timeouts.idle = Some(Duration::from_secs(60));
         wanted.settings.server.backlog = 7;
@@ -127,7 +126,7 @@ mod tests {
         let (result, kept) = Effective::default().reload(&wanted);
         assert_eq!(kept.len(), 1);
         assert_eq!(result.origins["timeouts.idle"], "file towline.toml:1");
-        // A value may be set to what it was.
+        // The value is the same, its origin is not.
         assert_eq!(result.origins["log.level"], "file towline.toml:1");
         assert_eq!(result.origins["server.backlog"], "built-in");
     }

@@ -1,194 +1,223 @@
-//! What can be set, as plain data with the unit in the type. Nothing here reads a file or a clock.
+//! Every setting, as plain data with the unit in the type. Nothing here reads a file or a clock.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-/// Every setting of the server, valid by construction once [`crate::load`] returned it.
+use crate::words::words;
+
+/// Every setting of the server. What [`load`](crate::load) returns is valid as a whole.
+///
+/// `Settings::default()` has the built-in values; change fields of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where and with how many threads and processes it serves.
+    /// Addresses, threads and processes.
     pub server: Server,
-    /// What it does with a line.
+    /// What the server does with a line.
     pub workload: Workload,
     /// When replies are written.
     pub flush: Flush,
-    /// How much it takes on.
+    /// How much the server takes on.
     pub limits: Limits,
-    /// How long it waits.
+    /// Timeouts and deadlines.
     pub timeouts: Timeouts,
-    /// How it tells a quiet peer from a dead one.
+    /// How the server tells a quiet client from a dead one.
     pub heartbeat: Heartbeat,
-    /// Options of the accepted sockets.
+    /// Options of accepted sockets.
     pub socket: Socket,
-    /// Encryption on the listening socket.
+    /// TLS on the line port.
     pub tls: Tls,
-    /// The client's address, as a proxy in front reports it.
+    /// The client's address behind a load balancer.
     pub proxy_protocol: ProxyProtocol,
-    /// What it tells about itself.
+    /// The log.
     pub log: Log,
 }
 
 /// `server.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// `server.listen`: where lines are served.
+    /// `server.listen`: address of the line port. Default: `127.0.0.1:9000`.
     pub listen: Listen,
-    /// `server.admin`: where metrics and health are served; `None` is `off`.
+    /// `server.admin`: address of the admin port; `None` is `off`. Default: `127.0.0.1:9464`.
     pub admin: Option<SocketAddr>,
-    /// `server.threads`: shards per process; `None` is `auto`, one a core.
+    /// `server.threads`: threads that serve lines, in each process; `None` is `auto`, one per core.
+    /// Default: `None`.
     pub threads: Option<NonZeroU32>,
-    /// `server.processes`.
+    /// `server.processes`. Default: 1.
     pub processes: Processes,
-    /// `server.backlog`: of the listening socket, as given to listen(2).
+    /// `server.backlog`: length of the accept queue, as given to listen(2). Default: 65,535.
     pub backlog: u32,
 }
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// `HOST:PORT`, port 0 for any free one.
+    /// `IP:PORT`; port 0 takes any free one.
     Tcp(SocketAddr),
-    /// `unix:/path`.
+    /// `unix:/path`
     Unix(PathBuf),
 }
 
-/// How many processes share the port.
+/// How many processes serve behind the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processes {
-    /// As many as the descriptor limit makes necessary.
+    /// As many as `limits.connections` needs under the descriptor limit.
     Auto,
-    /// Exactly so many.
+    /// This number.
     Exactly(NonZeroU32),
 }
 
 /// `workload.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
-    /// `workload.kind`
+    /// `workload.kind`. Default: `echo`.
     pub kind: WorkloadKind,
-    /// `workload.digest`: what becomes of a SHA-256 digest.
+    /// `workload.digest`. Default: `reply`.
     pub digest: Digest,
-    /// `workload.framing`
+    /// `workload.framing`. Default: `batch`.
     pub framing: Framing,
 }
 
-/// What the innermost service does with a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkloadKind {
-    /// Sends it back.
-    Echo,
-    /// Hashes it.
-    Sha256,
+words! {
+    /// What the innermost service does with a line.
+    WorkloadKind {
+        /// Sends it back.
+        Echo = "echo",
+        /// Hashes it.
+        Sha256 = "sha256",
+    }
 }
 
-/// What becomes of a digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digest {
-    /// It is the answer, in lower-case hex.
-    Reply,
-    /// It is dropped and the line itself is the answer: the article's load.
-    Discard,
+words! {
+    /// What happens to the digest of a line.
+    Digest {
+        /// It is the reply, in lower-case hex.
+        Reply = "reply",
+        /// It is dropped and the line is sent back.
+        Discard = "discard",
+    }
 }
 
-/// How bytes become lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// All complete lines of a read at once, bytes opaque.
-    Batch,
-    /// tokio-util's `LinesCodec`: a UTF-8 `String` a line.
-    Lines,
+words! {
+    /// How bytes are split into lines.
+    Framing {
+        /// All complete lines of a read at once; their bytes are not looked at.
+        Batch = "batch",
+        /// tokio-util's `LinesCodec`: a UTF-8 `String` per line.
+        Lines = "lines",
+    }
 }
 
 /// `flush.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flush {
-    /// `flush.policy`
+    /// `flush.policy`. Default: `auto`.
     pub policy: FlushPolicy,
 }
 
 /// When replies are written to the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushPolicy {
-    /// On the way to park, or at high water.
+    /// `auto`: before the connection waits for input, or when much output is buffered.
     Auto,
-    /// A write for each line: the article's baseline.
+    /// `line`: after every line.
     Line,
-    /// After so many lines, and on the way to park.
+    /// `every:N`: after this many lines, and before the connection waits for input.
     Every(NonZeroU32),
+}
+
+impl fmt::Display for FlushPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Line => f.write_str("line"),
+            Self::Every(lines) => write!(f, "every:{lines}"),
+        }
+    }
 }
 
 /// `limits.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// `limits.connections`: `None` is `auto`, from descriptors and memory.
+    /// `limits.connections`: maximum open connections; `None` is `auto`, what the descriptor limit
+    /// and available memory allow. Default: `None`.
     pub connections: Option<NonZeroU32>,
-    /// `limits.connections_per_ip`: per IPv4 address or IPv6 /64; `None` is `off`.
+    /// `limits.connections_per_ip`: maximum open connections per IPv4 address or IPv6 /64 network;
+    /// `None` is `off`. Default: `None`.
     pub connections_per_ip: Option<NonZeroU32>,
-    /// `limits.accept_rate`: new connections a second; `None` is `off`.
+    /// `limits.accept_rate`: maximum accepts per second; `None` is `off`. Default: `None`.
     pub accept_rate: Option<NonZeroU32>,
-    /// `limits.admission`
+    /// `limits.admission`. Default: `wait`.
     pub admission: Admission,
-    /// `limits.line_bytes`: longest line, terminator excluded.
+    /// `limits.line_bytes`: maximum length of a line, terminator excluded. Default: 64 KiB.
     pub line_bytes: usize,
-    /// `limits.concurrency`: batches in the line stack at once, per process.
+    /// `limits.concurrency`: maximum batches in the line stack, per process. Default: 4,096.
     pub concurrency: NonZeroU32,
-    /// `limits.overload`
+    /// `limits.overload`. Default: `wait`.
     pub overload: Overload,
-    /// `limits.output_bytes`: unsent replies per connection before reading stops.
+    /// `limits.output_bytes`: unsent replies of one connection at which the server stops reading
+    /// from it. Default: 256 KiB.
     pub output_bytes: usize,
-    /// `limits.buffer_bytes`: buffers of all connections, per process; `None` is `auto`, from memory.
+    /// `limits.buffer_bytes`: memory for the buffers of all connections, divided among the
+    /// processes; `None` is `auto`, a quarter of available memory. Default: `None`.
     pub buffer_bytes: Option<usize>,
 }
 
-/// What happens at the connection limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Connections wait in the kernel's queue.
-    Wait,
-    /// They are answered with an error line and closed.
-    Reject,
+words! {
+    /// What happens to a connection above `limits.connections` or `limits.accept_rate`.
+    Admission {
+        /// It waits in the kernel's accept queue.
+        Wait = "wait",
+        /// It is answered with an error line and closed.
+        Reject = "reject",
+    }
 }
 
-/// What happens at the concurrency limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overload {
-    /// A batch waits, within its request timeout.
-    Wait,
-    /// Its lines are answered `ERR overloaded`.
-    Shed,
+words! {
+    /// What happens to a batch above `limits.concurrency`.
+    Overload {
+        /// It waits, within its request timeout.
+        Wait = "wait",
+        /// Its lines are answered `ERR overloaded`.
+        Shed = "shed",
+    }
 }
 
 /// `timeouts.*`; `None` is `off`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// `timeouts.request`: in the line stack, the wait for a concurrency permit included.
+    /// `timeouts.request`: time of a batch in the line stack, including its wait for a concurrency
+    /// permit. Default: 5 s.
     pub request: Option<Duration>,
-    /// `timeouts.idle`: no line for so long.
+    /// `timeouts.idle`: time without a line. Default: `None`.
     pub idle: Option<Duration>,
-    /// `timeouts.line`: from a line's first byte to its end; a trickle does not extend it.
+    /// `timeouts.line`: deadline of a line, from its first byte to its terminator. Default: 30 s.
     pub line: Option<Duration>,
-    /// `timeouts.write`: unsent replies without 4 KiB of progress, or all of them.
+    /// `timeouts.write`: time in which the client must read 4 KiB of its pending replies, or all of
+    /// them. Default: 10 s.
     pub write: Option<Duration>,
-    /// `timeouts.drain`: the whole drain.
+    /// `timeouts.drain`: deadline of the whole drain. Default: 30 s.
     pub drain: Duration,
-    /// `timeouts.drain_delay`: within it, the time in which all goes on but readiness.
+    /// `timeouts.drain_delay`: time at the beginning of the drain in which only readiness changes.
+    /// Default: `None`.
     pub drain_delay: Option<Duration>,
-    /// `timeouts.drain_spread`: within it, the time over which connections are told to go.
+    /// `timeouts.drain_spread`: time after the delay over which connections are closed. Default:
+    /// `None`.
     pub drain_spread: Option<Duration>,
-    /// `timeouts.linger`: after our close of a connection, until the peer's.
+    /// `timeouts.linger`: time that the client has to close its side of a connection that the server
+    /// closes. Default: 2 s.
     pub linger: Duration,
 }
 
 /// `heartbeat.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// `heartbeat.interval`: silence before a ping; `None` is `off`.
+    /// `heartbeat.interval`: silence before a ping; `None` is `off`. Default: 30 s.
     pub interval: Option<Duration>,
-    /// `heartbeat.timeout`: after a ping without a line.
+    /// `heartbeat.timeout`: time that the client has to send a line after a ping. Default: 10 s.
     pub timeout: Duration,
 }
 
 impl Heartbeat {
-    /// A ping after so much silence, and the default time to answer it.
+    /// A ping after `interval` of silence, with the default timeout.
     pub const fn every(interval: Duration) -> Self {
         Self { interval: Some(interval), timeout: Self::TIMEOUT }
     }
@@ -204,70 +233,73 @@ impl Heartbeat {
 /// `socket.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
-    /// `socket.nodelay`: TCP_NODELAY.
+    /// `socket.nodelay`: TCP_NODELAY. Default: `true`.
     pub nodelay: bool,
-    /// `socket.keepalive`: TCP_KEEPIDLE; `None` is `off`.
+    /// `socket.keepalive`: TCP_KEEPIDLE; `None` is `off`. Default: 60 s.
     pub keepalive: Option<Duration>,
-    /// `socket.user_timeout`: TCP_USER_TIMEOUT; `None` is `off`.
+    /// `socket.user_timeout`: TCP_USER_TIMEOUT; `None` is `off`. Default: 30 s.
     pub user_timeout: Option<Duration>,
-    /// `socket.notsent_lowat`: TCP_NOTSENT_LOWAT; `None` is `off`.
+    /// `socket.notsent_lowat`: TCP_NOTSENT_LOWAT in bytes; `None` is `off`. Default: 16 KiB.
     pub notsent_lowat: Option<u32>,
-    /// `socket.receive_buffer`: SO_RCVBUF, of which the kernel makes twice as much; `None` is `auto`.
+    /// `socket.receive_buffer`: SO_RCVBUF in bytes, which the kernel doubles; `None` is `auto`.
+    /// Default: 76 KiB.
     pub receive_buffer: Option<u32>,
 }
 
-/// `tls.*`; `None` is `off`.
+/// `tls.*`; `None` is `off`, which is the default of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// `tls.cert`: PEM file of the certificate chain.
+    /// `tls.cert`: PEM file with the certificate chain.
     pub cert: Option<PathBuf>,
-    /// `tls.key`: PEM file of its private key.
+    /// `tls.key`: PEM file with the certificate's private key.
     pub key: Option<PathBuf>,
-    /// `tls.client_ca`: PEM file of the authorities that sign client certificates.
+    /// `tls.client_ca`: PEM file with the authorities that sign client certificates.
     pub client_ca: Option<PathBuf>,
 }
 
 /// `proxy_protocol.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProxyProtocol {
-    /// `proxy_protocol.mode`
+    /// `proxy_protocol.mode`. Default: `off`.
     pub mode: ProxyMode,
 }
 
-/// Whether connections begin with a PROXY protocol header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyMode {
-    /// They don't; one that does sends it as data.
-    Off,
-    /// They all do; one without is closed.
-    Require,
+words! {
+    /// Whether connections begin with a PROXY protocol header.
+    ProxyMode {
+        /// They do not. A header that arrives nevertheless is taken as lines.
+        Off = "off",
+        /// They do. A connection without one is closed.
+        Require = "require",
+    }
 }
 
 /// `log.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
-    /// `log.level`
+    /// `log.level`. Default: `info`.
     pub level: LogLevel,
-    /// `log.format`
+    /// `log.format`. Default: `text`.
     pub format: LogFormat,
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+words! {
+    /// The least severe level that is logged.
+    LogLevel {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
 }
 
-/// How it is logged, on standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// An object a line.
-    Json,
+words! {
+    /// The format of the log on standard error.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One object per line.
+        Json = "json",
+    }
 }

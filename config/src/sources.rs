@@ -87,7 +87,7 @@ pub fn load(sources: &Sources) -> Result<Effective, Errors> {
     }
     // Only when each value is valid: else one mistake would be reported twice.
     if loader.errors.is_empty() {
-        check::whole(&loader.effective, &mut loader.errors);
+        check::settings(&loader.effective, &mut loader.errors);
     }
     Errors::check(loader.errors)?;
     Ok(loader.effective)

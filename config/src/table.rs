@@ -1,12 +1,14 @@
-//! The one table of keys. Files, environment, flags, `towline config`, the reference file and the
-//! help texts all derive from it; a key added here is known everywhere.
+//! The one table of keys. Files, environment, flags, `towline config`, the reference file and the help
+//! texts all derive from it: a key added here is known everywhere.
 //!
-//! A key's name is the path of its field in [`crate::Settings`], so neither can drift from the other.
+//! A key's name is the path of its field in [`crate::Settings`], so the two cannot differ.
 
 use std::time::Duration;
 
 use crate::{
-    grammar::{Address, Count, Every, ListenAddress, Or, Path, ProcessCount, Size, Time, Words},
+    grammar::{
+        Address, Count, FlushPolicies, ListenAddress, Or, Path, ProcessCount, Size, Time, Words,
+    },
     key::{Field, Key},
     settings::{
         Admission, Digest, Framing, LogFormat, LogLevel, Overload, ProxyMode, Settings,
@@ -14,7 +16,7 @@ use crate::{
     },
 };
 
-/// A key for the field of that path.
+/// The key whose name is the path of a field.
 macro_rules! key {
     ($section:ident . $field:ident, $grammar:expr, $doc:expr $(,)?) => {
         Key::new(
@@ -29,19 +31,31 @@ macro_rules! key {
     };
 }
 
+impl Key {
+    /// All keys, in the order of the reference file.
+    pub fn all() -> &'static [Self] {
+        KEYS
+    }
+
+    /// The key with this dotted name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::all().iter().find(|key| key.name == name)
+    }
+}
+
 /// The TOML tables, with what they are about.
 #[cfg(feature = "file")]
 pub(crate) const SECTIONS: &[(&str, &str)] = &[
-    ("server", "Where it serves, and with how many threads and processes."),
-    ("workload", "What it does with a line."),
+    ("server", "Addresses, threads and processes."),
+    ("workload", "The service that answers lines."),
     ("flush", "When replies are written."),
-    ("limits", "How much it takes on, and what happens at the limit."),
-    ("timeouts", "How long it waits."),
-    ("heartbeat", "How it tells a quiet peer from a dead one."),
-    ("socket", "Options of the accepted sockets."),
-    ("tls", "Encryption of the lines."),
-    ("proxy_protocol", "The client's address, when a proxy stands in front."),
-    ("log", "What it tells about itself, on standard error."),
+    ("limits", "How much the server takes on, and what happens at each limit."),
+    ("timeouts", "Timeouts, which start again on activity, and deadlines, which do not."),
+    ("heartbeat", "How the server tells a quiet client from a dead one."),
+    ("socket", "Options of accepted sockets."),
+    ("tls", "TLS on the line port."),
+    ("proxy_protocol", "The client's address behind a load balancer."),
+    ("log", "The log, on standard error."),
 ];
 
 const GIB: u64 = 1 << 30;
@@ -49,7 +63,7 @@ const GIB: u64 = 1 << 30;
 const C_INT: u32 = i32::MAX.cast_unsigned();
 const COUNT: Count = Count { min: 1, max: u32::MAX };
 const SIZE: Size = Size { min: 1, max: GIB };
-/// Less would be over its limit with a single full block.
+/// A smaller budget would be exceeded by a few full blocks.
 const BUDGET: Size = Size { min: 1 << 20, max: 1024 * GIB };
 /// Up to a year: every clock can add that without overflow.
 const TIME: Time = milliseconds_up_to(Duration::from_secs(8760 * 3600));
@@ -67,309 +81,293 @@ const fn milliseconds_up_to(max: Duration) -> Time {
     Time { max, step: Duration::from_millis(1), unit: "milliseconds" }
 }
 
-impl Key {
-    /// All keys, in the order of the reference file.
-    pub fn all() -> &'static [Self] {
-        KEYS
-    }
+const fn off<G>(inner: G) -> Or<G> {
+    Or { word: "off", inner }
+}
 
-    /// The key with this dotted name.
-    pub fn find(name: &str) -> Option<&'static Self> {
-        Self::all().iter().find(|key| key.name == name)
-    }
+const fn auto<G>(inner: G) -> Or<G> {
+    Or { word: "auto", inner }
 }
 
 static KEYS: &[Key] = &[
     key!(
         server.listen,
         ListenAddress,
-        "Address on which lines are served. Port 0 takes any free port; the line printed at start \
+        "Address that clients connect to. Port 0 takes any free port; the line printed at start \
          names it. `unix:/path` listens on a Unix socket.",
     )
     .flag("--listen"),
     key!(
         server.admin,
-        Or { word: "off", inner: Address },
+        off(Address),
         "Address of the admin port: metrics, health, configuration and a live page over HTTP. It \
          asks for no password, so keep it on an address that only you can reach.",
     )
     .flag("--admin"),
     key!(
         server.threads,
-        Or { word: "auto", inner: Count { min: 1, max: 1024 } },
-        "Threads that serve lines, in each process. `auto` is one a core, shared out among the \
-         processes; a connection stays on the thread it was given to.",
+        auto(Count { min: 1, max: 1024 }),
+        "Threads that serve lines, in each process. `auto` is one per core, divided among the \
+         processes. A connection stays on its thread.",
     )
     .flag("--threads"),
     key!(
         server.processes,
         ProcessCount,
         "Processes that serve behind the port. A process cannot have more connections than \
-         descriptors; `auto` starts as many processes as `limits.connections` needs. With several, \
-         one more listens, watches over them and serves no line.",
+         descriptors; `auto` starts as many processes as `limits.connections` needs. More than \
+         one are started and watched by a supervisor process, which accepts connections for all \
+         of them and serves no lines.",
     )
     .flag("--processes"),
     key!(
         server.backlog,
         Count { min: 1, max: C_INT },
-        "Connections that may wait in the kernel to be accepted. The kernel caps it at \
+        "Maximum connections in the kernel's accept queue. The kernel caps it at \
          net.core.somaxconn.",
     )
     .flag("--backlog"),
     key!(
         workload.kind,
-        Words(&[("echo", WorkloadKind::Echo), ("sha256", WorkloadKind::Sha256)]),
-        "What is done with a line: `echo` sends it back, `sha256` hashes it.",
+        Words(WorkloadKind::WORDS),
+        "What the server does with a line: `echo` sends it back, `sha256` hashes it.",
     )
     .flag("--workload")
     .live(),
     key!(
         workload.digest,
-        Words(&[("reply", Digest::Reply), ("discard", Digest::Discard)]),
-        "What becomes of the digest under `sha256`: `reply` answers it as 64 hex digits, `discard` \
-         drops it and answers the line itself. `echo` has no digest and ignores this.",
+        Words(Digest::WORDS),
+        "What happens to the digest under `sha256`: `reply` sends it as 64 hex digits, `discard` \
+         drops it and sends the line back. `echo` ignores this.",
     )
     .flag("--digest")
     .live(),
     key!(
         workload.framing,
-        Words(&[("batch", Framing::Batch), ("lines", Framing::Lines)]),
-        "How bytes become lines: `batch` takes all complete lines of a read at once and leaves \
-         their bytes alone; `lines` makes a UTF-8 string of each, the plain way, and costs more.",
+        Words(Framing::WORDS),
+        "How bytes are split into lines: `batch` takes all complete lines of a read at once and \
+         does not look at their bytes; `lines` makes a UTF-8 string of each line, and costs more.",
     )
     .flag("--framing"),
     key!(
         flush.policy,
-        Every,
+        FlushPolicies,
         "When replies are written to the socket: `auto` when no more lines are at hand or much \
-         waits to be written, `line` after every line, `every:N` after N lines and when no more \
-         are at hand. No policy keeps a reply back while a peer waits for it.",
+         output is buffered, `line` after every line, `every:N` after N lines and when no more \
+         are at hand. No policy holds a reply back while the client waits for it.",
     )
     .flag("--flush")
     .live(),
     key!(
         limits.connections,
-        Or { word: "auto", inner: COUNT },
-        "Connections open at once. `auto` is what descriptors and memory allow; a number above \
-         that refuses to start and says why.",
+        auto(COUNT),
+        "Maximum open connections. `auto` is what the descriptor limit and available memory \
+         allow. If the descriptor limit does not allow the number, the server does not start and \
+         says what would help.",
     )
     .flag("--max-connections")
     .live(),
     key!(
         limits.connections_per_ip,
-        Or { word: "off", inner: COUNT },
-        "Connections open at once from one IPv4 address or IPv6 /64 network. \
-         Further ones are answered `ERR too many connections from your address` and closed. Behind \
-         a balancer all come from its address. A reload that sets it counts from then on.",
+        off(COUNT),
+        "Maximum open connections from one IPv4 address or IPv6 /64 network. Further ones are \
+         answered `ERR too many connections from your address` and closed. Behind a load balancer \
+         all clients have its address. When a reload turns it on, connections that are open \
+         already do not count.",
     )
     .flag("--max-connections-per-ip")
     .live(),
     key!(
         limits.accept_rate,
-        Or { word: "off", inner: Count { min: 1, max: 1_000_000 } },
-        "Connections let in a second; after a quiet second as many may come at \
-         once. What comes faster meets what `limits.admission` says.",
+        off(Count { min: 1, max: 1_000_000 }),
+        "Maximum accepts per second, with a burst of one second's worth. `limits.admission` says \
+         what happens to connections above it.",
     )
     .flag("--max-accept-rate")
     .live(),
     key!(
         limits.admission,
-        Words(&[("wait", Admission::Wait), ("reject", Admission::Reject)]),
-        "What a connection above `limits.connections` meets: `wait` leaves it in the kernel's \
-         queue until another ends, `reject` answers `ERR too many connections` and closes it.",
+        Words(Admission::WORDS),
+        "What happens to a connection above `limits.connections`: `wait` leaves it in the \
+         kernel's accept queue until another one ends, `reject` answers `ERR too many \
+         connections` and closes it.",
     )
     .flag("--admission")
     .live(),
     key!(
         limits.line_bytes,
         SIZE,
-        "Longest line, its terminator not counted. A longer one is answered `ERR line too long` \
-         and the connection closed.",
+        "Maximum length of a line, terminator excluded. A longer line is answered `ERR line too \
+         long` and the connection is closed.",
     )
     .flag("--max-line")
     .live(),
     key!(
         limits.concurrency,
         COUNT,
-        "Batches of lines being served at once, in each process. It binds only workloads that \
-         wait; idle connections do not count.",
+        "Maximum batches of lines in service at once, in each process. Only a workload that \
+         waits can reach it; idle connections do not count.",
     )
     .flag("--concurrency")
     .live(),
     key!(
         limits.overload,
-        Words(&[("wait", Overload::Wait), ("shed", Overload::Shed)]),
-        "What a batch above `limits.concurrency` meets: `wait` lets it wait within \
-         `timeouts.request`, `shed` answers `ERR overloaded` for each of its lines at once.",
+        Words(Overload::WORDS),
+        "What happens to a batch above `limits.concurrency`: `wait` queues it within \
+         `timeouts.request`, `shed` answers `ERR overloaded` to each of its lines at once.",
     )
     .flag("--overload")
     .live(),
     key!(
         limits.output_bytes,
         SIZE,
-        "Replies one connection may leave unread before the server stops reading from it.",
+        "Maximum bytes of replies that a client may leave unread; the server stops reading from \
+         its connection until it reads some.",
     )
     .flag("--max-output")
     .live(),
     key!(
         limits.buffer_bytes,
-        Or { word: "auto", inner: BUDGET },
-        "Memory for unfinished lines, batches being served and unread replies of all connections, \
-         shared out among the processes; `auto` is a quarter of what the host or its control group \
-         has left at start. \
-         From half of it on, an unread reply stops its connection from being read. \
-         Near it timeouts shrink, then lines are answered `ERR overloaded`, then connections meet \
-         what `limits.admission` says.",
+        auto(BUDGET),
+        "Memory for unfinished lines, batches in service and unread replies of all connections, \
+         divided among the processes. `auto` is a quarter of what the host or its control group \
+         has available at start. Above half of it, the server does not read from connections \
+         with unread replies. Near it, timeouts shrink, then lines are answered `ERR overloaded`, \
+         then `limits.admission` says what happens to new connections.",
     )
     .flag("--max-buffer")
     .live(),
     key!(
         timeouts.request,
-        Or { word: "off", inner: TIME },
-        "Time to serve a batch of lines, the wait for `limits.concurrency` included; then each \
-         line is answered `ERR timeout`. It cannot interrupt a workload that never waits.",
+        off(TIME),
+        "Maximum time to serve a batch of lines, including the wait for `limits.concurrency`; \
+         then each of its lines is answered `ERR timeout`. It cannot interrupt a workload that \
+         never waits.",
     )
     .flag("--request-timeout")
     .live(),
-    key!(
-        timeouts.idle,
-        Or { word: "off", inner: TIME },
-        "Time without a line after which a connection is closed.",
-    )
-    .flag("--idle-timeout")
-    .live(),
+    key!(timeouts.idle, off(TIME), "Close a connection that sends no line in this time.")
+        .flag("--idle-timeout")
+        .live(),
     key!(
         timeouts.line,
-        Or { word: "off", inner: TIME },
-        "Time from a line's first byte to its end, after which the connection is closed. A \
-         trickle of bytes does not extend it.",
+        off(TIME),
+        "Close a connection whose line is not complete this long after its first byte. A trickle \
+         of bytes does not extend the deadline.",
     )
     .flag("--line-deadline")
     .live(),
     key!(
         timeouts.write,
-        Or { word: "off", inner: TIME },
-        "Time in which a peer must take 4 KiB of the replies that wait for it, or all of them, before \
-         it is closed.",
+        off(TIME),
+        "Close a connection that reads neither 4 KiB nor all of its pending replies in this time.",
     )
     .flag("--write-timeout")
     .live(),
     key!(
         timeouts.drain,
         TIME,
-        "Time for open connections to finish when the server stops; those left then are cut, and \
-         the exit code is 1.",
+        "Maximum time for open connections to finish when the server stops. Connections that are \
+         still open then are cut, and the exit code is 1.",
     )
     .flag("--drain-deadline")
     .live(),
     key!(
         timeouts.drain_delay,
-        Or { word: "off", inner: TIME },
-        "Time within `timeouts.drain` in which a server that stops still accepts and serves while \
-         `/readyz` says that it is draining, so that balancers stop sending before it stops taking.",
+        off(TIME),
+        "Time at the beginning of `timeouts.drain` in which a stopping server still accepts and \
+         serves while `/readyz` says that it is draining, so that load balancers stop sending \
+         before it stops accepting.",
     )
     .flag("--drain-delay")
     .live(),
     key!(
         timeouts.drain_spread,
-        Or { word: "off", inner: TIME },
-        "Time within `timeouts.drain`, after the delay, over which connections are told to go, so \
-         that not all of them come again at once. Each is served until its turn.",
+        off(TIME),
+        "Part of `timeouts.drain`, after the delay, over which connections are closed gradually, \
+         so that clients do not all reconnect at once. Each is served until then.",
     )
     .flag("--drain-spread")
     .live(),
     key!(
         timeouts.linger,
         TIME,
-        "Time a connection that the server ends is given to close its side, so that the last \
-         replies arrive; what it still sends meanwhile is read and forgotten.",
+        "Maximum time for a client to close its side of a connection that the server closes, so \
+         that the last replies arrive. What the client still sends is discarded.",
     )
     .live(),
     key!(
         heartbeat.interval,
-        Or { word: "off", inner: TIME },
-        "Silence after which a peer is sent `ping`, which it answers with any line.",
+        off(TIME),
+        "Send `ping` to a client after this much silence. Any line answers it.",
     )
     .flag("--heartbeat")
     .live(),
     key!(
         heartbeat.timeout,
         TIME,
-        "Time a peer has to send a line after a `ping` before it is closed.",
+        "Close a connection that sends no line in this time after a `ping`.",
     )
     .flag("--heartbeat-timeout")
     .live(),
     key!(
         socket.nodelay,
         BOOL,
-        "TCP_NODELAY: replies leave when they are written instead of waiting for more.",
+        "TCP_NODELAY: replies are sent when they are written instead of waiting for more.",
     ),
     key!(
         socket.keepalive,
-        Or { word: "off", inner: KEEPALIVE },
-        "TCP_KEEPIDLE: silence after which the kernel probes whether the peer's host is there.",
+        off(KEEPALIVE),
+        "TCP_KEEPIDLE: silence after which the kernel probes whether the client's host is still \
+         there.",
     ),
     key!(
         socket.user_timeout,
-        Or { word: "off", inner: USER_TIMEOUT },
-        "TCP_USER_TIMEOUT: time that sent bytes may stay unacknowledged before the kernel gives \
-         the connection up.",
+        off(USER_TIMEOUT),
+        "TCP_USER_TIMEOUT: maximum time that sent bytes may stay unacknowledged before the kernel \
+         closes the connection.",
     ),
     key!(
         socket.notsent_lowat,
-        Or { word: "off", inner: Size { min: 1, max: GIB } },
-        "TCP_NOTSENT_LOWAT: bytes the kernel queues unsent before it tells the server to wait.",
+        off(SIZE),
+        "TCP_NOTSENT_LOWAT: bytes that the kernel queues unsent before the server has to wait.",
     ),
     key!(
         socket.receive_buffer,
-        Or { word: "auto", inner: Size { min: 1, max: GIB } },
-        "SO_RCVBUF: bytes the kernel holds of a connection that the server does not read from, twice \
-         that with its own books. With auto it lets them grow to the largest of net.ipv4.tcp_rmem, \
-         which a peer needs that sends more than this in a round trip.",
+        auto(SIZE),
+        "SO_RCVBUF: bytes that the kernel buffers of a connection that the server does not read \
+         from; with its own overhead, twice that. `auto` lets the buffer grow to the maximum of \
+         net.ipv4.tcp_rmem, which a client needs that sends more than this per round trip.",
     ),
     key!(
         tls.cert,
-        Or { word: "off", inner: Path },
-        "PEM file with the certificate and its chain; with it lines are served over TLS only.",
+        off(Path),
+        "PEM file with the certificate chain. With it, lines are served over TLS only.",
     )
     .flag("--tls-cert")
     .missing(NO_TLS),
-    key!(tls.key, Or { word: "off", inner: Path }, "PEM file with the certificate's private key.",)
+    key!(tls.key, off(Path), "PEM file with the certificate's private key.")
         .flag("--tls-key")
         .missing(NO_TLS)
         .secret(),
-    key!(
-        tls.client_ca,
-        Or { word: "off", inner: Path },
-        "PEM file with the authorities that clients' certificates must come from.",
-    )
-    .flag("--tls-client-ca")
-    .missing(NO_TLS),
+    key!(tls.client_ca, off(Path), "PEM file with the authorities that sign client certificates.")
+        .flag("--tls-client-ca")
+        .missing(NO_TLS),
     key!(
         proxy_protocol.mode,
-        Words(&[("off", ProxyMode::Off), ("require", ProxyMode::Require)]),
-        "Whether connections begin with a PROXY protocol header, as a load balancer sends it to \
-         pass on the client's address: `require` closes those without.",
+        Words(ProxyMode::WORDS),
+        "Whether connections begin with a PROXY protocol header, in which a load balancer passes \
+         on the client's address: `require` closes connections without one.",
     )
     .flag("--proxy-protocol")
     .missing(NO_PROXY_PROTOCOL),
-    key!(
-        log.level,
-        Words(&[
-            ("error", LogLevel::Error),
-            ("warn", LogLevel::Warn),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("trace", LogLevel::Trace),
-        ]),
-        "How much is logged: this level and the more serious ones.",
-    )
-    .flag("--log-level")
-    .live(),
+    key!(log.level, Words(LogLevel::WORDS), "Least severe level that is logged.",)
+        .flag("--log-level")
+        .live(),
     key!(
         log.format,
-        Words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        "How it is logged: `text` for people, `json` an object a line for machines.",
+        Words(LogFormat::WORDS),
+        "Format of the log: `text` for people, `json` with one object per line for machines.",
     )
     .flag("--log-format"),
 ];

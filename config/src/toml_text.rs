@@ -13,7 +13,7 @@ use crate::{
     table::SECTIONS,
 };
 
-/// Sets what the TOML in `text` says; `origin` names the place of a line.
+/// Sets what the TOML in `text` says; `origin` turns a line number into an origin.
 pub(crate) fn read(text: &str, origin: &dyn Fn(usize) -> String, loader: &mut Loader) {
     let lines = Lines { text, origin };
     let table = match DeTable::parse(text) {
@@ -90,7 +90,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// A table's entries as they stand in the text; the parser sorts them by name.
+/// The entries of `table` in the order of the text; the parser sorts them by name.
 fn in_order<'a, 'i>(
     table: &'a DeTable<'i>,
 ) -> Vec<(&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>)> {
@@ -99,7 +99,7 @@ fn in_order<'a, 'i>(
     entries
 }
 
-/// Turns a place in the text into the origin of what stands there.
+/// Turns offsets in the text into origins.
 struct Lines<'a> {
     text: &'a str,
     origin: &'a dyn Fn(usize) -> String,

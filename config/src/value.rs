@@ -1,8 +1,8 @@
-//! A setting's value on its way out: to a terminal, to TOML, to JSON.
+//! The value of a setting, for output to a terminal, to TOML and to JSON.
 
 use std::fmt;
 
-/// A value as it is written down. `Display` is the text a flag or variable would take.
+/// The value of a setting. `Display` is the text that a flag or variable takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// A word, an address, or a number with its unit.

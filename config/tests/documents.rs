@@ -1,4 +1,4 @@
-//! What the crate writes for others: the reference file, profiles, JSON, TOML.
+//! Generated documents: the reference file, profiles, JSON, TOML.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -95,7 +95,7 @@ fn json_holds_every_key_with_value_and_origin() {
 }
 
 #[test]
-fn json_keeps_secrets() {
+fn json_redacts_secrets() {
     let secret = |key: &&Key| key.secret;
     assert!(Key::all().iter().any(|key| secret(&key)));
     for key in Key::all().iter().filter(secret) {

@@ -1,4 +1,4 @@
-//! Replays what fuzzing kept, so that an ordinary test run stands on its shoulders.
+//! Replays the corpus of the fuzz target `config` in an ordinary test run.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -1,4 +1,4 @@
-//! The table of keys itself: what is promised to users, and that it is consistent.
+//! The table of keys: the names and defaults that users rely on, and its consistency.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -91,7 +91,7 @@ fn the_variable_is_the_key_in_capitals() {
 }
 
 #[test]
-fn every_word_that_a_key_says_it_takes_is_taken() {
+fn every_word_in_a_placeholder_is_accepted() {
     for key in Key::all() {
         for word in key.placeholder().split('|').filter(|word| !word.contains(char::is_uppercase)) {
             let mut settings = Settings::default();
@@ -102,7 +102,7 @@ fn every_word_that_a_key_says_it_takes_is_taken() {
 }
 
 #[test]
-fn missing_features_say_which() {
+fn a_key_of_a_missing_feature_names_the_feature() {
     let missing: Vec<_> = Key::all().iter().filter(|key| key.support != Support::Built).collect();
     assert_eq!(missing.len() + built().count(), Key::all().len());
     for key in missing {

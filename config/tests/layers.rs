@@ -1,4 +1,4 @@
-//! How layers become one whole: precedence, origins, and what the environment may hold.
+//! How layers are merged: precedence, origins, and variables that are no settings.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -40,7 +40,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn the_highest_layer_that_speaks_wins(layers in any_layers()) {
+    fn the_highest_layer_that_sets_a_key_wins(layers in any_layers()) {
         let key = layers.key;
         let mut sources = Sources::default();
         sources.profile = layers.profile.map(str::to_owned);
@@ -69,7 +69,7 @@ proptest! {
             (key.value(&effective.settings), effective.origins[key.name].clone()),
             expected
         );
-        // What the layers did not speak of is as the profile left it.
+        // Other keys are as the profile set them.
         for other in Key::all().iter().filter(|other| other.name != key.name) {
             prop_assert_eq!(&effective.origins[other.name], &by_profile.origins[other.name]);
             prop_assert_eq!(
@@ -87,7 +87,7 @@ fn value(key: &Key, text: &str) -> towline_config::Value {
 }
 
 #[test]
-fn without_layers_all_is_built_in() {
+fn without_layers_every_value_is_built_in() {
     let effective = loaded(&Sources::default()).unwrap();
     assert_eq!(effective, Effective::default());
     assert_eq!(effective.origins.len(), Key::all().len());
@@ -103,7 +103,7 @@ fn a_bad_value_is_an_error_even_where_a_flag_overrides_it() {
 }
 
 #[test]
-fn every_mistake_is_told_not_only_the_first() {
+fn every_mistake_is_reported_not_only_the_first() {
     let mut sources = Sources::default();
     sources.profile = Some("fast".into());
     sources.environment(os(&[("TOWLINE_LOG__LEVEL", "loud")]));

@@ -1,4 +1,4 @@
-//! What people get wrong, and the sentence each mistake gets.
+//! Mistakes, and the sentence that each gets.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -16,7 +16,7 @@ fn one(errors: Result<towline_config::Effective, Vec<String>>) -> String {
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_line_and_the_nearest_valid_one() {
+fn an_unknown_key_is_reported_with_its_line_and_the_nearest_valid_one() {
     assert_eq!(
         one(from_file("# a comment\n[limits]\nconections = 5\n")),
         "unknown key limits.conections (file FILE:3): the nearest valid key is limits.connections"
@@ -33,7 +33,7 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_valid_one() {
 }
 
 #[test]
-fn an_unknown_section_without_keys_is_told_too() {
+fn an_unknown_section_without_keys_is_reported_too() {
     assert_eq!(
         one(from_file("\n[limit]\n")),
         "unknown section [limit] (file FILE:2): expected server, workload, flush, limits, \
@@ -46,7 +46,7 @@ fn an_unknown_section_without_keys_is_told_too() {
 }
 
 #[test]
-fn mistakes_in_a_file_are_told_in_the_order_in_which_they_stand() {
+fn mistakes_in_a_file_are_reported_in_the_order_of_the_file() {
     let errors = from_file("[workload]\nkind = \"x\"\n[flush]\nz = 1\na = 1\n").unwrap_err();
     let lines: Vec<_> = errors.iter().map(|error| error.find("FILE:").unwrap()).collect();
     let lines: Vec<_> = errors.iter().zip(lines).map(|(error, at)| &error[at..at + 6]).collect();
@@ -54,7 +54,7 @@ fn mistakes_in_a_file_are_told_in_the_order_in_which_they_stand() {
 }
 
 #[test]
-fn native_numbers_and_booleans_are_taken_where_they_make_sense() {
+fn toml_numbers_and_booleans_are_accepted_where_they_make_sense() {
     let effective = from_file(
         "server.backlog = 1_024\nlimits.line_bytes = 4096\nlimits.connections = 10_000\n\
          socket.nodelay = false\nlimits.concurrency = \"10k\"\n",
@@ -88,7 +88,7 @@ fn a_time_has_a_unit_or_is_in_seconds_in_every_layer() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_named_as_it_stands() {
+fn a_value_of_the_wrong_type_is_quoted_as_written() {
     for (text, sentence) in [
         ("timeouts.idle = false", "timeouts.idle = \"false\" (file FILE:1) is not a number"),
         ("timeouts.idle = inf", "timeouts.idle = \"inf\" (file FILE:1) is not a number"),
@@ -107,7 +107,7 @@ fn a_value_of_the_wrong_type_is_named_as_it_stands() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     assert_eq!(
         one(from_file("[log]\nlevel = \"info\"\nlevel = \"warn\"\n")),
         "file FILE:3 is not valid TOML: duplicate key"
@@ -135,7 +135,7 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
-fn numbers_and_units_are_told_what_they_lack() {
+fn an_error_names_what_is_wrong_with_a_number_or_unit() {
     for (key, text, problem) in [
         ("limits.line_bytes", "64k", "is ambiguous"),
         ("limits.line_bytes", "64 parsecs", "has the unknown unit \"parsecs\""),
@@ -178,7 +178,7 @@ fn an_endless_or_garbled_value_makes_a_short_clean_sentence() {
 }
 
 #[test]
-fn a_feature_that_is_not_built_is_refused_wherever_it_is_asked_for() {
+fn a_feature_that_is_not_built_is_refused_in_every_layer() {
     for key in Key::all() {
         let Support::Missing(reason) = key.support else { continue };
         let asked = match key.name {
@@ -201,7 +201,7 @@ fn a_feature_that_is_not_built_is_refused_wherever_it_is_asked_for() {
             refusal(&format!("environment {variable}"))
         );
         assert_eq!(one(from_file(format!("{} = \"{asked}\"", key.name))), refusal("file FILE:1"));
-        // Saying that it stays off asks for nothing.
+        // The default needs no feature.
         assert!(from_flag(key.name, &key.default().to_string()).is_ok());
     }
 }

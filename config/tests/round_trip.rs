@@ -1,4 +1,4 @@
-//! Every key's text, read and written: it comes back the same, and nothing makes it panic.
+//! The text of every key: it reads back as printed, and no text makes the parser panic.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

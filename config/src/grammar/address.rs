@@ -10,8 +10,8 @@ use crate::{error::ValueError, settings::Listen, value::Value};
 
 const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::]:9000";
 
-/// `IP:PORT`. Names are not looked up: which of a name's addresses to listen on would be a guess.
-/// Only `localhost` is taken, as `127.0.0.1`.
+/// `IP:PORT`. Host names are not resolved, because a name may have several addresses. Only
+/// `localhost` is accepted, as `127.0.0.1`.
 #[derive(Debug)]
 pub(crate) struct Address;
 
@@ -39,7 +39,7 @@ impl Grammar<SocketAddr> for Address {
     }
 }
 
-/// The mistakes people make most get a word of their own.
+/// Names the most common mistakes.
 fn what_is_wrong(text: &str) -> &'static str {
     let Some((host, port)) = text.rsplit_once(':') else {
         return "has no port";
@@ -59,8 +59,8 @@ fn what_is_wrong(text: &str) -> &'static str {
 pub(crate) struct ListenAddress;
 
 impl ListenAddress {
-    /// What `sockaddr_un` holds, less its terminator.
-    const LONGEST_PATH: usize = 107;
+    /// Longest path that `sockaddr_un` holds, its terminator excluded.
+    const PATH_BYTES_MAX: usize = 107;
 }
 
 impl Grammar<Listen> for ListenAddress {
@@ -71,9 +71,9 @@ impl Grammar<Listen> for ListenAddress {
         if !path.starts_with('/') {
             return Err(ValueError::new("is not an absolute path"));
         }
-        if path.len() > Self::LONGEST_PATH {
-            let longest = Self::LONGEST_PATH;
-            return Err(ValueError::new(format!("has a path of more than {longest} bytes")));
+        if path.len() > Self::PATH_BYTES_MAX {
+            let max = Self::PATH_BYTES_MAX;
+            return Err(ValueError::new(format!("has a path of more than {max} bytes")));
         }
         Path.parse(path).map(Listen::Unix)
     }
@@ -94,7 +94,7 @@ impl Grammar<Listen> for ListenAddress {
     }
 }
 
-/// A path of a file.
+/// The path of a file.
 #[derive(Debug)]
 pub(crate) struct Path;
 

@@ -1,7 +1,7 @@
-//! What texts a setting takes, and what they mean: one small grammar per kind of value.
+//! Grammars of values: one for each kind of value.
 //!
-//! A grammar reads a text into the setting's own type, writes it back so that reading it again gives
-//! the same, and says in words what it expects. Bounds live here, so a value that was read is valid.
+//! A grammar parses text into the setting's own type, prints it so that parsing gives the same again,
+//! and says in words what it expects. Bounds are checked here, so a parsed value is valid.
 
 mod address;
 mod number;
@@ -9,21 +9,21 @@ mod word;
 
 pub(crate) use address::{Address, ListenAddress, Path};
 pub(crate) use number::{Count, Size, Time};
-pub(crate) use word::{Every, Or, ProcessCount, Words};
+pub(crate) use word::{FlushPolicies, Or, ProcessCount, Words};
 
 use crate::{error::ValueError, value::Value};
 
-/// A way to write a `T`.
+/// A textual form of `T`.
 pub(crate) trait Grammar<T>: Sync {
-    /// The meaning of `text`.
+    /// Parses `text`.
     fn parse(&self, text: &str) -> Result<T, ValueError>;
 
-    /// The text of `value`, such that `parse` gives it back.
+    /// Prints `value`. `parse` reads it back.
     fn print(&self, value: &T) -> Value;
 
-    /// What `parse` takes, to follow "expected" or "accepts": no capital, no full stop.
+    /// What `parse` accepts, to follow "expected" or "accepts": no capital, no full stop.
     fn expected(&self) -> String;
 
-    /// What stands for the value in a help text, such as `SIZE`.
+    /// Placeholder of the value in a help text, such as `SIZE`.
     fn placeholder(&self) -> String;
 }

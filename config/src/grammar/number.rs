@@ -43,7 +43,7 @@ impl Number for NonZeroU32 {
     }
 }
 
-/// How many of something.
+/// A whole number.
 #[derive(Debug)]
 pub(crate) struct Count {
     pub(crate) min: u32,

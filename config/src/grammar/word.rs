@@ -1,4 +1,4 @@
-//! Words out of a closed list, and words beside another grammar.
+//! Words of a closed list, alone or as an alternative to another grammar.
 
 use std::num::NonZeroU32;
 
@@ -9,7 +9,7 @@ use crate::{
     value::Value,
 };
 
-/// One of a few words.
+/// One of a closed list of words.
 #[derive(Debug)]
 pub(crate) struct Words<T: 'static>(pub(crate) &'static [(&'static str, T)]);
 
@@ -22,7 +22,7 @@ impl<T> Words<T> {
 impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
     fn parse(&self, text: &str) -> Result<T, ValueError> {
         let known = self.0.iter().find(|(word, _)| *word == text);
-        known.map(|(_, value)| *value).ok_or_else(|| not_one_of_them(text))
+        known.map(|(_, value)| *value).ok_or_else(|| unknown_word(text))
     }
 
     fn print(&self, value: &T) -> Value {
@@ -44,7 +44,7 @@ impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
     }
 }
 
-/// A word that stands for `None`, or what `inner` takes.
+/// A word that means `None`, or what `inner` accepts.
 #[derive(Debug)]
 pub(crate) struct Or<G> {
     pub(crate) word: &'static str,
@@ -100,30 +100,26 @@ impl Grammar<Processes> for ProcessCount {
 
 /// `flush.policy`.
 #[derive(Debug)]
-pub(crate) struct Every;
+pub(crate) struct FlushPolicies;
 
-impl Every {
+impl FlushPolicies {
     const LINES: Count = Count { min: 1, max: 1_000_000 };
 }
 
-impl Grammar<FlushPolicy> for Every {
+impl Grammar<FlushPolicy> for FlushPolicies {
     fn parse(&self, text: &str) -> Result<FlushPolicy, ValueError> {
         match text {
             "auto" => Ok(FlushPolicy::Auto),
             "line" => Ok(FlushPolicy::Line),
             _ => match text.strip_prefix("every:") {
                 Some(lines) => Self::LINES.parse(lines).map(FlushPolicy::Every),
-                None => Err(not_one_of_them(text)),
+                None => Err(unknown_word(text)),
             },
         }
     }
 
     fn print(&self, value: &FlushPolicy) -> Value {
-        match value {
-            FlushPolicy::Auto => Value::text("auto"),
-            FlushPolicy::Line => Value::text("line"),
-            FlushPolicy::Every(lines) => Value::text(format!("every:{lines}")),
-        }
+        Value::text(value.to_string())
     }
 
     fn expected(&self) -> String {
@@ -135,6 +131,6 @@ impl Grammar<FlushPolicy> for Every {
     }
 }
 
-fn not_one_of_them(text: &str) -> ValueError {
+fn unknown_word(text: &str) -> ValueError {
     if text.is_empty() { ValueError::EMPTY } else { ValueError::new("is unknown") }
 }

@@ -1,5 +1,5 @@
-//! What must hold for any bytes given as a configuration file. Shared with the fuzz target `config`:
-//! it looks for bytes that break it, `fuzz_corpus.rs` replays what it kept.
+//! What must hold for any bytes given as a configuration file. The fuzz target `config` searches for
+//! bytes that break it, `fuzz_corpus.rs` replays its corpus.
 
 #![allow(clippy::unwrap_used, reason = "a property fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use towline_config::{Effective, Sources, load};
 
-/// Settings that survive being written out, or sentences. `file` is written to.
+/// The bytes load as settings that print and load as the same, or they give errors. Writes to `file`.
 pub(crate) fn config(file: &Path, text: &[u8]) {
     match loaded(file, text) {
         Ok(effective) => {

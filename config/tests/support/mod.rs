@@ -1,4 +1,4 @@
-//! What several tests of this crate need.
+//! Helpers of this crate's tests.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 use towline_config::{Effective, Key, Sources, Support, load};
 
-/// A file that is gone when the test is.
+/// A file that is removed when dropped.
 #[derive(Debug)]
 pub(crate) struct TempFile(PathBuf);
 
@@ -39,12 +39,12 @@ pub(crate) fn key(name: &str) -> &'static Key {
     Key::find(name).unwrap_or_else(|| panic!("no key {name}"))
 }
 
-/// Keys that this version serves.
+/// Keys whose feature is built.
 pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
     Key::all().iter().filter(|key| key.support == Support::Built)
 }
 
-/// Whether its value is judged beside those of others: a drain must leave time for its own delays.
+/// Whether a rule binds the value of `key` to others: a drain must be longer than its delays.
 pub(crate) fn is_part_of_the_drain(key: &Key) -> bool {
     key.name.starts_with("timeouts.drain")
 }
@@ -53,7 +53,7 @@ pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>
     let file = TempFile::new(text);
     let mut sources = Sources::default();
     sources.file = Some(file.path().to_owned());
-    // The name differs from run to run: tests read `FILE`.
+    // The name differs between runs, so tests expect `FILE`.
     let name = file.path().display().to_string();
     loaded(&sources)
         .map_err(|errors| errors.iter().map(|error| error.replace(&name, "FILE")).collect())
@@ -80,7 +80,7 @@ pub(crate) fn os(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-/// Texts that `key` takes, in all the ways its placeholder promises.
+/// Texts that `key` accepts, of every alternative in its placeholder.
 pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
     let placeholder = key.placeholder();
     let ways = placeholder.split('|').map(|way| match way {
@@ -90,14 +90,14 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
             Just("1k".to_owned()),
         ]
         .boxed(),
-        // Buffers smaller than that hold nothing.
+        // `limits.buffer_bytes` has a minimum of 1 MiB.
         "SIZE" if key.name.contains("buffer") => {
             (1..=1_000u32).prop_map(|size| format!("{size}MiB")).boxed()
         }
         "SIZE" => (1..=1_000u32, prop::sample::select(vec!["", "B", "KiB", "kB", " MB", "kib"]))
             .prop_map(|(size, unit)| format!("{size}{unit}"))
             .boxed(),
-        // Every key with a duration takes whole seconds up to 32,767.
+        // Every key with a duration accepts whole seconds up to 32,767.
         "DURATION" => prop_oneof![
             (1..=32_767u32).prop_map(|time| format!("{time}s")),
             (1..=32u32).prop_map(|time| format!("{time}000ms")),
@@ -116,7 +116,7 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
 }
 
 fn address(key: &Key) -> impl Strategy<Value = String> + use<> {
-    // Ports of their own, so that no two keys name the same address.
+    // Separate port ranges, because server.listen and server.admin must differ.
     let (lowest, unix) = if key.name == "server.listen" { (1, true) } else { (30_000, false) };
     let port = lowest..lowest + 20_000u16;
     let tcp = (any::<std::net::IpAddr>(), port)
