@@ -9,7 +9,7 @@ use towline_middleware::{BoxError, Lines};
 
 use crate::{
     Outcome, RunError,
-    lifecycle::control::of_a_program,
+    lifecycle::control::programmatic,
     plan::Plan,
     server::{self, Running},
     shard::Peer,
@@ -166,7 +166,7 @@ where
                 plan.processes
             )));
         }
-        server::start(&of_a_program(settings), &plan, None, |parts| {
+        server::start(&programmatic(settings), &plan, None, |parts| {
             let (parts, make) = (parts.clone(), make.clone());
             move |peer| line_stack(&parts, embedded(make(peer)))
         })

@@ -3,25 +3,27 @@
 
 pub use crate::{
     accept::{
-        Accepted, Acceptor, Address, Deliver, Gate, Handover, Listener, Mark, PerAddress, Slot,
-        Slots, watch,
+        Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
+        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, watch,
     },
     counts::Snapshot,
-    exporter::{Process, Reader},
-    lifecycle::{Change, Front, Stage, activation, control, drain, notify, reload, signals},
-    live_config::Now,
-    overload::relieve,
+    exporter::{CountsReader, ProcessUsage},
+    lifecycle::{
+        ConfigChange, ServerState, Stage, activation, control, drain, notify, reload, signals,
+    },
+    live_config::LiveConfig,
+    overload::run_overload_control,
     plan::Plan,
     server::{announcement, start},
-    shard::{Shards, Shared, ToShards, threads},
+    shard::{PoolState, ShardDispatch, ShardPool, threads},
 };
 
 /// The admin endpoint.
 pub mod admin {
-    pub use crate::admin::{Socket, Subject, start};
+    pub use crate::admin::{Socket, StatusSource, start};
 }
 
 /// The stacks that settings describe.
 pub mod stack {
-    pub use crate::stack::{LineService, Parts, configured};
+    pub use crate::stack::{LineService, StackParts, configured};
 }

@@ -9,23 +9,23 @@ use crate::counts::STEPS;
 
 /// What holds now. Each thread takes a change over as a whole, between two of its turns.
 #[derive(Debug, Clone)]
-pub struct Now {
+pub struct LiveConfig {
     pub effective: Arc<Effective>,
     /// What is done because something is short.
-    pub relief: Relief,
+    pub relief: Mitigation,
     /// Memory for the buffers of connections, of all shards of the process.
     pub buffer_limit_bytes: u64,
 }
 
-impl Now {
+impl LiveConfig {
     /// What holds at the start.
     pub fn first(effective: Effective) -> Self {
         let buffer_limit_bytes = buffer_limit(effective.settings.limits.buffer_bytes);
-        Self { effective: Arc::new(effective), relief: Relief::NONE, buffer_limit_bytes }
+        Self { effective: Arc::new(effective), relief: Mitigation::NONE, buffer_limit_bytes }
     }
 
     /// Puts settings in force that were found to hold here.
-    pub fn take_over(&mut self, effective: Effective) {
+    pub fn apply(&mut self, effective: Effective) {
         let asked = effective.settings.limits.buffer_bytes;
         // What `auto` found at start stays: with connections open it would find less.
         if asked != self.effective.settings.limits.buffer_bytes {
@@ -37,7 +37,7 @@ impl Now {
 
 /// What is done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relief {
+pub struct Mitigation {
     /// Tenths of `timeouts.idle` that are left.
     pub idle_tenths: u32,
     /// Tenths of the timeouts that bound how long buffers are held: of lines, of writing.
@@ -48,7 +48,7 @@ pub struct Relief {
     pub refuses: bool,
 }
 
-impl Relief {
+impl Mitigation {
     /// Nothing is done.
     pub const NONE: Self =
         Self { idle_tenths: TENTHS, held_tenths: TENTHS, sheds: false, refuses: false };

@@ -13,11 +13,11 @@ use towline_host::HostLimits;
 use towline_middleware::{BoxError, Lines, LinesBatchCodec, Semaphore, drain::Watch, stats::Stats};
 
 use crate::{
-    accept::{Acceptor, Deliver, Gate, Handover, Listener, Slots},
-    live_config::Now,
+    accept::{Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection},
+    live_config::LiveConfig,
     plan::Plan,
     shard::serve_io,
-    stack::{LineService, Parts, embedded, line_stack},
+    stack::{LineService, StackParts, embedded, line_stack},
 };
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
@@ -59,22 +59,22 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    let now = Now::first(Effective::default());
+    let now = LiveConfig::first(Effective::default());
     let settings = &now.effective.settings;
     let plan = Plan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
-    let slots = Slots::new(plan.connections, 1);
+    let slots = ConnectionSlots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-    let parts = Parts::new(&now, 1, stats, permits, drain.clone());
+    let parts = StackParts::new(&now, 1, stats, permits, drain.clone());
     let watchdog = parts.run_watchdog();
     // Nobody changes it.
     let (_, now) = watch::channel(now.clone());
     let acceptor = Acceptor {
         listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
-        gate: Gate::new(slots.clone(), &settings.limits),
+        admission: AdmissionControl::new(slots.clone(), &settings.limits),
         now,
         stats: Arc::default(),
-        deliver: ToTasks { parts, service: embedded(service) },
+        dispatch: ToTasks { parts, service: embedded(service) },
     };
     let served = async {
         acceptor.run(drain.draining()).await?;
@@ -89,11 +89,11 @@ where
 
 /// Delivers to tasks of the runtime it runs in.
 struct ToTasks<S> {
-    parts: Parts,
+    parts: StackParts,
     service: S,
 }
 
-impl<S: LineService> Deliver for ToTasks<S> {
+impl<S: LineService> Dispatch for ToTasks<S> {
     fn ready(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -102,7 +102,7 @@ impl<S: LineService> Deliver for ToTasks<S> {
         true
     }
 
-    fn deliver(&mut self, Handover { accepted, slot }: Handover) {
+    fn dispatch(&mut self, NewConnection { accepted, slot }: NewConnection) {
         let socket = std::net::TcpStream::from(accepted.socket);
         let lines = line_stack(&self.parts, self.service.clone());
         serve_io(&self.parts, LinesBatchCodec::shared, TcpStream::from_std(socket), slot, lines);

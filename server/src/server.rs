@@ -8,20 +8,20 @@ use towline_config::{Difference, Effective, Settings};
 
 use crate::{
     Outcome, RunError,
-    accept::{Acceptor, Address, Gate, Listener},
+    accept::{Acceptor, Address, AdmissionControl, Listener},
     admin,
     counts::Snapshot,
-    exporter::Reader,
+    exporter::CountsReader,
     lifecycle::{
-        Control, Front, Stage, drain, notify,
-        reload::{self, Source},
+        Control, ServerState, Stage, drain, notify,
+        reload::{self, ConfigSource},
         signals,
     },
-    live_config::Now,
-    overload::relieve,
+    live_config::LiveConfig,
+    overload::run_overload_control,
     plan::Plan,
-    shard::{Peer, Shards, threads},
-    stack::{LineService, Parts},
+    shard::{Peer, ShardPool, threads},
+    stack::{LineService, StackParts},
 };
 
 /// A server whose threads run.
@@ -31,8 +31,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "dropping it ends the server"]
 pub struct Running {
-    front: Arc<Front>,
-    shards: Shards,
+    state: Arc<ServerState>,
+    shards: ShardPool,
     address: Address,
     admin: Option<SocketAddr>,
     stop_accepting: watch::Sender<bool>,
@@ -43,19 +43,19 @@ pub struct Running {
 
 /// A server that is this process alone.
 #[derive(Debug)]
-struct Alone {
-    front: Arc<Front>,
-    reader: Reader,
+struct SingleProcess {
+    state: Arc<ServerState>,
+    reader: CountsReader,
 }
 
-impl admin::Subject for Alone {
-    fn front(&self) -> &Front {
-        &self.front
+impl admin::StatusSource for SingleProcess {
+    fn state(&self) -> &ServerState {
+        &self.state
     }
 
     async fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.reader.read();
-        self.front.add_to(&mut snapshot);
+        self.state.add_to(&mut snapshot);
         snapshot
     }
 }
@@ -68,32 +68,32 @@ pub fn start<P, S>(
     effective: &Effective,
     plan: &Plan,
     passed: Option<Socket>,
-    lines: impl Fn(&Parts) -> P,
+    lines: impl Fn(&StackParts) -> P,
 ) -> Result<Running, RunError>
 where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
-    let now = Arc::new(watch::channel(Now::first(effective.clone())).0);
+    let now = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
     let listeners = Listener::open(settings, passed, 1)?;
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-    let (shards, deliver) = Shards::start(&now, plan, lines)?;
+    let (shards, dispatch) = ShardPool::start(&now, plan, lines)?;
     let slots = shards.shared().slots.clone();
-    let front = Arc::new(Front::new(*plan, now.clone(), &address, slots.clone()));
+    let state = Arc::new(ServerState::new(*plan, now.clone(), &address, slots.clone()));
 
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
         listeners,
-        gate: Gate::new(slots, &settings.limits),
+        admission: AdmissionControl::new(slots, &settings.limits),
         now: now.subscribe(),
-        stats: front.accept.clone(),
-        deliver,
+        stats: state.accept.clone(),
+        dispatch,
     };
     let ending = shards.over();
-    let pressure = relieve(shards.shared().clone());
+    let pressure = run_overload_control(shards.shared().clone());
     let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -113,13 +113,16 @@ where
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let subject = Alone { front: front.clone(), reader: Reader::new(shards.shared().clone()) };
+        let source = SingleProcess {
+            state: state.clone(),
+            reader: CountsReader::new(shards.shared().clone()),
+        };
         let over = shards.over();
-        threads.push(admin::start(socket, subject, over)?);
+        threads.push(admin::start(socket, source, over)?);
     }
-    front.life.set(Stage::Accepting);
+    state.lifecycle.set(Stage::Accepting);
     let admin = admin_address;
-    Ok(Running { front, shards, address, admin, stop_accepting, listener_failed, threads })
+    Ok(Running { state, shards, address, admin, stop_accepting, listener_failed, threads })
 }
 
 impl Running {
@@ -138,12 +141,12 @@ impl Running {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.front.slots.connections()
+        self.state.slots.connections()
     }
 
     /// What changes this server while it runs.
     pub fn control(&self) -> Control {
-        Control::new(self.front.clone(), self.shards.shared().clone())
+        Control::new(self.state.clone(), self.shards.shared().clone())
     }
 
     /// Takes over other settings; see [`Control::reload`].
@@ -162,7 +165,7 @@ impl Running {
 
     #[doc(hidden)]
     pub fn log_start(&self) {
-        let Front { now, slots, .. } = &*self.front;
+        let ServerState { now, slots, .. } = &*self.state;
         let effective = now.borrow().effective.clone();
         let settings = &effective.settings;
         tracing::info!(
@@ -192,15 +195,15 @@ impl Running {
     #[doc(hidden)]
     pub fn run_until_signal(
         mut self,
-        source: Option<&Arc<dyn Source>>,
+        source: Option<&Arc<dyn ConfigSource>>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
         let runtime = threads::runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
         let outcome = runtime.block_on(async {
             let handled = |error| RunError::failed("signals cannot be handled", &error);
-            let mut stop = signals::Stop::new().map_err(handled)?;
-            let mut hang_up = signals::HangUp::new().map_err(handled)?;
+            let mut stop = signals::StopSignals::new().map_err(handled)?;
+            let mut hang_up = signals::HangUpSignal::new().map_err(handled)?;
             let control = self.control();
             ready(&self);
             tokio::select! {
@@ -229,14 +232,14 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { front, shards, stop_accepting, listener_failed, threads, .. } = self;
-        let timeouts = front.effective().settings.timeouts.clone();
+        let Self { state, shards, stop_accepting, listener_failed, threads, .. } = self;
+        let timeouts = state.effective().settings.timeouts.clone();
         let in_order = async {
-            drain::shut_the_door(&front, &timeouts, &stop_accepting).await;
-            shards.let_go(&timeouts).await;
+            drain::stop_accepting_in_order(&state, &timeouts, &stop_accepting).await;
+            shards.drain_connections(&timeouts).await;
             // Its sender goes with the acceptor, when nobody waits in the kernel's queue any more.
             let _ = listener_failed.await;
-            shards.all_gone().await;
+            shards.all_closed().await;
         };
         tokio::select! {
             () = in_order => {}

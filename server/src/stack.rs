@@ -21,12 +21,12 @@ use towline_middleware::{
     stats::{CloseReason, ConnectionStats, Stats},
 };
 
-use crate::live_config::{Now, Relief};
+use crate::live_config::{LiveConfig, Mitigation};
 
 /// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
 /// connections are open have dials inside, which [`turn`](Self::turn) turns.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct StackParts {
     stats: Arc<Stats>,
     drain: Watch,
     heartbeat: HeartbeatLayer,
@@ -39,10 +39,10 @@ pub struct Parts {
     shards: usize,
 }
 
-impl Parts {
+impl StackParts {
     /// For one of so many shards. `permits` is one for the process: the concurrency limit is global.
     pub fn new(
-        now: &Now,
+        now: &LiveConfig,
         shards: usize,
         stats: Arc<Stats>,
         permits: Arc<Semaphore>,
@@ -62,14 +62,14 @@ impl Parts {
             lines: Arc::default(),
             shards,
         };
-        parts.take_over(now);
+        parts.apply(now);
         parts
     }
 
     /// Turns every dial to what holds now. Called on the thread whose connections look at
     /// them, between two of its turns, so no line meets half of a change. Returns whether parked
     /// connections are held to other deadlines now and must be woken.
-    pub fn take_over(&self, now: &Now) -> bool {
+    pub fn apply(&self, now: &LiveConfig) -> bool {
         let (settings, relief) = (&now.effective.settings, now.relief);
         self.connection.write_policy.store(match settings.flush.policy {
             FlushPolicy::Auto => serve::WritePolicy::Auto,
@@ -132,7 +132,7 @@ fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
 }
 
 /// The deadlines of a connection, as far as they are not shrunk.
-fn limits(settings: &Settings, relief: Relief) -> Deadlines {
+fn limits(settings: &Settings, relief: Mitigation) -> Deadlines {
     let Timeouts { idle, line, write, .. } = settings.timeouts;
     let Heartbeat { interval, timeout } = settings.heartbeat;
     let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
@@ -187,21 +187,21 @@ impl<C> LinesCodec for C where
 }
 
 /// The workload that the settings name: the innermost service of the line stack.
-pub(crate) fn workload(parts: &Parts) -> impl LineService + use<> {
+pub(crate) fn workload(parts: &StackParts) -> impl LineService + use<> {
     ServiceBuilder::new().layer(parts.sha256.clone()).service(Echo)
 }
 
 /// The line stack around the workload that the settings name.
-pub fn configured(parts: &Parts) -> impl LineService + use<> {
+pub fn configured(parts: &StackParts) -> impl LineService + use<> {
     line_stack(parts, workload(parts))
 }
 
 /// The line stack, outside in: the order in which a batch travels. Each layer leaves lines lines.
-pub(crate) fn line_stack<S>(parts: &Parts, workload: S) -> impl LineService + use<S>
+pub(crate) fn line_stack<S>(parts: &StackParts, workload: S) -> impl LineService + use<S>
 where
     S: LineService,
 {
-    let Parts { stats, timeout, limit, .. } = parts;
+    let StackParts { stats, timeout, limit, .. } = parts;
 
     ServiceBuilder::new()
         // Errors a peer can do something about become replies; the rest end the connection.
@@ -217,7 +217,7 @@ where
 
 /// The connection stack, from the socket inwards. Each layer changes the type of the connection.
 pub(crate) fn connection_stack<Io, Codec, S>(
-    parts: &Parts,
+    parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> Codec,
     line_stack: S,
 ) -> impl Service<Io, Response = CloseReason, Error = Infallible, Future: Send + 'static>
@@ -227,7 +227,7 @@ where
     Codec: LinesCodec,
     S: LineService,
 {
-    let Parts { stats, drain, heartbeat, connection, lines, .. } = parts;
+    let StackParts { stats, drain, heartbeat, connection, lines, .. } = parts;
 
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn fault_17_shrunk_timeouts_spare_peers_that_answer_their_pings() {
         let mut settings = Settings::default();
-        let relief = Relief { idle_tenths: 1, held_tenths: 3, ..Relief::NONE };
+        let relief = Mitigation { idle_tenths: 1, held_tenths: 3, ..Mitigation::NONE };
         settings.timeouts.line = Some(MINUTE);
         settings.timeouts.write = Some(10 * MINUTE);
         settings.timeouts.idle = Some(5 * MINUTE);

@@ -7,57 +7,57 @@ use towline_config::Settings;
 
 use crate::{
     channel::{Arrived, Channel},
-    inbox::Intake,
-    message::{Order, ToWorker, Word, WrittenSettings},
-    watchdog::Attention,
+    inbox::WorkerInbox,
+    message::{SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
+    watchdog::ControlWatchdog,
 };
 use towline::{
     Outcome,
-    internal::{Reader, Shared, control::of_a_program},
+    internal::{CountsReader, PoolState, control::programmatic},
 };
 
 /// A worker's end of it.
-pub(crate) struct Conversation {
+pub(crate) struct ControlSession {
     channel: Channel,
     buffer: Box<[u8]>,
-    intake: Intake,
-    subject: Subject,
-    attention: Arc<Attention>,
+    inbox: WorkerInbox,
+    context: SessionContext,
+    watchdog: Arc<ControlWatchdog>,
 }
 
 /// What they talk about, beside connections.
-pub(crate) struct Subject {
-    shared: Arc<Shared>,
-    reader: Reader,
+pub(crate) struct SessionContext {
+    shared: Arc<PoolState>,
+    reader: CountsReader,
     /// Somebody else tells this process to end.
-    leave: Arc<Notify>,
+    leave_requested: Arc<Notify>,
     /// Told of the settings of each reload.
     applied: Box<dyn Fn(&Settings) + Send + Sync>,
 }
 
-impl Subject {
+impl SessionContext {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        leave: Arc<Notify>,
+        shared: Arc<PoolState>,
+        leave_requested: Arc<Notify>,
         applied: Box<dyn Fn(&Settings) + Send + Sync>,
     ) -> Self {
-        Self { reader: Reader::new(shared.clone()), shared, leave, applied }
+        Self { reader: CountsReader::new(shared.clone()), shared, leave_requested, applied }
     }
 
     /// Takes over settings that the supervisor found to hold for all.
-    fn reload(&self, written: &WrittenSettings) -> Word {
+    fn reload(&self, written: &SettingsText) -> WorkerMsg {
         let Some(settings) = written.read() else {
-            return Word::Failed("the settings are of another version".to_owned());
+            return WorkerMsg::Failed("the settings are of another version".to_owned());
         };
         (self.applied)(&settings);
-        self.shared.take_over(of_a_program(settings));
-        Word::Reloaded
+        self.shared.apply(programmatic(settings));
+        WorkerMsg::Reloaded
     }
 }
 
 /// What is more than an answer can settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum SessionEnd {
     /// It is to finish and end.
     Drain,
     /// No connection follows any more.
@@ -70,15 +70,15 @@ pub(crate) enum Heard {
     Late,
 }
 
-impl Conversation {
+impl ControlSession {
     pub(crate) const fn new(
         channel: Channel,
         buffer: Box<[u8]>,
-        intake: Intake,
-        subject: Subject,
-        attention: Arc<Attention>,
+        inbox: WorkerInbox,
+        context: SessionContext,
+        watchdog: Arc<ControlWatchdog>,
     ) -> Self {
-        Self { channel, buffer, intake, subject, attention }
+        Self { channel, buffer, inbox, context, watchdog }
     }
 
     /// The same, on the thread that runs now.
@@ -86,51 +86,51 @@ impl Conversation {
         Ok(Self { channel: self.channel.moved()?, ..self })
     }
 
-    /// Takes connections, keeps the tally and answers, until something is heard that ends this.
-    pub(crate) async fn go_on(&mut self) -> Heard {
+    /// Takes connections, keeps the ack and answers, until something is heard that ends this.
+    pub(crate) async fn run(&mut self) -> SessionEnd {
         loop {
-            let slots = self.intake.slots().clone();
+            let slots = self.inbox.slots().clone();
             // Registered before the look, so that no end in between is missed.
             let changed = slots.changed();
-            while let Some(tally) = self.intake.news() {
-                if self.channel.send(&tally.bytes()).await.is_err() {
-                    return Heard::Nobody;
+            while let Some(ack) = self.inbox.pending_ack() {
+                if self.channel.send(&ack.bytes()).await.is_err() {
+                    return SessionEnd::Nobody;
                 }
             }
             tokio::select! {
                 arrived = self.channel.receive(&mut self.buffer) => match arrived {
                     Ok(Some(arrived)) => {
-                        if let Some(heard) = self.hear(arrived).await {
+                        if let Some(heard) = self.handle(arrived).await {
                             return heard;
                         }
                     }
-                    Ok(None) => return Heard::Nobody,
+                    Ok(None) => return SessionEnd::Nobody,
                     Err(error) => {
                         tracing::error!(%error, "the supervisor cannot be heard");
-                        return Heard::Nobody;
+                        return SessionEnd::Nobody;
                     }
                 },
-                () = self.attention.late() => return Heard::Late,
+                () = self.watchdog.late() => return SessionEnd::Late,
                 () = changed => {}
-                () = self.intake.mark_ended() => {}
-                () = self.subject.leave.notified() => self.say(&Word::Leaving).await,
+                () = self.inbox.tag_ended() => {}
+                () = self.context.leave_requested.notified() => self.send(&WorkerMsg::Leaving).await,
             }
         }
     }
 
-    async fn hear(&mut self, Arrived { length, socket }: Arrived) -> Option<Heard> {
-        self.attention.heard();
+    async fn handle(&mut self, Arrived { length, socket }: Arrived) -> Option<SessionEnd> {
+        self.watchdog.heard();
         match ToWorker::read(&self.buffer[..length]) {
-            Some(ToWorker::Handed(handed)) => self.intake.take(handed, socket).await,
-            Some(ToWorker::Order(Order::Count)) => self.tell_count().await,
-            Some(ToWorker::Order(Order::Reload(written))) => {
-                let word = self.subject.reload(&written);
-                self.say(&word).await;
+            Some(ToWorker::ConnectionMsg(message)) => self.inbox.take(message, socket).await,
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Count)) => self.send_counts().await,
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Reload(written))) => {
+                let message = self.context.reload(&written);
+                self.send(&message).await;
             }
-            Some(ToWorker::Order(Order::Drain)) => return Some(Heard::Drain),
-            Some(ToWorker::Order(Order::Last)) => return Some(Heard::Last),
-            Some(ToWorker::Order(Order::Cut)) => return Some(Heard::Cut),
-            Some(ToWorker::Order(Order::Serve(_))) | None => {
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Drain)) => return Some(SessionEnd::Drain),
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Last)) => return Some(SessionEnd::Last),
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Cut)) => return Some(SessionEnd::Cut),
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Serve(_))) | None => {
                 tracing::error!("the supervisor was not understood");
             }
         }
@@ -138,21 +138,21 @@ impl Conversation {
     }
 
     /// Says something. That a supervisor is gone shows where it is listened to.
-    pub(crate) async fn say(&self, word: &Word) {
-        let _ = self.channel.send(&word.bytes()).await;
+    pub(crate) async fn send(&self, message: &WorkerMsg) {
+        let _ = self.channel.send(&message.bytes()).await;
     }
 
-    async fn tell_count(&self) {
-        self.say(&Word::Counted(Box::new(self.subject.reader.read()))).await;
+    async fn send_counts(&self) {
+        self.send(&WorkerMsg::Counted(Box::new(self.context.reader.read()))).await;
     }
 
     /// Says goodbye: the last numbers first, so that nothing is missing in the sums.
-    pub(crate) async fn part(self, outcome: Outcome) {
-        self.tell_count().await;
+    pub(crate) async fn finish(self, outcome: Outcome) {
+        self.send_counts().await;
         let cut = match outcome {
             Outcome::Clean => 0,
             Outcome::Cut(connections) => connections,
         };
-        self.say(&Word::Ended(cut)).await;
+        self.send(&WorkerMsg::Ended(cut)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker was handed, and what of it has ended.
+//! What a worker was message, and what of it has ended.
 
 use std::{
     os::fd::OwnedFd,
@@ -10,112 +10,115 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::message::{Handed, MARKS_MAX, Tally};
-use towline::internal::{Accepted, Deliver, Handover, Mark, Slots, ToShards};
+use crate::message::{Ack, ConnectionMsg, TAGS_MAX};
+use towline::internal::{
+    Accepted, ConnectionSlots, ConnectionTag, Dispatch, NewConnection, ShardDispatch,
+};
 
 /// Connections that are taken before the supervisor hears of it; well below what may be on its way.
-const TAKEN_LUMP: u64 = 32;
+const ACK_EVERY: u64 = 32;
 
-/// Takes connections, gives them to the shards, and keeps the tally.
+/// Takes connections, gives them to the shards, and keeps the ack.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    slots: Arc<Slots>,
-    deliver: ToShards,
+pub(crate) struct WorkerInbox {
+    slots: Arc<ConnectionSlots>,
+    dispatch: ShardDispatch,
     taken: u64,
-    taken_unmarked: u64,
-    marks: Arc<Marks>,
-    told: Tally,
+    taken_untagged: u64,
+    tags: Arc<OpenTags>,
+    acked: Ack,
 }
 
-/// The marks of connections that have one.
+/// The tags of connections that have one.
 #[derive(Debug, Default)]
-struct Marks {
+struct OpenTags {
     open: AtomicU64,
-    /// Those that ended and were not told of; bounded by the open connections of a moment ago.
+    /// Those that ended and were not acked of; bounded by the open connections of a moment ago.
     ended: Mutex<Vec<u32>>,
-    news: Notify,
+    pending_ack: Notify,
 }
 
 /// Says that its connection has ended, when it is dropped with it.
 #[derive(Debug)]
-struct OfOne {
-    mark: u32,
-    marks: Arc<Marks>,
+struct TagGuard {
+    tag: u32,
+    tags: Arc<OpenTags>,
 }
 
-impl Marks {
-    fn one(self: &Arc<Self>, mark: u32) -> OfOne {
+impl OpenTags {
+    fn one(self: &Arc<Self>, tag: u32) -> TagGuard {
         self.open.fetch_add(1, SeqCst);
-        OfOne { mark, marks: self.clone() }
+        TagGuard { tag, tags: self.clone() }
     }
 
     fn ended(&self) -> Vec<u32> {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let some = ended.len().min(MARKS_MAX);
+        let some = ended.len().min(TAGS_MAX);
         ended.drain(..some).collect()
     }
 }
 
-impl Drop for OfOne {
+impl Drop for TagGuard {
     fn drop(&mut self) {
-        let marks = &self.marks;
-        marks.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.mark);
-        marks.open.fetch_sub(1, SeqCst);
-        marks.news.notify_one();
+        let tags = &self.tags;
+        tags.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.tag);
+        tags.open.fetch_sub(1, SeqCst);
+        tags.pending_ack.notify_one();
     }
 }
 
-impl Intake {
-    pub(crate) fn new(slots: Arc<Slots>, deliver: ToShards) -> Self {
-        let (marks, told) = (Arc::default(), Tally::default());
-        Self { slots, deliver, taken: 0, taken_unmarked: 0, marks, told }
+impl WorkerInbox {
+    pub(crate) fn new(slots: Arc<ConnectionSlots>, dispatch: ShardDispatch) -> Self {
+        let (tags, acked) = (Arc::default(), Ack::default());
+        Self { slots, dispatch, taken: 0, taken_untagged: 0, tags, acked }
     }
 
-    pub(crate) fn slots(&self) -> &Arc<Slots> {
+    pub(crate) fn slots(&self) -> &Arc<ConnectionSlots> {
         &self.slots
     }
 
     /// Takes a connection; without a socket when there was no descriptor left for it here.
-    pub(crate) async fn take(&mut self, handed: Handed, socket: Option<OwnedFd>) {
+    pub(crate) async fn take(&mut self, message: ConnectionMsg, socket: Option<OwnedFd>) {
         self.taken += 1;
-        let mark = handed.mark.map(|mark| self.marks.one(mark));
-        if mark.is_none() {
-            self.taken_unmarked += 1;
+        let tag = message.tag.map(|tag| self.tags.one(tag));
+        if tag.is_none() {
+            self.taken_untagged += 1;
         }
         let Some(socket) = socket else {
             tracing::warn!("a connection was lost: there is no descriptor left for it");
             return;
         };
-        self.deliver.ready().await;
+        self.dispatch.ready().await;
         // The supervisor hands over no more than there are places for.
         let Some(place) = self.slots.try_reserve() else { return };
-        let mark = mark.map(|mark| Box::new(mark) as Mark);
-        let slot = place.place(mark, |shard| self.deliver.has_room(shard));
-        self.deliver.deliver(Handover { accepted: Accepted { socket, peer: handed.peer }, slot });
+        let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
+        let slot = place.place(tag, |shard| self.dispatch.has_room(shard));
+        self.dispatch
+            .dispatch(NewConnection { accepted: Accepted { socket, peer: message.peer }, slot });
     }
 
-    /// Waits until a connection with a mark has ended.
-    pub(crate) async fn mark_ended(&self) {
-        self.marks.news.notified().await;
+    /// Waits until a connection with a tag has ended.
+    pub(crate) async fn tag_ended(&self) {
+        self.tags.pending_ack.notified().await;
     }
 
-    /// The tally, if there is something in it that the supervisor should know now: an end makes room
-    /// for others, while what was only taken is told in lumps.
-    pub(crate) fn news(&mut self) -> Option<Tally> {
-        let marked_open = self.marks.open.load(SeqCst);
+    /// The ack, if there is something in it that the supervisor should know now: an end makes room
+    /// for others, while what was only taken is acked in lumps.
+    pub(crate) fn pending_ack(&mut self) -> Option<Ack> {
+        let tagged_open = self.tags.open.load(SeqCst);
         let open = self.slots.connections() as u64;
-        let tally = Tally {
+        let ack = Ack {
             taken: self.taken,
-            ended_unmarked: self.taken_unmarked.saturating_sub(open.saturating_sub(marked_open)),
-            marks: self.marks.ended(),
+            ended_untagged: self.taken_untagged.saturating_sub(open.saturating_sub(tagged_open)),
+            tags: self.tags.ended(),
         };
-        let is_news = !tally.marks.is_empty()
-            || tally.ended_unmarked != self.told.ended_unmarked
-            || tally.taken >= self.told.taken + TAKEN_LUMP;
+        let is_news = !ack.tags.is_empty()
+            || ack.ended_untagged != self.acked.ended_untagged
+            || ack.taken >= self.acked.taken + ACK_EVERY;
         if !is_news {
             return None;
         }
-        self.told = Tally { marks: Vec::new(), ..tally };
-        Some(tally)
+        self.acked = Ack { tags: Vec::new(), ..ack };
+        Some(ack)
     }
 }

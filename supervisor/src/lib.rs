@@ -23,14 +23,14 @@ mod control_session;
 mod dispatch;
 mod inbox;
 mod message;
+mod multi_process;
 mod pool;
-mod slot;
-mod supervised;
 mod supervisor;
 mod totals;
 mod watchdog;
 mod worker;
 mod worker_process;
+mod worker_slot;
 mod worker_supervisor;
 
 pub use supervisor::run;

@@ -12,11 +12,11 @@ use towline::internal::Snapshot;
 
 /// From the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum SupervisorMsg {
     /// Begin to serve; the first message of all.
-    Serve(WrittenSettings),
+    Serve(SettingsText),
     /// Serve on, with these settings.
-    Reload(WrittenSettings),
+    Reload(SettingsText),
     /// Say what was counted.
     Count,
     /// Finish what was taken, and end. Connections that waited in the kernel's queue may follow.
@@ -29,7 +29,7 @@ pub(crate) enum Order {
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Word {
+pub(crate) enum WorkerMsg {
     /// It serves.
     Ready,
     /// It cannot serve, or not with the new settings.
@@ -48,9 +48,9 @@ pub(crate) enum Word {
 /// Settings as text, key by key: what was validated once is not read from files again, which may
 /// have changed meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WrittenSettings(Vec<(String, String)>);
+pub(crate) struct SettingsText(Vec<(String, String)>);
 
-impl WrittenSettings {
+impl SettingsText {
     pub(crate) fn of(settings: &Settings) -> Self {
         let written = |key: &Key| (key.name.to_owned(), key.value(settings).to_string());
         Self(Key::all().iter().map(written).collect())
@@ -66,52 +66,52 @@ impl WrittenSettings {
     }
 }
 
-const HANDED: u8 = 1;
-const TALLY: u8 = 2;
+const CONNECTION: u8 = 1;
+const ACK: u8 = 2;
 
 /// A connection, which comes as a descriptor beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Handed {
-    /// To be named in the [`Tally`] when it ends, if it must be told from others.
-    pub(crate) mark: Option<u32>,
+pub(crate) struct ConnectionMsg {
+    /// To be named in the [`Ack`] when it ends, if it must be told from others.
+    pub(crate) tag: Option<u32>,
     pub(crate) peer: Option<SocketAddr>,
 }
 
-/// How far a worker has come with what it was handed, counted from its beginning.
+/// How far a worker has come with what it was connection, counted from its beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Ack {
     /// Connections it took out of the channel.
     pub(crate) taken: u64,
-    /// Connections without a mark that have ended.
-    pub(crate) ended_unmarked: u64,
-    /// The marks of those with one that ended since the tally before.
-    pub(crate) marks: Vec<u32>,
+    /// Connections without a tag that have ended.
+    pub(crate) ended_untagged: u64,
+    /// The tags of those with one that ended since the ack before.
+    pub(crate) tags: Vec<u32>,
 }
 
 /// Marks in one message, so that it stays short.
-pub(crate) const MARKS_MAX: usize = 1024;
+pub(crate) const TAGS_MAX: usize = 1024;
 
 /// A message from the supervisor.
 #[derive(Debug)]
 pub(crate) enum ToWorker {
-    Order(Order),
-    Handed(Handed),
+    SupervisorMsg(SupervisorMsg),
+    ConnectionMsg(ConnectionMsg),
 }
 
 /// A message from a worker.
 #[derive(Debug)]
 pub(crate) enum ToSupervisor {
-    Word(Word),
-    Tally(Tally),
+    WorkerMsg(WorkerMsg),
+    Ack(Ack),
 }
 
-impl Order {
+impl SupervisorMsg {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         json(self)
     }
 }
 
-impl Word {
+impl WorkerMsg {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         json(self)
     }
@@ -125,8 +125,8 @@ fn json(message: &impl Serialize) -> Vec<u8> {
 impl ToWorker {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
-            (&HANDED, rest) => Handed::read(rest).map(Self::Handed),
-            _ => serde_json::from_slice(bytes).ok().map(Self::Order),
+            (&CONNECTION, rest) => ConnectionMsg::read(rest).map(Self::ConnectionMsg),
+            _ => serde_json::from_slice(bytes).ok().map(Self::SupervisorMsg),
         }
     }
 }
@@ -134,17 +134,17 @@ impl ToWorker {
 impl ToSupervisor {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
-            (&TALLY, rest) => Tally::read(rest).map(Self::Tally),
-            _ => serde_json::from_slice(bytes).ok().map(Self::Word),
+            (&ACK, rest) => Ack::read(rest).map(Self::Ack),
+            _ => serde_json::from_slice(bytes).ok().map(Self::WorkerMsg),
         }
     }
 }
 
-impl Handed {
+impl ConnectionMsg {
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![HANDED];
-        // No mark is as large: marks number open connections.
-        bytes.extend(self.mark.unwrap_or(u32::MAX).to_le_bytes());
+        let mut bytes = vec![CONNECTION];
+        // No tag is as large: tags number open connections.
+        bytes.extend(self.tag.unwrap_or(u32::MAX).to_le_bytes());
         if let Some(peer) = self.peer {
             bytes.extend(peer.port().to_le_bytes());
             match peer.ip() {
@@ -156,36 +156,36 @@ impl Handed {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (mark, rest) = bytes.split_first_chunk()?;
-        let mark = Some(u32::from_le_bytes(*mark)).filter(|mark| *mark != u32::MAX);
+        let (tag, rest) = bytes.split_first_chunk()?;
+        let tag = Some(u32::from_le_bytes(*tag)).filter(|tag| *tag != u32::MAX);
         if rest.is_empty() {
-            return Some(Self { mark, peer: None });
+            return Some(Self { tag, peer: None });
         }
         let (port, ip) = rest.split_first_chunk()?;
         let ip: IpAddr = match <[u8; 4]>::try_from(ip) {
             Ok(octets) => octets.into(),
             Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?).into(),
         };
-        Some(Self { mark, peer: Some((ip, u16::from_le_bytes(*port)).into()) })
+        Some(Self { tag, peer: Some((ip, u16::from_le_bytes(*port)).into()) })
     }
 }
 
-impl Tally {
+impl Ack {
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![TALLY];
+        let mut bytes = vec![ACK];
         bytes.extend(self.taken.to_le_bytes());
-        bytes.extend(self.ended_unmarked.to_le_bytes());
-        bytes.extend(self.marks.iter().flat_map(|mark| mark.to_le_bytes()));
+        bytes.extend(self.ended_untagged.to_le_bytes());
+        bytes.extend(self.tags.iter().flat_map(|tag| tag.to_le_bytes()));
         bytes
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (taken, rest) = bytes.split_first_chunk()?;
-        let (ended_unmarked, rest) = rest.split_first_chunk()?;
-        let (marks, rest) = rest.as_chunks();
-        let marks = marks.iter().map(|mark| u32::from_le_bytes(*mark)).collect();
-        let [taken, ended_unmarked] = [taken, ended_unmarked].map(|n| u64::from_le_bytes(*n));
-        rest.is_empty().then_some(Self { taken, ended_unmarked, marks })
+        let (ended_untagged, rest) = rest.split_first_chunk()?;
+        let (tags, rest) = rest.as_chunks();
+        let tags = tags.iter().map(|tag| u32::from_le_bytes(*tag)).collect();
+        let [taken, ended_untagged] = [taken, ended_untagged].map(|n| u64::from_le_bytes(*n));
+        rest.is_empty().then_some(Self { taken, ended_untagged, tags })
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
         settings.flush.policy = FlushPolicy::Every(7.try_into().expect("not zero"));
         settings.timeouts.idle = Some(std::time::Duration::from_millis(1_234));
         for settings in [settings, Settings::default()] {
-            assert_eq!(WrittenSettings::of(&settings).read(), Some(settings));
+            assert_eq!(SettingsText::of(&settings).read(), Some(settings));
         }
     }
 
@@ -211,29 +211,36 @@ mod tests {
         let peers = [None, Some("127.0.0.1:80"), Some("[2001:db8::1]:65535")];
         for peer in peers {
             let peer = peer.map(|peer| peer.parse().expect("an address"));
-            for mark in [None, Some(0), Some(4_711)] {
-                let handed = Handed { mark, peer };
-                let Some(ToWorker::Handed(read)) = ToWorker::read(&handed.bytes()) else {
-                    panic!("{handed:?} is not read")
+            for tag in [None, Some(0), Some(4_711)] {
+                let connection = ConnectionMsg { tag, peer };
+                let Some(ToWorker::ConnectionMsg(read)) = ToWorker::read(&connection.bytes())
+                else {
+                    panic!("{connection:?} is not read")
                 };
-                assert_eq!(read, handed);
+                assert_eq!(read, connection);
             }
         }
-        let tally = Tally { taken: 3, ended_unmarked: u64::MAX, marks: vec![1, 0, 9] };
-        let Some(ToSupervisor::Tally(read)) = ToSupervisor::read(&tally.bytes()) else {
-            panic!("{tally:?} is not read")
+        let ack = Ack { taken: 3, ended_untagged: u64::MAX, tags: vec![1, 0, 9] };
+        let Some(ToSupervisor::Ack(read)) = ToSupervisor::read(&ack.bytes()) else {
+            panic!("{ack:?} is not read")
         };
-        assert_eq!(read, tally);
-        let word = Word::Counted(Box::default()).bytes();
-        assert!(matches!(ToSupervisor::read(&word), Some(ToSupervisor::Word(Word::Counted(_)))));
-        let order = Order::Drain.bytes();
-        assert!(matches!(ToWorker::read(&order), Some(ToWorker::Order(Order::Drain))));
+        assert_eq!(read, ack);
+        let message = WorkerMsg::Counted(Box::default()).bytes();
+        assert!(matches!(
+            ToSupervisor::read(&message),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Counted(_)))
+        ));
+        let message = SupervisorMsg::Drain.bytes();
+        assert!(matches!(
+            ToWorker::read(&message),
+            Some(ToWorker::SupervisorMsg(SupervisorMsg::Drain))
+        ));
     }
 
     #[test]
     fn what_is_no_message_is_none() {
         let nonsense: [&[u8]; 6] =
-            [b"", b"{", &[9], &[HANDED], &[HANDED, 0, 0, 0, 0, 1], &[TALLY, 0]];
+            [b"", b"{", &[9], &[CONNECTION], &[CONNECTION, 0, 0, 0, 0, 1], &[ACK, 0]];
         for bytes in nonsense {
             assert!(ToWorker::read(bytes).is_none(), "{bytes:?}");
             assert!(ToSupervisor::read(bytes).is_none(), "{bytes:?}");

@@ -1,4 +1,4 @@
-//! The places of the workers: written by the tasks that look after their processes, and by the
+//! The slots of the workers: written by the tasks that look after their processes, and by the
 //! acceptor.
 
 use std::{
@@ -8,13 +8,13 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::{channel::Channel, message::Tally, slot::Place};
-use towline::internal::{Handover, Snapshot};
+use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
+use towline::internal::{NewConnection, Snapshot};
 
-/// All places. Each is written by the one task that looks after its process, and by the acceptor.
+/// All slots. Each is written by the one task that looks after its process, and by the acceptor.
 #[derive(Debug)]
-pub(crate) struct Crew {
-    places: Box<[Mutex<Place>]>,
+pub(crate) struct WorkerPool {
+    slots: Box<[Mutex<WorkerSlot>]>,
     /// Connections a process can have descriptors for.
     each: usize,
     /// Threads that serve lines, in each process.
@@ -23,35 +23,35 @@ pub(crate) struct Crew {
     room: Notify,
 }
 
-impl Crew {
-    pub(crate) fn new(places: usize, each: usize, threads: usize) -> Self {
-        let places = (0..places).map(|_| Mutex::default()).collect();
-        Self { places, each, threads, room: Notify::new() }
+impl WorkerPool {
+    pub(crate) fn new(slots: usize, each: usize, threads: usize) -> Self {
+        let slots = (0..slots).map(|_| Mutex::default()).collect();
+        Self { slots, each, threads, room: Notify::new() }
     }
 
-    fn place(&self, index: usize) -> MutexGuard<'_, Place> {
+    fn slot(&self, index: usize) -> MutexGuard<'_, WorkerSlot> {
         // No code that can panic runs under this lock.
-        self.places[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A process is there and takes connections from now on.
     pub(crate) fn open(&self, index: usize, channel: Arc<Channel>) {
-        self.place(index).channel = Some(channel);
+        self.slot(index).channel = Some(channel);
         self.room.notify_one();
     }
 
     /// The process gets no more connections; those it has go on.
     pub(crate) fn rest(&self, index: usize) {
-        self.place(index).channel = None;
+        self.slot(index).channel = None;
     }
 
-    pub(crate) fn places(&self) -> usize {
-        self.places.len()
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether the process takes one more connection.
     pub(crate) fn has_room(&self, index: usize) -> bool {
-        self.place(index).has_room(self.each)
+        self.slot(index).has_room(self.each)
     }
 
     /// Waits until some process may have room that had none.
@@ -63,19 +63,19 @@ impl Crew {
     pub(crate) fn hand_over(
         &self,
         index: usize,
-        handover: Handover,
-    ) -> Result<(), (io::Error, Handover)> {
-        self.place(index).hand_over(handover)
+        handover: NewConnection,
+    ) -> Result<(), (io::Error, NewConnection)> {
+        self.slot(index).hand_over(handover)
     }
 
     /// A connection ends because no process took it.
     pub(crate) fn lose(&self, index: usize) {
-        self.place(index).ledger.lose();
+        self.slot(index).totals.lose();
     }
 
     /// The process tells how far it has come.
-    pub(crate) fn tally(&self, index: usize, tally: &Tally) {
-        let ended = self.place(index).tally(tally);
+    pub(crate) fn ack(&self, index: usize, ack: &Ack) {
+        let ended = self.slot(index).ack(ack);
         // Each may wake the acceptor, so not under the lock.
         drop(ended);
         self.room.notify_one();
@@ -83,13 +83,13 @@ impl Crew {
 
     /// The process tells what it counted.
     pub(crate) fn note(&self, index: usize, snapshot: Snapshot) {
-        self.place(index).note(snapshot);
+        self.slot(index).note(snapshot);
         self.room.notify_one();
     }
 
     /// The process is gone. Returns how many connections went with it.
     pub(crate) fn close(&self, index: usize) -> usize {
-        let gone = self.place(index).close();
+        let gone = self.slot(index).close();
         let lost = gone.open();
         drop(gone);
         self.room.notify_one();
@@ -98,14 +98,14 @@ impl Crew {
 
     /// The process is about to be started again.
     pub(crate) fn restart(&self, index: usize) {
-        self.place(index).ledger.restart();
+        self.slot(index).totals.restart();
     }
 
     /// The numbers of all processes, those that are gone included.
     pub(crate) fn total(&self) -> Snapshot {
         let mut total = Snapshot::default();
-        for index in 0..self.places.len() {
-            total.join(self.place(index).ledger.total(self.threads));
+        for index in 0..self.slots.len() {
+            total.join(self.slot(index).totals.total(self.threads));
         }
         total
     }

@@ -15,36 +15,36 @@ use tokio::{
 use towline_config::Effective;
 
 use crate::{
-    dispatch::ToProcesses,
-    message::WrittenSettings,
-    pool::Crew,
-    supervised::{Supervised, of_worker},
-    worker_process::{Wish, WorkerCommand},
-    worker_supervisor::Member,
+    dispatch::WorkerDispatch,
+    message::SettingsText,
+    multi_process::{MultiProcess, worker_settings},
+    pool::WorkerPool,
+    worker_process::{Command, WorkerCommand},
+    worker_supervisor::WorkerSupervisor,
 };
 use towline::{
     Outcome, RunError,
     internal::{
-        Acceptor, Front, Gate, Listener, Now, Plan, Process, Slots, Stage, admin, announcement,
-        drain, notify,
-        reload::{self, Source},
-        signals::{HangUp, Stop},
+        Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, Plan, ProcessUsage,
+        ServerState, Stage, admin, announcement, drain, notify,
+        reload::{self, ConfigSource},
+        signals::{HangUpSignal, StopSignals},
         threads,
     },
 };
 
 /// What workers get beyond their own deadline to say that they have ended.
-const FAREWELL: Duration = Duration::from_secs(2);
+const EXIT_GRACE: Duration = Duration::from_secs(2);
 
 /// Wishes that may wait for a worker.
-const WISHES_MAX: usize = 16;
+const COMMANDS_MAX: usize = 16;
 
 /// A supervisor whose workers serve.
 #[derive(Debug)]
 struct Supervisor {
-    server: Arc<Supervised>,
+    server: Arc<MultiProcess>,
     /// The workers' places; each ends with the number of connections it cut.
-    members: JoinSet<u64>,
+    workers: JoinSet<u64>,
     cut: u64,
     acceptor: JoinHandle<io::Result<()>>,
     stop_accepting: watch::Sender<bool>,
@@ -54,7 +54,7 @@ struct Supervisor {
 /// connections are accepted.
 pub fn run(
     effective: &Effective,
-    source: &Arc<dyn Source>,
+    source: &Arc<dyn ConfigSource>,
     plan: &Plan,
     passed: Option<Socket>,
     command: WorkerCommand,
@@ -64,8 +64,8 @@ pub fn run(
     let settings = &effective.settings;
     let runtime = threads::runtime().map_err(failed)?;
     let outcome = runtime.block_on(async {
-        let mut stop = Stop::new().map_err(failed)?;
-        let mut hang_up = HangUp::new().map_err(failed)?;
+        let mut stop = StopSignals::new().map_err(failed)?;
+        let mut hang_up = HangUpSignal::new().map_err(failed)?;
         let listeners = Listener::open(settings, passed, plan.processes)?;
         let address = listeners[0].address().clone();
         let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
@@ -76,7 +76,7 @@ pub fn run(
             // It ends with the process.
             admin::start(socket, server.clone(), future::pending())?;
         }
-        server.front.life.set(Stage::Accepting);
+        server.state.lifecycle.set(Stage::Accepting);
         tracing::info!(
             %address,
             processes = plan.processes,
@@ -91,7 +91,7 @@ pub fn run(
         tokio::select! {
             name = stop.next() => {
                 tracing::info!(signal = name, "draining");
-                notify::stopping(server.front.slots.connections());
+                notify::stopping(server.state.slots.connections());
             }
             ended = &mut supervisor.acceptor => {
                 let error = match ended {
@@ -127,22 +127,22 @@ impl Supervisor {
         listeners: Vec<Listener>,
     ) -> Result<Self, RunError> {
         let settings = &effective.settings;
-        let crew = Arc::new(Crew::new(plan.processes, plan.each, plan.threads));
+        let pool = Arc::new(WorkerPool::new(plan.processes, plan.each, plan.threads));
         let command = Arc::new(command);
-        let written = Arc::new(Mutex::new(WrittenSettings::of(&of_worker(settings, plan))));
-        let (mut members, mut wishes, mut firsts) = (JoinSet::new(), Vec::new(), Vec::new());
+        let written = Arc::new(Mutex::new(SettingsText::of(&worker_settings(settings, plan))));
+        let (mut workers, mut commands, mut firsts) = (JoinSet::new(), Vec::new(), Vec::new());
         for index in 0..plan.processes {
-            let (wish, granted) = mpsc::channel(WISHES_MAX);
+            let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
             let (first, wait) = oneshot::channel();
-            let member = Member {
+            let worker = WorkerSupervisor {
                 index,
                 command: command.clone(),
-                crew: crew.clone(),
+                pool: pool.clone(),
                 settings: written.clone(),
-                wishes: granted,
+                commands: receiver,
             };
-            members.spawn(member.run(first));
-            wishes.push(wish);
+            workers.spawn(worker.run(first));
+            commands.push(sender);
             firsts.push(wait);
         }
         for first in firsts {
@@ -151,40 +151,40 @@ impl Supervisor {
             first.await.map_err(lost)??;
         }
 
-        let now = Arc::new(watch::channel(Now::first(effective.clone())).0);
-        let slots = Slots::new(plan.connections, plan.processes);
-        let gate = Gate::new(slots.clone(), &settings.limits);
-        let front = Front::new(*plan, now.clone(), listeners[0].address(), slots);
+        let now = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
+        let slots = ConnectionSlots::new(plan.connections, plan.processes);
+        let admission = AdmissionControl::new(slots.clone(), &settings.limits);
+        let state = ServerState::new(*plan, now.clone(), listeners[0].address(), slots);
         let acceptor = Acceptor {
             listeners,
-            gate,
+            admission,
             now: now.subscribe(),
-            stats: front.accept.clone(),
-            deliver: ToProcesses { crew: crew.clone(), slots: front.slots.clone() },
+            stats: state.accept.clone(),
+            dispatch: WorkerDispatch { pool: pool.clone(), slots: state.slots.clone() },
         };
         let (stop_accepting, mut stop) = watch::channel(false);
         let acceptor = tokio::spawn(acceptor.run(async move {
             let _ = stop.wait_for(|stop| *stop).await;
         }));
-        let (wishes, process) = (wishes.into(), Process::default());
-        let server = Arc::new(Supervised { front, crew, wishes, settings: written, process });
-        Ok(Self { server, members, cut: 0, acceptor, stop_accepting })
+        let (commands, process) = (commands.into(), ProcessUsage::default());
+        let server = Arc::new(MultiProcess { state, pool, commands, settings: written, process });
+        Ok(Self { server, workers, cut: 0, acceptor, stop_accepting })
     }
 
     async fn drain(mut self, cut: impl Future<Output = ()>) -> Outcome {
         let server = self.server.clone();
-        let timeouts = server.front.effective().settings.timeouts.clone();
+        let timeouts = server.state.effective().settings.timeouts.clone();
         let in_order = async {
-            drain::shut_the_door(&server.front, &timeouts, &self.stop_accepting).await;
-            self.wish(|| Wish::Drain).await;
+            drain::stop_accepting_in_order(&server.state, &timeouts, &self.stop_accepting).await;
+            self.command(|| Command::Drain).await;
             // What waits in the kernel's queues follows, as far as there are places for it.
             let _ = (&mut self.acceptor).await;
-            self.wish(|| Wish::Last).await;
+            self.command(|| Command::Last).await;
             self.all_ended().await;
         };
         tokio::select! {
             () = in_order => {}
-            () = sleep(timeouts.drain + FAREWELL) => {
+            () = sleep(timeouts.drain + EXIT_GRACE) => {
                 tracing::warn!("worker processes have not ended by the drain deadline");
             }
             () = cut => {}
@@ -197,23 +197,23 @@ impl Supervisor {
 
     /// Ends all workers that have not ended.
     async fn end(&mut self) {
-        self.wish(|| Wish::Cut).await;
+        self.command(|| Command::Cut).await;
         self.all_ended().await;
     }
 
     /// Wishes something of every worker there is.
-    async fn wish(&self, wish: impl Fn() -> Wish) {
-        for worker in &self.server.wishes {
+    async fn command(&self, command: impl Fn() -> Command) {
+        for worker in &self.server.commands {
             // Fails when its place is given up already.
-            let _ = worker.send(wish()).await;
+            let _ = worker.send(command()).await;
         }
     }
 
     /// Waits until all places are given up.
     async fn all_ended(&mut self) {
-        while let Some(member) = self.members.join_next().await {
+        while let Some(worker) = self.workers.join_next().await {
             // A task that panicked has closed its channel, so its process drains by itself.
-            self.cut += member.unwrap_or(0);
+            self.cut += worker.unwrap_or(0);
         }
     }
 }

@@ -7,7 +7,7 @@ use towline::internal::Snapshot;
 
 /// The accounts of one place among the workers, whose process may have been started again.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct WorkerTotals {
     /// What ended processes had counted.
     ended: Snapshot,
     /// What the process there is now told last.
@@ -15,7 +15,7 @@ pub(crate) struct Ledger {
     restarts: u64,
 }
 
-impl Ledger {
+impl WorkerTotals {
     /// The process tells what it counted.
     pub(crate) fn note(&mut self, told: Snapshot) {
         self.last = told;
@@ -82,8 +82,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn balances(ledger: &Ledger, accepted: u64, lost: u64, open: u64) {
-        let total = ledger.total(2);
+    fn balances(totals: &WorkerTotals, accepted: u64, lost: u64, open: u64) {
+        let total = totals.total(2);
         let closed: u64 = total.counted.closed.iter().sum();
         assert_eq!(total.counted.accepted, accepted);
         assert_eq!(total.counted.closed[CloseReason::WorkerLost as usize], lost);
@@ -92,40 +92,40 @@ mod tests {
 
     #[test]
     fn a_lost_process_s_connections_are_lost_and_its_counts_kept() {
-        let mut ledger = Ledger::default();
-        balances(&ledger, 0, 0, 0);
-        ledger.note(counted(100, 90, 10));
-        balances(&ledger, 100, 0, 10);
+        let mut totals = WorkerTotals::default();
+        balances(&totals, 0, 0, 0);
+        totals.note(counted(100, 90, 10));
+        balances(&totals, 100, 0, 10);
         // Five more were handed over since, and nobody knows what became of them.
-        ledger.close(105);
-        balances(&ledger, 105, 15, 0);
-        ledger.restart();
-        let total = ledger.total(2);
+        totals.close(105);
+        balances(&totals, 105, 15, 0);
+        totals.restart();
+        let total = totals.total(2);
         assert_eq!(total.counted.lines_received, 1000);
         assert_eq!((total.workers[0].busy_nanos, total.workers[0].restarts), (100, 1));
         assert_eq!((total.workers[0].connections, total.held.resident_bytes), (0, 0));
 
-        ledger.note(counted(3, 1, 2));
-        balances(&ledger, 108, 15, 2);
-        assert_eq!(ledger.total(2).counted.lines_received, 1030);
-        assert_eq!(ledger.total(2).workers[0].busy_nanos, 103);
+        totals.note(counted(3, 1, 2));
+        balances(&totals, 108, 15, 2);
+        assert_eq!(totals.total(2).counted.lines_received, 1030);
+        assert_eq!(totals.total(2).workers[0].busy_nanos, 103);
     }
 
     #[test]
     fn a_process_that_ended_in_order_loses_nothing() {
-        let mut ledger = Ledger::default();
-        ledger.note(counted(7, 7, 0));
-        ledger.close(7);
-        balances(&ledger, 7, 0, 0);
+        let mut totals = WorkerTotals::default();
+        totals.note(counted(7, 7, 0));
+        totals.close(7);
+        balances(&totals, 7, 0, 0);
     }
 
     #[test]
     fn one_that_never_told_anything_lost_what_it_was_handed() {
-        let mut ledger = Ledger::default();
-        ledger.close(4);
-        ledger.restart();
-        balances(&ledger, 4, 4, 0);
-        let workers = ledger.total(2).workers;
+        let mut totals = WorkerTotals::default();
+        totals.close(4);
+        totals.restart();
+        balances(&totals, 4, 4, 0);
+        let workers = totals.total(2).workers;
         assert_eq!((workers.len(), workers[0].restarts), (2, 1));
     }
 }

@@ -20,17 +20,17 @@ use tokio::{io::unix::AsyncFd, sync::Notify, time::sleep};
 
 /// How long nothing may be heard while something is unread. A shard that is not busy hears at once. Many
 /// processes on few cores wait for those some ten milliseconds, which another thread would as well.
-const UNHEARD_MAX: Duration = Duration::from_millis(200);
+const UNREAD_MAX: Duration = Duration::from_millis(200);
 
 /// What the two threads know of each other.
 #[derive(Debug, Default)]
-pub(crate) struct Attention {
+pub(crate) struct ControlWatchdog {
     /// Messages heard so far.
     heard: AtomicU64,
     late: Notify,
 }
 
-impl Attention {
+impl ControlWatchdog {
     /// Notes that a message was heard.
     pub(crate) fn heard(&self) {
         self.heard.fetch_add(1, Relaxed);
@@ -42,12 +42,12 @@ impl Attention {
     }
 
     /// Looks at the end of the channel that is listened to, and returns once that is too late.
-    pub(crate) async fn look_out(&self, end: AsyncFd<OwnedFd>) {
+    pub(crate) async fn watch(&self, end: AsyncFd<OwnedFd>) {
         loop {
             // Fails only if the runtime ends, and then nobody listens.
             let Ok(mut ready) = end.readable().await else { return };
             let before = self.heard.load(Relaxed);
-            sleep(UNHEARD_MAX).await;
+            sleep(UNREAD_MAX).await;
             if !is_unread(end.get_ref()) {
                 // What has come since it was waited for is an event that this leaves alone.
                 ready.clear_ready();
@@ -77,21 +77,21 @@ mod tests {
     async fn a_message_that_nobody_hears_is_late_and_one_of_many_that_are_heard_is_not() {
         let (ours, theirs) = channel::pair().expect("descriptors");
         let [ours, theirs] = [ours, theirs].map(|end| Channel::new(end).expect("a runtime"));
-        let attention = Arc::new(Attention::default());
-        let (end, looks) = (theirs.watched().expect("a descriptor"), attention.clone());
-        let looking = tokio::spawn(async move { looks.look_out(end).await });
-        let is_late = async || timeout(4 * UNHEARD_MAX, attention.late()).await.is_ok();
+        let watchdog = Arc::new(ControlWatchdog::default());
+        let (end, looks) = (theirs.watched().expect("a descriptor"), watchdog.clone());
+        let looking = tokio::spawn(async move { looks.watch(end).await });
+        let is_late = async || timeout(4 * UNREAD_MAX, watchdog.late()).await.is_ok();
         assert!(!is_late().await, "nothing has come");
 
         // Something is always unread, and something was always heard.
         let mut buffer = channel::buffer();
         ours.try_send(b"a message", None).expect("room");
         let began = Instant::now();
-        while began.elapsed() < 10 * UNHEARD_MAX {
+        while began.elapsed() < 10 * UNREAD_MAX {
             ours.try_send(b"a message", None).expect("room");
             theirs.try_receive(&mut buffer).expect("it is there").expect("a message");
-            attention.heard();
-            sleep(UNHEARD_MAX / 4).await;
+            watchdog.heard();
+            sleep(UNREAD_MAX / 4).await;
         }
         assert!(!looking.is_finished());
         assert!(is_late().await, "the last one is not heard");

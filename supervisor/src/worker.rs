@@ -14,14 +14,17 @@ use towline_config::Settings;
 
 use crate::{
     channel::{self, Channel},
-    control_session::{Conversation, Heard, Subject},
-    inbox::Intake,
-    message::{Order, ToWorker, Word},
-    watchdog::Attention,
+    control_session::{ControlSession, SessionContext, SessionEnd},
+    inbox::WorkerInbox,
+    message::{SupervisorMsg, ToWorker, WorkerMsg},
+    watchdog::ControlWatchdog,
 };
 use towline::{
     Outcome, RunError,
-    internal::{Now, Plan, Shards, ToShards, control::of_a_program, relieve, stack, threads},
+    internal::{
+        LiveConfig, Plan, ShardDispatch, ShardPool, control::programmatic, run_overload_control,
+        stack, threads,
+    },
 };
 use towline_host::{HostLimits, raise_descriptor_limit};
 
@@ -38,12 +41,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Waits for the supervisor to say what is to be served.
+    /// Waits for the supervisor to send what is to be served.
     ///
     /// # Errors
     /// When standard input is no supervisor of this version.
     pub fn receive() -> Result<Self, RunError> {
-        let failed = |why| RunError::failed("the supervisor cannot be heard", &why);
+        let failed = |why| RunError::failed("the supervisor cannot be ended", &why);
         let end = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
         let is_supervisor = matches!(sockopt::socket_domain(&end), Ok(AddressFamily::UNIX))
             && matches!(sockopt::socket_type(&end), Ok(SocketType::SEQPACKET));
@@ -60,7 +63,7 @@ impl Worker {
             let first = channel.receive(&mut buffer).await.map_err(failed)?;
             let first = first.and_then(|first| ToWorker::read(&buffer[..first.length]));
             match first {
-                Some(ToWorker::Order(Order::Serve(written))) => {
+                Some(ToWorker::SupervisorMsg(SupervisorMsg::Serve(written))) => {
                     written.read().map(|settings| (channel, settings))
                 }
                 _ => None,
@@ -86,36 +89,39 @@ impl Worker {
     ) -> Result<Outcome, RunError> {
         let Self { runtime, channel, buffer, settings } = self;
         runtime.block_on(async {
-            let leave = Arc::new(Notify::new());
-            heed_signals(leave.clone())
+            let leave_requested = Arc::new(Notify::new());
+            install_signal_handlers(leave_requested.clone())
                 .map_err(|why| RunError::failed("signals cannot be handled", &why))?;
-            let (shards, deliver) = match start(settings) {
+            let (shards, dispatch) = match start(settings) {
                 Ok(started) => started,
                 Err(why) => {
                     // A supervisor that is gone needs no answer.
-                    let _ = channel.send(&Word::Failed(why.to_string()).bytes()).await;
+                    let _ = channel.send(&WorkerMsg::Failed(why.to_string()).bytes()).await;
                     return Err(why);
                 }
             };
-            let intake = Intake::new(shards.shared().slots.clone(), deliver);
-            let subject = Subject::new(shards.shared().clone(), leave, Box::new(applied));
-            let attention = Arc::<Attention>::default();
-            let conversed = async {
+            let inbox = WorkerInbox::new(shards.shared().slots.clone(), dispatch);
+            let context =
+                SessionContext::new(shards.shared().clone(), leave_requested, Box::new(applied));
+            let watchdog = Arc::<ControlWatchdog>::default();
+            let session_ended = async {
                 let end = channel.watched()?;
-                let conversation =
-                    Conversation::new(channel, buffer, intake, subject, attention.clone());
-                converse(conversation, shards, attention.look_out(end)).await
+                let session =
+                    ControlSession::new(channel, buffer, inbox, context, watchdog.clone());
+                run_session(session, shards, watchdog.watch(end)).await
             };
-            conversed.await.map_err(|why| RunError::failed("the supervisor cannot be heard", &why))
+            session_ended
+                .await
+                .map_err(|why| RunError::failed("the supervisor cannot be ended", &why))
         })
     }
 }
 
-fn start(settings: Settings) -> Result<(Shards, ToShards), RunError> {
+fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
     let plan = Plan::of(&settings, HostLimits::read())?;
-    let now = Arc::new(watch::channel(Now::first(of_a_program(settings))).0);
-    Shards::start(&now, &plan, |parts| {
+    let now = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
+    ShardPool::start(&now, &plan, |parts| {
         let lines = stack::configured(parts);
         move |_peer| lines.clone()
     })
@@ -124,47 +130,47 @@ fn start(settings: Settings) -> Result<(Shards, ToShards), RunError> {
 /// Signals reach all processes of a terminal's group, and only the supervisor is to answer those
 /// that mean the server: so they end no worker. One told to end by somebody who means just this
 /// process asks the supervisor to be let go.
-fn heed_signals(leave: Arc<Notify>) -> io::Result<()> {
+fn install_signal_handlers(leave_requested: Arc<Notify>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     for ignored in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()] {
         let _ = signal(ignored)?;
     }
     tokio::spawn(async move {
         while terminate.recv().await.is_some() {
-            leave.notify_one();
+            leave_requested.notify_one();
         }
     });
     Ok(())
 }
 
-async fn converse(
-    conversation: Conversation,
-    shards: Shards,
-    looking_out: impl Future<Output = ()>,
+async fn run_session(
+    session: ControlSession,
+    shards: ShardPool,
+    watching: impl Future<Output = ()>,
 ) -> io::Result<Outcome> {
-    tokio::spawn(relieve(shards.shared().clone()));
+    tokio::spawn(run_overload_control(shards.shared().clone()));
     // On the thread of a shard, to which a connection then costs no wake-up of another thread.
     let shard = shards.shared().runtimes[0].clone();
     let serving = shard.spawn(async move {
-        let mut conversation = conversation.moved()?;
-        conversation.say(&Word::Ready).await;
-        let heard = conversation.go_on().await;
-        io::Result::Ok((conversation, heard))
+        let mut session = session.moved()?;
+        session.send(&WorkerMsg::Ready).await;
+        let ended = session.run().await;
+        io::Result::Ok((session, ended))
     });
     let served = async {
-        pin!(serving, looking_out);
+        pin!(serving, watching);
         tokio::select! {
             served = &mut serving => served,
-            () = looking_out => serving.await,
+            () = watching => serving.await,
         }
     };
-    let (conversation, mut heard) = served.await.map_err(io::Error::other)??;
+    let (session, mut ended) = served.await.map_err(io::Error::other)??;
     // The shards end before the last word is said.
-    let mut conversation = conversation.moved()?;
-    if heard == Heard::Late {
+    let mut session = session.moved()?;
+    if ended == SessionEnd::Late {
         // From now on, here, where there is nothing else to do.
         tracing::debug!("a busy thread is spared listening to the supervisor");
-        heard = conversation.go_on().await;
+        ended = session.run().await;
     }
 
     let (cut, is_cut) = oneshot::channel();
@@ -174,11 +180,11 @@ async fn converse(
         let drained = drain(&shards, is_last, is_cut);
         pin!(drained);
         loop {
-            match heard {
-                Heard::Drain | Heard::Late => {}
-                Heard::Last => drop(last.take()),
-                Heard::Cut => drop(cut.take()),
-                Heard::Nobody => {
+            match ended {
+                SessionEnd::Drain | SessionEnd::Late => {}
+                SessionEnd::Last => drop(last.take()),
+                SessionEnd::Cut => drop(cut.take()),
+                SessionEnd::Nobody => {
                     tracing::error!("the supervisor is gone: draining");
                     is_alone = true;
                     drop(last.take());
@@ -186,27 +192,27 @@ async fn converse(
             }
             tokio::select! {
                 () = &mut drained => break,
-                more = conversation.go_on(), if !is_alone => heard = more,
+                more = session.run(), if !is_alone => ended = more,
             }
         }
     }
     let outcome = Outcome::of(shards.end().await);
-    conversation.part(outcome).await;
+    session.finish(outcome).await;
     Ok(outcome)
 }
 
 /// Lets connections finish, until all are gone and no more can come, or the deadline `timeouts.drain`
 /// passes, or `cut` ends it.
 async fn drain(
-    shards: &Shards,
+    shards: &ShardPool,
     last: oneshot::Receiver<Infallible>,
     cut: oneshot::Receiver<Infallible>,
 ) {
     let timeouts = shards.shared().now.borrow().effective.settings.timeouts.clone();
     let in_order = async {
-        shards.let_go(&timeouts).await;
+        shards.drain_connections(&timeouts).await;
         let _ = last.await;
-        shards.all_gone().await;
+        shards.all_closed().await;
     };
     tokio::select! {
         () = in_order => {}

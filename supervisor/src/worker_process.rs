@@ -10,15 +10,15 @@ use std::{
 };
 
 use tokio::{
-    process::{Child, Command},
+    process::{self, Child},
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 
 use crate::{
     channel::{self, Arrived, Channel},
-    message::{Order, ToSupervisor, Word, WrittenSettings},
-    pool::Crew,
+    message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg},
+    pool::WorkerPool,
 };
 use towline::RunError;
 
@@ -28,10 +28,10 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// How often a process is asked what it counted: what it counted since is lost when it dies.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// How long an order may take to be sent. A process that takes none is stopped or stuck.
+/// How long an send may take to be sent. A process that takes none is stopped or stuck.
 const SEND_MAX: Duration = Duration::from_secs(1);
 
-/// How long a process may take to end once it was told to end at once.
+/// How long a process may take to end once it was stop_intent to end at once.
 const CUT_MAX: Duration = Duration::from_secs(2);
 
 /// How to start a worker process: a program, with arguments, that calls
@@ -47,11 +47,11 @@ pub struct WorkerCommand {
 
 /// What the supervisor wants of a process.
 #[derive(Debug)]
-pub(crate) enum Wish {
+pub(crate) enum Command {
     /// To have its latest numbers noted; answered when they are.
     Count(oneshot::Sender<()>),
     /// To serve on with other settings; answered with why not.
-    Reload(WrittenSettings, oneshot::Sender<Result<(), String>>),
+    Reload(SettingsText, oneshot::Sender<Result<(), String>>),
     /// To finish, and not to be started again.
     Drain,
     /// To wait for no more connections.
@@ -62,10 +62,10 @@ pub(crate) enum Wish {
 
 /// Why a process is to end, if it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum StopIntent {
     /// It is not.
     Nothing,
-    /// Somebody else told it to; another one takes its place.
+    /// Somebody else stop_intent it to; another one takes its place.
     Leave,
     /// The server ends.
     End,
@@ -73,8 +73,8 @@ pub(crate) enum Told {
 
 /// How a process ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) told: Told,
+pub(crate) struct WorkerExit {
+    pub(crate) stop_intent: StopIntent,
     pub(crate) status: io::Result<ExitStatus>,
     /// The connections it cut; `None` if it did not come to say so.
     pub(crate) cut: Option<u64>,
@@ -82,29 +82,29 @@ pub(crate) struct Ended {
 
 /// A process that serves.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct WorkerProcess {
     child: Child,
     channel: Arc<Channel>,
     buffer: Box<[u8]>,
     /// Who waits for an answer.
     counting: Vec<oneshot::Sender<()>>,
     reloading: Option<oneshot::Sender<Result<(), String>>>,
-    told: Told,
+    stop_intent: StopIntent,
     /// When it is killed, if it has not ended by itself.
     kill_at: Option<Instant>,
     cut: Option<u64>,
 }
 
-impl Process {
+impl WorkerProcess {
     /// Starts one, and waits until it serves.
     pub(crate) async fn start(
         index: usize,
         command: &WorkerCommand,
-        settings: WrittenSettings,
+        settings: SettingsText,
     ) -> Result<Self, RunError> {
         let failed = |why: io::Error| RunError::failed(&format!("worker process {index}"), &why);
         let (ours, theirs) = channel::pair().map_err(failed)?;
-        let child = Command::new(&command.program)
+        let child = process::Command::new(&command.program)
             .arg0("towline")
             .args(&command.arguments)
             .arg(index.to_string())
@@ -119,25 +119,25 @@ impl Process {
             buffer: channel::buffer(),
             counting: Vec::new(),
             reloading: None,
-            told: Told::Nothing,
+            stop_intent: StopIntent::Nothing,
             kill_at: None,
             cut: None,
         };
-        process.channel.send(&Order::Serve(settings).bytes()).await.map_err(failed)?;
-        match timeout(START_MAX, process.first_word()).await {
+        process.channel.send(&SupervisorMsg::Serve(settings).bytes()).await.map_err(failed)?;
+        match timeout(START_MAX, process.wait_until_ready()).await {
             Ok(ready) => ready.map(|()| process).map_err(failed),
             Err(_late) => Err(failed(io::Error::other("it did not get ready in time"))),
         }
     }
 
-    async fn first_word(&mut self) -> io::Result<()> {
+    async fn wait_until_ready(&mut self) -> io::Result<()> {
         let Some(Arrived { length, .. }) = self.channel.receive(&mut self.buffer).await? else {
             let status = self.child.wait().await?;
             return Err(io::Error::other(format!("it ended before it served ({status})")));
         };
         match ToSupervisor::read(&self.buffer[..length]) {
-            Some(ToSupervisor::Word(Word::Ready)) => Ok(()),
-            Some(ToSupervisor::Word(Word::Failed(why))) => Err(io::Error::other(why)),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ready)) => Ok(()),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Failed(why))) => Err(io::Error::other(why)),
             _ => Err(io::Error::other("it is another version of this program")),
         }
     }
@@ -150,13 +150,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Listens to it and grants wishes, until it has ended.
-    pub(crate) async fn attend(
+    /// Listens to it and grants commands, until it has ended.
+    pub(crate) async fn run(
         mut self,
         index: usize,
-        crew: &Crew,
-        wishes: &mut mpsc::Receiver<Wish>,
-    ) -> Ended {
+        pool: &WorkerPool,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> WorkerExit {
         let mut count = interval_at(Instant::now() + COUNT_EVERY, COUNT_EVERY);
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -165,7 +165,7 @@ impl Process {
                 arrived = self.channel.receive(&mut self.buffer) => match arrived {
                     Ok(Some(Arrived { length, .. })) => {
                         let message = ToSupervisor::read(&self.buffer[..length]);
-                        self.hear(index, crew, message).await;
+                        self.handle(index, pool, message).await;
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -173,8 +173,8 @@ impl Process {
                         break;
                     }
                 },
-                // Nobody wishes anything any more when the server has ended.
-                wish = wishes.recv() => self.grant(index, crew, wish.unwrap_or(Wish::Cut)).await,
+                // Nobody commands anything any more when the server has ended.
+                command = commands.recv() => self.execute(index, pool, command.unwrap_or(Command::Cut)).await,
                 _ = count.tick() => self.ask_for_count(),
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                     tracing::warn!(process = index, "worker process does not end, killing it");
@@ -184,30 +184,35 @@ impl Process {
         }
         // It has closed its end, so it ends by itself or is of no use any more.
         let _ = self.child.start_kill();
-        Ended { told: self.told, status: self.child.wait().await, cut: self.cut }
+        WorkerExit { stop_intent: self.stop_intent, status: self.child.wait().await, cut: self.cut }
     }
 
-    async fn hear(&mut self, index: usize, crew: &Crew, message: Option<ToSupervisor>) {
+    async fn handle(&mut self, index: usize, pool: &WorkerPool, message: Option<ToSupervisor>) {
         match message {
-            Some(ToSupervisor::Tally(tally)) => crew.tally(index, &tally),
-            Some(ToSupervisor::Word(Word::Counted(snapshot))) => {
-                crew.note(index, *snapshot);
+            Some(ToSupervisor::Ack(ack)) => pool.ack(index, &ack),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Counted(snapshot))) => {
+                pool.note(index, *snapshot);
                 for waiting in self.counting.drain(..) {
                     // It may have waited long enough.
                     let _ = waiting.send(());
                 }
             }
-            Some(ToSupervisor::Word(Word::Reloaded)) => self.answer_reload(Ok(())),
-            Some(ToSupervisor::Word(Word::Failed(why))) => self.answer_reload(Err(why)),
-            Some(ToSupervisor::Word(Word::Leaving)) if self.told == Told::Nothing => {
-                tracing::info!(process = index, "worker process told to end, another will follow");
-                self.told = Told::Leave;
-                crew.rest(index);
-                self.order(&Order::Drain).await;
-                self.order(&Order::Last).await;
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Reloaded)) => self.answer_reload(Ok(())),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Failed(why))) => self.answer_reload(Err(why)),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Leaving))
+                if self.stop_intent == StopIntent::Nothing =>
+            {
+                tracing::info!(
+                    process = index,
+                    "worker process stop_intent to end, another will follow"
+                );
+                self.stop_intent = StopIntent::Leave;
+                pool.rest(index);
+                self.send(&SupervisorMsg::Drain).await;
+                self.send(&SupervisorMsg::Last).await;
             }
-            Some(ToSupervisor::Word(Word::Ended(cut))) => self.cut = Some(cut),
-            Some(ToSupervisor::Word(Word::Ready | Word::Leaving)) => {}
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ended(cut))) => self.cut = Some(cut),
+            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ready | WorkerMsg::Leaving)) => {}
             None => tracing::error!(process = index, "worker process not understood"),
         }
     }
@@ -218,41 +223,41 @@ impl Process {
         }
     }
 
-    async fn grant(&mut self, index: usize, crew: &Crew, wish: Wish) {
-        match wish {
-            Wish::Count(waiting) => {
+    async fn execute(&mut self, index: usize, pool: &WorkerPool, command: Command) {
+        match command {
+            Command::Count(waiting) => {
                 self.counting.push(waiting);
                 self.ask_for_count();
             }
-            Wish::Reload(settings, waiting) => {
+            Command::Reload(settings, waiting) => {
                 self.reloading = Some(waiting);
-                self.order(&Order::Reload(settings)).await;
+                self.send(&SupervisorMsg::Reload(settings)).await;
             }
-            Wish::Drain => {
-                self.told = Told::End;
-                self.order(&Order::Drain).await;
+            Command::Drain => {
+                self.stop_intent = StopIntent::End;
+                self.send(&SupervisorMsg::Drain).await;
             }
-            Wish::Last => {
-                crew.rest(index);
-                self.order(&Order::Last).await;
+            Command::Last => {
+                pool.rest(index);
+                self.send(&SupervisorMsg::Last).await;
             }
-            Wish::Cut => {
-                self.told = Told::End;
-                crew.rest(index);
+            Command::Cut => {
+                self.stop_intent = StopIntent::End;
+                pool.rest(index);
                 self.kill_at = Some(Instant::now() + CUT_MAX);
-                self.order(&Order::Cut).await;
+                self.send(&SupervisorMsg::Cut).await;
             }
         }
     }
 
-    async fn order(&mut self, order: &Order) {
-        if !matches!(timeout(SEND_MAX, self.channel.send(&order.bytes())).await, Ok(Ok(()))) {
+    async fn send(&mut self, send: &SupervisorMsg) {
+        if !matches!(timeout(SEND_MAX, self.channel.send(&send.bytes())).await, Ok(Ok(()))) {
             self.kill_at = Some(Instant::now());
         }
     }
 
     /// One that is too busy to be asked is asked again soon.
     fn ask_for_count(&self) {
-        let _ = self.channel.try_send(&Order::Count.bytes(), None);
+        let _ = self.channel.try_send(&SupervisorMsg::Count.bytes(), None);
     }
 }

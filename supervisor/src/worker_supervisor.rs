@@ -11,9 +11,9 @@ use tokio::{
 };
 
 use crate::{
-    message::WrittenSettings,
-    pool::Crew,
-    worker_process::{Ended, Process, Told, Wish, WorkerCommand},
+    message::SettingsText,
+    pool::WorkerPool,
+    worker_process::{Command, StopIntent, WorkerCommand, WorkerExit, WorkerProcess},
 };
 use towline::RunError;
 
@@ -25,22 +25,22 @@ const LIVED_LONG: Duration = Duration::from_secs(1);
 
 /// What it takes to fill a place.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct WorkerSupervisor {
     pub(crate) index: usize,
     pub(crate) command: Arc<WorkerCommand>,
-    pub(crate) crew: Arc<Crew>,
+    pub(crate) pool: Arc<WorkerPool>,
     /// What the next process begins with.
-    pub(crate) settings: Arc<Mutex<WrittenSettings>>,
-    pub(crate) wishes: mpsc::Receiver<Wish>,
+    pub(crate) settings: Arc<Mutex<SettingsText>>,
+    pub(crate) commands: mpsc::Receiver<Command>,
 }
 
-impl Member {
-    /// Fills the place until it is told to drain or to cut, and returns how many connections were
+impl WorkerSupervisor {
+    /// Fills the place until it is stop_intent to drain or to cut, and returns how many connections were
     /// cut then. Tells once whether the first process serves; if it doesn't, that was all.
     pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), RunError>>) -> u64 {
         let mut process = match self.start().await {
             Ok(process) => {
-                // Nobody waits any more only when another failed, and then all are told to end.
+                // Nobody waits any more only when another failed, and then all are stop_intent to end.
                 let _ = first.send(Ok(()));
                 process
             }
@@ -52,21 +52,21 @@ impl Member {
         let mut pause = BACK_OFF[0];
         loop {
             let since = Instant::now();
-            let ended = process.attend(self.index, &self.crew, &mut self.wishes).await;
-            let lost = self.crew.close(self.index);
-            if ended.told == Told::End {
+            let ended = process.run(self.index, &self.pool, &mut self.commands).await;
+            let lost = self.pool.close(self.index);
+            if ended.stop_intent == StopIntent::End {
                 return ended.cut.unwrap_or(lost as u64);
             }
-            if ended.told == Told::Leave || since.elapsed() >= LIVED_LONG {
+            if ended.stop_intent == StopIntent::Leave || since.elapsed() >= LIVED_LONG {
                 pause = BACK_OFF[0];
             }
-            self.tell(&ended, lost, pause);
+            self.log_exit(&ended, lost, pause);
             process = loop {
                 if !self.wait(pause).await {
                     return 0;
                 }
                 pause = (2 * pause).min(BACK_OFF[1]);
-                self.crew.restart(self.index);
+                self.pool.restart(self.index);
                 match self.start().await {
                     Ok(process) => break process,
                     Err(why) => tracing::error!("{why}; trying again in {pause:?}"),
@@ -76,20 +76,20 @@ impl Member {
         }
     }
 
-    async fn start(&self) -> Result<Process, RunError> {
+    async fn start(&self) -> Result<WorkerProcess, RunError> {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let process = Process::start(self.index, &self.command, settings).await?;
-        self.crew.open(self.index, process.channel());
+        let process = WorkerProcess::start(self.index, &self.command, settings).await?;
+        self.pool.open(self.index, process.channel());
         Ok(process)
     }
 
-    fn tell(&self, ended: &Ended, lost: usize, pause: Duration) {
+    fn log_exit(&self, ended: &WorkerExit, lost: usize, pause: Duration) {
         let status = match &ended.status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
         let process = self.index;
-        if ended.told == Told::Leave {
+        if ended.stop_intent == StopIntent::Leave {
             tracing::info!(process, status, cut = ended.cut.unwrap_or(0), "worker process ended");
         } else {
             tracing::error!(
@@ -101,21 +101,21 @@ impl Member {
         }
     }
 
-    /// Pauses, and grants what wishes can be granted without a process; false when that is to be all.
+    /// Pauses, and grants what commands can be granted without a process; false when that is to be all.
     async fn wait(&mut self, pause: Duration) -> bool {
         let over = sleep(pause);
         tokio::pin!(over);
         loop {
             tokio::select! {
                 () = &mut over => return true,
-                wish = self.wishes.recv() => match wish {
+                command = self.commands.recv() => match command {
                     // Its ledger says all there is to say.
-                    Some(Wish::Count(_)) => {}
+                    Some(Command::Count(_)) => {}
                     // The next process begins with them.
-                    Some(Wish::Reload(_, waiting)) => {
+                    Some(Command::Reload(_, waiting)) => {
                         let _ = waiting.send(Ok(()));
                     }
-                    Some(Wish::Drain | Wish::Last | Wish::Cut) | None => return false,
+                    Some(Command::Drain | Command::Last | Command::Cut) | None => return false,
                 },
             }
         }

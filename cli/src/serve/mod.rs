@@ -5,7 +5,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use towline::{Outcome, Settings, internal::reload::Source};
+use towline::{Outcome, Settings, internal::reload::ConfigSource};
 use towline_config::{Effective, Errors};
 
 use crate::{exit, flags::SettingFlags, help, logging, worker};
@@ -24,7 +24,7 @@ struct Again {
     level: logging::Level,
 }
 
-impl Source for Again {
+impl ConfigSource for Again {
     fn load(&self) -> Result<Effective, Errors> {
         self.settings.load()
     }

@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use towline::{
     Outcome, RunError,
-    internal::{Plan, activation, notify, reload::Source, stack, start},
+    internal::{Plan, activation, notify, reload::ConfigSource, stack, start},
 };
 use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
@@ -25,10 +25,10 @@ use super::host_check;
 /// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
 pub(super) fn run(
     effective: &Effective,
-    source: impl Source,
+    source: impl ConfigSource,
     worker: WorkerCommand,
 ) -> Result<Outcome, RunError> {
-    let source: Arc<dyn Source> = Arc::new(source);
+    let source: Arc<dyn ConfigSource> = Arc::new(source);
     let settings = &effective.settings;
     let passed = activation::passed()?;
     raise_descriptor_limit();

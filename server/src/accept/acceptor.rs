@@ -1,75 +1,76 @@
-//! The acceptor: a place first, then a connection, then the shard that has the fewest and has room.
+//! The acceptor: a slot first, then a connection, then the shard that has the fewest and has room.
 
 use std::{future::Future, io, sync::Arc};
 
 use tokio::sync::watch::Receiver;
 
 use super::{
-    AcceptStats, Deliver, Handover,
-    admission::{Admitted, Gate},
+    AcceptStats, Dispatch, NewConnection,
+    admission::{AdmissionControl, Admitted},
     listen::Listener,
-    queues::Queues,
-    retry::{Attempt, Door},
+    listener_set::ListenerSet,
+    retry::{AcceptRetry, Attempt},
 };
-use crate::live_config::Now;
+use crate::live_config::LiveConfig;
 
 /// Most connections accepted before the thread's other duties get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Accepts connections and delivers each with its place.
+/// Accepts connections and delivers each with its slot.
 #[derive(Debug)]
 pub struct Acceptor<D> {
     /// One, or several of one port.
     pub listeners: Vec<Listener>,
-    pub gate: Gate,
-    pub now: Receiver<Now>,
+    pub admission: AdmissionControl,
+    pub now: Receiver<LiveConfig>,
     pub stats: Arc<AcceptStats>,
-    pub deliver: D,
+    pub dispatch: D,
 }
 
-impl<D: Deliver> Acceptor<D> {
+impl<D: Dispatch> Acceptor<D> {
     /// Runs until `stop`, and then until nobody waits in the kernel's queue; fails only when the
     /// listening socket does.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listeners, gate, now, stats, deliver } = self;
-        let queues = Queues::watch(listeners)?;
-        let mut accepting = Accepting { queues, gate, now, door: Door::new(stats), deliver };
+        let Self { listeners, admission, now, stats, dispatch } = self;
+        let listeners = ListenerSet::watch(listeners)?;
+        let mut accept_loop =
+            AcceptLoop { listeners, admission, now, retry: AcceptRetry::new(stats), dispatch };
         tokio::select! {
             biased;
             () = stop => {}
-            failed = accepting.accept_for_ever() => return Err(failed),
+            failed = accept_loop.run() => return Err(failed),
         }
-        accepting.empty_queues().await
+        accept_loop.drain_queues().await
     }
 }
 
 /// An acceptor at work.
 #[derive(Debug)]
-struct Accepting<D> {
-    queues: Queues,
-    gate: Gate,
-    now: Receiver<Now>,
-    door: Door,
-    deliver: D,
+struct AcceptLoop<D> {
+    listeners: ListenerSet,
+    admission: AdmissionControl,
+    now: Receiver<LiveConfig>,
+    retry: AcceptRetry,
+    dispatch: D,
 }
 
-impl<D: Deliver> Accepting<D> {
-    async fn accept_for_ever(&mut self) -> io::Error {
-        let Self { queues, gate, now, door, deliver } = self;
+impl<D: Dispatch> AcceptLoop<D> {
+    async fn run(&mut self) -> io::Error {
+        let Self { listeners, admission, now, retry, dispatch } = self;
         let mut turn = 0_usize;
         loop {
             let next = async {
-                let reserved = gate.open().await;
-                deliver.ready().await;
-                (reserved, door.next(queues).await)
+                let reserved = admission.acquire().await;
+                dispatch.ready().await;
+                (reserved, retry.next(listeners).await)
             };
             let (reserved, accepted) = tokio::select! {
                 biased;
                 // Whatever it waits for may not be what it should wait for any more.
                 Ok(()) = now.changed() => {
                     let now = now.borrow_and_update();
-                    gate.take_over(&now.effective.settings.limits);
-                    gate.memory_is_short(now.relief.refuses);
+                    admission.apply(&now.effective.settings.limits);
+                    admission.set_memory_short(now.relief.refuses);
                     continue;
                 }
                 next = next => next,
@@ -78,12 +79,12 @@ impl<D: Deliver> Accepting<D> {
                 Ok(accepted) => accepted,
                 Err(error) => return error,
             };
-            match gate.admit(accepted.peer, reserved) {
-                Ok(Admitted { place, mark }) => {
-                    let slot = place.place(mark, |shard| deliver.has_room(shard));
-                    deliver.deliver(Handover { accepted, slot });
+            match admission.admit(accepted.peer, reserved) {
+                Ok(Admitted { slot, tag }) => {
+                    let slot = slot.place(tag, |shard| dispatch.has_room(shard));
+                    dispatch.dispatch(NewConnection { accepted, slot });
                 }
-                Err(why) => door.refuser.refuse(accepted, why),
+                Err(why) => retry.rejector.reject(accepted, why),
             }
             turn += 1;
             if turn.is_multiple_of(ACCEPTS_PER_TURN) {
@@ -92,31 +93,31 @@ impl<D: Deliver> Accepting<D> {
         }
     }
 
-    /// Takes those over that wait in the kernel's queues: it would reset them when the sockets are
+    /// Takes those over that wait in the kernel's listeners: it would reset them when the sockets are
     /// closed. Their shards, which are draining, let each go in order. They need places, which those
     /// before them free as they go; the drain's deadline bounds the wait. Where a service manager keeps
     /// the socket they stay in it, for who comes next.
-    async fn empty_queues(mut self) -> io::Result<()> {
-        self.gate.keep_nobody_out();
-        for queue in std::mem::take(&mut self.queues.all) {
-            self.empty(queue.get_ref()).await?;
+    async fn drain_queues(mut self) -> io::Result<()> {
+        self.admission.lift_limits();
+        for queue in std::mem::take(&mut self.listeners.all) {
+            self.drain_queue(queue.get_ref()).await?;
         }
         Ok(())
     }
 
-    async fn empty(&mut self, listener: &Listener) -> io::Result<()> {
+    async fn drain_queue(&mut self, listener: &Listener) -> io::Result<()> {
         // As many as there can have been: who comes later was not promised anything.
-        for turn in 1..=listener.would_reset() {
-            let Some(place) = self.gate.open().await else { break };
-            self.deliver.ready().await;
-            match self.door.attempt(listener) {
+        for turn in 1..=listener.waiting_max() {
+            let Some(slot) = self.admission.acquire().await else { break };
+            self.dispatch.ready().await;
+            match self.retry.attempt(listener) {
                 Attempt::Accepted(accepted) => {
-                    let slot = place.place(None, |shard| self.deliver.has_room(shard));
-                    self.deliver.deliver(Handover { accepted, slot });
+                    let slot = slot.place(None, |shard| self.dispatch.has_room(shard));
+                    self.dispatch.dispatch(NewConnection { accepted, slot });
                 }
                 Attempt::Refused => {}
                 Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Attempt::Failed(error) => self.door.endure(error).await?,
+                Attempt::Failed(error) => self.retry.back_off(error).await?,
             }
             if turn.is_multiple_of(ACCEPTS_PER_TURN as u32) {
                 tokio::task::yield_now().await;

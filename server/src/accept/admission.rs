@@ -6,32 +6,32 @@ use tokio::time::Instant;
 use towline_config::{Admission, Limits};
 
 use super::{
-    per_address::{Full, PerAddress},
-    rate::Rate,
-    slots::{Mark, Reservation, Slots},
+    per_address::{LimitReached, PerAddress},
+    rate::TokenBucket,
+    slots::{ConnectionSlots, ConnectionTag, Reservation},
 };
-use crate::counts::Refusal;
+use crate::counts::Rejection;
 
 /// The limits of a process.
 #[derive(Debug)]
-pub struct Gate {
-    slots: Arc<Slots>,
+pub struct AdmissionControl {
+    slots: Arc<ConnectionSlots>,
     admission: Admission,
     per_address: Arc<PerAddress>,
     accept_rate: Option<NonZeroU32>,
     memory_short: bool,
-    rate: Option<Rate>,
+    rate: Option<TokenBucket>,
 }
 
 /// What a connection that is let in takes with it.
 #[derive(Debug)]
 pub struct Admitted {
-    pub place: Reservation,
-    pub mark: Option<Mark>,
+    pub slot: Reservation,
+    pub tag: Option<ConnectionTag>,
 }
 
-impl Gate {
-    pub fn new(slots: Arc<Slots>, limits: &Limits) -> Self {
+impl AdmissionControl {
+    pub fn new(slots: Arc<ConnectionSlots>, limits: &Limits) -> Self {
         let mut gate = Self {
             slots,
             admission: limits.admission,
@@ -40,29 +40,29 @@ impl Gate {
             memory_short: false,
             rate: None,
         };
-        gate.take_over(limits);
+        gate.apply(limits);
         gate
     }
 
     /// Lets connections in by other limits from now on.
-    pub fn take_over(&mut self, limits: &Limits) {
+    pub fn apply(&mut self, limits: &Limits) {
         self.admission = limits.admission;
         self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
         if self.accept_rate != limits.accept_rate {
             // A rate that stays goes on as it is: a full bucket at each reload would be a way past it.
             self.accept_rate = limits.accept_rate;
-            let full = |rate: NonZeroU32| Rate::per_second(rate.get(), Instant::now());
+            let full = |rate: NonZeroU32| TokenBucket::per_second(rate.get(), Instant::now());
             self.rate = limits.accept_rate.map(full);
         }
     }
 
     /// Whether memory is too short for anybody.
-    pub fn memory_is_short(&mut self, short: bool) {
+    pub fn set_memory_short(&mut self, short: bool) {
         self.memory_short = short;
     }
 
-    /// From now on only a place is needed, and waited for.
-    pub fn keep_nobody_out(&mut self) {
+    /// From now on only a slot is needed, and waited for.
+    pub fn lift_limits(&mut self) {
         self.admission = Admission::Wait;
         self.rate = None;
         self.memory_short = false;
@@ -71,24 +71,24 @@ impl Gate {
 
     /// Waits until one more connection may come, unless those that may not are to be refused.
     ///
-    /// The place comes before the connection: at a limit connections wait in the kernel's queue, not
+    /// The slot comes before the connection: at a limit connections wait in the kernel's queue, not
     /// in our memory.
-    pub async fn open(&self) -> Option<Reservation> {
+    pub async fn acquire(&self) -> Option<Reservation> {
         match self.admission {
             // Until it is told otherwise, and asked again.
             Admission::Wait if self.memory_short => pending().await,
             Admission::Wait => {
-                let place = self.slots.reserve().await;
+                let slot = self.slots.reserve().await;
                 if let Some(rate) = &self.rate {
                     rate.ready().await;
                 }
-                Some(place)
+                Some(slot)
             }
             Admission::Reject => None,
         }
     }
 
-    /// Lets a connection in, with the place that was reserved for it if one was.
+    /// Lets a connection in, with the slot that was reserved for it if one was.
     ///
     /// The limits stand in an order in which a connection that is refused uses up nothing that
     /// another could have.
@@ -96,15 +96,15 @@ impl Gate {
         &mut self,
         peer: Option<SocketAddr>,
         reserved: Option<Reservation>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Admitted, Rejection> {
         if self.memory_short {
-            return Err(Refusal::Memory);
+            return Err(Rejection::Memory);
         }
-        let mark = self.per_address.enter(peer).map_err(|Full| Refusal::PerIp)?;
-        let mark = mark.map(|mark| Box::new(mark) as Mark);
-        let place = reserved.or_else(|| self.slots.try_reserve());
-        let place = place.ok_or(Refusal::MaxConnections)?;
+        let tag = self.per_address.enter(peer).map_err(|LimitReached| Rejection::PerIp)?;
+        let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
+        let slot = reserved.or_else(|| self.slots.try_reserve());
+        let slot = slot.ok_or(Rejection::MaxConnections)?;
         let in_time = self.rate.as_mut().is_none_or(|rate| rate.take(Instant::now()));
-        in_time.then_some(Admitted { place, mark }).ok_or(Refusal::Rate)
+        in_time.then_some(Admitted { slot, tag }).ok_or(Rejection::Rate)
     }
 }

@@ -6,7 +6,7 @@ use crate::counts::ERRNOS;
 
 /// What an error of accept(2) says about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum AcceptErrorClass {
     /// One connection, which is gone: go on.
     Connection,
     /// The host's resources: wait, they may come back.
@@ -16,16 +16,18 @@ pub(super) enum Fault {
 }
 
 /// Sorts an error, as accept(2) of the Linux manual lists them.
-pub(super) fn classify(error: &io::Error) -> (Fault, usize) {
+pub(super) fn classify(error: &io::Error) -> (AcceptErrorClass, usize) {
     use rustix::io::Errno;
     let fault = |at: &str| ERRNOS.iter().position(|name| *name == at).unwrap_or(ERRNOS.len() - 1);
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => (Fault::Resources, fault("EMFILE")),
-        Some(Errno::NFILE) => (Fault::Resources, fault("ENFILE")),
-        Some(Errno::NOBUFS) => (Fault::Resources, fault("ENOBUFS")),
-        Some(Errno::NOMEM) => (Fault::Resources, fault("ENOMEM")),
-        Some(Errno::CONNABORTED) => (Fault::Connection, fault("ECONNABORTED")),
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => (Fault::Listener, fault("other")),
+        Some(Errno::MFILE) => (AcceptErrorClass::Resources, fault("EMFILE")),
+        Some(Errno::NFILE) => (AcceptErrorClass::Resources, fault("ENFILE")),
+        Some(Errno::NOBUFS) => (AcceptErrorClass::Resources, fault("ENOBUFS")),
+        Some(Errno::NOMEM) => (AcceptErrorClass::Resources, fault("ENOMEM")),
+        Some(Errno::CONNABORTED) => (AcceptErrorClass::Connection, fault("ECONNABORTED")),
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
+            (AcceptErrorClass::Listener, fault("other"))
+        }
         // Network errors already pending on the new socket, a firewall's refusal, a signal.
         Some(
             Errno::PROTO
@@ -40,9 +42,9 @@ pub(super) fn classify(error: &io::Error) -> (Fault, usize) {
             | Errno::TIMEDOUT
             | Errno::PERM
             | Errno::INTR,
-        ) => (Fault::Connection, fault("other")),
+        ) => (AcceptErrorClass::Connection, fault("other")),
         // Nothing says that the next attempt fares better, so it must not come at once.
-        _ => (Fault::Resources, fault("other")),
+        _ => (AcceptErrorClass::Resources, fault("other")),
     }
 }
 
@@ -57,11 +59,11 @@ mod tests {
             (fault, ERRNOS[at])
         };
         use rustix::io::Errno;
-        assert_eq!(class(Errno::MFILE), (Fault::Resources, "EMFILE"));
-        assert_eq!(class(Errno::NOMEM), (Fault::Resources, "ENOMEM"));
-        assert_eq!(class(Errno::CONNABORTED), (Fault::Connection, "ECONNABORTED"));
-        assert_eq!(class(Errno::PERM), (Fault::Connection, "other"));
-        assert_eq!(class(Errno::INVAL), (Fault::Listener, "other"));
-        assert_eq!(class(Errno::NOSYS), (Fault::Resources, "other"));
+        assert_eq!(class(Errno::MFILE), (AcceptErrorClass::Resources, "EMFILE"));
+        assert_eq!(class(Errno::NOMEM), (AcceptErrorClass::Resources, "ENOMEM"));
+        assert_eq!(class(Errno::CONNABORTED), (AcceptErrorClass::Connection, "ECONNABORTED"));
+        assert_eq!(class(Errno::PERM), (AcceptErrorClass::Connection, "other"));
+        assert_eq!(class(Errno::INVAL), (AcceptErrorClass::Listener, "other"));
+        assert_eq!(class(Errno::NOSYS), (AcceptErrorClass::Resources, "other"));
     }
 }

@@ -133,7 +133,7 @@ impl Listener {
 
     /// Takes over a listening socket that a service manager made, and keeps when this ends.
     pub fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
-        let take_over = || {
+        let apply = || {
             socket.set_nonblocking(true)?;
             // Sets the length of the queue anew: the unit's is another's choice.
             socket.listen(backlog(settings))?;
@@ -145,13 +145,13 @@ impl Listener {
             set_options(&socket, settings)?;
             Ok(Address::Tcp(tcp))
         };
-        let address = take_over()
+        let address = apply()
             .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
         Ok(Self { socket, address, file: None, backlog: 0 })
     }
 
     /// How many connections, at most, closing this would reset because nobody accepted them yet.
-    pub const fn would_reset(&self) -> u32 {
+    pub const fn waiting_max(&self) -> u32 {
         self.backlog
     }
 
@@ -235,7 +235,7 @@ pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError 
 }
 
 /// Sends a connection one last line and half-closes it, without blocking.
-pub(crate) fn dismiss(socket: &OwnedFd, line: &[u8]) {
+pub(crate) fn say_goodbye(socket: &OwnedFd, line: &[u8]) {
     // A peer that is gone already needs no goodbye.
     let _ = rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL);
     let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write);

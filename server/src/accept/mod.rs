@@ -14,8 +14,8 @@ mod admission;
 mod error;
 mod fd;
 pub(crate) mod listen;
+mod listener_set;
 mod per_address;
-mod queues;
 mod rate;
 mod reject;
 mod reserve_fd;
@@ -27,26 +27,26 @@ use std::future::Future;
 
 pub use self::{
     acceptor::Acceptor,
-    admission::Gate,
+    admission::AdmissionControl,
     fd::watch,
     listen::{Accepted, Address, Listener},
     per_address::PerAddress,
-    slots::{Mark, Slot, Slots},
+    slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
 pub(crate) use self::{
-    reserve_fd::{Spare, lacks_descriptors},
+    reserve_fd::{ReserveFd, lacks_descriptors},
     stats::AcceptStats,
 };
 
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]
-pub struct Handover {
+pub struct NewConnection {
     pub accepted: Accepted,
-    pub slot: Slot,
+    pub slot: ConnectionSlot,
 }
 
 /// Where accepted connections go.
-pub trait Deliver {
+pub trait Dispatch {
     /// Waits until some shard can take a connection over at once. Nothing is accepted before.
     fn ready(&mut self) -> impl Future<Output = ()> + Send;
 
@@ -54,5 +54,5 @@ pub trait Deliver {
     fn has_room(&self, shard: usize) -> bool;
 
     /// Hands a connection to the shard that its slot is on.
-    fn deliver(&mut self, handover: Handover);
+    fn dispatch(&mut self, handover: NewConnection);
 }

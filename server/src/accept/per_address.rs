@@ -12,15 +12,15 @@ use std::{
 /// Room for so many entries is kept whatever happens; beyond that it follows the entries.
 const ENTRIES_KEPT: usize = 256;
 
-/// What counts as one place: an IPv4 address, or the /64 network that an IPv6 host has to itself.
+/// What counts as one key: an IPv4 address, or the /64 network that an IPv6 host has to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
+enum AddrKey {
     V4(u32),
     V6(u64),
 }
 
-impl Place {
-    /// An IPv4 peer of a socket that speaks both is the same place as one of a socket that doesn't.
+impl AddrKey {
+    /// An IPv4 peer of a socket that speaks both is the same key as one of a socket that doesn't.
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-/// Open connections by place, counted exactly while there is a limit.
+/// Open connections by key, counted exactly while there is a limit.
 ///
 /// An entry is there only while one of its connections is open, so there are never more entries than
 /// connections, and `limits.connections` bounds them. An entry takes 24 bytes and the table is at
@@ -39,19 +39,19 @@ impl Place {
 pub struct PerAddress {
     /// `usize::MAX` for none.
     limit: AtomicUsize,
-    open: Mutex<HashMap<Place, u32>>,
+    open: Mutex<HashMap<AddrKey, u32>>,
 }
 
-/// A connection's mark in the table, gone when dropped.
+/// A connection's guard in the table, gone when dropped.
 #[derive(Debug)]
-pub struct Mark {
+pub struct AddressGuard {
     table: Arc<PerAddress>,
-    place: Place,
+    key: AddrKey,
 }
 
-/// The limit of a peer's place is reached.
+/// The limit of a peer's key is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
+pub struct LimitReached;
 
 impl PerAddress {
     pub fn new(limit: Option<usize>) -> Arc<Self> {
@@ -64,31 +64,34 @@ impl PerAddress {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Place, u32>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<AddrKey, u32>> {
         // No code that can panic runs under this lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a connection. None is needed without a limit, or for a peer without an address, as
     /// over a UNIX socket.
-    pub fn enter(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Option<Mark>, Full> {
+    pub fn enter(
+        self: &Arc<Self>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Option<AddressGuard>, LimitReached> {
         let limit = self.limit.load(Relaxed);
         let Some(peer) = peer.filter(|_| limit != usize::MAX) else { return Ok(None) };
-        let place = Place::of(peer.ip());
+        let key = AddrKey::of(peer.ip());
         let mut open = self.open();
-        let count = open.entry(place).or_insert(0);
+        let count = open.entry(key).or_insert(0);
         if *count as usize >= limit {
-            return Err(Full);
+            return Err(LimitReached);
         }
         *count += 1;
-        Ok(Some(Mark { table: self.clone(), place }))
+        Ok(Some(AddressGuard { table: self.clone(), key }))
     }
 }
 
-impl Drop for Mark {
+impl Drop for AddressGuard {
     fn drop(&mut self) {
         let mut open = self.table.open();
-        if let Entry::Occupied(mut entry) = open.entry(self.place) {
+        if let Entry::Occupied(mut entry) = open.entry(self.key) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -115,12 +118,12 @@ mod tests {
 
     #[test]
     fn a_place_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
-        let place = |text| Place::of(peer(text).expect("an address").ip());
-        assert_eq!(place("192.0.2.1"), place("::ffff:192.0.2.1"));
-        assert_ne!(place("192.0.2.1"), place("192.0.2.2"));
-        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:ffff:ffff:ffff"));
-        assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
-        assert_ne!(place("0.0.0.0"), place("::1"));
+        let key = |text| AddrKey::of(peer(text).expect("an address").ip());
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_ne!(key("0.0.0.0"), key("::1"));
     }
 
     #[test]
@@ -134,15 +137,15 @@ mod tests {
 
     #[test]
     fn the_table_follows_its_entries_up_and_down() {
-        const PLACES: u32 = 20_000;
+        const ADDRESSES: u32 = 20_000;
         let table = PerAddress::new(Some(1));
         let enter = |at| table.enter(Some((Ipv4Addr::from_bits(at), 0).into()));
-        let mut marks: Vec<_> = (0..PLACES).map(|at| enter(at).expect("room")).collect();
-        let bytes = size_of::<(Place, u32)>() + 1;
+        let mut guards: Vec<_> = (0..ADDRESSES).map(|at| enter(at).expect("room")).collect();
+        let bytes = size_of::<(AddrKey, u32)>() + 1;
         let slots = |table: &PerAddress| table.open().capacity() * 8 / 7;
-        assert!(slots(&table) * bytes <= 64 * PLACES as usize);
-        while marks.pop().is_some() {
-            let entries = marks.len().max(ENTRIES_KEPT);
+        assert!(slots(&table) * bytes <= 64 * ADDRESSES as usize);
+        while guards.pop().is_some() {
+            let entries = guards.len().max(ENTRIES_KEPT);
             assert!(slots(&table) <= 5 * entries, "{} for {entries}", slots(&table));
         }
         assert_eq!(table.open().len(), 0);
@@ -156,24 +159,24 @@ mod tests {
             events in prop::collection::vec((0_u32..6, any::<Option<prop::sample::Index>>()), 0..200),
         ) {
             let table = PerAddress::new(Some(limit));
-            let mut inside: Vec<(u32, Mark)> = Vec::new();
-            for (place, leaves) in events {
+            let mut inside: Vec<(u32, AddressGuard)> = Vec::new();
+            for (key, leaves) in events {
                 if let Some(leaves) = leaves.filter(|_| !inside.is_empty()) {
                     drop(inside.swap_remove(leaves.index(inside.len())));
                 } else {
-                    let there = inside.iter().filter(|(at, _)| *at == place).count();
-                    match table.enter(Some((Ipv4Addr::from_bits(place), 0).into())) {
-                        Ok(Some(mark)) => {
+                    let there = inside.iter().filter(|(at, _)| *at == key).count();
+                    match table.enter(Some((Ipv4Addr::from_bits(key), 0).into())) {
+                        Ok(Some(guard)) => {
                             prop_assert!(there < limit);
-                            inside.push((place, mark));
+                            inside.push((key, guard));
                         }
                         Ok(None) => prop_assert!(false, "there is a limit and an address"),
-                        Err(Full) => prop_assert_eq!(there, limit),
+                        Err(LimitReached) => prop_assert_eq!(there, limit),
                     }
                 }
                 let mut expected = HashMap::new();
                 for (at, _) in &inside {
-                    *expected.entry(Place::V4(*at)).or_insert(0) += 1;
+                    *expected.entry(AddrKey::V4(*at)).or_insert(0) += 1;
                 }
                 prop_assert_eq!(&*table.open(), &expected);
             }

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 ///
 /// Kept as one moment, the one at which the bucket will be full again, so nothing has to be filled.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
+pub(super) struct TokenBucket {
     /// Between two tokens.
     interval: Duration,
     full_at: Instant,
 }
 
-impl Rate {
+impl TokenBucket {
     /// A full bucket of so many tokens a second.
     pub(super) fn per_second(tokens: u32, now: Instant) -> Self {
         Self { interval: Duration::from_secs(1) / tokens.max(1), full_at: now }
@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_s_worth_comes_at_once_and_then_they_come_evenly() {
         let begun = Instant::now();
-        let mut rate = Rate::per_second(10, begun);
+        let mut rate = TokenBucket::per_second(10, begun);
         let mut taken_at = Vec::new();
         for _ in 0..25 {
             rate.ready().await;
@@ -78,7 +78,7 @@ mod tests {
             pauses in prop::collection::vec(0_u64..3_000, 1..300),
         ) {
             let begun = Instant::now();
-            let mut rate = Rate::per_second(tokens, begun);
+            let mut rate = TokenBucket::per_second(tokens, begun);
             let mut now = begun;
             let mut taken = Vec::new();
             for pause in pauses {

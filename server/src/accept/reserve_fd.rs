@@ -4,21 +4,21 @@ use rustix::io::Errno;
 
 /// A descriptor kept for the time when there are no others, so that somebody can be answered then.
 #[derive(Debug, Default)]
-pub(crate) struct Spare(Option<File>);
+pub(crate) struct ReserveFd(Option<File>);
 
-impl Spare {
+impl ReserveFd {
     /// Keeps one if there is one to be had.
-    pub(crate) fn keep(&mut self) {
+    pub(crate) fn acquire(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok();
         }
     }
 
-    pub(crate) const fn is_kept(&self) -> bool {
+    pub(crate) const fn is_held(&self) -> bool {
         self.0.is_some()
     }
 
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.0 = None;
     }
 }

@@ -1,4 +1,4 @@
-//! Places for connections: the process's limit, and who has how many.
+//! Places for connections: the total's limit, and who has how many.
 
 use std::{
     fmt,
@@ -10,87 +10,87 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-/// All places of a process, and how many each shard has taken.
+/// All places of a total, and how many each shard has taken.
 #[derive(Debug)]
-pub struct Slots {
-    process: Arc<Process>,
-    by_shard: Box<[Arc<Held>]>,
+pub struct ConnectionSlots {
+    total: Arc<Total>,
+    by_shard: Box<[Arc<SlotHolder>]>,
     /// The shard that got the last place.
     last: AtomicUsize,
 }
 
 /// A shard with no more than so small a part above the fewest has as few as any.
-const AS_FEW: usize = 64;
+const EQUAL_LOAD_FRACTION: usize = 64;
 
 /// Most connections in a row for one shard while others have fewer.
-const IN_A_ROW: usize = 32;
+const SAME_SHARD_RUN_MAX: usize = 32;
 
 /// What the shards share.
 #[derive(Debug)]
-struct Process {
+struct Total {
     limit: AtomicUsize,
     taken: AtomicUsize,
     freed: Notify,
 }
 
 #[derive(Debug)]
-struct OfShard {
+struct ShardSlots {
     index: usize,
     taken: AtomicUsize,
-    process: Arc<Process>,
+    total: Arc<Total>,
 }
 
-/// What a connection holds: one for all of a shard, or one of its own if it left a mark.
+/// What a connection holds: one for all of a shard, or one of its own if it left a tag.
 #[derive(Debug)]
-struct Held {
-    shard: Arc<OfShard>,
-    mark: Option<Mark>,
+struct SlotHolder {
+    shard: Arc<ShardSlots>,
+    tag: Option<ConnectionTag>,
 }
 
 /// Something that tells a connection from others, gone with it.
-pub type Mark = Box<dyn MadeForOne>;
+pub type ConnectionTag = Box<dyn Tag>;
 
-/// What a mark can be.
-pub trait MadeForOne: fmt::Debug + Send + Sync {}
+/// What a tag can be.
+pub trait Tag: fmt::Debug + Send + Sync {}
 
-impl<T: fmt::Debug + Send + Sync> MadeForOne for T {}
+impl<T: fmt::Debug + Send + Sync> Tag for T {}
 
 /// One place below the limit, held for a connection that is yet to come; given back when dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    slots: Arc<Slots>,
+    slots: Arc<ConnectionSlots>,
 }
 
 /// A connection's place on a shard, given back when dropped, however the connection ends. One
 /// pointer, because every connection carries it.
 #[derive(Debug)]
-pub struct Slot(Arc<Held>);
+pub struct ConnectionSlot(Arc<SlotHolder>);
 
-impl Slots {
+impl ConnectionSlots {
     pub fn new(limit: usize, shards: usize) -> Arc<Self> {
         let (limit, taken) = (AtomicUsize::new(limit), AtomicUsize::new(0));
-        let process = Arc::new(Process { limit, taken, freed: Notify::new() });
+        let total = Arc::new(Total { limit, taken, freed: Notify::new() });
         let of_shard = |index| {
-            let (taken, process) = (AtomicUsize::new(0), process.clone());
-            Arc::new(Held { shard: Arc::new(OfShard { index, taken, process }), mark: None })
+            let (taken, total) = (AtomicUsize::new(0), total.clone());
+            Arc::new(SlotHolder { shard: Arc::new(ShardSlots { index, taken, total }), tag: None })
         };
         let last = AtomicUsize::new(0);
-        Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), process, last })
+        Arc::new(Self { by_shard: (0..shards).map(of_shard).collect(), total, last })
     }
 
     pub fn limit(&self) -> usize {
-        self.process.limit.load(SeqCst)
+        self.total.limit.load(SeqCst)
     }
 
     /// Changes the limit at once. One below the places that are taken closes nobody: no more come
     /// until enough have gone.
     pub fn set_limit(&self, limit: usize) {
-        self.process.limit.store(limit, SeqCst);
-        self.process.freed.notify_waiters();
+        self.total.limit.store(limit, SeqCst);
+        self.total.freed.notify_waiters();
     }
 
     pub fn taken(&self) -> usize {
-        self.process.taken.load(SeqCst)
+        self.total.taken.load(SeqCst)
     }
 
     /// Connections that have arrived; places may be taken for some that have not.
@@ -113,24 +113,24 @@ impl Slots {
         if self.taken() >= self.limit() {
             return None;
         }
-        self.process.taken.fetch_add(1, SeqCst);
+        self.total.taken.fetch_add(1, SeqCst);
         Some(Reservation { slots: self.clone() })
     }
 
     /// The same place on another shard, which takes the connection over in the first one's stead.
-    pub fn moved(&self, mut slot: Slot, shard: usize) -> Slot {
-        // Only what is shared has no mark.
-        let mark = Arc::get_mut(&mut slot.0).and_then(|held| held.mark.take());
-        self.take(&self.by_shard[shard], mark)
+    pub fn moved(&self, mut slot: ConnectionSlot, shard: usize) -> ConnectionSlot {
+        // Only what is shared has no tag.
+        let tag = Arc::get_mut(&mut slot.0).and_then(|held| held.tag.take());
+        self.take(&self.by_shard[shard], tag)
     }
 
     /// One more place on a shard, which the slot gives back.
-    fn take(&self, held: &Arc<Held>, mark: Option<Mark>) -> Slot {
+    fn take(&self, held: &Arc<SlotHolder>, tag: Option<ConnectionTag>) -> ConnectionSlot {
         held.shard.taken.fetch_add(1, Relaxed);
-        self.process.taken.fetch_add(1, SeqCst);
-        Slot(match mark {
+        self.total.taken.fetch_add(1, SeqCst);
+        ConnectionSlot(match tag {
             None => held.clone(),
-            mark => Arc::new(Held { shard: held.shard.clone(), mark }),
+            tag => Arc::new(SlotHolder { shard: held.shard.clone(), tag }),
         })
     }
 
@@ -138,7 +138,7 @@ impl Slots {
     pub async fn reserve(self: &Arc<Self>) -> Reservation {
         loop {
             // Registered before the look, so that a place freed in between is not missed.
-            let freed = self.process.freed.notified();
+            let freed = self.total.freed.notified();
             if let Some(reservation) = self.try_reserve() {
                 return reservation;
             }
@@ -148,13 +148,13 @@ impl Slots {
 
     /// Waits until a place is given back, from now on and not from the first poll on.
     pub fn changed(&self) -> Notified<'_> {
-        self.process.freed.notified()
+        self.total.freed.notified()
     }
 
     /// Waits until every place is free.
     pub async fn all_free(&self) {
         loop {
-            let freed = self.process.freed.notified();
+            let freed = self.total.freed.notified();
             if self.taken() == 0 {
                 return;
             }
@@ -169,29 +169,33 @@ impl Reservation {
     ///
     /// Where there are many, the shard that got the last one gets some more first: to take several
     /// over at a time costs it one wake-up, and with many processes that is what a connection costs.
-    pub fn place(self, mark: Option<Mark>, has_room: impl Fn(usize) -> bool) -> Slot {
-        let Slots { by_shard, last, .. } = &*self.slots;
-        let taken = |held: &Held| held.shard.taken.load(Relaxed);
+    pub fn place(
+        self,
+        tag: Option<ConnectionTag>,
+        has_room: impl Fn(usize) -> bool,
+    ) -> ConnectionSlot {
+        let ConnectionSlots { by_shard, last, .. } = &*self.slots;
+        let taken = |held: &SlotHolder| held.shard.taken.load(Relaxed);
         let fewest = by_shard.iter().min_by_key(|held| (!has_room(held.shard.index), taken(held)));
         let mut held = fewest.expect("a server has at least one shard");
         let again = &by_shard[last.load(Relaxed)];
-        let few = taken(held) + (taken(held) / AS_FEW).min(IN_A_ROW);
+        let few = taken(held) + (taken(held) / EQUAL_LOAD_FRACTION).min(SAME_SHARD_RUN_MAX);
         if taken(again) < few && has_room(again.shard.index) {
             held = again;
         }
         last.store(held.shard.index, Relaxed);
         // The reservation gives its own place back now.
-        self.slots.take(held, mark)
+        self.slots.take(held, tag)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.slots.process.give_back();
+        self.slots.total.give_back();
     }
 }
 
-impl Process {
+impl Total {
     fn give_back(&self) {
         self.taken.fetch_sub(1, SeqCst);
         // Few wait: who is let in at the limit, who waits for the last to go, who keeps a tally. Each
@@ -200,22 +204,22 @@ impl Process {
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     pub fn shard(&self) -> usize {
         self.0.shard.index
     }
 
     /// Whether it must be told from others of its shard.
-    pub fn is_marked(&self) -> bool {
-        self.0.mark.is_some()
+    pub fn is_tagged(&self) -> bool {
+        self.0.tag.is_some()
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         // The shard first: who finds all places free finds no connection on any shard.
         self.0.shard.taken.fetch_sub(1, Relaxed);
-        self.0.shard.process.give_back();
+        self.0.shard.total.give_back();
     }
 }
 
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_cannot_take_one_over_is_passed_by() {
-        let slots = Slots::new(9, 3);
+        let slots = ConnectionSlots::new(9, 3);
         let placed = [[1, 2].as_slice(), &[1, 2], &[0, 1, 2], &[]].map(|room| {
             let place = slots.try_reserve().expect("below the limit");
             let slot = place.place(None, |shard| room.contains(&shard));
@@ -246,7 +250,7 @@ mod tests {
 
     #[test]
     fn places_go_to_the_shard_with_the_fewest_and_come_back_when_dropped() {
-        let slots = Slots::new(3, 2);
+        let slots = ConnectionSlots::new(3, 2);
         let [a, b, c] = std::array::from_fn(|_| {
             slots.try_reserve().expect("below the limit").place(None, anywhere)
         });
@@ -261,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_reservation_is_no_connection_and_chooses_its_shard_when_one_comes() {
-        let slots = Slots::new(3, 2);
+        let slots = ConnectionSlots::new(3, 2);
         let reserved = slots.try_reserve().expect("below the limit");
         assert_eq!((slots.taken(), slots.connections()), (1, 0));
         let other = slots.try_reserve().expect("below the limit").place(None, anywhere);
@@ -271,22 +275,22 @@ mod tests {
 
     #[test]
     fn where_there_are_many_a_few_in_a_row_go_to_the_same_shard() {
-        let slots = Slots::new(10_000, 3);
+        let slots = ConnectionSlots::new(10_000, 3);
         let place = || slots.try_reserve().expect("below the limit").place(None, |_| true);
         let mut held: Vec<_> = (0..9_000).map(|_| place()).collect();
         let shards: Vec<_> = held.drain(6_000..).map(|slot| slot.shard()).collect();
         let runs = shards.chunk_by(|one, next| one == next).map(<[_]>::len);
         let longest = runs.clone().max().unwrap_or_default();
-        assert!((2..=2 * IN_A_ROW).contains(&longest), "{longest}");
+        assert!((2..=2 * SAME_SHARD_RUN_MAX).contains(&longest), "{longest}");
         assert!(runs.count() < shards.len() / 8);
         for shard in 0..3 {
-            assert!(slots.by_shard(shard).abs_diff(2_000) <= IN_A_ROW, "{shard}");
+            assert!(slots.by_shard(shard).abs_diff(2_000) <= SAME_SHARD_RUN_MAX, "{shard}");
         }
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_place_that_is_freed() {
-        let slots = Slots::new(1, 1);
+        let slots = ConnectionSlots::new(1, 1);
         let first = slots.reserve().await.place(None, anywhere);
         let waiting = tokio::spawn({
             let slots = slots.clone();
@@ -298,13 +302,13 @@ mod tests {
         slots.all_free().await;
     }
 
-    async fn waits(slots: &Arc<Slots>) -> bool {
+    async fn waits(slots: &Arc<ConnectionSlots>) -> bool {
         timeout(Duration::from_millis(1), slots.reserve()).await.is_err()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_raised_limit_lets_in_who_waits() {
-        let slots = Slots::new(1, 1);
+        let slots = ConnectionSlots::new(1, 1);
         let _first = slots.reserve().await.place(None, anywhere);
         let mut waiting = tokio::spawn({
             let slots = slots.clone();
@@ -318,7 +322,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lowered_limit_closes_nobody_and_lets_none_in_until_enough_have_gone() {
-        let slots = Slots::new(4, 2);
+        let slots = ConnectionSlots::new(4, 2);
         let mut open = Vec::new();
         for _ in 0..4 {
             open.push(slots.reserve().await.place(None, anywhere));

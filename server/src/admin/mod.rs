@@ -3,11 +3,11 @@
 //! Everything about it is bounded: connections, the size and time of a request's head, the time of
 //! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
 
+mod clients;
 mod format;
-mod guests;
-mod pace;
 mod routes;
 mod source;
+mod throttle;
 
 use std::{
     future::{Future, poll_fn},
@@ -22,14 +22,14 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::Mutex, task::yield_now, time};
 
-pub use self::source::Subject;
+pub use self::source::StatusSource;
 use self::{
-    guests::{Asked, Guests},
-    pace::Pace,
+    clients::{AdminClients, RequestSeen},
+    throttle::CpuThrottle,
 };
 use crate::{
     RunError,
-    accept::{Spare, lacks_descriptors, listen},
+    accept::{ReserveFd, lacks_descriptors, listen},
     exporter::Exporter,
     shard::threads,
 };
@@ -44,7 +44,7 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// What the thread lets go first, as nice(1) counts: where others fill the processor it gets a tenth
-/// of what they do. [`Pace`] sees to it that it does so seldom. With the least there is, a scrape of a
+/// of what they do. [`CpuThrottle`] sees to it that it does so seldom. With the least there is, a scrape of a
 /// server that filled its only core took three to five seconds.
 const NICE: i32 = 10;
 
@@ -79,41 +79,41 @@ impl Socket {
 /// What every request may look at.
 #[derive(Debug)]
 struct Context<S> {
-    subject: S,
+    source: S,
     /// One scrape at a time, so that each sees numbers at least as new as the one before.
     exporter: Mutex<Exporter>,
 }
 
-impl<S: Subject> Context<S> {
+impl<S: StatusSource> Context<S> {
     /// While this is held no line connection takes a descriptor.
-    fn alone(&self) -> MutexGuard<'_, ()> {
-        self.subject.front().accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold_accept(&self) -> MutexGuard<'_, ()> {
+        self.source.state().accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn metrics(&self) -> String {
         let mut exporter = self.exporter.lock().await;
-        let snapshot = self.subject.snapshot().await;
-        exporter.render(&self.subject.front().status(), &snapshot)
+        let snapshot = self.source.snapshot().await;
+        exporter.render(&self.source.state().status(), &snapshot)
     }
 }
 
 /// Answers until it is over, on a thread of its own that yields to all others.
 pub fn start(
     socket: Socket,
-    subject: impl Subject,
+    source: impl StatusSource,
     over: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
-    let pace = Arc::new(Pace::default());
-    let before_waiting = pace.clone();
+    let throttle = Arc::new(CpuThrottle::default());
+    let before_waiting = throttle.clone();
     threads::run_and_rest("admin", move || before_waiting.rest(), async move {
         tokio::select! {
-            () = serve(socket, subject, &pace) => {}
+            () = serve(socket, source, &throttle) => {}
             () = over => {}
         }
     })
 }
 
-async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
+async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle) {
     // Linux keeps it for each thread. Without it only the order of service is worse.
     let _ = rustix::process::nice(NICE);
     let listener = match tokio::net::TcpListener::from_std(socket.listener) {
@@ -123,20 +123,20 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
             return;
         }
     };
-    let exporter = Mutex::new(Exporter::new(subject.front().port));
-    let context = Arc::new(Context { subject, exporter });
-    let mut guests = Guests::default();
-    let mut spare = Spare::default();
+    let exporter = Mutex::new(Exporter::new(source.state().port));
+    let context = Arc::new(Context { source, exporter });
+    let mut clients = AdminClients::default();
+    let mut reserve = ReserveFd::default();
     loop {
-        spare.keep();
+        reserve.acquire();
         // Also here: while clients come faster than they are served, the thread never waits.
-        pace.rest();
+        throttle.rest();
         let mut accepted = listener.accept().await;
-        let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && spare.is_kept();
+        let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && reserve.is_held();
         if on_spare {
             let swap = |cx: &mut task::Context<'_>| {
-                let _alone = context.alone();
-                spare.give_up();
+                let _held = context.hold_accept();
+                reserve.release();
                 task::Poll::Ready(listener.poll_accept(cx))
             };
             accepted = match poll_fn(swap).await {
@@ -153,18 +153,18 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
                 continue;
             }
         };
-        let asked = Asked::default();
-        let exchange = exchange(stream, context.clone(), asked.clone());
+        let request_seen = RequestSeen::default();
+        let exchange = exchange(stream, context.clone(), request_seen.clone());
         if on_spare {
             // One at a time, until there are descriptors again.
             let mut exchange = Box::pin(exchange);
             let _ = time::timeout(EXCHANGE_TIMEOUT, exchange.as_mut()).await;
-            let _alone = context.alone();
+            let _held = context.hold_accept();
             drop(exchange);
-            spare.keep();
+            reserve.acquire();
         } else {
-            guests.room().await;
-            guests.enter(asked, async move {
+            clients.room().await;
+            clients.enter(request_seen, async move {
                 let _ = time::timeout(EXCHANGE_TIMEOUT, exchange).await;
             });
             // Those who came get their turn before the next.
@@ -178,11 +178,11 @@ async fn serve(socket: Socket, subject: impl Subject, pace: &Pace) {
 /// Errors are a client's: garbage, a reset, too slow. hyper answers what it can.
 fn exchange(
     stream: TcpStream,
-    context: Arc<Context<impl Subject>>,
-    asked: Asked,
+    context: Arc<Context<impl StatusSource>>,
+    request_seen: RequestSeen,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let answer = service_fn(move |request| {
-        asked.note();
+        request_seen.note();
         let context = context.clone();
         async move { routes::answer(&context, &request).await }
     });

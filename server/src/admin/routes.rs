@@ -5,7 +5,7 @@ use hyper::{
     header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
 };
 
-use super::{Context, Subject, format::Format};
+use super::{Context, StatusSource, format::Format};
 use crate::lifecycle::Stage;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -21,7 +21,7 @@ const LIVE_PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; sty
 
 /// Answers one request; hyper leaves the body out for HEAD.
 pub(super) async fn answer(
-    context: &Context<impl Subject>,
+    context: &Context<impl StatusSource>,
     request: &Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -29,8 +29,8 @@ pub(super) async fn answer(
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }
-    let front = context.subject.front();
-    let life = &front.life;
+    let state = context.source.state();
+    let lifecycle = &state.lifecycle;
     Ok(match request.uri().path() {
         "/" => {
             let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
@@ -43,12 +43,12 @@ pub(super) async fn answer(
             reply(StatusCode::OK, format.content_type(), format.of(context.metrics().await))
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
-        "/readyz" if life.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
-        "/readyz" if life.is(Stage::Draining) => {
+        "/readyz" if lifecycle.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
+        "/readyz" if lifecycle.is(Stage::Draining) => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
-        "/config" => reply(StatusCode::OK, JSON, front.effective().to_json().to_string()),
+        "/config" => reply(StatusCode::OK, JSON, state.effective().to_json().to_string()),
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,

@@ -1,20 +1,20 @@
 use std::{fmt, sync::Arc};
 
-use crate::{counts::Snapshot, lifecycle::Front};
+use crate::{counts::Snapshot, lifecycle::ServerState};
 
 /// What the admin endpoint tells about: a server that is this process, or the processes it
 /// supervises.
-pub trait Subject: fmt::Debug + Send + Sync + 'static {
+pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
     /// What is known at the door.
-    fn front(&self) -> &Front;
+    fn state(&self) -> &ServerState;
 
     /// The numbers, at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 }
 
-impl<S: Subject> Subject for Arc<S> {
-    fn front(&self) -> &Front {
-        S::front(self)
+impl<S: StatusSource> StatusSource for Arc<S> {
+    fn state(&self) -> &ServerState {
+        S::state(self)
     }
 
     async fn snapshot(&self) -> Snapshot {

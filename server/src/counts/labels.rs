@@ -3,7 +3,7 @@
 /// Why a connection is refused. Closed for good: no input adds a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Refusal {
+pub enum Rejection {
     /// `limits.connections` are open and `limits.admission` is `reject`.
     MaxConnections,
     /// `limits.connections_per_ip` are open from there.
@@ -16,7 +16,7 @@ pub enum Refusal {
     Memory,
 }
 
-impl Refusal {
+impl Rejection {
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 5] =
         [Self::MaxConnections, Self::PerIp, Self::Rate, Self::FdExhausted, Self::Memory];

@@ -9,7 +9,7 @@ mod status;
 
 pub use self::snapshot::Snapshot;
 pub(crate) use self::{
-    labels::{ERRNOS, Refusal, STEPS},
-    snapshot::{Counted, Held, Worker},
+    labels::{ERRNOS, Rejection, STEPS},
+    snapshot::{Counters, Gauges, ShardUsage},
     status::Status,
 };

@@ -4,25 +4,25 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use super::{ERRNOS, Refusal, STEPS};
+use super::{ERRNOS, Rejection, STEPS};
 
 /// The numbers of one process, or the sum of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    pub counted: Counted,
-    pub held: Held,
+    pub counted: Counters,
+    pub held: Gauges,
     /// The threads that serve lines, in a fixed order.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<ShardUsage>,
 }
 
 /// What only grows, and outlives the process that counted it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct Counters {
     pub accepted: u64,
     /// Indexed by [`CloseReason`].
     pub closed: [u64; CloseReason::ALL.len()],
-    /// Indexed by [`Refusal`].
-    pub rejected: [u64; Refusal::ALL.len()],
+    /// Indexed by [`Rejection`].
+    pub rejected: [u64; Rejection::ALL.len()],
     /// Indexed by [`ERRNOS`].
     pub accept_errors: [u64; ERRNOS.len()],
     /// Connection-nanoseconds, indexed by [`State`], connections still in it included.
@@ -47,7 +47,7 @@ pub struct Counted {
 
 /// What rises and falls, and ends with the process that holds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct Gauges {
     /// Open connections, indexed by [`State`].
     pub connections: [u64; State::ALL.len()],
     pub concurrency_limit: u64,
@@ -65,10 +65,10 @@ pub struct Held {
 
 /// One thread that serves lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct ShardUsage {
     pub connections: u64,
     pub busy_nanos: u64,
-    /// Counted by who starts it again, so 0 in what a process says of itself.
+    /// Counted by the supervisor; 0 in the snapshot of a worker process.
     pub restarts: u64,
 }
 
@@ -79,10 +79,10 @@ impl Snapshot {
         self.counted.add(counted);
         self.held.add(held);
         if self.workers.len() < workers.len() {
-            self.workers.resize(workers.len(), Worker::default());
+            self.workers.resize(workers.len(), ShardUsage::default());
         }
         for (mine, theirs) in self.workers.iter_mut().zip(workers) {
-            let Worker { connections, busy_nanos, restarts } = theirs;
+            let ShardUsage { connections, busy_nanos, restarts } = theirs;
             mine.connections += connections;
             mine.busy_nanos += busy_nanos;
             mine.restarts += restarts;
@@ -97,7 +97,7 @@ impl Snapshot {
     }
 }
 
-impl Counted {
+impl Counters {
     fn add(&mut self, other: &Self) {
         // Named one by one, so that a number that is added cannot be forgotten here.
         let Self {
@@ -143,7 +143,7 @@ impl Counted {
     }
 }
 
-impl Held {
+impl Gauges {
     /// Whether the last step against overload is taken: no connection is wanted.
     pub fn refuses(&self) -> bool {
         self.overload_steps.last().is_some_and(|processes| *processes > 0)
@@ -191,7 +191,7 @@ struct HistogramData {
     sum_nanos: u64,
 }
 
-impl Held {
+impl Gauges {
     /// Open connections in all states.
     pub fn open(&self) -> u64 {
         self.connections.iter().sum()

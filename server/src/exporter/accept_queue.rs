@@ -25,12 +25,12 @@ pub(super) struct AcceptQueue {
 
 /// Where the kernel tells; nothing where it does not let itself be asked.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct AcceptQueueReader {
     // Kept open: a scrape must not need a descriptor when there are none.
     kernel: Option<OwnedFd>,
 }
 
-impl Default for Source {
+impl Default for AcceptQueueReader {
     fn default() -> Self {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(netlink::SOCK_DIAG);
@@ -40,7 +40,7 @@ impl Default for Source {
     }
 }
 
-impl Source {
+impl AcceptQueueReader {
     /// What waits to be accepted on a port now.
     pub(super) fn read(&self, port: u16) -> AcceptQueue {
         let mut queue = AcceptQueue::default();
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_waits_on_all_listeners_of_a_port_is_told_and_how_much_may() {
-        let kernel = Source::default();
+        let kernel = AcceptQueueReader::default();
         let (first, address) = listener((Ipv4Addr::LOCALHOST, 0).into(), 7);
         let waiting: Vec<_> =
             (0..5).map(|_| TcpStream::connect(address).expect("room in the queue")).collect();
@@ -175,7 +175,7 @@ mod tests {
         }
         let (_listener, address) = listener((Ipv6Addr::LOCALHOST, 0).into(), 3);
         let _waits = TcpStream::connect(address).expect("room in the queue");
-        let told = Source::default().read(address.port());
+        let told = AcceptQueueReader::default().read(address.port());
         assert_eq!(told, AcceptQueue { length: 1, limit: 3 });
     }
 

@@ -4,11 +4,11 @@ use towline_config::{FlushPolicy, Framing, WorkloadKind};
 use towline_middleware::stats::{CloseReason, LineResult, State};
 
 use super::{
-    Host,
+    HostFacts,
     family::{Family, Labels, Values, by, gauge, one, seconds},
     overload,
 };
-use crate::counts::{Counted, ERRNOS, Held, Refusal, Snapshot, Status};
+use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status};
 
 /// The states of a connection that wait for the socket, by direction.
 fn waiting(direction: &str) -> &'static [State] {
@@ -21,7 +21,7 @@ fn waiting(direction: &str) -> &'static [State] {
 const DIRECTIONS: [&str; 2] = ["read", "write"];
 
 /// All of them, as of one moment.
-pub(super) fn of(status: &Status, snapshot: &Snapshot, host: &Host) -> Vec<Family> {
+pub(super) fn of(status: &Status, snapshot: &Snapshot, host: &HostFacts) -> Vec<Family> {
     let Snapshot { counted, held, .. } = snapshot;
     let mut families = Vec::with_capacity(48);
     let mut add = |name, help, values| families.push(Family { name, help, values });
@@ -37,7 +37,7 @@ pub(super) fn of(status: &Status, snapshot: &Snapshot, host: &Host) -> Vec<Famil
 
 fn about(
     status: &Status,
-    counted: &Counted,
+    counted: &Counters,
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
     let settings = &status.effective.settings;
@@ -85,8 +85,8 @@ fn about(
 
 fn connections(
     status: &Status,
-    counted: &Counted,
-    held: &Held,
+    counted: &Counters,
+    held: &Gauges,
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
     let open = |state: State| held.connections[state as usize] as f64;
@@ -116,7 +116,7 @@ fn connections(
     add(
         "towline_connections_rejected_total",
         "Connections refused before service, by reason.",
-        Values::Counter(by("reason", &Refusal::ALL, Refusal::label, |why| {
+        Values::Counter(by("reason", &Rejection::ALL, Rejection::label, |why| {
             counted.rejected[why as usize]
         })),
     );
@@ -149,7 +149,11 @@ fn connections(
     );
 }
 
-fn lines(counted: &Counted, held: &Held, add: &mut impl FnMut(&'static str, &'static str, Values)) {
+fn lines(
+    counted: &Counters,
+    held: &Gauges,
+    add: &mut impl FnMut(&'static str, &'static str, Values),
+) {
     add("towline_read_bytes_total", "Bytes read from connections.", one(counted.read_bytes));
     add("towline_written_bytes_total", "Bytes written to connections.", one(counted.written_bytes));
     add(
@@ -227,7 +231,7 @@ fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str,
     );
 }
 
-fn kernel(host: &Host, add: &mut impl FnMut(&'static str, &'static str, Values)) {
+fn kernel(host: &HostFacts, add: &mut impl FnMut(&'static str, &'static str, Values)) {
     let kernel = &host.kernel;
     add(
         "towline_accept_queue_length",
@@ -259,9 +263,9 @@ fn kernel(host: &Host, add: &mut impl FnMut(&'static str, &'static str, Values))
 }
 
 fn process(
-    counted: &Counted,
-    held: &Held,
-    host: &Host,
+    counted: &Counters,
+    held: &Gauges,
+    host: &HostFacts,
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
     add("process_cpu_seconds_total", "CPU time used, user and system.", seconds(counted.cpu_nanos));

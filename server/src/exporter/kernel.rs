@@ -16,21 +16,21 @@ pub(super) struct Kernel {
 
 /// Where the kernel tells.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct KernelReader {
     netstat: ProcFile,
-    accept_queue: accept_queue::Source,
+    accept_queue: accept_queue::AcceptQueueReader,
 }
 
-impl Default for Source {
+impl Default for KernelReader {
     fn default() -> Self {
         Self {
             netstat: ProcFile::open("/proc/self/net/netstat"),
-            accept_queue: accept_queue::Source::default(),
+            accept_queue: accept_queue::AcceptQueueReader::default(),
         }
     }
 }
 
-impl Source {
+impl KernelReader {
     pub(super) fn read(&self, port: Option<u16>) -> Kernel {
         let netstat = self.netstat.text();
         Kernel {

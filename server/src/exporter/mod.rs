@@ -11,19 +11,19 @@
 //! connection, and asks the kernel four small questions.
 
 mod accept_queue;
+mod counts_reader;
 mod facade;
 mod families;
 mod family;
 mod kernel;
 mod overload;
 mod process;
-mod reader;
 mod text;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use self::facade::Handles;
-pub use self::{process::Process, reader::Reader};
+pub use self::{counts_reader::CountsReader, process::ProcessUsage};
 use crate::counts::{Snapshot, Status};
 
 /// Renders the metrics of one server.
@@ -33,7 +33,7 @@ pub(crate) struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     // Kept open: a scrape must not need a descriptor when there are none.
-    kernel: kernel::Source,
+    kernel: kernel::KernelReader,
     start_time_seconds: f64,
     /// Handles of the façade, made at the first scrape.
     handles: Option<Handles>,
@@ -44,7 +44,7 @@ pub(crate) struct Exporter {
 }
 
 /// What the host tells at a scrape.
-struct Host {
+struct HostFacts {
     kernel: kernel::Kernel,
     start_time_seconds: f64,
 }
@@ -57,8 +57,8 @@ impl Exporter {
             port,
             recorder,
             handle,
-            kernel: kernel::Source::default(),
-            start_time_seconds: Process::default().start_time_seconds(),
+            kernel: kernel::KernelReader::default(),
+            start_time_seconds: ProcessUsage::default().start_time_seconds(),
             handles: None,
             seconds: text::Monotone::default(),
         }
@@ -67,7 +67,7 @@ impl Exporter {
     /// The whole exposition, in Prometheus' text format 0.0.4. Snapshots must come in the order in
     /// which they were taken.
     pub(crate) fn render(&mut self, status: &Status, snapshot: &Snapshot) -> String {
-        let host = Host {
+        let host = HostFacts {
             kernel: self.kernel.read(self.port),
             start_time_seconds: self.start_time_seconds,
         };

@@ -1,13 +1,13 @@
 //! What a server runs out of, and what it does about it.
 
 use super::family::{Values, by, gauge};
-use crate::counts::{Held, STEPS, Status};
+use crate::counts::{Gauges, STEPS, Status};
 
 const RESOURCES: [&str; 3] = ["connections", "descriptors", "memory"];
 
 pub(super) fn of(
     status: &Status,
-    held: &Held,
+    held: &Gauges,
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
     let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;

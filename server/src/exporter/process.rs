@@ -13,12 +13,12 @@ use crate::counts::Snapshot;
 
 /// Where the kernel tells about this process; what it does not tell is zero.
 #[derive(Debug)]
-pub struct Process {
+pub struct ProcessUsage {
     stat: ProcFile,
     boot_time_seconds: f64,
 }
 
-impl Default for Process {
+impl Default for ProcessUsage {
     fn default() -> Self {
         Self {
             stat: ProcFile::open("/proc/self/stat"),
@@ -27,7 +27,7 @@ impl Default for Process {
     }
 }
 
-impl Process {
+impl ProcessUsage {
     /// Adds what this process uses.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
         let stat = Stat(self.stat.text());

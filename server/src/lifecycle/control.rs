@@ -7,12 +7,12 @@ use std::sync::{
 
 use towline_config::{Difference, Effective, Settings};
 
-use super::{Front, reload::Reloadable};
-use crate::{RunError, shard::Shared};
+use super::{ServerState, reload::Reloadable};
+use crate::{RunError, shard::PoolState};
 
 /// What came of attempts to load new settings.
 #[derive(Debug)]
-pub struct Reloads {
+pub struct ReloadStats {
     pub ok: AtomicU64,
     pub error: AtomicU64,
     /// Whether what runs is what was asked for last.
@@ -21,16 +21,16 @@ pub struct Reloads {
     applying: Mutex<()>,
 }
 
-impl Default for Reloads {
+impl Default for ReloadStats {
     fn default() -> Self {
         let (ok, error) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { ok, error, last_ok: AtomicBool::new(true), applying: Mutex::default() }
     }
 }
 
-impl Reloads {
+impl ReloadStats {
     /// While this is held nobody else changes anything.
-    pub fn alone(&self) -> MutexGuard<'_, ()> {
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
         self.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -45,13 +45,13 @@ impl Reloads {
 /// Changes one server while it runs; usable from any thread, and cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
-    front: Arc<Front>,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
+    shared: Arc<PoolState>,
 }
 
 impl Control {
-    pub const fn new(front: Arc<Front>, shared: Arc<Shared>) -> Self {
-        Self { front, shared }
+    pub const fn new(state: Arc<ServerState>, shared: Arc<PoolState>) -> Self {
+        Self { state, shared }
     }
 
     /// Takes over from `settings` what can change while the server runs, for open connections too,
@@ -63,37 +63,37 @@ impl Control {
     /// # Errors
     /// When the host does not allow what is asked. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<Difference>, RunError> {
-        self.take_over(&of_a_program(settings))
+        self.apply(&programmatic(settings))
     }
 
-    fn take_over(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
-        let Front { reloads, slots, .. } = &*self.front;
-        let _alone = reloads.alone();
+    fn apply(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+        let ServerState { reloads, slots, .. } = &*self.state;
+        let _lock = reloads.lock();
         // All that can fail comes before all that changes.
-        let change = self.front.change(wanted).inspect_err(|_| reloads.count(false))?;
+        let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
         slots.set_limit(change.connections);
-        self.shared.take_over(change.effective);
+        self.shared.apply(change.effective);
         reloads.count(true);
         Ok(change.kept)
     }
 
     /// What the server runs with.
     pub fn settings(&self) -> Settings {
-        self.front.effective().settings.clone()
+        self.state.effective().settings.clone()
     }
 }
 
 impl Reloadable for Control {
-    fn front(&self) -> &Front {
-        &self.front
+    fn state(&self) -> &ServerState {
+        &self.state
     }
 
     async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
-        self.take_over(wanted)
+        self.apply(wanted)
     }
 }
 
 /// Settings that a program made, and no file.
-pub fn of_a_program(settings: Settings) -> Effective {
+pub fn programmatic(settings: Settings) -> Effective {
     Effective::new(settings, "program")
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 pub use self::{
     control::Control,
-    state::{Change, Front},
+    state::{ConfigChange, ServerState},
 };
 
 /// How a run ended, when it ended in order.
@@ -50,9 +50,9 @@ pub enum Stage {
 
 /// The stage, readable from every thread.
 #[derive(Debug)]
-pub struct Life(AtomicU8);
+pub struct Lifecycle(AtomicU8);
 
-impl Life {
+impl Lifecycle {
     pub const fn new() -> Self {
         Self(AtomicU8::new(Stage::Starting as u8))
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use towline_config::{Difference, Effective, Errors, Settings};
 
-use super::{Front, signals::HangUp};
+use super::{ServerState, signals::HangUpSignal};
 use crate::RunError;
 
 /// Where a server's settings come from, asked again at every reload.
-pub trait Source: Send + Sync + 'static {
+pub trait ConfigSource: Send + Sync + 'static {
     /// Loads all of it anew and validates the whole.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ pub trait Source: Send + Sync + 'static {
 
 /// A server, of one process or of several, that new settings can be loaded into.
 pub trait Reloadable {
-    fn front(&self) -> &Front;
+    fn state(&self) -> &ServerState;
 
     /// Takes over what can change while it runs, counts the attempt, and returns what takes effect
     /// only when it starts again. After an error nothing has changed.
@@ -32,8 +32,8 @@ pub trait Reloadable {
 
 /// Reloads at each SIGHUP, for ever. Signals that come while one is under way are one more.
 pub async fn on_hang_up(
-    hang_up: &mut HangUp,
-    source: Option<&Arc<dyn Source>>,
+    hang_up: &mut HangUpSignal,
+    source: Option<&Arc<dyn ConfigSource>>,
     server: &impl Reloadable,
 ) {
     loop {
@@ -46,35 +46,35 @@ pub async fn on_hang_up(
 }
 
 /// Says so at each SIGHUP, for ever.
-pub async fn ignoring(hang_up: &mut HangUp) {
+pub async fn ignoring(hang_up: &mut HangUpSignal) {
     loop {
         hang_up.next().await;
         tracing::warn!("SIGHUP ignored: the server is draining");
     }
 }
 
-async fn reload(source: Arc<dyn Source>, server: &impl Reloadable) {
-    let front = server.front();
+async fn reload(source: Arc<dyn ConfigSource>, server: &impl Reloadable) {
+    let state = server.state();
     let loading = source.clone();
     // A file may be on a disk that does not answer, and a signal to stop must be heard meanwhile.
     let wanted = match spawn_blocking(move || loading.load()).await {
         Ok(Ok(wanted)) => wanted,
         Ok(Err(errors)) => {
-            front.reloads.count(false);
+            state.reloads.count(false);
             for error in &errors {
                 tracing::error!("configuration not reloaded: {error}");
             }
             return;
         }
         Err(error) => {
-            front.reloads.count(false);
+            state.reloads.count(false);
             tracing::error!(%error, "configuration not reloaded");
             return;
         }
     };
     match server.load(&wanted).await {
         Ok(kept) => {
-            source.applied(&front.effective().settings);
+            source.applied(&state.effective().settings);
             for difference in &kept {
                 tracing::warn!("{difference}");
             }

@@ -6,14 +6,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Those that say to stop.
 #[derive(Debug)]
-pub struct Stop {
+pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     /// Others stop in order on it too, and its own default is to dump core in the middle of a line.
     quit: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -34,9 +34,9 @@ impl Stop {
 
 /// The one that says to load the settings again.
 #[derive(Debug)]
-pub struct HangUp(Signal);
+pub struct HangUpSignal(Signal);
 
-impl HangUp {
+impl HangUpSignal {
     pub fn new() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }

@@ -6,24 +6,24 @@ use tokio::sync::watch;
 use towline_config::{Difference, Effective};
 use towline_host::HostLimits;
 
-use super::{Life, Stage, control::Reloads};
+use super::{Lifecycle, Stage, control::ReloadStats};
 use crate::{
     RunError,
-    accept::{AcceptStats, Address, Slots},
+    accept::{AcceptStats, Address, ConnectionSlots},
     counts::{Snapshot, Status},
-    live_config::Now,
+    live_config::LiveConfig,
     plan::Plan,
 };
 
 /// What is known at the door: who comes in, and what the whole is told to do.
 #[derive(Debug)]
-pub struct Front {
+pub struct ServerState {
     pub plan: Plan,
-    pub now: Arc<watch::Sender<Now>>,
-    pub reloads: Reloads,
-    pub life: Life,
+    pub now: Arc<watch::Sender<LiveConfig>>,
+    pub reloads: ReloadStats,
+    pub lifecycle: Lifecycle,
     /// All places of the server.
-    pub slots: Arc<Slots>,
+    pub slots: Arc<ConnectionSlots>,
     pub accept: Arc<AcceptStats>,
     /// The TCP port lines are served on, to find its accept queue.
     pub port: Option<u16>,
@@ -31,7 +31,7 @@ pub struct Front {
 
 /// What comes of new settings for a server that runs.
 #[derive(Debug)]
-pub struct Change {
+pub struct ConfigChange {
     pub effective: Effective,
     /// The most connections then.
     pub connections: usize,
@@ -39,19 +39,20 @@ pub struct Change {
     pub kept: Vec<Difference>,
 }
 
-impl Front {
+impl ServerState {
     pub fn new(
         plan: Plan,
-        now: Arc<watch::Sender<Now>>,
+        now: Arc<watch::Sender<LiveConfig>>,
         address: &Address,
-        slots: Arc<Slots>,
+        slots: Arc<ConnectionSlots>,
     ) -> Self {
         let port = match address {
             Address::Tcp(address) => Some(address.port()),
             Address::Unix(_) => None,
         };
-        let (reloads, life, accept) = (Reloads::default(), Life::new(), Arc::default());
-        Self { plan, now, reloads, life, slots, accept, port }
+        let (reloads, lifecycle, accept) =
+            (ReloadStats::default(), Lifecycle::new(), Arc::default());
+        Self { plan, now, reloads, lifecycle, slots, accept, port }
     }
 
     /// What it runs with.
@@ -63,7 +64,7 @@ impl Front {
     ///
     /// # Errors
     /// When the host does not allow what is asked.
-    pub fn change(&self, wanted: &Effective) -> Result<Change, RunError> {
+    pub fn change(&self, wanted: &Effective) -> Result<ConfigChange, RunError> {
         let running = self.effective();
         let (effective, kept) = running.reload(wanted);
         let (old, new) = (&running.settings.limits, &effective.settings.limits);
@@ -74,7 +75,7 @@ impl Front {
             let open = self.slots.connections();
             self.plan.connections_of(&effective.settings, HostLimits::read(), open)?
         };
-        Ok(Change { effective, connections, kept })
+        Ok(ConfigChange { effective, connections, kept })
     }
 
     /// What is published beside the numbers.
@@ -83,7 +84,7 @@ impl Front {
             effective: self.effective(),
             last_reload_ok: self.reloads.last_ok.load(Relaxed),
             connections_limit: self.slots.limit() as u64,
-            draining: self.life.is(Stage::Draining),
+            draining: self.lifecycle.is(Stage::Draining),
         }
     }
 

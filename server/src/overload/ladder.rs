@@ -1,6 +1,6 @@
 //! How far to go under which pressure: pure arithmetic, no clock and no I/O.
 
-use crate::live_config::{Relief, TENTHS};
+use crate::live_config::{Mitigation, TENTHS};
 
 /// Use over limit, of what a server can run out of.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -25,10 +25,10 @@ const HYSTERESIS: f64 = 0.03;
 /// their limits are no limits if connections are turned away below them. Memory is what the buffers
 /// of connections hold; those that are idle hold none, so besides shedding and refusing it is the
 /// timeouts of those that hold some which shrink.
-pub(super) fn relief(pressure: Pressure, before: Relief) -> Relief {
+pub(super) fn relief(pressure: Pressure, before: Mitigation) -> Mitigation {
     let all = pressure.memory.max(pressure.connections).max(pressure.descriptors);
     let step = |taken: bool, at: f64| pressure.memory >= if taken { at - HYSTERESIS } else { at };
-    Relief {
+    Mitigation {
         idle_tenths: tenths(all, before.idle_tenths),
         held_tenths: tenths(pressure.memory, before.held_tenths),
         sheds: step(before.sheds, SHED),
@@ -52,16 +52,19 @@ mod tests {
 
     use super::*;
 
-    fn memory(pressures: &[f64]) -> Relief {
-        pressures.iter().fold(Relief::NONE, |before, &memory| {
+    fn memory(pressures: &[f64]) -> Mitigation {
+        pressures.iter().fold(Mitigation::NONE, |before, &memory| {
             relief(Pressure { memory, ..Pressure::default() }, before)
         })
     }
 
     #[test]
     fn fault_17_each_step_is_taken_at_its_pressure_and_left_below_it() {
-        assert_eq!(memory(&[0.84]), Relief::NONE);
-        assert_eq!(memory(&[0.90]), Relief { idle_tenths: 5, held_tenths: 5, ..Relief::NONE });
+        assert_eq!(memory(&[0.84]), Mitigation::NONE);
+        assert_eq!(
+            memory(&[0.90]),
+            Mitigation { idle_tenths: 5, held_tenths: 5, ..Mitigation::NONE }
+        );
         assert_eq!(memory(&[0.92]).steps(), [true, true, false]);
         assert_eq!(memory(&[0.95]).steps(), [true, true, true]);
         assert_eq!(memory(&[0.95]).held_tenths, 1);
@@ -70,14 +73,14 @@ mod tests {
         assert_eq!(memory(&[0.96, 0.93]).steps(), [true, true, true]);
         assert_eq!(memory(&[0.96, 0.91]).steps(), [true, true, false]);
         assert_eq!(memory(&[0.96, 0.88]).steps(), [true, false, false]);
-        assert_eq!(memory(&[0.96, 0.81]), Relief::NONE);
+        assert_eq!(memory(&[0.96, 0.81]), Mitigation::NONE);
     }
 
     #[test]
     fn a_server_that_is_full_and_nothing_else_turns_nobody_away_and_sheds_nothing() {
         let full = Pressure { connections: 1.0, descriptors: 0.99, memory: 0.0 };
-        let relief = relief(full, Relief::NONE);
-        assert_eq!(relief, Relief { idle_tenths: 1, ..Relief::NONE });
+        let relief = relief(full, Mitigation::NONE);
+        assert_eq!(relief, Mitigation { idle_tenths: 1, ..Mitigation::NONE });
     }
 
     proptest! {

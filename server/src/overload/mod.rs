@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use towline_host::{descriptor_limit, descriptors_reserved};
 
 use self::ladder::Pressure;
-use crate::{counts::STEPS, live_config::Relief, shard::Shared};
+use crate::{counts::STEPS, live_config::Mitigation, shard::PoolState};
 
 /// How often the pressure is taken. Reads a few cells a shard and no connection.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// Has the server do what its pressure demands, for as long as it is polled.
-pub async fn relieve(shared: Arc<Shared>) {
+pub async fn run_overload_control(shared: Arc<PoolState>) {
     loop {
         sleep(EVERY).await;
         let pressure = take(&shared);
@@ -34,7 +34,7 @@ pub async fn relieve(shared: Arc<Shared>) {
     }
 }
 
-fn take(shared: &Shared) -> Pressure {
+fn take(shared: &PoolState) -> Pressure {
     let connections = shared.slots.connections();
     let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;
     let descriptors = connections as u64 + descriptors_reserved(shared.slots.shards());
@@ -46,7 +46,7 @@ fn take(shared: &Shared) -> Pressure {
 }
 
 /// A line for each step that is taken or left; shorter and longer timeouts in between are no news.
-fn tell(pressure: Pressure, before: Relief, after: Relief) {
+fn tell(pressure: Pressure, before: Mitigation, after: Mitigation) {
     let Pressure { connections, descriptors, memory } = pressure;
     for (step, (before, after)) in STEPS.iter().zip(before.steps().into_iter().zip(after.steps())) {
         match (before, after) {

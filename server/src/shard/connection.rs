@@ -15,16 +15,16 @@ use towline_middleware::{LineLimits, stats::CloseReason};
 
 use super::socket::{Socket, TokioSocket};
 use crate::{
-    accept::Slot,
-    stack::{LineService, LinesCodec, Parts, connection_stack},
+    accept::ConnectionSlot,
+    stack::{LineService, LinesCodec, StackParts, connection_stack},
 };
 
 /// Serves a socket that is registered with this thread's driver, in a task of its own.
 pub(crate) fn serve_io<Io, C, S>(
-    parts: &Parts,
+    parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
-    slot: Slot,
+    slot: ConnectionSlot,
     lines: S,
 ) where
     Io: TokioSocket + Send + 'static,
@@ -49,7 +49,7 @@ pin_project! {
     struct Connection<F> {
         #[pin]
         served: F,
-        slot: Slot,
+        slot: ConnectionSlot,
     }
 }
 

@@ -8,17 +8,17 @@ use std::{
 
 use tokio::sync::mpsc::Sender;
 
-use crate::accept::{Deliver, Handover};
+use crate::accept::{Dispatch, NewConnection};
 
 /// Delivers to shards by their queues.
 ///
 /// A shard whose thread is held by a service that never awaits takes nothing over: its queue fills,
 /// and from then on its connections go to the others. The acceptor waits only when all are full.
 #[derive(Debug)]
-pub struct ToShards(Vec<Sender<Handover>>);
+pub struct ShardDispatch(Vec<Sender<NewConnection>>);
 
-impl ToShards {
-    pub const fn new(shards: Vec<Sender<Handover>>) -> Self {
+impl ShardDispatch {
+    pub const fn new(shards: Vec<Sender<NewConnection>>) -> Self {
         Self(shards)
     }
 
@@ -27,7 +27,7 @@ impl ToShards {
     }
 }
 
-impl Deliver for ToShards {
+impl Dispatch for ShardDispatch {
     async fn ready(&mut self) {
         while !self.any_has_room() && !self.0.iter().all(Sender::is_closed) {
             // Rare, so it may allocate.
@@ -47,7 +47,7 @@ impl Deliver for ToShards {
         shard.capacity() > 0 && !shard.is_closed()
     }
 
-    fn deliver(&mut self, handover: Handover) {
+    fn dispatch(&mut self, handover: NewConnection) {
         // Fails when every shard is gone, and then the connection goes with them.
         let _ = self.0[handover.slot.shard()].try_send(handover);
     }
@@ -69,34 +69,34 @@ mod tests {
     use tokio::{sync::mpsc, time::timeout};
 
     use super::*;
-    use crate::accept::{Accepted, Slots};
+    use crate::accept::{Accepted, ConnectionSlots};
 
-    fn handover(slots: &Arc<Slots>, to: &ToShards) -> Handover {
+    fn handover(slots: &Arc<ConnectionSlots>, to: &ShardDispatch) -> NewConnection {
         let socket = std::os::unix::net::UnixStream::pair().expect("a descriptor").0.into();
         let place = slots.try_reserve().expect("below the limit");
         let slot = place.place(None, |shard| to.has_room(shard));
-        Handover { accepted: Accepted { socket, peer: None }, slot }
+        NewConnection { accepted: Accepted { socket, peer: None }, slot }
     }
 
-    async fn is_ready(to: &mut ToShards) -> bool {
+    async fn is_ready(to: &mut ShardDispatch) -> bool {
         timeout(Duration::from_millis(1), to.ready()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stuck_shard_is_passed_by_and_only_a_full_house_waits() {
-        let slots = Slots::new(100, 2);
+        let slots = ConnectionSlots::new(100, 2);
         let ((stuck, mut stuck_inbox), (works, mut inbox)) = (mpsc::channel(2), mpsc::channel(3));
-        let mut to = ToShards::new(vec![stuck, works]);
+        let mut to = ShardDispatch::new(vec![stuck, works]);
         for expected in [0, 1, 0, 1, 1] {
             assert!(is_ready(&mut to).await);
             let handover = handover(&slots, &to);
             assert_eq!(handover.slot.shard(), expected);
-            to.deliver(handover);
+            to.dispatch(handover);
         }
         assert!(!is_ready(&mut to).await, "both are full");
         drop(inbox.recv().await);
         assert!(is_ready(&mut to).await);
-        to.deliver(handover(&slots, &to));
+        to.dispatch(handover(&slots, &to));
         assert_eq!((stuck_inbox.len(), inbox.len()), (2, 3));
 
         // Its connections end with a shard, and nobody waits for room in it.
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(handover(&slots, &to).slot.shard(), 1);
         inbox.close();
         assert!(is_ready(&mut to).await, "with nobody left there is nothing to wait for");
-        to.deliver(handover(&slots, &to));
+        to.dispatch(handover(&slots, &to));
         while stuck_inbox.recv().await.is_some() {}
         while inbox.recv().await.is_some() {}
         assert_eq!(slots.taken(), 0);

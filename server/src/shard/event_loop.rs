@@ -23,9 +23,9 @@ use towline_middleware::{
 
 use super::{Peer, connection::serve_io};
 use crate::{
-    accept::{Handover, Slot, listen},
-    live_config::Now,
-    stack::{LineService, LinesCodec, Parts},
+    accept::{ConnectionSlot, NewConnection, listen},
+    live_config::LiveConfig,
+    stack::{LineService, LinesCodec, StackParts},
 };
 
 /// Connections that may wait for a shard to take them over.
@@ -42,7 +42,7 @@ const HANDOVERS_PER_TURN: usize = 64;
 /// A shard's thread, and what is needed to feed, watch and end it.
 #[derive(Debug)]
 pub(super) struct Shard {
-    pub handovers: mpsc::Sender<Handover>,
+    pub handovers: mpsc::Sender<NewConnection>,
     pub runtime: runtime::Handle,
     pub thread: thread::JoinHandle<()>,
 }
@@ -52,9 +52,9 @@ impl Shard {
     /// peer, until `over` says that what is left should be cut.
     pub(super) fn start<P, S>(
         index: usize,
-        mut now: watch::Receiver<Now>,
+        mut now: watch::Receiver<LiveConfig>,
         signal: Signal,
-        parts: Parts,
+        parts: StackParts,
         lines: P,
         mut over: watch::Receiver<bool>,
     ) -> io::Result<Self>
@@ -81,7 +81,7 @@ impl Shard {
                     () = is_over(&mut over) => return,
                     // Before new connections: one that comes after a change begins under it.
                     Ok(()) = now.changed() => {
-                        if parts.take_over(&now.borrow_and_update()) {
+                        if parts.apply(&now.borrow_and_update()) {
                             tokio::spawn(wake_all(signal.clone()));
                         }
                         continue;
@@ -91,7 +91,7 @@ impl Shard {
                         return is_over(&mut over).await;
                     },
                 }
-                for Handover { accepted, slot } in arrived.drain(..) {
+                for NewConnection { accepted, slot } in arrived.drain(..) {
                     let peer = Peer::new(accepted.peer);
                     let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
                     match framing {
@@ -123,7 +123,7 @@ impl Shard {
 
 /// Makes a connection's service. A panic in there is the connection's end, and nobody else's: it
 /// runs on the shard's own task, so unwinding further would end the shard.
-fn unless_it_panics<S>(parts: &Parts, make: impl FnOnce() -> S) -> Option<S> {
+fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S> {
     let made = panic::catch_unwind(AssertUnwindSafe(make));
     if made.is_err() {
         parts.connection_stats().close(CloseReason::ServicePanic);
@@ -132,10 +132,10 @@ fn unless_it_panics<S>(parts: &Parts, make: impl FnOnce() -> S) -> Option<S> {
 }
 
 fn serve_socket<C, S>(
-    parts: &Parts,
+    parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     socket: OwnedFd,
-    slot: Slot,
+    slot: ConnectionSlot,
     lines: S,
 ) where
     C: LinesCodec,

@@ -1,4 +1,4 @@
-//! Shards: threads that serve lines, each with a runtime of its own. A connection never moves.
+//! ShardPool: threads that serve lines, each with a runtime of its own. A connection never moves.
 
 mod connection;
 mod dispatch;
@@ -11,4 +11,4 @@ mod socket;
 pub mod threads;
 
 pub(crate) use self::connection::serve_io;
-pub use self::{dispatch::ToShards, peer::Peer, pool::Shards, pool_state::Shared};
+pub use self::{dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState};

@@ -10,35 +10,35 @@ use towline_middleware::{
     stats::{Clock, Stats},
 };
 
-use super::{Peer, Shared, ToShards, drain as draining, event_loop::Shard, threads};
+use super::{Peer, PoolState, ShardDispatch, drain as draining, event_loop::Shard, threads};
 use crate::{
     RunError,
-    accept::Slots,
-    live_config::Now,
+    accept::ConnectionSlots,
+    live_config::LiveConfig,
     plan::Plan,
-    stack::{LineService, Parts},
+    stack::{LineService, StackParts},
 };
 
 /// Threads that serve lines, and what is needed to end them.
 ///
 /// Dropping it cuts every connection and ends them, without waiting.
 #[derive(Debug)]
-pub struct Shards {
-    shared: Arc<Shared>,
+pub struct ShardPool {
+    shared: Arc<PoolState>,
     drains: Vec<drain::Signal>,
     over: watch::Sender<bool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
-impl Shards {
+impl ShardPool {
     /// Starts the threads of one process of the plan, and tells how to feed them.
     ///
     /// `lines` is asked once a shard for what makes the line stack of each peer there.
     pub fn start<P, S>(
-        now: &Arc<watch::Sender<Now>>,
+        now: &Arc<watch::Sender<LiveConfig>>,
         plan: &Plan,
-        lines: impl Fn(&Parts) -> P,
-    ) -> Result<(Self, ToShards), RunError>
+        lines: impl Fn(&StackParts) -> P,
+    ) -> Result<(Self, ShardDispatch), RunError>
     where
         P: Fn(Peer) -> S + Send + 'static,
         S: LineService,
@@ -46,7 +46,7 @@ impl Shards {
         let first = now.borrow().clone();
         let settings = &first.effective.settings;
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
-        let slots = Slots::new(plan.connections, plan.threads);
+        let slots = ConnectionSlots::new(plan.connections, plan.threads);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (over, _) = watch::channel(false);
         let mut drains = Vec::new();
@@ -56,7 +56,7 @@ impl Shards {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(clock));
             let parts =
-                Parts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
+                StackParts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
             let lines = lines(&parts);
             let (now, over) = (now.subscribe(), over.subscribe());
             let shard = Shard::start(index, now, signal.clone(), parts, lines, over)
@@ -65,7 +65,7 @@ impl Shards {
             stats.push(shard_stats);
             started.push(shard);
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolState {
             now: now.clone(),
             stats,
             runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
@@ -74,7 +74,7 @@ impl Shards {
         });
         let (threads, handovers) =
             started.into_iter().map(|shard| (shard.thread, shard.handovers)).unzip();
-        Ok((Self { shared, drains, over, threads }, ToShards::new(handovers)))
+        Ok((Self { shared, drains, over, threads }, ShardDispatch::new(handovers)))
     }
 
     /// Waits until what is left is cut.
@@ -85,17 +85,17 @@ impl Shards {
         }
     }
 
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<PoolState> {
         &self.shared
     }
 
     /// Has connections finish what was taken, and go.
-    pub async fn let_go(&self, timeouts: &Timeouts) {
-        draining::let_go(timeouts, &self.drains).await;
+    pub async fn drain_connections(&self, timeouts: &Timeouts) {
+        draining::drain_connections(timeouts, &self.drains).await;
     }
 
     /// Waits until no connection is left, or on its way here.
-    pub async fn all_gone(&self) {
+    pub async fn all_closed(&self) {
         self.shared.slots.all_free().await;
     }
 

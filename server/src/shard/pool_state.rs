@@ -6,19 +6,19 @@ use tokio::{runtime, sync::watch};
 use towline_config::Effective;
 use towline_middleware::{Semaphore, stats::Stats};
 
-use crate::{accept::Slots, live_config::Now};
+use crate::{accept::ConnectionSlots, live_config::LiveConfig};
 
 /// The shards of one process, as who counts them and who drains them sees them.
 #[derive(Debug)]
-pub struct Shared {
-    pub now: Arc<watch::Sender<Now>>,
+pub struct PoolState {
+    pub now: Arc<watch::Sender<LiveConfig>>,
     pub stats: Vec<Arc<Stats>>,
     pub runtimes: Vec<runtime::Handle>,
-    pub slots: Arc<Slots>,
+    pub slots: Arc<ConnectionSlots>,
     pub permits: Arc<Semaphore>,
 }
 
-impl Shared {
+impl PoolState {
     /// What the buffers of connections hold now.
     pub fn buffer_bytes(&self) -> u64 {
         self.stats.iter().map(|stats| stats.buffered_bytes() as u64).sum()
@@ -26,8 +26,8 @@ impl Shared {
 
     /// Takes over settings that were found to hold here. Each shard does so as soon as its thread
     /// comes round to it.
-    pub fn take_over(&self, effective: Effective) {
+    pub fn apply(&self, effective: Effective) {
         self.permits.set_limit(effective.settings.limits.concurrency.get() as usize);
-        self.now.send_modify(|now| now.take_over(effective));
+        self.now.send_modify(|now| now.apply(effective));
     }
 }

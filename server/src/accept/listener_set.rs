@@ -11,12 +11,12 @@ use super::{fd::watch, listen::Listener};
 
 /// Listening sockets whose connections are taken in turn.
 #[derive(Debug)]
-pub(super) struct Queues {
+pub(super) struct ListenerSet {
     pub(super) all: Vec<AsyncFd<Listener>>,
     turn: usize,
 }
 
-impl Queues {
+impl ListenerSet {
     pub(super) fn watch(listeners: Vec<Listener>) -> io::Result<Self> {
         let watched = listeners.into_iter().map(|listener| watch(listener, Interest::READABLE));
         Ok(Self { all: watched.collect::<io::Result<_>>()?, turn: 0 })

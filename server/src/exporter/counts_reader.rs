@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
 
-use super::Process;
+use super::ProcessUsage;
 use crate::{
-    counts::{Counted, Held, Snapshot, Worker},
-    shard::Shared,
+    counts::{Counters, Gauges, ShardUsage, Snapshot},
+    shard::PoolState,
 };
 
 /// Reads the numbers of a process that serves. Costs the same for one connection and for a million.
 #[derive(Debug)]
-pub struct Reader {
-    shared: Arc<Shared>,
-    process: Process,
+pub struct CountsReader {
+    shared: Arc<PoolState>,
+    process: ProcessUsage,
 }
 
-impl Reader {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, process: Process::default() }
+impl CountsReader {
+    pub fn new(shared: Arc<PoolState>) -> Self {
+        Self { shared, process: ProcessUsage::default() }
     }
 
     /// Everything, now.
@@ -30,7 +30,7 @@ impl Reader {
     }
 }
 
-fn of_connections(shared: &Shared) -> Snapshot {
+fn of_connections(shared: &PoolState) -> Snapshot {
     let mut states = StateSnapshot::default();
     for stats in &shared.stats {
         states.merge(&stats.states.snapshot());
@@ -44,7 +44,7 @@ fn of_connections(shared: &Shared) -> Snapshot {
     // processed, never the other way round.
     let lines_processed =
         LineResult::ALL.map(|result| total(&|s| s.lines_processed[result as usize].get()));
-    let mut counted = Counted {
+    let mut counted = Counters {
         accepted: states.accepted,
         closed: states.closed,
         state_nanos: State::ALL.map(|state| states.nanos_in(state, now)),
@@ -58,14 +58,14 @@ fn of_connections(shared: &Shared) -> Snapshot {
         heartbeats_missed: total(&|s| s.heartbeats_missed.get()),
         hashed_bytes: total(&|s| s.hashed_bytes.get()),
         hash_nanos: total(&|s| s.hash_nanos.get()),
-        ..Counted::default()
+        ..Counters::default()
     };
     for stats in &shared.stats {
         counted.batch_duration.merge(&stats.batch_duration.snapshot());
     }
 
     let now = shared.now.borrow().clone();
-    let held = Held {
+    let held = Gauges {
         connections: states.connections,
         concurrency_limit: shared.permits.limit() as u64,
         concurrency_in_use: shared.permits.in_use() as u64,
@@ -73,9 +73,9 @@ fn of_connections(shared: &Shared) -> Snapshot {
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
         buffer_limit_bytes: now.buffer_limit_bytes,
         overload_steps: now.relief.steps().map(u64::from),
-        ..Held::default()
+        ..Gauges::default()
     };
-    let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| Worker {
+    let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| ShardUsage {
         connections: shared.slots.by_shard(shard) as u64,
         busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
         restarts: 0,

@@ -11,10 +11,12 @@ use tokio::{
 };
 use towline_config::{Difference, Effective, Processes, Settings};
 
-use crate::{message::WrittenSettings, pool::Crew, worker_process::Wish};
+use crate::{message::SettingsText, pool::WorkerPool, worker_process::Command};
 use towline::{
     RunError,
-    internal::{Change, Front, Plan, Process, Snapshot, admin, reload::Reloadable},
+    internal::{
+        ConfigChange, Plan, ProcessUsage, ServerState, Snapshot, admin, reload::Reloadable,
+    },
 };
 use towline_host::buffer_limit;
 
@@ -27,25 +29,29 @@ const RELOAD_MAX: Duration = Duration::from_secs(5);
 
 /// The server as a whole.
 #[derive(Debug)]
-pub(crate) struct Supervised {
-    pub(crate) front: Front,
-    pub(crate) crew: Arc<Crew>,
-    pub(crate) wishes: Box<[mpsc::Sender<Wish>]>,
+pub(crate) struct MultiProcess {
+    pub(crate) state: ServerState,
+    pub(crate) pool: Arc<WorkerPool>,
+    pub(crate) commands: Box<[mpsc::Sender<Command>]>,
     /// What the next process begins with.
-    pub(crate) settings: Arc<Mutex<WrittenSettings>>,
+    pub(crate) settings: Arc<Mutex<SettingsText>>,
     /// Of the supervisor itself.
-    pub(crate) process: Process,
+    pub(crate) process: ProcessUsage,
 }
 
-impl Supervised {
-    /// Wishes something of every worker that can take a wish, and waits for the answers, but not
+impl MultiProcess {
+    /// Wishes something of every worker that can take a command, and waits for the answers, but not
     /// longer than `most`. Of one that dies meanwhile there is none.
-    async fn ask<T>(&self, wish: impl Fn(oneshot::Sender<T>) -> Wish, most: Duration) -> Vec<T> {
-        let ask = |worker: &mpsc::Sender<Wish>| {
+    async fn ask<T>(
+        &self,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+        most: Duration,
+    ) -> Vec<T> {
+        let ask = |worker: &mpsc::Sender<Command>| {
             let (answer, wait) = oneshot::channel();
-            worker.try_send(wish(answer)).ok().map(|()| wait)
+            worker.try_send(command(answer)).ok().map(|()| wait)
         };
-        let asked: Vec<_> = self.wishes.iter().filter_map(ask).collect();
+        let asked: Vec<_> = self.commands.iter().filter_map(ask).collect();
         let mut answers = Vec::with_capacity(asked.len());
         let all = async {
             for worker in asked {
@@ -57,35 +63,35 @@ impl Supervised {
     }
 }
 
-impl admin::Subject for Supervised {
-    fn front(&self) -> &Front {
-        &self.front
+impl admin::StatusSource for MultiProcess {
+    fn state(&self) -> &ServerState {
+        &self.state
     }
 
     async fn snapshot(&self) -> Snapshot {
-        self.ask(Wish::Count, COUNT_MAX).await;
-        let mut total = self.crew.total();
-        self.front.add_to(&mut total);
+        self.ask(Command::Count, COUNT_MAX).await;
+        let mut total = self.pool.total();
+        self.state.add_to(&mut total);
         self.process.add_to(&mut total);
         total
     }
 }
 
-impl Reloadable for Supervised {
-    fn front(&self) -> &Front {
-        &self.front
+impl Reloadable for MultiProcess {
+    fn state(&self) -> &ServerState {
+        &self.state
     }
 
     async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
-        let Front { plan, reloads, slots, now, .. } = &self.front;
-        let change = self.front.change(wanted).inspect_err(|_| reloads.count(false))?;
-        let Change { effective, connections, kept } = change;
-        let written = WrittenSettings::of(&of_worker(&effective.settings, plan));
+        let ServerState { plan, reloads, slots, now, .. } = &self.state;
+        let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
+        let ConfigChange { effective, connections, kept } = change;
+        let written = SettingsText::of(&worker_settings(&effective.settings, plan));
         // A process that is started from now on needs no telling.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&written);
         slots.set_limit(connections);
-        now.send_modify(|now| now.take_over(effective));
-        let answers = self.ask(|answer| Wish::Reload(written.clone(), answer), RELOAD_MAX).await;
+        now.send_modify(|now| now.apply(effective));
+        let answers = self.ask(|answer| Command::Reload(written.clone(), answer), RELOAD_MAX).await;
         for why in answers.into_iter().filter_map(Result::err) {
             tracing::error!("a worker process does not take the new settings over: {why}");
         }
@@ -95,7 +101,7 @@ impl Reloadable for Supervised {
 }
 
 /// The settings of one worker: what concerns the whole is the supervisor's.
-pub(crate) fn of_worker(settings: &Settings, plan: &Plan) -> Settings {
+pub(crate) fn worker_settings(settings: &Settings, plan: &Plan) -> Settings {
     // Neither is 0, and both are small.
     let number = |count: usize| std::num::NonZeroU32::new(count as u32);
     let mut settings = settings.clone();

@@ -19,7 +19,7 @@ use tokio::{
 /// Most clients at once; more wait in the kernel's queue.
 const CLIENTS_MAX: usize = 128;
 
-/// Who has not asked by then makes room for the next when there is none. A client that means it asks
+/// Who has not request_seen by then makes room for the next when there is none. A client that means it asks
 /// at once.
 const DAWDLES: Duration = Duration::from_millis(100);
 
@@ -28,7 +28,7 @@ const DAWDLES: Duration = Duration::from_millis(100);
 /// Without making room, a thousand that never finish asking would keep everybody else away, and
 /// whoever watches the server blind while it is being attacked.
 #[derive(Debug, Default)]
-pub(super) struct Guests {
+pub(super) struct AdminClients {
     all: VecDeque<Guest>,
     left: Arc<Notify>,
 }
@@ -36,21 +36,21 @@ pub(super) struct Guests {
 #[derive(Debug)]
 struct Guest {
     came: Instant,
-    asked: Asked,
+    request_seen: RequestSeen,
     exchange: AbortHandle,
 }
 
 /// Whether a client's request has come in whole.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+pub(super) struct RequestSeen(Arc<AtomicBool>);
 
-impl Asked {
+impl RequestSeen {
     pub(super) fn note(&self) {
         self.0.store(true, Relaxed);
     }
 }
 
-impl Guests {
+impl AdminClients {
     /// Waits until there is room for one more, which may cost somebody who dawdles his.
     pub(super) async fn room(&mut self) {
         loop {
@@ -58,8 +58,9 @@ impl Guests {
             if self.all.len() < CLIENTS_MAX {
                 return;
             }
-            let dawdles =
-                |guest: &Guest| !guest.asked.0.load(Relaxed) && guest.came.elapsed() >= DAWDLES;
+            let dawdles = |guest: &Guest| {
+                !guest.request_seen.0.load(Relaxed) && guest.came.elapsed() >= DAWDLES
+            };
             if let Some(at) = self.all.iter().position(dawdles) {
                 self.all.remove(at).into_iter().for_each(|guest| guest.exchange.abort());
                 return;
@@ -72,7 +73,7 @@ impl Guests {
     /// Runs a client's exchange beside the others.
     pub(super) fn enter(
         &mut self,
-        asked: Asked,
+        request_seen: RequestSeen,
         exchange: impl Future<Output = ()> + Send + 'static,
     ) {
         let left = self.left.clone();
@@ -81,6 +82,6 @@ impl Guests {
             left.notify_one();
         });
         let exchange = exchange.abort_handle();
-        self.all.push_back(Guest { came: Instant::now(), asked, exchange });
+        self.all.push_back(Guest { came: Instant::now(), request_seen, exchange });
     }
 }

@@ -26,9 +26,9 @@ const REST_MAX: Duration = Duration::from_millis(250);
 
 /// Has a thread rest.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<Option<Watch>>);
+pub(super) struct CpuThrottle(Mutex<Option<Watch>>);
 
-impl Pace {
+impl CpuThrottle {
     /// Has the calling thread, always the same one, rest if it has run more than it may. All of it: a
     /// task that slept would leave those awake that clients wake with a byte each, and to be woken
     /// costs the processor more than to read the byte.
