@@ -2,9 +2,11 @@
 
 mod article;
 mod capacity;
-mod kernel;
+mod host;
+mod sampler;
 mod scrape;
 mod server;
+mod server_counters;
 
 use std::process::ExitCode;
 

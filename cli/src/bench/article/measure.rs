@@ -11,10 +11,10 @@ use towline_load::{
 
 use super::Args;
 use super::column::Column;
+use super::diagnosis::{Evidence, Verdict};
 use super::result::{Cells, Measured, ServerSide, Stretch};
-use super::sampler::{Course, Sampler};
-use super::verdict::{Evidence, Verdict};
-use crate::bench::kernel::{self, Counters};
+use crate::bench::host::{self, Counters};
+use crate::bench::sampler::{Course, Sampler};
 use crate::bench::server::Server;
 
 /// What a server needs descriptors for beside its connections: it reserves 64, and 4 a thread.
@@ -79,7 +79,7 @@ pub(super) fn column(
         ramp_late: report.ramp_seconds - f64::from(connections) / column.connect_rate,
         kernel: kernel.clone(),
         longest_accept_queue: course.longest_accept_queue(),
-        cores: kernel::cores() as f64,
+        cores: host::cores() as f64,
         server_threads: (threads * processes).into(),
         generator_threads: report.generator.threads.into(),
         server_used: after_ramp.server_cores_used,
@@ -113,10 +113,10 @@ pub(super) fn column(
 /// Starts a server of as many processes as the connections need, and tells how many and of how many
 /// threads each.
 fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32, u32), String> {
-    let room = kernel::descriptors().saturating_sub(DESCRIPTORS_ASIDE).max(1);
+    let room = host::descriptors().saturating_sub(DESCRIPTORS_ASIDE).max(1);
     let needed = u64::from(connections).div_ceil(room) as u32;
     let processes = args.processes.unwrap_or(needed);
-    let threads = (kernel::cores() as u32 / processes).max(1);
+    let threads = (host::cores() as u32 / processes).max(1);
     let mut flags = vec![
         format!("--profile={}", column.profile),
         format!("--processes={processes}"),

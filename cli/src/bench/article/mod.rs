@@ -5,13 +5,11 @@
 //! a verdict: what kept the figure from being higher, and by which evidence.
 
 mod column;
+mod diagnosis;
 mod html;
 mod measure;
 mod result;
-mod sampler;
-mod scrape;
 mod text;
-mod verdict;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;

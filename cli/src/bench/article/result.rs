@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::column::Article;
-use super::verdict::Verdict;
-use crate::bench::kernel::Host;
+use super::diagnosis::Verdict;
+use crate::bench::host::Host;
 use crate::exit;
 
 /// How each figure comes about, by the name of its row.

@@ -11,10 +11,10 @@ use towline_load::{
 };
 
 use super::Args;
-use super::judge::{self, Evidence};
+use super::assess::{self, Evidence};
 use super::result::{Capacity, Doctor, Latencies, Memory, Point, Ramp, Ran};
 use super::sampler::{Course, Sample, Sampler};
-use crate::bench::kernel::{Counters, Host};
+use crate::bench::host::{Counters, Host};
 use crate::bench::scrape;
 use crate::bench::server::Server;
 
@@ -61,14 +61,14 @@ pub(super) fn capacity(args: &Args, interrupt: &Arc<AtomicBool>) -> Result<Capac
     let held = course.last_within(ramped, ramped + report.after_ramp.seconds);
     let ran = ran(&report, &course, &held, processes);
     let evidence = Evidence { refusal, report: &report, held: &held, args };
-    let (verdict, against, wall) = judge::judge(&evidence);
+    let (verdict, against, wall) = assess::judge(&evidence);
     Ok(Capacity {
         verdict,
         against,
         requested: args.connections,
-        held: judge::held(&report, &held),
+        held: assess::held(&report, &held),
         first_wall: wall,
-        doctor: compare(&predicted, args, judge::held(&report, &held)),
+        doctor: compare(&predicted, args, assess::held(&report, &held)),
         ran,
         kernel,
         host,

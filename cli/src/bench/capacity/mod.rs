@@ -4,7 +4,7 @@
 //! a generator that makes the connections at a steady rate, and then has each of them send a line now
 //! and then and compares the answer. What was reached stands beside what `towline doctor` predicts.
 
-mod judge;
+mod assess;
 mod measure;
 mod result;
 mod sampler;

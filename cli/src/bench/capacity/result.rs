@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::bench::kernel::Host;
+use crate::bench::host::Host;
 use crate::exit;
 
 /// The whole result.

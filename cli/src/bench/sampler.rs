@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::scrape::Accounts;
+use super::server_counters::Accounts;
 use crate::bench::server::{Server, Usage};
 
 /// How often it is looked at.
