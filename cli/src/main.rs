@@ -13,6 +13,7 @@ mod flag_value;
 mod flags;
 mod health;
 mod help;
+mod http;
 mod load;
 mod logging;
 mod serve;

@@ -1,4 +1,4 @@
-//! `towline bench article` as a process: the table at a small scale, and bottlenecks put in its way.
+//! `towline bench article` as a process: the table at a small scale, and bottlenecks that it must name.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -6,10 +6,15 @@ mod support;
 
 use std::fs;
 use std::process::Command;
+use std::sync::RwLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use support::{TempFile, refusal, towline};
+
+/// The kernel counts queue overflows of all programs together: the test that provokes them holds this
+/// for itself, those that read a bottleneck share it.
+static ACCEPT_QUEUES: RwLock<()> = RwLock::new(());
 
 fn table(duration: &str, more: &[&str]) -> Value {
     let mut arguments = vec!["bench", "article", "-T", duration, "--quiet", "--json", "-"];
@@ -23,7 +28,7 @@ fn bottleneck(table: &Value) -> &str {
 }
 
 #[test]
-fn four_columns_with_the_articles_beside_ours() {
+fn every_column_stands_beside_the_articles() {
     let page = TempFile::new("");
     let table = table("1s", &["--scale", "0.002", "--html", page.name()]);
     let columns = table["columns"].as_array().unwrap();
@@ -54,7 +59,8 @@ fn four_columns_with_the_articles_beside_ours() {
 }
 
 #[test]
-fn a_short_backlog_is_named() {
+fn a_short_backlog_is_the_bottleneck() {
+    let _alone = ACCEPT_QUEUES.write().unwrap();
     // Five connections are taken, nine wait in the kernel's queue, and it overflows.
     let flags = [
         "--column=1",
@@ -69,13 +75,14 @@ fn a_short_backlog_is_named() {
 }
 
 #[test]
-fn peers_that_never_read_are_named() {
+fn clients_that_never_read_are_the_bottleneck() {
+    let _shared = ACCEPT_QUEUES.read().unwrap();
     let table = table("2s", &["--column=2", "--scale=0.002", "--persona=never-read"]);
     assert_eq!(bottleneck(&table), "peer-not-reading", "{}", table["columns"][0]);
 }
 
 #[test]
-fn too_few_descriptors_are_named() {
+fn too_few_descriptors_are_the_bottleneck() {
     let output = Command::new("sh")
         .args(["-c", "ulimit -n 150; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_towline")])
         .args([
@@ -121,26 +128,48 @@ fn where_descriptors_are_few_more_processes_share_the_connections() {
 }
 
 #[test]
-fn one_core_for_server_and_generator_is_named() {
+fn one_core_for_server_and_generator_is_the_bottleneck() {
+    let _shared = ACCEPT_QUEUES.read().unwrap();
     let table = std::thread::spawn(|| {
         let allowed = sched_getaffinity(None).unwrap();
         let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu)).unwrap();
         let mut one = CpuSet::new();
         one.set(first);
-        // This thread's, and so the child's.
+        // Pins this thread, and so the child that it starts.
         sched_setaffinity(None, &one).unwrap();
         table("2s", &["--column=1", "--scale=0.01"])
     })
     .join()
     .unwrap();
     let found = bottleneck(&table);
-    // On a host that others use as well, they are what is short of CPU.
+    // Where other processes run too, those may be the bottleneck.
     assert!(["shared-cpu", "host-cpu"].contains(&found), "{}", table["columns"][0]["verdict"]);
     assert_eq!(table["host"]["cores"], 1);
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_refused() {
+fn the_text_fits_eighty_columns_and_compares_with_the_article() {
+    let run = towline(&["bench", "article", "-T", "300ms", "-q", "--scale=0.002", "--column=1"]);
+    let too_long = run.stdout.lines().find(|line| line.chars().count() > 80);
+    assert_eq!((run.code, too_long), (0, None), "{run:?}");
+    let text = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["20, unbuffered", "× the article in bandwidth", "20 connections instead of 10,000"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn bench_alone_prints_its_help_and_a_sentence() {
+    let run = towline(&["bench"]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.contains("article") && run.stderr.contains("capacity"), "{run:?}");
+    let last = run.stderr.lines().last().unwrap();
+    assert_eq!(last, "towline: bench needs a command: article or capacity");
+}
+
+#[test]
+fn flags_out_of_bounds_are_refused() {
     assert!(refusal(&["bench", "article", "--scale", "0"]).contains("not a scale"));
     assert!(refusal(&["bench", "article", "--column", "5"]).contains('5'));
     assert!(refusal(&["bench", "article", "--json", "/nowhere/x"]).contains("/nowhere/x"));

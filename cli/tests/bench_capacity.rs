@@ -1,4 +1,4 @@
-//! `towline bench capacity` as a process: held, and stopped by walls put in its way.
+//! `towline bench capacity` as a process: with room for all connections, and with limits in the way.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use serde_json::Value;
 use support::{refusal, towline};
 
 const TOWLINE: &str = env!("CARGO_BIN_EXE_towline");
-/// Short, and patient with a busy machine.
+/// A short run that passes on a busy machine too.
 const BRIEF: [&str; 9] =
     ["bench", "capacity", "--quiet", "--hold=1s", "--every=1s", "--p99=60s", "--json", "-", "-c"];
 
@@ -33,7 +33,7 @@ fn all_connections_are_held_and_every_line_is_answered() {
     assert_eq!((&result["held"], &result["established"]), (&200.into(), &200.into()));
     assert_eq!((&result["closed_early"], &result["lines_lost"]), (&0.into(), &0.into()));
     assert_eq!(result["lines_sent"], result["lines_checked"]);
-    // One each is due in the second that they are held; on a busy machine the last are late for it.
+    // A line of each is due in the second of the hold; on a busy machine the last ones are late for it.
     assert!(result["lines_checked"].as_u64().unwrap() >= 100, "{result:#}");
     assert_eq!(result["ramp"]["curve"].as_array().unwrap().last().unwrap()["connections"], 200);
     assert_eq!(result["doctor"]["expected"], 200);
@@ -56,7 +56,7 @@ fn silent_connections_are_kept_by_heartbeats() {
 }
 
 #[test]
-fn too_few_descriptors_are_the_wall_that_doctor_named() {
+fn too_few_descriptors_are_the_limit_that_doctor_named() {
     let mut command = Command::new("prlimit");
     let (code, result) =
         brief(command.args(["--nofile=200", TOWLINE]), "400", &["--processes", "1"]);
@@ -67,7 +67,7 @@ fn too_few_descriptors_are_the_wall_that_doctor_named() {
 }
 
 #[test]
-fn the_ports_of_a_namespace_are_the_wall_that_doctor_named() {
+fn the_ports_of_a_namespace_are_the_limit_that_doctor_named() {
     let script = "ip link set lo up && echo '20000 20399' > /proc/sys/net/ipv4/ip_local_port_range \
                   && exec \"$0\" \"$@\"";
     let can = Command::new("unshare").args(["-n", "sh", "-c", script, "true"]).output().unwrap();
@@ -87,8 +87,8 @@ fn the_ports_of_a_namespace_are_the_wall_that_doctor_named() {
     assert!(result["doctor"]["difference_percent"].as_f64().unwrap().abs() <= 5.0, "{result:#}");
 }
 
-/// Doctor, asked by itself, and then the measurement, under limits that a shell's words set in a
-/// network namespace; `None`, and said so, where that is not permitted.
+/// Doctor's own prediction, and then the measurement, in a network namespace with limits set by the
+/// shell commands `words`; `None`, with a message, where a namespace is not permitted.
 fn predicted_and_measured(words: &str, connections: &str, flags: &[&str]) -> Option<[Value; 2]> {
     let script = format!("ip link set lo up && {words} && exec \"$0\" \"$@\"");
     let inside = |program: &str| {
@@ -103,7 +103,7 @@ fn predicted_and_measured(words: &str, connections: &str, flags: &[&str]) -> Opt
     }
     let mut doctor = inside(TOWLINE);
     doctor.args(["doctor", "--side", "both", "--json", "-c", connections]).args(
-        // An address is a source, by which doctor counts.
+        // Doctor takes a number of source addresses, not the addresses.
         flags.iter().map(|flag| if flag.contains('.') { "1" } else { flag }),
     );
     let said = doctor.output().unwrap();
@@ -114,7 +114,7 @@ fn predicted_and_measured(words: &str, connections: &str, flags: &[&str]) -> Opt
 }
 
 #[test]
-fn doctor_is_within_five_percent_of_what_is_measured_and_names_the_wall() {
+fn doctor_is_within_five_percent_of_what_is_measured_and_names_the_limit() {
     let ports = "echo '20000 20299' > /proc/sys/net/ipv4/ip_local_port_range";
     let queue = "echo 64 > /proc/sys/net/core/somaxconn";
     let one = ["--sources", "127.0.0.1"];
@@ -122,7 +122,7 @@ fn doctor_is_within_five_percent_of_what_is_measured_and_names_the_wall() {
         (ports, "700", &one, Some("local ports")),
         ("ulimit -n 160", "700", &["--processes", "3"], Some("descriptors a process")),
         (&format!("{ports} && {queue} && ulimit -n 160"), "700", &one, Some("local ports")),
-        // More processes lead past the descriptors, and a short queue is only slow.
+        // More processes have more descriptors, and a short queue only slows the ramp.
         (&format!("{queue} && ulimit -n 160"), "500", &["--processes", "auto"], None),
         ("ulimit -n 400", "300", &["--processes", "1"], None),
     ];
@@ -145,7 +145,7 @@ fn doctor_is_within_five_percent_of_what_is_measured_and_names_the_wall() {
 }
 
 #[test]
-fn late_answers_fail_the_run() {
+fn late_replies_fail_the_run() {
     let run = towline(&[
         "bench", "capacity", "-c", "20", "--hold", "1s", "--every", "1s", "--p99", "1us", "--quiet",
     ]);
@@ -154,7 +154,7 @@ fn late_answers_fail_the_run() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_in_a_sentence() {
+fn flags_out_of_bounds_are_refused_in_a_sentence() {
     for (flag, value) in
         [("-c", "0"), ("-c", "many"), ("--hold", "long"), ("--processes", "0"), ("--sources", "x")]
     {

@@ -1,4 +1,4 @@
-//! What the kernel counts, and what kind of host this is.
+//! The host: what kind it is, and the kernel's network counters.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,12 +6,14 @@ use std::fs;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
-/// Counters of the host that a clean run leaves alone. They are the host's, not the run's: whatever
-/// else happens on it at the time moves them too.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counters(BTreeMap<&'static str, u64>);
+use super::process::kib;
 
-/// `/proc/net/netstat` and `/proc/net/snmp`: the table, the column, and what it is called here.
+/// Kernel counters that stay unchanged during a clean run. They belong to the whole host: traffic of
+/// other programs moves them too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KernelCounters(BTreeMap<&'static str, u64>);
+
+/// The file, the table and the column of a counter, and its name in reports.
 const WATCHED: [(&str, &str, &str, &str); 5] = [
     ("/proc/net/netstat", "TcpExt", "ListenOverflows", "listen_overflows"),
     ("/proc/net/netstat", "TcpExt", "ListenDrops", "listen_drops"),
@@ -20,9 +22,8 @@ const WATCHED: [(&str, &str, &str, &str); 5] = [
     ("/proc/net/snmp", "Tcp", "RetransSegs", "retransmits"),
 ];
 
-impl Counters {
-    /// The counters as they stand.
-    pub(super) fn now() -> Self {
+impl KernelCounters {
+    pub(super) fn read() -> Self {
         let mut all = BTreeMap::new();
         for (file, table, column, name) in WATCHED {
             let text = fs::read_to_string(file).unwrap_or_default();
@@ -33,7 +34,7 @@ impl Counters {
         Self(all)
     }
 
-    /// Those that have moved since, and by how much.
+    /// The counters that grew since `earlier`, and by how much.
     pub(super) fn moved_since(&self, earlier: &Self) -> BTreeMap<String, u64> {
         self.0
             .iter()
@@ -44,7 +45,8 @@ impl Counters {
     }
 }
 
-/// These files hold pairs of lines: names, then values, both led by the table's name.
+/// A value of `/proc/net/netstat` or `snmp`. They hold pairs of lines, names and then values, both
+/// preceded by the table's name.
 fn cell(text: &str, table: &str, column: &str) -> Option<u64> {
     let mut rows = text.lines().filter_map(|l| l.strip_prefix(table)?.strip_prefix(':'));
     let (names, values) = (rows.next()?, rows.next()?);
@@ -52,13 +54,13 @@ fn cell(text: &str, table: &str, column: &str) -> Option<u64> {
     values.split_whitespace().nth(place)?.parse().ok()
 }
 
-/// One row a CPU, in hexadecimal; the second column counts packets dropped because its queue was full.
+/// The sum of the second column, in hexadecimal: packets that a CPU dropped because its queue was full.
 fn softnet_drops(text: &str) -> u64 {
     let dropped = |row: &str| u64::from_str_radix(row.split_whitespace().nth(1)?, 16).ok();
     text.lines().filter_map(dropped).sum()
 }
 
-/// What a reader must know of the host to make sense of its figures.
+/// The properties of a host on which its figures depend.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Host {
     pub(super) cpu: String,
@@ -75,22 +77,18 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn here() -> Self {
+    pub(super) fn read() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let knob = |path: &str| {
             read(&format!("/proc/sys/net/{path}")).split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        let field = |text: &str, name: &str| {
-            let row = text.lines().find(|l| l.starts_with(name))?;
-            Some(row.split_once(':')?.1.trim().to_owned())
-        };
-        let memory = field(&read("/proc/meminfo"), "MemTotal")
-            .and_then(|m| m.strip_suffix("kB")?.trim().parse::<f64>().ok());
+        let memory = kib(&read("/proc/meminfo"), "MemTotal:").unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
         Self {
-            cpu: field(&read("/proc/cpuinfo"), "model name")
-                .unwrap_or_else(|| "unknown".to_owned()),
+            cpu: model.map_or("unknown", |(_, name)| name.trim()).to_owned(),
             cores: cores(),
-            memory_gib: (memory.unwrap_or(0.0) / 1024.0 / 102.4).round() / 10.0,
+            memory_gib: (memory / 1024.0 / 1024.0 / 102.4).round() / 10.0,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             descriptors: descriptors(),
             local_ports: knob("ipv4/ip_local_port_range"),
@@ -102,12 +100,12 @@ impl Host {
     }
 }
 
-/// Cores this process may use: fewer than the host has when it is pinned.
+/// Cores this process may use: fewer than the host's when it is pinned.
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Descriptors a process can have.
+/// The hard limit of descriptors a process.
 pub(super) fn descriptors() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::from(u32::MAX))
 }
@@ -125,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_moved_is_told() {
-        let earlier = Counters([("listen_drops", 5), ("retransmits", 7)].into());
-        let now = Counters([("listen_drops", 8), ("retransmits", 7)].into());
+    fn only_counters_that_grew_are_reported() {
+        let earlier = KernelCounters([("listen_drops", 5), ("retransmits", 7)].into());
+        let now = KernelCounters([("listen_drops", 8), ("retransmits", 7)].into());
         assert_eq!(now.moved_since(&earlier), [("listen_drops".to_owned(), 3)].into());
-        assert!(Counters::now().0.contains_key("retransmits"));
+        assert!(KernelCounters::read().0.contains_key("retransmits"));
     }
 }

@@ -1,13 +1,17 @@
-//! The article's four columns: what was run there, and the figures it gives.
+//! The four columns of the article's table: what it ran, and the figures it gives.
 
 use serde::Serialize;
+
+use crate::bench::format::grouped;
 
 /// A column of the article's table.
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) number: u8,
     pub(super) name: &'static str,
-    /// The profile that configures our servers alike.
+    /// What distinguishes it from a column with as many connections.
+    pub(super) variant: &'static str,
+    /// The profile that configures a towline server in the same way.
     pub(super) profile: &'static str,
     pub(super) connections: u32,
     /// Connects a second.
@@ -15,7 +19,7 @@ pub(super) struct Column {
     pub(super) article: Article,
 }
 
-/// The article's own cells (c5.2xlarge, 8 vCPU, 60 seconds after the ramp, tcpkali).
+/// The article's figures (c5.2xlarge, 8 vCPU, 60 seconds after the ramp, tcpkali).
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Article {
     pub(super) connections: u32,
@@ -31,10 +35,27 @@ pub(super) struct Article {
     pub(super) cpu: &'static str,
 }
 
+impl Column {
+    /// Connections to make at a fraction of the article's.
+    pub(super) fn scaled(&self, scale: f64) -> u32 {
+        ((f64::from(self.connections) * scale).round() as u32).max(1)
+    }
+
+    /// The name of the column with the connections really made: `10K, buffered` or `200, buffered`.
+    pub(super) fn title(&self, scale: f64) -> String {
+        let connections = match self.scaled(scale) {
+            thousands if thousands % 1000 == 0 => format!("{}K", thousands / 1000),
+            other => grouped(other.into()),
+        };
+        format!("{connections}, {}", self.variant)
+    }
+}
+
 pub(super) const COLUMNS: [Column; 4] = [
     Column {
         number: 1,
         name: "10K, unbuffered",
+        variant: "unbuffered",
         profile: "baseline-10k",
         connections: 10_000,
         connect_rate: 2000.0,
@@ -54,6 +75,7 @@ pub(super) const COLUMNS: [Column; 4] = [
     Column {
         number: 2,
         name: "10K, buffered",
+        variant: "buffered",
         profile: "buffered-10k",
         connections: 10_000,
         connect_rate: 2000.0,
@@ -73,6 +95,7 @@ pub(super) const COLUMNS: [Column; 4] = [
     Column {
         number: 3,
         name: "30K, buffered",
+        variant: "buffered",
         profile: "buffered-30k",
         connections: 30_000,
         connect_rate: 5000.0,
@@ -92,6 +115,7 @@ pub(super) const COLUMNS: [Column; 4] = [
     Column {
         number: 4,
         name: "30K, SHA-256",
+        variant: "SHA-256",
         profile: "sha256-30k",
         connections: 30_000,
         connect_rate: 5000.0,
@@ -109,3 +133,17 @@ pub(super) const COLUMNS: [Column; 4] = [
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_name_the_connections_really_made() {
+        for column in &COLUMNS {
+            assert_eq!(column.title(1.0), column.name);
+        }
+        let titles = [0.02, 0.1, 0.1234].map(|scale| COLUMNS[1].title(scale));
+        assert_eq!(titles, ["200, buffered", "1K, buffered", "1,234, buffered"]);
+    }
+}

@@ -1,47 +1,47 @@
-//! What kept a column's figure from being higher, and how one can tell.
+//! What limited a column, told from the evidence of its run.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What stood in the way.
+/// The resource or the party that limited a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Bottleneck {
-    /// A process ran out of descriptors.
+    /// A process had no descriptors left.
     Descriptors,
-    /// A source address ran out of ports.
+    /// A source address had no ports left.
     Ports,
-    /// Connections overflowed the queue in which they wait to be accepted.
+    /// The queue of connections to be accepted overflowed.
     AcceptQueue,
-    /// The kernel's memory for TCP.
+    /// The kernel's memory for TCP was used up.
     TcpMemory,
     /// The servers' threads were on a CPU all the time.
     ServerCpu,
-    /// The generator's were.
+    /// The generator's threads were on a CPU all the time.
     GeneratorCpu,
     /// Servers and generator together filled the cores.
     SharedCpu,
-    /// Others on this host kept servers or generator from running.
+    /// Other processes of the host kept servers or generator from running.
     HostCpu,
-    /// The peers did not take their replies.
+    /// The clients did not read their replies.
     PeerNotReading,
     /// The servers did not start.
     ServerFailed,
-    /// Nothing that was looked at.
+    /// No known limit was reached.
     Unknown,
 }
 
 /// A bottleneck, in a sentence, with its evidence.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Diagnosis {
     pub(super) bottleneck: Bottleneck,
     pub(super) sentence: String,
-    /// The figures the verdict was made from.
+    /// The figures from which it was told.
     pub(super) evidence: BTreeMap<&'static str, f64>,
 }
 
-/// What a verdict is made from.
+/// The observations from which a bottleneck is told.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     pub(super) connections: f64,
@@ -49,55 +49,56 @@ pub(super) struct Evidence {
     pub(super) connect_errors: BTreeMap<String, u64>,
     /// Seconds the ramp took beyond its schedule.
     pub(super) ramp_late: f64,
-    /// Kernel counters that moved.
+    /// Kernel counters that grew.
     pub(super) kernel: BTreeMap<String, u64>,
     pub(super) longest_accept_queue: f64,
-    /// Cores this benchmark may use, and threads on either side.
+    /// Cores that this benchmark may use, and threads of either side.
     pub(super) cores: f64,
     pub(super) server_threads: f64,
     pub(super) generator_threads: f64,
-    /// Cores' worth of CPU used, and waited for, after the ramp.
+    /// Cores used, and waited for, after the ramp.
     pub(super) server_used: f64,
     pub(super) server_queued: f64,
     pub(super) generator_used: f64,
-    /// Shares of the time in which the busiest thread was awake, and waited for a CPU.
+    /// Shares of the time in which the generator's busiest thread was awake, and waited for a CPU.
     pub(super) generator_awake: f64,
     pub(super) generator_queued: f64,
     pub(super) write_wait_share: f64,
 }
 
-/// Nearly all: what is left of a core is the measurement's own.
+/// Share of a core from which it counts as full; the measurement itself uses the rest.
 const FULL: f64 = 0.9;
 
-/// The kernel counts overflows of all queues together, and a few may be of somebody else's.
+/// Fewer overflows than this say nothing: the kernel counts those of all programs together.
 const OVERFLOWS_MIN: f64 = 10.0;
 
-impl Verdict {
-    /// The servers did not even start.
+impl Diagnosis {
+    /// The diagnosis where the servers did not start, from their error.
     pub(super) fn not_started(why: &str) -> Self {
         let bottleneck = if why.contains("descriptor") {
             Bottleneck::Descriptors
         } else {
             Bottleneck::ServerFailed
         };
-        Self { bottleneck, sentence: format!("not run: {why}"), evidence: BTreeMap::new() }
+        Self { bottleneck, sentence: format!("Not run: {why}"), evidence: BTreeMap::new() }
     }
 
     pub(super) fn of(evidence: &Evidence) -> Self {
-        let (bottleneck, sentence) = judge(evidence);
+        let (bottleneck, sentence) = diagnose(evidence);
         Self { bottleneck, sentence, evidence: evidence.figures() }
     }
 }
 
-/// The first cause that applies: those that keep connections away, then CPU, then the peers.
-fn judge(e: &Evidence) -> (Bottleneck, String) {
+/// The first cause that applies: first what keeps connections from being made, then CPU, then the
+/// clients.
+fn diagnose(e: &Evidence) -> (Bottleneck, String) {
     let failed = |kind: &str| e.connect_errors.get(kind).copied().unwrap_or(0);
     let moved = |name: &str| e.kernel.get(name).copied().unwrap_or(0);
     if failed("no_descriptor") > 0 {
         return (
             Bottleneck::Descriptors,
             format!(
-                "descriptors: {} connects found none left in their process",
+                "Limited by file descriptors: {} connects failed because their process had none left",
                 failed("no_descriptor")
             ),
         );
@@ -105,7 +106,11 @@ fn judge(e: &Evidence) -> (Bottleneck, String) {
     if failed("no_port") > 0 {
         return (
             Bottleneck::Ports,
-            format!("local ports: {} connects found none left", failed("no_port")),
+            format!(
+                "Limited by local ports: {} connects failed because their source address had none \
+                 left",
+                failed("no_port")
+            ),
         );
     }
     let overflows = moved("listen_overflows").max(moved("listen_drops"));
@@ -115,8 +120,8 @@ fn judge(e: &Evidence) -> (Bottleneck, String) {
         return (
             Bottleneck::AcceptQueue,
             format!(
-                "the accept queue: it overflowed {overflows} times, {} connects got no answer, and the ramp \
-                 took {:.1} s longer than its schedule; give the server a longer --backlog",
+                "Limited by the accept queue: it overflowed {overflows} times, {} connects timed out, and \
+                 the ramp took {:.1} s longer than planned; give the server a longer --backlog",
                 failed("timeout"),
                 e.ramp_late.max(0.0)
             ),
@@ -126,7 +131,8 @@ fn judge(e: &Evidence) -> (Bottleneck, String) {
         return (
             Bottleneck::TcpMemory,
             format!(
-                "the kernel's memory for TCP: it gave up {} connections (net.ipv4.tcp_mem)",
+                "Limited by the kernel's memory for TCP (net.ipv4.tcp_mem): the kernel aborted {} \
+                 connections",
                 moved("aborts_on_memory")
             ),
         );
@@ -143,8 +149,8 @@ fn cpu(e: &Evidence) -> Option<(Bottleneck, String)> {
         return Some((
             Bottleneck::SharedCpu,
             format!(
-                "CPU: servers ({:.2} cores) and generator ({:.2} cores) together filled the {} there are, \
-                 so a server alone on this host does more than this",
+                "Limited by CPU: servers ({:.2} cores) and generator ({:.2} cores) together filled all {} \
+                 cores, so a server alone on this host would do more",
                 e.server_used, e.generator_used, e.cores
             ),
         ));
@@ -153,7 +159,8 @@ fn cpu(e: &Evidence) -> Option<(Bottleneck, String)> {
         return Some((
             Bottleneck::ServerCpu,
             format!(
-                "the servers' CPU: {:.2} of the {server_most} cores their threads can use",
+                "Limited by the servers' CPU: they used {:.2} of the {server_most} cores that their \
+                 threads can use",
                 e.server_used
             ),
         ));
@@ -164,8 +171,8 @@ fn cpu(e: &Evidence) -> Option<(Bottleneck, String)> {
         return Some((
             Bottleneck::HostCpu,
             format!(
-                "CPU that others on this host used: servers and generator had {:.2} of {} cores, and \
-                 the servers' threads stood in line for {:.2} more",
+                "Limited by other processes on this host: towline got {:.2} of {} cores and waited for \
+                 {:.2} more",
                 e.server_used + e.generator_used,
                 e.cores,
                 e.server_queued
@@ -176,8 +183,8 @@ fn cpu(e: &Evidence) -> Option<(Bottleneck, String)> {
         return Some((
             Bottleneck::GeneratorCpu,
             format!(
-                "the generator's CPU: its busiest thread was awake {:.0} % of the time, while the \
-                 servers used {:.2} of {server_most} cores",
+                "Limited by the generator's CPU: its busiest thread was awake {:.0} % of the time, while \
+                 the servers used {:.2} of {server_most} cores",
                 100.0 * e.generator_awake,
                 e.server_used
             ),
@@ -191,8 +198,8 @@ fn waiting(e: &Evidence) -> (Bottleneck, String) {
         return (
             Bottleneck::PeerNotReading,
             format!(
-                "peers not reading: connections spent {:.0} % of their time waiting to write, while \
-                 servers and generator had CPU to spare ({:.2} and {:.2} of {} cores)",
+                "Limited by clients that do not read: connections waited to write for {:.0} % of their \
+                 time, while servers and generator used only {:.2} and {:.2} of {} cores",
                 100.0 * e.write_wait_share,
                 e.server_used,
                 e.generator_used,
@@ -200,8 +207,8 @@ fn waiting(e: &Evidence) -> (Bottleneck, String) {
             ),
         );
     }
-    let sentence = "nothing that was looked at: CPU, descriptors, ports, accept queue, memory and peers \
-                    all had room";
+    let sentence = "No limit was found: CPU, descriptors, ports, accept queue, memory and clients all had \
+                    room";
     (Bottleneck::Unknown, sentence.to_owned())
 }
 
@@ -230,7 +237,7 @@ impl Evidence {
 mod tests {
     use super::*;
 
-    /// Four cores, two threads on either side, everybody idle.
+    /// Four cores, two threads on either side, all idle.
     fn calm() -> Evidence {
         Evidence {
             connections: 1000.0,
@@ -242,34 +249,43 @@ mod tests {
     }
 
     #[track_caller]
-    fn names(change: impl FnOnce(&mut Evidence), expected: Bottleneck) {
+    fn diagnoses(change: impl FnOnce(&mut Evidence), expected: Bottleneck) {
         let mut evidence = calm();
         change(&mut evidence);
-        assert_eq!(judge(&evidence).0, expected, "{evidence:?}");
+        assert_eq!(diagnose(&evidence).0, expected, "{evidence:?}");
     }
 
     #[test]
-    fn each_cause_is_told_from_the_others() {
-        names(|_| (), Bottleneck::Unknown);
-        names(|e| e.connect_errors = [("no_descriptor".into(), 3)].into(), Bottleneck::Descriptors);
-        names(|e| e.connect_errors = [("no_port".into(), 3)].into(), Bottleneck::Ports);
-        names(|e| e.kernel = [("listen_overflows".into(), 400)].into(), Bottleneck::AcceptQueue);
-        names(|e| e.kernel = [("aborts_on_memory".into(), 1)].into(), Bottleneck::TcpMemory);
-        names(|e| e.server_used = 1.95, Bottleneck::ServerCpu);
-        names(|e| (e.generator_used, e.generator_awake) = (1.9, 0.99), Bottleneck::GeneratorCpu);
-        names(|e| (e.server_used, e.generator_used) = (1.9, 1.9), Bottleneck::ServerCpu);
-        names(|e| (e.server_used, e.server_queued) = (0.9, 1.0), Bottleneck::HostCpu);
-        names(|e| e.write_wait_share = 0.97, Bottleneck::PeerNotReading);
+    fn each_cause_is_distinguished() {
+        diagnoses(|_| (), Bottleneck::Unknown);
+        diagnoses(
+            |e| e.connect_errors = [("no_descriptor".into(), 3)].into(),
+            Bottleneck::Descriptors,
+        );
+        diagnoses(|e| e.connect_errors = [("no_port".into(), 3)].into(), Bottleneck::Ports);
+        diagnoses(
+            |e| e.kernel = [("listen_overflows".into(), 400)].into(),
+            Bottleneck::AcceptQueue,
+        );
+        diagnoses(|e| e.kernel = [("aborts_on_memory".into(), 1)].into(), Bottleneck::TcpMemory);
+        diagnoses(|e| e.server_used = 1.95, Bottleneck::ServerCpu);
+        diagnoses(
+            |e| (e.generator_used, e.generator_awake) = (1.9, 0.99),
+            Bottleneck::GeneratorCpu,
+        );
+        diagnoses(|e| (e.server_used, e.generator_used) = (1.9, 1.9), Bottleneck::ServerCpu);
+        diagnoses(|e| (e.server_used, e.server_queued) = (0.9, 1.0), Bottleneck::HostCpu);
+        diagnoses(|e| e.write_wait_share = 0.97, Bottleneck::PeerNotReading);
     }
 
     #[test]
-    fn one_core_for_both_is_shared() {
+    fn servers_and_generator_that_fill_one_core_share_it() {
         let pinned = |e: &mut Evidence| {
             (e.cores, e.server_threads, e.generator_threads) = (1.0, 1.0, 1.0);
             (e.server_used, e.generator_used, e.generator_awake) = (0.55, 0.42, 0.6);
             (e.server_queued, e.generator_queued) = (0.4, 0.5);
         };
-        names(pinned, Bottleneck::SharedCpu);
+        diagnoses(pinned, Bottleneck::SharedCpu);
     }
 
     #[test]
@@ -281,15 +297,15 @@ mod tests {
                 e.server_used = 2.0;
             }
         };
-        names(few(1000.0), Bottleneck::ServerCpu);
-        // With a hundred connections one overflow was a hundredth of them, be it another program's.
-        names(few(100.0), Bottleneck::ServerCpu);
+        diagnoses(few(1000.0), Bottleneck::ServerCpu);
+        // Of a hundred connections, one overflow is one percent, and may be another program's.
+        diagnoses(few(100.0), Bottleneck::ServerCpu);
     }
 
     #[test]
-    fn a_server_that_lacks_descriptors_says_so_itself() {
-        let verdict = Verdict::not_started("the descriptor limit is 200");
-        assert_eq!(verdict.bottleneck, Bottleneck::Descriptors);
-        assert_eq!(Verdict::not_started("address in use").bottleneck, Bottleneck::ServerFailed);
+    fn a_server_that_does_not_start_may_lack_descriptors() {
+        let diagnosis = Diagnosis::not_started("the descriptor limit is 200");
+        assert_eq!(diagnosis.bottleneck, Bottleneck::Descriptors);
+        assert_eq!(Diagnosis::not_started("address in use").bottleneck, Bottleneck::ServerFailed);
     }
 }

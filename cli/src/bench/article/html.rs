@@ -1,8 +1,10 @@
-//! The table as one self-contained page, light and dark.
+//! The table as one self-contained HTML page, light and dark.
 
 use std::fmt::Write as _;
 
 use super::result::Table;
+use super::text::Units;
+use super::{ADDRESS, TITLE};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1c2733;--dim:#5b6b7b;--line:#dde3ea;--paper:#fff;--mark:#0b67c2}
@@ -18,15 +20,16 @@ th:first-child{text-align:left}.aside{color:var(--dim)}.aside th{font-weight:400
 b{color:var(--mark)}";
 
 impl Table {
-    /// The table as an HTML page that needs nothing beside itself.
+    /// The table as an HTML page without external resources.
     pub(super) fn html(&self) -> String {
         let h = &self.host;
         let mut out = format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>towline bench article</title>\
-             <style>{STYLE}</style><h1>The article's table on this host</h1>\
+             <style>{STYLE}</style><h1>Benchmark of the article on this host</h1>\
+             <p>The article is <a href=\"{ADDRESS}\">{TITLE}</a>.</p>\
              <p>{}, {} cores for this, {} GiB, Linux {}; {} descriptors a process; scale {}, {} s a column \
-             after its ramp; towline {}. Ours first, the article's (c5.2xlarge) below.</p>\
+             after its ramp; towline {}. Our figures first, the article's (c5.2xlarge) below them.</p>\
              <div class=\"wide\"><table><tr><th></th>",
             escape(&h.cpu),
             h.cores,
@@ -38,10 +41,10 @@ impl Table {
             h.version
         );
         for column in &self.columns {
-            let _ = write!(out, "<th>{}</th>", escape(column.name));
+            let _ = write!(out, "<th>{}</th>", escape(&column.title));
         }
         out.push_str("</tr>");
-        for row in self.rows() {
+        for row in self.rows(Units::Article) {
             let class = if row.aside { " class=\"aside\"" } else { "" };
             let _ = write!(out, "<tr{class}><th>{}</th>", escape(row.name.trim()));
             for cell in row.cells {
@@ -49,22 +52,28 @@ impl Table {
             }
             out.push_str("</tr>");
         }
-        out.push_str("</table></div><h2>What stopped each column</h2><dl>");
+        out.push_str("</table></div><h2>What limited each column</h2><dl>");
         for column in &self.columns {
             let _ = write!(
                 out,
                 "<dt>{}</dt><dd><b>{}</b></dd>",
-                escape(column.name),
-                escape(&column.verdict.sentence)
+                escape(&column.title),
+                escape(&column.diagnosis.sentence)
             );
-            for (name, value) in &column.verdict.evidence {
-                let _ = write!(out, "<dd class=\"aside\">{} {value}</dd>", name.replace('_', " "));
+            if let Some(comparison) = column.comparison() {
+                let _ = write!(out, "<dd>{}</dd>", escape(&comparison));
             }
+            out.push_str("<dd class=\"aside\"><details><summary>Evidence</summary><table>");
+            for (name, value) in &column.diagnosis.evidence {
+                let name = name.replace('_', " ");
+                let _ = write!(out, "<tr><th>{name}</th><td>{value}</td></tr>");
+            }
+            out.push_str("</table></details></dd>");
             for note in column.measured.iter().flat_map(|m| &m.notes) {
                 let _ = write!(out, "<dd>{}</dd>", escape(note));
             }
         }
-        out.push_str("</dl><h2>How the figures come about</h2><dl>");
+        out.push_str("</dl><h2>How the figures are computed</h2><dl>");
         for (row, formula) in &self.formulas {
             let _ = write!(out, "<dt>{}</dt><dd>{}</dd>", escape(row), escape(formula));
         }

@@ -1,64 +1,51 @@
-//! One column: start the server, load it, take the accounts, end it.
+//! One column: start the server, load it, and work out its figures.
 
-use std::env;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use towline_load::{
-    BehaviorGroup, LoadError, Mode, Period, Plan, Progress, Report, RunOptions, TargetAddr,
-    WorkerProgram,
-};
+use towline_load::{BehaviorGroup, LoadError, Mode, Period, Plan, Report, TargetAddr};
 
 use super::Args;
 use super::column::Column;
-use super::diagnosis::{Evidence, Verdict};
+use super::diagnosis::{Diagnosis, Evidence};
 use super::result::{Cells, Measured, ServerSide, Stretch};
-use crate::bench::host::{self, Counters};
-use crate::bench::sampler::{Course, Sampler};
+use crate::bench::host;
+use crate::bench::run::{self, Conditions};
+use crate::bench::sampler::{Sample, Samples};
 use crate::bench::server::Server;
+use crate::bench::server_counters::ServerCounters;
 
-/// What a server needs descriptors for beside its connections: it reserves 64, and 4 a thread.
-const DESCRIPTORS_ASIDE: u64 = 64 + 16;
+/// Descriptors of a server beside those of its connections: it reserves 64, and 4 a thread.
+const OTHER_DESCRIPTORS: u64 = 64 + 16;
 const MIB: f64 = 1024.0 * 1024.0;
-/// What tcpkali takes a packet to hold.
-const SEGMENT: u64 = 1460;
+/// Bytes of a full packet, as tcpkali estimates.
+const SEGMENT_BYTES: u64 = 1460;
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs a column. A server that does not start is a verdict and not an error.
+/// Runs a column. A server that does not start is a diagnosis and not an error.
 pub(super) fn column(
     column: &Column,
     args: &Args,
     interrupt: &Arc<AtomicBool>,
 ) -> Result<Cells, LoadError> {
-    let connections = ((f64::from(column.connections) * args.scale).round() as u32).max(1);
-    let cells = |measured, verdict| Cells {
+    let connections = column.scaled(args.scale);
+    let cells = |measured, diagnosis| Cells {
         number: column.number,
         name: column.name,
+        title: column.title(args.scale),
         profile: column.profile,
         article: column.article,
         measured,
-        verdict,
+        diagnosis,
     };
     let (server, processes, threads) = match start(column, args, connections) {
         Ok(started) => started,
-        Err(why) => return Ok(cells(None, Verdict::not_started(&why))),
+        Err(why) => return Ok(cells(None, Diagnosis::not_started(&why))),
     };
     let plan = plan(column, args, connections, &server);
-    let options = RunOptions {
-        worker: env::current_exe()
-            .ok()
-            .map(|program| WorkerProgram { program, arguments: crate::load::worker_arguments() }),
-        interrupt: Arc::clone(interrupt),
-        progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
-    };
-    let server = Arc::new(server);
-    let kernel = Counters::now();
-    let sampler = Sampler::start(&server);
-    let report = towline_load::run(&plan, &options);
-    let course = sampler.finish();
-    let kernel = Counters::now().moved_since(&kernel);
-    // The sampler has ended, so this is the last hold on it.
-    Arc::into_inner(server).into_iter().for_each(Server::stop);
-    let report = report?;
+    let conditions = Conditions { interrupt, quiet: args.quiet, sample_interval: SAMPLE_INTERVAL };
+    let run::Recording { report, samples, kernel, .. } = run::run(server, &plan, &conditions)?;
 
     let start = report.started_unix;
     let ramped = start + report.ramp_seconds;
@@ -71,14 +58,13 @@ pub(super) fn column(
         rates: report.rates,
         latency_us: report.latency_us,
     };
-    let after_ramp = stretch(&report, &report.after_ramp, &course, (ramped, ended));
-    let idle = course.first().usage.resident;
+    let after_ramp = stretch(&report, &report.after_ramp, &samples, (ramped, ended));
     let evidence = Evidence {
         connections: connections.into(),
         connect_errors: report.connect_errors.clone(),
         ramp_late: report.ramp_seconds - f64::from(connections) / column.connect_rate,
         kernel: kernel.clone(),
-        longest_accept_queue: course.longest_accept_queue(),
+        longest_accept_queue: samples.longest_accept_queue(),
         cores: host::cores() as f64,
         server_threads: (threads * processes).into(),
         generator_threads: report.generator.threads.into(),
@@ -89,16 +75,16 @@ pub(super) fn column(
         generator_queued: busiest(&report, "waiting_for_cpu"),
         write_wait_share: after_ramp.write_wait_share,
     };
+    let grown = samples.at(ended, |s, _| s.server.resident) - samples.first().server.resident;
     let measured = Measured {
         ramp_seconds: report.ramp_seconds,
-        whole: stretch(&report, &whole, &course, (start, ended)),
+        whole: stretch(&report, &whole, &samples, (start, ended)),
         after_ramp,
         server: ServerSide {
             processes,
             threads: threads * processes,
-            bytes_per_connection: (course.at(ended).usage.resident - idle).max(0.0)
-                / report.connections.established.max(1) as f64,
-            longest_accept_queue: course.longest_accept_queue(),
+            bytes_per_connection: grown / report.connections.established.max(1) as f64,
+            longest_accept_queue: samples.longest_accept_queue(),
         },
         marked: !kernel.is_empty(),
         kernel,
@@ -107,13 +93,13 @@ pub(super) fn column(
         verify: report.verify,
         notes: report.notes,
     };
-    Ok(cells(Some(measured), Verdict::of(&evidence)))
+    Ok(cells(Some(measured), Diagnosis::of(&evidence)))
 }
 
-/// Starts a server of as many processes as the connections need, and tells how many and of how many
-/// threads each.
+/// Starts a server of as many processes as the connections need; returns it with the number of
+/// processes, and of threads in each.
 fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32, u32), String> {
-    let room = host::descriptors().saturating_sub(DESCRIPTORS_ASIDE).max(1);
+    let room = host::descriptors().saturating_sub(OTHER_DESCRIPTORS).max(1);
     let needed = u64::from(connections).div_ceil(room) as u32;
     let processes = args.processes.unwrap_or(needed);
     let threads = (host::cores() as u32 / processes).max(1);
@@ -123,7 +109,7 @@ fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32,
         format!("--threads={threads}"),
         format!("--max-connections={connections}"),
     ];
-    // Who gives a flag means it: ours of the same name goes.
+    // A flag from the command line replaces ours of the same name.
     let name =
         |flag: &str| flag.split_once('=').map_or(flag.to_owned(), |(name, _)| name.to_owned());
     flags.retain(|ours| args.server_flags.iter().all(|theirs| name(theirs) != name(ours)));
@@ -131,8 +117,8 @@ fn start(column: &Column, args: &Args, connections: u32) -> Result<(Server, u32,
     Ok((Server::start(&flags)?, processes, threads))
 }
 
-/// The article's load: every pipe kept full of `ping\n`. Every reply is compared; what is still in
-/// the pipes at the end is not waited for, as tcpkali did not.
+/// The article's load: every connection kept full of `ping\n`. Every reply is compared; replies under
+/// way at the end are not waited for, as with tcpkali.
 fn plan(column: &Column, args: &Args, connections: u32, server: &Server) -> Plan {
     let mut plan = Plan::new(TargetAddr::from(server.lines));
     plan.connections = connections;
@@ -147,11 +133,13 @@ fn plan(column: &Column, args: &Args, connections: u32, server: &Server) -> Plan
     plan
 }
 
-fn stretch(report: &Report, period: &Period, course: &Course, (from, to): (f64, f64)) -> Stretch {
-    let (begin, end) = (course.at(from), course.at(to));
+fn stretch(report: &Report, period: &Period, samples: &Samples, (from, to): (f64, f64)) -> Stretch {
     let per = |amount: f64, over: f64| if over > 0.0 { amount / over } else { 0.0 };
-    let connected = end.accounts.connected - begin.accounts.connected;
-    let cpu = end.usage.cpu - begin.usage.cpu;
+    let grown = |figure: fn(&Sample, &ServerCounters) -> f64| {
+        samples.at(to, figure) - samples.at(from, figure)
+    };
+    let connected = grown(|_, counters| counters.connected);
+    let cpu = grown(|sample, _| sample.server.cpu);
     let both = (period.bytes.sent + period.bytes.received) as f64;
     Stretch {
         seconds: period.seconds,
@@ -165,18 +153,18 @@ fn stretch(report: &Report, period: &Period, course: &Course, (from, to): (f64, 
         mbps_up: per(period.bytes.sent as f64 * 8e-6, period.seconds),
         packets_down: per(packets(period.calls.received, period.bytes.received), period.seconds),
         packets_up: per(packets(period.calls.sent, period.bytes.sent), period.seconds),
-        read_wait_share: per(end.accounts.read_wait - begin.accounts.read_wait, connected),
-        write_wait_share: per(end.accounts.write_wait - begin.accounts.write_wait, connected),
+        read_wait_share: per(grown(|_, counters| counters.read_wait), connected),
+        write_wait_share: per(grown(|_, counters| counters.write_wait), connected),
         server_cpu_seconds: cpu,
-        server_lines_per_cpu_second: per(end.accounts.lines - begin.accounts.lines, cpu),
+        server_lines_per_cpu_second: per(grown(|_, counters| counters.lines), cpu),
         server_cores_used: per(cpu, to - from),
-        server_cores_wanted: per(end.usage.queued - begin.usage.queued, to - from),
+        server_cores_wanted: per(grown(|sample, _| sample.server.queued), to - from),
     }
 }
 
-/// tcpkali's estimate: every call moves whole packets, as many as its mean of bytes needs.
+/// tcpkali's estimate: every call moves whole packets, as many as the mean bytes of a call need.
 fn packets(calls: u64, bytes: u64) -> f64 {
-    let each = bytes.checked_div(calls).unwrap_or(0).div_ceil(SEGMENT);
+    let each = bytes.checked_div(calls).unwrap_or(0).div_ceil(SEGMENT_BYTES);
     (each * calls) as f64
 }
 

@@ -1,23 +1,63 @@
-//! The table for a terminal: ours after the ramp, ours over the whole run, and the article's.
+//! The table as text: our figures after the ramp, those of the whole run, and the article's.
 
-use std::fmt;
+use std::fmt::Write as _;
 
 use super::result::{Cells, Measured, Stretch, Table};
+use crate::bench::format::{bytes, grouped, growth, short, significant};
+use crate::bench::table::{Row, Width};
 
-/// Wide enough for two bandwidths of tens of thousands of Mbps, and a gap.
-const CELL: usize = 27;
+const MIB: f64 = 1024.0 * 1024.0;
 
-/// One row: its name, and what each column has in it.
-pub(super) struct Row {
-    pub(super) name: &'static str,
-    /// Set for the article's rows and those of the whole run, which stand below ours.
-    pub(super) aside: bool,
-    pub(super) cells: Vec<String>,
+/// How figures are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Units {
+    /// In the article's units, whatever the magnitude.
+    Article,
+    /// With three digits, in the unit that needs the fewest characters.
+    Short,
 }
 
 impl Table {
-    /// The rows below the columns' names, for the terminal and the page alike.
-    pub(super) fn rows(&self) -> Vec<Row> {
+    /// The whole result as text that fits `width`.
+    pub(super) fn text(&self, width: Width) -> String {
+        let units = if width.is_wide() { Units::Article } else { Units::Short };
+        let titles: Vec<_> = self.columns.iter().map(|column| column.title.clone()).collect();
+        let h = &self.host;
+        let headers = [
+            format!(
+                "{}, {} cores for this, {} GiB, Linux {}",
+                h.cpu, h.cores, h.memory_gib, h.kernel
+            ),
+            format!(
+                "{} descriptors a process, ports {}, somaxconn {}, tcp_mem {} pages, {}",
+                h.descriptors, h.local_ports, h.somaxconn, h.tcp_mem_pages, h.congestion_control
+            ),
+            format!(
+                "scale {}, {} s a column after its ramp; server and generator on the same host",
+                self.scale, self.duration_seconds
+            ),
+        ];
+        let mut out: String = headers.iter().map(|line| width.paragraph("", 2, line)).collect();
+        let _ = writeln!(out, "\n{}", width.table(&titles, &self.rows(units)));
+        for column in &self.columns {
+            out += &width.paragraph(&format!("{}: ", column.title), 2, &column.diagnosis.sentence);
+            let notes = column.measured.iter().flat_map(|m| &m.notes).cloned();
+            for sentence in column.comparison().into_iter().chain(notes) {
+                out += &width.paragraph("  ", 4, &sentence);
+            }
+            out.push('\n');
+        }
+        for (row, formula) in &self.formulas {
+            out += &width.paragraph(&format!("{row}: "), 2, formula);
+        }
+        if self.interrupted {
+            out += "interrupted: the columns after these were not run\n";
+        }
+        out
+    }
+
+    /// The rows below the titles of the columns, for the terminal and the page alike.
+    pub(super) fn rows(&self, units: Units) -> Vec<Row> {
         let mut rows = Vec::new();
         let measured = |of: &dyn Fn(&Measured) -> String| -> Vec<String> {
             let cell = |c: &Cells| c.measured.as_ref().map_or_else(|| "not run".to_owned(), of);
@@ -34,16 +74,18 @@ impl Table {
                 row("  whole run", true, measured(&|m| ours(&m.whole)));
                 row("  article", true, article(theirs));
             };
-        three("data sent", &|s| mib(s.sent_mib), &|c| mib(c.article.sent_mib));
-        three("data received", &|s| mib(s.received_mib), &|c| mib(c.article.received_mib));
-        three("per connection", &|s| kbps(s.per_connection_kbps), &|c| {
-            kbps(c.article.per_connection_kbps)
+        three("data sent", &|s| units.mib(s.sent_mib), &|c| units.mib(c.article.sent_mib));
+        three("data received", &|s| units.mib(s.received_mib), &|c| {
+            units.mib(c.article.received_mib)
         });
-        three("bandwidth down/up", &|s| mbps(s.mbps_down, s.mbps_up), &|c| {
-            mbps(c.article.mbps_down, c.article.mbps_up)
+        three("per connection", &|s| units.kbps(s.per_connection_kbps), &|c| {
+            units.kbps(c.article.per_connection_kbps)
         });
-        three("packets/s down/up", &|s| pair(s.packets_down, s.packets_up), &|c| {
-            pair(c.article.packets_down, c.article.packets_up)
+        three("bandwidth down/up", &|s| units.mbps(s.mbps_down, s.mbps_up), &|c| {
+            units.mbps(c.article.mbps_down, c.article.mbps_up)
+        });
+        three("packets/s down/up", &|s| packets(s.packets_down, s.packets_up), &|c| {
+            packets(c.article.packets_down, c.article.packets_up)
         });
         three("I/O wait", &wait, &|c| c.article.io.to_owned());
         row("lines/s", false, measured(&|m| short(m.after_ramp.lines_per_second)));
@@ -54,11 +96,7 @@ impl Table {
             false,
             measured(&|m| short(m.after_ramp.server_lines_per_cpu_second)),
         );
-        row(
-            "memory a connection",
-            false,
-            measured(&|m| format!("{:.0} B", m.server.bytes_per_connection)),
-        );
+        row("memory a connection", false, measured(&|m| growth(m.server.bytes_per_connection)));
         row(
             "processes",
             false,
@@ -69,50 +107,60 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let h = &self.host;
-        writeln!(
-            f,
-            "{}, {} cores for this, {} GiB, Linux {}",
-            h.cpu, h.cores, h.memory_gib, h.kernel
-        )?;
-        writeln!(
-            f,
-            "{} descriptors a process, ports {}, somaxconn {}, tcp_mem {} pages, {}",
-            h.descriptors, h.local_ports, h.somaxconn, h.tcp_mem_pages, h.congestion_control
-        )?;
-        writeln!(
-            f,
-            "scale {}, {} s a column after its ramp; server and generator on the same host\n",
-            self.scale, self.duration_seconds
-        )?;
-        write!(f, "{:22}", "")?;
-        for column in &self.columns {
-            write!(f, "{:>CELL$}", column.name)?;
+impl Cells {
+    /// Our bandwidth as a multiple of the article's, which the sums of sent and received data would
+    /// not show: they grow with the duration.
+    pub(super) fn comparison(&self) -> Option<String> {
+        let (measured, article) = (self.measured.as_ref()?, &self.article);
+        let times = |ours: f64, theirs: f64| significant(ours / theirs);
+        let down = times(measured.after_ramp.mbps_down, article.mbps_down);
+        let up = times(measured.after_ramp.mbps_up, article.mbps_up);
+        let mut sentence = format!("towline is {down} × the article in bandwidth down, {up} × up");
+        let connections = measured.connections.established;
+        if connections != u64::from(article.connections) {
+            let _ = write!(
+                sentence,
+                ", with {} connections instead of {}",
+                grouped(connections),
+                grouped(article.connections.into())
+            );
         }
-        writeln!(f)?;
-        for row in self.rows() {
-            write!(f, "{:22}", row.name)?;
-            for cell in row.cells {
-                write!(f, "{cell:>CELL$}")?;
-            }
-            writeln!(f)?;
+        Some(sentence)
+    }
+}
+
+impl Units {
+    fn mib(self, value: f64) -> String {
+        match self {
+            Self::Article => format!("{value:.1} MiB"),
+            Self::Short => bytes(value * MIB),
         }
-        for column in &self.columns {
-            writeln!(f, "\n{}: {}", column.name, column.verdict.sentence)?;
-            for note in column.measured.iter().flat_map(|m| &m.notes) {
-                writeln!(f, "  {note}")?;
-            }
+    }
+
+    fn kbps(self, value: f64) -> String {
+        match self {
+            Self::Article => format!("{value:.1} kBps"),
+            Self::Short if value < 1000.0 => format!("{} kBps", significant(value)),
+            Self::Short => format!("{} MBps", significant(value / 1000.0)),
         }
-        writeln!(f)?;
-        for (row, formula) in &self.formulas {
-            writeln!(f, "{row}: {formula}")?;
+    }
+
+    fn mbps(self, down: f64, up: f64) -> String {
+        match self {
+            Self::Article => format!("{down:.2} / {up:.2} Mbps"),
+            Self::Short => match (rate(down), rate(up)) {
+                ((down, one), (up, other)) if one == other => format!("{down} / {up} {one}"),
+                ((down, one), (up, other)) => format!("{down} {one} / {up} {other}"),
+            },
         }
-        if self.interrupted {
-            writeln!(f, "interrupted: the columns after these were not run")?;
-        }
-        Ok(())
+    }
+}
+
+/// Bits per second with three digits, and their unit.
+fn rate(mbps: f64) -> (String, &'static str) {
+    match mbps {
+        v if v >= 1000.0 => (significant(v / 1000.0), "Gbps"),
+        v => (significant(v), "Mbps"),
     }
 }
 
@@ -122,6 +170,10 @@ fn connections(m: &Measured) -> String {
         0 => grouped(c.established),
         lost => format!("{} ({} lost)", grouped(c.established), grouped(lost)),
     }
+}
+
+fn packets(down: f64, up: f64) -> String {
+    format!("{} / {}", short(down), short(up))
 }
 
 fn wait(s: &Stretch) -> String {
@@ -135,48 +187,15 @@ fn cpu(m: &Measured) -> String {
 
 fn kernel(m: &Measured) -> String {
     if m.kernel.is_empty() {
-        return "quiet".to_owned();
+        return "unchanged".to_owned();
     }
     let moved: u64 = m.kernel.values().sum();
     let names: Vec<&str> = m.kernel.keys().map(String::as_str).collect();
-    if let [one] = names[..] { format!("{one} +{moved}") } else { format!("{} moved", names.len()) }
-}
-
-fn mib(value: f64) -> String {
-    format!("{value:.1} MiB")
-}
-
-fn kbps(value: f64) -> String {
-    format!("{value:.1} kBps")
-}
-
-fn mbps(down: f64, up: f64) -> String {
-    format!("{down:.2} / {up:.2} Mbps")
-}
-
-fn pair(down: f64, up: f64) -> String {
-    format!("{} / {}", short(down), short(up))
-}
-
-/// `1.23M`, `45.6K`, `789`.
-fn short(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{:.2}M", v / 1e6),
-        v if v >= 1e4 => format!("{:.0}K", v / 1e3),
-        v => format!("{v:.0}"),
+    if let [one] = names[..] {
+        format!("{one} +{moved}")
+    } else {
+        format!("{} of them grew", names.len())
     }
-}
-
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let ends = digits.len() % 3;
-    let (first, rest) = digits.split_at(ends);
-    let mut parts: Vec<&str> = Vec::new();
-    if !first.is_empty() {
-        parts.push(first);
-    }
-    parts.extend((0..rest.len()).step_by(3).map(|at| &rest[at..at + 3]));
-    parts.join(",")
 }
 
 #[cfg(test)]
@@ -184,10 +203,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_short_and_grouped() {
-        assert_eq!(grouped(30_000), "30,000");
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(pair(329e3, 29.0), "329K / 29");
+    fn figures_keep_the_articles_units_or_as_few_characters_as_they_need() {
+        assert_eq!(Units::Article.mbps(13_903.19, 14_342.24), "13903.19 / 14342.24 Mbps");
+        assert_eq!(Units::Short.mbps(13_903.19, 14_342.24), "13.9 / 14.3 Gbps");
+        assert_eq!(Units::Short.mbps(29.4, 0.33), "29.4 / 0.33 Mbps");
+        assert_eq!(Units::Short.mbps(7.63, 1490.0), "7.63 Mbps / 1.49 Gbps");
+        assert_eq!(
+            [Units::Article, Units::Short].map(|u| u.mib(8548.6)),
+            ["8548.6 MiB", "8.35 GiB"]
+        );
+        assert_eq!([353.1, 26_600.0].map(|v| Units::Short.kbps(v)), ["353 kBps", "26.6 MBps"]);
+        assert_eq!(packets(329e3, 29.0), "329K / 29");
     }
 }

@@ -1,42 +1,43 @@
-//! What a run means: whether it passed, and what ended the growth if it did not get there.
+//! Whether a run passed and, if it did not reach the connections asked for, which limit it met.
 
 use towline_load::Report;
 
 use super::Args;
-use super::result::{Met, Verdict};
-use super::sampler::Sample;
+use super::result::{Met, Outcome};
+use crate::bench::sampler::Sample;
+use crate::bench::server_counters::ServerCounters;
 
-/// All that is judged.
+/// The observations of a run.
 #[derive(Debug)]
-pub(super) struct Evidence<'a> {
-    /// Why the server did not start for as many as were asked for.
+pub(super) struct Observed<'a> {
+    /// Why the server refused to start for the connections asked for.
     pub(super) refusal: Option<String>,
     pub(super) report: &'a Report,
-    /// At the end of the hold.
+    /// The last sample of the hold.
     pub(super) held: &'a Sample,
     pub(super) args: &'a Args,
 }
 
-/// Connections that both ends had: one that only waits in a queue is none.
+/// Connections that both ends have: one that only waits in the accept queue is none.
 pub(super) fn held(report: &Report, held: &Sample) -> u64 {
     let made = report.connections.established.saturating_sub(report.connections.closed_early);
-    held.active.map_or(made, |active| made.min(active as u64))
+    held.counters.map_or(made, |counters| made.min(counters.active as u64))
 }
 
-/// The verdict, a sentence for everything against it, and the wall that was met.
-pub(super) fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>, Option<Met>) {
-    let Evidence { report, args, .. } = evidence;
-    let reached = held(report, evidence.held);
+/// The outcome, a sentence for each requirement that was missed, and the limit that was met.
+pub(super) fn assess(observed: &Observed<'_>) -> (Outcome, Vec<String>, Option<Met>) {
+    let Observed { report, args, .. } = observed;
+    let reached = held(report, observed.held);
     let mut against = Vec::new();
     if report.interrupted {
         against.push("the run was interrupted".to_owned());
     }
     let lost = report.verify.missing + report.verify.unanswered;
     let counts = [
-        (report.connections.closed_early, "connections were ended by the server"),
+        (report.connections.closed_early, "connections were closed by the server"),
         (lost, "lines were lost"),
-        (report.verify.mismatched, "answers were wrong"),
-        (evidence.held.heartbeats_missed as u64, "heartbeats were missed"),
+        (report.verify.mismatched, "replies were wrong"),
+        (counters(observed.held).heartbeats_missed as u64, "heartbeats were missed"),
     ];
     against
         .extend(counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
@@ -52,22 +53,26 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>, Option<Me
         against.push("no line was answered".to_owned());
     }
     if reached < args.connections.into() {
-        let wall = wall(evidence);
+        let wall = wall(observed);
         against.insert(0, format!("{reached} of {} connections were held", args.connections));
-        return (Verdict::NotReached, against, Some(wall));
+        return (Outcome::NotReached, against, Some(wall));
     }
-    let verdict = if against.is_empty() { Verdict::Passed } else { Verdict::Failed };
-    (verdict, against, None)
+    let outcome = if against.is_empty() { Outcome::Passed } else { Outcome::Failed };
+    (outcome, against, None)
 }
 
-/// What ended the growth, by the best evidence there is.
-fn wall(evidence: &Evidence<'_>) -> Met {
-    if let Some(why) = &evidence.refusal {
+fn counters(sample: &Sample) -> ServerCounters {
+    sample.counters.unwrap_or_default()
+}
+
+/// The limit that was met, by the best evidence there is.
+fn wall(observed: &Observed<'_>) -> Met {
+    if let Some(why) = &observed.refusal {
         let memory = why.contains("memory") && !why.contains("descriptor");
         let name = if memory { "memory" } else { "descriptors a process" };
         return Met { name, evidence: why.clone() };
     }
-    let held = evidence.held;
+    let held = counters(observed.held);
     let accepts =
         [(held.enfile, "fs.file-max", "ENFILE"), (held.emfile, "descriptors a process", "EMFILE")];
     for (count, name, errno) in accepts {
@@ -75,7 +80,7 @@ fn wall(evidence: &Evidence<'_>) -> Met {
             return Met { name, evidence: format!("{count} accepts failed with {errno}") };
         }
     }
-    // By doctor's names for what the generator calls the errors of its connects.
+    // The generator's kinds of failed connects, and the names doctor has for their causes.
     let names = [
         ("no_port", "local ports"),
         ("no_descriptor", "descriptors a process"),
@@ -83,16 +88,16 @@ fn wall(evidence: &Evidence<'_>) -> Met {
         ("timeout", "accept queue"),
         ("refused", "the server"),
     ];
-    let errors = &evidence.report.connect_errors;
+    let errors = &observed.report.connect_errors;
     let worst = errors.iter().max_by_key(|(_, count)| **count);
     if let Some((kind, count)) = worst {
         let name = names.iter().find(|(known, _)| known == kind).map_or("the kernel", |(_, n)| *n);
         return Met { name, evidence: format!("{count} connects failed: {kind}") };
     }
-    let ended = evidence.report.connections.closed_early;
+    let ended = observed.report.connections.closed_early;
     if ended > 0 {
-        return Met { name: "the server", evidence: format!("it ended {ended} connections") };
+        return Met { name: "the server", evidence: format!("it closed {ended} connections") };
     }
-    let name = if evidence.report.interrupted { "interrupted" } else { "the server" };
+    let name = if observed.report.interrupted { "interrupted" } else { "the server" };
     Met { name, evidence: "connections were made but not all accepted".to_owned() }
 }

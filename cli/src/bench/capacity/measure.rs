@@ -1,82 +1,75 @@
-//! The run: predict, start the server, make the connections, hold them, take the accounts.
+//! The run: predict, start the server, make the connections, hold them, work out the figures.
 
-use std::env;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use towline_doctor::{Facts, Prediction, Processes, Side, Target as Aim, prediction};
-use towline_load::{
-    LoadError, Mode, Plan, Progress, Report, RunOptions, SourceAddrs, TargetAddr, WorkerProgram,
-};
+use towline_load::{LoadError, Mode, Plan, Report, SourceAddrs, TargetAddr};
 
 use super::Args;
-use super::assess::{self, Evidence};
+use super::assess::{self, Observed};
 use super::result::{Capacity, Doctor, Latencies, Memory, Point, Ramp, Ran};
-use super::sampler::{Course, Sample, Sampler};
-use crate::bench::host::{Counters, Host};
-use crate::bench::scrape;
+use crate::bench::host::Host;
+use crate::bench::run::{self, Conditions, Recording};
+use crate::bench::sampler::Sample;
+use crate::bench::say;
 use crate::bench::server::Server;
+use crate::bench::server_counters::ServerCounters;
 
-/// Most points of the ramp's course that are kept.
+/// Most points of the ramp's curve that are kept.
 const POINTS: usize = 20;
-/// Its line tells which connection sent it and which of its lines it is.
+/// Names the connection and the number of the line, so that a mixed-up reply is noticed.
 const MESSAGE: &str = "capacity {conn} {seq}\\n";
+/// Longest interval between samples: one of a hundred processes takes a few milliseconds.
+const SAMPLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Least number of samples during the hold.
+const HOLD_SAMPLES: u32 = 8;
 
 pub(super) fn capacity(args: &Args, interrupt: &Arc<AtomicBool>) -> Result<Capacity, LoadError> {
     let facts = Facts::read();
     let predicted = prediction(&facts, &aim(args));
-    args.say(&format!("doctor: {}", predicted.sentence(&aim(args))));
-    let host = Host::here();
+    say(args.quiet, &format!("doctor: {}", predicted.sentence(&aim(args))));
+    let host = Host::read();
     let (server, refusal) = start(args, predicted.processes)?;
-    // The server may have been allowed fewer than were asked for; more than that only queue.
+    // A server that refused runs with a lower limit; connections beyond it would only queue.
     let wanted = match &refusal {
         None => args.connections,
         Some(why) => {
-            args.say(&format!("the server starts with fewer: {why}"));
-            limit(&server).unwrap_or(args.connections).min(args.connections)
+            say(args.quiet, &format!("the server starts with fewer: {why}"));
+            let counters = ServerCounters::scrape(server.admin);
+            counters.map_or(args.connections, |c| args.connections.min(c.limit as u32))
         }
     };
-    let server = Arc::new(server);
-    let kernel = Counters::now();
-    let sampler = Sampler::start(&server, args.hold);
-    let options = RunOptions {
-        worker: env::current_exe()
-            .ok()
-            .map(|program| WorkerProgram { program, arguments: crate::load::worker_arguments() }),
-        interrupt: Arc::clone(interrupt),
-        progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
+    let plan = plan(args, wanted, &server);
+    let conditions = Conditions {
+        interrupt,
+        quiet: args.quiet,
+        sample_interval: (args.hold / HOLD_SAMPLES).min(SAMPLE_INTERVAL_MAX),
     };
-    let report = towline_load::run(&plan(args, wanted, &server), &options);
-    let course = sampler.finish();
-    let kernel = Counters::now().moved_since(&kernel);
-    let processes = server.processes().len();
-    // The sampler has ended, so this is the last hold on it.
-    if let Some(server) = Arc::into_inner(server) {
-        server.stop();
-    }
-    let report = report?;
+    let recording = run::run(server, &plan, &conditions)?;
 
+    let report = &recording.report;
     let ramped = report.started_unix + report.ramp_seconds;
-    let held = course.last_within(ramped, ramped + report.after_ramp.seconds);
-    let ran = ran(&report, &course, &held, processes);
-    let evidence = Evidence { refusal, report: &report, held: &held, args };
-    let (verdict, against, wall) = assess::judge(&evidence);
+    let held = recording.samples.last_within(ramped, ramped + report.after_ramp.seconds);
+    let ran = ran(&recording, &held);
+    let (outcome, against, wall) = assess::assess(&Observed { refusal, report, held: &held, args });
     Ok(Capacity {
-        verdict,
+        outcome,
         against,
         requested: args.connections,
-        held: assess::held(&report, &held),
+        held: assess::held(report, &held),
         first_wall: wall,
-        doctor: compare(&predicted, args, assess::held(&report, &held)),
+        doctor: compare(&predicted, args, assess::held(report, &held)),
         ran,
-        kernel,
+        kernel: recording.kernel,
         host,
-        notes: report.notes,
+        notes: recording.report.notes,
     })
 }
 
-/// What doctor is asked about.
+/// The question to doctor.
 fn aim(args: &Args) -> Aim {
     let mut aim = Aim::new(args.connections.into(), Side::Both, towline::Settings::default());
     aim.processes = args.processes;
@@ -88,7 +81,7 @@ fn aim(args: &Args) -> Aim {
     aim
 }
 
-/// Addresses of a range, without the network's own and the broadcast address of larger ones.
+/// Hosts of a range: of one with more than two addresses, the first and the last are none.
 fn addresses((base, prefix): &(IpAddr, u8)) -> u64 {
     let bits = if base.is_ipv4() { 32 } else { 128 };
     match (bits - u32::from(*prefix)).min(32) {
@@ -97,12 +90,12 @@ fn addresses((base, prefix): &(IpAddr, u8)) -> u64 {
     }
 }
 
-/// Starts a server for as many connections as asked for or, if it refuses, for as many as it takes;
-/// with what it said then.
+/// Starts a server for the connections requested or, if it refuses, for as many as it accepts by
+/// itself; then its refusal is returned too.
 fn start(args: &Args, needed: u64) -> Result<(Server, Option<String>), LoadError> {
     let mut flags = args.server_flags.clone();
     match args.processes {
-        // One process is what a server is without a word.
+        // A server has one process by default.
         Processes::Exactly(1) => {}
         Processes::Auto | Processes::Unsaid if needed == 1 => {}
         Processes::Exactly(count) => flags.push(format!("--processes={count}")),
@@ -113,17 +106,9 @@ fn start(args: &Args, needed: u64) -> Result<(Server, Option<String>), LoadError
     let failed = |why: String| LoadError::failed(format!("the server does not start: {why}"));
     match Server::start(&all) {
         Ok(server) => Ok((server, None)),
-        // Anything else that is wrong with the flags is wrong without a number too.
+        // Any other mistake in the flags fails again without the limit.
         Err(why) => Server::start(&flags).map(|server| (server, Some(why))).map_err(failed),
     }
-}
-
-/// The limit that the server says it has.
-fn limit(server: &Server) -> Option<u32> {
-    let answer = scrape::metrics(server.admin)?;
-    let mut samples = scrape::samples(&answer);
-    samples
-        .find_map(|(name, _, value)| (name == "towline_connections_limit").then_some(value as u32))
 }
 
 fn plan(args: &Args, connections: u32, server: &Server) -> Plan {
@@ -139,10 +124,14 @@ fn plan(args: &Args, connections: u32, server: &Server) -> Plan {
     plan
 }
 
-fn ran(report: &Report, course: &Course, held: &Sample, processes: usize) -> Ran {
-    let before = course.first();
+fn ran(recording: &Recording, held: &Sample) -> Ran {
+    let Recording { report, samples, server_processes, .. } = recording;
+    let before = samples.first();
     let connections = report.connections.established.max(1) as f64;
-    let each = |grown: f64| grown.max(0.0) / connections;
+    let each = |grown: f64| grown / connections;
+    let heartbeats = |of: fn(&ServerCounters) -> f64| {
+        held.counters.as_ref().map_or(0.0, of) - before.counters.as_ref().map_or(0.0, of)
+    };
     let taken = before.available - held.available;
     let resident = (held.server.resident - before.server.resident)
         + (held.generator.resident - before.generator.resident);
@@ -169,8 +158,8 @@ fn ran(report: &Report, course: &Course, held: &Sample, processes: usize) -> Ran
             p999: latency.p999,
             max: latency.max,
         },
-        heartbeats_sent: held.heartbeats_sent - before.heartbeats_sent,
-        heartbeats_missed: held.heartbeats_missed - before.heartbeats_missed,
+        heartbeats_sent: heartbeats(|c| c.heartbeats_sent),
+        heartbeats_missed: heartbeats(|c| c.heartbeats_missed),
         memory: Memory {
             server_bytes_per_connection: each(held.server.resident - before.server.resident),
             server_resident_bytes: held.server.resident,
@@ -183,17 +172,17 @@ fn ran(report: &Report, course: &Course, held: &Sample, processes: usize) -> Ran
             available_bytes_per_connection: each(taken),
             available_bytes_left: held.available,
         },
-        server_processes: processes as u32,
+        server_processes: *server_processes as u32,
         generator_processes: report.generator.processes,
-        server_cpu_seconds: course.last().server.cpu - before.server.cpu,
+        server_cpu_seconds: samples.last().server.cpu - before.server.cpu,
         generator_cpu_seconds: report.generator.cpu_seconds,
     }
 }
 
-/// The connections open over the time of the ramp, in a few points.
+/// The connections open during the ramp, in at most `POINTS` points.
 fn curve(report: &Report) -> Vec<Point> {
     let ramp = report.timeline.iter().take_while(|moment| moment.at < report.ramp_seconds);
-    // A lane that was too busy to tell in an interval is missing from its sum.
+    // The sum of an interval lacks the threads that were too busy to report in it.
     let grown = ramp.scan(0, |most, moment| {
         *most = moment.connections.max(*most);
         Some(Point { seconds: moment.at + moment.seconds, connections: *most })
@@ -201,8 +190,7 @@ fn curve(report: &Report) -> Vec<Point> {
     let all: Vec<_> = grown.collect();
     let step = all.len().div_ceil(POINTS).max(1);
     let last = all.len().saturating_sub(1);
-    let kept =
-        all.into_iter().enumerate().filter(|(place, _)| place % step == step - 1 || *place == last);
+    let kept = all.into_iter().enumerate().filter(|(at, _)| at % step == step - 1 || *at == last);
     kept.map(|(_, point)| point).collect()
 }
 
@@ -214,7 +202,7 @@ fn compare(predicted: &Prediction, args: &Args, held: u64) -> Doctor {
         processes: predicted.processes,
         expected,
         difference_percent: 100.0 * (held as f64 - expected as f64) / expected.max(1) as f64,
-        // The wall that decides, and not one that more processes lead past.
+        // More processes raise a passable wall, so it does not decide.
         first_wall: predicted.walls.iter().find(|wall| !wall.passable).map(|wall| wall.name),
         answer: predicted.sentence(&aim(args)),
     }

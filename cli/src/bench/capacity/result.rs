@@ -1,4 +1,4 @@
-//! What a run came to: the JSON object that `--json` prints.
+//! The result of a run: the JSON object of `--json`.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,37 @@ use crate::exit;
 /// The whole result.
 #[derive(Debug, Serialize)]
 pub(super) struct Capacity {
-    pub(super) verdict: Verdict,
-    /// A sentence for everything that speaks against it.
+    #[serde(rename = "verdict")]
+    pub(super) outcome: Outcome,
+    /// A sentence for each requirement that was missed.
     pub(super) against: Vec<String>,
     pub(super) requested: u32,
-    /// Connections that both ends had at the end.
+    /// Connections that both ends had at the end of the hold.
     pub(super) held: u64,
-    /// What ended the growth, when it ended before what was asked for.
+    /// The limit that was met, when fewer connections were held than requested.
     pub(super) first_wall: Option<Met>,
     pub(super) doctor: Doctor,
     #[serde(flatten)]
     pub(super) ran: Ran,
-    /// Counters of the kernel that moved.
+    /// Kernel counters that grew.
     pub(super) kernel: BTreeMap<String, u64>,
     pub(super) host: Host,
     pub(super) notes: Vec<String>,
 }
 
-/// How it ended.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// All were held, and every line was answered in time.
+pub(super) enum Outcome {
+    /// All connections were held, and every line was answered in time.
     Passed,
-    /// Something was lost, cut or late.
+    /// A connection or a line was lost, or a reply was late.
     Failed,
-    /// This host holds fewer than were asked for.
+    /// This host holds fewer connections than requested.
     NotReached,
 }
 
-impl Verdict {
+impl Outcome {
     pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Passed => exit::CLEAN,
@@ -49,7 +50,7 @@ impl Verdict {
     }
 }
 
-/// A wall that was met, by doctor's name for it.
+/// A limit that was met, by doctor's name for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Met {
     pub(super) name: &'static str,
@@ -59,45 +60,45 @@ pub(super) struct Met {
 /// The prediction beside the measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct Doctor {
-    /// The most there can be; null when doctor could not tell.
+    /// The most connections that are possible; null when doctor could not tell.
     pub(super) largest: Option<u64>,
     pub(super) processes: u64,
-    /// What this run should reach: that, or what was asked for if it is fewer.
+    /// What this run should reach: the smaller of `largest` and what was requested.
     pub(super) expected: u64,
-    /// Held against expected.
+    /// How far the connections held are from `expected`.
     pub(super) difference_percent: f64,
-    /// The wall that decides.
+    /// The first limit that more processes do not raise.
     pub(super) first_wall: Option<&'static str>,
     pub(super) answer: String,
 }
 
-/// The figures.
+/// The figures of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Ran {
     pub(super) established: u64,
     pub(super) failed: u64,
-    /// Ended by the server although they should not have been.
+    /// Closed by the server, which should close none.
     pub(super) closed_early: u64,
     pub(super) ramp: Ramp,
     pub(super) held_seconds: f64,
     pub(super) lines_sent: u64,
-    /// Answers that were compared.
+    /// Replies that were compared.
     pub(super) lines_checked: u64,
     pub(super) lines_lost: u64,
     pub(super) lines_wrong: u64,
-    /// From when a line was due to its answer.
+    /// From the time at which a line was due to its reply.
     pub(super) latency_us: Latencies,
     pub(super) heartbeats_sent: f64,
     pub(super) heartbeats_missed: f64,
     pub(super) memory: Memory,
-    /// The supervisor included, if there is one.
+    /// With the supervisor, if there is one.
     pub(super) server_processes: u32,
     pub(super) generator_processes: u32,
     pub(super) server_cpu_seconds: f64,
     pub(super) generator_cpu_seconds: f64,
 }
 
-/// How connections were made.
+/// The ramp: how connections were made.
 #[derive(Debug, Serialize)]
 pub(super) struct Ramp {
     pub(super) seconds: f64,
@@ -106,7 +107,7 @@ pub(super) struct Ramp {
     pub(super) connect_p99_us: u64,
 }
 
-/// A point of the ramp.
+/// Connections open at a time after the first connect.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Point {
     pub(super) seconds: f64,
@@ -122,20 +123,20 @@ pub(super) struct Latencies {
     pub(super) max: u64,
 }
 
-/// Memory at the end of the hold. Per connection is what was added since before the first connect;
-/// resident memory is without the program text that processes share.
+/// Memory at the end of the hold. "Per connection" is the growth since before the first connect,
+/// negative where memory shrank; resident memory is without program text, which processes share.
 #[derive(Debug, Serialize)]
 pub(super) struct Memory {
     pub(super) server_bytes_per_connection: f64,
     pub(super) server_resident_bytes: f64,
-    /// Its worker processes, which start with the ramp, are in it whole.
+    /// Includes all memory of its worker processes, which start with the ramp.
     pub(super) generator_bytes_per_connection: f64,
     pub(super) generator_resident_bytes: f64,
     /// Kernel objects of both ends.
     pub(super) slab_bytes_per_connection: f64,
-    /// What the host can give less than before, beyond what processes took.
+    /// Decrease of the host's available memory beyond what the processes took.
     pub(super) kernel_bytes_per_connection: f64,
-    /// What the host can give less than before, in all.
+    /// Decrease of the host's available memory.
     pub(super) available_bytes_per_connection: f64,
     pub(super) available_bytes_left: f64,
 }

@@ -1,111 +1,135 @@
-//! The result for a terminal.
+//! The result as text.
 
-use std::fmt;
+use super::result::{Capacity, Outcome};
+use crate::bench::format::{bytes, growth, micros};
+use crate::bench::table::Width;
 
-use super::result::{Capacity, Verdict};
+/// Width of the labels, in characters.
+const LABEL: usize = 12;
+/// Points of the ramp's curve in a row.
+const POINTS_IN_ROW: usize = 5;
 
-const MIB: f64 = 1024.0 * 1024.0;
-
-impl fmt::Display for Capacity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ran, memory) = (&self.ran, &self.ran.memory);
-        let verdict = match self.verdict {
-            Verdict::Passed => "passed",
-            Verdict::Failed => "FAILED",
-            Verdict::NotReached => "NOT REACHED",
+impl Capacity {
+    /// The whole result as text that fits `width`.
+    pub(super) fn text(&self, width: Width) -> String {
+        let outcome = match self.outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::NotReached => "NOT REACHED",
         };
-        writeln!(
-            f,
-            "{} of {} connections held for {:.0} s: {verdict}",
-            self.held, self.requested, ran.held_seconds
-        )?;
+        let (held, requested, seconds) = (self.held, self.requested, self.ran.held_seconds);
+        let mut out = width.paragraph(
+            "",
+            2,
+            &format!("{held} of {requested} connections held for {seconds:.0} s: {outcome}"),
+        );
         for sentence in &self.against {
-            writeln!(f, "  {sentence}")?;
+            out += &width.paragraph("  ", 4, sentence);
         }
         if let Some(wall) = &self.first_wall {
-            writeln!(f, "  first wall: {} ({})", wall.name, wall.evidence)?;
+            out += &width.paragraph(
+                "  ",
+                4,
+                &format!("first limit: {} ({})", wall.name, wall.evidence),
+            );
         }
-        let ramp = &ran.ramp;
-        writeln!(
-            f,
-            "ramp        {:.1} s, {:.0} a second; connect p99 {}",
-            ramp.seconds,
-            ramp.per_second,
-            time(ramp.connect_p99_us)
-        )?;
-        let points: Vec<_> =
-            ramp.curve.iter().map(|p| format!("{:.0} s {}", p.seconds, p.connections)).collect();
-        for part in points.chunks(5) {
-            writeln!(f, "            {}", part.join(" · "))?;
+        for (label, figures) in self.figures() {
+            out += &width.paragraph(&format!("{label:LABEL$}"), LABEL, &figures);
         }
-        writeln!(
-            f,
-            "lines       {} sent, {} answered and compared, {} lost, {} wrong",
-            ran.lines_sent, ran.lines_checked, ran.lines_lost, ran.lines_wrong
-        )?;
-        let l = &ran.latency_us;
-        writeln!(
-            f,
-            "latency     p50 {}, p99 {}, p99.9 {}, max {} (from when a line was due)",
-            time(l.p50),
-            time(l.p99),
-            time(l.p999),
-            time(l.max)
-        )?;
-        writeln!(
-            f,
-            "heartbeats  {:.0} sent, {:.0} missed; {} connections ended by the server",
-            ran.heartbeats_sent, ran.heartbeats_missed, ran.closed_early
-        )?;
-        writeln!(
-            f,
-            "memory      server {:.0} B a connection ({:.0} MiB in {} processes), generator {:.0} B \
-             ({:.0} MiB in {})",
-            memory.server_bytes_per_connection,
-            memory.server_resident_bytes / MIB,
-            ran.server_processes,
-            memory.generator_bytes_per_connection,
-            memory.generator_resident_bytes / MIB,
-            ran.generator_processes
-        )?;
-        writeln!(
-            f,
-            "            kernel {:.0} B for both ends ({:.0} B of slab), {:.0} B in all; {:.0} MiB left",
-            memory.kernel_bytes_per_connection,
-            memory.slab_bytes_per_connection,
-            memory.available_bytes_per_connection,
-            memory.available_bytes_left / MIB
-        )?;
-        writeln!(
-            f,
-            "CPU         server {:.1} s, generator {:.1} s",
-            ran.server_cpu_seconds, ran.generator_cpu_seconds
-        )?;
-        let doctor = &self.doctor;
-        let largest = doctor.largest.map_or("nothing".to_owned(), |n| n.to_string());
-        writeln!(
-            f,
-            "doctor      predicted {largest}, so {} here: {:+.1} % off; the wall it names is {}",
-            doctor.expected,
-            doctor.difference_percent,
-            doctor.first_wall.unwrap_or("none")
-        )?;
-        if !self.kernel.is_empty() {
-            let moved: Vec<_> =
-                self.kernel.iter().map(|(name, by)| format!("{name} +{by}")).collect();
-            writeln!(f, "kernel      {}", moved.join(", "))?;
-        }
-        for note in &self.notes {
-            writeln!(f, "note        {note}")?;
-        }
-        Ok(())
+        out
     }
-}
 
-fn time(micros: u64) -> String {
-    match micros {
-        0..1_000 => format!("{micros} µs"),
-        1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
-        _ => format!("{:.2} s", micros as f64 / 1e6),
+    /// A label and its figures for every paragraph.
+    fn figures(&self) -> Vec<(&'static str, String)> {
+        let (ran, memory, latency) = (&self.ran, &self.ran.memory, &self.ran.latency_us);
+        let mut all = vec![(
+            "ramp",
+            format!(
+                "{:.1} s, {:.0} per second; connect p99 {}",
+                ran.ramp.seconds,
+                ran.ramp.per_second,
+                micros(ran.ramp.connect_p99_us)
+            ),
+        )];
+        let points: Vec<_> = ran
+            .ramp
+            .curve
+            .iter()
+            .map(|p| format!("{:.0} s {}", p.seconds, p.connections))
+            .collect();
+        all.extend(points.chunks(POINTS_IN_ROW).map(|row| ("", row.join(" · "))));
+        all.extend([
+            (
+                "lines",
+                format!(
+                    "{} sent, {} answered and compared, {} lost, {} wrong",
+                    ran.lines_sent, ran.lines_checked, ran.lines_lost, ran.lines_wrong
+                ),
+            ),
+            (
+                "latency",
+                format!(
+                    "p50 {}, p99 {}, p99.9 {}, max {} (from the time at which a line was due)",
+                    micros(latency.p50),
+                    micros(latency.p99),
+                    micros(latency.p999),
+                    micros(latency.max)
+                ),
+            ),
+            (
+                "heartbeats",
+                format!(
+                    "{:.0} sent, {:.0} missed; {} connections closed by the server",
+                    ran.heartbeats_sent, ran.heartbeats_missed, ran.closed_early
+                ),
+            ),
+            (
+                "memory",
+                format!(
+                    "server {} a connection ({} in {} processes), generator {} ({} in {})",
+                    growth(memory.server_bytes_per_connection),
+                    bytes(memory.server_resident_bytes),
+                    ran.server_processes,
+                    growth(memory.generator_bytes_per_connection),
+                    bytes(memory.generator_resident_bytes),
+                    ran.generator_processes
+                ),
+            ),
+            (
+                "",
+                format!(
+                    "kernel {} for both ends ({} of slab), {} in all; {} left",
+                    growth(memory.kernel_bytes_per_connection),
+                    growth(memory.slab_bytes_per_connection),
+                    growth(memory.available_bytes_per_connection),
+                    bytes(memory.available_bytes_left)
+                ),
+            ),
+            (
+                "CPU",
+                format!(
+                    "server {:.1} s, generator {:.1} s",
+                    ran.server_cpu_seconds, ran.generator_cpu_seconds
+                ),
+            ),
+        ]);
+        let doctor = &self.doctor;
+        let largest = doctor.largest.map_or("no limit that it knows".to_owned(), |n| n.to_string());
+        all.push((
+            "doctor",
+            format!(
+                "predicted {largest}, so {} here: {:+.1} % off; the limit it names is {}",
+                doctor.expected,
+                doctor.difference_percent,
+                doctor.first_wall.unwrap_or("none")
+            ),
+        ));
+        if !self.kernel.is_empty() {
+            let grown: Vec<_> =
+                self.kernel.iter().map(|(name, by)| format!("{name} +{by}")).collect();
+            all.push(("kernel", grown.join(", ")));
+        }
+        all.extend(self.notes.iter().map(|note| ("note", note.clone())));
+        all
     }
 }

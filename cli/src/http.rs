@@ -1,0 +1,158 @@
+//! A GET to an admin port, bounded in time and in bytes: the HTTP client of `health` and `bench`.
+//!
+//! Not a client library, because `health` promises more than HTTP: an answer after two seconds at the
+//! latest, from the status line alone, and one sentence for whatever else came back.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "there is no runtime here whose clock could be paused"
+)]
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+/// Most bytes read in search of the status line.
+const STATUS_BYTES_MAX: usize = 512;
+/// Longest answer that is read. A hundred worker processes export about a megabyte.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Bytes a read may return.
+const CHUNK: usize = 16 << 10;
+
+/// A request that was sent.
+#[derive(Debug)]
+pub(crate) struct Get {
+    stream: TcpStream,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Get {
+    /// Connects and sends the request. `timeout` bounds the connect, and again the whole answer.
+    pub(crate) fn send(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Self> {
+        let told = |error| in_words(error, timeout);
+        let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(told)?;
+        let deadline = Instant::now() + timeout;
+        stream.set_write_timeout(Some(timeout))?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).map_err(told)?;
+        Ok(Self { stream, timeout, deadline })
+    }
+
+    /// The status, as soon as the status line has come far enough to hold it.
+    pub(crate) fn status(mut self) -> io::Result<u16> {
+        let mut answer = Vec::with_capacity(STATUS_BYTES_MAX);
+        loop {
+            let ended = self.read(&mut answer)? == 0;
+            if let Some(status) = status_of(&answer) {
+                return Ok(status);
+            }
+            if ended || answer.len() >= STATUS_BYTES_MAX {
+                return Err(not_http());
+            }
+        }
+    }
+
+    /// The body of an answer with status 200; anything else is an error.
+    pub(crate) fn body(mut self) -> io::Result<String> {
+        let mut answer = Vec::new();
+        while self.read(&mut answer)? > 0 {
+            if answer.len() > ANSWER_BYTES_MAX {
+                return Err(io::Error::other(format!(
+                    "the answer is longer than {ANSWER_BYTES_MAX} bytes"
+                )));
+            }
+        }
+        match status_of(&answer) {
+            Some(200) => {}
+            Some(status) => return Err(io::Error::other(format!("the status is {status}"))),
+            None => return Err(not_http()),
+        }
+        let answer = String::from_utf8(answer).map_err(io::Error::other)?;
+        let (_head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
+        Ok(body.to_owned())
+    }
+
+    /// Appends what one read returns. The read waits only for what is left of the time, so an answer
+    /// that comes byte by byte does not extend it.
+    fn read(&mut self, answer: &mut Vec<u8>) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(in_words(io::ErrorKind::TimedOut.into(), self.timeout));
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        let mut chunk = [0; CHUNK];
+        let read = self.stream.read(&mut chunk).map_err(|error| in_words(error, self.timeout))?;
+        answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// Names a timeout: the system calls it "resource temporarily unavailable".
+fn in_words(error: io::Error, timeout: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::other(format!("nothing came back within {} s", timeout.as_secs()))
+        }
+        _ => error,
+    }
+}
+
+fn not_http() -> io::Error {
+    io::Error::other("what came back is not HTTP")
+}
+
+/// The status in `answer`, once its first line has come far enough to hold one.
+fn status_of(answer: &[u8]) -> Option<u16> {
+    let rest = answer.strip_prefix(b"HTTP/1.1 ")?;
+    std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+
+    /// The body of what a server answers with `answer`, sent until the client leaves if `endless`.
+    fn body_of(answer: &'static [u8], endless: bool) -> io::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let server = thread::spawn(move || {
+            let (mut stream, _client) = listener.accept()?;
+            let _request = stream.read(&mut [0; 256])?;
+            stream.write_all(answer)?;
+            while endless && stream.write_all(&[b'a'; CHUNK]).is_ok() {}
+            io::Result::Ok(())
+        });
+        let body = Get::send(address, "/", Duration::from_secs(20)).and_then(Get::body);
+        server.join().expect("the server does not panic")?;
+        body
+    }
+
+    #[test]
+    fn the_body_is_what_follows_the_head() {
+        let body = body_of(b"HTTP/1.1 200 OK\r\nx: y\r\n\r\nbody\n", false);
+        assert_eq!(body.expect("a body"), "body\n");
+    }
+
+    #[test]
+    fn another_status_and_other_protocols_have_no_body() {
+        for (answer, told) in [
+            (&b"HTTP/1.1 503 Service Unavailable\r\n\r\nno"[..], "the status is 503"),
+            (b"ERR what?\n", "what came back is not HTTP"),
+            (b"HTTP/1.1 200 OK\r\n", "what came back is not HTTP"),
+        ] {
+            assert_eq!(body_of(answer, false).expect_err("no body").to_string(), told);
+        }
+    }
+
+    #[test]
+    fn an_endless_answer_is_given_up() {
+        let error = body_of(b"HTTP/1.1 200 OK\r\n\r\n", true).expect_err("no end");
+        assert!(error.to_string().starts_with("the answer is longer than"), "{error}");
+    }
+}
