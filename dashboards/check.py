@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs every query of every panel and rule against a real Prometheus that scrapes real servers
-under a known load, and compares the answers with what the load fixed.
+"""Runs every query of every panel and rule against a Prometheus that scrapes servers under a known
+load, and compares the results with that load.
 
     check.py --towline PATH --prometheus PATH --promtool PATH --node-exporter PATH
 """
@@ -15,13 +15,13 @@ import queries
 from load import PAIRS, LINE, Load
 from stack import WINDOW, filled_in, running, wait
 
-# Exported, and on no dashboard or rule for a reason.
+# Metrics that no dashboard or rule uses, with the reason.
 NOT_SHOWN = {
-    "process_virtual_memory_bytes": "address space is not memory in use; client libraries export it",
+    "process_virtual_memory_bytes": "address space is not memory in use; client libraries export it too",
 }
-# Made by Prometheus itself at every scrape.
+# Series that Prometheus itself adds to every scrape.
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
-# What node_exporter can only tell where the kernel does.
+# Prefixes of node_exporter's metrics that depend on the kernel, with the file they come from.
 OF_KERNELS = {
     "node_nf_conntrack_": Path("/proc/sys/net/netfilter/nf_conntrack_count"),
     "node_pressure_": Path("/proc/pressure/cpu"),
@@ -48,7 +48,7 @@ def declared(exposition):
 
 
 def names(exposition, prometheus, rules, found):
-    """Used and not exported, exported and used nowhere: both are mistakes."""
+    """A metric that is used and not exported is a mistake, and so is one exported and never used."""
     exported = declared(exposition)
     recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
     stored = set(prometheus.ask("label/__name__/values"))
@@ -59,21 +59,25 @@ def names(exposition, prometheus, rules, found):
     for rule in rules:
         for name in queries.metrics(rule["query"]):
             used.setdefault(name, f"rule {rule['name']}")
+    for document in (queries.HERE.parent / "docs").glob("*.md"):
+        # Two words or more: `towline_middleware` is a crate.
+        for name in re.findall(r"\btowline_[a-z]+_[a-z_]+", document.read_text()):
+            found.expect(queries.family(name) in exported, f"{document.name}: {name} is not exported")
     for name, place in sorted(used.items()):
         if name.startswith("node_"):
-            known = name in stored or untold(name)
+            known = name in stored or unavailable(name)
         else:
             known = queries.family(name) in exported or name in OF_PROMETHEUS | recorded | {"ALERTS"}
         found.expect(known, f"{place}: {name} is not exported")
     unused = exported - {queries.family(name) for name in used}
     for name in sorted(unused - set(NOT_SHOWN)):
-        found.expect(False, f"{name} is exported and on no dashboard or rule")
+        found.expect(False, f"{name} is exported and not used by a dashboard or rule")
     for name in sorted(set(NOT_SHOWN) - unused):
-        found.expect(False, f"{name} need not be excused any more")
+        found.expect(False, f"{name} is listed in NOT_SHOWN and used, or not exported any more")
 
 
-def untold(expression):
-    """Whether this machine's kernel lacks what a query of node_exporter asks for."""
+def unavailable(expression):
+    """Whether the kernel of this machine lacks the source of a metric of node_exporter."""
     return any(prefix in expression and not path.exists() for prefix, path in OF_KERNELS.items())
 
 
@@ -81,25 +85,25 @@ def is_number(sample):
     return sample != "NaN"
 
 
-def answered(prometheus, place, expression, found, begin, now):
+def check_results(prometheus, place, expression, found, begin, now):
     try:
         instant = prometheus.query(expression, now)
-        course = prometheus.range(expression, begin, now)
+        ranged = prometheus.range(expression, begin, now)
     except ValueError as error:
         found.expect(False, f"{place}: {error}")
         return
-    if untold(expression) and not instant:
-        print(f"{place}: skipped, this kernel does not tell")
+    if unavailable(expression) and not instant:
+        print(f"{place}: not checked, this kernel does not report it")
         return
-    found.expect(instant, f"{place}: nothing for {expression}")
+    found.expect(instant, f"{place}: no result for {expression}")
     if instant:
         numbers = [series for series in instant if is_number(series["value"][1])]
         found.expect(numbers, f"{place}: no number for {expression}")
-    found.expect(course, f"{place}: no course for {expression}")
+    found.expect(ranged, f"{place}: no result over time for {expression}")
 
 
 def without_threshold(expression):
-    """An alert's query without what keeps it empty in good times."""
+    """An alert's query without its threshold, so that it has results on a healthy server."""
     expression = re.sub(r"\s(?:==|>|<|>=|<=)\s+[\d.]+(?: \* [\d.]+)?", "", expression)
     return re.sub(r"absent\((.*)\)", r"\1", expression)
 
@@ -108,14 +112,14 @@ def every_query(prometheus, rules, found, begin, now):
     count = 0
     for query in queries.of_dashboards():
         count += 1
-        answered(prometheus, query.place, filled_in(query.expression), found, begin, now)
+        check_results(prometheus, query.place, filled_in(query.expression), found, begin, now)
     for rule in rules:
         count += 1
         found.expect(rule["health"] == "ok", f"rule {rule['name']}: {rule.get('lastError')}")
         bare = without_threshold(rule["query"])
-        answered(prometheus, f"rule {rule['name']}", bare, found, begin, now)
+        check_results(prometheus, f"rule {rule['name']}", bare, found, begin, now)
     for query in queries.annotations():
-        # An empty one is an uneventful hour; it must only be understood.
+        # An empty result is valid: nothing happened. The query must only parse.
         try:
             prometheus.query(filled_in(query.expression), now)
         except ValueError as error:
@@ -124,12 +128,12 @@ def every_query(prometheus, rules, found, begin, now):
 
 
 def panel(uid_and_title):
-    """The first query of a panel, as committed."""
+    """The first query of a panel."""
     return next(query.expression for query in queries.of_dashboards() if query.place == uid_and_title)
 
 
 def values(prometheus, load, servers, found, now):
-    """Panels whose answer the load fixed."""
+    """Panels whose values the load determines."""
     echo, sha256, stalled = (re.escape(server.admin).replace("\\", "\\\\") for server in servers)
     plan, tally = load.plan, load.tally
 
@@ -139,11 +143,11 @@ def values(prometheus, load, servers, found, now):
 
     waiting = ask("towline-overview: Write waiters")
     found.value("mean write waiters", waiting, plan.never_reading - 1, plan.never_reading + 1)
-    found.value("of them on that instance", ask("towline-overview: Write waiters", stalled), 49, 51)
+    found.value("write waiters of that instance", ask("towline-overview: Write waiters", stalled), 49, 51)
     sent = tally.rate(now - SECONDS - 1, now - 1)
     found.value("lines/s", ask("towline-overview: Lines/s", echo), sent * 0.96, sent * 1.04)
-    held = plan.polite + plan.hashing + plan.never_reading + plan.half_sent
-    # A peer of the churn may be open at the moment of the scrape.
+    held = plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent
+    # Up to two short-lived connections may be open at the moment of the scrape.
     found.value("open connections", ask("towline-overview: Connections"), held, held + 2)
     half = ask("towline-connections: Half-sent lines", echo)
     found.value("half-sent lines", half, plan.half_sent, plan.half_sent + 1)
@@ -151,12 +155,12 @@ def values(prometheus, load, servers, found, now):
     found.value("success", ask("towline-overview: Success"), 1, 1)
     hashed = ask("towline-middleware: Bytes hashed", sha256) / len(LINE)
     found.value("lines hashed/s", hashed, plan.hashed_per_second * 0.9, plan.hashed_per_second * 1.1)
-    # Prometheus scrapes more than towline, and all of it exports these.
-    found.value("towlines up", ask("towline-overview: Up"), len(servers), len(servers))
+    # Other scraped programs export these metrics too, and must not be counted.
+    found.value("towline instances up", ask("towline-overview: Up"), len(servers), len(servers))
     cpu = prometheus.query(filled_in(panel("towline-overview: CPU by instance")), now)
     found.expect(
         {series["metric"]["instance"] for series in cpu} == {server.admin for server in servers},
-        f"CPU by instance shows others than towline: {cpu}",
+        f"CPU by instance shows other programs than towline: {cpu}",
     )
     pending = {
         (series["metric"]["alertname"], series["metric"].get("instance"))
@@ -164,11 +168,11 @@ def values(prometheus, load, servers, found, now):
     }
     found.expect(
         ("TowlineReadersStalled", servers[2].admin) in pending,
-        f"TowlineReadersStalled is not pending where the peers never read: {pending}",
+        f"TowlineReadersStalled is not pending where clients never read: {pending}",
     )
     found.expect(
         not any(name == "TowlineReadersStalled" and at != servers[2].admin for name, at in pending),
-        "TowlineReadersStalled is pending where all peers read",
+        "TowlineReadersStalled is pending where all clients read",
     )
 
 
@@ -177,7 +181,7 @@ def sample(exposition, series):
 
 
 def totals(load, servers, found):
-    """Counters that must agree to the last line once the load is over."""
+    """Counters that must be exact once the load is over."""
     tally = load.tally
     echo, sha256, stalled = (server.metrics() for server in servers)
 
@@ -188,11 +192,11 @@ def totals(load, servers, found):
     equal("lines echoed", echo, ok, tally.sent)
     equal("lines hashed", sha256, ok, tally.hashed)
     equal("bytes hashed", sha256, "towline_hashed_bytes_total", tally.hashed * len(LINE))
-    equal("cut short", echo, "towline_lines_unterminated_total", tally.cut_short)
+    equal("unterminated lines", echo, "towline_lines_unterminated_total", tally.cut_short)
     churned = tally.cut_short + tally.reset
-    made = load.plan.polite + load.plan.half_sent + churned
+    made = load.plan.well_behaved + load.plan.half_sent + churned
     equal("connections made", echo, "towline_connections_accepted_total", made)
-    equal("peers reset", echo, 'towline_connections_closed_total{reason="peer_reset"}', tally.reset)
+    equal("connections reset", echo, 'towline_connections_closed_total{reason="peer_reset"}', tally.reset)
     equal("stalled now", stalled, 'towline_connections{state="write_wait"}', load.plan.never_reading)
 
 
@@ -213,7 +217,7 @@ def main():
         load = Load(*(server.address for server in servers))
         load.start()
         load.connected.wait()
-        # Measured while everything flows: the window lies inside the load.
+        # The measured window lies inside the load.
         wait("the load", lambda: load.failure or load.tally.sent >= load.plan.lines * 0.85, 60)
         now = time.time()
         time.sleep(1)

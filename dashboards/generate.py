@@ -2,7 +2,7 @@
 """Writes the Grafana dashboards from `boards/`.
 
     generate.py           write dashboards/grafana/dashboards/*.json
-    generate.py --check   fail when what is there isn't what would be written
+    generate.py --check   fail if the files differ from what would be written
 """
 
 import json
@@ -14,7 +14,7 @@ from panels import J, Panel, own
 
 OUT = Path(__file__).parent / "grafana" / "dashboards"
 
-# Named by the variable, never by a data source's name: the dashboards load anywhere.
+# A variable and not the name of a data source, so that the dashboards load into any Grafana.
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
 HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 6}
@@ -28,7 +28,7 @@ def variable(name, label, query):
         "datasource": DATASOURCE,
         "query": {"query": query, "refId": "v"},
         "definition": query,
-        # When the time range changes: instances come and go.
+        # Query again when the time range changes, because instances may differ.
         "refresh": 2,
         "multi": True,
         "includeAll": True,
@@ -149,7 +149,7 @@ def options(panel):
     return {
         "timeseries": {
             "legend": {
-                # A table of eight states would leave no room for their lines.
+                # As a table, a legend of eight states would take most of the panel.
                 "displayMode": "list",
                 "placement": "bottom",
                 "calcs": [] if panel.many else ["lastNotNull"],
@@ -180,7 +180,7 @@ def options(panel):
 def targets(panel):
     found = []
     for at, (expression, legend) in enumerate(panel.queries):
-        # A table shows what is, the others what was.
+        # Tables show the current values, other panels a time range.
         instant = panel.kind == "table"
         formats = {"heatmap": "heatmap", "table": "table"}
         found.append(
@@ -222,7 +222,7 @@ def render(panel: Panel, number, x, y, width):
 
 
 def layout(board):
-    """Panels in rows: as wide as they say, else sharing the width evenly, stats on their own line."""
+    """Panels with positions. Those without a width share the row evenly; stats get a line of their own."""
     panels, y = [], 0
     for title, row in board.rows:
         panels.append(
@@ -255,12 +255,12 @@ def layout(board):
 
 def build(board):
     return {
-        # Fixed, so that links from alerts stay good.
+        # Fixed, so that links from alerts stay valid.
         "uid": f"towline-{board.uid}",
         "title": f"Towline / {board.title}",
         "description": board.description,
         "tags": ["towline"],
-        # Loaded as it is by Grafana 10.4, migrated upwards by newer ones.
+        # The schema of Grafana 10.4; newer versions migrate it.
         "schemaVersion": 39,
         "version": 1,
         "editable": False,
@@ -302,7 +302,7 @@ def main():
         stale += sorted(set(OUT.glob("*.json")) - set(wanted))
         if stale:
             names = ", ".join(path.name for path in stale)
-            sys.exit(f"not what dashboards/generate.py writes (run it): {names}")
+            sys.exit(f"run dashboards/generate.py, these files differ from its output: {names}")
         return
     OUT.mkdir(parents=True, exist_ok=True)
     for path, text in wanted.items():

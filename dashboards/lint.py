@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Holds the dashboards to the seventeen rules of Grafana's dashboard linter, and to ours.
+"""Checks the dashboards by the seventeen rules of Grafana's dashboard linter, and by our own.
 
-    lint.py [--promtool PATH]    with promtool every query is parsed by Prometheus' own parser
+    lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
-Ours: the JSON is what the generator writes, every alert has its tests, its section in
-docs/OPERATIONS.md and a dashboard that exists.
+Our rules: the JSON is what the generator writes; every alert has tests, an existing dashboard, and a
+runbook annotation that names a section of docs/RUNBOOK.md; links between documents are valid; and
+every text that the runbook searches the log for is in the sources.
 """
 
 import argparse
@@ -18,7 +19,11 @@ from pathlib import Path
 import queries
 
 HERE = queries.HERE
-OPERATIONS = HERE.parent / "docs" / "OPERATIONS.md"
+REPOSITORY = HERE.parent
+DOCUMENTS = REPOSITORY / "docs"
+RUNBOOK = DOCUMENTS / "RUNBOOK.md"
+# Crates whose code logs.
+LOGGING = ("server", "supervisor", "host", "cli", "middleware", "config", "doctor")
 SOURCE = "${datasource}"
 COUNTED = re.compile(r"\b\w+_(?:total|bucket)\b")
 
@@ -30,7 +35,7 @@ def variables(dashboard):
 def template_datasource(dashboard):
     source = variables(dashboard).get("datasource", {})
     if source.get("type") != "datasource" or source.get("label") != "Data source":
-        yield "no variable `datasource` labelled `Data source`"
+        yield "no variable `datasource` with the label `Data source`"
 
 
 def chosen_by(dashboard, name, label):
@@ -43,7 +48,7 @@ def chosen_by(dashboard, name, label):
         if found.get(key) != value:
             yield f"variable `{name}`: {key} is {found.get(key)!r}, not {value!r}"
     if found["datasource"]["uid"] != SOURCE:
-        yield f"variable `{name}` does not ask the chosen data source"
+        yield f"variable `{name}` does not use the selected data source"
 
 
 def template_job(dashboard):
@@ -65,14 +70,14 @@ def template_label_promql(dashboard):
 def template_on_time_change_reload(dashboard):
     for name, variable in variables(dashboard).items():
         if variable["type"] == "query" and variable["refresh"] != 2:
-            yield f"variable `{name}` is not read again when the time range changes"
+            yield f"variable `{name}` is not refreshed when the time range changes"
 
 
 def panel_datasource(dashboard):
     for panel in queries.panels(dashboard):
         sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
         if any(source["uid"] != SOURCE for source in sources):
-            yield f"{panel['title']}: not the chosen data source"
+            yield f"{panel['title']}: does not use the selected data source"
 
 
 def panel_title_description(dashboard):
@@ -82,7 +87,7 @@ def panel_title_description(dashboard):
 
 
 def panel_units(dashboard):
-    # The ones in use; a unit Grafana doesn't know is shown as a suffix and never noticed.
+    # The units in use. Grafana shows an unknown unit as a suffix, so a typo would stay unnoticed.
     known = {"none", "short", "percentunit", "s", "bytes", "Bps", "ops", "cps"}
     for panel in queries.panels(dashboard):
         unit = panel["fieldConfig"]["defaults"].get("unit")
@@ -93,7 +98,7 @@ def panel_units(dashboard):
 def panel_no_targets(dashboard):
     for panel in queries.panels(dashboard):
         if not panel["targets"]:
-            yield f"{panel['title']}: asks nothing"
+            yield f"{panel['title']}: has no query"
 
 
 def expressions(dashboard):
@@ -105,17 +110,17 @@ def expressions(dashboard):
 def target_logql(dashboard):
     for panel in queries.panels(dashboard):
         if any(target["datasource"]["type"] != "prometheus" for target in panel["targets"]):
-            yield f"{panel['title']}: a query that isn't Prometheus'"
+            yield f"{panel['title']}: a query for another data source than Prometheus"
 
 
 def target_logql_auto(dashboard):
     for title, expression in expressions(dashboard):
         if "$__auto" in expression:
-            yield f"{title}: $__auto is Loki's"
+            yield f"{title}: $__auto works with Loki only"
 
 
 def target_promql(dashboard):
-    """Cheap signs of a typo; `--promtool` and the run against Prometheus parse for real."""
+    """Finds common typos; `--promtool` and check.py parse the queries."""
     for title, expression in expressions(dashboard):
         bare = queries.STRING.sub('""', expression)
         for pair in ("()", "{}", "[]"):
@@ -135,7 +140,7 @@ def target_rate_interval(dashboard):
 def carries(dashboard, label):
     for title, expression in expressions(dashboard):
         for name, matchers in queries.selectors(expression):
-            # node_exporter is another job on another port, with a variable of its own.
+            # node_exporter is another job, whose instances have a variable of their own.
             wanted = 'instance=~"$node"' if name.startswith("node_") else f'{label}=~"${label}"'
             if wanted not in matchers:
                 yield f"{title}: {name} without {wanted}"
@@ -153,12 +158,12 @@ def target_counter_agg(dashboard):
     for title, expression in expressions(dashboard):
         taken = re.sub(r"\b(?:rate|irate|increase)\([^()]*\)", "", expression)
         for name in COUNTED.findall(taken):
-            yield f"{title}: {name} is a counter; take its rate"
+            yield f"{title}: {name} is a counter; use its rate"
 
 
 def uneditable_dashboard(dashboard):
     if dashboard["editable"]:
-        yield "can be edited in the browser, where changes are lost"
+        yield "is editable in the browser, where changes would be lost"
 
 
 LINTER = (
@@ -183,20 +188,42 @@ LINTER = (
 
 
 def alerts(text):
-    """Names of alerts with their body, from our own flat YAML."""
+    """Names of alerts with their text; relies on the indentation of our rules file."""
     parts = re.split(r"^ *- alert: (\w+)$", text, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2]))
+
+
+def anchors(document):
+    """The anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def of_documents():
+    for document in sorted(DOCUMENTS.glob("*.md")):
+        for path, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
+            target = document.parent / path if path else document
+            if not target.exists():
+                yield f"{document.name}: the link {path} leads nowhere"
+            elif anchor and anchor not in anchors(target):
+                yield f"{document.name}: {target.name} has no heading #{anchor}"
+    sources = "\n".join(
+        path.read_text() for crate in LOGGING for path in (REPOSITORY / crate / "src").rglob("*.rs")
+    )
+    for searched in re.findall(r"log \| grep (?:-E )?'([^']+)'", RUNBOOK.read_text()):
+        for text in searched.split("|"):
+            if text not in sources:
+                yield f"RUNBOOK.md: searches the log for {text!r}, which no source contains"
 
 
 def of_alerts():
     tests = (HERE / "prometheus" / "towline.rules_test.yml").read_text()
     fires = set(re.findall(r"alertname: (\w+)\n +eval_time: \S+\n +exp_alerts:\n", tests))
     absent = tests.split("name: nothing is there", 1)[1]
-    headings = re.findall(r"^#+ (.+)$", OPERATIONS.read_text(), flags=re.M) if OPERATIONS.exists() else []
-    anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    sections = anchors(RUNBOOK)
     uids = {path.stem for path in queries.DASHBOARDS}
     for name, body in alerts(queries.RULES.read_text()).items():
-        runbook = re.search(r"runbook: docs/OPERATIONS\.md#(\S+)", body)
+        runbook = re.search(r"runbook: docs/RUNBOOK\.md#(\S+)", body)
         dashboard = re.search(r"dashboard: (\S+)", body)
         if name not in fires:
             yield f"{name}: no test in which it fires"
@@ -204,14 +231,14 @@ def of_alerts():
             yield f"{name}: no test on absent data"
         if not re.search(r"severity: (page|ticket)\b", body):
             yield f"{name}: no severity"
-        if not runbook or runbook[1] not in anchors:
-            yield f"{name}: its runbook is no section of docs/OPERATIONS.md"
+        if not runbook or runbook[1] not in sections:
+            yield f"{name}: no `runbook` that names a section of docs/RUNBOOK.md"
         if not dashboard or dashboard[1] not in uids:
-            yield f"{name}: its dashboard does not exist"
+            yield f"{name}: no `dashboard` that exists"
 
 
 def parsed(promtool):
-    """Every query as a rule of its own, through `promtool check rules`."""
+    """Parses every query, as a recording rule, with `promtool check rules`."""
     rules = []
     for at, query in enumerate(queries.of_dashboards()):
         expression = query.expression.replace("$__rate_interval", "1m")
@@ -236,6 +263,7 @@ def main():
         for rule in LINTER:
             found += [f"{path.name}: {rule.__name__}: {problem}" for problem in rule(dashboard)]
     found += of_alerts()
+    found += of_documents()
     if promtool:
         found += parsed(promtool)
     current = subprocess.run(
@@ -244,7 +272,7 @@ def main():
     found += [current.stderr.strip()] if current.returncode else []
     if found:
         sys.exit("\n".join(found))
-    print(f"{len(queries.DASHBOARDS)} dashboards keep {len(LINTER)} rules")
+    print(f"{len(queries.DASHBOARDS)} dashboards meet {len(LINTER)} rules")
 
 
 if __name__ == "__main__":

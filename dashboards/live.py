@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Opens the live page of a real server under a known load in a real browser, and compares what it
-shows with what the load fixed.
+"""Opens the live page of a server under a known load in a browser, and compares what it shows with
+that load.
 
     live.py --towline PATH --chromium PATH [--picture FILE.png]
 
-The browser prints its page, or takes its picture, when all it loads has arrived. So it reaches the
-server through a proxy that adds one thing to the page: an image that takes some seconds.
+The browser prints or draws the page as soon as it has loaded completely. A proxy therefore adds an
+image to the page that takes some seconds to load.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from load import Load, Plan
 from stack import Server, stop, wait
 
 SECONDS = 8
-# A phone, held upright; the narrowest that headless Chromium makes a window.
+# Widths in pixels. A narrower window than 500 is not possible in headless Chromium.
 PHONE, DESK = 500, 1200
-# When the image is there, the page's widths go where they can be read.
+# When the image request ends, the widths of page and window go into the title, to be read here.
 SLOW = (
     b'<img src="/slow" hidden onload="0" onerror="document.title = '
     b'`${document.documentElement.scrollWidth} of ${innerWidth}`">'
@@ -35,13 +35,13 @@ SLOW = (
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
-    """Passes the page and its metrics on, and keeps what was asked for."""
+    """Forwards the page and its metrics, and records the requested paths."""
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        self.server.asked.add(self.path)
+        self.server.requested.add(self.path)
         if self.path == "/slow":
             time.sleep(SECONDS)
             self.send_error(404)
@@ -62,7 +62,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 def proxied(admin):
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     proxy.daemon_threads = True
-    proxy.admin, proxy.asked = admin, set()
+    proxy.admin, proxy.requested = admin, set()
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     yield proxy, f"http://127.0.0.1:{proxy.server_address[1]}/"
     proxy.shutdown()
@@ -74,7 +74,7 @@ def browse(chromium, url, width, *flags):
             [
                 chromium,
                 "--headless=new",
-                # Root has no sandbox in a container; the page is ours.
+                # Chromium's sandbox does not work for root in a container. The page is our own.
                 "--no-sandbox",
                 "--disable-gpu",
                 "--hide-scrollbars",
@@ -94,7 +94,7 @@ def browse(chromium, url, width, *flags):
 
 
 def shown(page, what):
-    """The text of an element, without its tags."""
+    """The words of an element, without tags."""
     inside = re.search(rf'id="{what}"[^>]*>(.*?)</(?:div|ul|span|table)>', page, flags=re.S)
     if not inside:
         raise SystemExit(f"the page has no {what}")
@@ -110,13 +110,13 @@ def number(page, what):
 
 
 def compared(page, plan, width):
-    held = plan.polite + plan.hashing + plan.never_reading + plan.half_sent
+    held = plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent
     states = shown(page, "states-legend")
     expected = {
-        # Peers of the churn come and go.
+        # Up to two short-lived connections may be open.
         "connections": (number(page, "open"), held, held + 2),
         "lines/s": (number(page, "lines"), 300, 1000),
-        # By the browser's clock, over three seconds.
+        # A mean over three seconds of the browser's clock.
         "mean write wait": (number(page, "wait"), plan.never_reading - 2, plan.never_reading + 2),
         "write_wait now": (float(states[states.index("write_wait") + 1]), 50, 50),
         "p99 in µs or ms": (number(page, "p99"), 0.1, 1000),
@@ -142,7 +142,7 @@ def main():
         arguments.add_argument(f"--{name}", required=True)
     arguments.add_argument("--picture", type=Path)
     given = arguments.parse_args()
-    # All on one server: what is shown is the sum.
+    # All parts of the load go to one server, so the page shows their sum.
     plan = Plan(lines=10**9)
     with tempfile.TemporaryFile("w") as log, contextlib.ExitStack() as stack:
         server = Server(given.towline, log, "echo", "--write-timeout", "off", "--line-deadline", "off")
@@ -153,7 +153,7 @@ def main():
         wait("the load", lambda: load.failure or load.tally.sent > 0)
         proxy, url = stack.enter_context(proxied(server.admin))
         for width in (DESK, PHONE):
-            told = compared(browse(given.chromium, url, width, "--dump-dom"), plan, width)
+            facts = compared(browse(given.chromium, url, width, "--dump-dom"), plan, width)
         if given.picture:
             for mode, dark in (("dark", 0), ("light", 1)):
                 picture = given.picture.with_stem(f"{given.picture.stem}-{mode}")
@@ -161,10 +161,10 @@ def main():
                 browse(given.chromium, url, DESK, setting, f"--screenshot={picture}")
             picture = given.picture.with_stem(f"{given.picture.stem}-phone")
             browse(given.chromium, url, PHONE, f"--screenshot={picture}")
-        if proxy.asked != {"/", "/metrics", "/slow"}:
-            raise SystemExit(f"the page asked for more than itself: {sorted(proxy.asked)}")
+        if proxy.requested != {"/", "/metrics", "/slow"}:
+            raise SystemExit(f"the page requested other paths than expected: {sorted(proxy.requested)}")
         load.finish()
-    print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {told}")
+    print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {facts}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""A load whose counts are known, so that dashboards can be held against them.
+"""A load with known counts, to compare dashboards with.
 
-Small on purpose and free of the project's own generator: what counts the same thing twice with one
-hand proves nothing.
+Independent of `towline load` on purpose: shared code would make the same mistake on both sides.
 """
 
 import asyncio
@@ -18,8 +17,8 @@ TICK = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    polite: int = 200
-    # In batches of `PAIRS` lines, round robin over the polite.
+    well_behaved: int = 200
+    # Sent in batches of `PAIRS` lines, round robin over the well-behaved clients.
     lines: int = 10_000
     lines_per_second: int = 500
     hashing: int = 20
@@ -30,17 +29,17 @@ class Plan:
 
 @dataclass
 class Tally:
-    """What the peers did, to be compared with what the server says."""
+    """What the clients did, to compare with what the server counts."""
 
     sent: int = 0
     hashed: int = 0
     reset: int = 0
     cut_short: int = 0
-    # Pairs of a moment and the lines sent until then.
-    course: list = field(default_factory=list)
+    # Pairs of a time and the number of lines sent until then.
+    history: list = field(default_factory=list)
 
     def rate(self, begin, end):
-        inside = [(at, sent) for at, sent in self.course if begin <= at <= end]
+        inside = [(at, sent) for at, sent in self.history if begin <= at <= end]
         (first, low), (last, high) = inside[0], inside[-1]
         return (high - low) / (last - first)
 
@@ -51,8 +50,7 @@ async def swallow(reader):
 
 
 class Load(threading.Thread):
-    """Peers of three servers, in a thread of their own: plain echo, SHA-256, and one whose peers
-    never read."""
+    """A thread with the clients of three servers: echo, SHA-256, and one whose clients never read."""
 
     def __init__(self, echo, sha256, stalled, plan=Plan()):
         super().__init__(daemon=True)
@@ -66,7 +64,7 @@ class Load(threading.Thread):
     def run(self):
         try:
             asyncio.run(self.load())
-        except Exception as error:  # noqa: BLE001  seen by whoever joins this thread
+        except Exception as error:  # noqa: BLE001  raised again by finish()
             self.failure = error
         finally:
             self.connected.set()
@@ -78,14 +76,14 @@ class Load(threading.Thread):
             raise self.failure
 
     async def load(self):
-        polite = [await self.connect(self.echo) for _ in range(self.plan.polite)]
+        well_behaved = [await self.connect(self.echo) for _ in range(self.plan.well_behaved)]
         hashing = [await self.connect(self.sha256) for _ in range(self.plan.hashing)]
         for _ in range(self.plan.half_sent):
             (await self.connect(self.echo)).write(b"half a li")
         stuck = [self.never_read() for _ in range(self.plan.never_reading)]
         self.connected.set()
         jobs = [
-            asyncio.create_task(self.pace(polite)),
+            asyncio.create_task(self.pace(well_behaved)),
             asyncio.create_task(self.hash(hashing)),
             asyncio.create_task(self.churn()),
         ]
@@ -99,15 +97,15 @@ class Load(threading.Thread):
 
     async def connect(self, address):
         reader, writer = await asyncio.open_connection(*address)
-        # Replies must leave the socket, else the polite become those who never read.
+        # Reads all replies: an unread socket would make this a client that never reads.
         writer.swallowing = asyncio.create_task(swallow(reader))
         self.open.append(writer)
         return writer
 
     def never_read(self):
-        """Sends until nothing more is taken, and reads nothing."""
+        """Connects, sends until the socket blocks, and never reads."""
         peer = socket.socket()
-        # Small buffers fill soon, which keeps the kernel's memory small.
+        # Small buffers fill after few bytes, which saves kernel memory.
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         peer.connect(self.stalled)
@@ -119,24 +117,24 @@ class Load(threading.Thread):
             return peer
 
     async def ticks(self):
-        """Numbers of ticks since the start: late ones are made up for, so that counts stay exact."""
+        """Yields a number for every tick since the start. Late ticks follow at once, so counts are exact."""
         begin, at = time.monotonic(), 0
         while not self.halt.is_set():
             yield at
             at += 1
             await asyncio.sleep(max(0.0, begin + at * TICK - time.monotonic()))
 
-    async def pace(self, polite):
+    async def pace(self, well_behaved):
         batches = round(self.plan.lines_per_second * TICK / PAIRS)
         turn = 0
         async for _ in self.ticks():
             for _ in range(batches):
                 if self.tally.sent == self.plan.lines:
                     return
-                polite[turn % len(polite)].write(LINE * PAIRS)
+                well_behaved[turn % len(well_behaved)].write(LINE * PAIRS)
                 turn += 1
                 self.tally.sent += PAIRS
-            self.tally.course.append((time.time(), self.tally.sent))
+            self.tally.history.append((time.time(), self.tally.sent))
 
     async def hash(self, hashing):
         lines = round(self.plan.hashed_per_second * TICK)
@@ -150,7 +148,7 @@ class Load(threading.Thread):
                 self.tally.hashed += 1
 
     async def churn(self):
-        """Twice a second a peer that ends in the middle of a line, and one that resets."""
+        """Twice a second, one client ends in the middle of a line and one resets its connection."""
         async for at in self.ticks():
             if self.tally.sent == self.plan.lines:
                 return
@@ -164,7 +162,7 @@ class Load(threading.Thread):
             _, writer = await asyncio.open_connection(*self.echo)
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            # Taken into service first: what is reset in the queue is nobody's connection.
+            # Wait for the accept: a connection reset in the accept queue is not counted.
             await asyncio.sleep(0.05)
             writer.transport.abort()
             self.tally.reset += 1

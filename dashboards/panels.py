@@ -1,12 +1,11 @@
-"""The vocabulary of the dashboards: panels, and the selectors that every query carries.
+"""Building blocks of the dashboards: panels, and the selectors that every query has.
 
-A panel here says what is asked and how it looks; `generate.py` adds what Grafana wants to know
-besides (positions, numbers, the data source).
+A panel here has queries and appearance; `generate.py` adds positions, ids and the data source.
 """
 
 from dataclasses import dataclass, field, replace
 
-# Every selector carries these, so that the variables on top of a dashboard reach every panel.
+# Every selector has these matchers, so that the variables of a dashboard apply to every panel.
 J = 'job=~"$job", instance=~"$instance"'
 # node_exporter is another job on another port: its instances have their own variable.
 NODE = 'instance=~"$node"'
@@ -17,7 +16,7 @@ CONNECTIONS = f"sum(towline_connections{{{J}}})"
 WORKLOAD = "workload, framing, flush"
 WORKLOAD_LEGEND = "{{workload}} {{framing}} {{flush}}"
 
-# One colour a meaning on every dashboard: red is back-pressure or failure, blue the server's work.
+# Each colour has one meaning on all dashboards: red is back-pressure or failure, blue is work.
 STATE_COLORS = {
     "idle": "#8e8e8e",
     "read_wait": "yellow",
@@ -38,39 +37,39 @@ class Panel:
     title: str
     unit: str
     description: str
-    # Pairs of a query and the legend of its series.
+    # Pairs of a query and its legend.
     queries: tuple
     stack: bool = False
-    # Steps of (value from which it holds, colour); None is the lowest.
+    # Pairs of a lower bound and the colour from there on; None is the lowest.
     thresholds: tuple = ((None, "green"),)
     colors: dict = field(default_factory=dict)
-    # Series that are a bound, not a measurement: drawn as a dashed line.
+    # Names of series that are limits and not measurements: drawn as dashed lines.
     limits: tuple = ()
     maximum: float | None = None
-    # The axis reaches at least to here: a line of zeros must not fill ten thousand per cent.
+    # Minimum end of the axis. Without it Grafana scales a line of zeros to an arbitrary height.
     soft_maximum: float | None = None
-    # Each step of the axis is so many times the one before; what is 0 isn't drawn.
+    # Base of a logarithmic axis, on which zeros are not drawn.
     logarithm: int | None = None
-    # So many series that their last values would take the panel's room.
+    # Leaves last values out of the legend, which would be cut off with many or long names.
     many: bool = False
     decimals: int | None = None
-    # What stands in an empty panel: nothing happened is not the same as nothing is known.
+    # Text of an empty panel, where no data means that nothing happened.
     no_value: str | None = None
     width: int | None = None
-    # Values that are words: {"1": ("yes", "orange")}.
+    # Values shown as text: {"1": ("yes", "orange")}.
     words: dict = field(default_factory=dict)
-    # Columns of a table: label to heading; the rest is hidden.
+    # Columns of a table, label to heading. Other labels are hidden.
     columns: dict = field(default_factory=dict)
 
 
 def rate(metric, matchers="", window=R):
-    """The rate of a counter, over the variables' selection."""
+    """The rate of a counter, for the selected jobs and instances."""
     also = f", {matchers}" if matchers else ""
     return f"rate({metric}{{{J}{also}}}[{window}])"
 
 
 def total_rate(metric, matchers="", by=""):
-    """The summed rate of a counter, by labels or in all."""
+    """The summed rate of a counter, by labels or in total."""
     grouping = f" by ({by}) " if by else ""
     return f"sum{grouping}({rate(metric, matchers)})"
 
@@ -81,24 +80,24 @@ def gauge(metric, matchers=""):
 
 
 def per(amount, unit):
-    """A gap where there is nothing to divide by: one infinite value hides all others."""
+    """A ratio, without a value where `unit` is 0: one infinite value would hide all others."""
     return f"{amount} / ({unit} > 0)"
 
 
 def own(expression):
-    """Of metrics that everything exports, only towline's: `$job` may select the others too."""
+    """Keeps only towline's series of metrics that other programs export too (`process_…`)."""
     return f"({expression} and on (job, instance) towline_build_info{{{J}}})"
 
 
 def quantile(at, by=""):
-    """A quantile of the time a batch took, over all instances or by labels."""
+    """A quantile of the time of batches in the line stack, over all instances or by labels."""
     labels = f"le, {by}" if by else "le"
     buckets = rate("towline_batch_duration_seconds_bucket")
     return f"histogram_quantile({at}, sum by ({labels}) ({buckets}))"
 
 
 def with_workload(expression):
-    """Gives the series of an instance the labels of what that instance is configured to do."""
+    """Adds the workload, framing and flush policy of an instance to its series, as labels."""
     info = f"towline_config_info{{{J}}}"
     return f"{expression} * on (job, instance) group_left ({WORKLOAD}) {info}"
 
@@ -124,7 +123,7 @@ def table(title, description, *queries, **rest):
 
 
 def wide(panel, width):
-    """The same panel, so many of the 24 columns wide."""
+    """The same panel, `width` of the 24 columns wide."""
     return replace(panel, width=width)
 
 
@@ -132,9 +131,9 @@ def wide(panel, width):
 class Board:
     uid: str
     title: str
-    # The question it answers.
+    # The question that the dashboard answers.
     description: str
     # Pairs of a row's title and its panels.
     rows: tuple
-    # Whether node_exporter's instances can be chosen.
+    # Whether the dashboard has a variable for node_exporter's instances.
     node: bool = False

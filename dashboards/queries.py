@@ -1,4 +1,4 @@
-"""The queries of the committed dashboards and rules, and what they name."""
+"""Reads the queries of the committed dashboards and rules, and the metrics in them."""
 
 import json
 import re
@@ -9,8 +9,7 @@ HERE = Path(__file__).parent
 DASHBOARDS = sorted((HERE / "grafana" / "dashboards").glob("*.json"))
 RULES = HERE / "prometheus" / "rules" / "towline.rules.yml"
 
-# A selector: a metric's name, its matchers if any. Functions and keywords are told apart by what
-# follows or by their names.
+# A selector: the name of a metric, and its matchers if any. A following `(` marks a function.
 SELECTOR = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)(?![\w:]|\s*\()\s*(\{[^}]*\})?")
 WORDS = set("by without on ignoring group_left group_right and or unless bool offset inf nan".split())
 STRING = re.compile(r'"[^"]*"')
@@ -20,7 +19,7 @@ GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^
 
 @dataclass(frozen=True)
 class Query:
-    # Where it stands, for people.
+    # Dashboard and panel, for messages.
     place: str
     expression: str
     panel: dict | None = None
@@ -47,11 +46,11 @@ def annotations():
 
 
 def selectors(expression):
-    """Pairs of a metric's name and its matchers, as written."""
+    """Pairs of a metric's name and its matchers, as in the query."""
     bare = GROUPING.sub(" ", WINDOW.sub(" ", expression))
     found = []
     for name, matchers in SELECTOR.findall(bare):
-        # A bare word without an underscore is a window's unit or a number's exponent.
+        # Without matchers and underscore it is a unit of time or an exponent, not a metric.
         if name not in WORDS and (matchers or "_" in name or name == "up"):
             found.append((name, matchers))
     return found

@@ -1,6 +1,6 @@
-"""The real parts on this machine's loopback: towline, Prometheus and node_exporter.
+"""Runs towline, Prometheus and node_exporter on loopback.
 
-All on free ports, all in one scratch folder, all stopped by their process ids.
+Uses free ports and one scratch directory, and stops its processes by their ids.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import queries
 
-# A rate needs four scrapes; what Grafana would put in for $__rate_interval at this interval.
+# WINDOW is what Grafana would insert for $__rate_interval, which is at least four scrapes.
 SCRAPE = 1
 WINDOW = "10s"
 
@@ -51,11 +51,11 @@ def answers(url):
 
 
 class Server:
-    """A towline on free ports."""
+    """A towline server on free ports."""
 
     def __init__(self, binary, log, workload, *flags):
         ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-        # An environment of its own: settings meant for another server would apply to this one.
+        # Not the environment of this process: its TOWLINE_ variables would change this server.
         self.process = subprocess.Popen(
             [binary, "serve", *ports, "--workload", workload, *flags],
             stdout=subprocess.PIPE,
@@ -79,7 +79,7 @@ class Prometheus:
         self.url = url
 
     def ask(self, path, **parameters):
-        """The data of an answer; what Prometheus complains of, as an exception."""
+        """The data of a response. An error of Prometheus is raised as ValueError."""
         query = urllib.parse.urlencode(parameters)
         try:
             answer = json.loads(get(f"{self.url}/api/v1/{path}?{query}"))
@@ -96,7 +96,7 @@ class Prometheus:
 
 
 def filled_in(expression, instance=".+"):
-    """A panel's query as Grafana would send it, with everything selected or one instance."""
+    """A panel's query as Grafana would send it, with all instances or one selected."""
     expression = expression.replace("$__rate_interval", WINDOW)
     expression = expression.replace("$instance", instance)
     return re.sub(r"\$\w+", ".+", expression)
@@ -120,8 +120,8 @@ def configuration(folder, servers, node):
 
 @contextlib.contextmanager
 def running(towline, prometheus, node_exporter):
-    """Three towlines (echo, SHA-256, and one for peers that never read) and a Prometheus that
-    scrapes them: yields the servers and the Prometheus."""
+    """Runs three servers (echo, SHA-256, and one for clients that never read) and a Prometheus that
+    scrapes them. Yields the servers and the Prometheus."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="towline-dashboards-"))
 
@@ -148,7 +148,7 @@ def running(towline, prometheus, node_exporter):
                     f"--config.file={configuration(folder, servers, node)}",
                     f"--storage.tsdb.path={folder}/data",
                     f"--web.listen-address={address}",
-                    # A page made from a file asks it, when the dashboards are drawn.
+                    # render.py queries it from a page of another origin.
                     "--web.cors.origin=.*",
                     "--log.level=warn",
                 ],

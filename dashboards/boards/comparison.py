@@ -1,4 +1,4 @@
-"""What does one workload cost against another?"""
+"""What does one workload cost compared with another?"""
 
 from panels import (
     J,
@@ -34,10 +34,11 @@ def compared(title, unit, description, expression, **rest):
     return series(title, unit, description, (expression, WORKLOAD_LEGEND), **rest)
 
 
-WHO = (
+INSTANCES = (
     table(
-        "Who is compared",
-        "Instances with the same workload, framing and flush policy are summed.",
+        "Instances compared",
+        "Instances with the same workload, framing and flush policy form one group, which is one series "
+        "on the panels below.",
         (f"count by ({WORKLOAD}) (towline_config_info{{{J}}})", ""),
         columns={"workload": "Workload", "framing": "Framing", "flush": "Flush", "Value": "Instances"},
         width=24,
@@ -45,38 +46,56 @@ WHO = (
 )
 
 WORK = (
-    compared("Lines", "ops", "Lines answered a second.", LINES),
+    compared("Lines", "ops", "Lines answered per second.", LINES),
     compared("Connections", "short", "Open connections.", OPEN),
-    compared("Bytes read", "Bps", "Bytes of lines read a second.", READ),
+    compared("Bytes read", "Bps", "Bytes of lines read per second.", READ),
 )
 
 COST = (
-    compared("CPU", "percentunit", "100 % is one core.", CPU),
+    compared("CPU", "percentunit", "CPU time used; 100 % is one core.", CPU),
     compared(
         "CPU per line",
         "s",
-        "Processor time a line costs. Only comparable where lines per batch are alike.",
+        "CPU time per line. Comparable only between groups with similar lines per batch.",
         per(CPU, LINES),
     ),
     compared(
-        "CPU per line, against the cheapest",
+        "CPU per line, relative to the cheapest",
         "none",
-        "1 is the cheapest of those shown.",
-        # What used no time that the clock could see cost nothing, and nothing compares with that.
+        "CPU per line divided by that of the group with the least; the scale is logarithmic.",
+        # `> 0` leaves out a group whose CPU time rounds to 0: dividing by it would be infinite.
         f"({per(CPU, LINES)}) / scalar(min({per(CPU, LINES)} > 0))",
         decimals=1,
         logarithm=2,
     ),
 )
 
-FEEL = (
-    compared("p50 latency", "s", "Half of the batches were served within this.", quantile(0.5)),
-    compared("p99 latency", "s", "99 % of the batches were served within this.", quantile(0.99)),
-    compared("Lines per batch", "none", "Lines one read gave.", per(RECEIVED, BATCHES), decimals=1),
+SERVICE = (
+    compared(
+        "p50 time in the stack",
+        "s",
+        "Half of the batches took at most this time in the line stack. Waiting in the kernel, and for a "
+        "CPU before the read, is not included: clients see more. Below 10 µs the value is interpolated, "
+        "so differences there mean nothing.",
+        quantile(0.5),
+    ),
+    compared(
+        "p99 time in the stack",
+        "s",
+        "99 % of the batches took at most this time in the line stack.",
+        quantile(0.99),
+    ),
+    compared(
+        "Lines per batch",
+        "none",
+        "Lines received per read. A batch of many lines takes longer in the stack than one of few.",
+        per(RECEIVED, BATCHES),
+        decimals=1,
+    ),
     compared(
         "Write wait share",
         "percentunit",
-        "Share of connection time spent waiting for peers to take their replies.",
+        "Share of connection time spent waiting for clients to read their replies.",
         per(IO_WAIT, CONNECTION_TIME),
         width=12,
         maximum=1,
@@ -84,7 +103,7 @@ FEEL = (
     compared(
         "Failed share",
         "percentunit",
-        "Share of lines that were not answered normally.",
+        "Share of lines answered with an error line.",
         per(FAILED, LINES),
         width=12,
         soft_maximum=0.01,
@@ -94,7 +113,7 @@ FEEL = (
 COMPARISON = Board(
     "comparison",
     "Workload comparison",
-    "What does one workload cost against another? Run two instances with different workloads under "
-    "the same load and look at them side by side.",
-    (("Instances", WHO), ("Work", WORK), ("Cost", COST), ("As felt by the peers", FEEL)),
+    "What does one workload cost compared with another? Run two instances with different workloads "
+    "under the same load.",
+    (("Instances", INSTANCES), ("Work", WORK), ("Cost", COST), ("Service", SERVICE)),
 )

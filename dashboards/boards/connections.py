@@ -20,7 +20,7 @@ POPULATION = (
     series(
         "By state, now",
         "short",
-        "Open connections by what they did at the moment of the scrape.",
+        "Open connections by state at the moment of the scrape.",
         (f"sum by (state) ({gauge('towline_connections')})", "{{state}}"),
         stack=True,
         colors=STATE_COLORS,
@@ -29,7 +29,8 @@ POPULATION = (
     series(
         "By state, on average",
         "short",
-        "Connection-seconds a second: the mean population of each state, exact between scrapes too.",
+        "Mean number of connections in each state (connection-seconds per second). Exact: short states "
+        "between two scrapes are included.",
         (total_rate(STATE_SECONDS, by="state"), "{{state}}"),
         stack=True,
         colors=STATE_COLORS,
@@ -41,14 +42,15 @@ WAIT = (
     series(
         "Mean waiting connections",
         "short",
-        "Connections that wait for the peer to send (read) or to take its replies (write).",
+        "Mean number of connections that wait for the client to send (read) or to read its replies (write).",
         (total_rate(IO_WAIT, by="direction"), "{{direction}}"),
         colors=DIRECTION_COLORS,
     ),
     series(
         "Share of connection time",
         "percentunit",
-        "How much of all connection time is waiting for the socket.",
+        "Share of all connection time that is spent waiting for the client: to send (read), or to read its "
+        "replies (write).",
         (
             f"{total_rate(IO_WAIT, by='direction')} / ignoring (direction) group_left () "
             f"({total_rate(STATE_SECONDS)} > 0)",
@@ -60,29 +62,32 @@ WAIT = (
     series(
         "Write wait by instance",
         "short",
-        "Which instance's peers do not read.",
+        "Mean number of connections whose client does not read its replies, by instance.",
         (total_rate(IO_WAIT, 'direction="write"', by="instance"), "{{instance}}"),
     ),
     series(
         "Write wait per megabyte written",
         "s",
-        "Back-pressure felt per unit of work.",
+        "Connection-seconds of write wait for each megabyte of replies: 60 s means that one megabyte takes a "
+        "minute of waiting, summed over all connections. Rises with clients that read slowly or not at "
+        "all, and stays level when only traffic grows.",
         (
             per(WRITE_WAIT, f"({total_rate('towline_written_bytes_total')} / 1e6)"),
-            "per MB",
+            "wait per MB",
         ),
     ),
     series(
         "Half-sent lines",
         "short",
-        "Connections that hold an unfinished line. A slow-line attack shows here first.",
+        "Connections with an unfinished line. Clients that send lines very slowly, as in a slow-line attack, "
+        "show here first.",
         (f"sum({HALF_SENT})", "unfinished line"),
     ),
     series(
         "Unterminated ends",
         "cps",
-        "Connections that ended in the middle of a line, whose rest was dropped.",
-        (total_rate("towline_lines_unterminated_total"), "dropped rest"),
+        "Connections that ended in the middle of a line. The server drops such a partial line.",
+        (total_rate("towline_lines_unterminated_total"), "partial lines"),
     ),
 )
 
@@ -90,7 +95,7 @@ LIFECYCLE = (
     series(
         "Closes by reason",
         "cps",
-        "Why connections end.",
+        "Connections closed per second, by reason; docs/LIMITS.md explains each reason.",
         (
             f"{total_rate('towline_connections_closed_total', by='reason')} > 0",
             "{{reason}}",
@@ -100,7 +105,8 @@ LIFECYCLE = (
     series(
         "Mean lifetime",
         "s",
-        "Mean population over arrivals (Little's law). Only sound while the population is steady.",
+        "Mean number of open connections divided by the rate of new ones (Little's law). Valid only while "
+        "that number is steady.",
         (
             per(total_rate(STATE_SECONDS), total_rate("towline_connections_accepted_total")),
             "lifetime",
@@ -109,7 +115,7 @@ LIFECYCLE = (
     series(
         "Heartbeats",
         "cps",
-        "Pings sent into silence, and those nobody answered in time.",
+        "Pings sent to silent clients, and pings without an answer within heartbeat.timeout.",
         (total_rate("towline_heartbeats_sent_total"), "sent"),
         (total_rate("towline_heartbeats_missed_total"), "missed"),
         colors={"missed": "red"},
@@ -120,35 +126,37 @@ BUFFERS = (
     series(
         "Bytes held",
         "bytes",
-        "Unfinished lines and batches being served (read) and unsent replies (write) held for parked "
-        "connections, and what they should not exceed.",
+        "Memory held for connections: unfinished lines and batches being served (read), unsent replies "
+        "(write). The limit is limits.buffer_bytes; the scale is logarithmic.",
         (f"sum by (direction) ({gauge('towline_buffer_bytes')})", "{{direction}}"),
         (f"sum({gauge('towline_buffer_limit_bytes')})", "limit"),
         colors=DIRECTION_COLORS,
         limits=("limit",),
         width=12,
-        # The limit is a thousand times what is held by whom all is well.
+        # On a healthy server the limit is a thousand times the bytes held.
         logarithm=2,
     ),
     series(
         "Bytes held per connection",
         "bytes",
-        "An idle connection holds none.",
+        "Memory held for connections divided by open connections. Idle connections hold none.",
         (per(f"sum({gauge('towline_buffer_bytes')})", OPEN), "per connection"),
         width=12,
     ),
     series(
         "Pressure",
         "percentunit",
-        "Use over limit of the instance that is nearest to each. Memory is that of the buffers.",
+        "Use divided by limit, of the instance with the highest value for each resource. Memory is the "
+        "memory held for connections; timeouts shrink from 85 % on.",
         (f"max by (resource) ({gauge('towline_overload_pressure_ratio')})", "{{resource}}"),
         width=12,
+        many=True,
     ),
     series(
-        "Steps against overload",
+        "Overload steps",
         "short",
-        "Processes whose timeouts shrink, that shed lines, or that accept no connections, because "
-        "memory for buffers is short.",
+        "Processes that shorten timeouts (shrink), answer new lines with ERR overloaded (shed) or accept "
+        "no connections (refuse), because a resource is nearly used up.",
         (f"sum by (step) ({gauge('towline_overload_active')})", "{{step}}"),
         colors={"shrink": "yellow", "shed": "orange", "refuse": "red"},
         soft_maximum=1,
@@ -159,8 +167,8 @@ BUFFERS = (
 CONNECTIONS = Board(
     "connections",
     "Connections and I/O wait",
-    "Where do connections spend their time? The states are exclusive and their seconds exact: they "
-    "sum to the open connections.",
+    "Where do connections spend their time? A connection is in exactly one state at a time, so the "
+    "states sum to the open connections.",
     (
         ("Population", POPULATION),
         ("I/O wait", WAIT),

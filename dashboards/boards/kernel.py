@@ -15,8 +15,8 @@ ACCEPT = (
     series(
         "Accept queue",
         "percentunit",
-        "Connections in the kernel that wait to be accepted, as a share of those that may. It fills "
-        "when the server is at its connection limit or its acceptor is late.",
+        "Connections that wait in the kernel to be accepted, divided by the queue's length. Fills when the "
+        "server is at its connection limit, or accepts more slowly than clients connect.",
         (
             f"sum by (instance) ({gauge('towline_accept_queue_length')})"
             f" / sum by (instance) ({gauge('towline_accept_queue_limit')})",
@@ -27,8 +27,8 @@ ACCEPT = (
     series(
         "Queue overflows and drops",
         "cps",
-        "Above zero, clients saw their connect hang and be retried after 1, 3 and 7 seconds. All "
-        "listeners of the server's network namespace.",
+        "Above zero, connects of clients hang and are retried after 1, 3 and 7 seconds. Counts all "
+        "listening sockets of the server's network namespace.",
         (total_rate("towline_kernel_listen_overflows_total"), "overflows"),
         (total_rate("towline_kernel_listen_drops_total"), "drops"),
         soft_maximum=1,
@@ -36,15 +36,16 @@ ACCEPT = (
     series(
         "Accept errors",
         "ops",
-        "EMFILE, ENFILE: out of descriptors. ENOBUFS, ENOMEM: out of memory. ECONNABORTED: the peer "
-        "gave up in the queue.",
+        "EMFILE, ENFILE: no descriptor left. ENOBUFS, ENOMEM: no kernel memory left. ECONNABORTED: the "
+        "client disconnected while it waited in the queue.",
         (total_rate("towline_accept_errors_total", by="errno"), "{{errno}}"),
         soft_maximum=1,
     ),
     series(
         "Aborted for lack of memory",
         "cps",
-        "Connections the kernel cut because TCP memory ran out, in the server's network namespace.",
+        "Connections that the kernel reset because TCP memory (net.ipv4.tcp_mem) was used up, in the "
+        "server's network namespace.",
         (
             total_rate("towline_kernel_abort_on_memory_total", by="instance"),
             "{{instance}}",
@@ -55,7 +56,8 @@ ACCEPT = (
     series(
         "Throughput per connection",
         "Bps",
-        "Bytes a second an average connection moves: what the kernel's buffers have to carry.",
+        "Bytes per second of an average connection. Multiplied by the round-trip time: what the kernel's "
+        "buffers of a connection have to hold.",
         (per(total_rate("towline_read_bytes_total"), CONNECTIONS), "read"),
         (per(total_rate("towline_written_bytes_total"), CONNECTIONS), "written"),
         width=12,
@@ -66,7 +68,8 @@ HOST = (
     series(
         "TCP sockets",
         "short",
-        "TIME_WAIT gathers on the side that closes first. Orphans are closed with bytes unsent.",
+        "TIME_WAIT sockets accumulate on the side that closes first. Orphans are closed sockets with "
+        "unsent bytes.",
         (f"sum({node('node_sockstat_TCP_inuse')})", "in use"),
         (f"sum({node('node_sockstat_TCP_tw')})", "time wait"),
         (f"sum({node('node_sockstat_TCP_orphan')})", "orphan"),
@@ -74,13 +77,13 @@ HOST = (
     series(
         "TCP memory",
         "bytes",
-        "Kernel memory of all socket buffers; compare with net.ipv4.tcp_mem.",
+        "Kernel memory of all TCP socket buffers; its limit is net.ipv4.tcp_mem.",
         (f"sum({node('node_sockstat_TCP_mem_bytes')})", "in use"),
     ),
     series(
         "Retransmits",
         "percentunit",
-        "Share of segments sent again.",
+        "Share of TCP segments that were sent again.",
         (
             f"{node_rate('node_netstat_Tcp_RetransSegs')} / {node_rate('node_netstat_Tcp_OutSegs')}",
             "sent again",
@@ -90,7 +93,8 @@ HOST = (
     series(
         "Connection tracking",
         "percentunit",
-        "Entries over the limit. A full table drops new connections without a word.",
+        "Entries divided by the table's limit. When the table is full, new connections are dropped "
+        "silently.",
         (
             f"{node('node_nf_conntrack_entries')} / {node('node_nf_conntrack_entries_limit')}",
             "{{instance}}",
@@ -101,15 +105,15 @@ HOST = (
     series(
         "CPU pressure",
         "percentunit",
-        "Share of time some task waited for a processor.",
+        "Share of time in which at least one task waited for a CPU.",
         (f"rate(node_pressure_cpu_waiting_seconds_total{{{NODE}}}[{R}])", "{{instance}}"),
-        no_value="not told by this kernel",
+        no_value="not reported by this kernel",
     ),
     series(
         "Packet backlog",
         "ops",
-        "Squeezed: the kernel ran out of its time slice. Dropped: its input queue was full, on the "
-        "loopback too.",
+        "Squeezed: the kernel left packets for its next round, because its time slice ended. Dropped: the "
+        "input queue was full; this includes loopback traffic.",
         (node_rate("node_softnet_times_squeezed_total"), "squeezed"),
         (node_rate("node_softnet_dropped_total"), "dropped"),
         soft_maximum=1,
@@ -119,8 +123,8 @@ HOST = (
 KERNEL = Board(
     "kernel",
     "Kernel and network",
-    "What did the kernel do to connections before the server saw them? The first row is the server's "
-    "own network namespace, the second its host.",
+    "What did the kernel do to connections before the server saw them? The first row shows the server's "
+    "network namespace, the second its host.",
     (("Accept path", ACCEPT), ("Host (node_exporter)", HOST)),
     node=True,
 )

@@ -1,4 +1,4 @@
-"""Which layer holds lines back, and which fails them?"""
+"""Which layer delays lines, and which fails them?"""
 
 from panels import (
     RESULT_COLORS,
@@ -21,14 +21,15 @@ SECONDS = "towline_batch_duration_seconds"
 STACK = (
     table(
         "What each instance runs",
-        "Workload, framing and flush policy. More than one row of a kind means a rollout, or drift.",
+        "Workload, framing and flush policy of each instance. Different values mean a rollout in progress, "
+        "or instances whose configurations have diverged.",
         (gauge("towline_config_info"), ""),
         columns={"instance": "Instance", "workload": "Workload", "framing": "Framing", "flush": "Flush"},
         width=12,
     ),
     table(
         "Versions",
-        "The binaries that run now.",
+        "Version and revision of each instance.",
         (gauge("towline_build_info"), ""),
         columns={"instance": "Instance", "version": "Version", "revision": "Revision"},
         width=12,
@@ -36,7 +37,7 @@ STACK = (
     series(
         "Reloads",
         "short",
-        "Attempts to load the configuration again, by result. After an error the old one goes on.",
+        "Configuration reloads by result. After an error the previous configuration stays in force.",
         (
             f"sum by (result) (increase(towline_config_reloads_total{{{J}}}[{R}]))",
             "{{result}}",
@@ -48,7 +49,7 @@ STACK = (
     series(
         "Last reload failed",
         "short",
-        "Instances that run with another configuration than the one that was asked for last.",
+        "Instances whose last reload failed, so that an older configuration is in force.",
         (f"sum(1 - {gauge('towline_config_last_reload_successful')})", "failed"),
         colors={"failed": "red"},
         width=12,
@@ -60,15 +61,16 @@ BATCHING = (
     series(
         "Lines per batch",
         "none",
-        "The unit of service is what one read gave: 1 in ping-pong, hundreds in a flood.",
+        "Lines received per read; a batch is served as a unit. 1 when clients wait for each reply, hundreds "
+        "when they pipeline.",
         (per(total_rate("towline_lines_received_total"), total_rate(BATCHES)), "lines"),
         decimals=1,
     ),
-    series("Batches", "ops", "Batches a second.", (total_rate(BATCHES), "batches")),
+    series("Batches", "ops", "Batches received per second.", (total_rate(BATCHES), "batches")),
     series(
         "Received and answered",
         "ops",
-        "Lines a second in and out of the stack; apart only while lines wait inside.",
+        "Lines per second into and out of the stack. They differ while lines wait in the stack.",
         (total_rate("towline_lines_received_total"), "received"),
         (total_rate(LINES), "answered"),
     ),
@@ -78,20 +80,22 @@ TIME = (
     series(
         "Time in the stack",
         "s",
-        "From a batch's arrival to its reply.",
+        "From a batch's arrival in the line stack to its reply, including waits for a concurrency permit. "
+        "Waiting in the kernel is not included: clients see more.",
         (per(total_rate(SECONDS + "_sum"), total_rate(SECONDS + "_count")), "mean"),
         (quantile(0.99), "p99"),
     ),
     series(
         "Batches in the stack",
         "short",
-        "Mean number being served: arrivals times time in the stack (Little's law).",
+        "Mean number of batches being served (arrivals times time in the stack, Little's law).",
         (total_rate(SECONDS + "_sum"), "in the stack"),
     ),
     series(
         "Lines failed by layer",
         "ops",
-        "timeout: the timeout layer. shed: load shedding. error: the workload itself.",
+        "timeout: timeouts.request passed. shed: refused at limits.concurrency or under overload. error: "
+        "the workload failed.",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
         colors=RESULT_COLORS,
         soft_maximum=1,
@@ -102,7 +106,8 @@ LIMIT = (
     series(
         "Permits in use",
         "short",
-        "Batches inside the concurrency limit. Workloads that never wait hardly use any.",
+        "Batches that hold a concurrency permit. A workload that never waits, such as echo, uses at most one "
+        "per thread.",
         (f"sum({gauge('towline_concurrency_in_use')})", "in use"),
         (f"sum({gauge('towline_concurrency_limit')})", "limit"),
         limits=("limit",),
@@ -111,7 +116,7 @@ LIMIT = (
     series(
         "Waiting for a permit",
         "short",
-        "Mean number of connections whose batch waits for the concurrency limit.",
+        "Mean number of connections whose batch waits for a concurrency permit.",
         (
             total_rate("towline_connection_state_seconds_total", 'state="limit_wait"'),
             "waiting",
@@ -125,19 +130,20 @@ HASHING = (
     series(
         "Hashing",
         "percentunit",
-        "Processor time spent on SHA-256; 100 % is one core.",
+        "CPU time spent on SHA-256; 100 % is one core.",
         (f"sum by (instance) ({rate('towline_hash_seconds_total')})", "{{instance}}"),
     ),
     series(
         "Bytes hashed",
         "Bps",
-        "Bytes through SHA-256 a second.",
+        "Bytes hashed per second.",
         (total_rate("towline_hashed_bytes_total"), "hashed"),
     ),
     series(
         "Hash time per byte",
         "s",
-        "Short lines cost more a byte: a SHA-256 block is 64 bytes however short the line.",
+        "CPU time of SHA-256 per byte. Higher for short lines, because every line is padded to blocks of "
+        "64 bytes.",
         (
             per(total_rate("towline_hash_seconds_total"), total_rate("towline_hashed_bytes_total")),
             "per byte",
@@ -149,7 +155,7 @@ HASHING = (
 MIDDLEWARE = Board(
     "middleware",
     "Middleware",
-    "Which layer of the stack holds lines back, and which fails them?",
+    "Which layer of the stack delays lines, and which fails them?",
     (
         ("Stack", STACK),
         ("Batching", BATCHING),

@@ -8,7 +8,7 @@ UTILISATION = (
     series(
         "Busy share by worker",
         "percentunit",
-        "Share of time a worker's thread was not waiting for work. 100 % is a full core.",
+        "Share of time in which a worker thread was not waiting for work. 100 % is a full core.",
         (rate("towline_worker_busy_seconds_total"), WORKER),
         maximum=1,
         many=True,
@@ -16,13 +16,13 @@ UTILISATION = (
     series(
         "CPU",
         "percentunit",
-        "User and system; 100 % is one core.",
+        "CPU time used, user and system; 100 % is one core.",
         (own(rate("process_cpu_seconds_total")), "{{instance}}"),
     ),
     series(
         "CPU per line",
         "s",
-        "Processor time a line costs in all: the figure of efficiency.",
+        "CPU time of the whole process divided by lines answered.",
         (
             per(
                 f"sum{own(rate('process_cpu_seconds_total'))}",
@@ -37,14 +37,14 @@ BALANCE = (
     series(
         "Connections by worker",
         "short",
-        "A new connection goes to the worker with the fewest.",
+        "Open connections of each worker. A new connection goes to the worker with the fewest.",
         (gauge("towline_worker_connections"), WORKER),
         many=True,
     ),
     series(
         "Imbalance of connections",
         "none",
-        "The fullest worker over the mean: 1 is even.",
+        "Connections of the worker with the most, divided by the mean. 1 is an even distribution.",
         (
             f"max by (instance) ({gauge('towline_worker_connections')}) / "
             f"avg by (instance) ({gauge('towline_worker_connections')})",
@@ -55,7 +55,8 @@ BALANCE = (
     series(
         "Imbalance of work",
         "none",
-        "The busiest worker over the mean: few heavy connections show here, not on the left.",
+        "Busy share of the busiest worker, divided by the mean. A few heavy connections show here, while "
+        "the panel on the left stays even.",
         (
             f"max by (instance) ({rate('towline_worker_busy_seconds_total')}) / "
             f"avg by (instance) ({rate('towline_worker_busy_seconds_total')})",
@@ -69,32 +70,33 @@ RESOURCES = (
     series(
         "Resident memory",
         "bytes",
-        "Memory of the process. The kernel's socket buffers come on top.",
+        "Resident memory of all processes of an instance. Does not include the kernel's socket buffers.",
         (own(gauge("process_resident_memory_bytes")), "{{instance}}"),
     ),
     series(
         "Memory per connection",
         "bytes",
-        "Resident memory over open connections; means little below a few thousand.",
+        "Resident memory divided by open connections. Includes the memory of the process itself, so it is "
+        "meaningful only from some thousands of connections on.",
         (per(f"sum{own(gauge('process_resident_memory_bytes'))}", CONNECTIONS), "per connection"),
     ),
     series(
         "Descriptors",
         "percentunit",
-        "Open descriptors over the limit.",
+        "Open descriptors divided by the limit.",
         (own(f"{gauge('process_open_fds')} / {gauge('process_max_fds')}"), "{{instance}}"),
         maximum=1,
     ),
     series(
         "Uptime",
         "s",
-        "Time since the process began; a fall is a restart.",
+        "Time since the process started. A drop is a restart.",
         (f"time() - {own(gauge('process_start_time_seconds'))}", "{{instance}}"),
     ),
     series(
         "Worker restarts",
         "short",
-        "Processes that ended on their own and were started again; their connections were lost.",
+        "Worker processes that crashed or were killed, and were started again. Their connections were lost.",
         (f"increase({gauge('towline_worker_restarts_total')}[{R}])", WORKER),
         soft_maximum=1,
         many=True,
@@ -102,7 +104,7 @@ RESOURCES = (
     series(
         "Scrape time",
         "s",
-        "What reading all metrics takes, seen from Prometheus.",
+        "Duration of a scrape of all metrics, measured by Prometheus.",
         (own(gauge("scrape_duration_seconds")), "{{instance}}"),
     ),
 )

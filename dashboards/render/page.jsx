@@ -1,5 +1,5 @@
-// A dashboard drawn with Grafana's own components, from a Prometheus. Not a Grafana server: variables
-// are filled in here, and heat maps and tables, which need one, are drawn by this file.
+// Draws a dashboard with Grafana's components and data of a Prometheus, without a Grafana server. This
+// file replaces variables, and draws heat maps and tables, whose components need a server.
 
 import 'uplot/dist/uPlot.min.css';
 import React, { useEffect, useRef } from 'react';
@@ -37,7 +37,7 @@ const filledIn = (expression) =>
 
 const named = (legend, labels) => legend.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, label) => labels[label] ?? '');
 
-// The defaults and the overrides by name, as Grafana would merge them.
+// Merges the defaults and the overrides of a series, as Grafana does.
 function configured(panel, name) {
   const { defaults, overrides } = panel.fieldConfig;
   const config = { ...defaults, custom: { ...defaults.custom }, displayNameFromDS: name };
@@ -137,7 +137,7 @@ function Heatmap({ panel, width, height, range }) {
     const values = buckets.map(({ values }) => new Map(values.map(([time, value]) => [time, parseFloat(value)])));
     const count = (at, time) => (values[at].get(time) ?? 0) - (at ? values[at - 1].get(time) ?? 0 : 0);
     const columns = (range.to - range.from) / range.step;
-    // Empty bands above and below say nothing.
+    // Leaves out the empty buckets above and below, except for one on each side.
     const used = buckets.map((_, at) => [...values[at].keys()].some((time) => count(at, time) > 0));
     const [low, high] = [Math.max(0, used.indexOf(true) - 1), Math.min(used.length - 1, used.lastIndexOf(true) + 1)];
     const most = Math.max(...buckets.flatMap((_, at) => [...values[at].keys()].map((time) => count(at, time))), 1);

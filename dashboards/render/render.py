@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws the six dashboards into docs/images, from real servers under load.
+"""Draws the six dashboards of servers under load into docs/images.
 
     render.py --towline PATH --prometheus PATH --node-exporter PATH --chromium PATH \
               --modules NODE_MODULES [--mode dark|light]
 
-NODE_MODULES: what `npm install --ignore-scripts` of the package.json beside this file makes, in any
-folder. Takes three minutes; look at the pictures before committing them.
+NODE_MODULES is the directory that `npm install --ignore-scripts` makes from the package.json beside
+this file. Takes three minutes. Check the pictures before you commit them.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import queries  # noqa: E402  beside the folder above
+import queries  # noqa: E402  needs the path above
 from load import Load, Plan  # noqa: E402
 from stack import WINDOW, running  # noqa: E402
 
@@ -69,17 +69,17 @@ def serve(folder):
 
 
 def loaded(servers):
-    """A calm minute; then three times the lines, and peers that stop reading."""
+    """Puts a light load on the servers, then three times the lines and clients that stop reading."""
     addresses = [server.address for server in servers]
     calm = Load(*addresses, Plan(lines=10**9, never_reading=5))
     calm.start()
     time.sleep(SECONDS * 0.45)
     rush = Load(
         *addresses,
-        Plan(polite=300, lines=10**9, lines_per_second=6000, hashed_per_second=2000, never_reading=45),
+        Plan(well_behaved=300, lines=10**9, lines_per_second=6000, hashed_per_second=2000, never_reading=45),
     )
     rush.start()
-    # A reload changes nothing, and is seen.
+    # A reload without a change, so that the panel of reloads shows one.
     servers[0].process.send_signal(signal.SIGHUP)
     time.sleep(SECONDS * 0.35)
     rush.finish()
@@ -106,7 +106,7 @@ def shoot(chromium, page, url, uid, mode, now, folder):
         [
             chromium,
             "--headless=new",
-            # Root has no sandbox in a container; the page is ours.
+            # Chromium's sandbox does not work for root in a container. The page is our own.
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",

@@ -24,7 +24,7 @@ const INTERVALS: usize = 500;
 /// A deadline passes for many at once: a thousand peers that stopped reading together, or that
 /// were behind a cable that is pulled. To close a connection with all that it holds takes the kernel as
 /// long as many a line, and a peer that is cut may come back at once and cost as much again. Spread out,
-/// that leaves others room in between; row 6 of the faults in docs/OPERATIONS.md has what it is worth.
+/// that leaves others room in between; row 6 of docs/FAULTS.md has what it is worth.
 ///
 /// For a current-thread runtime with a clock: spawn it once there. Where none runs, whoever leaves does
 /// when the others have had a turn.
