@@ -1,6 +1,11 @@
-//! `towline config`: what a server would run with, and where each value came from.
+//! `towline config`: what a server would run with, and the source of each value.
 
-use std::process::ExitCode;
+use std::{fs, process::ExitCode};
+
+use towline::{Settings, internal::Plan};
+use towline_config::Key;
+use towline_host::{HostLimits, buffer_limit, raise_descriptor_limit};
+use towline_units::{human, print_size};
 
 use crate::{exit, flags::SettingFlags, help};
 
@@ -8,7 +13,7 @@ use crate::{exit, flags::SettingFlags, help};
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::PRECEDENCE)]
 pub(crate) struct Args {
-    /// Only validate: print nothing but mistakes, and exit with 0 or 2
+    /// Only validate: print mistakes and warnings, and exit with 0 or 2
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -22,6 +27,46 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match args.settings.load() {
         Err(errors) => exit::with_configuration(&errors),
         Ok(_) if args.check => ExitCode::from(exit::CLEAN),
-        Ok(effective) => exit::printing(&effective.to_toml()),
+        Ok(effective) => {
+            let here = Here::of(&effective.settings);
+            exit::printing(&effective.to_annotated_toml(|key| here.auto(key, &effective.settings)))
+        }
     }
+}
+
+/// What `auto` comes to on this host, computed as a server does at start.
+struct Here {
+    /// `None` if a server with these settings would not start.
+    plan: Option<Plan>,
+}
+
+impl Here {
+    fn of(settings: &Settings) -> Self {
+        // A server raises its limit too.
+        raise_descriptor_limit();
+        Self { plan: Plan::of(settings, HostLimits::read()).ok() }
+    }
+
+    /// A note for `key`, if its value is an `auto` that depends on the host.
+    fn auto(&self, key: &Key, settings: &Settings) -> Option<String> {
+        if key.value(settings).to_string() != "auto" {
+            return None;
+        }
+        let plan = self.plan.as_ref();
+        let here = match key.name {
+            "server.threads" => plan?.threads.to_string(),
+            "server.processes" => plan?.processes.to_string(),
+            "limits.connections" => plan?.connections.to_string(),
+            "limits.buffer_bytes" => human::bytes(buffer_limit(None)),
+            "socket.receive_buffer" => format!("up to {}", print_size(receive_buffer_max()?)),
+            _ => return None,
+        };
+        Some(format!("{here} here"))
+    }
+}
+
+/// The size to which the kernel lets a receive buffer grow: the third number of net.ipv4.tcp_rmem.
+fn receive_buffer_max() -> Option<u64> {
+    let sizes = fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").ok()?;
+    sizes.split_whitespace().nth(2)?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! Server settings as flags, made from the table of keys: what a flag means, accepts and defaults
-//! to is said there once.
+//! Server settings as flags, generated from the table of keys: their help, values and defaults are
+//! those of the keys.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
 /// Most ignored variables that are warned about one by one.
 const WARNINGS_MAX: usize = 10;
 
-const SETTINGS: &str = "Settings";
 const SOURCES: &str = "Sources of settings";
+const NOT_BUILT: &str = "Not built yet; refused unless off";
 
 /// `--profile`, `--config`, and a flag for each key that has one.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct SettingFlags {
 }
 
 impl SettingFlags {
-    /// The settings these flags give, on top of the environment and the layers they name.
+    /// Loads the settings: these flags over the environment, the file and the profile.
     pub(crate) fn load(&self) -> Result<Effective, Errors> {
         towline_config::load(&self.sources)
     }
@@ -59,8 +59,9 @@ impl FromArgMatches for SettingFlags {
 
 impl clap::Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        let flags = Key::all().iter().filter_map(setting);
-        command.args(layers()).args(flags)
+        let (built, missing): (Vec<_>, Vec<_>) =
+            Key::all().iter().partition(|key| key.support == Support::Built);
+        command.args(layers()).args(built.into_iter().chain(missing).filter_map(setting))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -68,7 +69,7 @@ impl clap::Args for SettingFlags {
     }
 }
 
-/// Only what tells where the admin port is: `--profile`, `--config` and `--admin`.
+/// The flags from which the address of the admin port follows: `--profile`, `--config`, `--admin`.
 #[derive(Debug, Clone)]
 pub(crate) struct AdminFlags(SettingFlags);
 
@@ -99,7 +100,7 @@ impl clap::Args for AdminFlags {
     }
 }
 
-/// Only what names whole layers: `--profile` and `--config`.
+/// The flags that name whole layers: `--profile` and `--config`.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerFlags(SettingFlags);
 
@@ -129,7 +130,7 @@ impl clap::Args for LayerFlags {
     }
 }
 
-/// The two flags that name whole layers.
+/// The flags that name whole layers: `--profile` and `--config`.
 fn layers() -> [Arg; 2] {
     let profiles = towline_config::profiles().collect::<Vec<_>>().join(", ");
     [
@@ -137,10 +138,12 @@ fn layers() -> [Arg; 2] {
             .long("profile")
             .value_name("NAME")
             .help_heading(SOURCES)
-            .help("Built-in settings for a column of the article's table")
+            .help(format!("Built-in settings of a benchmark: {profiles}"))
             .long_help(format!(
-                "Built-in settings for a column of the article's table; anything else overrides \
-                 them.\n\nAccepts {profiles}."
+                "Built-in settings of a benchmark: the workload of one column of the table in \
+                 \"Managing 10K+ Concurrent Connections in Go\" \
+                 (https://goperf.dev/02-networking/10k-connections/), which `towline bench \
+                 article` reproduces. Every other source overrides them.\nAccepts {profiles}."
             )),
         Arg::new("config")
             .long("config")
@@ -149,14 +152,14 @@ fn layers() -> [Arg; 2] {
             .help_heading(SOURCES)
             .help("TOML file with settings")
             .long_help(
-                "TOML file with settings; overrides the profile, and is overridden by the \
-                 environment and by flags. config/towline.toml documents every key.",
+                "TOML file with settings. It overrides the profile; the environment and flags \
+                 override it. config/towline.toml documents every key.",
             ),
     ]
 }
 
-/// The flag of `key`. Values are read by the table and not by clap, so that a bad one gets the same
-/// sentence from a flag, a variable and a file.
+/// The flag of `key`. The table parses its value, not clap, so that a mistake gets the same sentence
+/// in a flag, a variable and a file.
 fn setting(key: &'static Key) -> Option<Arg> {
     let long = key.flag?.strip_prefix("--")?;
     Some(
@@ -164,13 +167,24 @@ fn setting(key: &'static Key) -> Option<Arg> {
             .long(long)
             .value_name(key.placeholder())
             .allow_hyphen_values(is_number(key))
-            .help_heading(SETTINGS)
+            .help_heading(heading(key))
             .help(short_help(key))
             .long_help(long_help(key)),
     )
 }
 
-/// `--idle-timeout -5s` names a bad duration, and not an unknown flag `-5`.
+/// The section of `key`, capitalized.
+fn heading(key: &Key) -> String {
+    if key.support != Support::Built {
+        return NOT_BUILT.to_owned();
+    }
+    let section = key.section().replace('_', " ");
+    let (first, rest) = section.split_at_checked(1).unwrap_or(("", &section));
+    first.to_uppercase() + rest
+}
+
+/// Numbers may begin with a hyphen, so that `--idle-timeout -5s` is a wrong duration and not an
+/// unknown flag `-5`.
 fn is_number(key: &Key) -> bool {
     let placeholder = key.placeholder();
     ["NUMBER", "SIZE", "DURATION"].iter().any(|kind| placeholder.starts_with(kind))
@@ -185,17 +199,16 @@ fn short_help(key: &Key) -> StyledStr {
 
 fn long_help(key: &Key) -> StyledStr {
     let refused = match key.support {
-        Support::Built => String::new(),
-        Support::Missing(reason) => {
-            format!(" Refused unless {}: {reason}.", key.default())
-        }
+        Support::Missing(reason) => format!(" Refused unless {}: {reason}.", key.default()),
+        _ => String::new(),
     };
     let takes_effect = match key.reload {
-        Reload::Live => "Takes effect on SIGHUP.",
-        Reload::Restart => "Takes effect on restart.",
+        Reload::Live => "SIGHUP",
+        _ => "restart",
     };
     format!(
-        "{}\n\nAccepts {}.{refused} {takes_effect}\n[default: {}] [key: {}] [environment: {}]",
+        "{}\nAccepts {}.{refused} Takes effect on {takes_effect}.\n\
+         [default: {}] [key: {}] [environment: {}]",
         key.doc,
         key.expected(),
         key.default(),

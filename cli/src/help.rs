@@ -1,76 +1,82 @@
-//! Help texts that are not about one flag.
+//! Help texts that are not about one flag. No line is longer than 80 columns, so that none is wrapped.
 
 pub(crate) const ABOUT: &str = "\
-Serves raw TCP lines through a stack of Tower layers, and shows what it does.
+A TCP server for line protocols: each line goes through a stack of Tower layers.
 
-Without a command it serves: lines on 127.0.0.1:9000, metrics and health on 127.0.0.1:9464.
-The flags of `towline serve` may then be given without the word; `towline help serve` lists them.";
+Without a command it serves: lines on 127.0.0.1:9000, metrics and a live page on
+http://127.0.0.1:9464. The flags of `towline serve` work without the word.";
 
-/// A macro, so that the longer text can be put together at compile time.
-macro_rules! examples {
-    () => {
-        "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   towline
-      Echo lines on 127.0.0.1:9000; try: printf 'a\\nbb\\n' | nc -q1 127.0.0.1 9000
-  towline serve --workload sha256 --listen 0.0.0.0:9000
-      Answer each line with its SHA-256, to everyone
-  towline serve --profile buffered-10k --heartbeat 30s
-      The article's second column, with a calmer heartbeat
+  printf 'a\\nbb\\n' | nc -q1 127.0.0.1 9000
+  towline serve --workload sha256 --max-connections 10k
+  towline load 127.0.0.1:9000 --connections 1000 --duration 10s
   towline doctor --connections 100k
-      Whether this host holds so many, what ends it first, and the fix
-  towline config --config towline.toml
-      What a server would run with, and which layer said so
-  towline health --ready
-      Exit code 0 when the server accepts connections, else 1"
-    };
-}
-
-pub(crate) const EXAMPLES: &str = examples!();
-
-pub(crate) const EXAMPLES_AND_MORE: &str = concat!(
-    examples!(),
-    "
 
 Exit codes:
-  0  ended as asked
-  1  failed, or a drain had to cut connections
-  2  a flag, a setting or a limit of the host is at fault; nothing was started
+  0  success
+  1  failure, or connections that were cut at the end of a drain
+  2  wrong flag or setting, or more than the host allows; nothing was started
 
 Signals:
-  SIGTERM, SIGINT, SIGQUIT  finish what was read, then end; a second one ends at once
+  SIGTERM, SIGINT, SIGQUIT  drain and stop; a second one stops at once
+  SIGHUP                    load the configuration again
 
-Each setting can also stand in a file or the environment: see `towline help config`."
-);
+`towline help serve` lists the settings; `towline help config` explains files,
+profiles and environment variables.";
 
 pub(crate) const SERVE: &str = "\
-Prints one line on standard output once it serves, `listening on ADDR (admin ADDR)`, with the real
-ports; the log goes to standard error. SIGTERM, SIGINT or SIGQUIT ends it in order, a second
-one at once.";
+Prints `listening on ADDR (admin ADDR)`, with the real ports, on standard output
+once it accepts connections. The log goes to standard error.
+
+SIGTERM, SIGINT or SIGQUIT drains and stops; a second one stops at once. SIGHUP
+loads the file and the environment again: settings marked SIGHUP change at once,
+for open connections too, the others on restart.";
 
 pub(crate) const DOCTOR: &str = "\
 Examples:
   towline doctor
-      For limits.connections, or 10,000 where it is auto
+      For limits.connections, or for 10,000 where it is auto
   towline doctor --connections 1m --processes auto --side both
-      A million, server and load generator on this host
-  towline doctor --connections 50k --burst 20k --emit sysctl > /etc/sysctl.d/60-towline.conf
+      A million connections, with server and load generator on this host
+  towline doctor --connections 50k --burst 20k --emit sysctl \\
+          > /etc/sysctl.d/60-towline.conf
       Only what has to be changed, as a file
 
-The prediction is for quiet connections: established, supervised, a line now and then. The rows leave
-room for --active percent of them being busy.
+The prediction is for quiet connections: established, with a heartbeat and a
+line now and then. The rows leave room for --active percent of busy ones.
 
-Exit codes: 0 nothing fails for the target (there may be warnings); 1 something does; 2 a flag or a
-setting is wrong.";
+Exit codes:
+  0  nothing fails for the target (there may be warnings)
+  1  something fails
+  2  a wrong flag or setting";
 
 pub(crate) const PRECEDENCE: &str = "\
-Where a value comes from, each overriding those before it:
-  1. built-in       the default that each flag's help names
+Each source of a value overrides those before it:
+  1. built-in       the default that the help of each flag names
   2. --profile      a built-in profile
-  3. --config FILE  TOML: the key's section and name, as in [limits] line_bytes = \"64KiB\"
-  4. environment    TOWLINE_ and the key with __ for the dot: TOWLINE_LIMITS__LINE_BYTES=64KiB
+  3. --config FILE  TOML with sections: [limits] line_bytes = \"64KiB\"
+  4. environment    TOWLINE_ and the key, with __ for the dot:
+                    TOWLINE_LIMITS__LINE_BYTES=64KiB
   5. flags          --max-line 64KiB
 
-The output is a configuration file with the origin of each value in a comment, so
-`towline config … > towline.toml` keeps what is in effect now. An unknown key or variable is an
-error, wherever it stands.";
+The output is what a server would run with: a configuration file, with the
+source of each value in a comment, and beside `auto` what it comes to on this
+host. `towline config … > towline.toml` keeps it. What a running server has in
+force is at /config of its admin port.
+
+An unknown key is an error, and so is an unknown variable with __ in its name.
+Other TOWLINE_ variables are ignored with a warning.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_wrapped_at_80_columns() {
+        for line in [ABOUT, EXAMPLES, SERVE, DOCTOR, PRECEDENCE].iter().flat_map(|it| it.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! `towline config`: the effective configuration, and where each value came from.
+//! `towline config`: the effective configuration, and the source of each value.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -36,6 +36,24 @@ fn each_layer_overrides_the_one_before() {
     ] {
         assert_eq!(line(&run.stdout, field), expected);
     }
+}
+
+#[test]
+fn auto_stands_beside_what_it_comes_to_on_this_host() {
+    let run = towline(&["config", "--processes", "auto", "--max-connections", "100"]);
+    assert_eq!(line(&run.stdout, "processes"), "processes = \"auto\" # flag --processes; 1 here");
+
+    let variables = [("TOWLINE_SOCKET__RECEIVE_BUFFER", "auto")];
+    let run = towline_in(&variables, &["config", "--threads", "3"]);
+    assert_eq!(line(&run.stdout, "threads"), "threads = 3 # flag --threads");
+    for field in ["connections", "buffer_bytes", "receive_buffer"] {
+        let line = line(&run.stdout, field);
+        assert!(line.contains("; ") && line.ends_with(" here"), "{line}");
+    }
+
+    // A server with these settings would not start.
+    let too_many = towline(&["config", "--max-connections", "4000M"]);
+    assert_eq!(line(&too_many.stdout, "threads"), "threads = \"auto\" # built-in");
 }
 
 #[test]
@@ -85,7 +103,7 @@ fn warnings_about_variables_are_bounded() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_failure() {
+fn a_closed_output_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_towline"))
         .arg("config")
         .env_clear()

@@ -1,21 +1,26 @@
-//! Help texts: complete, and teaching.
+//! Help texts: complete, short where they are read first, and with examples that work.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod support;
 
-use support::{Run, towline};
+use support::{Run, towline, towline_in};
 use towline_config::{Key, Support};
 
-fn help(arguments: &[&str]) -> String {
-    let Run { code, stdout, stderr } = towline(arguments);
+/// The help at a width of 80 columns.
+fn screen(arguments: &[&str]) -> String {
+    let Run { code, stdout, stderr } = towline_in(&[("COLUMNS", "80")], arguments);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    // However wide the terminal: one blank between words.
-    stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    stdout
+}
+
+/// The help with one space between words, so that line breaks do not matter.
+fn help(arguments: &[&str]) -> String {
+    screen(arguments).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn serve_tells_every_flag_with_meaning_values_default_key_and_variable() {
+fn help_of_serve_has_every_flag_with_meaning_values_default_key_and_variable() {
     let long = help(&["serve", "--help"]);
     let short = help(&["serve", "-h"]);
     for key in Key::all().iter().filter(|key| key.flag.is_some()) {
@@ -35,20 +40,48 @@ fn serve_tells_every_flag_with_meaning_values_default_key_and_variable() {
 }
 
 #[test]
-fn the_first_screen_tells_commands_examples_exit_codes_and_signals() {
-    let long = help(&["--help"]);
-    for word in ["serve", "config", "health", "Examples:", "Exit codes:", "SIGTERM"] {
-        assert!(long.contains(word), "{word}");
+fn the_first_screen_has_commands_examples_exit_codes_and_signals_and_fits_a_terminal() {
+    let text = screen(&["--help"]);
+    for word in ["serve", "config", "health", "Examples:", "Exit codes:", "SIGTERM", "SIGHUP"] {
+        assert!(text.contains(word), "{word}");
     }
-    assert_eq!(help(&["help"]), long);
-    let lines = towline(&["--help"]).stdout.lines().count();
-    assert!(lines <= 60, "{lines} lines bury the commands");
-    assert!(!help(&["-h"]).contains("--max-line"));
+    assert_eq!(screen(&["help"]), text);
+    assert_eq!(screen(&["-h"]), text);
+    assert!(text.lines().count() <= 40, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(!text.contains("--max-line"));
+}
+
+#[test]
+fn help_of_serve_has_a_heading_for_each_section_and_one_for_what_is_not_built() {
+    let text = screen(&["help", "serve"]);
+    let at = |heading: &str| {
+        let line = format!("\n{heading}:\n");
+        text.find(&line).unwrap_or_else(|| panic!("no heading {heading} in {text}"))
+    };
+    let headings = [
+        "Sources of settings",
+        "Server",
+        "Workload",
+        "Flush",
+        "Limits",
+        "Timeouts",
+        "Heartbeat",
+        "Log",
+        "Not built yet; refused unless off",
+    ];
+    assert!(headings.map(at).is_sorted());
+    for key in Key::all().iter().filter(|key| key.flag.is_some()) {
+        let flag = text.find(&format!("\n      {} <", key.flag.unwrap())).unwrap();
+        let missing = key.support != Support::Built;
+        assert_eq!(flag > at(headings[8]), missing, "{key:?}");
+    }
 }
 
 #[test]
 fn help_config_explains_precedence() {
     let text = help(&["help", "config"]);
+    assert!(text.contains("ignored with a warning"));
     let layers = ["1. built-in", "2. --profile", "3. --config FILE", "4. environment", "5. flags"];
     let places: Vec<_> = layers.iter().map(|layer| text.find(layer).unwrap()).collect();
     assert!(places.is_sorted());
@@ -56,7 +89,7 @@ fn help_config_explains_precedence() {
 }
 
 #[test]
-fn health_takes_only_what_tells_where_the_admin_port_is() {
+fn health_has_only_the_flags_from_which_the_admin_address_follows() {
     let text = help(&["health", "--help"]);
     for flag in ["--ready", "--admin", "--config", "--profile"] {
         assert!(text.contains(flag), "{flag}");
@@ -65,7 +98,7 @@ fn health_takes_only_what_tells_where_the_admin_port_is() {
 }
 
 #[test]
-fn every_example_is_a_valid_command_line() {
+fn every_example_of_serve_is_a_valid_command_line() {
     for example in towline(&["--help"]).stdout.lines() {
         let Some(command) = example.strip_prefix("  towline serve ") else { continue };
         let arguments: Vec<_> =

@@ -7,28 +7,50 @@ mod support;
 use support::{TempFile, refusal, refusal_in, towline};
 
 #[test]
-fn an_unknown_flag_is_told_with_the_nearest_one() {
+fn an_unknown_flag_gets_the_nearest_one_or_one_of_the_same_meaning() {
     for command in [&["--listn", "x"][..], &["serve", "--listn", "x"], &["config", "--listn=x"]] {
         assert_eq!(refusal(command), "unknown flag --listn: did you mean --listen?");
     }
-    assert_eq!(
-        refusal(&["serve", "--qqq"]),
-        "unknown flag --qqq: `towline help` tells what there is"
-    );
+    for (unknown, meant) in [
+        ("--port", "--listen"),
+        ("-p", "--listen"),
+        ("--file", "--config"),
+        ("-v", "--log-level"),
+        ("--connections", "--max-connections"),
+        ("--idle", "--idle-timeout"),
+    ] {
+        let expected = format!("unknown flag {unknown}: did you mean {meant}?");
+        assert_eq!(refusal(&["serve", unknown, "1"]), expected);
+    }
+    for command in ["serve", "config", "health", "load", "doctor"] {
+        let expected = format!("unknown flag --qqq: `towline help {command}` lists the flags");
+        assert_eq!(refusal(&[command, "--qqq"]), expected);
+    }
+    assert_eq!(refusal(&["--qqq"]), "unknown flag --qqq: `towline help serve` lists the flags");
 }
 
 #[test]
-fn an_unknown_command_is_told_with_the_nearest_one() {
+fn an_unknown_command_gets_the_nearest_one_or_one_of_the_same_meaning() {
     assert_eq!(refusal(&["serv"]), "unknown command serv: did you mean serve?");
     assert_eq!(
         refusal(&["config", "extra"]),
-        "unknown argument extra: `towline help` tells what there is"
+        "unknown argument extra: `towline help config` lists what it accepts"
     );
+    for (unknown, meant) in [("version", "--version"), ("start", "serve"), ("status", "health")] {
+        let expected = format!("unknown command {unknown}: did you mean `towline {meant}`?");
+        assert_eq!(refusal(&[unknown]), expected);
+    }
+    assert_eq!(refusal(&["qqq"]), "unknown command qqq: `towline help` lists the commands");
 }
 
 #[test]
 fn a_flag_without_its_value_or_given_twice_says_so() {
-    assert_eq!(refusal(&["--listen"]), "--listen <ADDR> has no value: give it one");
+    assert_eq!(
+        refusal(&["--heartbeat"]),
+        "--heartbeat has no value: expected a duration from 1ms to 8760h, such as \
+         5s (units ms, s, m, h, d), or off"
+    );
+    assert_eq!(refusal(&["--config"]), "--config has no value: write --config <FILE>");
     assert_eq!(
         refusal(&["serve", "--threads", "1", "--threads", "2"]),
         "--threads <NUMBER|auto> is given twice: give it once"
@@ -88,7 +110,7 @@ fn an_unknown_profile_names_the_four() {
 }
 
 #[test]
-fn unknown_keys_and_variables_are_told_with_the_nearest_one() {
+fn unknown_keys_and_variables_get_the_nearest_one() {
     let file = TempFile::new("[limits]\n\nconections = 5\n");
     assert_eq!(
         refusal(&["--config", file.name()]),

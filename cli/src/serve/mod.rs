@@ -8,11 +8,10 @@ use std::process::ExitCode;
 use towline::{Outcome, Settings, internal::reload::ConfigSource};
 use towline_config::{Effective, Errors};
 
-use crate::{exit, flags::SettingFlags, help, logging, worker};
+use crate::{exit, flags::SettingFlags, logging, worker};
 
 /// Serve lines.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = help::SERVE)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: SettingFlags,
