@@ -4,8 +4,9 @@
     lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
 Our rules: the JSON is what the generator writes; every alert has tests, an existing dashboard, and a
-runbook annotation that names a section of docs/RUNBOOK.md; links between documents are valid; and
-every text that the runbook searches the log for is in the sources.
+runbook annotation that names a section of docs/RUNBOOK.md; links between documents are valid; every
+text that the runbook searches the log for is in the sources, and so is every test that the protocol
+names.
 """
 
 import argparse
@@ -22,6 +23,7 @@ HERE = queries.HERE
 REPOSITORY = HERE.parent
 DOCUMENTS = REPOSITORY / "docs"
 RUNBOOK = DOCUMENTS / "RUNBOOK.md"
+PROTOCOL = DOCUMENTS / "PROTOCOL.md"
 # Crates whose code logs.
 LOGGING = ("server", "supervisor", "host", "cli", "middleware", "config", "doctor")
 SOURCE = "${datasource}"
@@ -214,6 +216,10 @@ def of_documents():
         for text in searched.split("|"):
             if text not in sources:
                 yield f"RUNBOOK.md: searches the log for {text!r}, which no source contains"
+    tests = "\n".join(path.read_text() for path in REPOSITORY.glob("*/tests/**/*.rs"))
+    for name in re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){4,})`", PROTOCOL.read_text()):
+        if f"fn {name}(" not in tests:
+            yield f"PROTOCOL.md: there is no test {name}"
 
 
 def of_alerts():

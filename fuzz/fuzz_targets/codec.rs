@@ -1,5 +1,8 @@
 #![no_main]
-#![allow(dead_code, reason = "each target uses its own part of what they share")]
+
+//! Decodes arbitrary bytes in arbitrary pieces: the same lines come out, however they are cut.
+
+#![allow(dead_code, reason = "each target uses a part of the shared helpers")]
 
 #[path = "../../middleware/tests/properties/mod.rs"]
 mod properties;

@@ -1,6 +1,6 @@
 #![no_main]
 
-//! Any bytes as a configuration file.
+//! Reads arbitrary bytes as a configuration file.
 
 #[path = "../../config/tests/properties/mod.rs"]
 mod properties;

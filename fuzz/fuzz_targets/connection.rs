@@ -1,5 +1,8 @@
 #![no_main]
-#![allow(dead_code, reason = "each target uses its own part of what they share")]
+
+//! Serves echo over a stream with short reads and errors: the peer gets its lines back, in order.
+
+#![allow(dead_code, reason = "each target uses a part of the shared helpers")]
 
 #[path = "../../middleware/tests/properties/mod.rs"]
 mod properties;
