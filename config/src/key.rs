@@ -6,6 +6,7 @@ use crate::{error::ValueError, grammar::Grammar, settings::Settings, value::Valu
 
 /// When a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reload {
     /// On reload, for open connections too where that makes sense.
     Live,
@@ -15,6 +16,7 @@ pub enum Reload {
 
 /// Whether this version has the feature of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Support {
     /// It has.
     Built,
@@ -23,6 +25,7 @@ pub enum Support {
 }
 
 /// A setting's key: what files, environment, flags and documentation share about it.
+#[non_exhaustive]
 pub struct Key {
     /// Dotted name: `limits.line_bytes`.
     pub name: &'static str,

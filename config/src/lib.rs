@@ -32,7 +32,7 @@ pub use key::{Key, Reload, Support};
 pub use profile::profiles;
 #[cfg(feature = "file")]
 pub use reference::reference;
-pub use reload::Difference;
+pub use reload::PendingRestart;
 pub use settings::{
     Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
     LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Server, Settings, Socket, Timeouts,

@@ -10,7 +10,8 @@ use crate::{
 
 /// A changed setting that takes effect only when the server starts again. `Display` is one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+#[non_exhaustive]
+pub struct PendingRestart {
     /// Dotted key.
     pub key: &'static str,
     /// Its value in the running server; a secret one is redacted.
@@ -19,7 +20,7 @@ pub struct Difference {
     pub wanted: String,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for PendingRestart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, running, wanted } = self;
         write!(f, "{key} = {wanted} takes effect on restart: it is still {running}")
@@ -29,7 +30,7 @@ impl fmt::Display for Difference {
 impl Settings {
     /// The settings of a server that runs with `self` after it loaded `wanted`, and the changes that
     /// it could not take over.
-    pub fn reload(&self, wanted: &Self) -> (Self, Vec<Difference>) {
+    pub fn reload(&self, wanted: &Self) -> (Self, Vec<PendingRestart>) {
         let (mut result, mut kept) = (self.clone(), Vec::new());
         for key in changed(self, wanted) {
             let (running, text) = (key.value(self).to_string(), key.value(wanted).to_string());
@@ -38,13 +39,15 @@ impl Settings {
                 Reload::Live => drop(key.set(&mut result, &text)),
                 Reload::Restart if key.secret => {
                     let redacted = || "<redacted>".to_owned();
-                    kept.push(Difference {
+                    kept.push(PendingRestart {
                         key: key.name,
                         running: redacted(),
                         wanted: redacted(),
                     });
                 }
-                Reload::Restart => kept.push(Difference { key: key.name, running, wanted: text }),
+                Reload::Restart => {
+                    kept.push(PendingRestart { key: key.name, running, wanted: text });
+                }
             }
         }
         (result, kept)
@@ -53,9 +56,9 @@ impl Settings {
 
 impl Effective {
     /// As [`Settings::reload`], with the origin of each value.
-    pub fn reload(&self, wanted: &Self) -> (Self, Vec<Difference>) {
+    pub fn reload(&self, wanted: &Self) -> (Self, Vec<PendingRestart>) {
         let (settings, kept) = self.settings.reload(&wanted.settings);
-        let from_wanted = |name: &str| !kept.iter().any(|difference| difference.key == name);
+        let from_wanted = |name: &str| !kept.iter().any(|pending| pending.key == name);
         let origins = Key::all().iter().map(|key| {
             let source = if from_wanted(key.name) { wanted } else { self };
             (key.name, source.origin(key))
@@ -99,7 +102,7 @@ mod tests {
             settings.timeouts.request = None;
         });
         assert_eq!(result, expected);
-        let kept: Vec<_> = kept.iter().map(Difference::to_string).collect();
+        let kept: Vec<_> = kept.iter().map(PendingRestart::to_string).collect();
         assert_eq!(
             kept,
             [

@@ -7,7 +7,8 @@ use crate::words::words;
 /// Every setting of the server. What [`load`](crate::load) returns is valid as a whole.
 ///
 /// `Settings::default()` has the built-in values; change fields of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Addresses, threads and processes.
     pub server: Server,
@@ -33,6 +34,7 @@ pub struct Settings {
 
 /// `server.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Server {
     /// `server.listen`: address of the line port. Default: `127.0.0.1:9000`.
     pub listen: Listen,
@@ -49,6 +51,7 @@ pub struct Server {
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listen {
     /// `IP:PORT`; port 0 takes any free one.
     Tcp(SocketAddr),
@@ -58,6 +61,7 @@ pub enum Listen {
 
 /// How many processes serve behind the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Processes {
     /// As many as `limits.connections` needs under the descriptor limit.
     Auto,
@@ -67,6 +71,7 @@ pub enum Processes {
 
 /// `workload.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Workload {
     /// `workload.kind`. Default: `echo`.
     pub kind: WorkloadKind,
@@ -108,6 +113,7 @@ words! {
 
 /// `flush.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flush {
     /// `flush.policy`. Default: `auto`.
     pub policy: FlushPolicy,
@@ -115,6 +121,7 @@ pub struct Flush {
 
 /// When replies are written to the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlushPolicy {
     /// `auto`: before the connection waits for input, or when much output is buffered.
     Auto,
@@ -136,6 +143,7 @@ impl fmt::Display for FlushPolicy {
 
 /// `limits.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// `limits.connections`: maximum open connections; `None` is `auto`, what the descriptor limit
     /// and available memory allow. Default: `None`.
@@ -183,6 +191,7 @@ words! {
 
 /// `timeouts.*`; `None` is `off`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// `timeouts.request`: time of a batch in the line stack, including its wait for a concurrency
     /// permit. Default: 5 s.
@@ -209,6 +218,7 @@ pub struct Timeouts {
 
 /// `heartbeat.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Heartbeat {
     /// `heartbeat.interval`: silence before a ping; `None` is `off`. Default: 30 s.
     pub interval: Option<Duration>,
@@ -232,6 +242,7 @@ impl Heartbeat {
 
 /// `socket.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Socket {
     /// `socket.nodelay`: TCP_NODELAY. Default: `true`.
     pub nodelay: bool,
@@ -247,7 +258,8 @@ pub struct Socket {
 }
 
 /// `tls.*`; `None` is `off`, which is the default of each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tls {
     /// `tls.cert`: PEM file with the certificate chain.
     pub cert: Option<PathBuf>,
@@ -259,6 +271,7 @@ pub struct Tls {
 
 /// `proxy_protocol.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProxyProtocol {
     /// `proxy_protocol.mode`. Default: `off`.
     pub mode: ProxyMode,
@@ -276,6 +289,7 @@ words! {
 
 /// `log.*`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Log {
     /// `log.level`. Default: `info`.
     pub level: LogLevel,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The value of a setting. `Display` is the text that a flag or variable takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// A word, an address, or a number with its unit.
     Text(String),

@@ -35,7 +35,7 @@ pub use serve::{serve, serve_until};
 pub use server::Running;
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};
-pub use towline_config::{Difference, Heartbeat, Settings, Timeouts};
+pub use towline_config::{Heartbeat, PendingRestart, Settings, Timeouts};
 pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
 
 /// The guide, whose snippets are tests.

@@ -26,7 +26,7 @@ impl Plan {
         let wanted = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let processes = match settings.server.processes {
             Processes::Exactly(count) => count.get().into(),
-            Processes::Auto => Self::needed(settings, host, wanted),
+            _ => Self::needed(settings, host, wanted),
         };
         let threads = Self::threads(settings, host, processes);
         let each = max_connections(host.descriptors, threads);

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread};
 
 use socket2::Socket;
 use tokio::sync::{oneshot, watch};
-use towline_config::{Difference, Effective, Settings};
+use towline_config::{Effective, PendingRestart, Settings};
 
 use crate::{
     Outcome, RunError,
@@ -153,7 +153,7 @@ impl Running {
     ///
     /// # Errors
     /// When the host does not allow what is asked. Nothing has changed then.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<Difference>, RunError> {
+    pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
         self.control().reload(settings)
     }
 

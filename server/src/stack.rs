@@ -72,9 +72,9 @@ impl StackParts {
     pub fn apply(&self, now: &LiveConfig) -> bool {
         let (settings, relief) = (&now.effective.settings, now.relief);
         self.connection.write_policy.store(match settings.flush.policy {
-            FlushPolicy::Auto => serve::WritePolicy::Auto,
             FlushPolicy::Line => serve::WritePolicy::Every(NonZeroU32::MIN),
             FlushPolicy::Every(lines) => serve::WritePolicy::Every(lines),
+            _ => serve::WritePolicy::Auto,
         });
         self.connection.output_bytes_max.store(settings.limits.output_bytes);
         self.connection
@@ -84,18 +84,16 @@ impl StackParts {
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_load_shed(match settings.limits.overload {
             _ if relief.sheds => LoadShed::Always,
-            Overload::Wait => LoadShed::Off,
             Overload::Shed => LoadShed::WhenFull,
+            _ => LoadShed::Off,
         });
         self.lines.set_bytes(settings.limits.line_bytes);
         let (digest, lines_max) = match (settings.workload.kind, settings.workload.digest) {
-            (WorkloadKind::Echo, _) => (None, LINES_MAX),
             (WorkloadKind::Sha256, config::Digest::Discard) => {
                 (Some(DigestMode::Discard), LINES_MAX)
             }
-            (WorkloadKind::Sha256, config::Digest::Reply) => {
-                (Some(DigestMode::Reply), DIGEST_LINES_MAX)
-            }
+            (WorkloadKind::Sha256, _) => (Some(DigestMode::Reply), DIGEST_LINES_MAX),
+            _ => (None, LINES_MAX),
         };
         self.sha256.set_digest(digest);
         self.lines.set_lines(lines_max);
@@ -134,7 +132,7 @@ fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
 /// The deadlines of a connection, as far as they are not shrunk.
 fn limits(settings: &Settings, relief: Mitigation) -> Deadlines {
     let Timeouts { idle, line, write, .. } = settings.timeouts;
-    let Heartbeat { interval, timeout } = settings.heartbeat;
+    let Heartbeat { interval, timeout, .. } = settings.heartbeat;
     let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
     // A peer that answers its pings is never closed for being idle while a server is merely full: it
     // is heard of once an interval, with its jitter of a tenth, and its time to answer.

@@ -9,7 +9,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use towline_config::{Difference, Effective, Processes, Settings};
+use towline_config::{Effective, PendingRestart, Processes, Settings};
 
 use crate::{message::SettingsText, pool::WorkerPool, worker_process::Command};
 use towline::{
@@ -82,7 +82,7 @@ impl Reloadable for MultiProcess {
         &self.state
     }
 
-    async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+    async fn load(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
         let ServerState { plan, reloads, slots, now, .. } = &self.state;
         let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
         let ConfigChange { effective, connections, kept } = change;

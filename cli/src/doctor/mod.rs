@@ -121,7 +121,7 @@ impl Args {
                 Processes::Exactly(count.get().into())
             }
             // The built-in single process is nobody's wish.
-            towline_config::Processes::Exactly(_) => Processes::Unsaid,
+            _ => Processes::Unsaid,
         };
         let limit = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let connections = self.connections.or(limit).unwrap_or(CONNECTIONS);

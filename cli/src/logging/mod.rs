@@ -41,10 +41,10 @@ pub(crate) fn start(log: Log) -> Result<(Level, Flush), Error> {
     let lines = fmt::layer().with_writer(sink);
     let lines = match log.format {
         // Colours only for eyes; https://no-color.org asks to be heeded too.
-        LogFormat::Text => lines
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        _ => lines
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(level).with(lines).try_init()?;
     panic::set_hook(Box::new(log_panic));
@@ -55,9 +55,9 @@ const fn filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+        _ => LevelFilter::INFO,
     }
 }
 

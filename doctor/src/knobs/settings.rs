@@ -73,7 +73,7 @@ fn port(facts: &Facts, target: &Target) -> Row {
     let name = "net.ipv4.ip_unprivileged_port_start";
     let port = match &target.settings.server.listen {
         Listen::Tcp(address) => u64::from(address.port()),
-        Listen::Unix(_) => 0,
+        _ => 0,
     };
     let start = facts.sysctls.number(name);
     let allowed = port == 0 || facts.privileged_ports == Some(true);

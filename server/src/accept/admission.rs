@@ -75,16 +75,16 @@ impl AdmissionControl {
     /// in our memory.
     pub async fn acquire(&self) -> Option<Reservation> {
         match self.admission {
+            Admission::Reject => None,
             // Until it is told otherwise, and asked again.
-            Admission::Wait if self.memory_short => pending().await,
-            Admission::Wait => {
+            _ if self.memory_short => pending().await,
+            _ => {
                 let slot = self.slots.reserve().await;
                 if let Some(rate) = &self.rate {
                     rate.ready().await;
                 }
                 Some(slot)
             }
-            Admission::Reject => None,
         }
     }
 

@@ -62,6 +62,7 @@ impl Listener {
             Listen::Unix(path) => Self::bind_unix(path, settings).map_err(|error| {
                 describe("server.listen", &format!("unix:{}", path.display()), &error)
             }),
+            other => Err(RunError::usage(format!("server.listen: {other:?} is not supported"))),
         }
     }
 

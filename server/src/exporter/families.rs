@@ -1,6 +1,5 @@
 //! Every metric: its name, its meaning, its labels and where its value comes from.
 
-use towline_config::{FlushPolicy, Framing, WorkloadKind};
 use towline_middleware::stats::{CloseReason, LineResult, State};
 
 use super::{
@@ -41,25 +40,15 @@ fn about(
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
     let settings = &status.effective.settings;
-    let workload = match settings.workload.kind {
-        WorkloadKind::Echo => "echo",
-        WorkloadKind::Sha256 => "sha256",
-    };
-    let framing = match settings.workload.framing {
-        Framing::Batch => "batch",
-        Framing::Lines => "lines",
-    };
-    let flush = match settings.flush.policy {
-        FlushPolicy::Auto => "auto".to_owned(),
-        FlushPolicy::Line => "line".to_owned(),
-        FlushPolicy::Every(lines) => format!("every:{lines}"),
-    };
     let build = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("revision", option_env!("TOWLINE_REVISION").unwrap_or("unknown").to_owned()),
     ];
-    let config =
-        vec![("workload", workload.to_owned()), ("framing", framing.to_owned()), ("flush", flush)];
+    let config = vec![
+        ("workload", settings.workload.kind.to_string()),
+        ("framing", settings.workload.framing.to_string()),
+        ("flush", settings.flush.policy.to_string()),
+    ];
     add("towline_build_info", "The running binary; always 1.", Values::Gauge(vec![(build, 1.0)]));
     add("towline_config_info", "The configured workload; always 1.", Values::Info(config));
     let reloads = vec![

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use towline_config::{Difference, Effective, Settings};
+use towline_config::{Effective, PendingRestart, Settings};
 
 use super::{ServerState, reload::Reloadable};
 use crate::{RunError, shard::PoolState};
@@ -62,11 +62,11 @@ impl Control {
     ///
     /// # Errors
     /// When the host does not allow what is asked. Nothing has changed then.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<Difference>, RunError> {
+    pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
         self.apply(&programmatic(settings))
     }
 
-    fn apply(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+    fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
         let ServerState { reloads, slots, .. } = &*self.state;
         let _lock = reloads.lock();
         // All that can fail comes before all that changes.
@@ -88,7 +88,7 @@ impl Reloadable for Control {
         &self.state
     }
 
-    async fn load(&self, wanted: &Effective) -> Result<Vec<Difference>, RunError> {
+    async fn load(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
         self.apply(wanted)
     }
 }

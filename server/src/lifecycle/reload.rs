@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use towline_config::{Difference, Effective, Errors, Settings};
+use towline_config::{Effective, Errors, PendingRestart, Settings};
 
 use super::{ServerState, signals::HangUpSignal};
 use crate::RunError;
@@ -27,7 +27,10 @@ pub trait Reloadable {
 
     /// Takes over what can change while it runs, counts the attempt, and returns what takes effect
     /// only when it starts again. After an error nothing has changed.
-    fn load(&self, wanted: &Effective) -> impl Future<Output = Result<Vec<Difference>, RunError>>;
+    fn load(
+        &self,
+        wanted: &Effective,
+    ) -> impl Future<Output = Result<Vec<PendingRestart>, RunError>>;
 }
 
 /// Reloads at each SIGHUP, for ever. Signals that come while one is under way are one more.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::watch;
-use towline_config::{Difference, Effective};
+use towline_config::{Effective, PendingRestart};
 use towline_host::HostLimits;
 
 use super::{Lifecycle, Stage, control::ReloadStats};
@@ -36,7 +36,7 @@ pub struct ConfigChange {
     /// The most connections then.
     pub connections: usize,
     /// What takes effect only when the server starts again.
-    pub kept: Vec<Difference>,
+    pub kept: Vec<PendingRestart>,
 }
 
 impl ServerState {

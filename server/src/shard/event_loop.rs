@@ -95,18 +95,13 @@ impl Shard {
                     let peer = Peer::new(accepted.peer);
                     let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
                     match framing {
-                        Framing::Batch => {
-                            let codec = LinesBatchCodec::shared;
+                        Framing::Lines => {
+                            let codec = Utf8LinesCodec::shared;
                             serve_socket(&parts, codec, accepted.socket, slot, lines);
                         }
-                        Framing::Lines => {
-                            serve_socket(
-                                &parts,
-                                Utf8LinesCodec::shared,
-                                accepted.socket,
-                                slot,
-                                lines,
-                            );
+                        _ => {
+                            let codec = LinesBatchCodec::shared;
+                            serve_socket(&parts, codec, accepted.socket, slot, lines);
                         }
                     }
                 }
