@@ -7,7 +7,7 @@ pub use crate::{
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, watch,
     },
     counts::Snapshot,
-    exporter::{CountsReader, ProcessUsage},
+    exporter::{CountsReader, ProcessUsage, UserMetrics},
     lifecycle::{
         ConfigChange, ServerState, Stage, activation, control, drain, notify, reload, signals,
     },

@@ -14,6 +14,9 @@ pub(super) enum Format {
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
+/// The last line of an OpenMetrics page, and of none in the text format.
+const EOF: &str = "# EOF";
+
 impl Format {
     pub(super) fn wanted(head: &HeaderMap<HeaderValue>) -> Self {
         let accepted = head.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -63,7 +66,7 @@ impl Format {
 /// last one says that nothing is missing.
 fn open_metrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for line in text.lines().filter(|line| !line.is_empty()) {
+    for line in text.lines().filter(|line| !line.is_empty() && *line != EOF) {
         match line.strip_prefix("# ").and_then(|about| about.split_once("_total ")) {
             Some((before, after)) if before.split(' ').count() == 2 => {
                 out.extend(["# ", before, " ", after]);
@@ -72,7 +75,7 @@ fn open_metrics(text: &str) -> String {
         }
         out.push('\n');
     }
-    out.push_str("# EOF\n");
+    out.extend([EOF, "\n"]);
     out
 }
 
@@ -109,6 +112,11 @@ mod tests {
             assert_eq!(wanted(accept), Format::Prometheus, "{accept}");
         }
         assert_eq!(Format::wanted(&HeaderMap::new()), Format::Prometheus);
+    }
+
+    #[test]
+    fn an_end_mark_in_the_middle_is_left_out() {
+        assert_eq!(open_metrics("a 1\n# EOF\nb 2\n"), "a 1\nb 2\n# EOF\n");
     }
 
     #[test]

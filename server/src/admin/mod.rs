@@ -93,7 +93,11 @@ impl<S: StatusSource> Context<S> {
     async fn metrics(&self) -> String {
         let mut exporter = self.exporter.lock().await;
         let snapshot = self.source.snapshot().await;
-        exporter.render(&self.source.state().status(), &snapshot)
+        let mut page = exporter.render(&self.source.state().status(), &snapshot);
+        if let Some(user_metrics) = self.source.user_metrics() {
+            user_metrics.append_to(&mut page);
+        }
+        page
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use crate::{counts::Snapshot, lifecycle::ServerState};
+use crate::{counts::Snapshot, exporter::UserMetrics, lifecycle::ServerState};
 
 /// What the admin endpoint tells about: a server that is this process, or the processes it
 /// supervises.
@@ -10,6 +10,11 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
 
     /// The numbers, at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
+
+    /// Metrics of the program that the server is part of. Default: none.
+    fn user_metrics(&self) -> Option<&UserMetrics> {
+        None
+    }
 }
 
 impl<S: StatusSource> StatusSource for Arc<S> {
@@ -19,5 +24,9 @@ impl<S: StatusSource> StatusSource for Arc<S> {
 
     async fn snapshot(&self) -> Snapshot {
         S::snapshot(self).await
+    }
+
+    fn user_metrics(&self) -> Option<&UserMetrics> {
+        S::user_metrics(self)
     }
 }

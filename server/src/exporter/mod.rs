@@ -19,11 +19,12 @@ mod kernel;
 mod overload;
 mod process;
 mod text;
+mod user_metrics;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use self::facade::Handles;
-pub use self::{counts_reader::CountsReader, process::ProcessUsage};
+pub use self::{counts_reader::CountsReader, process::ProcessUsage, user_metrics::UserMetrics};
 use crate::counts::{Snapshot, Status};
 
 /// Renders the metrics of one server.
