@@ -1,38 +1,38 @@
-//! The one clock of the generator: nanoseconds of `CLOCK_MONOTONIC`.
+//! The clock of the generator: nanoseconds of `CLOCK_MONOTONIC`.
 //!
-//! Its zero is the same in every process of a host, which is what lets worker processes follow one
-//! schedule. A reading costs about 25 ns (no system call: the kernel's vDSO answers).
+//! All processes of a host read the same time from it, so worker processes can follow one schedule. A
+//! reading costs about 25 ns (vDSO, no system call).
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Nanoseconds in a second.
+/// Nanoseconds of a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
-/// Nanoseconds in a millisecond.
+/// Nanoseconds of a millisecond.
 pub(crate) const MILLI: u64 = 1_000_000;
 
-/// A moment, in nanoseconds since the host started.
+/// The current time, in nanoseconds since the host started.
 pub(crate) fn now() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }
 
-/// CPU time the calling thread has used, in nanoseconds.
+/// CPU time of the calling thread, in nanoseconds.
 pub(crate) fn thread_cpu() -> u64 {
     nanos(clock_gettime(ClockId::ThreadCPUTime))
 }
 
-/// Time the calling thread was ready to run but waited for a CPU, in nanoseconds; 0 where the kernel
-/// does not say.
+/// Nanoseconds for which the calling thread was ready to run but had no CPU; 0 if the kernel does not
+/// count them.
 pub(crate) fn thread_queued() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// A span of nanoseconds as the kernel takes it.
+/// Converts nanoseconds to the kernel's type.
 pub(crate) fn timespec(span: u64) -> Timespec {
     Timespec { tv_sec: (span / SECOND) as i64, tv_nsec: (span % SECOND) as i64 }
 }
 
-/// A span of nanoseconds in seconds.
+/// Converts nanoseconds to seconds.
 pub(crate) fn seconds(span: u64) -> f64 {
     span as f64 / SECOND as f64
 }

@@ -1,4 +1,4 @@
-//! What a lane counts: plain numbers that add up over lanes, processes and hosts.
+//! Counters of an event loop: plain numbers that add up over loops, processes and hosts.
 
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
@@ -9,12 +9,12 @@ macro_rules! counters {
         pub struct $name { $($(#[$doc])* pub $field: u64,)* }
 
         impl $name {
-            /// Adds another's counts to these.
+            /// Adds `other` to these counters.
             pub fn add(&mut self, other: &Self) {
                 $(self.$field += other.$field;)*
             }
 
-            /// What was counted since `earlier` was copied from these counters.
+            /// The difference to `earlier`, an older copy of these counters.
             pub fn since(&self, earlier: &Self) -> Self {
                 Self { $($field: self.$field - earlier.$field,)* }
             }
@@ -22,55 +22,55 @@ macro_rules! counters {
     };
 }
 counters! {
-    /// Counted per lane and interval; every field only grows.
+    /// What well-behaved connections did. Within an event loop every field only grows.
     Counters {
-        /// Whole lines handed to the kernel.
+        /// Whole lines given to the kernel.
         lines_sent,
-        /// Lines that came back, refusals (`ERR …`) included.
+        /// Lines received, `ERR …` lines included.
         lines_received,
-        /// Bytes handed to the kernel.
+        /// Bytes given to the kernel.
         bytes_sent,
-        /// Bytes taken from the kernel.
+        /// Bytes received.
         bytes_received,
-        /// Reads that brought bytes.
+        /// Reads that returned bytes.
         reads,
         /// Writes that took bytes.
         writes,
-        /// Connections that were made.
+        /// Connections established.
         established,
         /// Connects the target refused.
         refused,
-        /// Connects that got no answer in time.
+        /// Connects without an answer within the connect timeout.
         connect_timeout,
-        /// Connects for which this host had no local port left.
+        /// Connects that failed because this host had no local port left.
         no_port,
         /// Connects from a source address that this host does not have.
         no_address,
-        /// Connects for which this process had no descriptor left.
+        /// Connects that failed because this process had no descriptor left.
         no_descriptor,
-        /// Connects that failed otherwise (unreachable, reset, out of memory).
+        /// Connects that failed for another reason (unreachable, reset, out of memory).
         connect_other,
-        /// Connections the server reset during the run.
+        /// Connections that failed during the run, in most cases reset by the server.
         reset,
-        /// Connections the server closed during the run.
+        /// Connections that the server closed during the run.
         closed,
-        /// Replies that did not come within the reply timeout (ping-pong).
+        /// Replies that did not arrive within the reply timeout (ping-pong).
         timeout,
-        /// Lines still unanswered when their connection ended.
+        /// Lines without a reply when their connection or the drain ended.
         unanswered,
-        /// Lines due by the schedule but never sent (paced).
+        /// Lines that were due but never sent (paced).
         unsent,
-        /// Replies compared with what was sent.
+        /// Replies compared with what is expected.
         checked,
-        /// Replies whose bytes are not those of any line expected.
+        /// Replies that match no expected line.
         corrupted,
-        /// Replies that came more often than their line was sent.
+        /// Replies received more often than their line was sent.
         duplicated,
-        /// Replies that came after a later line's reply.
+        /// Replies received after the reply to a later line.
         reordered,
-        /// Lines that never came back although later ones did, or although the server fell silent.
+        /// Lines without a reply although a later line has one, or because the server fell silent.
         missing,
-        /// Heartbeats of the server (`ping`) taken out of the replies.
+        /// Heartbeats of the server (`ping`), which are not counted as replies.
         heartbeats,
         /// `ERR timeout` lines.
         err_timeout,
@@ -86,25 +86,25 @@ counters! {
 }
 
 counters! {
-    /// Counted per role; kept apart from the well-behaved connections' figures.
+    /// What the bad clients of one behavior did, apart from the figures of the run.
     BadClientCounters {
-        /// Connections that play the role.
+        /// Bad clients.
         connections,
-        /// Times one was made: more than `connections` for roles that come back.
+        /// Connections established: more than `connections` if bad clients connected again.
         established,
         /// Connects that failed.
         connect_failed,
-        /// Times the server ended one.
+        /// Connections that the server ended.
         closed_by_server,
-        /// Bytes handed to the kernel.
+        /// Bytes given to the kernel.
         bytes_sent,
-        /// Lines read back.
+        /// Lines received.
         lines_received,
     }
 }
 
 impl Counters {
-    /// Connects that failed, whatever the kind.
+    /// Failed connects of all kinds.
     pub fn connect_failed(&self) -> u64 {
         self.refused
             + self.connect_timeout
@@ -114,17 +114,17 @@ impl Counters {
             + self.connect_other
     }
 
-    /// Connections that ended before the run did.
+    /// Connections that the server ended during the run.
     pub fn closed_early(&self) -> u64 {
         self.reset + self.closed
     }
 
-    /// Replies that are not what belongs in their place.
+    /// Replies other than the expected ones.
     pub fn mismatched(&self) -> u64 {
         self.corrupted + self.duplicated + self.reordered
     }
 
-    /// Lines by which the server refused.
+    /// `ERR …` lines of all kinds.
     pub fn error_lines(&self) -> u64 {
         self.err_timeout
             + self.err_overloaded

@@ -1,14 +1,14 @@
-//! Histograms of nanoseconds (or of any count) that merge exactly and travel as text.
+//! A histogram that merges exactly and has a text form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 
-/// Three significant digits over the whole range; grows with the values it meets. 16 KiB when new,
-/// about 120 KiB once it has seen ten milliseconds.
+/// An HdrHistogram with three significant digits, of nanoseconds or of any other count.
 ///
-/// As text it is the base64 of the compressed V2 form: what `.hdr` logs hold and other tools read.
+/// Grows with its values: 16 KiB when new, about 120 KiB with values of ten milliseconds. Its text form
+/// is the base64 of the compressed V2 encoding, as in `.hdr` logs, which other tools read.
 #[derive(Clone, Debug)]
 pub struct Hist(hdrhistogram::Histogram<u64>);
 
@@ -20,58 +20,58 @@ impl Default for Hist {
 }
 
 impl Hist {
-    /// Counts `value`, `times` over.
+    /// Counts `value` `times` times.
     pub(crate) fn record(&mut self, value: u64, times: u64) {
-        // It grows by itself, so the only failure is a size beyond the address space.
+        // The histogram resizes itself, so it fails only beyond the address space.
         let _ = self.0.record_n(value, times);
     }
 
-    /// Adds everything `other` counted. Exact: merging histograms loses nothing.
+    /// Adds the values of `other`. Merging is exact.
     pub fn add(&mut self, other: &Self) {
         if !other.0.is_empty() {
-            // Both grow by themselves and share a precision, so no value is out of range.
+            // Both resize themselves and have the same precision, so no value is out of range.
             let _ = self.0.add(&other.0);
         }
     }
 
-    /// The histogram as the HdrHistogram crate knows it.
+    /// The underlying histogram.
     pub fn inner(&self) -> &hdrhistogram::Histogram<u64> {
         &self.0
     }
 
-    /// How many values were counted.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The value at a quantile between 0 and 1; 0 when nothing was counted.
+    /// The value at a quantile between 0 and 1; 0 if there are no values.
     pub fn at(&self, quantile: f64) -> u64 {
         if self.0.is_empty() { 0 } else { self.0.value_at_quantile(quantile) }
     }
 
-    /// The least value; 0 when nothing was counted.
+    /// The least value; 0 if there are no values.
     pub fn min(&self) -> u64 {
         if self.0.is_empty() { 0 } else { self.0.min() }
     }
 
-    /// The greatest value; 0 when nothing was counted.
+    /// The greatest value; 0 if there are no values.
     pub fn max(&self) -> u64 {
         self.0.max()
     }
 
-    /// The mean; 0 when nothing was counted.
+    /// The mean; 0 if there are no values.
     pub fn mean(&self) -> f64 {
         if self.0.is_empty() { 0.0 } else { self.0.mean() }
     }
 
-    /// The base64 of the compressed V2 form.
+    /// Encodes the histogram as text.
     pub(crate) fn to_text(&self) -> Result<String, String> {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(|e| e.to_string())?;
         Ok(STANDARD.encode(bytes))
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote.
+    /// Decodes what [`to_text`](Self::to_text) returned.
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let bytes = STANDARD.decode(text).map_err(|e| e.to_string())?;
         let mut hist: hdrhistogram::Histogram<u64> =

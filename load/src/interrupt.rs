@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end a run early, in order; the second one ends the program at once.
+//! SIGINT and SIGTERM: the first ends the run early, the second ends the process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,15 +8,15 @@ use signal_hook::flag;
 
 use crate::error::LoadError;
 
-/// From now on the first SIGINT or SIGTERM sets the flag that is returned, for
-/// [`Surroundings::interrupt`](crate::Surroundings); the next one ends the process with exit code 1.
+/// Installs handlers for SIGINT and SIGTERM. The first signal sets the returned flag, which is meant for
+/// [`RunOptions::interrupt`](crate::RunOptions); the second ends the process with exit code 1.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn interrupt_on_signals() -> Result<Arc<AtomicBool>, LoadError> {
     let interrupt = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the second signal finds the flag set before the first handler sets it.
+        // The shutdown is registered first, so that it sees the flag as it was before this signal.
         flag::register_conditional_shutdown(signal, 1, Arc::clone(&interrupt))
             .and_then(|_| flag::register(signal, Arc::clone(&interrupt)))
             .map_err(|e| LoadError::failed(format!("signals cannot be handled: {e}")))?;

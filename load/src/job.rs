@@ -1,22 +1,22 @@
-//! A plan made ready to run: what all lanes of a process share, read only.
+//! A plan prepared for running, shared read-only by all event loops of a process.
 
 use crate::error::LoadError;
 use crate::message::{Message, Stream};
 use crate::plan::Plan;
 
-/// A plan and what follows from it.
+/// A plan and what is derived from it.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) plan: Plan,
-    /// What every connection sends.
+    /// The lines that connections send.
     pub(crate) sent: Stream,
-    /// What every connection expects back.
+    /// The replies that connections expect.
     pub(crate) expected: Stream,
-    /// Whether the replies of a connection differ, so that one out of place can be told.
+    /// Whether the replies of a connection differ from each other, so that one out of order is noticed.
     pub(crate) distinct: bool,
-    /// Lines a flooding connection may have unanswered.
+    /// The number of unanswered lines at which a flooding connection stops writing.
     pub(crate) lines_in_flight: u64,
-    /// Whether a server's heartbeat looks like a reply.
+    /// Whether the server's heartbeat has the same bytes as a reply.
     pub(crate) heartbeat_alike: bool,
 }
 

@@ -1,11 +1,4 @@
-//! Load generator for raw TCP lines.
-//!
-//! A [`Plan`] says what to do; [`run`] does it and returns a [`Report`]. The generator has an event loop
-//! of its own on epoll, one per thread, sends from shared read-only blocks, and compares every reply
-//! with what is expected by slices, so that telling the truth costs little.
-//!
-//! It does not know the server it is pointed at: only lines, and the few lines a towline server says
-//! by itself (`ping`, `ERR …`).
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod counters;

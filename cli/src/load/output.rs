@@ -36,7 +36,7 @@ impl Output {
     /// Writes the report everywhere; as text on standard output unless the JSON goes there.
     pub(super) fn write(self, report: &Report) -> Result<(), LoadError> {
         if !matches!(self.json, Some(Sink::Standard)) {
-            Sink::Standard.write(report.page().to_string().as_bytes())?;
+            Sink::Standard.write(report.text().to_string().as_bytes())?;
         }
         if let Some(sink) = self.json {
             let mut text = serde_json::to_vec(report).map_err(|e| {

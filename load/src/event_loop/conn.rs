@@ -1,12 +1,12 @@
-//! One connection as the lane keeps it. There may be a hundred thousand, so: small, and no buffers.
+//! The state of one connection. A loop may have a hundred thousand: the state is small and has no buffers.
 
 use std::os::fd::OwnedFd;
 
-use super::in_flight::Flight;
+use super::in_flight::InFlight;
 use crate::message::Position;
 use crate::plan::ClientBehavior;
 
-/// A connection. About a hundred bytes; whatever is rare lives behind `trouble`.
+/// A connection, in at most 96 bytes. State that few connections need is boxed in `anomalies`.
 #[derive(Debug)]
 pub(crate) struct Conn {
     /// The socket; `None` before the connect and after the end.
@@ -15,32 +15,36 @@ pub(crate) struct Conn {
     pub(crate) behavior: ClientBehavior,
     /// What epoll watches this socket for.
     pub(crate) interest: Interest,
-    /// Bytes of an answer to a heartbeat still to be sent.
+    /// Bytes of a `pong` line still to be sent.
     pub(crate) pong_left: u8,
     /// The connection's number in the whole run.
     pub(crate) id: u32,
-    /// Whole lines the mode allows to be sent beyond `sent.line`.
+    /// Lines to send now, after `sent.line`.
     pub(crate) owed: u32,
-    /// Where the bytes handed to the kernel end.
+    /// The position behind the last byte given to the kernel.
     pub(crate) sent: Position,
-    /// Where the replies accounted for end. `received.line` counts replies, and lines given up on.
+    /// The position behind the last reply byte. `received.line` counts replies, and lines whose reply
+    /// is no longer waited for.
     pub(crate) received: Position,
     /// When the lines in flight were sent.
-    pub(crate) flight: Flight,
-    /// When the connect began; once open, when a line was last sent.
+    pub(crate) in_flight: InFlight,
+    /// When the connect began; once connected, when a line was last sent.
     pub(crate) since: u64,
-    pub(crate) trouble: Option<Box<Trouble>>,
+    pub(crate) anomalies: Option<Box<Anomalies>>,
 }
 
-/// A connection's life.
+/// The answer to a heartbeat.
+pub(super) const PONG: &[u8] = b"pong\n";
+
+/// The lifecycle of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not begun; or, for roles that come back, between two lives.
+    /// Not yet connected.
     Waiting,
-    /// The kernel is shaking hands.
+    /// The TCP handshake is under way.
     Connecting,
     Open,
-    /// Ended by either side.
+    /// Closed by either side. A bad client connects again.
     Closed,
 }
 
@@ -53,22 +57,23 @@ pub(crate) enum Interest {
     Both,
 }
 
-/// What only connections with something amiss need.
+/// State of a connection on which something other than the expected replies came.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
-    /// The beginning of a line that is not what was expected; its end has not come yet.
+pub(crate) struct Anomalies {
+    /// The beginning of an unexpected line whose end has not arrived.
     pub(crate) partial: Vec<u8>,
-    /// Lines passed over because a later line's reply came first.
+    /// Numbers of the lines whose reply is missing although a later line has its reply.
     pub(crate) gaps: Vec<u64>,
-    /// The line whose reply was taken for corrupted, until the next reply says whether it was extra.
+    /// The line whose reply was counted as corrupted, until the next reply shows whether the
+    /// unexpected line was an extra one.
     pub(crate) corrupted_at: Option<u64>,
-    /// Replies given up on that may still come: they are late then, not surplus.
+    /// Replies that timed out. If they arrive later they are late, not surplus.
     pub(crate) given_up: u64,
-    /// Silences long enough for the server to have sent a heartbeat that looks like a reply.
+    /// Pauses in sending that were long enough for a heartbeat of the server that looks like a reply.
     pub(crate) heartbeat_credit: u32,
-    /// `pong` lines sent; the server sends back those it did not wait for.
+    /// `pong` lines sent. A server echoes those that it did not wait for.
     pub(crate) pongs: u32,
-    /// The server said that it will close, and why; nothing more will be answered.
+    /// The server sent an error line after which it closes; it answers nothing more.
     pub(crate) refused: bool,
 }
 
@@ -84,29 +89,29 @@ impl Conn {
             owed: 0,
             sent: Position::default(),
             received: Position::default(),
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             since: 0,
-            trouble: None,
+            anomalies: None,
         }
     }
 
-    /// Lines sent and not accounted for.
+    /// Lines sent whose reply is still waited for.
     pub(crate) fn outstanding(&self) -> u64 {
         self.sent.line.saturating_sub(self.received.line)
     }
 
-    /// Whether the well-behaved part of the run rests on this connection.
-    pub(crate) fn is_polite(&self) -> bool {
+    /// Whether the connection follows the mode and is measured.
+    pub(crate) fn is_well_behaved(&self) -> bool {
         self.behavior == ClientBehavior::WellBehaved
     }
 
-    /// Whether the server said that it answers nothing more.
+    /// Whether the server sent an error line after which it closes.
     pub(crate) fn is_refused(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|t| t.refused)
+        self.anomalies.as_ref().is_some_and(|t| t.refused)
     }
 
-    pub(crate) fn trouble(&mut self) -> &mut Trouble {
-        self.trouble.get_or_insert_default()
+    pub(crate) fn anomalies(&mut self) -> &mut Anomalies {
+        self.anomalies.get_or_insert_default()
     }
 }
 
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_connection_fits_its_budget() {
-        // The whole budget is 512 bytes of process memory an idle connection.
+        // The budget for an idle connection is 512 bytes of process memory in all.
         assert!(size_of::<Conn>() <= 96, "{} bytes", size_of::<Conn>());
     }
 }

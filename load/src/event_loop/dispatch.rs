@@ -1,30 +1,32 @@
-//! One report of epoll: at most one read and one write.
+//! Handles a readiness event: at most one read and one write.
 
 use super::conn::State;
 use super::epoll::Ready;
-use super::reply_checker::Read;
-use super::{Cause, Lane};
+use super::reply_checker::Received;
+use super::{ClosedBy, EventLoop};
 
-impl Lane {
+impl EventLoop {
     #[inline]
-    pub(super) fn serve(&mut self, ready: Ready) {
+    pub(super) fn dispatch(&mut self, ready: Ready) {
         let conn = &self.conns[ready.conn];
         match conn.state {
-            State::Open if conn.is_polite() => self.serve_polite(ready),
-            State::Open => self.serve_bad_client(ready),
+            State::Open if conn.is_well_behaved() => self.well_behaved_ready(ready),
+            State::Open => self.bad_client_ready(ready),
             State::Connecting if ready.write => self.connected(ready.conn),
-            // Reports taken in the same batch as the end of their connection.
+            // Events of the same batch as the one that closed the connection.
             State::Connecting | State::Waiting | State::Closed => {}
         }
     }
 
     #[inline]
-    fn serve_polite(&mut self, ready: Ready) {
+    fn well_behaved_ready(&mut self, ready: Ready) {
         if ready.read {
-            match self.desk.receive(&mut self.conns[ready.conn]) {
-                Read::Replies(replies) => self.replied(ready.conn, replies),
-                Read::End => return self.close(ready.conn, Cause::Server(None)),
-                Read::Broken(error) => return self.close(ready.conn, Cause::Server(Some(error))),
+            match self.checker.receive(&mut self.conns[ready.conn]) {
+                Received::Replies(replies) => self.replied(ready.conn, replies),
+                Received::End => return self.close(ready.conn, ClosedBy::Server(None)),
+                Received::Broken(error) => {
+                    return self.close(ready.conn, ClosedBy::Server(Some(error)));
+                }
             }
         }
         if ready.write && self.conns[ready.conn].state == State::Open {

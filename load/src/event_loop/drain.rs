@@ -1,50 +1,51 @@
-//! The end: no new lines, but the replies of those sent are waited for; idle connections are tried.
+//! The drain: no new lines are sent, and replies to those sent are waited for. In idle mode every
+//! connection now sends one line.
 
-use super::Lane;
+use super::EventLoop;
 use super::conn::{Conn, Interest, State};
 use crate::clock::{MILLI, SECOND};
 use crate::plan::Mode;
 
-/// When nothing at all has come for so long, what is missing is missing.
+/// Time without any reply after which the replies still missing are given up.
 const SILENCE: u64 = 2 * SECOND;
-/// How long surplus replies are listened for once every line has its reply (`--verify`).
-const LISTEN: u64 = 200 * MILLI;
-/// How often the lane looks whether it is over.
-const LOOK: u64 = 10 * MILLI;
-/// Idle connections tried at once, per lane.
-const SWEEP: u32 = 256;
+/// Time to wait for surplus replies once every line has its reply (`--verify`).
+const SURPLUS_WAIT: u64 = 200 * MILLI;
+/// Interval between checks of whether the drain is over.
+const CHECK_INTERVAL: u64 = 10 * MILLI;
+/// Idle connections of one event loop that wait for the reply to their line at the same time.
+const SWEEP_MAX: u32 = 256;
 
-/// The state of the end.
+/// The state of the drain.
 #[derive(Debug)]
 pub(crate) struct Drain {
     began: u64,
-    pub(super) look_at: u64,
-    listen_until: Option<u64>,
+    pub(super) next_check: u64,
+    surplus_until: Option<u64>,
     pub(super) over: bool,
-    /// It ended because the server fell silent, so lines without a reply are lost.
+    /// The drain ended because of [`SILENCE`]: lines without a reply are lost.
     silent: bool,
-    /// The next idle connection to be tried; past the end when there are none.
+    /// Index of the next idle connection that sends its line; past the end if none is left.
     sweep_next: usize,
     sweeping: u32,
 }
 
 impl Drain {
-    /// A connection ended with so many lines unanswered.
-    pub(super) fn left(&mut self, outstanding: u64) {
+    /// Notes that a connection ended with `outstanding` lines unanswered.
+    pub(super) fn connection_closed(&mut self, outstanding: u64) {
         self.sweeping = self.sweeping.saturating_sub(u32::from(outstanding > 0));
     }
 }
 
-impl Lane {
+impl EventLoop {
     pub(super) fn begin_drain(&mut self, now: u64) {
-        let plan = &self.desk.job.plan;
+        let plan = &self.checker.job.plan;
         let (mode, verify) = (plan.mode, plan.verify);
         let idle = mode == Mode::Idle;
         self.drain = Some(Drain {
             began: now,
-            look_at: now + LOOK,
-            listen_until: None,
-            // What a flood has in the pipes can be gigabytes: without a question, there is no answer.
+            next_check: now + CHECK_INTERVAL,
+            surplus_until: None,
+            // A flood can have gigabytes in flight. Without `--verify` nothing is asked of them.
             over: mode == Mode::Flood && !verify,
             silent: false,
             sweep_next: if idle { 0 } else { usize::MAX },
@@ -55,17 +56,17 @@ impl Lane {
         }
         for index in 0..self.conns.len() {
             let conn = &mut self.conns[index];
-            if conn.state != State::Open || !conn.is_polite() {
+            if conn.state != State::Open || !conn.is_well_behaved() {
                 continue;
             }
-            // A line begun is a line to be finished.
+            // A line that is partly sent is completed.
             let owed = u32::from(conn.sent.offset > 0);
-            if self.pace.is_some() {
-                self.desk.counters.unsent += u64::from(conn.owed.saturating_sub(owed));
+            if self.schedule.is_some() {
+                self.checker.counters.unsent += u64::from(conn.owed.saturating_sub(owed));
             }
             conn.owed = owed;
             if owed > 0 {
-                self.push_out(index, now);
+                self.send_owed(index, now);
             } else {
                 self.watch(index, Interest::Read);
             }
@@ -73,18 +74,18 @@ impl Lane {
     }
 
     pub(super) fn drain_step(&mut self, now: u64) {
-        let last_reply = self.desk.last_reply;
-        let plan = &self.desk.job.plan;
+        let last_reply = self.checker.last_reply;
+        let plan = &self.checker.job.plan;
         let Some(drain) = &mut self.drain else { return };
-        if now < drain.look_at || drain.over {
+        if now < drain.next_check || drain.over {
             return;
         }
-        drain.look_at = now + LOOK;
+        drain.next_check = now + CHECK_INTERVAL;
         let unsettled = |c: &Conn| c.state == State::Open && (c.outstanding() > 0 || c.owed > 0);
         let swept = drain.sweep_next >= self.conns.len();
-        if swept && !self.conns.iter().any(|c| c.is_polite() && unsettled(c)) {
-            let listen = if plan.verify { LISTEN } else { 0 };
-            drain.over = now >= *drain.listen_until.get_or_insert(now + listen);
+        if swept && !self.conns.iter().any(|c| c.is_well_behaved() && unsettled(c)) {
+            let listen = if plan.verify { SURPLUS_WAIT } else { 0 };
+            drain.over = now >= *drain.surplus_until.get_or_insert(now + listen);
         } else if self.quiet && now.saturating_sub(last_reply.max(drain.began)) >= SILENCE {
             drain.silent = true;
             drain.over = true;
@@ -93,24 +94,24 @@ impl Lane {
         }
     }
 
-    /// Tries further idle connections, as long as few enough are being tried.
+    /// Lets further idle connections send their line, up to [`SWEEP_MAX`] at a time.
     fn sweep(&mut self, now: u64) {
         while let Some(drain) = &mut self.drain {
             let index = drain.sweep_next;
-            if index >= self.conns.len() || drain.sweeping >= SWEEP {
+            if index >= self.conns.len() || drain.sweeping >= SWEEP_MAX {
                 break;
             }
             drain.sweep_next += 1;
             let conn = &mut self.conns[index];
-            if conn.state == State::Open && conn.is_polite() {
+            if conn.state == State::Open && conn.is_well_behaved() {
                 drain.sweeping += 1;
                 conn.owed = 1;
-                self.push_out(index, now);
+                self.send_owed(index, now);
             }
         }
     }
 
-    /// An idle connection was answered.
+    /// Handles the reply to an idle connection's line.
     pub(super) fn swept(&mut self, index: usize, now: u64) {
         if let Some(drain) = &mut self.drain
             && self.conns[index].outstanding() == 0
@@ -120,14 +121,14 @@ impl Lane {
         }
     }
 
-    /// Counts, at the very end, the lines that never had their reply.
-    pub(super) fn settle_accounts(&mut self) {
-        let plan = &self.desk.job.plan;
+    /// Counts the lines that have no reply when the drain is over.
+    pub(super) fn count_unanswered(&mut self) {
+        let plan = &self.checker.job.plan;
         let silent = self.drain.as_ref().is_some_and(|drain| drain.silent);
-        let counters = &mut self.desk.counters;
-        for conn in self.conns.iter().filter(|c| c.is_polite()) {
+        let counters = &mut self.checker.counters;
+        for conn in self.conns.iter().filter(|c| c.is_well_behaved()) {
             if plan.verify {
-                counters.missing += conn.trouble.as_ref().map_or(0, |t| t.lost());
+                counters.missing += conn.anomalies.as_ref().map_or(0, |t| t.lost());
             }
             if plan.mode == Mode::Flood && !plan.verify {
                 continue;

@@ -1,8 +1,8 @@
-//! epoll, level-triggered: a socket is reported for as long as there is something to do, so one read
-//! and one write a report are enough, and no connection can keep the others waiting.
+//! Level-triggered epoll: a socket is reported as long as it is ready, so one read and one write per
+//! event are enough, and no connection can delay the others.
 //!
-//! Edge-triggered polling (all that mio offers) would need a further read a reply just to see that
-//! there is nothing more.
+//! With edge-triggered polling, the only kind that mio offers, every reply would cost a further read
+//! just to see that nothing more has arrived.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,36 +13,36 @@ use rustix::io::{Errno, Result};
 use super::conn::Interest;
 use crate::clock;
 
-/// What the wake-up descriptor is registered as: no connection has this number.
+/// The token of the wake-up descriptor; no connection has this index.
 const WAKE: u64 = u64::MAX;
-/// Reports taken by one system call.
-const BATCH: usize = 512;
+/// Events taken by one system call.
+const EVENTS_MAX: usize = 512;
 
 /// What a socket is ready for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
-    /// The connection's place in the lane.
+    /// The connection's index in its event loop.
     pub(crate) conn: usize,
-    /// There are bytes, the end of the stream, or an error to be read.
+    /// Bytes, the end of the stream, or an error can be read.
     pub(crate) read: bool,
-    /// There is room for bytes, or an error to be met.
+    /// Bytes can be written, or an error is pending.
     pub(crate) write: bool,
 }
 
-/// An epoll instance and the batch of reports last taken from it.
-pub(crate) struct Poll {
+/// An epoll instance and the events last taken from it.
+pub(crate) struct Epoll {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
 
-impl Poll {
-    /// A new instance that also wakes whenever `wake`, an eventfd, is written to.
+impl Epoll {
+    /// Makes an instance that also wakes whenever `wake`, an eventfd, is written to.
     pub(crate) fn new(wake: impl AsFd) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        // Edge-triggered and never read: one write wakes every lane once.
+        // Edge-triggered and never read: one write wakes every event loop once.
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, wake, EventData::new_u64(WAKE), flags)?;
-        Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
+        Ok(Self { epoll, events: Vec::with_capacity(EVENTS_MAX) })
     }
 
     pub(crate) fn add(&self, fd: impl AsFd, conn: usize, interest: Interest) -> Result<()> {
@@ -53,7 +53,7 @@ impl Poll {
         epoll::modify(&self.epoll, fd, EventData::new_u64(conn as u64), flags(interest))
     }
 
-    /// Waits at most `span` nanoseconds and returns how many reports came.
+    /// Waits at most `span` nanoseconds and returns the number of events.
     pub(crate) fn wait(&mut self, span: u64) -> Result<usize> {
         self.events.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.events);
@@ -63,8 +63,8 @@ impl Poll {
         }
     }
 
-    /// A report of the last batch; `None` for the wake-up, which carries nothing.
-    pub(crate) fn report(&self, index: usize) -> Option<Ready> {
+    /// An event of the last wait; `None` for the wake-up, which carries nothing.
+    pub(crate) fn event(&self, index: usize) -> Option<Ready> {
         let event = self.events[index];
         let conn = event.data.u64();
         if conn == WAKE {
@@ -80,15 +80,15 @@ impl Poll {
     }
 }
 
-impl fmt::Debug for Poll {
+impl fmt::Debug for Epoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poll").field("epoll", &self.epoll).finish_non_exhaustive()
+        f.debug_struct("Epoll").field("epoll", &self.epoll).finish_non_exhaustive()
     }
 }
 
 fn flags(interest: Interest) -> EventFlags {
     match interest {
-        // Even who does not read notices that the server has closed.
+        // A client that does not read still learns that the server has closed.
         Interest::Nothing => EventFlags::RDHUP,
         Interest::Read => EventFlags::IN,
         Interest::Write => EventFlags::OUT | EventFlags::RDHUP,

@@ -1,24 +1,24 @@
-//! When the lines in flight were sent: short queues of (time, lines), all in one arena.
+//! Send times of the lines in flight: a short queue of (time, lines) per connection, in one arena.
 //!
-//! Lines sent by one write share an entry, so a window of a hundred costs one entry and not a hundred.
-//! Freed entries are used again; nothing is allocated once the arena has met its peak.
+//! Lines sent by one write share an entry, so a window of 100 lines usually costs one entry. Freed
+//! entries are reused; once the arena has reached its peak it allocates nothing.
 
-/// One connection's queue: the arena's indices of its first and last entry.
+/// The queue of one connection: indices of its first and last entry in [`SendTimes`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     first: u32,
     last: u32,
 }
 
-impl Default for Flight {
+impl Default for InFlight {
     fn default() -> Self {
         Self { first: NONE, last: NONE }
     }
 }
 
-/// The entries of every queue of a lane.
+/// The arena: the entries of all queues of an event loop.
 #[derive(Debug)]
-pub(crate) struct Flights {
+pub(crate) struct SendTimes {
     entries: Vec<Entry>,
     free: u32,
 }
@@ -32,14 +32,14 @@ struct Entry {
 
 const NONE: u32 = u32::MAX;
 
-impl Flights {
+impl SendTimes {
     pub(crate) fn new() -> Self {
         Self { entries: Vec::new(), free: NONE }
     }
 
-    /// Notes that `lines` were sent at `sent_at`.
+    /// Appends `lines` sent at `sent_at` to a queue.
     #[inline]
-    pub(crate) fn push(&mut self, flight: &mut Flight, sent_at: u64, lines: u32) {
+    pub(crate) fn push(&mut self, in_flight: &mut InFlight, sent_at: u64, lines: u32) {
         let entry = Entry { sent_at, lines, next: NONE };
         let index = if self.free == NONE {
             self.entries.push(entry);
@@ -51,46 +51,46 @@ impl Flights {
             *slot = entry;
             index
         };
-        if flight.first == NONE {
-            flight.first = index;
+        if in_flight.first == NONE {
+            in_flight.first = index;
         } else {
-            self.entries[flight.last as usize].next = index;
+            self.entries[in_flight.last as usize].next = index;
         }
-        flight.last = index;
+        in_flight.last = index;
     }
 
-    /// Takes the `lines` sent first off the queue; `each` hears for every entry touched when it was
-    /// sent, how many of its lines were taken, and whether those were its last.
+    /// Removes the `lines` sent first. Calls `each` for every entry affected, with its send time, the
+    /// number of lines removed, and whether the entry is used up.
     #[inline]
     pub(crate) fn pop(
         &mut self,
-        flight: &mut Flight,
+        in_flight: &mut InFlight,
         mut lines: u64,
         mut each: impl FnMut(u64, u64, bool),
     ) {
-        while lines > 0 && flight.first != NONE {
-            let index = flight.first;
+        while lines > 0 && in_flight.first != NONE {
+            let index = in_flight.first;
             let entry = &mut self.entries[index as usize];
             let taken = lines.min(u64::from(entry.lines));
             entry.lines -= taken as u32;
             lines -= taken;
             each(entry.sent_at, taken, entry.lines == 0);
             if entry.lines == 0 {
-                flight.first = entry.next;
+                in_flight.first = entry.next;
                 entry.next = self.free;
                 self.free = index;
             }
         }
     }
 
-    /// When the line that waits longest was sent.
-    pub(crate) fn oldest(&self, flight: Flight) -> Option<u64> {
-        self.entries.get(flight.first as usize).map(|entry| entry.sent_at)
+    /// The send time of the oldest line.
+    pub(crate) fn oldest(&self, in_flight: InFlight) -> Option<u64> {
+        self.entries.get(in_flight.first as usize).map(|entry| entry.sent_at)
     }
 
-    /// Forgets all lines of a queue.
-    pub(crate) fn clear(&mut self, flight: &mut Flight) {
-        self.pop(flight, u64::MAX, |_, _, _| ());
+    /// Removes all lines of a queue.
+    pub(crate) fn clear(&mut self, in_flight: &mut InFlight) {
+        self.pop(in_flight, u64::MAX, |_, _, _| ());
     }
 }
 
@@ -100,18 +100,18 @@ mod tests {
 
     #[test]
     fn lines_leave_in_the_order_they_were_sent() {
-        let mut flights = Flights::new();
-        let (mut a, mut b) = (Flight::default(), Flight::default());
-        flights.push(&mut a, 10, 2);
-        flights.push(&mut b, 11, 1);
-        flights.push(&mut a, 20, 3);
+        let mut send_times = SendTimes::new();
+        let (mut a, mut b) = (InFlight::default(), InFlight::default());
+        send_times.push(&mut a, 10, 2);
+        send_times.push(&mut b, 11, 1);
+        send_times.push(&mut a, 20, 3);
         let mut seen = Vec::new();
-        flights.pop(&mut a, 3, |at, lines, last| seen.push((at, lines, last)));
+        send_times.pop(&mut a, 3, |at, lines, last| seen.push((at, lines, last)));
         assert_eq!(seen, [(10, 2, true), (20, 1, false)]);
-        assert_eq!((flights.oldest(a), flights.oldest(b)), (Some(20), Some(11)));
-        flights.clear(&mut a);
-        assert_eq!(flights.oldest(a), None);
-        flights.push(&mut a, 30, 1);
-        assert_eq!(flights.entries.len(), 3, "freed entries are used again");
+        assert_eq!((send_times.oldest(a), send_times.oldest(b)), (Some(20), Some(11)));
+        send_times.clear(&mut a);
+        assert_eq!(send_times.oldest(a), None);
+        send_times.push(&mut a, 30, 1);
+        assert_eq!(send_times.entries.len(), 3, "freed entries are used again");
     }
 }

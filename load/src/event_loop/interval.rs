@@ -1,21 +1,21 @@
-//! What the lane reports: an interval's figures, and at the end what is known only then.
+//! Reports of an event loop: the counts of each interval, and at the end what is known only then.
 
 use super::conn::State;
-use super::{Lane, Timing};
+use super::{EventLoop, Timing};
 use crate::clock::{self, seconds};
 use crate::counters::Counters;
 use crate::error::LoadError;
 use crate::histogram::Hist;
-use crate::run::event::{Event, Finished, Phase, Spread, Tick};
+use crate::run::event::{Event, Finished, IntervalSample, Phase, SpreadSums};
 
-/// What the lane keeps of its own running.
+/// An event loop's reporting schedule, and measurements of the loop itself.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct LoopStats {
     start: u64,
     interval: u64,
     from: u64,
     next: u64,
-    /// The counters as last reported.
+    /// The counters at the last report.
     reported: Counters,
     ramped: bool,
     pub(super) connect: Hist,
@@ -27,7 +27,7 @@ pub(crate) struct Ledger {
     queued: u64,
 }
 
-impl Ledger {
+impl LoopStats {
     pub(super) fn new(Timing { start, interval }: Timing) -> Self {
         Self {
             start,
@@ -46,7 +46,7 @@ impl Ledger {
         }
     }
 
-    /// The lane was asleep in epoll for so long.
+    /// Adds a wait in epoll of `span` nanoseconds.
     pub(super) fn slept(&mut self, phase: Phase, span: u64) {
         if phase == Phase::Steady {
             self.asleep += span;
@@ -68,72 +68,72 @@ impl Ledger {
     }
 }
 
-impl Lane {
-    /// Reports when an interval is over, and at once when the ramp is.
-    pub(super) fn tick_due(&mut self, now: u64) -> Result<u64, LoadError> {
-        let ramped = !self.ledger.ramped && self.ramped();
-        if ramped || now >= self.ledger.next {
-            self.ledger.ramped |= ramped;
-            self.tick(now)?;
+impl EventLoop {
+    /// Reports if an interval is over, or as soon as the ramp is; returns when the next interval ends.
+    pub(super) fn interval_due(&mut self, now: u64) -> Result<u64, LoadError> {
+        let ramped = !self.stats.ramped && self.ramped();
+        if ramped || now >= self.stats.next {
+            self.stats.ramped |= ramped;
+            self.report_interval(now)?;
         }
-        Ok(self.ledger.next)
+        Ok(self.stats.next)
     }
 
-    pub(super) fn tick(&mut self, now: u64) -> Result<(), LoadError> {
-        let tick = self.take_tick(now);
-        self.outbox.send(Event::Tick(Box::new(tick))).map_err(|_closed| {
+    pub(super) fn report_interval(&mut self, now: u64) -> Result<(), LoadError> {
+        let sample = self.take_interval(now);
+        self.outbox.send(Event::Interval(Box::new(sample))).map_err(|_closed| {
             LoadError::failed(format!(
-                "the run was given up {:.1} s after its start",
-                seconds(now - self.ledger.start)
+                "the run was abandoned {:.1} s after its start",
+                seconds(now - self.stats.start)
             ))
         })
     }
 
-    fn take_tick(&mut self, now: u64) -> Tick {
-        let ledger = &mut self.ledger;
-        let counters = self.desk.counters.since(&ledger.reported);
-        ledger.reported = self.desk.counters;
-        let from = ledger.from;
-        ledger.from = now.max(from);
-        let passed = now.saturating_sub(ledger.start) / ledger.interval;
-        ledger.next = ledger.start + (passed + 1) * ledger.interval;
-        Tick {
-            lane: self.share.index,
+    fn take_interval(&mut self, now: u64) -> IntervalSample {
+        let stats = &mut self.stats;
+        let counters = self.checker.counters.since(&stats.reported);
+        stats.reported = self.checker.counters;
+        let from = stats.from;
+        stats.from = now.max(from);
+        let passed = now.saturating_sub(stats.start) / stats.interval;
+        stats.next = stats.start + (passed + 1) * stats.interval;
+        IntervalSample {
+            loop_index: self.share.index,
             phase: self.phase,
             from,
-            to: ledger.from,
+            to: stats.from,
             open: self.open,
-            ramped: ledger.ramped,
+            ramped: stats.ramped,
             counters,
-            service: std::mem::take(&mut self.desk.service),
-            response: std::mem::take(&mut self.desk.response),
+            service: std::mem::take(&mut self.checker.service),
+            response: std::mem::take(&mut self.checker.response),
         }
     }
 
-    /// Settles the accounts, ends every connection and says what is left to say.
+    /// Counts unanswered lines, closes every connection, and returns the final report.
     pub(super) fn finished(&mut self) -> Event {
-        self.settle_accounts();
-        let tick = self.take_tick(clock::now());
-        // Nobody listens any more only when the run was given up.
-        let _ = self.outbox.send(Event::Tick(Box::new(tick)));
-        let mut spread = Spread::default();
-        for conn in self.conns.iter().filter(|c| c.is_polite() && c.state != State::Waiting) {
-            let lost = conn.trouble.as_ref().map_or(0, |t| t.lost());
+        self.count_unanswered();
+        let sample = self.take_interval(clock::now());
+        // The receiver is gone only when the run was abandoned.
+        let _ = self.outbox.send(Event::Interval(Box::new(sample)));
+        let mut spread = SpreadSums::default();
+        for conn in self.conns.iter().filter(|c| c.is_well_behaved() && c.state != State::Waiting) {
+            let lost = conn.anomalies.as_ref().map_or(0, |t| t.lost());
             spread.record(conn.received.line.saturating_sub(lost));
         }
         self.conns.iter_mut().for_each(|conn| conn.fd = None);
         Event::Finished(Box::new(Finished {
-            lane: self.share.index,
-            connect: std::mem::take(&mut self.ledger.connect),
+            loop_index: self.share.index,
+            connect: std::mem::take(&mut self.stats.connect),
             spread,
-            lag: std::mem::take(&mut self.ledger.lag),
-            steady: self.ledger.steady,
-            asleep: self.ledger.asleep,
-            cpu: self.ledger.cpu,
-            queued: self.ledger.queued,
+            lag: std::mem::take(&mut self.stats.lag),
+            steady: self.stats.steady,
+            asleep: self.stats.asleep,
+            cpu: self.stats.cpu,
+            queued: self.stats.queued,
             cpu_total: clock::thread_cpu(),
-            last_reply: self.desk.last_reply,
-            examples: std::mem::take(&mut self.desk.examples),
+            last_reply: self.checker.last_reply,
+            examples: std::mem::take(&mut self.checker.examples),
             bad_clients: self.bad_clients.take(),
         }))
     }

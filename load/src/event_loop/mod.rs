@@ -1,14 +1,14 @@
-//! A lane: one thread with its own share of the connections and its own event loop.
+//! The event loop of one thread, which drives a share of the run's connections.
 //!
 //! ```text
-//!   step ── what the clock asks for: connects, paced lines, bad deeds, ticks, changes of phase
+//!   step ────── what is due: connects, scheduled lines, actions of bad clients, reports, phases
 //!    │
-//!   wait ── epoll, until a socket is ready, a moment has come, or the leader has news
+//!   wait ────── epoll, until a socket is ready, something is due, or the phase changes
 //!    │
-//!   serve ─ one read and one write per report ── desk: compare, count, time
+//!   dispatch ── at most one read and one write per ready socket ── reply checker: compare, count, time
 //! ```
-//! Lanes share nothing that is written on the way: the job and its blocks are read only, counters and
-//! histograms are the lane's own and leave it once an interval.
+//! Event loops share no memory that they write to: the job and its blocks of lines are read only,
+//! and each loop has its own counters and histograms, which it hands over once an interval.
 
 mod bad_clients;
 mod classify;
@@ -33,68 +33,69 @@ use serde::{Deserialize, Serialize};
 use self::bad_clients::BadClients;
 use self::conn::{Conn, Interest, State};
 use self::drain::Drain;
-use self::epoll::Poll;
-use self::interval::Ledger;
+use self::epoll::Epoll;
+use self::interval::LoopStats;
 use self::ramp::Ramp;
-use self::reply_checker::Desk;
-use self::schedule::Pace;
+use self::reply_checker::ReplyChecker;
+use self::schedule::Schedule;
 use crate::clock::{self, SECOND};
 use crate::error::LoadError;
 use crate::job::Job;
 use crate::plan::{Mode, WeightedRoundRobin};
 use crate::run::event::{Event, Phase};
-use crate::run::phase_control::Control;
+use crate::run::phase_control::PhaseControl;
 
-/// Which lane of how many: connection `g` of the run belongs to lane `g % of`.
+/// Which event loop of how many: connection `id` of the run belongs to loop `id % of`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Share {
     pub(crate) index: u32,
     pub(crate) of: u32,
 }
 
-/// When the run starts and how often lanes report, in nanoseconds.
+/// When the run starts and how often event loops report, in nanoseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Timing {
     pub(crate) start: u64,
     pub(crate) interval: u64,
 }
 
-/// One thread's share of the load.
+/// An event loop and the connections that it drives.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct EventLoop {
     share: Share,
-    control: Arc<Control>,
-    poll: Poll,
+    control: Arc<PhaseControl>,
+    epoll: Epoll,
     conns: Vec<Conn>,
-    desk: Desk,
+    checker: ReplyChecker,
     phase: Phase,
     open: u32,
     ramp: Ramp,
-    pace: Option<Pace>,
+    schedule: Option<Schedule>,
     drain: Option<Drain>,
     bad_clients: BadClients,
-    ledger: Ledger,
+    stats: LoopStats,
     outbox: SyncSender<Event>,
     next_scan: u64,
-    /// Whether the last wait ended without a report: the silence is the sockets', not ours.
+    /// Whether the last wait returned no event. Only then does a long time without replies mean that
+    /// the server is silent, and not that this thread has yet to read them.
     quiet: bool,
 }
 
-impl Lane {
-    /// Sets a lane up without opening anything but its epoll.
+impl EventLoop {
+    /// Makes the loop; of all its descriptors only the epoll is opened.
     ///
     /// # Errors
     /// When there is no descriptor left for the epoll.
     pub(crate) fn new(
         job: Arc<Job>,
-        control: Arc<Control>,
+        control: Arc<PhaseControl>,
         share: Share,
         timing: Timing,
         outbox: SyncSender<Event>,
     ) -> Result<Self, LoadError> {
         let plan = &job.plan;
         let mut mix = WeightedRoundRobin::new(&plan.mix, plan.connections);
-        // Of exactly the size needed: a vector that grows leaves twice as much behind.
+        // Allocated in full at once: a vector that grows holds up to twice what it needs.
         let mut conns = Vec::with_capacity(plan.connections.div_ceil(share.of) as usize);
         for id in 0..plan.connections {
             let behavior = mix.next();
@@ -102,42 +103,42 @@ impl Lane {
                 conns.push(Conn::new(id, behavior));
             }
         }
-        let poll = Poll::new(&*control)
+        let epoll = Epoll::new(&*control)
             .map_err(|e| LoadError::failed(format!("no descriptor left for an epoll: {e}")))?;
-        let pace = match plan.mode {
-            Mode::Paced { rate } => Some(Pace::new(plan, rate, share, &conns)),
+        let schedule = match plan.mode {
+            Mode::Paced { rate } => Some(Schedule::new(plan, rate, share, &conns)),
             _ => None,
         };
         Ok(Self {
             share,
             control,
-            poll,
+            epoll,
             bad_clients: BadClients::new(&conns),
             conns,
             ramp: Ramp::new(plan, share, timing.start),
-            pace,
+            schedule,
             drain: None,
-            desk: Desk::new(job),
+            checker: ReplyChecker::new(job),
             phase: Phase::Ramp,
             open: 0,
-            ledger: Ledger::new(timing),
+            stats: LoopStats::new(timing),
             outbox,
             next_scan: 0,
             quiet: false,
         })
     }
 
-    /// Runs to the end of the load and reports all the way.
+    /// Runs until the load and the drain are over, and reports every interval and the end.
     pub(crate) fn run(mut self) {
-        let end = match self.turn() {
+        let end = match self.run_phases() {
             Ok(()) => self.finished(),
             Err(error) => Event::Failed(error.to_string()),
         };
-        // Nobody listens any more only when the run was given up.
+        // The receiver is gone only when the run was abandoned.
         let _ = self.outbox.send(end);
     }
 
-    fn turn(&mut self) -> Result<(), LoadError> {
+    fn run_phases(&mut self) -> Result<(), LoadError> {
         loop {
             let now = clock::now();
             let due = self.step(now)?;
@@ -145,59 +146,59 @@ impl Lane {
                 return Ok(());
             }
             let span = due.saturating_sub(now).min(SECOND);
-            let reports = self
-                .poll
+            let events = self
+                .epoll
                 .wait(span)
                 .map_err(|e| LoadError::failed(format!("waiting for sockets failed: {e}")))?;
-            let woke = clock::now();
-            self.ledger.slept(self.phase, woke - now);
-            self.quiet = reports == 0;
-            for index in 0..reports {
-                if let Some(ready) = self.poll.report(index) {
-                    self.serve(ready);
+            let woke_at = clock::now();
+            self.stats.slept(self.phase, woke_at - now);
+            self.quiet = events == 0;
+            for index in 0..events {
+                if let Some(ready) = self.epoll.event(index) {
+                    self.dispatch(ready);
                 }
             }
         }
     }
 
-    /// Does what the clock asks for; returns when it asks next.
+    /// Does everything that is due; returns when something is due next.
     fn step(&mut self, now: u64) -> Result<u64, LoadError> {
-        let mut due = self.turn_phase(now)?;
+        let mut due = self.update_phase(now)?;
         if self.phase != Phase::Drain {
             due = due.min(self.connect_due(now));
         }
         if self.phase == Phase::Steady {
             due = due.min(self.send_due(now));
-            due = due.min(self.misbehave_due(now));
+            due = due.min(self.bad_clients_due(now));
             if now >= self.next_scan {
                 self.next_scan = now + SECOND;
-                self.give_up_overdue(now);
+                self.expire_replies(now);
             }
         }
         if self.phase == Phase::Ramp {
-            due = due.min(self.misbehave_due(now));
+            due = due.min(self.bad_clients_due(now));
         }
         if let Some(drain) = &self.drain {
-            due = due.min(drain.look_at);
+            due = due.min(drain.next_check);
             self.drain_step(now);
         }
-        Ok(due.min(self.tick_due(now)?))
+        Ok(due.min(self.interval_due(now)?))
     }
 
-    /// Follows the leader from phase to phase.
-    fn turn_phase(&mut self, now: u64) -> Result<u64, LoadError> {
+    /// Enters the next phase when its time has come; returns when the phase changes next.
+    fn update_phase(&mut self, now: u64) -> Result<u64, LoadError> {
         let (steady_at, stop_at) = (self.control.steady_at(), self.control.stop_at());
         if self.phase == Phase::Ramp && now >= steady_at {
-            self.tick(now)?;
+            self.report_interval(now)?;
             self.phase = Phase::Steady;
-            self.ledger.steady_begins(now);
-            if let Some(pace) = &mut self.pace {
-                pace.begin(steady_at);
+            self.stats.steady_begins(now);
+            if let Some(schedule) = &mut self.schedule {
+                schedule.begin(steady_at);
             }
         }
         if self.phase < Phase::Drain && now >= stop_at {
-            self.tick(now)?;
-            self.ledger.steady_ends(self.phase, now);
+            self.report_interval(now)?;
+            self.stats.steady_ends(self.phase, now);
             self.phase = Phase::Drain;
             self.begin_drain(now);
         }
@@ -208,18 +209,19 @@ impl Lane {
         })
     }
 
+    /// Sets what epoll watches a connection for.
     fn watch(&mut self, index: usize, interest: Interest) {
         let conn = &mut self.conns[index];
         let Some(fd) = &conn.fd else { return };
         if conn.interest != interest {
             conn.interest = interest;
-            // Fails only for a descriptor epoll does not know; this one it does.
-            let _ = self.poll.modify(fd, index, interest);
+            // Fails only for a descriptor that was not added.
+            let _ = self.epoll.modify(fd, index, interest);
         }
     }
 
-    /// Ends a connection; counts it when the server ended it while the load was on.
-    fn close(&mut self, index: usize, cause: Cause) {
+    /// Closes a connection, and counts the close if the server caused it before the drain.
+    fn close(&mut self, index: usize, closed_by: ClosedBy) {
         let conn = &mut self.conns[index];
         let was_open = conn.state == State::Open;
         self.open -= u32::from(was_open);
@@ -227,26 +229,26 @@ impl Lane {
         conn.fd = None;
         conn.owed = 0;
         conn.pong_left = 0;
-        self.desk.flights.clear(&mut conn.flight);
-        if !conn.is_polite() {
-            self.bad_client_closed(index, cause, was_open);
+        self.checker.send_times.clear(&mut conn.in_flight);
+        if !conn.is_well_behaved() {
+            self.bad_client_closed(index, closed_by, was_open);
         } else if self.phase != Phase::Drain && was_open {
-            match cause {
-                Cause::Server(None) => self.desk.counters.closed += 1,
-                Cause::Server(Some(_)) => self.desk.counters.reset += 1,
-                Cause::Ours => {}
+            match closed_by {
+                ClosedBy::Server(None) => self.checker.counters.closed += 1,
+                ClosedBy::Server(Some(_)) => self.checker.counters.reset += 1,
+                ClosedBy::Generator => {}
             }
         } else if let Some(drain) = &mut self.drain {
-            drain.left(conn.outstanding());
+            drain.connection_closed(conn.outstanding());
         }
     }
 }
 
-/// Who ended a connection.
+/// Which side ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// The generator, by plan.
-    Ours,
-    /// The server: by closing its side, or with an error.
+enum ClosedBy {
+    /// The generator, as planned.
+    Generator,
+    /// The server, by closing its side or with an error.
     Server(Option<Errno>),
 }

@@ -1,4 +1,4 @@
-//! Making connections: at an exact rate, or as fast as they are accepted.
+//! Makes connections, at an exact rate or as fast as the server accepts them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -9,28 +9,29 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::net::{bind, connect, socket_with, sockopt};
 
 use super::conn::{Conn, Interest, State};
-use super::{Cause, Lane, Share};
+use super::{ClosedBy, EventLoop, Share};
 use crate::clock::{self, MILLI, SECOND};
 use crate::plan::{Plan, TargetAddr};
 
-/// Handshakes under way at once over all lanes, when no rate is given: fewer than the least backlog
-/// servers are known to use, because a connect that overflows it waits a second for its next try.
-const HANDSHAKES: u32 = 120;
-/// Connects begun before other connections are served.
-const STRIDE: usize = 64;
+/// Handshakes under way at once over all event loops, if no rate is given. Fewer than the smallest
+/// backlog in common use (128), because a connect that overflows a backlog is retried only after a
+/// second.
+const HANDSHAKES_MAX: u32 = 120;
+/// Connects begun before the loop handles other connections.
+const CONNECTS_MAX: usize = 64;
 
-/// The lane's part of the ramp: its connections in order, each at its moment.
+/// The event loop's part of the ramp: its connections in order, each with the time it is due.
 #[derive(Debug)]
 pub(crate) struct Ramp {
     start: u64,
-    /// Nanoseconds between two connections of the run.
+    /// Nanoseconds between two connects of the whole run; `None` for no rate.
     gap: Option<f64>,
     limit: u32,
     timeout: u64,
     next: usize,
-    /// Connects that have not ended; those of roles that come back included.
+    /// Connects under way, those of bad clients that connect again included.
     connecting: u32,
-    /// Every connection before this one has ended its first connect.
+    /// Every connection before this index has finished its first connect, or failed.
     settled: usize,
 }
 
@@ -39,7 +40,7 @@ impl Ramp {
         Self {
             start,
             gap: plan.connect_rate.map(|rate| SECOND as f64 / rate),
-            limit: (HANDSHAKES / share.of).max(4),
+            limit: (HANDSHAKES_MAX / share.of).max(4),
             timeout: plan.connect_timeout.as_nanos() as u64,
             next: 0,
             connecting: 0,
@@ -52,28 +53,28 @@ impl Ramp {
     }
 }
 
-/// Why a connection was not made.
+/// Why a connect failed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(super) enum ConnectError {
     Errno(Errno),
-    /// The source address is not this host's.
+    /// This host does not have the source address.
     NoAddress,
 }
 
-impl From<Errno> for Fault {
+impl From<Errno> for ConnectError {
     fn from(error: Errno) -> Self {
         Self::Errno(error)
     }
 }
 
-impl Lane {
-    /// Begins the connects that are due and ends those that took too long.
+impl EventLoop {
+    /// Begins the connects that are due and fails those that took too long; returns when the next is due.
     pub(super) fn connect_due(&mut self, now: u64) -> u64 {
         let mut due = u64::MAX;
         for begun in 0.. {
             let Some(conn) = self.conns.get(self.ramp.next) else { break };
             let at = self.ramp.due(conn);
-            if at > now || begun == STRIDE {
+            if at > now || begun == CONNECTS_MAX {
                 due = at.max(now);
                 break;
             }
@@ -100,14 +101,15 @@ impl Lane {
         due
     }
 
-    /// Whether every connection has ended its first connect.
+    /// Whether every connection has finished its first connect, or failed.
     pub(super) fn ramped(&self) -> bool {
         self.ramp.settled == self.conns.len()
     }
 
-    /// Begins one connect. `false`: the target's queue is full, try again (Unix sockets only).
+    /// Begins a connect. Returns `false` if the target's accept queue is full and the caller must try
+    /// again (Unix sockets only).
     pub(super) fn connect(&mut self, index: usize, now: u64) -> bool {
-        let plan = &self.desk.job.plan;
+        let plan = &self.checker.job.plan;
         let conn = &mut self.conns[index];
         conn.since = now;
         let fd = match open_socket(plan, conn.id) {
@@ -127,7 +129,7 @@ impl Lane {
         }
         self.ramp.connecting += 1;
         let watched = match begun {
-            Ok(()) | Err(Errno::INPROGRESS) => self.poll.add(&fd, index, Interest::Write),
+            Ok(()) | Err(Errno::INPROGRESS) => self.epoll.add(&fd, index, Interest::Write),
             Err(error) => Err(error),
         };
         match watched {
@@ -141,7 +143,7 @@ impl Lane {
         true
     }
 
-    /// The kernel has an answer to a connect.
+    /// Handles the end of a handshake.
     pub(super) fn connected(&mut self, index: usize) {
         let conn = &mut self.conns[index];
         let Some(fd) = &conn.fd else { return };
@@ -152,35 +154,35 @@ impl Lane {
         let now = clock::now();
         self.ramp.connecting -= 1;
         self.open += 1;
-        self.ledger.connect.record(now - conn.since, 1);
+        self.stats.connect.record(now - conn.since, 1);
         conn.state = State::Open;
         conn.since = now;
-        if conn.is_polite() {
-            self.desk.counters.established += 1;
-            self.polite_opened(index, now);
+        if conn.is_well_behaved() {
+            self.checker.counters.established += 1;
+            self.well_behaved_opened(index, now);
         } else {
             self.bad_client_opened(index, now);
         }
     }
 
-    pub(super) fn connect_failed(&mut self, index: usize, fault: Fault) {
+    pub(super) fn connect_failed(&mut self, index: usize, fault: ConnectError) {
         self.ramp.connecting -= 1;
-        if self.conns[index].is_polite() {
-            let counters = &mut self.desk.counters;
+        if self.conns[index].is_well_behaved() {
+            let counters = &mut self.checker.counters;
             *match fault {
-                Fault::NoAddress => &mut counters.no_address,
-                Fault::Errno(Errno::CONNREFUSED) => &mut counters.refused,
-                Fault::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,
-                Fault::Errno(Errno::ADDRNOTAVAIL) => &mut counters.no_port,
-                Fault::Errno(Errno::MFILE | Errno::NFILE) => &mut counters.no_descriptor,
-                Fault::Errno(_) => &mut counters.connect_other,
+                ConnectError::NoAddress => &mut counters.no_address,
+                ConnectError::Errno(Errno::CONNREFUSED) => &mut counters.refused,
+                ConnectError::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,
+                ConnectError::Errno(Errno::ADDRNOTAVAIL) => &mut counters.no_port,
+                ConnectError::Errno(Errno::MFILE | Errno::NFILE) => &mut counters.no_descriptor,
+                ConnectError::Errno(_) => &mut counters.connect_other,
             } += 1;
         }
-        self.close(index, Cause::Server(None));
+        self.close(index, ClosedBy::Server(None));
     }
 }
 
-fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Fault> {
+fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, ConnectError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let TargetAddr::Tcp { address, .. } = plan.target(id) else {
         return Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
@@ -191,19 +193,19 @@ fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, Fault> {
         sockopt::set_tcp_nodelay(&fd, true)?;
     }
     if let Some(source) = source(plan, id) {
-        // Leaves the port to connect(), which may take one that other targets already use.
+        // Leaves the choice of the port to connect(), which can share a port between targets.
         setsockopt(&fd, IpBindAddressNoPort, &true)
             .map_err(|e| Errno::from_raw_os_error(e as i32))?;
-        // At connect the same error means that the ports have run out.
+        // The same error from connect() means that no local port is left.
         bind(&fd, &SocketAddr::new(source, 0)).map_err(|error| match error {
-            Errno::ADDRNOTAVAIL => Fault::NoAddress,
-            other => Fault::Errno(other),
+            Errno::ADDRNOTAVAIL => ConnectError::NoAddress,
+            other => ConnectError::Errno(other),
         })?;
     }
     Ok(fd)
 }
 
 fn source(plan: &Plan, id: u32) -> Option<IpAddr> {
-    let turn = (id as usize).checked_rem(plan.bound.len())?;
-    Some(plan.bound[turn])
+    let index = (id as usize).checked_rem(plan.bound.len())?;
+    Some(plan.bound[index])
 }

@@ -1,7 +1,8 @@
-//! What the connections of a lane share: buffers, counters, histograms; and the reading of replies.
+//! Reads replies and compares them with what is expected.
 //!
-//! A reply stream is compared with the expected one by slices as large as the read. Only where they
-//! differ are lines looked at one by one (`judge`), so checking costs about as much as counting.
+//! The bytes of a read are compared with the expected bytes in slices as large as the read. Only where
+//! they differ are lines examined one by one (`classify.rs`), so checking costs about as much as
+//! counting.
 
 use std::sync::Arc;
 
@@ -9,51 +10,53 @@ use memchr::memchr;
 use rustix::io::{Errno, read};
 
 use super::conn::Conn;
-use super::in_flight::Flights;
-use super::send::offer;
+use super::in_flight::SendTimes;
 use crate::clock;
 use crate::counters::Counters;
 use crate::histogram::Hist;
 use crate::job::Job;
 use crate::message::Position;
 
-/// One read takes at most this much. Larger reads would let one flooding connection hold the others up.
-const READ: usize = 256 * 1024;
-const PAGE: usize = 4096;
-/// Bytes compared at once after an odd line; doubles with every agreement.
-const AFTER_ODD: usize = 128;
-/// What is kept of an odd line without an end. Its further bytes cannot make it a right one.
-const PARTIAL_MAX: usize = 1024 * 1024;
-/// Without `--verify`, after so many replies that are not echoes the lane stops comparing.
-const STRANGERS: u32 = 64;
+/// Bytes of one read. Larger reads would let one flooding connection delay the others.
+const READ_BYTES: usize = 256 * 1024;
+const PAGE_BYTES: usize = 4096;
+/// Bytes that one write of a flood offers the kernel at most.
+const FLOOD_WRITE_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes compared at once after a mismatch; doubled after every match.
+const AFTER_MISMATCH_BYTES: usize = 128;
+/// Bytes kept of an unexpected line whose end has not arrived. A line this long cannot become a match.
+const PARTIAL_BYTES_MAX: usize = 1024 * 1024;
+/// Without `--verify`, the number of replies other than the expected ones after which comparing stops.
+const NON_ECHOES_MAX: u32 = 64;
 
-/// The shared working place of a lane.
+/// The part of an event loop that sends lines and checks replies, with the buffers, counters and
+/// histograms that its connections share.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct ReplyChecker {
     pub(crate) job: Arc<Job>,
-    /// When the bytes at hand were read.
+    /// When the last bytes were read.
     pub(crate) now: u64,
-    /// When a reply last came.
+    /// When a reply was last read.
     pub(crate) last_reply: u64,
-    pub(crate) flights: Flights,
+    pub(crate) send_times: SendTimes,
     pub(crate) counters: Counters,
-    /// From the send of a line to its reply.
+    /// Nanoseconds from the send of a line to its reply.
     pub(crate) service: Hist,
-    /// From the moment a line was due to its reply (paced).
+    /// Nanoseconds from the time a line was due to its reply (paced mode).
     pub(crate) response: Hist,
-    /// What one write of a flood offers the kernel.
-    pub(super) offer: usize,
-    /// The first replies that were not what was expected, in words.
+    /// Bytes that one write of a flood offers the kernel.
+    pub(super) flood_write_bytes: usize,
+    /// Descriptions of the first unexpected replies.
     pub(crate) examples: Vec<String>,
     pub(super) scratch: Vec<u8>,
     buffer: Buffer,
     line: Vec<u8>,
-    /// Replies that were not echoes, while nobody asked to verify.
-    pub(super) strangers: u32,
+    /// Replies other than the expected ones, counted only without `--verify`.
+    pub(super) non_echoes: u32,
 }
 
-/// What reads go to. It begins at a page's edge: the kernel copies faster to there than to a place
-/// sixteen bytes beside it, where an allocator likes to put large vectors (a tenth more flood per CPU).
+/// The read buffer. It begins on a page boundary, because the kernel copies faster to there than to an
+/// address 16 bytes past one, where allocators put large vectors (a tenth more flood per CPU).
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -62,39 +65,39 @@ struct Buffer {
 
 impl Buffer {
     fn new() -> Self {
-        let bytes = vec![0; READ + PAGE];
-        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
+        let bytes = vec![0; READ_BYTES + PAGE_BYTES];
+        let start = bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
         Self { bytes, start }
     }
 
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + READ]
+        &self.bytes[self.start..self.start + READ_BYTES]
     }
 
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + READ]
+        &mut self.bytes[self.start..self.start + READ_BYTES]
     }
 }
 
-/// What a read came to.
+/// Outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// So many lines in flight were answered.
+pub(crate) enum Received {
+    /// This many lines in flight have their reply.
     Replies(u64),
     /// The server closed its side.
     End,
-    /// The connection broke.
+    /// The connection failed.
     Broken(Errno),
 }
 
-impl Desk {
+impl ReplyChecker {
     pub(crate) fn new(job: Arc<Job>) -> Self {
         Self {
-            offer: offer(job.plan.in_flight.bytes(job.plan.connections)),
+            flood_write_bytes: flood_write_bytes(job.plan.in_flight.bytes(job.plan.connections)),
             job,
             now: 0,
             last_reply: 0,
-            flights: Flights::new(),
+            send_times: SendTimes::new(),
             counters: Counters::default(),
             service: Hist::default(),
             response: Hist::default(),
@@ -102,58 +105,58 @@ impl Desk {
             scratch: Vec::new(),
             buffer: Buffer::new(),
             line: Vec::new(),
-            strangers: 0,
+            non_echoes: 0,
         }
     }
 
-    /// Reads once and takes the replies in.
+    /// Reads once and checks the replies.
     #[inline]
-    pub(crate) fn receive(&mut self, conn: &mut Conn) -> Read {
-        let Some(fd) = &conn.fd else { return Read::Replies(0) };
+    pub(crate) fn receive(&mut self, conn: &mut Conn) -> Received {
+        let Some(fd) = &conn.fd else { return Received::Replies(0) };
         match read(fd, self.buffer.as_mut()) {
-            Ok(0) => Read::End,
+            Ok(0) => Received::End,
             Ok(n) => {
                 self.now = clock::now();
                 self.last_reply = self.now;
                 self.counters.reads += 1;
                 self.counters.bytes_received += n as u64;
                 let buffer = std::mem::take(&mut self.buffer);
-                let replies = self.take_in(conn, &buffer.as_ref()[..n]);
+                let replies = self.check(conn, &buffer.as_ref()[..n]);
                 self.buffer = buffer;
-                Read::Replies(replies)
+                Received::Replies(replies)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Read::Replies(0),
-            Err(error) => Read::Broken(error),
+            Err(Errno::AGAIN | Errno::INTR) => Received::Replies(0),
+            Err(error) => Received::Broken(error),
         }
     }
 
-    /// Reads once and only counts: for connections of which nothing is expected.
-    pub(crate) fn discard(&mut self, conn: &Conn) -> Read {
-        let Some(fd) = &conn.fd else { return Read::Replies(0) };
+    /// Reads once and only counts lines, for bad clients.
+    pub(crate) fn discard(&mut self, conn: &Conn) -> Received {
+        let Some(fd) = &conn.fd else { return Received::Replies(0) };
         match read(fd, self.buffer.as_mut()) {
-            Ok(0) => Read::End,
-            Ok(n) => {
-                Read::Replies(memchr::memchr_iter(b'\n', &self.buffer.as_ref()[..n]).count() as u64)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Read::Replies(0),
-            Err(error) => Read::Broken(error),
+            Ok(0) => Received::End,
+            Ok(n) => Received::Replies(
+                memchr::memchr_iter(b'\n', &self.buffer.as_ref()[..n]).count() as u64,
+            ),
+            Err(Errno::AGAIN | Errno::INTR) => Received::Replies(0),
+            Err(error) => Received::Broken(error),
         }
     }
 
-    /// Returns how many lines in flight these bytes answer.
-    fn take_in(&mut self, conn: &mut Conn, mut rest: &[u8]) -> u64 {
+    /// Compares bytes with what the connection expects. Returns how many lines in flight they answer.
+    fn check(&mut self, conn: &mut Conn, mut rest: &[u8]) -> u64 {
         let before = conn.received.line;
         let mut skipped = 0;
-        // After an odd line the next may be odd too, so what is compared at once starts small again:
-        // rendering all that might match for every line that does not would take quadratic time.
-        let mut reach = usize::MAX;
+        // After a mismatch the next line may not match either, so the comparison restarts with few
+        // bytes: rendering a full window for every line that does not match takes quadratic time.
+        let mut window_bytes = usize::MAX;
         while !rest.is_empty() {
-            if conn.trouble.as_ref().is_some_and(|t| !t.partial.is_empty()) || !self.compares() {
-                rest = self.odd_line(conn, rest, &mut skipped);
-                reach = AFTER_ODD;
+            if conn.anomalies.as_ref().is_some_and(|t| !t.partial.is_empty()) || !self.compares() {
+                rest = self.check_line(conn, rest, &mut skipped);
+                window_bytes = AFTER_MISMATCH_BYTES;
                 continue;
             }
-            let want = rest.len().min(reach);
+            let want = rest.len().min(window_bytes);
             let expected =
                 self.job.expected.window(conn.id.into(), conn.received, want, &mut self.scratch);
             let (head, tail) = rest.split_at(expected.len());
@@ -161,25 +164,25 @@ impl Desk {
                 let at = self.job.expected.advance(conn.received, head);
                 self.matched(conn, at);
                 rest = tail;
-                reach = reach.saturating_mul(2);
+                window_bytes = window_bytes.saturating_mul(2);
                 continue;
             }
             let same = head.iter().zip(expected).take_while(|(a, b)| a == b).count();
             let at = self.job.expected.advance(conn.received, &head[..same]);
             self.matched(conn, at);
-            self.set_aside(conn);
-            reach = AFTER_ODD;
-            rest = self.odd_line(conn, &rest[same..], &mut skipped);
+            self.keep_begun_line(conn);
+            window_bytes = AFTER_MISMATCH_BYTES;
+            rest = self.check_line(conn, &rest[same..], &mut skipped);
         }
         (conn.received.line - before).saturating_sub(skipped)
     }
 
-    /// Whether replies are held against the expected stream.
+    /// Whether replies are compared with the expected stream.
     fn compares(&self) -> bool {
-        self.job.plan.verify || self.strangers < STRANGERS
+        self.job.plan.verify || self.non_echoes < NON_ECHOES_MAX
     }
 
-    /// The reply stream agreed with the expected one up to `at`.
+    /// Counts the replies up to `at` as the expected ones.
     #[inline]
     fn matched(&mut self, conn: &mut Conn, at: Position) {
         let lines = at.line - conn.received.line;
@@ -188,46 +191,52 @@ impl Desk {
         if self.job.plan.verify {
             self.counters.checked += lines;
         }
-        if let (1.., Some(trouble)) = (lines, &mut conn.trouble) {
-            trouble.corrupted_at = None;
+        if let (1.., Some(anomalies)) = (lines, &mut conn.anomalies) {
+            anomalies.corrupted_at = None;
         }
         if conn.received.line > conn.sent.line {
-            self.surplus(conn);
+            self.surplus_replies(conn);
         }
     }
 
-    /// The line begun as expected turned out another: its bytes so far are put where odd lines grow.
-    fn set_aside(&mut self, conn: &mut Conn) {
+    /// Moves the bytes of a line that began as expected, and then differed, to `partial`.
+    fn keep_begun_line(&mut self, conn: &mut Conn) {
         let offset = std::mem::take(&mut conn.received.offset) as usize;
         if offset > 0 {
             let begun =
                 self.job.expected.lines(conn.id.into(), conn.received, 1, &mut self.scratch);
             let begun = begun[..offset].to_vec();
-            conn.trouble().partial = begun;
+            conn.anomalies().partial = begun;
         }
     }
 
-    /// Takes one line off `rest` and judges it, or keeps its beginning for the next read.
-    fn odd_line<'a>(&mut self, conn: &mut Conn, rest: &'a [u8], skipped: &mut u64) -> &'a [u8] {
+    /// Classifies the first line of `rest` and returns what follows it. An incomplete line is kept for
+    /// the next read.
+    fn check_line<'a>(&mut self, conn: &mut Conn, rest: &'a [u8], skipped: &mut u64) -> &'a [u8] {
         let Some(end) = memchr(b'\n', rest) else {
-            let partial = &mut conn.trouble().partial;
-            let room = PARTIAL_MAX.saturating_sub(partial.len());
+            let partial = &mut conn.anomalies().partial;
+            let room = PARTIAL_BYTES_MAX.saturating_sub(partial.len());
             partial.extend_from_slice(&rest[..room.min(rest.len())]);
             return &[];
         };
         let (line, rest) = rest.split_at(end + 1);
-        match &mut conn.trouble {
-            Some(trouble) if !trouble.partial.is_empty() => {
+        match &mut conn.anomalies {
+            Some(anomalies) if !anomalies.partial.is_empty() => {
                 let mut whole = std::mem::take(&mut self.line);
                 whole.clear();
-                whole.append(&mut trouble.partial);
-                trouble.partial = Vec::new();
+                whole.append(&mut anomalies.partial);
+                anomalies.partial = Vec::new();
                 whole.extend_from_slice(line);
-                *skipped += self.judge(conn, &whole);
+                *skipped += self.classify(conn, &whole);
                 self.line = whole;
             }
-            _ => *skipped += self.judge(conn, line),
+            _ => *skipped += self.classify(conn, line),
         }
         rest
     }
+}
+
+/// Bytes that one write offers the kernel, if `in_flight` bytes may be unanswered.
+fn flood_write_bytes(in_flight: Option<u64>) -> usize {
+    in_flight.map_or(FLOOD_WRITE_BYTES_MAX, |bytes| bytes.min(FLOOD_WRITE_BYTES_MAX)) as usize
 }

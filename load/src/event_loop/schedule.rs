@@ -1,31 +1,31 @@
-//! The schedule of an open loop: which line is due when, whatever comes back.
+//! The schedule of paced mode (an open loop): when each line is due, whatever the server does.
 //!
-//! Line `k` of the lane is due `k` steps after the beginning and goes to the lane's connections in turn,
-//! so when a connection's `n`-th line was due follows from `n` alone: nothing is stored per line, and a
-//! reply is timed from the moment its line was *due*, however late it could be sent.
+//! Line `k` of an event loop is due `k` steps after the start, and the loop's connections take the lines
+//! in turn. The due time of a connection's `n`-th line follows from `n`, so nothing is stored per line,
+//! and a reply is timed from when its line was *due*, however late it was sent.
 
 use super::conn::{Conn, State};
-use super::{Lane, Share};
+use super::{EventLoop, Share};
 use crate::clock::SECOND;
 use crate::plan::{ClientBehavior, Plan};
 
-/// The lane's part of the schedule.
+/// The event loop's part of the schedule.
 #[derive(Debug)]
-pub(crate) struct Pace {
-    /// The lane's well-behaved connections, by their place in it.
+pub(crate) struct Schedule {
+    /// Indices of the loop's well-behaved connections.
     members: Vec<u32>,
-    /// Nanoseconds between two lines of the lane.
+    /// Nanoseconds between two lines of the loop.
     step: f64,
-    /// How far into a step the lane's first line is, so that lanes take turns.
+    /// Offset of the loop's first line as a fraction of a step, so that loops alternate.
     phase: f64,
     start: u64,
-    /// Lines handed out.
+    /// Lines that were due so far.
     next: u64,
 }
 
-impl Pace {
+impl Schedule {
     pub(super) fn new(plan: &Plan, rate: f64, share: Share, conns: &[Conn]) -> Self {
-        let polite = |(i, conn): (usize, &Conn)| conn.is_polite().then_some(i as u32);
+        let polite = |(i, conn): (usize, &Conn)| conn.is_well_behaved().then_some(i as u32);
         let members: Vec<u32> = conns.iter().enumerate().filter_map(polite).collect();
         let part = members.len() as f64
             / f64::from(plan.connections_as(ClientBehavior::WellBehaved).max(1));
@@ -38,12 +38,12 @@ impl Pace {
         self.start = start;
     }
 
-    /// A connection's turn.
+    /// The position of a connection among those that take lines in turn.
     pub(super) fn rank(&self, index: usize) -> u64 {
         self.members.partition_point(|member| (*member as usize) < index) as u64
     }
 
-    /// When the connection whose turn is `rank` was to send its line number `line`.
+    /// When line number `line` of the connection at position `rank` is due.
     pub(super) fn due(&self, rank: u64, line: u64) -> u64 {
         self.due_at(rank + line * self.members.len() as u64)
     }
@@ -52,11 +52,11 @@ impl Pace {
         self.start + ((number as f64 + self.phase) * self.step) as u64
     }
 
-    /// How many more lines are due.
+    /// The number of further lines due by `now`.
     fn waiting(&self, now: u64) -> u64 {
         let steps = now.saturating_sub(self.start) as f64 / self.step - self.phase;
         let mut due = steps.max(0.0) as u64;
-        // Rounding may put the boundary off by one; the schedule itself decides.
+        // The division may be off by one through rounding; `due_at` decides.
         while self.due_at(due) <= now {
             due += 1;
         }
@@ -67,27 +67,27 @@ impl Pace {
     }
 }
 
-impl Lane {
-    /// Sends the lines that are due.
+impl EventLoop {
+    /// Sends the lines that are due; returns when the next line is.
     pub(super) fn send_due(&mut self, now: u64) -> u64 {
-        let Some(mut pace) = self.pace.take() else { return u64::MAX };
-        let members = pace.members.len() as u64;
-        let waiting = if members == 0 { 0 } else { pace.waiting(now) };
-        for turn in 0..waiting.min(members) {
-            let number = pace.next + turn;
-            let index = pace.members[(number % members) as usize] as usize;
-            let lines = (waiting - turn).div_ceil(members);
-            self.ledger.lag.record(now.saturating_sub(pace.due_at(number)), lines);
+        let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
+        let members = schedule.members.len() as u64;
+        let waiting = if members == 0 { 0 } else { schedule.waiting(now) };
+        for offset in 0..waiting.min(members) {
+            let number = schedule.next + offset;
+            let index = schedule.members[(number % members) as usize] as usize;
+            let lines = (waiting - offset).div_ceil(members);
+            self.stats.lag.record(now.saturating_sub(schedule.due_at(number)), lines);
             if self.conns[index].state == State::Open {
                 self.conns[index].owed += lines as u32;
-                self.push_out(index, now);
+                self.send_owed(index, now);
             } else {
-                self.desk.counters.unsent += lines;
+                self.checker.counters.unsent += lines;
             }
         }
-        pace.next += waiting;
-        let due = if members == 0 { u64::MAX } else { pace.due_at(pace.next) };
-        self.pace = Some(pace);
+        schedule.next += waiting;
+        let due = if members == 0 { u64::MAX } else { schedule.due_at(schedule.next) };
+        self.schedule = Some(schedule);
         due
     }
 }
@@ -98,18 +98,18 @@ mod tests {
     use crate::plan::TargetAddr;
 
     #[test]
-    fn two_lanes_together_keep_the_rate_and_take_turns() {
+    fn two_event_loops_keep_the_rate_and_alternate() {
         let mut plan = Plan::new(TargetAddr::resolve("127.0.0.1:9").unwrap());
         plan.connections = 4;
-        let lane = |index: u32| {
+        let schedule = |index: u32| {
             let ids = (0..4).filter(|id| id % 2 == index);
             let conns: Vec<Conn> =
                 ids.map(|id| Conn::new(id, ClientBehavior::WellBehaved)).collect();
-            let mut pace = Pace::new(&plan, 1000.0, Share { index, of: 2 }, &conns);
-            pace.begin(SECOND);
-            pace
+            let mut schedule = Schedule::new(&plan, 1000.0, Share { index, of: 2 }, &conns);
+            schedule.begin(SECOND);
+            schedule
         };
-        let (even, odd) = (lane(0), lane(1));
+        let (even, odd) = (schedule(0), schedule(1));
         assert_eq!(even.waiting(SECOND), 1, "the first line is due at once");
         assert_eq!(odd.waiting(SECOND), 0);
         assert_eq!(odd.due(0, 0), SECOND + 1_000_000);

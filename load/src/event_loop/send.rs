@@ -1,34 +1,25 @@
-//! Handing lines to the kernel.
+//! Sends lines.
 
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use super::classify::PONG;
-use super::conn::Conn;
-use super::reply_checker::Desk;
+use super::conn::{Conn, PONG};
+use super::reply_checker::ReplyChecker;
 use crate::plan::Mode;
 
-/// What one write of a flood offers the kernel.
-const OFFER: u64 = 64 * 1024;
-
-/// What one write offers when only so many bytes may be in flight.
-pub(super) fn offer(in_flight: Option<u64>) -> usize {
-    in_flight.map_or(OFFER, |bytes| bytes.min(OFFER)) as usize
-}
-
-/// What came of a write.
+/// Outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// Nothing is left to send.
     All,
-    /// The socket takes no more for now.
+    /// The socket's buffer is full.
     Blocked,
-    /// The connection broke.
+    /// The connection failed.
     Broken(Errno),
 }
 
-impl Desk {
-    /// Sends the lines the connection owes, and before them the answer to a heartbeat.
+impl ReplyChecker {
+    /// Sends the answer to a heartbeat, then the lines that are due on the connection.
     #[inline]
     pub(crate) fn flush(&mut self, conn: &mut Conn, now: u64) -> Sent {
         if conn.pong_left > 0 {
@@ -56,9 +47,9 @@ impl Desk {
             self.counters.writes += 1;
             self.counters.bytes_sent += taken as u64;
             self.counters.lines_sent += u64::from(lines);
-            // Of a flood one line at a time is timed, by `pour`.
+            // In flood mode `send_flood` times one line at a time.
             if lines > 0 && self.job.plan.mode != Mode::Flood {
-                self.flights.push(&mut conn.flight, now, lines);
+                self.send_times.push(&mut conn.in_flight, now, lines);
             }
             if taken < offered {
                 return Sent::Blocked;
@@ -67,14 +58,15 @@ impl Desk {
         Sent::All
     }
 
-    /// Offers the kernel the next block of an endless stream.
+    /// Offers the kernel the next block of the connection's stream.
     ///
-    /// One line in flight at a time is timed: the last one of a write made when no other was timed.
+    /// One line at a time is timed: the last line of a write that begins while none is timed.
     #[inline]
-    pub(crate) fn pour(&mut self, conn: &mut Conn, now: u64) -> Sent {
+    pub(crate) fn send_flood(&mut self, conn: &mut Conn, now: u64) -> Sent {
         let Some(fd) = &conn.fd else { return Sent::All };
         let sent = &self.job.sent;
-        let bytes = sent.window(conn.id.into(), conn.sent, self.offer, &mut self.scratch);
+        let bytes =
+            sent.window(conn.id.into(), conn.sent, self.flood_write_bytes, &mut self.scratch);
         let (taken, at) = match send(fd, bytes, SendFlags::NOSIGNAL) {
             Ok(taken) => (taken, sent.advance(conn.sent, &bytes[..taken])),
             Err(Errno::AGAIN | Errno::INTR) => return Sent::Blocked,
@@ -87,14 +79,14 @@ impl Desk {
         self.counters.writes += 1;
         self.counters.bytes_sent += taken as u64;
         self.counters.lines_sent += lines;
-        if lines > 0 && self.flights.oldest(conn.flight).is_none() {
+        if lines > 0 && self.send_times.oldest(conn.in_flight).is_none() {
             let ahead = u32::try_from(conn.outstanding()).unwrap_or(u32::MAX);
-            self.flights.push(&mut conn.flight, now, ahead);
+            self.send_times.push(&mut conn.in_flight, now, ahead);
         }
         Sent::Blocked
     }
 
-    /// Sends bytes that are no part of any line counted.
+    /// Sends bytes that are not counted as lines. Returns 0 if the socket takes none.
     pub(crate) fn send_raw(&mut self, conn: &Conn, bytes: &[u8]) -> Result<usize, Errno> {
         let Some(fd) = &conn.fd else { return Ok(0) };
         match send(fd, bytes, SendFlags::NOSIGNAL) {

@@ -1,37 +1,38 @@
-//! What a well-behaved connection does when it opens, is answered, or has room to write.
+//! What a well-behaved connection does when it is established, receives replies, or can write.
 
 use super::conn::{Conn, Interest};
-use super::reply_checker::Desk;
+use super::reply_checker::ReplyChecker;
 use super::send::Sent;
-use super::{Cause, Lane};
+use super::{ClosedBy, EventLoop};
 use crate::clock;
 use crate::plan::Mode;
 use crate::run::event::Phase;
 
-impl Lane {
-    pub(super) fn polite_opened(&mut self, index: usize, now: u64) {
-        match self.desk.job.plan.mode {
+impl EventLoop {
+    pub(super) fn well_behaved_opened(&mut self, index: usize, now: u64) {
+        match self.checker.job.plan.mode {
             Mode::Flood => self.watch(index, Interest::Both),
             Mode::PingPong { window } if self.phase != Phase::Drain => {
                 self.conns[index].owed = window;
-                self.push_out(index, now);
+                self.send_owed(index, now);
             }
             _ => self.watch(index, Interest::Read),
         }
     }
 
-    /// So many lines in flight were answered, just now.
+    /// Times `replies` that were just received, and sends what the mode sends next.
     #[inline]
     pub(super) fn replied(&mut self, index: usize, replies: u64) {
-        let now = self.desk.now;
+        let now = self.checker.now;
         let conn = &mut self.conns[index];
-        match self.desk.job.plan.mode {
+        match self.checker.job.plan.mode {
             Mode::Flood => {
-                self.desk.time_sample(conn, replies, now);
-                let room = conn.outstanding() <= self.desk.job.lines_in_flight / 2;
+                self.checker.time_sample(conn, replies, now);
+                let room = conn.outstanding() <= self.checker.job.lines_in_flight / 2;
                 if conn.pong_left > 0 || conn.owed > 0 {
-                    // What does not go out now goes with the next heartbeat; the flood itself is life.
-                    let _ = self.desk.flush(conn, now);
+                    // What the socket does not take now is sent later; meanwhile the flood itself shows
+                    // the server that the client is alive.
+                    let _ = self.checker.flush(conn, now);
                 }
                 if room && self.phase != Phase::Drain {
                     self.watch(index, Interest::Both);
@@ -39,24 +40,24 @@ impl Lane {
                 return;
             }
             Mode::PingPong { window } => {
-                self.desk.time_service(conn, replies, now);
+                self.checker.time_service(conn, replies, now);
                 if self.phase != Phase::Drain && !conn.is_refused() {
                     conn.owed = u64::from(window).saturating_sub(conn.outstanding()) as u32;
                 }
             }
             Mode::Paced { .. } => {
-                if let Some(pace) = &self.pace {
+                if let Some(schedule) = &self.schedule {
                     let first = conn.received.line - replies;
-                    let rank = pace.rank(index);
+                    let rank = schedule.rank(index);
                     for line in first..first + replies {
-                        let due = pace.due(rank, line);
-                        self.desk.response.record(now.saturating_sub(due), 1);
+                        let due = schedule.due(rank, line);
+                        self.checker.response.record(now.saturating_sub(due), 1);
                     }
                 }
-                self.desk.time_service(conn, replies, now);
+                self.checker.time_service(conn, replies, now);
             }
             Mode::Idle => {
-                self.desk.time_service(conn, replies, now);
+                self.checker.time_service(conn, replies, now);
                 if replies > 0 {
                     self.swept(index, now);
                 }
@@ -64,67 +65,69 @@ impl Lane {
         }
         let conn = &self.conns[index];
         if conn.owed > 0 || conn.pong_left > 0 {
-            self.push_out(index, now);
+            self.send_owed(index, now);
         }
     }
 
     #[inline]
     pub(super) fn writable(&mut self, index: usize) {
         let now = clock::now();
-        if self.phase == Phase::Drain || self.desk.job.plan.mode != Mode::Flood {
-            return self.push_out(index, now);
+        if self.phase == Phase::Drain || self.checker.job.plan.mode != Mode::Flood {
+            return self.send_owed(index, now);
         }
         let conn = &mut self.conns[index];
-        if conn.outstanding() >= self.desk.job.lines_in_flight {
-            // Replies make room again, and half of it before the next write.
+        if conn.outstanding() >= self.checker.job.lines_in_flight {
+            // Writing resumes in `replied`, when half of the lines in flight have their reply.
             return self.watch(index, Interest::Read);
         }
-        if let Sent::Broken(error) = self.desk.pour(conn, now) {
-            self.close(index, Cause::Server(Some(error)));
+        if let Sent::Broken(error) = self.checker.send_flood(conn, now) {
+            self.close(index, ClosedBy::Server(Some(error)));
         }
     }
 
-    /// Sends what the connection owes, and asks for a report when the socket takes no more.
-    pub(super) fn push_out(&mut self, index: usize, now: u64) {
-        match self.desk.flush(&mut self.conns[index], now) {
+    /// Sends the lines that are due, and waits for writability if the socket takes no more.
+    pub(super) fn send_owed(&mut self, index: usize, now: u64) {
+        match self.checker.flush(&mut self.conns[index], now) {
             Sent::All => self.watch(index, Interest::Read),
             Sent::Blocked => self.watch(index, Interest::Both),
-            Sent::Broken(error) => self.close(index, Cause::Server(Some(error))),
+            Sent::Broken(error) => self.close(index, ClosedBy::Server(Some(error))),
         }
     }
 
-    /// Ping-pong goes on without replies that are overdue; they are counted and may still come.
-    pub(super) fn give_up_overdue(&mut self, now: u64) {
-        let plan = &self.desk.job.plan;
+    /// Gives up replies that took longer than the reply timeout, so that ping-pong goes on without them.
+    /// They are counted as timeouts, and as late replies if they still arrive.
+    pub(super) fn expire_replies(&mut self, now: u64) {
+        let plan = &self.checker.job.plan;
         let Mode::PingPong { window } = plan.mode else { return };
         let limit = plan.reply_timeout.as_nanos() as u64;
         for index in 0..self.conns.len() {
             let conn = &mut self.conns[index];
-            let overdue = self.desk.flights.oldest(conn.flight).is_some_and(|at| at + limit <= now);
+            let overdue =
+                self.checker.send_times.oldest(conn.in_flight).is_some_and(|at| at + limit <= now);
             if overdue && conn.received.offset == 0 && conn.sent.offset == 0 {
-                self.desk.give_up(conn);
+                self.checker.give_up(conn);
                 conn.owed = window;
-                self.push_out(index, now);
+                self.send_owed(index, now);
             }
         }
     }
 }
 
-impl Desk {
-    /// Times every line answered, from its send.
+impl ReplyChecker {
+    /// Records the time from send to reply of every answered line.
     #[inline]
     fn time_service(&mut self, conn: &mut Conn, replies: u64, now: u64) {
         let service = &mut self.service;
-        self.flights.pop(&mut conn.flight, replies, |sent_at, lines, _| {
+        self.send_times.pop(&mut conn.in_flight, replies, |sent_at, lines, _| {
             service.record(now.saturating_sub(sent_at), lines);
         });
     }
 
-    /// Times the one line of a flood that is timed, when it is answered.
+    /// Records the time from send to reply of a flood's one timed line, once it is answered.
     #[inline]
     fn time_sample(&mut self, conn: &mut Conn, replies: u64, now: u64) {
         let service = &mut self.service;
-        self.flights.pop(&mut conn.flight, replies, |sent_at, _, last| {
+        self.send_times.pop(&mut conn.in_flight, replies, |sent_at, _, last| {
             if last {
                 service.record(now.saturating_sub(sent_at), 1);
             }
@@ -134,15 +137,15 @@ impl Desk {
     fn give_up(&mut self, conn: &mut Conn) {
         let lines = conn.outstanding();
         self.counters.timeout += lines;
-        self.flights.clear(&mut conn.flight);
+        self.send_times.clear(&mut conn.in_flight);
         let numbers = conn.received.line..conn.sent.line;
         conn.received.line = conn.sent.line;
         let distinct = self.job.distinct;
-        let trouble = conn.trouble();
+        let anomalies = conn.anomalies();
         if distinct {
-            trouble.gaps.extend(numbers);
+            anomalies.gaps.extend(numbers);
         } else {
-            trouble.given_up += lines;
+            anomalies.given_up += lines;
         }
     }
 }

@@ -1,17 +1,17 @@
-//! A message that never changes: one block of repetitions, shared by everybody, read only.
+//! A fixed message: one read-only block of repetitions, shared by all connections.
 
-use super::{Message, Piece, Position};
+use super::{Message, Part, Position};
 
-/// The least a window from any offset reaches: what one send is given at most.
-const REACH: usize = 64 * 1024;
+/// Bytes that a window from any offset has at least: the largest send.
+const WINDOW_BYTES: usize = 64 * 1024;
 
-/// Repetitions of a fixed message. A position is an offset into the first repetition.
+/// Repetitions of a fixed message. Windows begin in the first repetition.
 #[derive(Debug)]
 pub(crate) struct Fixed {
     block: Vec<u8>,
-    /// Where each line of one repetition ends.
+    /// The end offsets of the lines of one repetition.
     ends: Vec<u32>,
-    /// Bytes of one repetition.
+    /// Length of one repetition in bytes.
     period: usize,
 }
 
@@ -20,15 +20,15 @@ impl Fixed {
         let mut once = Vec::new();
         let mut ends = Vec::new();
         for line in &message.lines {
-            for piece in line {
-                if let Piece::Text(text) = piece {
+            for part in line {
+                if let Part::Text(text) = part {
                     once.extend_from_slice(text);
                 }
             }
             ends.push(once.len() as u32);
         }
         let period = once.len();
-        let repetitions = 1 + REACH.div_ceil(period);
+        let repetitions = 1 + WINDOW_BYTES.div_ceil(period);
         Self { block: once.repeat(repetitions), ends, period }
     }
 
@@ -46,14 +46,14 @@ impl Fixed {
     pub(super) fn lines(&self, at: Position, lines: u64) -> &[u8] {
         let start = self.start(at);
         let count = self.ends.len() as u64;
-        // Full repetitions, then the lines of the last, measured from the start of the line at hand.
+        // The offset, from the start of the block, at which the last of the lines ends.
         let first = at.line % count;
         let last = first + lines;
         let end = (last / count) as usize * self.period + self.start_of(last % count);
         &self.block[start..end.clamp(start, self.block.len())]
     }
 
-    /// Only for a message of one line: its length divides the way.
+    /// For a message of one line only: divides by its length.
     #[inline]
     pub(super) fn advance(&self, at: Position, bytes: usize) -> Position {
         let whole = at.offset as usize + bytes;

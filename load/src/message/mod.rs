@@ -1,8 +1,8 @@
-//! What is sent: a message of one or more lines, fixed or with parts that change.
+//! The message that connections send: one or more lines, fixed or with variable parts.
 //!
-//! `ping\n` is the same for every connection and every line, and is sent from one shared block.
-//! `set {conn} {seq}\n` names its connection and its place, so that a lost, repeated or swapped reply
-//! shows; such lines are rendered as they are sent and again, for comparison, as their replies arrive.
+//! A fixed message such as `ping\n` is sent from one shared block. `set {conn} {seq}\n` contains the
+//! connection's and the line's number, so that a lost, repeated or swapped reply is noticed. Such lines
+//! are rendered when they are sent, and again for comparison when their replies arrive.
 
 mod fixed;
 mod rendered;
@@ -12,41 +12,41 @@ pub(crate) use stream::{Position, Stream};
 
 use crate::error::LoadError;
 
-/// A message as its author wrote it, split into lines and pieces.
+/// A parsed message: lines of fixed text and variable parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    lines: Vec<Vec<Piece>>,
+    lines: Vec<Vec<Part>>,
     complete: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum Part {
     Text(Vec<u8>),
     /// The connection's number, from 0.
     Connection,
     /// The line's number on its connection, from 0.
     Sequence,
-    /// So many letters and digits, different for every line.
+    /// This many letters and digits, different for every line.
     Random(u16),
 }
 
-/// The longest `{rand:N}`.
+/// The largest N of `{rand:N}`.
 const RANDOM_MAX: u16 = 4096;
 
 impl Message {
-    /// Reads a message: escapes `\n \r \t \0 \\ \xNN`, and the parts `{conn}` (the connection's
+    /// Parses a message with the escapes `\n \r \t \0 \\ \xNN` and the parts `{conn}` (the connection's
     /// number), `{seq}` (the line's number on its connection) and `{rand:N}` (N letters and digits).
-    /// tcpkali's `\{connection.uid}` is `{conn}`. Braces around anything but a lower-case word stand
-    /// for themselves, so JSON needs no escapes.
+    /// tcpkali's `\{connection.uid}` is read as `{conn}`. Braces around anything but a lower-case word
+    /// are literal, so JSON needs no escapes.
     ///
     /// # Errors
-    /// When it is empty, or has an escape or a part nobody defined.
+    /// When the message is empty, or has an unknown escape or part.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
-        let mut reader = Reader { lines: vec![Vec::new()], rest: text };
-        while !reader.rest.is_empty() {
-            reader.step()?;
+        let mut parser = Parser { lines: vec![Vec::new()], rest: text };
+        while !parser.rest.is_empty() {
+            parser.step()?;
         }
-        let mut lines = reader.lines;
+        let mut lines = parser.lines;
         let complete = lines.last().is_some_and(Vec::is_empty);
         if complete {
             lines.pop();
@@ -59,23 +59,24 @@ impl Message {
         Ok(Self { lines, complete })
     }
 
-    /// Whether the message ends in a newline, as a line protocol wants.
+    /// Whether the message ends in a newline.
     pub fn ends_in_newline(&self) -> bool {
         self.complete
     }
 
-    /// Whether every connection sends the same bytes over and over.
+    /// Whether the message has no variable parts.
     pub fn is_fixed(&self) -> bool {
-        self.lines.iter().flatten().all(|piece| matches!(piece, Piece::Text(_)))
+        self.lines.iter().flatten().all(|part| matches!(part, Part::Text(_)))
     }
 
-    /// Whether two lines of a connection differ, so that one lost or repeated can be told by content.
+    /// Whether every line has a part that changes from line to line, so that a lost or repeated line is
+    /// noticed by its content.
     pub fn numbers_its_lines(&self) -> bool {
-        let numbered = |p: &Piece| matches!(p, Piece::Sequence | Piece::Random(_));
+        let numbered = |p: &Part| matches!(p, Part::Sequence | Part::Random(_));
         self.lines.iter().all(|line| line.iter().any(numbered))
     }
 
-    /// Bytes of one whole message as the first connection first sends it.
+    /// Length in bytes of the first message of the first connection.
     pub fn first_len(&self) -> usize {
         let mut out = Vec::new();
         for (i, line) in self.lines.iter().enumerate() {
@@ -84,36 +85,36 @@ impl Message {
         out.len()
     }
 
-    /// Bytes of a line, on the average of one message.
+    /// Mean length of a line in bytes.
     pub(crate) fn mean_line(&self) -> u64 {
         (self.first_len() / self.lines.len()) as u64
     }
 
-    /// Whether the message is the line a server sends as its heartbeat.
+    /// Whether the message is `ping\n`, the line that servers send as heartbeat.
     pub(crate) fn is_heartbeat(&self) -> bool {
-        self.lines == [vec![Piece::Text(b"ping\n".to_vec())]]
+        self.lines == [vec![Part::Text(b"ping\n".to_vec())]]
     }
 }
 
-struct Reader<'a> {
-    lines: Vec<Vec<Piece>>,
+struct Parser<'a> {
+    lines: Vec<Vec<Part>>,
     rest: &'a str,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn step(&mut self) -> Result<(), LoadError> {
         if let Some(rest) = self.rest.strip_prefix("\\{connection.uid}") {
             self.rest = rest;
-            self.piece(Piece::Connection);
+            self.part(Part::Connection);
             return Ok(());
         }
         if let Some(after) = self.rest.strip_prefix('\\') {
             return self.escape(after);
         }
-        if let Some((name, rest)) = part(self.rest) {
-            let piece = named(name)?;
+        if let Some((name, rest)) = braces(self.rest) {
+            let part = named(name)?;
             self.rest = rest;
-            self.piece(piece);
+            self.part(part);
             return Ok(());
         }
         let mut bytes = self.rest.chars();
@@ -145,35 +146,35 @@ impl Reader<'_> {
     fn byte(&mut self, byte: u8) {
         let Some(line) = self.lines.last_mut() else { return };
         match line.last_mut() {
-            Some(Piece::Text(text)) => text.push(byte),
-            _ => line.push(Piece::Text(vec![byte])),
+            Some(Part::Text(text)) => text.push(byte),
+            _ => line.push(Part::Text(vec![byte])),
         }
         if byte == b'\n' {
             self.lines.push(Vec::new());
         }
     }
 
-    fn piece(&mut self, piece: Piece) {
+    fn part(&mut self, part: Part) {
         if let Some(line) = self.lines.last_mut() {
-            line.push(piece);
+            line.push(part);
         }
     }
 }
 
-/// `{word}` or `{word:…}` at the start of `text`: the inside, and what follows.
-fn part(text: &str) -> Option<(&str, &str)> {
+/// Splits `{word}` or `{word:…}` at the start of `text` into what is inside and what follows.
+fn braces(text: &str) -> Option<(&str, &str)> {
     let (inside, rest) = text.strip_prefix('{')?.split_once('}')?;
     let word = inside.split(':').next()?;
     let lower = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
     lower.then_some((inside, rest))
 }
 
-fn named(name: &str) -> Result<Piece, LoadError> {
+fn named(name: &str) -> Result<Part, LoadError> {
     match name.split_once(':') {
-        None if name == "conn" => Ok(Piece::Connection),
-        None if name == "seq" => Ok(Piece::Sequence),
+        None if name == "conn" => Ok(Part::Connection),
+        None if name == "seq" => Ok(Part::Sequence),
         Some(("rand", n)) => match n.parse() {
-            Ok(n) if (1..=RANDOM_MAX).contains(&n) => Ok(Piece::Random(n)),
+            Ok(n) if (1..=RANDOM_MAX).contains(&n) => Ok(Part::Random(n)),
             _ => Err(LoadError::usage(format!(
                 "`{{{name}}}` in the message: expected a length from 1 to {RANDOM_MAX}"
             ))),
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_of_json_stand_for_themselves() {
+    fn braces_of_json_are_literal() {
         let message = Message::parse("{\"id\":{seq},\"x\":{}}\\n").unwrap();
         assert!(message.numbers_its_lines());
         assert_eq!(message.first_len(), "{\"id\":0,\"x\":{}}\n".len());
@@ -215,11 +216,11 @@ mod tests {
     #[test]
     fn the_spelling_of_tcpkali_is_understood() {
         let message = Message::parse("u\\{connection.uid}\\n").unwrap();
-        assert_eq!(message.lines[0][1], Piece::Connection);
+        assert_eq!(message.lines[0][1], Part::Connection);
     }
 
     #[test]
-    fn what_nobody_defined_is_refused() {
+    fn unknown_escapes_and_parts_are_refused() {
         for bad in ["", "{nope}\\n", "{rand:0}", "{rand:x}", "{rand:99999}", "\\q", "\\x4", "\\"] {
             assert!(Message::parse(bad).is_err(), "{bad}");
         }

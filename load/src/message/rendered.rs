@@ -1,15 +1,15 @@
-//! A message with parts that change: its bytes are made when they are needed, and made alike again.
+//! A message with variable parts, rendered on demand. The same line always renders to the same bytes.
 
-use super::{Message, Piece, Position};
+use super::{Message, Part, Position};
 
-/// What a call for whole lines renders at most before it returns.
-const REACH: usize = 64 * 1024;
+/// Bytes that one call renders at most, the last line aside.
+const RENDERED_BYTES_MAX: usize = 64 * 1024;
 const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
-/// Lines rendered from their template, the connection's number and the line's number.
+/// Lines rendered from the template, the connection's number and the line's number.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    lines: Vec<Vec<Piece>>,
+    lines: Vec<Vec<Part>>,
     seed: u64,
 }
 
@@ -28,7 +28,7 @@ impl Rendered {
         let start = at.offset as usize;
         scratch.clear();
         let mut line = at.line;
-        while scratch.len() < start + want.min(REACH) {
+        while scratch.len() < start + want.min(RENDERED_BYTES_MAX) {
             self.line(connection, line, scratch);
             line += 1;
         }
@@ -45,7 +45,7 @@ impl Rendered {
         scratch.clear();
         for line in at.line..at.line + lines {
             self.line(connection, line, scratch);
-            if scratch.len() >= at.offset as usize + REACH {
+            if scratch.len() >= at.offset as usize + RENDERED_BYTES_MAX {
                 break;
             }
         }
@@ -53,27 +53,27 @@ impl Rendered {
     }
 
     fn line(&self, connection: u64, line: u64, out: &mut Vec<u8>) {
-        let pieces = &self.lines[(line % self.lines.len() as u64) as usize];
-        render(pieces, connection, line, self.seed, out);
+        let parts = &self.lines[(line % self.lines.len() as u64) as usize];
+        render(parts, connection, line, self.seed, out);
     }
 }
 
-/// Appends one line: the same arguments always give the same bytes, which is what verification rests on.
-pub(super) fn render(pieces: &[Piece], connection: u64, line: u64, seed: u64, out: &mut Vec<u8>) {
-    for (place, piece) in pieces.iter().enumerate() {
-        match piece {
-            Piece::Text(text) => out.extend_from_slice(text),
-            Piece::Connection => decimal(connection, out),
-            Piece::Sequence => decimal(line, out),
-            Piece::Random(len) => {
-                let key = mix(seed ^ mix(connection) ^ mix(line.rotate_left(32)) ^ place as u64);
+/// Appends one line to `out`. The same arguments always give the same bytes; verification relies on it.
+pub(super) fn render(parts: &[Part], connection: u64, line: u64, seed: u64, out: &mut Vec<u8>) {
+    for (index, part) in parts.iter().enumerate() {
+        match part {
+            Part::Text(text) => out.extend_from_slice(text),
+            Part::Connection => decimal(connection, out),
+            Part::Sequence => decimal(line, out),
+            Part::Random(len) => {
+                let key = mix(seed ^ mix(connection) ^ mix(line.rotate_left(32)) ^ index as u64);
                 random(key, usize::from(*len), out);
             }
         }
     }
 }
 
-/// Digits without the machinery of formatting: this runs once per line sent.
+/// Appends a number in decimal. Faster than `write!`; runs once or more per line sent.
 fn decimal(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -97,7 +97,7 @@ fn random(mut state: u64, len: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// SplitMix64's step: one round spreads every input bit over the word.
+/// A step of SplitMix64: every input bit affects the whole word.
 fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

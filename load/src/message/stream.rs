@@ -1,4 +1,4 @@
-//! The endless run of lines a connection sends, and the run of replies it expects.
+//! The endless stream of lines that a connection sends or expects.
 
 use memchr::{memchr_iter, memrchr};
 
@@ -6,21 +6,19 @@ use super::Message;
 use super::fixed::Fixed;
 use super::rendered::Rendered;
 
-/// A place in a connection's stream: `offset` bytes into line number `line`.
+/// A position in a connection's stream: `offset` bytes into line number `line`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) line: u64,
     pub(crate) offset: u32,
 }
 
-/// The bytes of a connection's stream, from any position on.
-///
-/// Nothing is kept per connection but its [`Position`].
+/// The bytes of a connection's stream from any position on. A connection keeps only its [`Position`].
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Slices of one shared block.
     Fixed(Fixed),
-    /// Rendered on demand into the caller's scratch.
+    /// Rendered on demand into the caller's scratch buffer.
     Rendered(Rendered),
 }
 
@@ -33,7 +31,7 @@ impl Stream {
         }
     }
 
-    /// Bytes from `at` on: at least one, at most `want`.
+    /// The bytes from `at` on: at least one, at most `want`.
     #[inline]
     pub(crate) fn window<'a>(
         &'a self,
@@ -48,8 +46,8 @@ impl Stream {
         }
     }
 
-    /// The rest of the line at `at` and the lines after it, `lines` in all, or as many of their bytes
-    /// as fit a block.
+    /// The rest of the line at `at` and the lines after it, `lines` in all; or the beginning of them,
+    /// about 64 KiB or more, if they are longer.
     #[inline]
     pub(crate) fn lines<'a>(
         &'a self,
@@ -64,7 +62,7 @@ impl Stream {
         }
     }
 
-    /// The position after `bytes`, which are bytes of this stream from `at` on.
+    /// The position after `bytes`, which are the stream's bytes from `at` on.
     #[inline]
     pub(crate) fn advance(&self, at: Position, bytes: &[u8]) -> Position {
         match self {
@@ -73,7 +71,7 @@ impl Stream {
         }
     }
 
-    /// Whether line `line` of a connection consists of exactly `bytes`.
+    /// Whether `bytes` are line number `line` of a connection.
     pub(crate) fn is_line(
         &self,
         connection: u64,
@@ -85,7 +83,7 @@ impl Stream {
     }
 }
 
-/// Where a stream of newline-ended lines stands after `bytes`.
+/// The position after `bytes`, found by their newlines.
 pub(crate) fn advance_by_newlines(at: Position, bytes: &[u8]) -> Position {
     match memrchr(b'\n', bytes) {
         None => Position { line: at.line, offset: at.offset + bytes.len() as u32 },
@@ -100,13 +98,13 @@ pub(crate) fn advance_by_newlines(at: Position, bytes: &[u8]) -> Position {
 mod tests {
     use super::*;
 
-    /// The stream as one would write it down: the reference the clever forms are held against.
-    fn written_down(text: &str, lines: u64) -> Vec<u8> {
+    /// The stream rendered line by line, as a reference.
+    fn reference(text: &str, lines: u64) -> Vec<u8> {
         let message = Message::parse(text).unwrap();
         let mut out = Vec::new();
         for line in 0..lines {
-            let pieces = &message.lines[line as usize % message.lines.len()];
-            super::super::rendered::render(pieces, 7, line, 42, &mut out);
+            let parts = &message.lines[line as usize % message.lines.len()];
+            super::super::rendered::render(parts, 7, line, 42, &mut out);
         }
         out
     }
@@ -114,7 +112,7 @@ mod tests {
     #[test]
     fn windows_of_any_size_join_into_the_stream() {
         for text in ["ping\\n", "a\\nbcd\\n\\n", "x{conn}-{seq}\\n", "{rand:9}\\nfoo\\n"] {
-            let expected = written_down(text, 3000);
+            let expected = reference(text, 3000);
             let stream = Stream::new(&Message::parse(text).unwrap(), 42);
             let (mut at, mut seen, mut scratch) = (Position::default(), Vec::new(), Vec::new());
             for want in (1..).map(|i| 1 + i * 37 % 301) {
@@ -136,7 +134,7 @@ mod tests {
             let stream = Stream::new(&Message::parse(text).unwrap(), 42);
             let mut scratch = Vec::new();
             let all = stream.lines(7, Position::default(), 10, &mut scratch).to_vec();
-            assert_eq!(all, written_down(text, 10), "{text}");
+            assert_eq!(all, reference(text, 10), "{text}");
             let begun = stream.advance(Position::default(), &all[..1]);
             assert_eq!(stream.lines(7, begun, 10 - begun.line, &mut scratch), &all[1..], "{text}");
             assert_eq!(stream.advance(Position::default(), &all).line, 10);

@@ -1,18 +1,18 @@
-//! Refuses what cannot be run, before anything is opened.
+//! Checks a plan before anything is opened.
 
 use super::{ClientBehavior, Mode, Plan};
 use crate::error::LoadError;
 use crate::host;
 use crate::message::Message;
 
-/// What a process needs beside its connections: epolls, pipes, report files, the C library's own.
-const DESCRIPTORS_ASIDE: u32 = 64;
+/// Descriptors of a process that are not connections: epolls, pipes, report files, the C library's own.
+const DESCRIPTORS_RESERVED: u32 = 64;
 
 impl Plan {
-    /// Checks the plan as a whole and says what it would take.
+    /// Checks that the plan can be run on this host.
     ///
     /// # Errors
-    /// The first thing that cannot work, with the value and what was expected.
+    /// The first problem found, with the value and what was expected.
     pub fn check(&self) -> Result<(), LoadError> {
         if self.targets.is_empty() {
             return Err(LoadError::usage("there is no target: expected at least one address"));
@@ -33,13 +33,13 @@ impl Plan {
         self.process_count().map(drop)
     }
 
-    /// Processes the run takes: as asked, or as many as the descriptor limit makes necessary.
+    /// The number of processes: as set, or as many as the descriptor limit makes necessary.
     ///
     /// # Errors
-    /// When the number asked for cannot hold the connections.
+    /// When the number that is set cannot hold the connections.
     pub fn process_count(&self) -> Result<u32, LoadError> {
         let limit = host::descriptor_limit();
-        let each = limit.saturating_sub(DESCRIPTORS_ASIDE).max(1);
+        let each = limit.saturating_sub(DESCRIPTORS_RESERVED).max(1);
         let needed = self.connections.div_ceil(each);
         match self.processes {
             None => Ok(needed),
@@ -50,6 +50,18 @@ impl Plan {
                 self.connections
             ))),
         }
+    }
+
+    /// Sentences about a plan that can be run but is probably not meant so, to be shown before the run.
+    pub fn warnings(&self) -> Vec<String> {
+        let ends = Message::parse(&self.message).is_ok_and(|m| m.ends_in_newline());
+        if ends || self.mode != Mode::Flood {
+            return Vec::new();
+        }
+        vec![format!(
+            "the message `{}` has no newline at its end, so a line server never answers it: add \\n",
+            self.message.escape_debug()
+        )]
     }
 
     fn check_mode(&self) -> Result<(), LoadError> {
@@ -101,7 +113,9 @@ impl Plan {
         if self.connections_as(ClientBehavior::WellBehaved) < self.connections
             && self.bad_client_interval.is_zero()
         {
-            return Err(LoadError::usage("a persona interval of 0 never ends: expected more"));
+            return Err(LoadError::usage(
+                "a persona interval of 0 would repeat without a pause: expected more",
+            ));
         }
         Ok(())
     }

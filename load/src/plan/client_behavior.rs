@@ -1,33 +1,33 @@
-//! The parts a connection can play.
+//! What a connection does: follow the mode, or misbehave.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
 
-/// How a connection behaves: well, or badly in one of the ways servers meet.
+/// How a client behaves: well, or badly in one of the ways that servers meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientBehavior {
-    /// Does what the mode says, and is measured.
+    /// Follows the mode, and is measured.
     WellBehaved,
-    /// Sends a byte every interval and never ends the line.
+    /// Sends a byte every interval and never finishes the line.
     Slowloris,
-    /// Sends whole lines, a byte every interval.
+    /// Sends whole lines, one byte every interval.
     Trickle,
     /// Floods and never reads a reply.
     NeverRead,
-    /// Sends one line, then neither reads, writes nor answers heartbeats: a peer that vanished.
+    /// Sends one line, then neither reads, writes nor answers heartbeats, like a client that vanished.
     HalfOpen,
-    /// Sends a line every interval, resets the connection (RST) and comes back.
+    /// Sends one line, resets the connection (RST) after an interval, and connects again.
     Reset,
-    /// Connects, exchanges one line, closes, and comes back at once.
+    /// Connects, exchanges one line, closes, and connects again at once.
     Churn,
-    /// Says nothing, then sends a thousand lines at once, every interval.
+    /// Sends a thousand lines at once every interval, and nothing in between.
     Burst,
 }
 
 impl ClientBehavior {
-    /// Every role, in the order of reports.
+    /// Every behavior, in the order of reports.
     pub const ALL: [Self; 8] = [
         Self::WellBehaved,
         Self::Slowloris,
@@ -39,7 +39,7 @@ impl ClientBehavior {
         Self::Burst,
     ];
 
-    /// The role as `--persona` and `--mix` spell it.
+    /// The name that `--persona` and `--mix` take.
     pub fn name(self) -> &'static str {
         match self {
             Self::WellBehaved => "polite",
@@ -53,10 +53,10 @@ impl ClientBehavior {
         }
     }
 
-    /// Reads a role by its name.
+    /// Parses the name of a behavior.
     ///
     /// # Errors
-    /// When there is no such role; the sentence lists them.
+    /// When there is no such behavior; the sentence lists all of them.
     pub fn parse(name: &str) -> Result<Self, LoadError> {
         Self::ALL.into_iter().find(|r| r.name() == name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|r| r.name()).collect();

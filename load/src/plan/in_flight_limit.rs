@@ -1,8 +1,8 @@
-//! How much a flood may have unanswered.
+//! The limit of unanswered bytes of a flooding connection.
 //!
-//! A pipe is full long before it holds what the kernel would let it hold: megabytes in each direction.
-//! Ten thousand such pipes to a server that is slower than the flood need more memory than the kernel
-//! gives to TCP, and then it drops connections. So the flood keeps every pipe full, but not overfull.
+//! The kernel buffers megabytes per connection and direction, far more than keeps the connection busy.
+//! With ten thousand connections to a server that is slower than the flood, those buffers exceed the
+//! memory that the kernel gives to TCP, and it drops connections. The limit avoids that.
 
 use serde::{Deserialize, Serialize};
 use towline_units::{parse_count, parse_size};
@@ -10,25 +10,25 @@ use towline_units::{parse_count, parse_size};
 use crate::error::LoadError;
 use crate::host;
 
-/// Above this a bound changes nothing: a pipe holds no more.
-const NO_BOUND: u64 = 16 << 20;
-/// Below this a flood would be a ping-pong.
-const LEAST: u64 = 4 << 10;
+/// Bytes above which a limit has no effect: socket buffers hold no more.
+const BYTES_MAX: u64 = 16 << 20;
+/// The smallest automatic limit in bytes; with less, a flood becomes ping-pong.
+const BYTES_MIN: u64 = 4 << 10;
 
-/// A bound on the bytes each flooding connection has sent without a reply.
+/// The limit of bytes that each flooding connection has sent without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InFlightLimit {
-    /// So much that all connections together stay within half of what the kernel gives to TCP before
-    /// it saves memory (`net.ipv4.tcp_mem`).
+    /// All connections together stay within half of the TCP memory at which the kernel begins to save
+    /// memory (`net.ipv4.tcp_mem`).
     Auto,
-    /// No bound but the sockets' buffers: what a server that never replies needs.
+    /// No limit but the socket buffers. Needed for a server that never replies.
     Off,
-    /// So many bytes.
+    /// This many bytes per connection.
     Bytes(u64),
 }
 
 impl InFlightLimit {
-    /// Reads `auto`, `off` or a number of bytes such as `64k` or `64KiB`.
+    /// Parses `auto`, `off` or a number of bytes such as `64k` or `64KiB`.
     ///
     /// # Errors
     /// When it is none of these.
@@ -40,20 +40,20 @@ impl InFlightLimit {
             _ => match parse_count(text).or_else(|_no_count| parse_size(text)) {
                 Ok(bytes @ 1..) => Ok(Self::Bytes(bytes)),
                 _ => Err(LoadError::usage(format!(
-                    "`{text}` is not a bound for bytes in flight: expected auto, off or a size such as 64k or 64KiB"
+                    "`{text}` is not a limit of bytes in flight: expected auto, off or a size such as 64k or 64KiB"
                 ))),
             },
         }
     }
 
-    /// The bound for each of so many connections; `None` where there is none.
+    /// The limit in bytes for each of `connections`; `None` for no limit.
     pub(crate) fn bytes(self, connections: u32) -> Option<u64> {
         match self {
             Self::Off => None,
             Self::Bytes(bytes) => Some(bytes),
             Self::Auto => {
                 let share = host::tcp_memory()? / 2 / u64::from(connections.max(1));
-                (share < NO_BOUND).then_some(share.max(LEAST))
+                (share < BYTES_MAX).then_some(share.max(BYTES_MIN))
             }
         }
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_connections_are_not_bounded_and_many_are() {
+    fn many_connections_are_limited_and_few_are_not() {
         assert_eq!(InFlightLimit::Auto.bytes(1), None);
         let many = InFlightLimit::Auto.bytes(1_000_000).unwrap();
         assert!(many < InFlightLimit::Auto.bytes(10_000).unwrap_or(u64::MAX));

@@ -6,20 +6,20 @@ use towline_units::parse_count;
 use super::ClientBehavior;
 use crate::error::LoadError;
 
-/// So many connections in one role.
+/// A number of connections with the same behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BehaviorGroup {
-    /// The role.
+    /// What the connections do.
     pub behavior: ClientBehavior,
-    /// How many connections play it.
+    /// The number of connections.
     pub connections: u32,
 }
 
 impl BehaviorGroup {
-    /// Reads `polite=900,never-read=100`.
+    /// Parses a list such as `polite=900,never-read=100`.
     ///
     /// # Errors
-    /// When an entry is not `role=count`, or names no role.
+    /// When an entry is not `behavior=count`, or names an unknown behavior.
     pub fn parse_mix(text: &str) -> Result<Vec<Self>, LoadError> {
         text.split(',')
             .map(|entry| {
@@ -42,8 +42,9 @@ impl BehaviorGroup {
     }
 }
 
-/// Deals roles out so that every stretch of connections holds the same mixture: each group is credited
-/// its share with every connection, and the one with the most credit plays next.
+/// Assigns behaviors to connections by smooth weighted round robin, so that every stretch of connections
+/// has the same mixture: each connection credits every group with its size, and the group with the most
+/// credit gets the connection and pays the total.
 #[derive(Debug)]
 pub(crate) struct WeightedRoundRobin {
     groups: Vec<(BehaviorGroup, i64)>,
@@ -77,21 +78,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_dealt_evenly_and_exactly() {
+    fn behaviors_are_assigned_evenly_and_exactly() {
         let mix = BehaviorGroup::parse_mix("polite=900,never-read=95,churn=5").unwrap();
         let mut mix = WeightedRoundRobin::new(&mix, 1000);
-        let dealt: Vec<ClientBehavior> = (0..1000).map(|_| mix.next()).collect();
+        let assigned: Vec<ClientBehavior> = (0..1000).map(|_| mix.next()).collect();
         let count = |behavior, of: &[ClientBehavior]| of.iter().filter(|r| **r == behavior).count();
-        assert_eq!(count(ClientBehavior::WellBehaved, &dealt), 900);
-        assert_eq!(count(ClientBehavior::NeverRead, &dealt), 95);
-        assert_eq!(count(ClientBehavior::Churn, &dealt), 5);
-        for hundred in dealt.chunks(100) {
+        assert_eq!(count(ClientBehavior::WellBehaved, &assigned), 900);
+        assert_eq!(count(ClientBehavior::NeverRead, &assigned), 95);
+        assert_eq!(count(ClientBehavior::Churn, &assigned), 5);
+        for hundred in assigned.chunks(100) {
             assert!((9..=10).contains(&count(ClientBehavior::NeverRead, hundred)));
         }
     }
 
     #[test]
-    fn an_unknown_persona_is_answered_with_the_known_ones() {
+    fn an_error_about_an_unknown_behavior_lists_the_known_ones() {
         let error = BehaviorGroup::parse_mix("rude=3").unwrap_err().to_string();
         assert!(error.contains("slowloris"), "{error}");
         assert!(BehaviorGroup::parse_mix("polite").is_err());

@@ -1,4 +1,4 @@
-//! What a run is to do, as plain data that a worker process can be handed.
+//! The plan of a run, as plain data that is sent to worker processes.
 
 mod check;
 mod client_behavior;
@@ -19,68 +19,69 @@ pub(crate) use mix::WeightedRoundRobin;
 pub use source_addrs::SourceAddrs;
 pub use target_addr::TargetAddr;
 
-/// A load run. Start from [`Plan::new`] and set what differs.
+/// What a load run does. Start from [`Plan::new`] and set the fields that differ.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Where to connect; with several, connections take them in turn.
+    /// Where to connect. Connections take several targets in turn.
     pub targets: Vec<TargetAddr>,
-    /// Connections in all, over every process, bad clients included.
+    /// Connections of all processes, bad clients included. Default: 1.
     pub connections: u32,
-    /// Connects a second over every process; `None` is as fast as they are accepted.
+    /// Connects per second of all processes. Default: `None`, as fast as the server accepts.
     pub connect_rate: Option<f64>,
-    /// How long one connect may take.
+    /// Timeout of a connect. Default: 10 s.
     pub connect_timeout: Duration,
-    /// How long the load lasts once the ramp is over, as tcpkali counts it.
+    /// How long the load lasts after the ramp. Default: 10 s.
     pub duration: Duration,
-    /// What a well-behaved connection does.
+    /// What well-behaved connections do. Default: ping-pong with a window of 1.
     pub mode: Mode,
-    /// The message as written, with escapes and `{parts}`.
+    /// The message, with escapes and `{parts}`. Default: `ping\n`.
     pub message: String,
-    /// The expected reply as written; `None` expects the message back.
+    /// The expected reply, written as the message. Default: `None`, the message itself.
     pub expect: Option<String>,
-    /// Whether every reply is compared with what is expected.
+    /// Whether every reply is compared with what is expected. Default: no.
     pub verify: bool,
-    /// How many connections play which role; empty means that all are [`ClientBehavior::WellBehaved`].
+    /// How many connections behave in which way. Default: empty, all are
+    /// [`ClientBehavior::WellBehaved`].
     pub mix: Vec<BehaviorGroup>,
-    /// How often a bad client does its bad thing.
+    /// Interval between the actions of a bad client. Default: 1 s.
     pub bad_client_interval: Duration,
-    /// Threads a process; `None` shares the host's cores between the processes.
+    /// Threads per process, each an event loop. Default: `None`, the cores divided by the processes.
     pub threads: Option<u32>,
-    /// Processes; `None` is as many as the descriptor limit makes necessary.
+    /// Number of processes. Default: `None`, as many as the descriptor limit makes necessary.
     pub processes: Option<u32>,
-    /// Which addresses connections come from.
+    /// The source addresses of connections. Default: [`SourceAddrs::Auto`].
     pub sources: SourceAddrs,
-    /// What each flooding connection may have sent without a reply.
+    /// Unanswered bytes of each flooding connection. Default: [`InFlightLimit::Auto`].
     pub in_flight: InFlightLimit,
-    /// How long a ping-pong connection waits for a reply before it goes on without.
+    /// Time after which a ping-pong connection goes on without a reply. Default: 10 s.
     pub reply_timeout: Duration,
-    /// How long replies may still flow in after the load has stopped.
+    /// Time to wait for replies after the load has ended. Default: 10 s.
     pub drain: Duration,
-    /// Whether Nagle's algorithm may hold lines back (`TCP_NODELAY` off).
+    /// Whether Nagle's algorithm may delay lines (`TCP_NODELAY` off). Default: no.
     pub nagle: bool,
-    /// What `{rand:N}` is drawn from: the same seed gives the same bytes.
+    /// The seed of `{rand:N}`: the same seed gives the same bytes.
     pub seed: u64,
-    /// The addresses `sources` came to; filled in before worker processes are started.
+    /// The addresses that `sources` resolved to; set before worker processes start.
     #[serde(default)]
     pub(crate) bound: Vec<IpAddr>,
 }
 
-/// What a well-behaved connection does.
+/// What well-behaved connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Mode {
-    /// Keeps the pipe full, whatever comes back.
+    /// Sends lines as fast as the connection takes them.
     Flood,
-    /// Keeps `window` lines in flight.
+    /// Keeps `window` lines in flight: sends a line for every reply.
     PingPong {
         /// Lines in flight on each connection.
         window: u32,
     },
-    /// Sends by the clock whatever comes back: `rate` lines a second over all connections.
+    /// Sends on a fixed schedule, whether replies arrive or not (an open loop).
     Paced {
-        /// Lines a second over all connections.
+        /// Lines per second of all connections together.
         rate: f64,
     },
-    /// Sends nothing until the end, then one line on each connection.
+    /// Sends nothing during the run, then one line on each connection.
     Idle,
 }
 
@@ -97,7 +98,7 @@ impl Mode {
 }
 
 impl Plan {
-    /// One connection, ping-pong, `ping\n`, ten seconds.
+    /// A plan with the default of every field.
     pub fn new(target: TargetAddr) -> Self {
         Self {
             targets: vec![target],
@@ -123,7 +124,7 @@ impl Plan {
         }
     }
 
-    /// Where connection `id` connects to.
+    /// The target of connection `id`.
     pub(crate) fn target(&self, id: u32) -> &TargetAddr {
         &self.targets[id as usize % self.targets.len()]
     }
@@ -133,7 +134,7 @@ impl Plan {
         self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// How many connections play `role`.
+    /// The number of connections with a behavior.
     pub fn connections_as(&self, behavior: ClientBehavior) -> u32 {
         if self.mix.is_empty() {
             return if behavior == ClientBehavior::WellBehaved { self.connections } else { 0 };

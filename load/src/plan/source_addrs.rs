@@ -1,8 +1,8 @@
-//! Which addresses connections come from.
+//! The source addresses of connections.
 //!
-//! A connection is told apart by (source address, source port, target address, target port), so one
-//! source address reaches one target at most as often as there are local ports. Loopback has 16 million
-//! addresses to start from; elsewhere the host must own those it uses.
+//! A connection is identified by source address, source port, target address and target port, so from
+//! one source address there are at most as many connections to a target as there are local ports.
+//! Loopback has 16 million addresses; elsewhere the host must own the addresses that it uses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,20 +12,21 @@ use super::TargetAddr;
 use crate::error::LoadError;
 use crate::host;
 
-/// The most addresses one run draws from.
+/// The number of source addresses that one run uses at most.
 const ADDRESSES_MAX: u128 = 65_536;
 
-/// Where source addresses are taken from.
+/// Which source addresses connections use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourceAddrs {
-    /// The kernel's choice; on IPv4 loopback, as many of 127.0.0.0/8 as the ports make necessary.
+    /// The kernel's choice. To IPv4 loopback, as many of 127.0.0.0/8 as the number of ports makes
+    /// necessary.
     Auto,
-    /// All addresses of these ranges, in turn.
+    /// All addresses of these ranges (address and prefix length), in turn.
     Ranges(Vec<(IpAddr, u8)>),
 }
 
 impl SourceAddrs {
-    /// Reads `auto`, or a list such as `127.0.0.0/24,10.0.0.5`.
+    /// Parses `auto`, or a list such as `127.0.0.0/24,10.0.0.5`.
     ///
     /// # Errors
     /// When an entry is neither an address nor a range in CIDR form.
@@ -36,7 +37,7 @@ impl SourceAddrs {
         text.split(',').map(range).collect::<Result<_, _>>().map(Self::Ranges)
     }
 
-    /// The addresses for so many connections; none leaves the choice to the kernel.
+    /// The addresses for `connections`; an empty list leaves the choice to the kernel.
     pub(crate) fn addresses(
         &self,
         targets: &[TargetAddr],
@@ -64,9 +65,9 @@ impl SourceAddrs {
     }
 }
 
-/// Two fifths of the ports of each address. The kernel tries every second port first; once those are
-/// taken, each connect searches through thousands, and 20,000 from one address are made at a fifth of
-/// the rate.
+/// Loopback addresses for `connections`, each with two fifths of its ports used. The kernel tries every
+/// second port first; once those are taken each connect searches thousands of ports, and the rate of
+/// 20,000 connects from one address falls to a fifth.
 fn loopback(targets: &[TargetAddr], connections: u32) -> Vec<IpAddr> {
     let each = (host::local_ports() / 5 * 2).max(1);
     if !targets.iter().all(TargetAddr::is_ipv4_loopback) || connections <= each {
@@ -90,8 +91,8 @@ fn range(entry: &str) -> Result<(IpAddr, u8), LoadError> {
     })
 }
 
-/// The addresses of a range but its first and last, which name the network and everybody in it;
-/// ranges of one or two addresses have no such.
+/// The addresses of a range without its first and last, the network and broadcast addresses. Ranges of
+/// one or two addresses have neither.
 fn hosts(base: IpAddr, prefix: u8) -> impl Iterator<Item = IpAddr> {
     let (bits, value) = match base {
         IpAddr::V4(v4) => (32, u128::from(u32::from(v4))),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_source_is_refused() {
+    fn text_other_than_addresses_and_ranges_is_refused() {
         for bad in ["", "localhost", "127.0.0.1/33", "1.2.3"] {
             assert!(SourceAddrs::parse(bad).is_err(), "{bad}");
         }

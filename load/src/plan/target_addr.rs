@@ -1,4 +1,4 @@
-//! Where to connect.
+//! The address of a server under load.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LoadError;
 
-/// A TCP address or a Unix socket.
+/// The address that connections connect to: a TCP address or a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetAddr {
-    /// A TCP address, and the name it was asked for by.
+    /// A TCP address.
     Tcp {
         /// `HOST:PORT` as given.
         name: String,
-        /// What the name stands for.
+        /// The first address that the name resolved to.
         address: SocketAddr,
     },
     /// The path of a Unix stream socket.
@@ -23,10 +23,10 @@ pub enum TargetAddr {
 }
 
 impl TargetAddr {
-    /// Reads `HOST:PORT` or `unix:/path`, and looks the host up.
+    /// Parses `HOST:PORT` or `unix:/path`, and resolves the host. Blocks for the name lookup.
     ///
     /// # Errors
-    /// When there is no port (a wrong request), or the name has no address (a failed run).
+    /// [`LoadError::Usage`] if there is no port, [`LoadError::Failed`] if the name has no address.
     pub fn resolve(name: &str) -> Result<Self, LoadError> {
         if let Some(path) = name.strip_prefix("unix:") {
             if path.is_empty() {
@@ -48,7 +48,7 @@ impl TargetAddr {
         }
     }
 
-    /// Whether the target is on this host's IPv4 loopback, from all of whose addresses it is reached.
+    /// Whether the target is on this host's IPv4 loopback, and so reachable from all of 127.0.0.0/8.
     pub(crate) fn is_ipv4_loopback(&self) -> bool {
         matches!(self, Self::Tcp { address, .. } if address.is_ipv4() && address.ip().is_loopback())
     }

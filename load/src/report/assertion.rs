@@ -1,4 +1,4 @@
-//! Expressions such as `p99<10ms` that a run must meet.
+//! Assertions about a report, such as `p99<10ms`.
 
 use towline_units::{human, parse_duration, parse_number};
 
@@ -26,10 +26,10 @@ const OPERATORS: [&str; 6] = ["<=", ">=", "==", "!=", "<", ">"];
 const TIMES: [&str; 7] = ["min", "p50", "p90", "p99", "p999", "max", "mean"];
 
 impl Assertion {
-    /// Reads an expression.
+    /// Parses an assertion.
     ///
     /// # Errors
-    /// When the figure, the operator or the number is not understood; the sentence names it.
+    /// When the figure, the operator or the number is unknown; the sentence names it.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let wrong = |what: &str| {
             LoadError::usage(format!(
@@ -61,7 +61,7 @@ impl Assertion {
         Ok(Self { text: text.to_owned(), figure, operator, value })
     }
 
-    /// The sentence to say when the report misses the assertion.
+    /// A sentence if the report does not meet the assertion.
     pub(super) fn missed_by(&self, report: &Report) -> Option<String> {
         let measured = figure(report, &self.figure)?;
         let met = match self.operator {
@@ -87,7 +87,7 @@ fn is_time(figure: &str) -> bool {
     of != "spread" && TIMES.contains(&name)
 }
 
-/// Whether a report could ever have the figure: asked of an empty one, with every part in place.
+/// Whether reports have a figure of this name.
 fn is_figure(name: &str) -> bool {
     let paced = Report {
         service_us: Some(Latency::default()),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_says_by_how_much_it_was_missed() {
+    fn a_missed_assertion_names_the_measured_value() {
         assert_eq!(Assertion::parse("p99<10ms").unwrap().missed_by(&report()), None);
         let missed = Assertion::parse("p99 < 1.5ms").unwrap().missed_by(&report()).unwrap();
         assert!(missed.contains("9.00 ms"), "{missed}");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn unknown_figures_operators_and_numbers_are_refused() {
         for bad in ["p99", "p98<1ms", "p99<10", "p99<fast", "jain>x", "<1ms", "spread.min<1ms"] {
             assert!(Assertion::parse(bad).is_err(), "{bad}");
         }

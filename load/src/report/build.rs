@@ -1,4 +1,4 @@
-//! From what the lanes counted to the report.
+//! Builds the report of a run from its totals.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,29 +13,30 @@ use crate::histogram::Hist;
 use crate::message::Message;
 use crate::plan::{ClientBehavior, Mode, Plan};
 use crate::run::event::Phase;
-use crate::run::totals::{self, Busy, Outcome};
+use crate::run::totals::{self, LoopUsage, RunTotals};
 
-/// A loop that was asleep for less than a twentieth of the time had work waiting all the while.
-const SATURATED: f64 = 0.95;
+/// Fraction of the steady phase above which a loop counts as saturated: with less than a twentieth of
+/// the time asleep, it always had work waiting.
+const SATURATED_FRACTION: f64 = 0.95;
 
 impl Report {
     pub(crate) fn new(
         plan: &Plan,
-        outcome: &Outcome,
+        totals: &RunTotals,
         processes: u32,
         threads: u32,
         interrupted: bool,
     ) -> Self {
-        let total = outcome.total();
-        let start = outcome.timing.start;
-        let end = outcome.stop_at.max(outcome.last_reply);
+        let total = totals.counters();
+        let start = totals.timing.start;
+        let end = totals.stop_at.max(totals.last_reply);
         let span = seconds(end.saturating_sub(start));
-        let histograms = histograms(plan, outcome);
+        let histograms = histograms(plan, totals);
         let paced = matches!(plan.mode, Mode::Paced { .. });
-        let steady = seconds(outcome.stop_at.saturating_sub(outcome.steady_at));
+        let steady = seconds(totals.stop_at.saturating_sub(totals.steady_at));
         let bad_established: u64 =
-            outcome.bad_clients.iter().map(|(_, c)| c.established.min(c.connections)).sum();
-        let bad_failed: u64 = outcome
+            totals.bad_clients.iter().map(|(_, c)| c.established.min(c.connections)).sum();
+        let bad_failed: u64 = totals
             .bad_clients
             .iter()
             .map(|(_, c)| c.connections.saturating_sub(c.established))
@@ -44,7 +45,7 @@ impl Report {
         let latency_us = Latency::of(&histograms.latency);
         let mut report = Self {
             target: plan.target_names(),
-            started_unix: started(start),
+            started_unix: unix_seconds(start),
             mode: plan.mode.name().to_owned(),
             message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
             connections: ConnectionCounts {
@@ -53,7 +54,7 @@ impl Report {
                 failed: total.connect_failed() + bad_failed,
                 closed_early: total.closed_early(),
             },
-            ramp_seconds: seconds(outcome.steady_at.saturating_sub(start)),
+            ramp_seconds: seconds(totals.steady_at.saturating_sub(start)),
             seconds: span,
             lines: lines(&total),
             bytes: bytes(&total),
@@ -63,7 +64,7 @@ impl Report {
             service_us: paced.then(|| Latency::of(&histograms.service)),
             response_us: paced.then_some(latency_us),
             connect_us: Latency::of(&histograms.connect),
-            verify: verify(&total, &outcome.examples),
+            verify: verify(&total, &totals.examples),
             errors: ErrorCounts {
                 connect: total.connect_failed() + bad_failed,
                 reset: total.reset,
@@ -74,21 +75,25 @@ impl Report {
             connect_errors: connect_errors(&total),
             error_lines: error_lines(&total),
             heartbeats: total.heartbeats,
-            after_ramp: window(
-                &outcome.phase(Phase::Steady).counters,
+            after_ramp: period(
+                &totals.phase(Phase::Steady).counters,
                 steady,
                 total.established,
                 &histograms,
             ),
-            spread: Spread::of(&outcome.spread.lines, outcome.spread.sum, outcome.spread.squares),
+            spread: Spread::of(&totals.spread.lines, totals.spread.sum, totals.spread.squares),
             generator: GeneratorStats {
                 in_flight_bytes: in_flight(plan),
-                ..generator(outcome, processes, threads, paced)
+                ..generator(totals, processes, threads, paced)
             },
-            bad_clients: outcome.bad_clients.iter().map(bad_client).collect(),
+            bad_clients: totals.bad_clients.iter().map(bad_client).collect(),
             interrupted,
-            notes: outcome.failures.clone(),
-            timeline: outcome.timeline.iter().map(|(n, i)| moment(outcome, *n, i)).collect(),
+            notes: totals.failures.clone(),
+            timeline: totals
+                .timeline
+                .iter()
+                .map(|(n, i)| timeline_interval(totals, *n, i))
+                .collect(),
             histograms,
         };
         report.add_notes(plan);
@@ -96,22 +101,22 @@ impl Report {
     }
 }
 
-/// A moment of the monotonic clock on the wall's.
-fn started(start: u64) -> f64 {
-    let ago = seconds(clock::now().saturating_sub(start));
+/// Converts a time of the monotonic clock to seconds since 1970.
+fn unix_seconds(at: u64) -> f64 {
+    let ago = seconds(clock::now().saturating_sub(at));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.as_secs_f64() - ago
 }
 
-fn histograms(plan: &Plan, outcome: &Outcome) -> Histograms {
+fn histograms(plan: &Plan, totals: &RunTotals) -> Histograms {
     let paced = matches!(plan.mode, Mode::Paced { .. });
     let mut all = Histograms {
-        connect: outcome.connect.clone(),
-        lines_per_connection: outcome.spread.lines.clone(),
+        connect: totals.connect.clone(),
+        lines_per_connection: totals.spread.lines.clone(),
         ..Histograms::default()
     };
     for phase in [Phase::Ramp, Phase::Steady, Phase::Drain] {
-        let totals = outcome.phase(phase);
+        let totals = totals.phase(phase);
         let latency = if paced { &totals.response } else { &totals.service };
         all.latency.add(latency);
         if phase == Phase::Steady {
@@ -205,7 +210,7 @@ fn verify(total: &Counters, examples: &[String]) -> Verification {
     }
 }
 
-fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms) -> Period {
+fn period(counters: &Counters, seconds: f64, connections: u64, all: &Histograms) -> Period {
     Period {
         seconds,
         lines: lines(counters),
@@ -216,21 +221,21 @@ fn window(counters: &Counters, seconds: f64, connections: u64, all: &Histograms)
     }
 }
 
-fn generator(outcome: &Outcome, processes: u32, threads: u32, paced: bool) -> GeneratorStats {
-    let load = |busy: &Busy| busy.awake.max(busy.cpu + busy.queued);
-    let busiest = outcome.busy.iter().max_by(|a, b| load(a).total_cmp(&load(b)));
-    let named = |busy: &Busy| {
-        [("awake", busy.awake), ("cpu", busy.cpu), ("waiting_for_cpu", busy.queued)]
-            .map(|(name, share)| (name.to_owned(), (share * 1000.0).round() / 1000.0))
+fn generator(totals: &RunTotals, processes: u32, threads: u32, paced: bool) -> GeneratorStats {
+    let busy = |usage: &LoopUsage| usage.awake.max(usage.cpu + usage.queued);
+    let busiest = totals.usage.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
+    let named = |usage: &LoopUsage| {
+        [("awake", usage.awake), ("cpu", usage.cpu), ("waiting_for_cpu", usage.queued)]
+            .map(|(name, fraction)| (name.to_owned(), (fraction * 1000.0).round() / 1000.0))
     };
     GeneratorStats {
         processes,
         threads,
-        cpu_seconds: outcome.cpu as f64 / SECOND as f64,
-        saturated: busiest.is_some_and(|busy| load(busy) >= SATURATED),
+        cpu_seconds: totals.cpu as f64 / SECOND as f64,
+        saturated: busiest.is_some_and(|usage| busy(usage) >= SATURATED_FRACTION),
         in_flight_bytes: None,
         busiest: busiest.map(named).into_iter().flatten().collect(),
-        lag_us: paced.then(|| Latency::of(&outcome.lag)),
+        lag_us: paced.then(|| Latency::of(&totals.lag)),
     }
 }
 
@@ -244,9 +249,13 @@ fn bad_client(
     BadClientReport { behavior: behavior.name().to_owned(), counters: *counters }
 }
 
-fn moment(outcome: &Outcome, number: u64, interval: &totals::Interval) -> TimelineInterval {
-    let length = seconds(outcome.timing.interval);
-    let mut moment = TimelineInterval {
+fn timeline_interval(
+    totals: &RunTotals,
+    number: u64,
+    interval: &totals::IntervalTotals,
+) -> TimelineInterval {
+    let length = seconds(totals.timing.interval);
+    let mut result = TimelineInterval {
         at: number as f64 * length,
         seconds: length,
         connections: interval.open.values().map(|n| u64::from(*n)).sum(),
@@ -254,13 +263,13 @@ fn moment(outcome: &Outcome, number: u64, interval: &totals::Interval) -> Timeli
         bytes: bytes(&interval.counters),
         ..TimelineInterval::default()
     };
-    if let totals::Latency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
-        moment.p50_us = p50 / 1000;
-        moment.p99_us = p99 / 1000;
-        moment.max_us = max / 1000;
-        moment.histogram.clone_from(text);
+    if let totals::IntervalLatency::Packed { text, count: 1.., p50, p99, max } = &interval.latency {
+        result.p50_us = p50 / 1000;
+        result.p99_us = p99 / 1000;
+        result.max_us = max / 1000;
+        result.histogram.clone_from(text);
     }
-    moment
+    result
 }
 
 fn connect_errors(total: &Counters) -> BTreeMap<String, u64> {

@@ -1,4 +1,4 @@
-//! The course of the latency as an HdrHistogram log, which the tools of the field read.
+//! The latency over time as an HdrHistogram log.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +10,12 @@ use crate::error::LoadError;
 use crate::histogram::Hist;
 
 impl Report {
-    /// An interval log (format V2, compressed): one histogram of nanoseconds for every interval in
-    /// which a line was timed; the column of maxima is in milliseconds.
+    /// The latency as an HdrHistogram interval log (V2, compressed), which other tools read. It has one
+    /// histogram of nanoseconds for every interval in which a line was timed; the maxima in its third
+    /// column are in milliseconds.
     ///
     /// # Errors
-    /// When a histogram of the report cannot be read, which means that it was edited.
+    /// When a histogram of the report cannot be decoded, because the report was edited.
     pub fn hdr_log(&self) -> Result<Vec<u8>, LoadError> {
         let broken = |e: String| LoadError::failed(format!("the log cannot be written: {e}"));
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(self.started_unix.max(0.0));
@@ -28,9 +29,9 @@ impl Report {
             .with_max_value_divisor(1e6)
             .begin_log_with(&mut out, &mut serializer)
             .map_err(|e| broken(e.to_string()))?;
-        for moment in self.timeline.iter().filter(|m| !m.histogram.is_empty()) {
-            let hist = Hist::from_text(&moment.histogram).map_err(broken)?;
-            let (at, length) = (moment.at.max(0.0), moment.seconds.max(0.0));
+        for interval in self.timeline.iter().filter(|i| !i.histogram.is_empty()) {
+            let hist = Hist::from_text(&interval.histogram).map_err(broken)?;
+            let (at, length) = (interval.at.max(0.0), interval.seconds.max(0.0));
             log.write_histogram(
                 hist.inner(),
                 Duration::from_secs_f64(at),

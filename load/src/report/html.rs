@@ -1,4 +1,4 @@
-//! The report as one self-contained page: figures, and plots as inline SVG, light and dark.
+//! The report as a self-contained HTML page: the text, and charts as inline SVG, light and dark.
 
 use towline_units::human::{micros, short};
 
@@ -21,7 +21,7 @@ svg{width:100%;height:auto}.grid{stroke:var(--grid)}text{fill:var(--dim);font-si
 .k0::before{color:var(--a)}.k1::before{color:var(--b)}.k2::before{color:var(--c)}";
 
 impl Report {
-    /// The report as an HTML page that needs nothing beside itself.
+    /// The report as an HTML page without external resources.
     pub fn html(&self) -> String {
         let title = format!("towline load: {} at {}", self.mode, escape(&self.target));
         let (_, against) = self.verdict(&[]);
@@ -31,7 +31,7 @@ impl Report {
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
              <style>{STYLE}</style><h1>{title}</h1>{against}<pre>{}</pre>{}{}{}{}</html>\n",
-            escape(&self.page().to_string()),
+            escape(&self.text().to_string()),
             self.throughput().draw(),
             self.latency_course().draw(),
             self.percentiles().draw(),
@@ -40,12 +40,20 @@ impl Report {
     }
 
     fn over_time(&self, of: impl Fn(&TimelineInterval) -> f64) -> Vec<(f64, f64)> {
-        self.timeline.iter().map(|m| (m.at + m.seconds / 2.0, of(m))).collect()
+        self.timeline.iter().map(|i| (i.at + i.seconds / 2.0, of(i))).collect()
+    }
+
+    /// A rate over time. Intervals that reach beyond the end of the load are left out: divided by their
+    /// whole length, their few lines would look like a collapse.
+    fn rate_over_time(&self, of: impl Fn(&TimelineInterval) -> u64) -> Vec<(f64, f64)> {
+        let end = self.ramp_seconds + self.after_ramp.seconds;
+        let whole = self.timeline.iter().filter(|i| i.at + i.seconds <= end);
+        whole.map(|i| (i.at + i.seconds / 2.0, of(i) as f64 / i.seconds)).collect()
     }
 
     fn time_marks(&self) -> Vec<(f64, String)> {
-        let end = self.timeline.last().map_or(1.0, |m| m.at + m.seconds / 2.0);
-        let first = self.timeline.first().map_or(0.0, |m| m.at + m.seconds / 2.0);
+        let end = self.timeline.last().map_or(1.0, |i| i.at + i.seconds / 2.0);
+        let first = self.timeline.first().map_or(0.0, |i| i.at + i.seconds / 2.0);
         marks(end, " s").into_iter().filter(|(at, _)| *at >= first).collect()
     }
 
@@ -57,8 +65,8 @@ impl Report {
             log: false,
             unit: |v| format!("{}/s", short(v)),
             series: vec![
-                ("lines received", self.over_time(|m| m.lines.received as f64 / m.seconds)),
-                ("lines sent", self.over_time(|m| m.lines.sent as f64 / m.seconds)),
+                ("lines received", self.rate_over_time(|i| i.lines.received)),
+                ("lines sent", self.rate_over_time(|i| i.lines.sent)),
             ],
         }
     }
@@ -71,14 +79,14 @@ impl Report {
             log: true,
             unit: |v| micros(v as u64),
             series: vec![
-                ("p50", self.over_time(|m| m.p50_us as f64)),
-                ("p99", self.over_time(|m| m.p99_us as f64)),
-                ("max", self.over_time(|m| m.max_us as f64)),
+                ("p50", self.over_time(|i| i.p50_us as f64)),
+                ("p99", self.over_time(|i| i.p99_us as f64)),
+                ("max", self.over_time(|i| i.max_us as f64)),
             ],
         }
     }
 
-    /// Nines to the right: every mark is ten times rarer than the one before.
+    /// Latency by percentile. Each mark of the horizontal axis is ten times rarer than the one before.
     fn percentiles(&self) -> Chart<'_> {
         let hist = &self.histograms.latency;
         let nines = (hist.count().max(1) as f64).log10().min(6.0);
@@ -111,8 +119,8 @@ impl Report {
         let at = |percent: u32| (f64::from(percent), hist.at(f64::from(percent) / 100.0) as f64);
         let curve = if hist.count() == 0 { Vec::new() } else { (0..=100).map(at).collect() };
         Chart {
-            title: "Lines per connection, from the one served least to the one served most",
-            across: "percentile of connections (a level line is perfect fairness)",
+            title: "Lines per connection, from the least served to the most served",
+            across: "percentile of connections (a level line means perfect fairness)",
             marks: marks(100.0, " %"),
             log: false,
             unit: short,

@@ -1,5 +1,5 @@
-//! One report from those of several hosts. Counts add up, histograms merge exactly; times are the
-//! longest, because the hosts ran side by side.
+//! Merges the reports of several hosts. Counts add up and histograms merge exactly; of durations the
+//! longest is taken, because the hosts ran at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ impl Report {
     /// Merges the reports of runs made at the same time.
     ///
     /// # Errors
-    /// When there is nothing to merge, or a histogram cannot be read.
+    /// When there is no report, or a histogram cannot be decoded.
     pub fn merge(reports: &[Self]) -> Result<Self, LoadError> {
         let Some((first, rest)) = reports.split_first() else {
             return Err(LoadError::usage("there is no report to merge: expected at least one"));
@@ -26,11 +26,11 @@ impl Report {
             sum.absorb(next);
         }
         sum.timeline = timeline(reports)?;
-        sum.settle();
+        sum.derive();
         Ok(sum)
     }
 
-    /// Adds what can be added; `settle` derives the rest.
+    /// Adds what can be added; `derive` computes the rest.
     fn absorb(&mut self, next: &Self) {
         if self.mode != next.mode {
             "mixed".clone_into(&mut self.mode);
@@ -84,7 +84,7 @@ impl Report {
         mine.threads += theirs.threads;
         mine.cpu_seconds += theirs.cpu_seconds;
         mine.saturated |= theirs.saturated;
-        // Without the histogram behind it, the worse of two is the honest one.
+        // Reports do not contain this histogram, so the worse of the two distributions is kept.
         mine.lag_us = match (mine.lag_us, theirs.lag_us) {
             (Some(a), Some(b)) => Some(if a.max >= b.max { a } else { b }),
             (a, b) => a.or(b),
@@ -98,8 +98,8 @@ impl Report {
         }
     }
 
-    /// Derives every figure that does not add up from those that do.
-    fn settle(&mut self) {
+    /// Computes the figures that do not add up from those that do.
+    fn derive(&mut self) {
         let made = self.connections.established;
         self.rates = Rates::from_sums(self.lines, self.bytes, self.seconds, made);
         let histograms = &self.histograms;
@@ -151,23 +151,23 @@ fn add_kinds(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
     }
 }
 
-/// The courses laid over one another, each from its own start, in the longest of their intervals.
+/// Adds up timelines, each from its own start, in intervals as long as the longest of all.
 fn timeline(reports: &[Report]) -> Result<Vec<TimelineInterval>, LoadError> {
     let every = reports.iter().flat_map(|r| &r.timeline).map(|m| m.seconds).fold(0.0, f64::max);
     let mut merged: BTreeMap<u64, (TimelineInterval, Hist)> = BTreeMap::new();
     for report in reports {
         let mut open: BTreeMap<u64, u64> = BTreeMap::new();
-        for moment in &report.timeline {
-            // The middle of the interval: its edges are not exact in binary.
-            let number = ((moment.at + moment.seconds / 2.0) / every) as u64;
+        for interval in &report.timeline {
+            // By the middle of the interval, because its ends are not exact in binary.
+            let number = ((interval.at + interval.seconds / 2.0) / every) as u64;
             let (into, hist) = merged.entry(number).or_default();
-            into.lines.add(moment.lines);
-            into.bytes.add(moment.bytes);
-            open.insert(number, moment.connections);
-            if !moment.histogram.is_empty() {
-                hist.add(&Hist::from_text(&moment.histogram).map_err(|e| {
+            into.lines.add(interval.lines);
+            into.bytes.add(interval.bytes);
+            open.insert(number, interval.connections);
+            if !interval.histogram.is_empty() {
+                hist.add(&Hist::from_text(&interval.histogram).map_err(|e| {
                     LoadError::failed(format!(
-                        "a histogram of {} is not readable: {e}",
+                        "a histogram of the report on {} cannot be read: {e}",
                         report.target
                     ))
                 })?);
@@ -177,11 +177,11 @@ fn timeline(reports: &[Report]) -> Result<Vec<TimelineInterval>, LoadError> {
             merged.entry(number).or_default().0.connections += connections;
         }
     }
-    let finish = |(number, (mut moment, hist)): (u64, (TimelineInterval, Hist))| {
-        moment.at = number as f64 * every;
-        moment.seconds = every;
-        moment.describe(&hist)?;
-        Ok(moment)
+    let finish = |(number, (mut interval, hist)): (u64, (TimelineInterval, Hist))| {
+        interval.at = number as f64 * every;
+        interval.seconds = every;
+        interval.describe(&hist)?;
+        Ok(interval)
     };
     merged.into_iter().map(finish).collect()
 }

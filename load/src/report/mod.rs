@@ -1,4 +1,4 @@
-//! What a run came to: the object that `--json` prints, and everything made from it.
+//! The report of a run: the object that `--json` prints, and its other forms.
 
 mod assertion;
 mod build;
@@ -19,24 +19,24 @@ pub use verdict::RunVerdict;
 
 use crate::histogram::Hist;
 
-/// The result of a run. Serialises to the JSON object of `towline load --json`.
+/// The report of a run. Serializes to the JSON object of `towline load --json`.
 ///
-/// `lines`, `bytes`, `rates` and `seconds` are of the whole run, from the first connect to the last
-/// reply; `after_ramp` has the figures between the end of the ramp and the end of the load, which is
-/// what tcpkali prints.
+/// `lines`, `bytes`, `rates` and `seconds` cover the whole run, from the first connect to the last
+/// reply. `after_ramp` covers the time between the end of the ramp and the end of the load, as tcpkali
+/// does.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Where the load went.
+    /// The targets, separated by commas.
     pub target: String,
-    /// When the first connect was made, in seconds since 1970.
+    /// When the run started, in seconds since 1970.
     pub started_unix: f64,
     /// `flood`, `ping-pong`, `paced` or `idle`; `mixed` for merged reports of different modes.
     pub mode: String,
-    /// Bytes of the message as the first connection first sent it.
+    /// Bytes of the first message of the first connection.
     pub message_bytes: u64,
-    /// What became of the connections.
+    /// Connections by outcome.
     pub connections: ConnectionCounts,
-    /// From the first connect until every connect had ended.
+    /// From the first connect until every connect had succeeded or failed.
     pub ramp_seconds: f64,
     /// From the first connect to the end of the load, or to the last reply after it.
     pub seconds: f64,
@@ -51,58 +51,58 @@ pub struct Report {
     /// From send to reply; in paced mode from when the line was due to its reply. In flood mode one
     /// line in flight per connection is timed.
     pub latency_us: Latency,
-    /// Paced only: from send to reply, which hides the time a line had to wait to be sent.
+    /// Paced mode only: from send to reply. Leaves out the time by which a line was sent late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Latency>,
-    /// Paced only: from when the line was due to its reply; the same as `latency_us`.
+    /// Paced mode only: from when the line was due to its reply; the same as `latency_us`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Latency>,
     /// From connect to established.
     pub connect_us: Latency,
-    /// What verification found; all zero when it was not asked for.
+    /// What verification found; all zero without `--verify`.
     pub verify: Verification,
-    /// Faults by the stage they happened in.
+    /// Errors by the stage in which they happened.
     pub errors: ErrorCounts,
-    /// Failed connects by kind; only kinds that occurred.
+    /// Failed connects by kind; only the kinds that occurred.
     pub connect_errors: BTreeMap<String, u64>,
-    /// `ERR …` lines by kind; only kinds that occurred.
+    /// `ERR …` lines by kind; only the kinds that occurred.
     pub error_lines: BTreeMap<String, u64>,
-    /// Heartbeats of the server, taken out of the replies.
+    /// Heartbeats of the server, which are not counted as replies.
     pub heartbeats: u64,
     /// Between the end of the ramp and the end of the load.
     pub after_ramp: Period,
-    /// How evenly replies fell on the connections.
+    /// Replies per connection: how evenly the server treated them.
     pub spread: Spread,
-    /// The generator itself.
+    /// The generator's own resources.
     pub generator: GeneratorStats,
-    /// Bad clients, by role.
+    /// Bad clients, by behavior.
     #[serde(default, rename = "personas", skip_serializing_if = "Vec::is_empty")]
     pub bad_clients: Vec<BadClientReport>,
-    /// Whether the run was stopped before its time.
+    /// Whether the run was interrupted.
     pub interrupted: bool,
-    /// What a reader should know, in sentences.
+    /// Remarks that the figures alone do not show.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The course of the run.
+    /// The run by interval.
     pub timeline: Vec<TimelineInterval>,
-    /// The histograms behind the figures, so that reports can be merged exactly.
+    /// The histograms of the figures, so that reports can be merged exactly.
     pub histograms: Histograms,
 }
 
-/// What became of the connections.
+/// Connections by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionCounts {
-    /// Asked for.
+    /// Requested.
     pub requested: u64,
-    /// Made.
+    /// Established.
     pub established: u64,
-    /// Not made.
+    /// Failed to connect.
     pub failed: u64,
-    /// Ended by the server while the load was on.
+    /// Ended by the server during the run.
     pub closed_early: u64,
 }
 
-/// Both directions.
+/// An amount in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// To the target.
@@ -111,16 +111,16 @@ pub struct Traffic {
     pub received: u64,
 }
 
-/// Figures per second.
+/// Rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Lines received a second.
+    /// Lines received per second.
     pub lines_per_second: f64,
-    /// Bits sent a second, in millions.
+    /// Megabits sent per second.
     pub mbps_up: f64,
-    /// Bits received a second, in millions.
+    /// Megabits received per second.
     pub mbps_down: f64,
-    /// Thousands of bytes a second per connection made, both directions together (tcpkali's kBps).
+    /// Kilobytes per second and established connection, both directions together (tcpkali's kBps).
     pub per_connection_kbps: f64,
 }
 
@@ -143,43 +143,43 @@ pub struct Latency {
 pub struct Verification {
     /// Replies compared with what was expected.
     pub checked: u64,
-    /// Replies that did not belong where they came: corrupted, duplicated or reordered.
+    /// Replies other than the expected ones: corrupted, duplicated or reordered.
     pub mismatched: u64,
-    /// Lines that never had their reply, although the server went on or fell silent.
+    /// Lines without a reply although a later line has one, or because the server fell silent.
     pub missing: u64,
-    /// Of the mismatched: no line that was sent.
+    /// Mismatched replies that match no expected line.
     pub corrupted: u64,
-    /// Of the mismatched: more often than it was sent.
+    /// Mismatched replies received more often than their line was sent.
     pub duplicated: u64,
-    /// Of the mismatched: after a later line's reply.
+    /// Mismatched replies received after the reply to a later line.
     pub reordered: u64,
-    /// Lines without a reply when their connection, or the time to drain, ended: nobody can say
-    /// whether the server had taken them.
+    /// Lines without a reply when their connection or the drain ended. Whether the server received them
+    /// is unknown.
     pub unanswered: u64,
-    /// The first mismatches in words.
+    /// Descriptions of the first mismatches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
 }
 
-/// Faults by the stage they happened in.
+/// Errors by the stage in which they happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCounts {
-    /// Connects that failed.
+    /// Failed connects.
     pub connect: u64,
-    /// Connections the server reset.
+    /// Connections that the server reset.
     pub reset: u64,
-    /// Replies that did not come in time (ping-pong).
+    /// Replies that did not arrive within the reply timeout (ping-pong).
     pub timeout: u64,
-    /// Connections the server closed.
+    /// Connections that the server closed.
     pub closed: u64,
-    /// Lines that were due but could not be sent (paced).
+    /// Lines that were due but could not be sent (paced mode).
     pub unsent: u64,
 }
 
-/// The run between two moments.
+/// The figures of a part of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Period {
-    /// How long.
+    /// Its length.
     pub seconds: f64,
     /// Whole lines.
     pub lines: Traffic,
@@ -189,11 +189,11 @@ pub struct Period {
     pub calls: Traffic,
     /// Over `seconds`.
     pub rates: Rates,
-    /// As the report's `latency_us`.
+    /// As `latency_us` of the report.
     pub latency_us: Latency,
 }
 
-/// Replies per connection.
+/// The distribution of replies over connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the statistics")]
 pub struct Spread {
@@ -202,7 +202,7 @@ pub struct Spread {
     pub p50: u64,
     pub p99: u64,
     pub max: u64,
-    /// Jain's fairness index: 1 when all got the same, 1/n when one got everything.
+    /// Jain's fairness index: 1 if all connections got the same, 1/n if one of n got everything.
     pub jain: f64,
     /// Σ x, for merging.
     pub sum: f64,
@@ -210,34 +210,35 @@ pub struct Spread {
     pub squares: f64,
 }
 
-/// The generator itself.
+/// The generator's own resources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GeneratorStats {
-    /// Processes it ran in.
+    /// Processes.
     pub processes: u32,
-    /// Event loops, each a thread.
+    /// Event loops, each on a thread.
     pub threads: u32,
     /// CPU time of all event loops.
     pub cpu_seconds: f64,
-    /// Whether the generator was the bottleneck: a loop that never found time to sleep.
+    /// Whether the generator was the bottleneck: an event loop had work waiting almost all the time.
     pub saturated: bool,
-    /// Bytes each flooding connection was allowed to have unanswered, where there was a bound.
+    /// The limit of unanswered bytes of each flooding connection, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight_bytes: Option<u64>,
-    /// The busiest loop after the ramp: not asleep, on a CPU, waiting for a CPU; shares of the time.
+    /// The busiest event loop after the ramp: the fractions of the time in which it was awake, on a CPU,
+    /// and waiting for a CPU.
     pub busiest: BTreeMap<String, f64>,
-    /// How late due lines were sent (paced), in microseconds.
+    /// Microseconds by which due lines were sent late (paced mode).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_us: Option<Latency>,
 }
 
-/// What the bad clients of a role did.
+/// What the bad clients of one behavior did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadClientReport {
-    /// The role as `--mix` spells it.
+    /// The behavior as `--mix` spells it.
     #[serde(rename = "role")]
     pub behavior: String,
-    /// Its figures.
+    /// Their counts.
     #[serde(flatten)]
     pub counters: crate::counters::BadClientCounters,
 }
@@ -245,7 +246,7 @@ pub struct BadClientReport {
 /// An interval of the run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TimelineInterval {
-    /// When it began, in seconds since the first connect.
+    /// When it began, in seconds since the start of the run.
     pub at: f64,
     /// Its length in seconds.
     pub seconds: f64,
@@ -255,11 +256,11 @@ pub struct TimelineInterval {
     pub lines: Traffic,
     /// Bytes.
     pub bytes: Traffic,
-    /// Microseconds; 0 when no line was timed.
+    /// Median latency in microseconds; 0 if no line was timed.
     pub p50_us: u64,
-    /// Microseconds.
+    /// 99th percentile in microseconds.
     pub p99_us: u64,
-    /// Microseconds.
+    /// Maximum in microseconds.
     pub max_us: u64,
     /// The interval's histogram of nanoseconds (base64, V2 compressed).
     pub histogram: String,
@@ -268,14 +269,14 @@ pub struct TimelineInterval {
 /// Histograms of nanoseconds, and one of lines.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Histograms {
-    /// Behind `latency_us`.
+    /// Of `latency_us`.
     pub latency: Hist,
-    /// Behind `after_ramp.latency_us`.
+    /// Of `after_ramp.latency_us`.
     pub after_ramp: Hist,
-    /// Behind `service_us`; empty unless paced.
+    /// Of `service_us`; empty unless paced.
     pub service: Hist,
-    /// Behind `connect_us`.
+    /// Of `connect_us`.
     pub connect: Hist,
-    /// Behind `spread`: replies per connection.
+    /// Of `spread`: replies per connection.
     pub lines_per_connection: Hist,
 }

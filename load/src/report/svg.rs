@@ -1,4 +1,4 @@
-//! Line charts as inline SVG: no script, no fonts, colours from the page's style.
+//! Line charts as inline SVG, without scripts or fonts; colours come from the page's style.
 
 use std::fmt::Write as _;
 
@@ -10,21 +10,21 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 40.0;
 
-/// A chart of one or more lines over a common axis.
+/// A chart of one or more series over a common axis.
 pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
-    /// What the horizontal axis shows, and the marks on it.
+    /// The title of the horizontal axis, and its marks.
     pub(super) across: &'a str,
     pub(super) marks: Vec<(f64, String)>,
     /// Whether the vertical axis is logarithmic.
     pub(super) log: bool,
-    /// How a value of the vertical axis is written.
+    /// Formats a value of the vertical axis.
     pub(super) unit: fn(f64) -> String,
     pub(super) series: Vec<(&'a str, Vec<(f64, f64)>)>,
 }
 
 impl Chart<'_> {
-    /// The chart as a `<figure>`; a sentence where there is nothing to draw.
+    /// The chart as a `<figure>`; with a sentence instead of the drawing if there are too few values.
     pub(super) fn draw(&self) -> String {
         let points = || self.series.iter().flat_map(|(_, points)| points);
         let positive = || points().map(|p| p.1).filter(|y| *y > 0.0);
@@ -126,7 +126,7 @@ impl Scale {
     }
 }
 
-/// At most about eight marks at round places between two bounds.
+/// About eight marks at round numbers from 0 to `to`.
 pub(super) fn marks(to: f64, unit: &str) -> Vec<(f64, String)> {
     let step = nice(to / 8.0).max(f64::MIN_POSITIVE);
     let count = (to / step) as u32;
@@ -134,7 +134,7 @@ pub(super) fn marks(to: f64, unit: &str) -> Vec<(f64, String)> {
     (0..=count).map(|n| f64::from(n) * step).map(|x| (x, write(x))).collect()
 }
 
-/// The least of 1, 2, 2.5 and 5 times a power of ten that is not below `value`.
+/// The least of 1, 2, 2.5 and 5 times a power of ten that is at least `value`.
 fn nice(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
     let digits = [1.0, 2.0, 2.5, 5.0, 10.0];

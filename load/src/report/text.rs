@@ -1,4 +1,4 @@
-//! The report in words, for a terminal.
+//! The report as text for a terminal of 80 columns.
 
 use std::fmt;
 
@@ -6,31 +6,52 @@ use towline_units::human::{bytes, grouped, micros, nanos, short};
 
 use super::{Latency, Period, Report};
 
-/// A report, displayed as a page of text.
+/// The width of the text.
+const COLUMNS: usize = 80;
+/// The width of the labels in front of the text.
+const LABEL: usize = 14;
+
+/// A report, displayed as text.
 #[derive(Debug)]
 pub struct TextReport<'a>(&'a Report);
 
 impl Report {
-    /// The report as text: the figures of the whole run and those after the ramp, side by side.
-    pub fn page(&self) -> TextReport<'_> {
+    /// The report as text, in lines of at most 80 columns. It has the figures of the whole run and those
+    /// after the ramp side by side; if no connection was established, it has only remarks.
+    pub fn text(&self) -> TextReport<'_> {
         TextReport(self)
     }
 }
 
 impl fmt::Display for TextReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.connections.established > 0 {
+            self.head(f)?;
+            self.table(f)?;
+            self.details(f)?;
+        }
+        self.remarks(f)
+    }
+}
+
+impl TextReport<'_> {
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         writeln!(f, "{}  {}, {}-byte message", r.target, r.mode, r.message_bytes)?;
-        writeln!(
-            f,
-            "connections   {} of {} made in {:.1} s (p99 {}), {} failed, {} ended by the server",
+        let text = format!(
+            "{} of {} made in {:.1} s (p99 {}), {} failed, {} ended by the server",
             grouped(r.connections.established),
             grouped(r.connections.requested),
             r.ramp_seconds,
             micros(r.connect_us.p99),
             grouped(r.connections.failed),
             grouped(r.connections.closed_early)
-        )?;
+        );
+        entry(f, "connections", &text)
+    }
+
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
         let whole = Period {
             seconds: r.seconds,
             lines: r.lines,
@@ -39,101 +60,192 @@ impl fmt::Display for TextReport<'_> {
             rates: r.rates,
             latency_us: r.latency_us,
         };
-        writeln!(f, "\n{:14}{:>22}{:>22}", "", "whole run", "after the ramp")?;
+        writeln!(f, "\n{:LABEL$}{:>22}{:>22}", "", "whole run", "after the ramp")?;
         let mut row = |name: &str, of: &dyn Fn(&Period) -> String| {
-            writeln!(f, "{name:14}{:>22}{:>22}", of(&whole), of(&r.after_ramp))
+            writeln!(f, "{name:LABEL$}{:>22}{:>22}", of(&whole), of(&r.after_ramp))
         };
-        row("time", &|w| format!("{:.1} s", w.seconds))?;
-        row("lines sent", &|w| grouped(w.lines.sent))?;
-        row("received", &|w| grouped(w.lines.received))?;
-        row("lines/s", &|w| short(w.rates.lines_per_second))?;
-        row("bytes sent", &|w| bytes(w.bytes.sent))?;
-        row("received", &|w| bytes(w.bytes.received))?;
-        row("down / up", &|w| format!("{:.1} / {:.1} Mbps", w.rates.mbps_down, w.rates.mbps_up))?;
-        row("a connection", &|w| format!("{:.2} kB/s", w.rates.per_connection_kbps))?;
-        let p = |w: &Period, of: fn(&Latency) -> u64| micros(of(&w.latency_us));
+        row("time", &|p| format!("{:.1} s", p.seconds))?;
+        row("lines sent", &|p| grouped(p.lines.sent))?;
+        row("received", &|p| grouped(p.lines.received))?;
+        row("lines/s", &|p| short(p.rates.lines_per_second))?;
+        row("bytes sent", &|p| bytes(p.bytes.sent))?;
+        row("received", &|p| bytes(p.bytes.received))?;
+        row("down / up", &|p| format!("{:.1} / {:.1} Mbps", p.rates.mbps_down, p.rates.mbps_up))?;
+        row("per connection", &|p| format!("{:.2} kB/s", p.rates.per_connection_kbps))?;
+        let latency = |p: &Period, of: fn(&Latency) -> u64| micros(of(&p.latency_us));
         let what = if r.response_us.is_some() { "response" } else { "latency" };
-        row(&format!("{what} p50"), &|w| p(w, |l| l.p50))?;
-        row("        p90", &|w| p(w, |l| l.p90))?;
-        row("        p99", &|w| p(w, |l| l.p99))?;
-        row("        p99.9", &|w| p(w, |l| l.p999))?;
-        row("        max", &|w| p(w, |l| l.max))?;
-        self.rest(f)
+        row(&format!("{what} p50"), &|p| latency(p, |l| l.p50))?;
+        row("        p90", &|p| latency(p, |l| l.p90))?;
+        row("        p99", &|p| latency(p, |l| l.p99))?;
+        row("        p99.9", &|p| latency(p, |l| l.p999))?;
+        row("        max", &|p| latency(p, |l| l.max))?;
+        writeln!(f)
     }
-}
 
-impl TextReport<'_> {
-    fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
-        writeln!(f)?;
         if let Some(service) = &r.service_us {
-            writeln!(
-                f,
-                "service time  p50 {}, p99 {}, max {} (from the send; response counts from when it was due)",
-                micros(service.p50),
-                micros(service.p99),
-                micros(service.max)
-            )?;
+            let text = format!(
+                "{} from send to reply; the response time above counts from when a line was due",
+                percentiles(service)
+            );
+            entry(f, "service time", &text)?;
+        }
+        if let Some(lag) = &r.generator.lag_us {
+            let text = format!(
+                "{} after a line was due: the generator's own delay, which is part of the response \
+                 time",
+                percentiles(lag)
+            );
+            entry(f, "sent late", &text)?;
         }
         if r.mode == "flood" {
-            writeln!(
-                f,
-                "timed         one line in flight per connection: {} samples",
-                grouped(r.latency_us.count)
-            )?;
+            let samples = grouped(r.latency_us.count);
+            entry(f, "timed", &format!("one line in flight per connection: {samples} samples"))?;
         }
         let s = &r.spread;
-        writeln!(
-            f,
-            "spread        lines per connection: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {:.4}",
+        let text = format!(
+            "lines per connection: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {:.4}",
             s.min, s.p1, s.p50, s.p99, s.max, s.jain
-        )?;
+        );
+        entry(f, "spread", &text)?;
         if r.verify.checked > 0 {
-            writeln!(
-                f,
-                "verified      {} replies: {} mismatched, {} missing, {} unanswered",
+            let text = format!(
+                "{} replies: {} mismatched, {} missing, {} unanswered",
                 grouped(r.verify.checked),
                 r.verify.mismatched,
                 r.verify.missing,
                 r.verify.unanswered
-            )?;
+            );
+            entry(f, "verified", &text)?;
         }
         for (kind, count) in &r.error_lines {
-            writeln!(f, "server said   ERR {} {count} times", kind.replace('_', " "))?;
+            entry(f, "server said", &format!("ERR {} {count} times", kind.replace('_', " ")))?;
         }
         if r.heartbeats > 0 {
-            writeln!(f, "heartbeats    {}", r.heartbeats)?;
+            entry(f, "heartbeats", &r.heartbeats.to_string())?;
         }
-        for bad in &r.bad_clients {
-            let c = &bad.counters;
-            writeln!(
-                f,
-                "{:13} {} connections, made {} times, ended by the server {} times, {} sent, {} lines back",
-                bad.behavior,
-                c.connections,
-                c.established,
-                c.closed_by_server,
-                bytes(c.bytes_sent),
-                c.lines_received
-            )?;
+        for group in &r.bad_clients {
+            let counts = &group.counters;
+            let text = format!(
+                "{} connections, made {} times, ended by the server {} times, {} sent, {} lines \
+                 received",
+                counts.connections,
+                counts.established,
+                counts.closed_by_server,
+                bytes(counts.bytes_sent),
+                counts.lines_received
+            );
+            entry(f, &group.behavior, &text)?;
         }
         let g = &r.generator;
-        writeln!(
-            f,
-            "generator     {} process(es), {} thread(s), {} CPU{}",
+        let text = format!(
+            "{} process(es), {} thread(s), {} CPU{}",
             g.processes,
             g.threads,
             nanos((g.cpu_seconds * 1e9) as u64),
             if g.saturated { ", SATURATED" } else { "" }
-        )?;
+        );
+        entry(f, "generator", &text)
+    }
+
+    fn remarks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
         for example in &r.verify.examples {
-            writeln!(f, "wrong         {example}")?;
+            entry(f, "wrong", example)?;
         }
-        // What is against the run is told beside the page.
-        let faults = r.connection_faults();
-        for note in r.notes.iter().filter(|note| !faults.contains(note)) {
-            writeln!(f, "note          {note}")?;
+        // The command prints failures of connections on standard error.
+        let failures = r.connection_failures();
+        for note in r.notes.iter().filter(|note| !failures.contains(note)) {
+            entry(f, "note", note)?;
         }
         Ok(())
+    }
+}
+
+fn percentiles(of: &Latency) -> String {
+    format!("p50 {}, p99 {}, max {}", micros(of.p50), micros(of.p99), micros(of.max))
+}
+
+/// Writes a label and a text, which is wrapped at spaces and indented.
+fn entry(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+    write!(f, "{label:LABEL$}")?;
+    let mut column = LABEL.max(label.chars().count());
+    let mut first = true;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if !first && column + 1 + length > COLUMNS {
+            write!(f, "\n{:LABEL$}", "")?;
+            column = LABEL;
+        } else if !first {
+            f.write_str(" ")?;
+            column += 1;
+        }
+        f.write_str(word)?;
+        column += length;
+        first = false;
+    }
+    writeln!(f)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Display;
+
+    use super::super::{ConnectionCounts, GeneratorStats};
+    use super::*;
+
+    struct Entry(&'static str, String);
+
+    impl Display for Entry {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            entry(f, self.0, &self.1)
+        }
+    }
+
+    #[test]
+    fn an_entry_is_wrapped_and_indented() {
+        let text = Entry("note", "sixteen letters, ".repeat(8)).to_string();
+        assert!(text.starts_with("note          sixteen letters,"), "{text}");
+        for line in text.lines() {
+            assert!(line.len() <= COLUMNS, "{line}");
+        }
+        assert!(text.lines().skip(1).all(|line| line.starts_with("              ")), "{text}");
+        assert_eq!(text.split_whitespace().count(), 1 + 16);
+    }
+
+    #[test]
+    fn a_report_of_large_figures_fits_80_columns() {
+        let latency =
+            Latency { p50: 999_999, p99: 99_999_999, max: u64::MAX, ..Latency::default() };
+        let made = 1_000_000;
+        let report = Report {
+            target: "127.0.0.1:9000".into(),
+            mode: "paced".into(),
+            connections: ConnectionCounts {
+                requested: made,
+                established: made,
+                ..Default::default()
+            },
+            service_us: Some(latency),
+            response_us: Some(latency),
+            latency_us: latency,
+            generator: GeneratorStats { lag_us: Some(latency), ..Default::default() },
+            notes: vec!["a remark that is longer than a line of a terminal ".repeat(3)],
+            ..Report::default()
+        };
+        for line in report.text().to_string().lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_a_connection_has_no_table() {
+        let report = Report {
+            connections: ConnectionCounts { requested: 3, failed: 3, ..Default::default() },
+            notes: vec!["the run was interrupted".into()],
+            ..Report::default()
+        };
+        assert_eq!(report.text().to_string(), "note          the run was interrupted\n");
     }
 }

@@ -1,8 +1,7 @@
-//! What the run means for the one who asked: sentences, and an exit code.
+//! The verdict on a run: an exit code, and sentences.
 
 use super::{Assertion, Report};
 use crate::host;
-use crate::message::Message;
 use crate::plan::{Mode, Plan};
 
 /// How a run ended, worst first.
@@ -12,9 +11,9 @@ pub enum RunVerdict {
     WrongReplies,
     /// An assertion was missed (exit code 3).
     AssertionMissed,
-    /// The load asked for did not take place: connections failed or were ended (exit code 1).
+    /// Connections failed, or the server ended them, so the load was not as requested (exit code 1).
     ConnectionsFailed,
-    /// All went as asked (exit code 0).
+    /// The run went as requested (exit code 0).
     Clean,
 }
 
@@ -31,13 +30,13 @@ impl RunVerdict {
 }
 
 impl Report {
-    /// Judges the run; returns the verdict and a sentence for everything against it.
+    /// Returns the verdict, and a sentence for each of its reasons.
     pub fn verdict(&self, assertions: &[Assertion]) -> (RunVerdict, Vec<String>) {
         let mut sentences = Vec::new();
         let mut verdict = RunVerdict::Clean;
         if self.connections.failed > 0 || self.connections.closed_early > 0 {
             verdict = RunVerdict::ConnectionsFailed;
-            sentences.extend(self.connection_faults());
+            sentences.extend(self.connection_failures());
         }
         let missed: Vec<String> = assertions.iter().filter_map(|a| a.missed_by(self)).collect();
         if !missed.is_empty() {
@@ -60,10 +59,10 @@ impl Report {
         (verdict, sentences)
     }
 
-    /// A sentence for every way in which connections were not made or did not last.
-    pub(super) fn connection_faults(&self) -> Vec<String> {
+    /// A sentence for every kind of failed connects, and one for the connections that the server ended.
+    pub(super) fn connection_failures(&self) -> Vec<String> {
         let (made, asked) = (self.connections.established, self.connections.requested);
-        let mut faults = Vec::new();
+        let mut failures = Vec::new();
         for (kind, count) in &self.connect_errors {
             let cause = match kind.as_str() {
                 "refused" => format!("{} refused", self.target),
@@ -84,25 +83,25 @@ impl Report {
                 ),
                 _ => "the network or the host could not make them".to_owned(),
             };
-            faults.push(format!(
+            failures.push(format!(
                 "{count} of {asked} connections were not made ({made} were): {cause}"
             ));
         }
         if self.connections.closed_early > 0 {
-            faults.push(format!(
+            failures.push(format!(
                 "the server ended {} connections during the run ({} closed, {} reset)",
                 self.connections.closed_early, self.errors.closed, self.errors.reset
             ));
         }
-        faults
+        failures
     }
 
-    /// Why the generator is said to have been the bottleneck.
+    /// Describes how the generator was the bottleneck.
     fn saturation(&self) -> String {
         let share = |name| 100.0 * self.generator.busiest.get(name).copied().unwrap_or(0.0);
         let (awake, cpu, queued) = (share("awake"), share("cpu"), share("waiting_for_cpu"));
         let what = if queued > cpu {
-            "the generator was short of CPU, so the figures are of this host and not of the target"
+            "the generator was short of CPU, so the figures show this host's limit and not the target's"
         } else {
             "the generator was the bottleneck"
         };
@@ -112,28 +111,22 @@ impl Report {
         )
     }
 
-    /// Says in sentences what the figures alone would leave to be guessed.
+    /// Adds remarks that the figures alone do not show.
     pub(super) fn add_notes(&mut self, plan: &Plan) {
-        self.notes.extend(self.connection_faults());
+        self.notes.extend(self.connection_failures());
         if self.generator.saturated {
             self.notes.push(self.saturation());
         }
-        let ends = Message::parse(&plan.message).is_ok_and(|m| m.ends_in_newline());
-        if !ends && plan.mode == Mode::Flood {
-            self.notes.push(
-                "the message has no newline at its end: a line server will never answer it"
-                    .to_owned(),
-            );
-        }
+        self.notes.extend(plan.warnings());
         if plan.mode == Mode::Flood && self.lines.sent > 0 && self.lines.received == 0 {
             self.notes.push(
-                "the target replied to nothing: --in-flight off floods one that never replies"
+                "the target sent no reply: --in-flight off also floods a target that never replies"
                     .to_owned(),
             );
         }
         if self.interrupted {
             self.notes
-                .push("the run was interrupted: the figures are of what took place".to_owned());
+                .push("the run was interrupted: the figures cover the time until then".to_owned());
         }
     }
 }

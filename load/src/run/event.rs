@@ -1,4 +1,5 @@
-//! What lanes tell whoever leads the run: over a channel, or as lines of JSON from a worker process.
+//! Events that event loops report to the leader of the run, over a channel or as lines of JSON from a
+//! worker process.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,78 +8,78 @@ use crate::counters::Counters;
 use crate::histogram::Hist;
 use crate::plan::ClientBehavior;
 
-/// News from one lane.
+/// An event from one event loop.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// What an interval brought.
-    Tick(Box<Tick>),
-    /// The lane has ended; nothing follows.
+    /// The counts of an interval.
+    Interval(Box<IntervalSample>),
+    /// The loop has ended; no event follows.
     Finished(Box<Finished>),
-    /// The lane could not go on; nothing follows.
+    /// The loop failed; no event follows.
     Failed(String),
 }
 
-/// The parts of a run.
+/// The phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Phase {
     /// Connections are being made.
     Ramp,
-    /// All that will be are made.
+    /// All connects have succeeded or failed, and the load is on.
     Steady,
-    /// No new lines; replies still flow in.
+    /// No new lines are sent; replies are still read.
     Drain,
 }
 
-/// What a lane counted in an interval; an interval never spans two phases.
+/// What an event loop counted in an interval. An interval never spans two phases.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Tick {
-    pub(crate) lane: u32,
+pub(crate) struct IntervalSample {
+    pub(crate) loop_index: u32,
     pub(crate) phase: Phase,
-    /// The interval, on the host's monotonic clock.
+    /// The interval's ends, on the host's monotonic clock.
     pub(crate) from: u64,
     pub(crate) to: u64,
-    /// Connections open at its end.
+    /// Connections open at the end of the interval.
     pub(crate) open: u32,
-    /// Whether every connect of the lane has ended, well or not.
+    /// Whether every connect of the loop has succeeded or failed.
     pub(crate) ramped: bool,
     pub(crate) counters: Counters,
     pub(crate) service: Hist,
     pub(crate) response: Hist,
 }
 
-/// What is known only at the end.
+/// The final report of an event loop.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Finished {
-    pub(crate) lane: u32,
-    /// From connect to established, in nanoseconds.
+    pub(crate) loop_index: u32,
+    /// Nanoseconds from connect to established.
     pub(crate) connect: Hist,
     /// Replies per well-behaved connection.
-    pub(crate) spread: Spread,
-    /// Nanoseconds a due line was sent late (paced).
+    pub(crate) spread: SpreadSums,
+    /// Nanoseconds by which due lines were sent late (paced mode).
     pub(crate) lag: Hist,
-    /// The steady phase: how long, how much of it asleep in epoll, how much on a CPU.
+    /// Length of the steady phase, and the nanoseconds of it spent asleep in epoll and on a CPU.
     pub(crate) steady: u64,
     pub(crate) asleep: u64,
     pub(crate) cpu: u64,
-    /// Ready to run in that time, but waiting for a CPU.
+    /// Nanoseconds of the steady phase in which the thread was ready to run but had no CPU.
     pub(crate) queued: u64,
-    /// CPU time of the lane's whole life.
+    /// CPU time of the thread in all.
     pub(crate) cpu_total: u64,
-    /// When the last reply came.
+    /// When the last reply was read.
     pub(crate) last_reply: u64,
     pub(crate) examples: Vec<String>,
     pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
 }
 
-/// How evenly the replies fell on the connections, in a form that adds up.
+/// Replies per connection, in a form that can be added up.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Spread {
+pub(crate) struct SpreadSums {
     pub(crate) lines: Hist,
     pub(crate) sum: f64,
     pub(crate) squares: f64,
 }
 
-impl Spread {
+impl SpreadSums {
     pub(crate) fn record(&mut self, lines: u64) {
         self.lines.record(lines, 1);
         self.sum += lines as f64;
@@ -92,7 +93,7 @@ impl Spread {
     }
 }
 
-/// Jain's index of `count` values: 1 when all are the same, 1/n when one has everything.
+/// Jain's fairness index of `count` values: 1 if all are equal, 1/`count` if one has everything.
 pub(crate) fn jain(count: u64, sum: f64, squares: f64) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (count as f64 * squares) }
 }

@@ -1,4 +1,4 @@
-//! Leading a run: start the lanes, tell them the phases, add up what they tell, show progress.
+//! Leads a run: starts the event loops, sets their phases, adds up their events, shows progress.
 
 pub(crate) mod event;
 mod loop_threads;
@@ -19,117 +19,117 @@ pub use worker::serve_as_worker;
 pub use worker_pool::WorkerProgram;
 
 use self::event::Event;
-use self::progress::Show;
-use self::totals::Outcome;
-use self::worker_pool::Crew;
+use self::progress::ProgressDisplay;
+use self::totals::RunTotals;
+use self::worker_pool::WorkerPool;
 use crate::clock::{self, MILLI, SECOND};
 use crate::error::LoadError;
 use crate::host;
 use crate::plan::{ClientBehavior, Plan};
 use crate::report::Report;
 
-/// Events that may wait for the leader.
-const EVENTS: usize = 1024;
-/// How often the leader looks for an interrupt.
-const LOOK: Duration = Duration::from_millis(50);
+/// Events that may be queued for the leader.
+const EVENTS_MAX: usize = 1024;
+/// How often the leader checks for an interrupt.
+const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
 
-/// What a run needs from its surroundings.
+/// What a run needs from the program around it.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
-    /// How to start worker processes; without it, one process must do.
+    /// How to start worker processes. Default: none, so that one process must hold all connections.
     pub worker: Option<WorkerProgram>,
-    /// Set to stop early: the run drains and still reports.
+    /// Set to `true` to stop early: the run drains and still reports. Default: a flag that is never set.
     pub interrupt: Arc<AtomicBool>,
-    /// Whom to show what while it runs.
+    /// What is shown while the run goes on. Default: nothing.
     pub progress: Progress,
 }
 
-/// Runs a plan to its end and reports.
+/// Runs a plan and returns its report.
 ///
 /// Blocks for the ramp, the duration and the drain. Raises this process's soft descriptor limit to the
 /// hard one.
 ///
 /// # Errors
-/// When the plan cannot be run as written, or nothing could be started. Connections that fail are no
-/// error here: they are in the report.
+/// When the plan cannot be run as written, or nothing could be started. Failed connections are not an
+/// error: they are in the report.
 pub fn run(plan: &Plan, options: &RunOptions) -> Result<Report, LoadError> {
     plan.check()?;
     host::raise_descriptor_limit();
-    host::refuse_huge_pages();
+    host::disable_huge_pages();
     let mut plan = plan.clone();
     plan.bound = plan.sources.addresses(&plan.targets, plan.connections)?;
     let interval = interval(plan.duration);
-    let mut crew = Crew::start(&plan, interval, options.worker.as_ref())?;
-    let mut outcome = Outcome::new(crew.timing);
-    let mut show = Show::new(options.progress, &plan, crew.timing);
-    let interrupted = lead(&plan, &mut crew, &mut outcome, options, &mut show);
-    let (processes, lanes) = (crew.processes, crew.lanes);
-    crew.dismiss();
-    outcome.close();
-    show.end();
-    if outcome.total() == Default::default() && !outcome.failures.is_empty() {
-        return Err(LoadError::failed(outcome.failures.swap_remove(0)));
+    let mut pool = WorkerPool::start(&plan, interval, options.worker.as_ref())?;
+    let mut totals = RunTotals::new(pool.timing);
+    let mut display = ProgressDisplay::new(options.progress, &plan, pool.timing);
+    let interrupted = lead(&plan, &mut pool, &mut totals, options, &mut display);
+    let (processes, loops) = (pool.processes, pool.loops);
+    pool.join();
+    totals.close();
+    display.clear();
+    if totals.counters() == Default::default() && !totals.failures.is_empty() {
+        return Err(LoadError::failed(totals.failures.swap_remove(0)));
     }
-    Ok(Report::new(&plan, &outcome, processes, lanes, interrupted))
+    Ok(Report::new(&plan, &totals, processes, loops, interrupted))
 }
 
-/// Leads the lanes through the phases; returns whether the run was interrupted.
+/// Leads the event loops through the phases; returns whether the run was interrupted.
 fn lead(
     plan: &Plan,
-    crew: &mut Crew,
-    outcome: &mut Outcome,
+    pool: &mut WorkerPool,
+    totals: &mut RunTotals,
     options: &RunOptions,
-    show: &mut Show,
+    display: &mut ProgressDisplay,
 ) -> bool {
-    let (mut ramped, mut ended, mut interrupted) = (vec![false; crew.lanes as usize], 0, false);
+    let (mut ramped, mut ended, mut interrupted) = (vec![false; pool.loops as usize], 0, false);
     let returning = plan.connections_as(ClientBehavior::WellBehaved) < plan.connections;
-    while ended < crew.lanes {
-        match crew.events.recv_timeout(LOOK) {
+    while ended < pool.loops {
+        match pool.events.recv_timeout(INTERRUPT_CHECK) {
             Ok(event) => {
                 match &event {
-                    Event::Tick(tick) => ramped[tick.lane as usize] |= tick.ramped,
+                    Event::Interval(sample) => ramped[sample.loop_index as usize] |= sample.ramped,
                     Event::Finished(_) => ended += 1,
                     Event::Failed(_) => {
                         ended += 1;
-                        stop(crew, outcome);
+                        stop(pool, totals);
                     }
                 }
-                outcome.take(event);
+                totals.add(event);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         let now = clock::now();
         if options.interrupt.load(Ordering::Relaxed) && !interrupted {
-            interrupted = outcome.stop_at > now;
-            stop(crew, outcome);
+            interrupted = totals.stop_at > now;
+            stop(pool, totals);
         }
-        if outcome.steady_at == u64::MAX && ramped.iter().all(|done| *done) {
+        if totals.steady_at == u64::MAX && ramped.iter().all(|done| *done) {
             let stop_at = now + plan.duration.as_nanos() as u64;
-            outcome.steady_at = now;
-            outcome.stop_at = outcome.stop_at.min(stop_at);
-            crew.steady(now, stop_at);
+            totals.steady_at = now;
+            totals.stop_at = totals.stop_at.min(stop_at);
+            pool.steady(now, stop_at);
         }
-        if outcome.steady_at <= now && outcome.open() == 0 && !returning {
-            stop(crew, outcome);
+        if totals.steady_at <= now && totals.open() == 0 && !returning {
+            stop(pool, totals);
         }
-        show.update(outcome, now);
+        display.update(totals, now);
     }
-    outcome.stop_at = outcome.stop_at.min(clock::now());
-    outcome.steady_at = outcome.steady_at.min(outcome.stop_at);
+    totals.stop_at = totals.stop_at.min(clock::now());
+    totals.steady_at = totals.steady_at.min(totals.stop_at);
     interrupted
 }
 
-/// Ends the load now, unless it has ended already.
-fn stop(crew: &mut Crew, outcome: &mut Outcome) {
+/// Ends the load now, unless it is over.
+fn stop(pool: &mut WorkerPool, totals: &mut RunTotals) {
     let now = clock::now();
-    if outcome.stop_at > now {
-        outcome.stop_at = now;
-        crew.stop(now);
+    if totals.stop_at > now {
+        totals.stop_at = now;
+        pool.stop(now);
     }
 }
 
-/// A second; less for short runs, so that they too have a course to look at.
+/// The reporting interval: a second, or a twentieth of a short run so that it has a timeline too.
 fn interval(duration: Duration) -> u64 {
     let span = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     (span / 20).clamp(100 * MILLI, SECOND)

@@ -1,4 +1,5 @@
-//! What the leader tells a worker process, as lines of JSON on its standard input.
+//! The protocol between the leader and its worker processes: lines of JSON on their standard input
+//! and output.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +7,26 @@ use super::event::Event;
 use crate::event_loop::{Share, Timing};
 use crate::plan::Plan;
 
-/// The leader's word to a worker process.
+/// A message of the leader, on the worker's standard input.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Order {
-    /// Get ready to run these lanes.
+pub(super) enum LeaderMsg {
+    /// Prepare to run these event loops.
     Prepare(Box<Plan>, Vec<Share>),
-    /// Begin; all processes of the host read the same clock.
+    /// Start. All processes of a host read the same clock.
     Start(Timing),
-    /// The ramp is over at the first moment, the load at the second.
+    /// The ramp ends at the first time, the load at the second.
     Steady(u64, u64),
-    /// The load ends at this moment.
+    /// The load ends at this time.
     Stop(u64),
 }
 
-/// A worker's word to the leader, as lines of JSON on its standard output.
+/// A message of a worker, on its standard output.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Word {
-    /// The lanes can start.
+pub(super) enum WorkerMsg {
+    /// The event loops can start.
     Ready,
-    /// What a lane tells.
+    /// An event from an event loop.
     Event(Event),
-    /// The worker could not go on.
+    /// The worker failed.
     Failed(String),
 }

@@ -1,67 +1,66 @@
-//! What all lanes together brought: totals by phase, and a figure for every interval.
+//! The sums of all event loops: by phase, and by interval.
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, Finished, Phase, Spread, Tick};
+use super::event::{Event, Finished, IntervalSample, Phase, SpreadSums};
 use crate::clock::SECOND;
-use crate::counters::BadClientCounters;
-use crate::counters::Counters;
+use crate::counters::{BadClientCounters, Counters};
 use crate::event_loop::Timing;
 use crate::histogram::Hist;
 use crate::plan::ClientBehavior;
 
-/// Intervals kept open for lanes that report late.
+/// Intervals whose histogram stays open for loops that report late.
 const OPEN_INTERVALS: u64 = 3;
 
-/// Everything a run brought, added up.
+/// Everything that a run counted and measured, over all event loops.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct RunTotals {
     pub(crate) timing: Timing,
-    /// When the ramp was over; the moment of the stop when it never was.
+    /// When the ramp ended; the end of the load if it did not.
     pub(crate) steady_at: u64,
     pub(crate) stop_at: u64,
     pub(crate) last_reply: u64,
-    pub(crate) phases: [Totals; 3],
-    pub(crate) timeline: BTreeMap<u64, Interval>,
+    pub(crate) phases: [PhaseTotals; 3],
+    pub(crate) timeline: BTreeMap<u64, IntervalTotals>,
     pub(crate) connect: Hist,
-    pub(crate) spread: Spread,
+    pub(crate) spread: SpreadSums,
     pub(crate) lag: Hist,
     pub(crate) cpu: u64,
-    /// How busy each lane was in the steady phase.
-    pub(crate) busy: Vec<Busy>,
+    /// How each event loop spent the steady phase.
+    pub(crate) usage: Vec<LoopUsage>,
     pub(crate) examples: Vec<String>,
     pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
     pub(crate) failures: Vec<String>,
     open: BTreeMap<u32, u32>,
 }
 
-/// A phase's sums.
+/// The sums of a phase.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct PhaseTotals {
     pub(crate) counters: Counters,
     pub(crate) service: Hist,
     pub(crate) response: Hist,
 }
 
-/// An interval of the timeline, over all lanes.
+/// The sums of an interval of the timeline.
 #[derive(Debug, Default)]
-pub(crate) struct Interval {
+pub(crate) struct IntervalTotals {
     pub(crate) counters: Counters,
     pub(crate) open: BTreeMap<u32, u32>,
-    /// Latency as the mode defines it: from when a line was due if there is a schedule.
-    pub(crate) latency: Latency,
+    /// Latency from when a line was due if there is a schedule, else from its send.
+    pub(crate) latency: IntervalLatency,
 }
 
-/// An interval's histogram: open to additions, then packed to a hundredth of the size.
+/// An interval's histogram: open to additions, then packed to about a hundredth of the size.
 #[derive(Debug)]
-pub(crate) enum Latency {
+pub(crate) enum IntervalLatency {
     Open(Box<Hist>),
     Packed { text: String, count: u64, p50: u64, p99: u64, max: u64 },
 }
 
-/// A lane's own use of the steady phase, in shares of it.
+/// How an event loop spent the steady phase, in fractions of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Busy {
+pub(crate) struct LoopUsage {
     /// Not asleep in epoll.
     pub(crate) awake: f64,
     /// On a CPU.
@@ -70,13 +69,13 @@ pub(crate) struct Busy {
     pub(crate) queued: f64,
 }
 
-impl Default for Latency {
+impl Default for IntervalLatency {
     fn default() -> Self {
         Self::Open(Box::default())
     }
 }
 
-impl Latency {
+impl IntervalLatency {
     fn pack(&mut self) {
         if let Self::Open(hist) = self {
             *self = Self::Packed {
@@ -90,7 +89,7 @@ impl Latency {
     }
 }
 
-impl Outcome {
+impl RunTotals {
     pub(super) fn new(timing: Timing) -> Self {
         Self {
             timing,
@@ -100,10 +99,10 @@ impl Outcome {
             phases: Default::default(),
             timeline: BTreeMap::new(),
             connect: Hist::default(),
-            spread: Spread::default(),
+            spread: SpreadSums::default(),
             lag: Hist::default(),
             cpu: 0,
-            busy: Vec::new(),
+            usage: Vec::new(),
             examples: Vec::new(),
             bad_clients: Vec::new(),
             failures: Vec::new(),
@@ -111,46 +110,46 @@ impl Outcome {
         }
     }
 
-    /// Adds what a lane tells.
-    pub(super) fn take(&mut self, event: Event) {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: Event) {
         match event {
-            Event::Tick(tick) => self.tick(&tick),
-            Event::Finished(finished) => self.finished(*finished),
+            Event::Interval(sample) => self.add_interval(&sample),
+            Event::Finished(finished) => self.add_finished(*finished),
             Event::Failed(why) => self.failures.push(why),
         }
     }
 
-    /// Connections open now, as last reported.
+    /// Open connections, as last reported.
     pub(super) fn open(&self) -> u64 {
         self.open.values().map(|n| u64::from(*n)).sum()
     }
 
     /// The counters of the whole run so far.
-    pub(crate) fn total(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         let mut total = Counters::default();
         self.phases.iter().for_each(|phase| total.add(&phase.counters));
         total
     }
 
-    /// Packs every interval; nothing is added afterwards.
+    /// Packs every interval. Histograms added afterwards are lost.
     pub(super) fn close(&mut self) {
         self.timeline.values_mut().for_each(|interval| interval.latency.pack());
     }
 
-    fn tick(&mut self, tick: &Tick) {
-        let phase = &mut self.phases[tick.phase as usize];
-        phase.counters.add(&tick.counters);
-        phase.service.add(&tick.service);
-        phase.response.add(&tick.response);
-        self.open.insert(tick.lane, tick.open);
+    fn add_interval(&mut self, sample: &IntervalSample) {
+        let phase = &mut self.phases[sample.phase as usize];
+        phase.counters.add(&sample.counters);
+        phase.service.add(&sample.service);
+        phase.response.add(&sample.response);
+        self.open.insert(sample.loop_index, sample.open);
 
-        let index = tick.from.saturating_sub(self.timing.start) / self.timing.interval;
+        let index = sample.from.saturating_sub(self.timing.start) / self.timing.interval;
         let interval = self.timeline.entry(index).or_default();
-        interval.counters.add(&tick.counters);
-        interval.open.insert(tick.lane, tick.open);
-        if let Latency::Open(hist) = &mut interval.latency {
-            let scheduled = tick.response.count() > 0;
-            hist.add(if scheduled { &tick.response } else { &tick.service });
+        interval.counters.add(&sample.counters);
+        interval.open.insert(sample.loop_index, sample.open);
+        if let IntervalLatency::Open(hist) = &mut interval.latency {
+            let scheduled = sample.response.count() > 0;
+            hist.add(if scheduled { &sample.response } else { &sample.service });
         }
         if let Some(past) = index.checked_sub(OPEN_INTERVALS)
             && let Some(interval) = self.timeline.get_mut(&past)
@@ -159,23 +158,23 @@ impl Outcome {
         }
     }
 
-    fn finished(&mut self, lane: Finished) {
-        self.connect.add(&lane.connect);
-        self.spread.add(&lane.spread);
-        self.lag.add(&lane.lag);
-        self.cpu += lane.cpu_total;
-        self.last_reply = self.last_reply.max(lane.last_reply);
-        self.examples.extend(lane.examples);
-        // Shares of a moment say nothing.
-        if lane.steady >= SECOND / 10 {
-            let share = |span: u64| span as f64 / lane.steady as f64;
-            self.busy.push(Busy {
-                awake: 1.0 - share(lane.asleep),
-                cpu: share(lane.cpu),
-                queued: share(lane.queued),
+    fn add_finished(&mut self, finished: Finished) {
+        self.connect.add(&finished.connect);
+        self.spread.add(&finished.spread);
+        self.lag.add(&finished.lag);
+        self.cpu += finished.cpu_total;
+        self.last_reply = self.last_reply.max(finished.last_reply);
+        self.examples.extend(finished.examples);
+        // Fractions of a shorter time mean nothing.
+        if finished.steady >= SECOND / 10 {
+            let share = |span: u64| span as f64 / finished.steady as f64;
+            self.usage.push(LoopUsage {
+                awake: 1.0 - share(finished.asleep),
+                cpu: share(finished.cpu),
+                queued: share(finished.queued),
             });
         }
-        for (behavior, counters) in lane.bad_clients {
+        for (behavior, counters) in finished.bad_clients {
             match self.bad_clients.iter_mut().find(|(known, _)| *known == behavior) {
                 Some((_, sum)) => sum.add(&counters),
                 None => self.bad_clients.push((behavior, counters)),
@@ -183,8 +182,8 @@ impl Outcome {
         }
     }
 
-    /// What a phase brought.
-    pub(crate) fn phase(&self, phase: Phase) -> &Totals {
+    /// The sums of one phase.
+    pub(crate) fn phase(&self, phase: Phase) -> &PhaseTotals {
         &self.phases[phase as usize]
     }
 }

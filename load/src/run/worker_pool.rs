@@ -1,4 +1,5 @@
-//! Who does the work: threads here, or worker processes when one has too few descriptors.
+//! The event loops of a run: threads of this process, or of worker processes if one process has too
+//! few descriptors.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -10,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::event::Event;
-use super::loop_threads::Lanes;
-use super::protocol::Order;
-use super::{EVENTS, worker};
+use super::loop_threads::LoopThreads;
+use super::protocol::LeaderMsg;
+use super::{EVENTS_MAX, worker};
 use crate::clock::{self, MILLI};
 use crate::error::LoadError;
 use crate::event_loop::{Share, Timing};
@@ -20,37 +21,37 @@ use crate::host;
 use crate::job::Job;
 use crate::plan::Plan;
 
-/// How long a worker process may take to say that it is ready.
-const READY: Duration = Duration::from_secs(30);
+/// How long a worker process may take to get ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How to start a worker process: a command that calls [`serve_as_worker`](crate::serve_as_worker).
+/// The program of worker processes; it calls [`serve_as_worker`](crate::serve_as_worker).
 #[derive(Clone, Debug)]
 pub struct WorkerProgram {
-    /// The program, usually the one that runs now.
+    /// Path of the program, usually the one that is running.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 
-/// The lanes of a run, wherever they are.
+/// The event loops of a run, in this process or in workers.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct WorkerPool {
     pub(super) events: Receiver<Event>,
-    pub(super) lanes: u32,
+    pub(super) loops: u32,
     pub(super) processes: u32,
     pub(super) timing: Timing,
-    here: Option<Lanes>,
-    workers: Vec<Worker>,
+    local: Option<LoopThreads>,
+    workers: Vec<WorkerProcess>,
 }
 
 #[derive(Debug)]
-struct Worker {
+struct WorkerProcess {
     child: Child,
-    orders: ChildStdin,
+    stdin: ChildStdin,
 }
 
-impl Crew {
-    /// Starts everybody; the run begins at once.
+impl WorkerPool {
+    /// Starts all event loops; the run begins at once.
     pub(super) fn start(
         plan: &Plan,
         interval: u64,
@@ -58,18 +59,18 @@ impl Crew {
     ) -> Result<Self, LoadError> {
         let processes = plan.process_count()?;
         let threads = plan.threads.unwrap_or_else(|| (host::cores() / processes).max(1));
-        let lanes = (processes * threads).min(plan.connections);
-        let shares: Vec<Share> = (0..lanes).map(|index| Share { index, of: lanes }).collect();
-        let (outbox, events) = sync_channel(EVENTS);
+        let loops = (processes * threads).min(plan.connections);
+        let shares: Vec<Share> = (0..loops).map(|index| Share { index, of: loops }).collect();
+        let (outbox, events) = sync_channel(EVENTS_MAX);
         if processes == 1 {
             let job = Arc::new(Job::new(plan.clone())?);
             let timing = Timing { start: clock::now() + MILLI, interval };
-            let here = Some(Lanes::start(&job, &shares, timing, &outbox)?);
-            return Ok(Self { events, lanes, processes, timing, here, workers: Vec::new() });
+            let local = Some(LoopThreads::start(&job, &shares, timing, &outbox)?);
+            return Ok(Self { events, loops, processes, timing, local, workers: Vec::new() });
         }
         let command = command.ok_or_else(|| {
             LoadError::usage(format!(
-                "{} connections need {processes} processes here, and this program cannot start any",
+                "{} connections need {processes} processes on this host, and this program cannot start any",
                 plan.connections
             ))
         })?;
@@ -77,90 +78,91 @@ impl Crew {
         let mut workers = Vec::new();
         for process in 0..processes {
             let own = shares.iter().copied().filter(|s| s.index % processes == process).collect();
-            workers.push(hire(command, plan, own, &outbox, &ready_tx)?);
+            workers.push(start_worker(command, plan, own, &outbox, &ready_tx)?);
         }
         for done in 0..processes {
-            ready_rx.recv_timeout(READY).map_err(|_late| {
+            ready_rx.recv_timeout(READY_TIMEOUT).map_err(|_late| {
                 LoadError::failed(format!("only {done} of {processes} worker processes got ready"))
             })?;
         }
         let timing = Timing { start: clock::now() + 20 * MILLI, interval };
-        let mut crew = Self { events, lanes, processes, timing, here: None, workers };
-        crew.order(&Order::Start(timing));
-        Ok(crew)
+        let mut pool = Self { events, loops, processes, timing, local: None, workers };
+        pool.send_to_workers(&LeaderMsg::Start(timing));
+        Ok(pool)
     }
 
-    /// The ramp is over now; the load ends at `stop`.
+    /// Ends the ramp at `at` and the load at `stop`.
     pub(super) fn steady(&mut self, at: u64, stop: u64) {
-        if let Some(lanes) = &self.here {
-            lanes.control.steady(at, stop);
+        if let Some(threads) = &self.local {
+            threads.control.steady(at, stop);
         }
-        self.order(&Order::Steady(at, stop));
+        self.send_to_workers(&LeaderMsg::Steady(at, stop));
     }
 
-    /// The load ends now.
+    /// Ends the load at `at`.
     pub(super) fn stop(&mut self, at: u64) {
-        if let Some(lanes) = &self.here {
-            lanes.control.stop(at);
+        if let Some(threads) = &self.local {
+            threads.control.stop(at);
         }
-        self.order(&Order::Stop(at));
+        self.send_to_workers(&LeaderMsg::Stop(at));
     }
 
-    /// Waits until everybody has gone.
-    pub(super) fn dismiss(self) {
-        if let Some(lanes) = self.here {
-            lanes.join();
+    /// Waits for all threads and processes to end.
+    pub(super) fn join(self) {
+        if let Some(threads) = self.local {
+            threads.join();
         }
         for mut worker in self.workers {
-            drop(worker.orders);
-            // Its events are all in; how it ends changes nothing any more.
+            drop(worker.stdin);
+            // All its events have been received, so its exit status does not matter.
             let _ = worker.child.wait();
         }
     }
 
-    fn order(&mut self, order: &Order) {
+    fn send_to_workers(&mut self, message: &LeaderMsg) {
         for worker in &mut self.workers {
-            // A worker that is gone is noticed where its events end.
-            let _ = write_line(&mut worker.orders, order);
+            // A worker that is gone is noticed by the end of its events.
+            let _ = write_line(&mut worker.stdin, message);
         }
     }
 }
 
-fn hire(
+fn start_worker(
     command: &WorkerProgram,
     plan: &Plan,
     shares: Vec<Share>,
     outbox: &SyncSender<Event>,
     ready: &SyncSender<()>,
-) -> Result<Worker, LoadError> {
-    let hired = Command::new(&command.program)
+) -> Result<WorkerProcess, LoadError> {
+    let started = Command::new(&command.program)
         .args(&command.arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    let mut child = hired.map_err(|e| {
+    let mut child = started.map_err(|e| {
         LoadError::failed(format!(
             "a worker process ({}) cannot start: {e}",
             command.program.display()
         ))
     })?;
-    let (Some(mut orders), Some(words)) = (child.stdin.take(), child.stdout.take()) else {
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(LoadError::failed("a worker process has no pipes"));
     };
-    let lanes: Vec<u32> = shares.iter().map(|s| s.index).collect();
+    let loops: Vec<u32> = shares.iter().map(|s| s.index).collect();
     let (outbox, ready) = (outbox.clone(), ready.clone());
     thread::spawn(move || {
-        // Nobody waits any more only when another worker failed to start.
+        // The receiver is gone only when another worker failed to start.
         let say_ready = || ready.send(()).unwrap_or(());
-        worker::listen(words, &lanes, say_ready, |event| outbox.send(event).is_ok());
+        worker::read_events(stdout, &loops, say_ready, |event| outbox.send(event).is_ok());
     });
-    write_line(&mut orders, &Order::Prepare(Box::new(plan.clone()), shares))
-        .map_err(|e| LoadError::failed(format!("a worker process took no orders: {e}")))?;
-    Ok(Worker { child, orders })
+    write_line(&mut stdin, &LeaderMsg::Prepare(Box::new(plan.clone()), shares)).map_err(|e| {
+        LoadError::failed(format!("a worker process does not read its standard input: {e}"))
+    })?;
+    Ok(WorkerProcess { child, stdin })
 }
 
-fn write_line(to: &mut impl Write, order: &Order) -> io::Result<()> {
-    let mut line = serde_json::to_vec(order)?;
+fn write_line(to: &mut impl Write, message: &LeaderMsg) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line)?;
     to.flush()
