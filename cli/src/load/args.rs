@@ -71,7 +71,7 @@ pub(crate) struct Args {
     mix: Option<Mix>,
     /// How often bad clients do their deed
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s")]
-    bad_client_interval: Duration,
+    persona_interval: Duration,
     /// Processes: auto is as many as the descriptor limit makes necessary
     #[arg(long, value_name = "auto|N", value_parser = processes, default_value = "auto")]
     processes: Processes,
@@ -191,7 +191,7 @@ impl Args {
                 rate: rate * f64::from(plan.connections_as(ClientBehavior::WellBehaved)).max(1.0),
             };
         }
-        plan.bad_client_interval = self.bad_client_interval;
+        plan.bad_client_interval = self.persona_interval;
         plan.threads = self.threads;
         plan.processes = self.processes.0;
         plan.sources = self.sources.clone();
