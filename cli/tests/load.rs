@@ -7,6 +7,7 @@ mod line_server;
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -15,7 +16,37 @@ use std::time::Duration;
 use line_server::LineServer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{TempFile, refusal, towline};
+use support::{TempFile, refusal, towline, towline_in};
+
+/// The flags that `towline help load` lists.
+const FLAGS: [&str; 26] = [
+    "--connections",
+    "--connect-rate",
+    "--connect-timeout",
+    "--duration",
+    "--drain",
+    "--mode",
+    "--window",
+    "--reply-timeout",
+    "--rate",
+    "--message-rate",
+    "--in-flight",
+    "--message",
+    "--expect",
+    "--verify",
+    "--seed",
+    "--persona",
+    "--mix",
+    "--persona-interval",
+    "--processes",
+    "--threads",
+    "--sources",
+    "--nagle",
+    "--assert",
+    "--json",
+    "--html",
+    "--hdr",
+];
 
 /// A run of few connections for a short time; `--json -` is parsed.
 fn load(server: &LineServer, more: &[&str]) -> (i32, Value, String) {
@@ -135,7 +166,7 @@ fn an_unwritable_report_is_found_before_anything_is_sent() {
     let sentence = refusal(&["load", &address, "--json", "/nowhere/at/all.json"]);
     assert!(sentence.contains("cannot be written to /nowhere/at/all.json"), "{sentence}");
     listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_err(), "nobody connected");
+    assert!(listener.accept().is_err(), "a client connected");
 }
 
 #[test]
@@ -148,6 +179,82 @@ fn a_target_that_refuses_ends_with_1_and_is_named() {
     let sentence =
         format!("towline: 3 of 3 connections were not made (0 were): {address} refused\n");
     assert_eq!(run.stderr, sentence);
+    assert_eq!(run.stdout, "", "there are no figures to show");
+}
+
+#[test]
+fn a_message_without_a_newline_is_warned_about_before_the_run() {
+    let server = LineServer::echo();
+    let address = server.address.to_string();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_towline"))
+        .args(["load", &address, "-m", "hello", "-T", "10m"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(child.try_wait().unwrap().is_none(), "the run has only begun");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        first,
+        "towline: warning: the message `hello` has no newline at its end, so a line server never \
+         answers it: add \\n\n"
+    );
+}
+
+#[test]
+fn bad_clients_are_reported_by_role_under_personas() {
+    let server = LineServer::echo();
+    let flags = ["--mix", "polite=3,churn=3", "--mode", "ping-pong"];
+    let (code, json, errors) = load(&server, &flags);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(json["personas"].as_array().unwrap().len(), 1);
+    assert_eq!(json["personas"][0]["role"], "churn");
+    assert_eq!(json["personas"][0]["connections"], 3);
+    for field in
+        ["established", "connect_failed", "closed_by_server", "bytes_sent", "lines_received"]
+    {
+        assert!(json["personas"][0][field].is_u64(), "{field}: {json}");
+    }
+}
+
+#[test]
+fn the_help_explains_every_mode_and_bad_client_within_80_columns() {
+    let run = towline_in(&[("COLUMNS", "80")], &["help", "load"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let explained = |name: &str| {
+        run.stdout.lines().any(|line| {
+            let rest = line.trim_start().trim_start_matches("- ").strip_prefix(name);
+            rest.is_some_and(|rest| rest.trim_start_matches(':').trim_start().len() > 20)
+        })
+    };
+    for name in ["flood", "ping-pong", "paced", "idle"] {
+        assert!(explained(name), "{name}");
+    }
+    for name in ["slowloris", "trickle", "never-read", "half-open", "reset", "churn", "burst"] {
+        assert!(explained(name), "{name}");
+    }
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
+}
+
+#[test]
+fn every_flag_keeps_its_spelling() {
+    let help = towline(&["help", "load"]).stdout;
+    for flag in FLAGS {
+        let listed = |line: &str| {
+            let line = line.trim_start();
+            let long = line.split_once(", ").map_or(line, |(_short, long)| long);
+            long.split(' ').next() == Some(flag)
+        };
+        assert!(help.lines().any(listed), "{flag} is not in {help}");
+    }
+    let address = "127.0.0.1:9";
+    for alias in [["--workers", "1"], ["--source-ip", "auto"]] {
+        let run = towline(&[&["load", address, "-c", "0"], &alias[..]].concat());
+        assert!(run.stderr.contains("at least 1"), "{run:?}");
+    }
 }
 
 #[test]

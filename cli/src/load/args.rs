@@ -1,122 +1,127 @@
 //! The flags of `towline load`, tcpkali's spellings among them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
 use towline_load::{
-    Assertion, BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, SourceAddrs,
-    TargetAddr,
+    BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, SourceAddrs, TargetAddr,
 };
 
-use super::merge;
+use super::{help, merge, report_flags::ReportFlags};
 use crate::flag_value;
 
 /// Load a line server: flood it, play ping-pong, pace lines, or hold idle connections.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, after_long_help = AFTER)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = help::LOAD)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<LoadCommand>,
-    /// Where to connect: HOST:PORT or unix:/path; several are taken in turn
+    /// The target: HOST:PORT or unix:/path; connections take several targets in turn
     #[arg(value_name = "ADDR")]
     targets: Vec<String>,
-    /// Connections in all [default: 1, or the sum of --mix]
-    #[arg(short, long, value_name = "N", value_parser = flag_value::count_u32)]
+
+    /// Number of connections [default: 1, or the sum of --mix]
+    #[arg(short, long, value_name = "N", value_parser = flag_value::count_u32, help_heading = LOAD)]
     connections: Option<u32>,
-    /// Connects a second [default: as fast as they are accepted]
-    #[arg(long, value_name = "RATE", value_parser = flag_value::rate)]
+    /// Connects per second [default: as fast as the server accepts]
+    #[arg(long, value_name = "RATE", value_parser = flag_value::rate, help_heading = LOAD)]
     connect_rate: Option<f64>,
-    /// How long one connect may take
-    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
+    /// Timeout of a connect
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
+          help_heading = LOAD)]
     connect_timeout: Duration,
     /// How long the load lasts once all connections are made
-    #[arg(short = 'T', long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
+    #[arg(short = 'T', long, value_name = "TIME", value_parser = flag_value::duration,
+          default_value = "10s", help_heading = LOAD)]
     duration: Duration,
-    /// What to send, with \n escapes and {conn} {seq} {rand:N}
-    #[arg(short, long, value_name = "TEXT", default_value = "ping\\n")]
-    message: String,
-    /// The reply to expect instead of the message itself
-    #[arg(long, value_name = "TEXT")]
-    expect: Option<String>,
-    /// What connections do [default: flood; paced with --rate, ping-pong with --window]
-    #[arg(long, value_name = "MODE")]
-    mode: Option<ModeName>,
-    /// Lines in flight on each connection (ping-pong) [default: 1]
-    #[arg(long, value_name = "N", value_parser = flag_value::count_u32)]
-    window: Option<u32>,
-    /// Lines a second over all connections (paced)
-    #[arg(long, value_name = "RATE", value_parser = flag_value::rate)]
-    rate: Option<f64>,
-    /// Lines a second on each connection (paced)
-    #[arg(short = 'r', long, value_name = "RATE", value_parser = flag_value::rate, conflicts_with = "rate")]
-    message_rate: Option<f64>,
-    /// Compare every byte of every reply with what is expected
-    #[arg(long)]
-    verify: bool,
-    /// Bytes a flooding connection may have unanswered: auto keeps within half of the kernel's TCP memory
-    #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlightLimit::parse, default_value = "auto")]
-    in_flight: InFlightLimit,
-    /// How long a ping-pong connection waits for a reply before it goes on without
-    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
-    reply_timeout: Duration,
-    /// How long replies may still flow in after the load has ended
-    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s")]
+    /// How long to wait for replies after the load has ended
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
+          help_heading = LOAD)]
     drain: Duration,
-    /// Let all connections behave badly in one way
-    #[arg(long, value_name = "ROLE", value_parser = ClientBehavior::parse, conflicts_with = "mix")]
-    persona: Option<ClientBehavior>,
-    /// Let some behave badly: polite=900,never-read=100
-    #[arg(long, value_name = "ROLE=N,…", value_parser = mix)]
-    mix: Option<Mix>,
-    /// How often bad clients do their deed
-    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s")]
-    persona_interval: Duration,
-    /// Processes: auto is as many as the descriptor limit makes necessary
-    #[arg(long, value_name = "auto|N", value_parser = processes, default_value = "auto")]
-    processes: Processes,
-    /// Threads a process, each with its event loop [default: the cores, shared out]
-    #[arg(long, short = 'w', visible_alias = "workers", value_name = "N", value_parser = flag_value::count_u32)]
-    threads: Option<u32>,
-    /// Source addresses: auto, or ranges such as 127.0.0.0/24
-    #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…", value_parser = SourceAddrs::parse,
-          default_value = "auto")]
-    sources: SourceAddrs,
-    /// Let Nagle's algorithm hold small writes back
-    #[arg(long, value_name = "on|off", value_parser = on_off, default_value = "off",
-          action = ArgAction::Set)]
-    nagle: bool,
-    /// What {rand:N} is drawn from
-    #[arg(long, value_name = "N", default_value_t = 1)]
+
+    /// What connections do [default: flood; paced with --rate, ping-pong with --window]
+    #[arg(long, value_name = "MODE", help_heading = MODE)]
+    mode: Option<ModeName>,
+    /// Ping-pong: lines in flight on each connection [default: 1]
+    #[arg(long, value_name = "N", value_parser = flag_value::count_u32, help_heading = MODE)]
+    window: Option<u32>,
+    /// Ping-pong: how long to wait for a reply before going on without it
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
+          help_heading = MODE)]
+    reply_timeout: Duration,
+    /// Paced: lines per second over all connections
+    #[arg(long, value_name = "RATE", value_parser = flag_value::rate, help_heading = MODE)]
+    rate: Option<f64>,
+    /// Paced: lines per second on each connection
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = flag_value::rate,
+          conflicts_with = "rate", help_heading = MODE)]
+    message_rate: Option<f64>,
+    /// Flood: bytes that each connection may have unanswered; with auto, all connections together
+    /// stay within half of the kernel's TCP memory
+    #[arg(long, value_name = "auto|off|BYTES", value_parser = InFlightLimit::parse,
+          default_value = "auto", help_heading = MODE)]
+    in_flight: InFlightLimit,
+
+    /// The line or lines to send, with escapes such as \n, and {conn} {seq} {rand:N} for the
+    /// connection's number, the line's number and N random letters and digits
+    #[arg(short, long, value_name = "TEXT", default_value = "ping\\n", help_heading = MESSAGE)]
+    message: String,
+    /// The reply to expect, if not the message itself
+    #[arg(long, value_name = "TEXT", help_heading = MESSAGE)]
+    expect: Option<String>,
+    /// Compare every byte of every reply with what is expected
+    #[arg(long, help_heading = MESSAGE)]
+    verify: bool,
+    /// Seed of {rand:N}: the same seed gives the same lines
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = MESSAGE)]
     seed: u64,
-    #[command(flatten)]
-    pub(super) report: ReportFlags,
-    /// No progress while it runs
-    #[arg(long, short)]
-    pub(super) quiet: bool,
     /// Escapes are always understood; accepted because tcpkali needs it
     #[arg(short = 'e', long, hide = true)]
     unescape_message_args: bool,
+
+    /// Let all connections misbehave in this way; the list is below
+    #[arg(long, value_name = "ROLE", value_parser = ClientBehavior::parse, conflicts_with = "mix",
+          help_heading = BAD_CLIENTS)]
+    persona: Option<ClientBehavior>,
+    /// Let some connections misbehave: polite=900,never-read=100
+    #[arg(long, value_name = "ROLE=N,…", value_parser = mix, help_heading = BAD_CLIENTS)]
+    mix: Option<Mix>,
+    /// Interval between the actions of a bad client
+    #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "1s",
+          help_heading = BAD_CLIENTS)]
+    persona_interval: Duration,
+
+    /// Number of processes; auto is as many as the descriptor limit makes necessary
+    #[arg(long, value_name = "auto|N", value_parser = processes, default_value = "auto",
+          help_heading = HOST)]
+    processes: Processes,
+    /// Threads per process, each an event loop [default: the cores divided by the processes]
+    #[arg(long, short = 'w', visible_alias = "workers", value_name = "N",
+          value_parser = flag_value::count_u32, help_heading = HOST)]
+    threads: Option<u32>,
+    /// Source addresses: auto, or ranges such as 127.0.0.0/24
+    #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…",
+          value_parser = SourceAddrs::parse, default_value = "auto", help_heading = HOST)]
+    sources: SourceAddrs,
+    /// Let Nagle's algorithm delay small writes
+    #[arg(long, value_name = "on|off", value_parser = on_off, default_value = "off",
+          action = ArgAction::Set, help_heading = HOST)]
+    nagle: bool,
+
+    #[command(flatten)]
+    pub(super) report: ReportFlags,
+    /// Show no progress
+    #[arg(long, short, help_heading = "Report")]
+    pub(super) quiet: bool,
     #[arg(long, hide = true)]
     pub(super) worker_process: bool,
 }
 
-/// Where the report goes and what it must say.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReportFlags {
-    /// Fail with exit code 3 unless this holds, such as 'p99<10ms' (repeatable)
-    #[arg(long = "assert", value_name = "EXPR", value_parser = Assertion::parse)]
-    pub(super) assertions: Vec<Assertion>,
-    /// Write the report as JSON; - is standard output
-    #[arg(long, value_name = "FILE|-")]
-    pub(super) json: Option<PathBuf>,
-    /// Write the report as a self-contained page with plots
-    #[arg(long, value_name = "FILE")]
-    pub(super) html: Option<PathBuf>,
-    /// Write the course of the latency as an HdrHistogram log
-    #[arg(long, value_name = "FILE")]
-    pub(super) hdr: Option<PathBuf>,
-}
+const LOAD: &str = "Load";
+const MODE: &str = "Mode";
+const MESSAGE: &str = "Message";
+const BAD_CLIENTS: &str = "Bad clients";
+const HOST: &str = "Host";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LoadCommand {
@@ -126,37 +131,22 @@ pub(super) enum LoadCommand {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ModeName {
+    /// Send lines as fast as the connections take them
     Flood,
+    /// Send a line for each reply; a fixed number in flight
     PingPong,
+    /// Send on a fixed schedule, whether replies arrive or not
     Paced,
+    /// Send nothing until the end, then one line each
     Idle,
 }
 
-/// Types of their own, because clap takes a `Vec` or an `Option` for repeated and absent flags.
+/// Newtypes, because clap treats a plain `Vec` or `Option` as a repeated or absent flag.
 #[derive(Clone, Debug)]
 struct Mix(Vec<BehaviorGroup>);
 
 #[derive(Clone, Copy, Debug)]
 struct Processes(Option<u32>);
-
-const AFTER: &str = "\
-Numbers take k and m, rates also /s, times us ms s m h d; -T -m -c -r -w -e are tcpkali's.
-
---assert compares a figure with a number: min p50 p90 p99 p999 max mean of the latency (service.,
-response., connect. or after_ramp. in front choose another), lines_per_second mbps_up mbps_down
-per_connection_kbps, requested established failed closed_early, sent received, checked mismatched
-missing unanswered, connect reset timeout closed unsent errors error_lines, jain spread.min …
-spread.max, cpu_seconds saturated ramp_seconds seconds; with < <= > >= == !=.
-
-Bad clients: slowloris trickle never-read half-open reset churn burst.
-
-Verification: every reply is compared byte for byte, in order. Lines of a message without {seq} or
-{rand:N} all look the same: then a lost one and a repeated one on the same connection cancel out.
-The server's heartbeats (`ping`) are answered and left out. When the message is `ping\\n` itself, one
-line too many counts as a heartbeat only if the connection had sent nothing for half a second.
-
-Exit codes: 0 clean; 1 connections failed or were ended by the server, or nothing could be run; 2 a
-flag is wrong; 3 an --assert was missed; 4 replies were wrong or missing (--verify).";
 
 impl Args {
     /// The plan these flags describe.
@@ -217,7 +207,7 @@ impl Args {
         }
         if self.window.is_some() && mode != ModeName::PingPong {
             return Err(LoadError::usage(
-                "--window is the lines in flight of ping-pong: expected it with --mode ping-pong only",
+                "--window is the number of lines in flight in ping-pong: expected it with --mode ping-pong only",
             ));
         }
         Ok(match mode {
@@ -226,7 +216,7 @@ impl Args {
             ModeName::Idle => Mode::Idle,
             ModeName::Paced => Mode::Paced {
                 rate: rate.ok_or_else(|| {
-                    LoadError::usage("--mode paced has no rate: expected --rate LINES_A_SECOND")
+                    LoadError::usage("--mode paced has no rate: expected --rate LINES_PER_SECOND")
                 })?,
             },
         })

@@ -1,4 +1,4 @@
-//! `towline load merge`: one report from those of several hosts.
+//! `towline load merge`: merges the reports of several hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use towline_load::{LoadError, Report};
 
-use super::args::ReportFlags;
 use super::output::Output;
+use super::report_flags::ReportFlags;
 
 /// Merge the JSON reports of several hosts into one.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, LoadError> {
     let reports: Vec<Report> =
         args.files.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
     let merged = Report::merge(&reports)?;
-    super::tell(&merged, Output::open(&args.report)?, &args.report.assertions)
+    Output::open(&args.report)?.conclude(&merged, &args.report.assertions)
 }
 
 fn read(file: &Path) -> Result<Report, LoadError> {

@@ -1,8 +1,10 @@
 //! `towline load`: flags → plan → run → report → exit code.
 
 mod args;
+mod help;
 mod merge;
 mod output;
+mod report_flags;
 
 use std::env;
 use std::ffi::OsString;
@@ -14,13 +16,12 @@ use args::LoadCommand;
 use output::Output;
 pub(crate) use output::Sink;
 use towline_load::{
-    Assertion, LoadError, Plan, Progress, Report, RunOptions, WorkerProgram, interrupt_on_signals,
-    serve_as_worker,
+    LoadError, Plan, Progress, RunOptions, WorkerProgram, interrupt_on_signals, serve_as_worker,
 };
 
 use crate::exit;
 
-/// The hidden flag by which a run starts its worker processes.
+/// The hidden flag of worker processes.
 const WORKER: &str = "--worker-process";
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -41,9 +42,10 @@ fn load(args: &Args) -> Result<ExitCode, LoadError> {
         interrupt: interrupt_on_signals()?,
         progress: if args.quiet { Progress::Quiet } else { Progress::Auto },
     };
+    plan.warnings().iter().for_each(exit::warn);
     announce(args, &plan);
     match towline_load::run(&plan, &options) {
-        Ok(report) => tell(&report, output, &args.report.assertions),
+        Ok(report) => output.conclude(&report, &args.report.assertions),
         Err(error) => {
             output.abandon();
             Err(error)
@@ -51,31 +53,22 @@ fn load(args: &Args) -> Result<ExitCode, LoadError> {
     }
 }
 
-/// Prints and writes the report; the exit code is its verdict.
-fn tell(report: &Report, output: Output, assertions: &[Assertion]) -> Result<ExitCode, LoadError> {
-    output.write(report)?;
-    let (verdict, against) = report.verdict(assertions);
-    for sentence in against {
-        exit::with(verdict.exit_code(), sentence);
-    }
-    Ok(ExitCode::from(verdict.exit_code()))
-}
-
-/// This very program, as a worker.
+/// This program as a worker process.
 fn worker_command() -> Option<WorkerProgram> {
     let program = env::current_exe().ok()?;
     Some(WorkerProgram { program, arguments: worker_arguments() })
 }
 
-/// What makes this program a worker.
+/// The arguments that make this program a worker process.
 pub(crate) fn worker_arguments() -> Vec<OsString> {
     vec!["load".into(), WORKER.into()]
 }
 
+/// Says on a terminal what is about to happen.
 fn announce(args: &Args, plan: &Plan) {
     if !args.quiet && io::stderr().is_terminal() {
         let (mode, connections) = (plan.mode.name(), plan.connections);
-        // A greeting nobody can read is not worth failing for.
+        // The run goes on if standard error is closed.
         let _ = io::Write::write_fmt(
             &mut io::stderr(),
             format_args!(

@@ -1,15 +1,17 @@
-//! Where a report goes. Files are opened before the run, so that an hour of load does not end at a
-//! path that cannot be written; what was there is kept until there is something to replace it.
+//! Where a report goes. Files are opened before the run, so that an hour of load does not end with a
+//! path that cannot be written. Their old content is kept until the report replaces it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use towline_load::{LoadError, Report};
+use towline_load::{Assertion, LoadError, Report};
 
-use super::args::ReportFlags;
+use super::report_flags::ReportFlags;
+use crate::exit;
 
-/// The open ends of a report.
+/// The opened outputs of a report.
 #[derive(Debug)]
 pub(super) struct Output {
     json: Option<Sink>,
@@ -17,24 +19,48 @@ pub(super) struct Output {
     hdr: Option<Sink>,
 }
 
-/// One open end.
+/// An opened output.
 #[derive(Debug)]
 pub(crate) enum Sink {
     /// Standard output.
     Standard,
-    /// A file, and whether it was not there before.
+    /// A file; `new` if it did not exist before.
     File { path: PathBuf, file: File, new: bool },
 }
 
 impl Output {
-    /// Opens everything that will be written.
+    /// Opens all outputs.
     pub(super) fn open(flags: &ReportFlags) -> Result<Self, LoadError> {
         let open = |path: &Option<PathBuf>| path.as_deref().map(Sink::open).transpose();
         Ok(Self { json: open(&flags.json)?, html: open(&flags.html)?, hdr: open(&flags.hdr)? })
     }
 
-    /// Writes the report everywhere; as text on standard output unless the JSON goes there.
-    pub(super) fn write(self, report: &Report) -> Result<(), LoadError> {
+    /// Writes the report, prints the reasons of its verdict, and returns the verdict as exit code.
+    pub(super) fn conclude(
+        self,
+        report: &Report,
+        assertions: &[Assertion],
+    ) -> Result<ExitCode, LoadError> {
+        let (verdict, reasons) = report.verdict(assertions);
+        let print_reasons = || {
+            for sentence in &reasons {
+                exit::with(verdict.exit_code(), sentence);
+            }
+        };
+        // A run without a connection has no figures: why there was none comes first.
+        let reasons_first = report.connections.established == 0;
+        if reasons_first {
+            print_reasons();
+        }
+        self.write(report)?;
+        if !reasons_first {
+            print_reasons();
+        }
+        Ok(ExitCode::from(verdict.exit_code()))
+    }
+
+    /// Writes the report to every output, and as text to standard output unless the JSON goes there.
+    fn write(self, report: &Report) -> Result<(), LoadError> {
         if !matches!(self.json, Some(Sink::Standard)) {
             Sink::Standard.write(report.text().to_string().as_bytes())?;
         }
@@ -54,11 +80,11 @@ impl Output {
         Ok(())
     }
 
-    /// There is no report: files that were not there before go again.
+    /// Removes the files that did not exist before, because there is no report.
     pub(super) fn abandon(self) {
         for sink in [self.json, self.html, self.hdr].into_iter().flatten() {
             if let Sink::File { path, new: true, .. } = sink {
-                // Left behind, it is an empty file: a blemish, and the run's error is being told.
+                // If that fails an empty file is left behind; the error of the run is what matters.
                 let _ = fs::remove_file(path);
             }
         }
@@ -84,7 +110,7 @@ impl Sink {
         Ok(Self::File { path: path.to_owned(), file, new })
     }
 
-    /// Replaces what was there by `text`.
+    /// Replaces the content by `text`.
     pub(crate) fn write(self, text: &[u8]) -> Result<(), LoadError> {
         let (name, written) = match self {
             Self::Standard => {
@@ -97,7 +123,7 @@ impl Sink {
             }
         };
         match written {
-            // A reader that left early (`towline load … | head`) wanted no more.
+            // The reader closed the pipe (`towline load … | head`).
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(e) => {
                 Err(LoadError::failed(format!("the report cannot be written to {name}: {e}")))
@@ -107,7 +133,7 @@ impl Sink {
     }
 }
 
-/// What was there goes only now; a pipe or a device has nothing to go.
+/// Removes the old content of a file. Pipes and devices have none.
 fn truncate(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }

@@ -1,0 +1,76 @@
+//! What `towline help load` says after the flags. No line is longer than 80 columns.
+
+pub(super) const LOAD: &str = "\
+Examples:
+  towline load 127.0.0.1:9000 -c 1000 -T 30s --mode ping-pong --verify
+      A line at a time on each of 1000 connections, every reply compared
+  towline load 127.0.0.1:9000 -c 100 --rate 20k --assert 'p99<10ms'
+      20,000 lines per second on a fixed schedule; exit code 3 if p99 is above
+  towline load 127.0.0.1:9000 --mix polite=900,slowloris=100 --mode ping-pong
+      Well-behaved clients beside bad ones
+
+Bad clients (--persona: all connections; --mix: some of them):
+  polite      not a bad client: follows the mode and is measured
+  slowloris   sends a byte every interval and never finishes the line
+  trickle     sends whole lines, one byte every interval
+  never-read  floods and never reads a reply
+  half-open   sends one line, then neither reads, writes nor answers heartbeats
+  reset       sends one line, resets the connection (RST) after an interval
+  churn       connects, exchanges one line, closes, and again at once
+  burst       sends 1000 lines at once every interval
+The interval is --persona-interval. A bad client whose connection ends connects
+again. Bad clients are counted apart: latency, rates and verification are those
+of the others.
+
+Numbers:
+  counts     1000, 10k, 1.5m
+  rates      2000, 2000/s, 5k, 0.5 (per second)
+  durations  60s, 250ms, 1.5m, 2h; units us ms s m h d, seconds without one
+The flags -T -m -c -r -w -e and --connect-rate are those of tcpkali.
+
+Verification (--verify):
+  Replies are compared byte for byte and in order. If the message has no {seq}
+  and no {rand:N}, all its lines are alike: then a lost line and a repeated one
+  on the same connection cancel out. Heartbeats of the server (`ping`) are
+  answered and not counted. If the message itself is `ping\\n`, a surplus line
+  counts as a heartbeat only after half a second in which the connection sent
+  nothing.
+
+Figures for --assert, with < <= > >= == != and a number or duration:
+  latency      min p50 p90 p99 p999 max mean; with service. response. connect.
+               or after_ramp. in front, of another distribution
+  rates        lines_per_second mbps_up mbps_down per_connection_kbps; with
+               after_ramp. in front, without the ramp
+  connections  requested established failed closed_early
+  lines        sent received checked mismatched missing unanswered error_lines
+  errors       connect reset timeout closed unsent; errors is their sum
+  fairness     jain spread.min spread.p1 spread.p50 spread.p99 spread.max
+  run          seconds ramp_seconds cpu_seconds saturated (0 or 1)
+
+Exit codes:
+  0  the run went as requested
+  1  connections failed or were ended by the server, or the run could not start
+  2  a flag is wrong; nothing was sent
+  3  an --assert was missed
+  4  replies were wrong or missing (--verify)";
+
+#[cfg(test)]
+mod tests {
+    use towline_load::ClientBehavior;
+
+    use super::*;
+
+    #[test]
+    fn no_line_is_wrapped_at_80_columns() {
+        for line in LOAD.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_behavior_has_a_line() {
+        for behavior in ClientBehavior::ALL {
+            assert!(LOAD.contains(&format!("\n  {} ", behavior.name())), "{behavior:?}");
+        }
+    }
+}
