@@ -28,9 +28,9 @@ use towline_middleware::{
     KIB, Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
     Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
     heartbeat::{Deadlines, HeartbeatLayer},
-    pool,
     serve::Serve,
     stats::{Nanos, State, StateCells, Stats},
+    thread_context::block_pool,
 };
 
 const BATCHES: [usize; 4] = [1, 100, 3_000, 13_107];
@@ -194,7 +194,7 @@ fn parts(c: &mut Criterion) {
     });
     c.bench_function("part/state snapshot", |b| b.iter(|| cells.snapshot()));
     c.bench_function("part/pool take and return", |b| {
-        b.iter(|| pool::put(black_box(pool::take())));
+        b.iter(|| block_pool::put(black_box(block_pool::take())));
     });
     let stats = books();
     c.bench_function("part/clock", |b| b.iter(|| stats.now()));

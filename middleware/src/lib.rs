@@ -33,6 +33,7 @@
 //! ```
 
 mod box_future;
+mod clock;
 pub mod codec;
 mod concurrency_limit;
 pub mod drain;
@@ -47,11 +48,11 @@ mod lines;
 mod live_setting;
 mod metered_io;
 mod observe;
-pub mod pool;
 mod ready_per_call;
 pub mod serve;
 mod sha256;
 pub mod stats;
+pub mod thread_context;
 mod timeout;
 mod transport;
 

@@ -13,9 +13,9 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 use towline_middleware::{
     DigestMode, Echo, FramedTransport, KIB, LinesBatchCodec, Sha256Layer,
-    pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES},
     serve::{Connection, ConnectionConfig, Serve, WritePolicy},
     stats::{State, Stats},
+    thread_context::block_pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES},
 };
 
 const LINE: &str = "abc\n";

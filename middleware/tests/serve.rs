@@ -26,10 +26,10 @@ use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
     Echo, FramedTransport, Lines, LinesBatchCodec, Utf8LinesCodec, drain, fairness,
-    pool::BLOCK_BYTES,
     serve::{Connection, Serve, WritePolicy},
     serve_connection,
     stats::{CloseReason, State, Stats},
+    thread_context::block_pool::BLOCK_BYTES,
 };
 
 const LIMIT: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use memchr::{memchr_iter, memrchr};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::LineLimits;
-use crate::{LineError, Lines, lines::SMALL_BYTES, pool::SHORT_BLOCK_BYTES};
+use crate::{LineError, Lines, lines::SMALL_BYTES, thread_context::block_pool::SHORT_BLOCK_BYTES};
 
 /// Cuts everything up to the *last* newline off as one batch.
 ///

@@ -1,4 +1,4 @@
-use crate::{LiveSetting, pool};
+use crate::{LiveSetting, thread_context::block_pool};
 
 /// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
 /// bounds what a reply of fixed size a line, such as an error, can grow to.
@@ -41,7 +41,7 @@ impl LineLimits {
     pub(crate) fn lines_max_for(&self, count: usize) -> usize {
         let lines = self.lines() as usize;
         let fewer = (lines / SMALL_BATCH_SHARE).max(1);
-        if count > fewer && pool::uses_small_blocks() { fewer } else { lines }
+        if count > fewer && block_pool::uses_small_blocks() { fewer } else { lines }
     }
 
     /// Changes the longest line; 4 GiB is the most.

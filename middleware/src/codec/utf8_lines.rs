@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder, LinesCodec};
 
 use super::LineLimits;
-use crate::{LineError, Lines, pool};
+use crate::{LineError, Lines, thread_context::block_pool};
 
 /// tokio-util's `LinesCodec`, a line at a time, behind the batch interface.
 ///
@@ -49,7 +49,7 @@ impl Utf8LinesCodec {
             match decode(&mut self.codec, src) {
                 Ok(Some(line)) => {
                     if batch.is_empty() {
-                        batch = pool::take();
+                        batch = block_pool::take();
                     }
                     batch.extend_from_slice(line.as_bytes());
                     batch.put_u8(b'\n');
@@ -89,7 +89,7 @@ impl Encoder<Lines> for Utf8LinesCodec {
 
     fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
         if dst.capacity() == 0 {
-            *dst = pool::take();
+            *dst = block_pool::take();
         }
         dst.reserve(lines.as_bytes().len());
         // One check for the whole batch: a newline is a boundary between characters.
@@ -101,7 +101,7 @@ impl Encoder<Lines> for Utf8LinesCodec {
                 .map_err(|error| LineError::from_lines_codec(error, limit_bytes))?;
         }
         if let Ok(block) = lines.try_into_mut() {
-            pool::put(block);
+            block_pool::put(block);
         }
         Ok(())
     }

@@ -4,10 +4,8 @@ use std::{cell::RefCell, future::poll_fn, task::Context, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{
-    defer_wake,
-    queue::{QueueDriver, ThreadQueue, enqueue},
-};
+use super::defer_wake;
+use crate::thread_context::waker_queue::{QueueDriver, ThreadQueue, enqueue};
 
 thread_local! {
     static CLOSE_QUEUE: ThreadQueue = const { RefCell::new(None) };

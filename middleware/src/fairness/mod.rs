@@ -18,7 +18,6 @@
 //! Those whose time is up stand in a line of their own, before a [`run_close_pacer`].
 
 mod close_pacer;
-mod queue;
 
 use std::{
     cell::RefCell,
@@ -29,8 +28,9 @@ use std::{
 
 pub(crate) use close_pacer::enqueue_close;
 pub use close_pacer::run_close_pacer;
-use queue::{QueueDriver, ThreadQueue, enqueue};
 use tokio::task::yield_now;
+
+use crate::thread_context::waker_queue::{QueueDriver, ThreadQueue, enqueue};
 
 thread_local! {
     static YIELD_QUEUE: ThreadQueue = const { RefCell::new(None) };

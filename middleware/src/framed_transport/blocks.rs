@@ -3,17 +3,17 @@
 use bytes::BytesMut;
 
 use super::FramedTransport;
-use crate::pool;
+use crate::thread_context::block_pool;
 
 /// A leftover up to this size moves to a block of its own size when the connection parks; a larger
 /// one keeps the block it came in, which is then at most four times its size.
-pub(super) const COPY_BYTES_MAX: usize = pool::BLOCK_BYTES / 4;
+pub(super) const COPY_BYTES_MAX: usize = block_pool::BLOCK_BYTES / 4;
 
 /// A read up to this size is copied by the codec, which then leaves the block whole.
 pub(super) const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
 
 /// A lent block's size, as the transport keeps it.
-pub(super) const LENT_BLOCK: u32 = pool::BLOCK_BYTES as u32;
+pub(super) const LENT_BLOCK: u32 = block_pool::BLOCK_BYTES as u32;
 
 impl<Io, Codec> FramedTransport<Io, Codec> {
     /// Moves what is left in the read buffer to memory of its own size, if it is no more than
@@ -23,7 +23,7 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
         if self.lent && self.read.len() <= bytes_max {
             let rest =
                 if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
-            pool::put(std::mem::replace(&mut self.read, rest));
+            block_pool::put(std::mem::replace(&mut self.read, rest));
             self.lent = false;
         }
     }
@@ -42,15 +42,15 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
             let used = std::mem::take(&mut self.write);
             // Less than that is a batch with memory of its own.
             if used.capacity() > COPIED_BYTES_MAX {
-                pool::put(used);
+                block_pool::put(used);
             } else {
-                pool::put_short(used);
+                block_pool::put_short(used);
             }
             self.write_block_bytes = LENT_BLOCK;
         } else if self.write.len() <= self.write_block_bytes as usize / 4 {
             let rest = BytesMut::from(&self.write[..]);
             self.write_block_bytes = rest.len() as u32;
-            pool::put(std::mem::replace(&mut self.write, rest));
+            block_pool::put(std::mem::replace(&mut self.write, rest));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     FramedTransport,
     blocks::{COPIED_BYTES_MAX, COPY_BYTES_MAX},
 };
-use crate::pool;
+use crate::thread_context::block_pool;
 
 /// Smallest room worth a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -21,7 +21,7 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
 /// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
 /// sends more now, that costs one more read.
-const SHORT_READ_BYTES: usize = pool::SHORT_BLOCK_BYTES;
+const SHORT_READ_BYTES: usize = block_pool::SHORT_BLOCK_BYTES;
 
 impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
@@ -32,7 +32,7 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
             if self.short {
                 return self.poll_read_short(cx);
             }
-            self.read = pool::take();
+            self.read = block_pool::take();
             self.lent = true;
         } else if self.read.len() <= COPY_BYTES_MAX {
             return self.poll_fill_behind_rest(cx);
@@ -47,7 +47,7 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
         let mut into = ReadBuf::new(&mut room);
         ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
         let read = into.filled();
-        self.read = pool::take_short();
+        self.read = block_pool::take_short();
         self.read.extend_from_slice(read);
         self.took(read.len());
         Poll::Ready(Ok(read.len()))
@@ -57,12 +57,12 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// dropped, until the read gave something: most wake-ups that find nothing are about something else.
     #[inline(never)]
     fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = std::mem::replace(&mut self.read, pool::take());
+        let rest = std::mem::replace(&mut self.read, block_pool::take());
         self.read.extend_from_slice(&rest);
         self.lent = true;
         let result = self.poll_read(cx);
         if result.is_pending() {
-            pool::put(std::mem::replace(&mut self.read, rest));
+            block_pool::put(std::mem::replace(&mut self.read, rest));
             self.lent = false;
         }
         result
@@ -72,7 +72,7 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
             // A long line outgrew its block. Growing doubles, so each byte moves about once.
-            self.read.reserve(pool::BLOCK_BYTES);
+            self.read.reserve(block_pool::BLOCK_BYTES);
         }
         let room = self.read.capacity() - self.read.len();
         let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));

@@ -12,7 +12,8 @@ use super::{
     park::close_reason,
 };
 use crate::{
-    LineError, Lines, Transport, fairness::FloodHint, pool, stats::CloseReason, transport::Phase,
+    LineError, Lines, Transport, fairness::FloodHint, stats::CloseReason,
+    thread_context::block_pool, transport::Phase,
 };
 
 impl<T, S> Projection<'_, T, S>
@@ -139,7 +140,10 @@ where
     pub(super) fn wait_to_write(&mut self) -> Transition {
         if self.shard_is_full() {
             // Those who hold nothing yet may hold what they read once.
-            pool::use_small_blocks(self.stats.shared(), self.config.buffered_bytes_max.load());
+            block_pool::use_small_blocks(
+                self.stats.shared(),
+                self.config.buffered_bytes_max.load(),
+            );
         }
         let unflushed = self.unflushed();
         let flood_hint = self.step.flood_hint();

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc, thread};
 
-use super::{CloseReason, Nanos, State, Stats, thread_clock};
+use super::{CloseReason, Nanos, State, Stats};
+use crate::thread_context::clock as thread_clock;
 
 /// One connection's presence in the books: opened when made, closed when dropped, once.
 ///

@@ -3,19 +3,18 @@
 //! One [`Stats`] a shard: the connections of a shard write it, a scraper on another thread reads
 //! it. Writers add to memory that no other shard touches; nothing here allocates or grows.
 
-mod clock;
 mod connection;
 mod counter;
 mod histogram;
 mod labels;
 mod states;
-pub mod thread_clock;
 
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-pub use clock::Clock;
+pub use crate::clock::Clock;
+use crate::thread_context::clock as thread_clock;
 pub use connection::ConnectionStats;
 pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};

@@ -15,10 +15,8 @@ use tokio::{
 };
 use towline_config::Framing;
 use towline_middleware::{
-    LineLimits, LinesBatchCodec, Utf8LinesCodec,
-    drain::Signal,
-    fairness,
-    stats::{CloseReason, thread_clock},
+    LineLimits, LinesBatchCodec, Utf8LinesCodec, drain::Signal, fairness, stats::CloseReason,
+    thread_context::clock as thread_clock,
 };
 
 use super::{Peer, connection::serve_io};

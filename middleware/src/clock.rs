@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::Nanos;
+use crate::stats::Nanos;
 
 /// Where a [`Stats`](super::Stats) reads the time: tokio's clock, or one that is cheaper to read.
 ///
@@ -22,7 +22,7 @@ impl Clock {
     }
 
     #[inline]
-    pub(super) fn now(&self) -> Nanos {
+    pub(crate) fn now(&self) -> Nanos {
         match self.other {
             Some((nanos, at_epoch)) => Nanos(nanos().saturating_sub(at_epoch)),
             None => self.at(Instant::now()),
@@ -30,11 +30,11 @@ impl Clock {
     }
 
     #[inline]
-    pub(super) fn at(&self, time: Instant) -> Nanos {
+    pub(crate) fn at(&self, time: Instant) -> Nanos {
         Nanos(since(self.epoch, time))
     }
 
-    pub(super) fn instant(&self, time: Nanos) -> Instant {
+    pub(crate) fn instant(&self, time: Nanos) -> Instant {
         self.epoch + std::time::Duration::from_nanos(time.0)
     }
 }

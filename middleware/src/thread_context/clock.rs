@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 
-use super::Nanos;
+use crate::stats::Nanos;
 
 /// What a thread knows of the time. Each in a cell of its own: most of those who come by touch two.
 struct ThreadClock {
@@ -56,13 +56,13 @@ pub fn invalidate() {
 
 /// The last look, if it is recent.
 #[inline]
-pub(super) fn get() -> Option<Nanos> {
+pub(crate) fn get() -> Option<Nanos> {
     THREAD_CLOCK.with(|clock| some(clock.now.get()))
 }
 
 /// The connection that running looked.
 #[inline]
-pub(super) fn set(now: Nanos) {
+pub(crate) fn set(now: Nanos) {
     THREAD_CLOCK.with(|clock| {
         clock.now.set(now);
         clock.running.set(true);
@@ -71,7 +71,7 @@ pub(super) fn set(now: Nanos) {
 
 /// The connection that running stops doing so, and looked.
 #[inline]
-pub(super) fn park(now: Nanos) {
+pub(crate) fn park(now: Nanos) {
     THREAD_CLOCK.with(|clock| {
         clock.now.set(if clock.outlives_task.get() { now } else { NONE });
         clock.running.set(false);
@@ -81,7 +81,7 @@ pub(super) fn park(now: Nanos) {
 /// The connection that running answered a batch that began at `begun`. Returns whether its next look will
 /// tell when; not if there is another such batch, or if whoever answered is no connection.
 #[inline]
-pub(super) fn set_replied(begun: Nanos) -> bool {
+pub(crate) fn set_replied(begun: Nanos) -> bool {
     THREAD_CLOCK.with(|clock| {
         let first = clock.running.get() && clock.replied.get() == NONE;
         if first {
@@ -93,7 +93,7 @@ pub(super) fn set_replied(begun: Nanos) -> bool {
 
 /// When the batch began, if there is one, whose end the look tells that is taken now.
 #[inline]
-pub(super) fn take_replied() -> Option<Nanos> {
+pub(crate) fn take_replied() -> Option<Nanos> {
     THREAD_CLOCK.with(|clock| some(clock.replied.replace(NONE)))
 }
 

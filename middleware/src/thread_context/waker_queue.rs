@@ -8,17 +8,17 @@ use std::{
 };
 
 /// A thread's line, where somebody attends to it.
-pub(super) type ThreadQueue = RefCell<Option<WakerQueue>>;
+pub(crate) type ThreadQueue = RefCell<Option<WakerQueue>>;
 
 /// Each connection stands in it at most once, unless something else woke it meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct WakerQueue {
+pub(crate) struct WakerQueue {
     waiting: VecDeque<Waker>,
     driver: Option<Waker>,
 }
 
 /// Puts a task in line: `cx` is woken when it is its turn. False where nobody attends.
-pub(super) fn enqueue(queue: &'static LocalKey<ThreadQueue>, cx: &Context<'_>) -> bool {
+pub(crate) fn enqueue(queue: &'static LocalKey<ThreadQueue>, cx: &Context<'_>) -> bool {
     let driver = queue.with_borrow_mut(|queue| {
         let queue = queue.as_mut()?;
         queue.waiting.push_back(cx.waker().clone());
@@ -31,16 +31,16 @@ pub(super) fn enqueue(queue: &'static LocalKey<ThreadQueue>, cx: &Context<'_>) -
 
 /// While it lives, there is a line on this thread.
 #[derive(Debug)]
-pub(super) struct QueueDriver(&'static LocalKey<ThreadQueue>);
+pub(crate) struct QueueDriver(&'static LocalKey<ThreadQueue>);
 
 impl QueueDriver {
-    pub(super) fn begin(queue: &'static LocalKey<ThreadQueue>) -> Self {
+    pub(crate) fn begin(queue: &'static LocalKey<ThreadQueue>) -> Self {
         queue.set(Some(WakerQueue::default()));
         Self(queue)
     }
 
     /// Ready when somebody waits.
-    pub(super) fn poll_nonempty(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_nonempty(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.with_borrow_mut(|queue| match queue {
             Some(queue) if queue.waiting.is_empty() => {
                 queue.driver = Some(cx.waker().clone());
@@ -51,7 +51,7 @@ impl QueueDriver {
     }
 
     /// Lets on as many of the line as `share` says of its length.
-    pub(super) fn wake_some(&self, share: impl FnOnce(usize) -> usize) {
+    pub(crate) fn wake_some(&self, share: impl FnOnce(usize) -> usize) {
         let waiting =
             self.0.with_borrow(|queue| queue.as_ref().map_or(0, |queue| queue.waiting.len()));
         for _ in 0..share(waiting) {
