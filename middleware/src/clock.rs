@@ -1,20 +1,24 @@
+//! Points in time, and where they are read from.
+
 use tokio::time::Instant;
 
-use crate::stats::Nanos;
+/// A point in time, in nanoseconds since a [`Stats`](crate::stats::Stats) began; wraps after 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Nanos(pub u64);
 
-/// Where a [`Stats`](super::Stats) reads the time: tokio's clock, or one that is cheaper to read.
+/// Where a [`Stats`](crate::stats::Stats) reads the time: tokio's clock, or one that is cheaper to read.
 ///
-/// Tokio's, which a test can pause, goes through the standard library's `Instant` and `Duration`. That costs a
-/// third more than the kernel's clock alone, once for each line in ping-pong.
+/// Tokio's clock, which a test can pause, goes through the standard library's `Instant` and
+/// `Duration`. That costs a third more than the kernel's clock alone, once a line in ping-pong.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     epoch: Instant,
-    /// Another, and what it showed at the epoch.
+    /// Another clock, and its reading at the epoch.
     other: Option<(fn() -> u64, u64)>,
 }
 
 impl Clock {
-    /// Reads `nanos` in the place of tokio's clock. Both must go on alike: on Linux that is
+    /// A clock that calls `nanos` instead of tokio. Both must advance alike: on Linux `nanos` reads
     /// `CLOCK_MONOTONIC`, clock_gettime(2).
     pub fn read_by(epoch: Instant, nanos: fn() -> u64) -> Self {
         let at_epoch = nanos().saturating_sub(since(epoch, Instant::now()));
@@ -39,7 +43,7 @@ impl Clock {
     }
 }
 
-/// Tokio's clock, from an epoch on.
+/// Tokio's clock, counted from an epoch.
 impl From<Instant> for Clock {
     fn from(epoch: Instant) -> Self {
         Self { epoch, other: None }

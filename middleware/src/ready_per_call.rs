@@ -1,7 +1,6 @@
 //! Readiness asked for only with a batch in hand.
 
 use std::{
-    cell::Cell,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -12,25 +11,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-thread_local! {
-    static WAITS_FOR_READINESS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the call that just returned `Pending` waits for readiness and not for the service.
-/// Asking resets it.
-pub(crate) fn take_waits_for_readiness() -> bool {
-    WAITS_FOR_READINESS.take()
-}
-
-/// Asks something for readiness, and notes for [`take_waits_for_readiness`] that it is waited for.
-#[inline]
-pub(crate) fn poll_readiness<T>(ask: impl FnOnce() -> Poll<T>) -> Poll<T> {
-    // Set before and cleared after, so that only a `Pending` leaves it set.
-    WAITS_FOR_READINESS.set(true);
-    let ready = ready!(ask());
-    WAITS_FOR_READINESS.set(false);
-    Poll::Ready(ready)
-}
+use crate::thread_context::READINESS;
 
 /// Always ready; waits for the inner service's readiness inside the call.
 ///
@@ -125,7 +106,7 @@ where
                     return Poll::Ready(Err(error.take().expect("polled after it failed")));
                 }
                 StateProj::NotReady { service, request } => {
-                    ready!(poll_readiness(|| service.poll_ready(cx)))?;
+                    ready!(READINESS.with(|readiness| readiness.poll(|| service.poll_ready(cx))))?;
                     let request = request.take().expect("a request is given to its service once");
                     State::Called { future: service.call(request) }
                 }

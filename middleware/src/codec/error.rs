@@ -2,6 +2,8 @@ use std::io;
 
 use tokio_util::codec::LinesCodecError;
 
+use crate::stats::CloseReason;
+
 /// Why a stream of bytes stopped being lines.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
@@ -28,6 +30,29 @@ impl LineError {
                 Self::NotUtf8
             }
             LinesCodecError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+/// Why a connection ends whose stream failed with this error.
+impl From<&LineError> for CloseReason {
+    #[cold]
+    fn from(error: &LineError) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
+            NotConnected, TimedOut, UnexpectedEof, WriteZero,
+        };
+        match error {
+            LineError::TooLong { .. } => Self::LineTooLong,
+            LineError::NotUtf8 => Self::InvalidUtf8,
+            LineError::Io(error) => match error.kind() {
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+                | WriteZero => Self::PeerReset,
+                // The kernel gave the peer up: it acknowledged nothing for `socket.user_timeout`,
+                // or answered no keep-alive, or a router said that there is no route.
+                TimedOut | HostUnreachable | NetworkUnreachable => Self::PeerReset,
+                _ => Self::IoError,
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::semaphore::Semaphore;
-use crate::{AtomicRepr, BoxError, LiveSetting, ready_per_call::poll_readiness};
+use crate::{AtomicRepr, BoxError, LiveSetting, thread_context::READINESS};
 
 /// Which calls are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,8 @@ where
         let Self::Waiting { waiting } = self else {
             return Poll::Ready(Err(Overloaded::new().into()));
         };
-        let permit = ready!(poll_readiness(|| waiting.acquire.poll(cx)));
+        let permit =
+            ready!(READINESS.with(|readiness| readiness.poll(|| waiting.acquire.poll(cx))));
         let request = waiting.request.take().expect("a request is given to its service once");
         Poll::Ready(Ok((waiting.service.call(request), permit)))
     }

@@ -1,88 +1,79 @@
-//! The way out, for those whose time is up together.
-
-use std::{cell::RefCell, future::poll_fn, task::Context, time::Duration};
+use std::{future::poll_fn, task::Context, time::Duration};
 
 use tokio::time::sleep;
 
-use super::defer_wake;
-use crate::thread_context::waker_queue::{QueueDriver, ThreadQueue, enqueue};
+use crate::thread_context::{CLOSING, QueueDriver};
 
-thread_local! {
-    static CLOSE_QUEUE: ThreadQueue = const { RefCell::new(None) };
-}
-
-/// Time between two looks at who waits to leave. The timer rounds it up, to less than twice as much.
+/// Interval between batches of closes. Tokio rounds timers up to 1 ms, so it is 1 to 2 ms in practice.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// In so many looks all have left who waited at the first: within a second, on a thread that has time.
+/// Number of intervals over which a backlog is closed: about one second on an idle thread.
 const INTERVALS: usize = 500;
 
-/// Lets those out, a few in a millisecond, whose time is up; for as long as it is polled.
+/// Paces closes when many deadlines expire at once, as long as it is polled.
 ///
-/// A deadline passes for many at once: a thousand peers that stopped reading together, or that
-/// were behind a cable that is pulled. To close a connection with all that it holds takes the kernel as
+/// A deadline passes for many connections together: a thousand peers that stopped reading together, or
+/// were behind a cable that is pulled. To close a connection with all that it buffers takes the kernel as
 /// long as many a line, and a peer that is cut may come back at once and cost as much again. Spread out,
-/// that leaves others room in between; row 6 of docs/FAULTS.md has what it is worth.
+/// the closes leave other connections room in between; row 6 of docs/FAULTS.md has the figures.
 ///
-/// For a current-thread runtime with a clock: spawn it once there. Where none runs, whoever leaves does
-/// when the others have had a turn.
+/// For a current-thread runtime with a clock: spawn it there once. Returns at once if it runs on this
+/// thread already.
 pub async fn run_close_pacer() {
-    let driver = QueueDriver::begin(&CLOSE_QUEUE);
-    let mut batch_size = 0;
+    let Some(driver) = QueueDriver::new(&CLOSING) else { return };
+    let mut batch = 0;
     loop {
         poll_fn(|cx| {
             let waiting = driver.poll_nonempty(cx);
             if waiting.is_pending() {
-                batch_size = 0;
+                batch = 0;
             }
             waiting
         })
         .await;
-        driver.wake_some(|waiting| {
-            batch_size = waiting.div_ceil(INTERVALS).max(batch_size);
-            batch_size
+        driver.wake(|waiting| {
+            batch = waiting.div_ceil(INTERVALS).max(batch);
+            batch
         });
         sleep(INTERVAL).await;
     }
 }
 
-/// Has `cx` woken when it may leave.
+/// Wakes the task of `cx` when it may close.
 pub(crate) fn enqueue_close(cx: &mut Context<'_>) {
-    if !enqueue(&CLOSE_QUEUE, cx) {
-        defer_wake(cx);
-    }
+    CLOSING.with(|queue| queue.push(cx));
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::{task::JoinSet, time::Instant};
 
-    use super::{super::tests::wait, *};
+    use super::{super::wait_once, *};
 
-    async fn leave() -> Duration {
-        let came = Instant::now();
-        wait(enqueue_close).await;
-        came.elapsed()
+    async fn close() -> Duration {
+        let begun = Instant::now();
+        wait_once(enqueue_close).await;
+        begun.elapsed()
     }
 
-    async fn leave_together(peers: usize) -> Vec<Duration> {
-        let leaving: JoinSet<Duration> = (0..peers).map(|_| leave()).collect();
-        leaving.join_all().await
+    async fn close_together(peers: usize) -> Vec<Duration> {
+        let closing: JoinSet<Duration> = (0..peers).map(|_| close()).collect();
+        closing.join_all().await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_whose_time_is_up_leaves_at_once() {
+    async fn one_expired_connection_closes_at_once() {
         tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
-        assert!(leave().await.is_zero());
+        assert!(close().await.is_zero());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_leave_evenly_and_all_within_a_second() {
+    async fn many_close_evenly_and_all_within_a_second() {
         tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
         for peers in [300, 10_000] {
-            let mut waited = leave_together(peers).await;
+            let mut waited = close_together(peers).await;
             waited.sort();
             let at_once = waited.iter().filter(|waited| waited.is_zero()).count();
             assert_eq!(at_once, peers.div_ceil(INTERVALS));
@@ -99,11 +90,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_porter_and_when_he_goes_home_everybody_leaves() {
-        assert!(leave_together(300).await.iter().all(Duration::is_zero));
+    async fn without_a_pacer_and_after_it_ended_every_connection_closes() {
+        assert!(close_together(300).await.iter().all(Duration::is_zero));
         let pacer = tokio::spawn(run_close_pacer());
         tokio::task::yield_now().await;
-        let (waited, ()) = tokio::join!(leave_together(300), async {
+        let (waited, ()) = tokio::join!(close_together(300), async {
             sleep(Duration::from_millis(5)).await;
             pacer.abort();
         });

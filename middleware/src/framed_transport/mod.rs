@@ -32,7 +32,7 @@ const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 /// A `Stream + Sink` over a byte stream and a codec, that owns no buffer while it has nothing to
 /// remember.
 ///
-/// *Does*: reads into a block lent by the thread's [pool](crate::thread_context::block_pool), decodes in place, and gives
+/// *Does*: reads into a block lent by the thread's [`pool`](crate::pool), decodes in place, and gives
 /// the block back when the task parks; an unfinished line or an unwritten reply is then moved to
 /// memory of its own size, or stays where it is if that is a short block. *Does not*: watch the clock,
 /// count, or close by itself. *Goes*: above the socket and its [`MeteredIo`](crate::MeteredIo), below

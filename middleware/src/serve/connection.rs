@@ -18,6 +18,7 @@ use crate::{
     drain::Registration,
     fairness::FloodHint,
     stats::{CloseReason, ConnectionStats},
+    transport::Phase,
 };
 
 /// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
@@ -81,6 +82,18 @@ impl<S: Service<Lines>> Step<S> {
             _ => 0,
         }
     }
+}
+
+/// What a step leads to.
+pub(super) enum Transition {
+    /// The step that is set now.
+    Continue,
+    /// The task parks until something happens.
+    Park(Phase),
+    /// Other connections run, then the step that is set.
+    Yield,
+    /// The connection ends.
+    End(CloseReason),
 }
 
 /// A reply on its way to the sink, under [`WritePolicy::Every`](super::WritePolicy::Every).

@@ -9,28 +9,15 @@ use std::{
 
 use tower_service::Service;
 
-use super::{
-    connection::{Projection, Step},
-    park::close_reason,
-};
+use super::connection::{Projection, Step, Transition};
 use crate::{
-    LineError, Lines, Transport, ready_per_call::take_waits_for_readiness, stats::CloseReason,
+    LineError, Lines, Transport,
+    stats::CloseReason,
+    thread_context::{READINESS, Readiness},
     transport::Phase,
 };
 
 const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
-
-/// What a step leads to.
-pub(super) enum Transition {
-    /// The step that is now set.
-    Continue,
-    /// Nothing until something happens.
-    Park(Phase),
-    /// The others, then on.
-    Yield,
-    /// Nothing any more.
-    End(CloseReason),
-}
 
 impl<T, S> Projection<'_, T, S>
 where
@@ -78,13 +65,13 @@ where
             Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
                 match self.transport.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
                     Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
-                    Err(error) => Transition::End(close_reason(&error)),
+                    Err(error) => Transition::End((&error).into()),
                 }
             }
             Poll::Ready(Some(Err(LineError::NotUtf8))) => {
                 self.go(Step::Closing(CloseReason::InvalidUtf8))
             }
-            Poll::Ready(Some(Err(error))) => Transition::End(close_reason(&error)),
+            Poll::Ready(Some(Err(error))) => Transition::End((&error).into()),
             Poll::Ready(None) => {
                 if self.transport.as_mut().park().read_bytes > 0 {
                     self.stats.shared().unterminated_lines.add(1);
@@ -94,7 +81,7 @@ where
             // On the way to park: what was earned goes out first. Where it cannot, reading goes on
             // and the peer's silence counts, as long as the output has room.
             Poll::Pending => match self.transport.as_mut().poll_flush(cx) {
-                Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
+                Poll::Ready(Err(error)) => Transition::End((&error).into()),
                 Poll::Ready(Ok(())) => {
                     if let Step::Open { unflushed, .. } = self.step {
                         *unflushed = 0;
@@ -145,7 +132,7 @@ where
     #[inline(never)]
     fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
         match self.transport.as_mut().poll_flush(cx) {
-            Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
+            Poll::Ready(Err(error)) => Transition::End((&error).into()),
             Poll::Ready(Ok(())) | Poll::Pending => Transition::Park(Phase::Serving),
         }
     }
@@ -199,6 +186,6 @@ where
 #[inline]
 fn poll_call<F: Future + Unpin>(cx: &mut Context<'_>, call: &mut F) -> Poll<F::Output> {
     // A call that timed out while it waited for readiness left its mark behind.
-    take_waits_for_readiness();
+    READINESS.with(Readiness::take_awaited);
     Pin::new(call).poll(cx)
 }

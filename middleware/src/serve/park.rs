@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    io,
     task::{Context, Poll},
 };
 
@@ -11,13 +10,12 @@ use tower_service::Service;
 
 use super::{
     LINGER_BYTES,
-    connection::{Linger, Projection, Step},
-    dispatch::Transition,
+    connection::{Linger, Projection, Step, Transition},
 };
 use crate::{
-    LineError, Lines, Transport, fairness,
-    ready_per_call::take_waits_for_readiness,
+    Lines, Transport, fairness,
     stats::{CloseReason, State},
+    thread_context::{READINESS, Readiness},
     transport::{Parked, Phase},
 };
 
@@ -33,7 +31,7 @@ where
             // Dropping the stream closes it; there is no more input that could cause a reset.
             return match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => Transition::End(why),
-                Poll::Ready(Err(error)) => Transition::End(close_reason(&error)),
+                Poll::Ready(Err(error)) => Transition::End((&error).into()),
                 Poll::Pending => Transition::Park(Phase::Closing),
             };
         }
@@ -95,7 +93,7 @@ where
         self.stats.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
-            Phase::Serving if take_waits_for_readiness() => State::LimitWait,
+            Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
             Phase::Serving => State::Service,
             Phase::Blocked => State::WriteWait,
             Phase::Reading if buffered.write_bytes > 0 => State::WriteWait,
@@ -113,26 +111,5 @@ where
         self.stats.yield_thread();
         fairness::enqueue_yield(cx);
         Poll::Pending
-    }
-}
-
-/// What a failed stream is called in the books.
-#[cold]
-pub(super) fn close_reason(error: &LineError) -> CloseReason {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
-        NotConnected, TimedOut, UnexpectedEof, WriteZero,
-    };
-    match error {
-        LineError::TooLong { .. } => CloseReason::LineTooLong,
-        LineError::NotUtf8 => CloseReason::InvalidUtf8,
-        LineError::Io(error) => match error.kind() {
-            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-            | WriteZero => CloseReason::PeerReset,
-            // The kernel gave the peer up: it acknowledged nothing for `socket.user_timeout`, or
-            // answered no keep-alive, or a router said that there is no way to it.
-            TimedOut | HostUnreachable | NetworkUnreachable => CloseReason::PeerReset,
-            _ => CloseReason::IoError,
-        },
     }
 }

@@ -7,9 +7,7 @@ use tower_service::Service;
 
 use super::{
     WritePolicy,
-    connection::{Feed, Projection, Step},
-    dispatch::Transition,
-    park::close_reason,
+    connection::{Feed, Projection, Step, Transition},
 };
 use crate::{
     LineError, Lines, Transport, fairness::FloodHint, stats::CloseReason,
@@ -39,7 +37,7 @@ where
     fn refused(&mut self, error: &LineError) -> Transition {
         match error {
             LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
-            error => Transition::End(close_reason(error)),
+            error => Transition::End(error.into()),
         }
     }
 
@@ -60,7 +58,7 @@ where
                         turn.made_progress();
                         *unflushed = 0;
                     }
-                    Poll::Ready(Err(error)) => return Transition::End(close_reason(&error)),
+                    Poll::Ready(Err(error)) => return Transition::End((&error).into()),
                     Poll::Pending => return Transition::Park(Phase::Blocked),
                 }
             }
@@ -101,7 +99,7 @@ where
         if auto || full_read || self.must_write_before_read() {
             match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => unflushed = 0,
-                Poll::Ready(Err(error)) => return Transition::End(close_reason(&error)),
+                Poll::Ready(Err(error)) => return Transition::End((&error).into()),
                 // Reading goes on over a small rest; a large one is back-pressure.
                 Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
                 Poll::Pending => {}
@@ -140,10 +138,9 @@ where
     pub(super) fn wait_to_write(&mut self) -> Transition {
         if self.shard_is_full() {
             // Those who hold nothing yet may hold what they read once.
-            block_pool::use_small_blocks(
-                self.stats.shared(),
-                self.config.buffered_bytes_max.load(),
-            );
+            let stats = self.stats.shared().clone();
+            let max = self.config.buffered_bytes_max.load();
+            block_pool::use_small_blocks_while(move || stats.buffered_bytes() >= max);
         }
         let unflushed = self.unflushed();
         let flood_hint = self.step.flood_hint();

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, thread};
 
 use super::{CloseReason, Nanos, State, Stats};
-use crate::thread_context::clock as thread_clock;
+use crate::thread_context::{CLOCK, ThreadClock};
 
 /// One connection's presence in the books: opened when made, closed when dropped, once.
 ///
@@ -42,7 +42,7 @@ impl ConnectionStats {
     pub fn resume(&mut self) {
         if self.state != State::Ready {
             let now = self.stats.recent();
-            thread_clock::set(now);
+            CLOCK.with(|clock| clock.set(now));
             self.change(State::Ready, now);
         }
     }
@@ -51,14 +51,14 @@ impl ConnectionStats {
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
         self.stats.end_batch(|| now);
-        thread_clock::park(now);
+        CLOCK.with(|clock| clock.park(now));
         self.change(state, now);
     }
 
     /// The task lets others run and stays runnable.
     pub fn yield_thread(&mut self) {
         self.stats.end_batch(|| self.stats.now());
-        thread_clock::invalidate();
+        CLOCK.with(ThreadClock::invalidate);
     }
 
     /// Tells the gauges what the parked connection holds.
@@ -89,7 +89,7 @@ impl ConnectionStats {
         if !self.closed {
             let now = self.stats.now();
             self.stats.end_batch(|| now);
-            thread_clock::invalidate();
+            CLOCK.with(ThreadClock::invalidate);
             self.closed = true;
             self.set_buffered(0, 0);
             if self.lingering.is_some() {

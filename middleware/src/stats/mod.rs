@@ -13,17 +13,14 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-pub use crate::clock::Clock;
-use crate::thread_context::clock as thread_clock;
 pub use connection::ConnectionStats;
 pub use counter::{Counter, Gauge, Writers};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use labels::{CloseReason, LineResult, State};
 pub use states::{StateCells, StateSnapshot};
 
-/// A point in time as nanoseconds since a [`Stats`] began; wraps after 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Nanos(pub u64);
+pub use crate::clock::{Clock, Nanos};
+use crate::thread_context::{CLOCK, ThreadClock};
 
 /// Everything counted on one shard.
 #[derive(Debug)]
@@ -119,16 +116,17 @@ impl Stats {
     /// When a connection on this thread looked at the clock last, or now if that is not recent.
     #[inline]
     pub(crate) fn recent(&self) -> Nanos {
-        thread_clock::get().unwrap_or_else(|| self.now())
+        CLOCK.with(ThreadClock::recent).unwrap_or_else(|| self.now())
     }
 
     /// When a batch begins that comes now. Another may have been answered since the last look: its end
     /// is this one's beginning.
     #[inline]
     pub(crate) fn begin_batch(&self) -> Nanos {
-        let Some(begun) = thread_clock::take_replied() else { return self.recent() };
+        let replied = CLOCK.with(ThreadClock::take_replied);
+        let Some(begun) = replied else { return self.recent() };
         let now = self.now();
-        thread_clock::set(now);
+        CLOCK.with(|clock| clock.set(now));
         self.record_batch(begun, now);
         now
     }
@@ -137,7 +135,7 @@ impl Stats {
     /// the clock to tell when.
     #[inline]
     pub(crate) fn reply_batch(&self, begun: Nanos) {
-        if !thread_clock::set_replied(begun) {
+        if !CLOCK.with(|clock| clock.set_replied(begun)) {
             self.record_batch(begun, self.now());
         }
     }
@@ -145,7 +143,7 @@ impl Stats {
     /// The running connection stops running at `now`, which is asked for only if a batch waits for it.
     #[inline]
     fn end_batch(&self, now: impl FnOnce() -> Nanos) {
-        if let Some(begun) = thread_clock::take_replied() {
+        if let Some(begun) = CLOCK.with(ThreadClock::take_replied) {
             self.record_batch(begun, now());
         }
     }

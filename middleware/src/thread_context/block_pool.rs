@@ -1,107 +1,117 @@
-//! The thread's lending pool of read blocks.
+//! The thread's pool of read blocks.
 //!
-//! A connection borrows a 64 KiB block for the moment of reading and gives it back before it parks,
-//! so a shard of a hundred thousand idle connections owns a handful of blocks. 64 KiB is measured:
-//! 4 KiB costs three times as much a line in a flood, 128 KiB gains nothing.
+//! A connection takes a 64 KiB block for the moment of reading and puts it back before it parks, so a
+//! shard of a hundred thousand idle connections owns a handful of blocks. 64 KiB is measured: 4 KiB
+//! costs three times as much a line in a flood, 128 KiB gains nothing.
 //!
-//! The pool is the thread's, not a handle's: a shard is a thread, a handle would cost every
-//! connection eight bytes, and connections stay `Send`.
-//!
-//! While the connections of a shard hold much, the blocks that it makes are small. Else a
-//! thousand that send and never read, each stopped as soon as its reply cannot be written, hold a
-//! thousand blocks all the same. Batches are of fewer lines then, for the same reason.
+//! While the connections of a shard buffer much, new blocks are small. Otherwise a thousand peers that
+//! send and never read, each stopped as soon as its reply cannot be written, would hold a thousand
+//! blocks all the same. Batches are of fewer lines then, for the same reason.
 
-use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
-};
+use std::cell::{Cell, RefCell};
 
 use bytes::BytesMut;
 
-use crate::stats::Stats;
+use super::BLOCKS;
 
-/// Size of a lent block.
+/// Size of a block.
 pub const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Most blocks a thread keeps; beyond that they go back to the allocator.
+/// Most blocks that a thread keeps; more go back to the allocator.
 pub const BLOCKS_KEPT_MAX: usize = 16;
 
-/// Size of the block for a peer that sends a line at a time. Its batch and the reply to that are mostly
-/// the block itself, which comes back in the same turn: a thread keeps one.
+/// Size of the block for a peer that sends a line at a time. Its batch and the reply are mostly the
+/// block itself, which comes back in the same poll: a thread keeps one.
 pub(crate) const SHORT_BLOCK_BYTES: usize = 128;
 
-/// Size of a block that is lent while connections hold much: a thousand of them are 8 MiB.
+/// Size of a block that is allocated while connections buffer much: a thousand of them are 8 MiB.
 pub const SMALL_BLOCK_BYTES: usize = 8 * 1024;
 
-thread_local! {
-    static BLOCKS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
-    static SHORT_BLOCK: Cell<Option<BytesMut>> = const { Cell::new(None) };
-    static SMALL_BLOCKS: RefCell<Option<SmallBlocks>> = const { RefCell::new(None) };
+/// Free blocks, and how large a new one is.
+pub(crate) struct BlockPool {
+    free: RefCell<Vec<BytesMut>>,
+    short: Cell<Option<BytesMut>>,
+    /// While this returns `true`, new blocks are small.
+    small_while: RefCell<Option<Box<dyn Fn() -> bool>>>,
 }
 
-/// Until when blocks are small.
-struct SmallBlocks {
-    stats: Arc<Stats>,
-    buffered_bytes_max: usize,
+impl BlockPool {
+    pub(super) const fn new() -> Self {
+        Self {
+            free: RefCell::new(Vec::new()),
+            short: Cell::new(None),
+            small_while: RefCell::new(None),
+        }
+    }
+
+    fn uses_small_blocks(&self) -> bool {
+        let mut small_while = self.small_while.borrow_mut();
+        small_while.take_if(|still| !still());
+        small_while.is_some()
+    }
+
+    /// A block when none is free, as always while blocks are small.
+    #[cold]
+    fn allocate(&self) -> BytesMut {
+        let small = self.uses_small_blocks();
+        BytesMut::with_capacity(if small { SMALL_BLOCK_BYTES } else { BLOCK_BYTES })
+    }
 }
 
-/// An empty block of at least [`BLOCK_BYTES`], or of [`SMALL_BLOCK_BYTES`] while they are spared.
+/// Takes an empty block of at least [`BLOCK_BYTES`], or of [`SMALL_BLOCK_BYTES`] while connections
+/// buffer much.
 pub fn take() -> BytesMut {
-    BLOCKS.with_borrow_mut(Vec::pop).unwrap_or_else(allocate)
-}
-
-/// Without blocks in the pool, as it is while they are spared.
-#[cold]
-fn allocate() -> BytesMut {
-    BytesMut::with_capacity(if uses_small_blocks() { SMALL_BLOCK_BYTES } else { BLOCK_BYTES })
-}
-
-/// Whether memory is spared on this thread.
-pub(crate) fn uses_small_blocks() -> bool {
-    SMALL_BLOCKS.with_borrow_mut(|small_blocks| {
-        small_blocks.take_if(|it| it.stats.buffered_bytes() < it.buffered_bytes_max);
-        small_blocks.is_some()
+    BLOCKS.with(|pool| {
+        let free = pool.free.borrow_mut().pop();
+        free.unwrap_or_else(|| pool.allocate())
     })
 }
 
-/// Lends small blocks on this thread, until the connections that count in `stats` hold less than so
-/// many bytes.
+/// Whether this thread allocates small blocks.
+pub(crate) fn uses_small_blocks() -> bool {
+    BLOCKS.with(BlockPool::uses_small_blocks)
+}
+
+/// Allocates small blocks on this thread until `condition` returns `false`.
 #[cold]
-pub(crate) fn use_small_blocks(stats: &Arc<Stats>, buffered_bytes_max: usize) {
-    SMALL_BLOCKS.with_borrow_mut(|small_blocks| {
-        if small_blocks.is_none() {
-            *small_blocks = Some(SmallBlocks { stats: stats.clone(), buffered_bytes_max });
-            BLOCKS.with_borrow_mut(Vec::clear);
-        }
+pub(crate) fn use_small_blocks_while(condition: impl Fn() -> bool + 'static) {
+    BLOCKS.with(|pool| {
+        pool.small_while.borrow_mut().get_or_insert_with(|| {
+            pool.free.borrow_mut().clear();
+            Box::new(condition)
+        });
     });
 }
 
-/// Takes a block back, whatever it was used for; its contents are forgotten.
+/// Puts a block back; its contents are dropped.
 ///
-/// Kept only when nobody else still holds a slice of it, it is of a lent block's size, and the pool
-/// is not full; otherwise it goes back to the allocator with its last slice.
+/// It is kept if no slice of it is held elsewhere, its size is that of a block, and the pool is not
+/// full; otherwise it goes back to the allocator with its last slice.
 pub fn put(mut block: BytesMut) {
     block.clear();
     if block.try_reclaim(BLOCK_BYTES) && block.capacity() < 2 * BLOCK_BYTES {
-        BLOCKS.with_borrow_mut(|blocks| {
-            if blocks.len() < BLOCKS_KEPT_MAX {
-                blocks.push(block);
+        BLOCKS.with(|pool| {
+            let mut free = pool.free.borrow_mut();
+            if free.len() < BLOCKS_KEPT_MAX {
+                free.push(block);
             }
         });
     }
 }
 
-/// An empty block of [`SHORT_BLOCK_BYTES`].
+/// Takes an empty block of [`SHORT_BLOCK_BYTES`].
 #[inline]
 pub(crate) fn take_short() -> BytesMut {
-    SHORT_BLOCK.take().unwrap_or_else(|| BytesMut::with_capacity(SHORT_BLOCK_BYTES))
+    BLOCKS
+        .with(|pool| pool.short.take())
+        .unwrap_or_else(|| BytesMut::with_capacity(SHORT_BLOCK_BYTES))
 }
 
-/// Takes an empty block back that may be such a one.
+/// Puts an empty block back that may be a short one.
 #[inline]
 pub(crate) fn put_short(block: BytesMut) {
     if block.capacity() == SHORT_BLOCK_BYTES {
-        SHORT_BLOCK.set(Some(block));
+        BLOCKS.with(|pool| pool.short.set(Some(block)));
     }
 }
 
@@ -110,7 +120,7 @@ mod tests {
     use super::*;
 
     fn kept() -> usize {
-        BLOCKS.with_borrow(Vec::len)
+        BLOCKS.with(|pool| pool.free.borrow().len())
     }
 
     #[test]

@@ -1,5 +1,54 @@
-//! The thread-local state of this crate.
+//! What connections, layers and drivers of one thread share: the only thread-local state of this crate.
+//!
+//! A thread polls one connection at a time, so these parts need no lock. They are no arguments
+//! because [`Service`](tower_service::Service), which stands between the serving loop and the layers,
+//! has no parameter for them, and because a handle in every connection would cost each of them eight
+//! bytes.
+//!
+//! | part | what it is for | written by | read by |
+//! |---|---|---|---|
+//! | `CLOCK` | one clock read serves several measurements: a read costs as much as the rest of the counting | [`ConnectionStats`](crate::stats::ConnectionStats) at resume and park | [`Observe`](crate::Observe), through [`Stats`](crate::stats::Stats) |
+//! | `READINESS` | tells the state `limit_wait` from `service` | [`ConcurrencyLimit`](crate::ConcurrencyLimit), [`ReadyPerCall`](crate::ReadyPerCall) | the loop, when it parks |
+//! | `BLOCKS` | an idle connection owns no read buffer | [`FramedTransport`](crate::FramedTransport), [`Utf8LinesCodec`](crate::Utf8LinesCodec); the loop asks for small blocks | the same, and [`LinesBatchCodec`](crate::LinesBatchCodec) |
+//! | `YIELDING` | a flooding connection waits for the others | the loop, when it yields | [`run_yield_queue`](crate::fairness::run_yield_queue) |
+//! | `CLOSING` | deadlines that pass together close one after another | the loop, when a deadline passed | [`run_close_pacer`](crate::fairness::run_close_pacer) |
+//!
+//! Each part works on a thread that serves other tasks as well, and on one of a work-stealing runtime:
+//! nothing in it outlives a poll of a connection, except free blocks, and what the drivers and
+//! [`ThreadClock::share_between_tasks`] ask for, which a current-thread runtime alone may do.
 
 pub mod block_pool;
-pub mod clock;
-pub(crate) mod waker_queue;
+mod clock;
+mod readiness;
+mod waker_queue;
+
+pub(crate) use self::{
+    block_pool::BlockPool, clock::ThreadClock, readiness::Readiness, waker_queue::WakerQueue,
+};
+pub(crate) use waker_queue::QueueDriver;
+
+thread_local! {
+    // One static for each part and not one for all: those without a destructor are accessed without a
+    // check, which is 6 % of the instructions of a ping-pong line.
+    pub(crate) static CLOCK: ThreadClock = const { ThreadClock::new() };
+    pub(crate) static READINESS: Readiness = const { Readiness::new() };
+    pub(crate) static BLOCKS: BlockPool = const { BlockPool::new() };
+    pub(crate) static YIELDING: WakerQueue = const { WakerQueue::new() };
+    pub(crate) static CLOSING: WakerQueue = const { WakerQueue::new() };
+}
+
+/// From now on a connection that parks on this thread leaves its clock reading to the one that resumes
+/// next.
+///
+/// For a thread whose connections count in one [`Stats`](crate::stats::Stats), and that calls
+/// [`invalidate_clock`] before it waits, as `tokio::runtime::Builder::on_thread_park` lets it. A task of
+/// another kind that computes long there makes the next connection appear to have woken when that began.
+pub fn share_clock_between_tasks() {
+    CLOCK.with(ThreadClock::share_between_tasks);
+}
+
+/// Drops this thread's last clock reading, which will be too old: the thread waits, or did something
+/// long.
+pub fn invalidate_clock() {
+    CLOCK.with(ThreadClock::invalidate);
+}

@@ -1,47 +1,78 @@
-//! A line that tasks of one thread stand in, and whoever lets them on.
-
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    future::Future,
+    pin::pin,
     task::{Context, Poll, Waker},
     thread::LocalKey,
 };
 
-/// A thread's line, where somebody attends to it.
-pub(crate) type ThreadQueue = RefCell<Option<WakerQueue>>;
+use tokio::task::yield_now;
 
-/// Each connection stands in it at most once, unless something else woke it meanwhile.
-#[derive(Debug, Default)]
+/// A FIFO of wakers of this thread, while a driver runs that wakes them.
+///
+/// Each connection has at most one entry, unless something else woke it meanwhile.
 pub(crate) struct WakerQueue {
+    /// `None` while no driver runs.
+    queue: RefCell<Option<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
     waiting: VecDeque<Waker>,
     driver: Option<Waker>,
 }
 
-/// Puts a task in line: `cx` is woken when it is its turn. False where nobody attends.
-pub(crate) fn enqueue(queue: &'static LocalKey<ThreadQueue>, cx: &Context<'_>) -> bool {
-    let driver = queue.with_borrow_mut(|queue| {
-        let queue = queue.as_mut()?;
-        queue.waiting.push_back(cx.waker().clone());
-        Some(queue.driver.take())
-    });
-    let driven = driver.is_some();
-    driver.flatten().into_iter().for_each(Waker::wake);
-    driven
-}
-
-/// While it lives, there is a line on this thread.
-#[derive(Debug)]
-pub(crate) struct QueueDriver(&'static LocalKey<ThreadQueue>);
-
-impl QueueDriver {
-    pub(crate) fn begin(queue: &'static LocalKey<ThreadQueue>) -> Self {
-        queue.set(Some(WakerQueue::default()));
-        Self(queue)
+impl WakerQueue {
+    pub(super) const fn new() -> Self {
+        Self { queue: RefCell::new(None) }
     }
 
-    /// Ready when somebody waits.
+    /// Adds the task of `cx`, which the driver wakes in its turn. While no driver runs, the task is woken
+    /// after the other runnable tasks have run.
+    pub(crate) fn push(&self, cx: &mut Context<'_>) {
+        let driver = match &mut *self.queue.borrow_mut() {
+            None => return defer_wake(cx),
+            Some(queue) => {
+                queue.waiting.push_back(cx.waker().clone());
+                queue.driver.take()
+            }
+        };
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    fn pop(&self) -> Option<Waker> {
+        self.queue.borrow_mut().as_mut()?.waiting.pop_front()
+    }
+
+    fn len(&self) -> usize {
+        self.queue.borrow().as_ref().map_or(0, |queue| queue.waiting.len())
+    }
+}
+
+/// A task that wakes itself does not yield: tokio polls the I/O driver only every 61 task polls then. Its
+/// `yield_now` defers the wake-up until the driver was polled.
+fn defer_wake(cx: &mut Context<'_>) {
+    let yielded = pin!(yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending());
+}
+
+/// The right to wake the tasks of one [`WakerQueue`]; its tasks are woken when it is dropped.
+pub(crate) struct QueueDriver(&'static LocalKey<WakerQueue>);
+
+impl QueueDriver {
+    /// Opens this thread's queue. Returns `None` if it has a driver already.
+    pub(crate) fn new(queue: &'static LocalKey<WakerQueue>) -> Option<Self> {
+        queue.with(|queue| {
+            let mut slot = queue.queue.borrow_mut();
+            slot.is_none().then(|| *slot = Some(Queue::default()))
+        })?;
+        Some(Self(queue))
+    }
+
+    /// Ready when a task waits.
     pub(crate) fn poll_nonempty(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.with_borrow_mut(|queue| match queue {
+        self.0.with(|queue| match &mut *queue.queue.borrow_mut() {
             Some(queue) if queue.waiting.is_empty() => {
                 queue.driver = Some(cx.waker().clone());
                 Poll::Pending
@@ -50,24 +81,18 @@ impl QueueDriver {
         })
     }
 
-    /// Lets on as many of the line as `share` says of its length.
-    pub(crate) fn wake_some(&self, share: impl FnOnce(usize) -> usize) {
-        let waiting =
-            self.0.with_borrow(|queue| queue.as_ref().map_or(0, |queue| queue.waiting.len()));
-        for _ in 0..share(waiting) {
-            self.next().into_iter().for_each(Waker::wake);
+    /// Wakes tasks from the front, as many as `count` returns for the length of the queue.
+    pub(crate) fn wake(&self, count: impl FnOnce(usize) -> usize) {
+        for _ in 0..count(self.0.with(WakerQueue::len)) {
+            self.0.with(WakerQueue::pop).into_iter().for_each(Waker::wake);
         }
-    }
-
-    fn next(&self) -> Option<Waker> {
-        self.0.with_borrow_mut(|queue| queue.as_mut()?.waiting.pop_front())
     }
 }
 
 impl Drop for QueueDriver {
     fn drop(&mut self) {
-        // Nobody may wait for a driver that is gone.
-        let queue = self.0.take();
+        // Without a driver its tasks would wait for ever.
+        let queue = self.0.with(|queue| queue.queue.take());
         queue.into_iter().flat_map(|queue| queue.waiting).for_each(Waker::wake);
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 use towline_config::Framing;
 use towline_middleware::{
     LineLimits, LinesBatchCodec, Utf8LinesCodec, drain::Signal, fairness, stats::CloseReason,
-    thread_context::clock as thread_clock,
+    thread_context,
 };
 
 use super::{Peer, connection::serve_io};
@@ -64,7 +64,7 @@ impl Shard {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(TURNS_PER_LOOK)
-            .on_thread_park(thread_clock::invalidate)
+            .on_thread_park(thread_context::invalidate_clock)
             .build()?;
         let handle = runtime.handle().clone();
         let framing = now.borrow().effective.settings.workload.framing;
@@ -107,7 +107,7 @@ impl Shard {
             }
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            thread_clock::share_between_tasks();
+            thread_context::share_clock_between_tasks();
             runtime.block_on(shard);
         })?;
         Ok(Self { handovers, runtime: handle, thread })
