@@ -1,4 +1,4 @@
-//! A log that nobody reads: the server goes on.
+//! A log whose reader has stopped.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -6,16 +6,21 @@
 mod server;
 mod support;
 
-use std::{io::Read as _, thread};
+use std::{
+    io::{Read as _, Write as _},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use server::{Server, exchange};
 
-/// More lines than the pipe and the queue before it hold, one for each connection that ends.
+/// Connections, and so log lines: more than the pipe and the queue before it hold.
 const FLOOD: u64 = 7000;
 
-fn flooded() -> Server {
-    let server = Server::start(&[], &["--threads", "1", "--log-level", "trace"]);
+/// A server whose log is full, and still serves.
+fn flooded(flags: &[&str]) -> Server {
+    let server = Server::start(&[], &[&["--threads", "1", "--log-level", "trace"], flags].concat());
     let mut witness = server.connect();
     for _ in 0..FLOOD {
         exchange(&mut server.connect(), "a\n", "a\n");
@@ -24,18 +29,31 @@ fn flooded() -> Server {
     server
 }
 
-/// A line was written to standard error by the thread that had something to say, and once the pipe
-/// was full that thread waited for the reader, and all its connections with it.
+/// Log lines were once written to standard error by the thread that logged. When the pipe was full,
+/// the thread blocked until the reader went on, and all its connections with it.
 #[test]
-fn fault_44_a_stopped_reader_of_the_log_holds_up_no_connection_and_not_the_end() {
-    let server = flooded();
+fn fault_44_a_stopped_reader_of_the_log_blocks_neither_connections_nor_the_end() {
+    let server = flooded(&[]);
     server.signal(Signal::TERM);
-    assert_eq!(server.end().code, 0);
+    let run = server.end();
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""));
 }
 
 #[test]
-fn fault_44_log_lines_that_were_dropped_are_counted_and_told() {
-    let mut server = flooded();
+fn fault_44_a_failure_ends_with_its_exit_code_though_it_cannot_be_written() {
+    let server = flooded(&["--drain-deadline", "300ms"]);
+    // A client that sends and never reads, until neither side takes more.
+    let mut client = server.connect();
+    client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let flood = "ping\n".repeat(10_000);
+    while client.write_all(flood.as_bytes()).is_ok() {}
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().code, 1);
+}
+
+#[test]
+fn fault_44_dropped_log_lines_are_counted_and_reported() {
+    let mut server = flooded(&[]);
     let mut log = server.log();
     let reader = thread::spawn(move || {
         let mut text = String::new();
@@ -45,9 +63,9 @@ fn fault_44_log_lines_that_were_dropped_are_counted_and_told() {
     server.signal(Signal::TERM);
     assert_eq!(server.end().code, 0);
     let log = reader.join().unwrap();
-    let (told, written): (Vec<_>, Vec<_>) =
+    let (reports, written): (Vec<_>, Vec<_>) =
         log.lines().partition(|line| line.contains("log lines dropped"));
-    let dropped = told.iter().map(|line| line.rsplit_once("lines=").unwrap().1.parse::<u64>());
+    let dropped = reports.iter().map(|line| line.rsplit_once("lines=").unwrap().1.parse::<u64>());
     let dropped: u64 = dropped.map(Result::unwrap).sum();
     assert!(dropped > 0, "{} lines were written", written.len());
     assert!(written.len() as u64 + dropped >= FLOOD, "{} and {dropped}", written.len());

@@ -1,7 +1,7 @@
 //! The log: on standard error, as `log.level` and `log.format` say.
 //!
-//! Whoever logs never waits for whoever reads the log: lines go through a [`Sink`], and those that
-//! find it full are counted and told of instead.
+//! A thread that logs never waits for the reader of the log: lines go through the bounded queue of a
+//! [`Sink`]. Lines that find it full are dropped, counted and reported.
 
 mod sink;
 
@@ -11,7 +11,7 @@ use std::{
     panic,
 };
 
-pub(crate) use sink::Flush;
+pub(crate) use sink::FlushGuard;
 use sink::Sink;
 use towline_config::{Log, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
@@ -22,25 +22,28 @@ use tracing_subscriber::{
 /// Why the log could not be set up.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How much is logged, which can be changed.
+/// The level of the log, which a reload can change.
 #[derive(Debug)]
 pub(crate) struct Level(reload::Handle<LevelFilter, Registry>);
 
 impl Level {
-    /// Logs `level` and what is more serious from now on.
+    /// From now on logs `level` and more severe levels only.
     pub(crate) fn set(&self, level: LogLevel) {
-        // Fails when the log is gone, and with it whoever could be told.
+        // Fails only if the subscriber is gone, and then there is no log to say so.
         let _ = self.0.reload(filter(level));
     }
 }
 
-/// Starts logging for the rest of the process. What is still to be written then, [`Flush`] writes.
-pub(crate) fn start(log: Log) -> Result<(Level, Flush), Error> {
+/// Starts logging for the rest of the process. The guard writes what is queued at the end.
+///
+/// # Errors
+/// When a thread cannot be started, or a log has been started already.
+pub(crate) fn start(log: Log) -> Result<(Level, FlushGuard), Error> {
     let (level, handle) = reload::Layer::new(filter(log.level));
-    let (sink, flush) = Sink::start(io::stderr(), tell_of_dropped)?;
+    let (sink, guard) = Sink::start(io::stderr(), report_dropped)?;
     let lines = fmt::layer().with_writer(sink);
     let lines = match log.format {
-        // Colours only for eyes; https://no-color.org asks to be heeded too.
+        // Colours on a terminal only, and not where https://no-color.org turns them off.
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         _ => lines
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
@@ -48,7 +51,7 @@ pub(crate) fn start(log: Log) -> Result<(Level, Flush), Error> {
     };
     tracing_subscriber::registry().with(level).with(lines).try_init()?;
     panic::set_hook(Box::new(log_panic));
-    Ok((Level(handle), flush))
+    Ok((Level(handle), guard))
 }
 
 const fn filter(level: LogLevel) -> LevelFilter {
@@ -61,13 +64,13 @@ const fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-fn tell_of_dropped(lines: u64) {
-    tracing::warn!(lines, "log lines dropped: more came than are written or read");
+fn report_dropped(lines: u64) {
+    tracing::warn!(lines, "log lines dropped: more were logged than could be written");
 }
 
-/// A service may panic as often as a peer likes, and the standard hook writes to standard error
-/// itself: a reader that stopped would hold the thread, and every connection on it. What a panic
-/// says is escaped, because it may say what a peer sent.
+/// Logs a panic. The standard hook writes to standard error itself, where a reader that has stopped
+/// would block the thread with all its connections, as often as a client makes a service panic. The
+/// message is escaped, because it may contain what a client sent.
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();

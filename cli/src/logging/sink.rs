@@ -1,13 +1,14 @@
+//! A bounded queue between the threads that log and the thread that writes.
+//!
+//! docs/decisions/0030-log-sink.md says why this is not `tracing-appender`.
+
 use std::{
     cell::RefCell,
     io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{
-            Receiver, RecvTimeoutError::Disconnected, SyncSender, TryRecvError, TrySendError,
-            sync_channel,
-        },
+        mpsc::{Receiver, RecvTimeoutError::Disconnected, SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
@@ -15,70 +16,77 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait to be written; more are dropped.
+/// Most lines in the queue. Further ones are dropped and counted.
 const LINES_MAX: usize = 4096;
 
-/// Lines written without a pause at most, and the pause. A flood is then some 200 KB a second for the
-/// collector and the disk behind it, instead of as much as peers can cause.
+/// Most lines that are written before each pause. A flood of log lines is then about 200 KB per second
+/// for the collector and its disk, however many lines clients cause.
 const BURST: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A flood that lasts is told of after so many pauses, so once a second.
-const PAUSES_UNTOLD: usize = 10;
+/// Pauses between two reports of dropped lines while a flood lasts: one report per second.
+const PAUSES_PER_REPORT: usize = 10;
 
-/// How long the end of the process waits for a reader to make room, and then to take what is left.
+/// Most time that the end of the process waits for room in the queue, and again for the queue to be
+/// written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 const FLUSH_STEP: Duration = Duration::from_millis(5);
 
-/// Takes lines from any thread without ever making it wait, and writes them on one of its own.
+/// The logging side: takes lines from any thread and never blocks it.
 #[derive(Debug)]
 pub(super) struct Sink {
     queue: SyncSender<Entry>,
-    shared: Arc<Shared>,
+    state: Arc<SinkState>,
 }
 
+/// What logging threads and the log thread share beside the queue.
 #[derive(Debug, Default)]
-struct Shared {
+struct SinkState {
+    /// Lines dropped since the last report.
     dropped: AtomicU64,
+    /// Whether the process ends: the log thread makes no more pauses.
     ending: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Entry {
     Line(Box<[u8]>),
-    /// The last: all before it is written when this is dropped.
+    /// The last entry. The log thread drops the sender once everything before it is written.
     End(SyncSender<()>),
 }
 
 thread_local! {
-    /// Where the writer's own lines go: past the queue, which is full when it has something to say.
-    static ASIDE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// On the log thread, collects the lines of a report, which would not fit a full queue.
+    static REPORT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 impl Sink {
-    /// Starts the thread that writes to `output`. It calls `tell` when lines were dropped, with how
-    /// many, and writes what that logs to this sink.
+    /// Starts the log thread, which writes to `output`. After lines were dropped it calls `report`
+    /// with their number; what `report` logs is written past the queue.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
     pub(super) fn start(
         output: impl Write + Send + 'static,
-        tell: fn(u64),
-    ) -> io::Result<(Self, Flush)> {
+        report: fn(u64),
+    ) -> io::Result<(Self, FlushGuard)> {
         let (queue, entries) = sync_channel(LINES_MAX);
-        let shared = Arc::<Shared>::default();
-        let writer = Writer { output, entries, shared: shared.clone(), tell };
-        thread::Builder::new().name("log".into()).spawn(|| writer.run())?;
-        let flush = Flush { queue: queue.clone(), shared: shared.clone() };
-        Ok((Self { queue, shared }, flush))
+        let state = Arc::<SinkState>::default();
+        let thread = LogThread { output, entries, state: state.clone(), report };
+        thread::Builder::new().name("log".into()).spawn(|| thread.run())?;
+        let guard = FlushGuard { queue: queue.clone(), state: state.clone() };
+        Ok((Self { queue, state }, guard))
     }
 }
 
 impl Write for &Sink {
-    /// One call is one line: the formatter hands each over whole.
+    /// Queues `line`. The formatter passes each line whole, in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let aside = ASIDE.with_borrow_mut(|aside| {
-            aside.as_mut().map(|aside| aside.extend_from_slice(line)).is_some()
+        let reporting = REPORT.with_borrow_mut(|report| {
+            report.as_mut().map(|report| report.extend_from_slice(line)).is_some()
         });
-        if !aside && self.queue.try_send(Entry::Line(line.into())).is_err() {
-            self.shared.dropped.fetch_add(1, Relaxed);
+        if !reporting && self.queue.try_send(Entry::Line(line.into())).is_err() {
+            self.state.dropped.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }
@@ -96,80 +104,77 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
+/// The writing side, on a thread of its own.
 #[derive(Debug)]
-struct Writer<W> {
+struct LogThread<W> {
     output: W,
     entries: Receiver<Entry>,
-    shared: Arc<Shared>,
-    tell: fn(u64),
+    state: Arc<SinkState>,
+    report: fn(u64),
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> LogThread<W> {
     fn run(mut self) {
         let (mut written, mut pauses) = (0, 0);
         loop {
-            let entry = match self.entries.try_recv() {
-                Ok(entry) => entry,
-                Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {
-                    self.tell_of_dropped();
-                    (written, pauses) = (0, 0);
-                    match self.entries.recv() {
-                        Ok(entry) => entry,
-                        Err(_) => return,
-                    }
-                }
-            };
+            let entry = self.entries.try_recv().or_else(|_empty| {
+                self.report_dropped();
+                (written, pauses) = (0, 0);
+                self.entries.recv()
+            });
             match entry {
-                Entry::Line(line) => self.write(&line),
-                Entry::End(_done) => return self.tell_of_dropped(),
+                Ok(Entry::Line(line)) => self.write(&line),
+                Ok(Entry::End(_done)) => return self.report_dropped(),
+                Err(_disconnected) => return,
             }
             written += 1;
-            if written == BURST && !self.shared.ending.load(Relaxed) {
+            if written == BURST && !self.state.ending.load(Relaxed) {
                 thread::sleep(PAUSE);
                 (written, pauses) = (0, pauses + 1);
-                if pauses == PAUSES_UNTOLD {
-                    self.tell_of_dropped();
+                if pauses == PAUSES_PER_REPORT {
+                    self.report_dropped();
                     pauses = 0;
                 }
             }
         }
     }
 
-    fn tell_of_dropped(&mut self) {
-        let dropped = self.shared.dropped.swap(0, Relaxed);
+    fn report_dropped(&mut self) {
+        let dropped = self.state.dropped.swap(0, Relaxed);
         if dropped > 0 {
-            ASIDE.set(Some(Vec::new()));
-            (self.tell)(dropped);
-            let lines = ASIDE.take().unwrap_or_default();
+            REPORT.set(Some(Vec::new()));
+            (self.report)(dropped);
+            let lines = REPORT.take().unwrap_or_default();
             self.write(&lines);
         }
     }
 
     fn write(&mut self, lines: &[u8]) {
-        // Fails when nobody can read any more, and then there is nobody to tell.
+        // An error means that the reader has closed its end: the lines are lost, and so is every
+        // place to say so.
         let _ = self.output.write_all(lines);
     }
 }
 
-/// Writes what waits, when dropped, or at [`written`](Self::written).
+/// Writes what is queued when it is dropped, or at [`flush`](Self::flush).
 #[derive(Debug)]
-pub(crate) struct Flush {
+pub(crate) struct FlushGuard {
     queue: SyncSender<Entry>,
-    shared: Arc<Shared>,
+    state: Arc<SinkState>,
 }
 
-impl Flush {
-    /// Waits until everything logged is written. Not so when the reader of the log has stopped:
-    /// whatever else is written to standard error would then wait for ever.
-    pub(crate) fn written(&self) -> bool {
-        self.shared.ending.store(true, Relaxed);
+impl FlushGuard {
+    /// Waits until everything logged is written, at most twice [`FLUSH_MAX`]. Returns whether it is:
+    /// `false` means that the reader of the log has stopped, and that another write to standard error
+    /// would block for ever.
+    pub(crate) fn flush(&self) -> bool {
+        self.state.ending.store(true, Relaxed);
         let (done, is_done) = sync_channel(0);
         let mut end = Entry::End(done);
         for _ in 0..FLUSH_MAX.as_millis() / FLUSH_STEP.as_millis() {
             end = match self.queue.try_send(end) {
                 Ok(()) => return is_done.recv_timeout(FLUSH_MAX) == Err(Disconnected),
-                // It had ended before.
+                // The log thread has ended: this is the second call.
                 Err(TrySendError::Disconnected(_)) => return true,
                 Err(TrySendError::Full(end)) => end,
             };
@@ -179,9 +184,9 @@ impl Flush {
     }
 }
 
-impl Drop for Flush {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        self.written();
+        self.flush();
     }
 }
 
@@ -191,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what is written; takes nothing while it is locked.
+    /// Keeps what is written. A write blocks while it is locked.
     #[derive(Debug, Clone, Default)]
     struct Reader(Arc<Mutex<Vec<u8>>>);
 
@@ -215,51 +220,51 @@ mod tests {
     fn ignore(_: u64) {}
 
     #[test]
-    fn fault_44_what_is_logged_is_written_in_order_and_all_of_it_by_the_end() {
+    fn fault_44_at_the_end_everything_logged_is_written_in_order() {
         let reader = Reader::default();
-        let (sink, flush) = Sink::start(reader.clone(), ignore).expect("a thread");
+        let (sink, guard) = Sink::start(reader.clone(), ignore).expect("a thread");
         let lines: Vec<String> = (0..LINES_MAX / 2).map(|n| format!("{n}\n")).collect();
         for line in &lines {
             (&sink).write_all(line.as_bytes()).expect("never fails");
         }
-        assert!(flush.written());
+        assert!(guard.flush());
         assert_eq!(String::from_utf8_lossy(&reader.lock()), lines.concat());
     }
 
     #[test]
-    fn fault_44_a_reader_that_stopped_holds_nobody_and_what_is_dropped_is_counted() {
+    fn fault_44_a_stopped_reader_blocks_no_logging_thread_and_dropped_lines_are_counted() {
         const FLOOD: u64 = 100_000;
         let reader = Reader::default();
-        let (sink, flush) = Sink::start(reader.clone(), ignore).expect("a thread");
+        let (sink, guard) = Sink::start(reader.clone(), ignore).expect("a thread");
         let stopped = reader.lock();
         for _ in 0..FLOOD {
             (&sink).write_all(b"error\n").expect("never fails");
         }
-        let dropped = sink.shared.dropped.load(Relaxed);
-        // The queue, and one that is being written.
+        let dropped = sink.state.dropped.load(Relaxed);
+        // All but those in the queue and the one that is being written.
         assert!((FLOOD - LINES_MAX as u64 - 1..FLOOD).contains(&dropped), "{dropped}");
-        assert!(!flush.written(), "nobody reads, and the end does not wait for it");
+        assert!(!guard.flush(), "the end does not wait for a reader that has stopped");
         drop(stopped);
     }
 
     #[test]
-    fn fault_44_the_writer_tells_how_many_were_dropped_past_its_full_queue() {
+    fn fault_44_the_number_of_dropped_lines_is_reported_past_a_full_queue() {
         let (queue, entries) = sync_channel(0);
-        let shared = Arc::<Shared>::default();
-        let sink: &'static Sink = Box::leak(Box::new(Sink { queue, shared: shared.clone() }));
+        let state = Arc::<SinkState>::default();
+        let sink: &'static Sink = Box::leak(Box::new(Sink { queue, state: state.clone() }));
         static SINK: std::sync::OnceLock<&Sink> = std::sync::OnceLock::new();
         SINK.get_or_init(|| sink);
-        let tell = |dropped| {
+        let report = |dropped| {
             let mut sink = *SINK.get().expect("set above");
             writeln!(sink, "{dropped} dropped").expect("never fails");
         };
         let reader = Reader::default();
-        let mut writer = Writer { output: reader.clone(), entries, shared, tell };
+        let mut thread = LogThread { output: reader.clone(), entries, state, report };
         for _ in 0..7 {
             { sink }.write_all(b"lost\n").expect("never fails");
         }
-        writer.tell_of_dropped();
-        writer.tell_of_dropped();
+        thread.report_dropped();
+        thread.report_dropped();
         assert_eq!(&reader.lock()[..], b"7 dropped\n");
     }
 }

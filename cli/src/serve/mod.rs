@@ -54,10 +54,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
         Err(error) => (exit::FAILED, error.to_string()),
     };
-    if log.written() {
+    if log.flush() {
         exit::with(code, sentence)
     } else {
-        // Whoever reads the log has stopped; the code says enough, and must be said.
+        // The reader of standard error has stopped: to write there would block for ever.
         ExitCode::from(code)
     }
 }
