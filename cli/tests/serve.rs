@@ -22,8 +22,8 @@ fn flags_work_with_and_without_the_word_serve() {
     }
 }
 
-/// Whoever waits for the announcement may send a signal at once; one that came before the handlers
-/// were installed would kill the server with all its connections.
+/// A script may send a signal as soon as it reads the announcement. If the handlers were installed
+/// later, the signal would kill the server with all its connections.
 #[test]
 fn a_signal_right_after_the_announcement_drains() {
     for _ in 0..10 {
@@ -48,7 +48,7 @@ fn only_the_announcement_goes_to_standard_output_and_the_log_to_standard_error()
 }
 
 #[test]
-fn a_log_that_nobody_sees_has_no_colours_and_its_level_counts() {
+fn a_log_without_a_terminal_has_no_colours_and_keeps_to_its_level() {
     let server = Server::start(&[], &[]);
     server.signal(Signal::TERM);
     let told = server.end().stderr;
@@ -79,7 +79,7 @@ fn health_finds_the_server_alive_and_ready() {
 }
 
 #[test]
-fn the_admin_port_tells_the_configuration_and_its_origins() {
+fn the_admin_port_shows_the_configuration_and_its_origins() {
     let server = Server::start(&[], &["--profile", "buffered-10k"]);
     let body: serde_json::Value = serde_json::from_str(&server.get("/config")).unwrap();
     assert_eq!(
@@ -91,11 +91,11 @@ fn the_admin_port_tells_the_configuration_and_its_origins() {
 #[test]
 fn a_drain_that_has_to_cut_a_connection_ends_with_1_and_says_so() {
     let server = Server::start(&[], &["--drain-deadline", "300ms", "--log-level", "error"]);
-    // A peer that sends and never reads, until neither side takes more.
-    let mut peer = server.connect();
-    peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    // A client that sends and never reads, until neither side takes more.
+    let mut client = server.connect();
+    client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     let flood = "ping\n".repeat(10_000);
-    while peer.write_all(flood.as_bytes()).is_ok() {}
+    while client.write_all(flood.as_bytes()).is_ok() {}
 
     server.signal(Signal::TERM);
     let run = server.end();
