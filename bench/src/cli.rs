@@ -7,15 +7,15 @@ use clap::{Parser, Subcommand};
 use crate::{
     Error,
     admin::{self, Doing},
+    c_peers::Workshop,
     faults::{self, Verdict, cycles::Ending},
     generator::Timing,
+    implementation::{Stable, Subject, Towline},
     instructions, kernel,
     ratio::{self, Plan},
     reference, report,
     scenario::{SCENARIOS, Scenario},
     scrape,
-    subject::{Stable, Subject, Towline},
-    workshop::Workshop,
 };
 
 /// Measures towline side by side with servers that do less.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::subject::{Run, Subject};
+use crate::implementation::{Run, Subject};
 
 /// One figure of the subject, against a reference where it is a ratio.
 #[derive(Clone, Copy, Debug)]

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::{
     Error,
+    c_peers::Workshop,
     child::{LOAD_CORE, Owned, Server, on_core},
     kernel::{Counters, queued},
-    workshop::Workshop,
 };
 
 /// The shape of a load; the fields are the generator's options.

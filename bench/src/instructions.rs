@@ -9,8 +9,8 @@ use crate::{
     Error,
     child::Server,
     clock, generator,
+    implementation::{Cores, Stable, Subject},
     stats::short,
-    subject::{Cores, Stable, Subject},
 };
 
 /// A server under callgrind is some fifty times slower, its start included.

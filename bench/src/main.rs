@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "printing a report to standard output is its purpose")]
 
 mod admin;
+mod c_peers;
 mod child;
 mod cli;
 mod client;
@@ -13,19 +14,19 @@ mod clock;
 mod faults;
 mod figure;
 mod generator;
+mod implementation;
 mod instructions;
 mod kernel;
 mod metrics;
+mod observed_server;
+mod periodic;
 mod ratio;
 mod reference;
 mod report;
 mod scenario;
 mod scrape;
-mod scraper;
 mod sha;
 mod stats;
-mod subject;
-mod workshop;
 
 use std::process::ExitCode;
 

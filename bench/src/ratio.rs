@@ -8,11 +8,11 @@ use crate::{
     Error,
     child::Server,
     generator::{self, Generator, Timing},
+    implementation::{Run, Stable, Subject},
     kernel::resident_bytes,
+    periodic::Scraper,
     scenario::Scenario,
-    scraper::Scraper,
     sha,
-    subject::{Run, Stable, Subject},
 };
 
 /// What was asked for on the command line.

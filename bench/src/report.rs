@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::{
     figure::{Demand, Figure, Row},
+    implementation::{Run, Subject},
     ratio::{Outcome, Round},
     stats::{Spread, short},
-    subject::{Run, Subject},
 };
 
 /// One line of the table of demands.

@@ -3,7 +3,7 @@
 use crate::{
     figure::{Demand, Figure, Row},
     generator::Load,
-    subject::{Cores, Subject},
+    implementation::{Cores, Subject},
 };
 
 /// A load, who takes turns under it, and the figures read from it.

@@ -4,9 +4,10 @@ use std::{fmt::Write as _, path::Path, thread, time::Duration};
 
 use crate::{
     Error, clock,
-    faults::{Attacker, By, Victim},
+    faults::{Attacker, By},
     kernel::spent_by,
     metrics,
+    observed_server::Victim,
 };
 
 /// Connections that are open in the second row.

@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use crate::{child, clock, subject::Run};
+use crate::{child, clock, implementation::Run};
 
 /// Hashes one line again and again on the servers' core, in this thread's CPU time.
 pub(crate) fn hash_alone(line: &[u8], run: Duration) -> Run {

@@ -17,8 +17,8 @@ use crate::{
     Error,
     figure::Demand,
     generator::Load,
+    implementation::Stable,
     stats::{Spread, short},
-    subject::Stable,
 };
 
 /// A load, and what is done at the admin port meanwhile.

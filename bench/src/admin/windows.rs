@@ -6,8 +6,8 @@ use super::clients::{Clients, Doing, Had};
 use crate::{
     Error,
     generator::{Generator, Load, Mark},
+    implementation::{Cores, Stable, Subject},
     kernel::{resident_bytes, spent_by},
-    subject::{Cores, Stable, Subject},
 };
 
 /// The load says so often how far it is.

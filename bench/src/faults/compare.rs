@@ -6,8 +6,8 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path, process::Command, thread, time::Duration};
 
-use super::{AFTERMATH, Attacker, Victim, attack::Attack, polite::Polite, select};
-use crate::{Error, child::Server, workshop::Workshop};
+use super::{AFTERMATH, Attacker, attack::Attack, select, well_behaved::Polite};
+use crate::{Error, c_peers::Workshop, child::Server, observed_server::Victim};
 
 /// Attacks that need what only towline has: a limit for each address, hashing, an admin port.
 const ON_TOWLINE_ALONE: [&str; 3] = ["18-one-address", "23-hash-bombs", "33-scrapes"];

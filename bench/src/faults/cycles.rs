@@ -13,8 +13,13 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Sight, Verdict, Victim, verdict::Finding};
-use crate::{Error, client::connect_from, clock};
+use super::{Verdict, findings::Finding};
+use crate::{
+    Error,
+    client::connect_from,
+    clock,
+    observed_server::{Sight, Victim},
+};
 
 /// How a connection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

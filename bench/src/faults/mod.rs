@@ -9,22 +9,23 @@ mod attacker;
 pub(crate) mod compare;
 pub(crate) mod crashes;
 pub(crate) mod cycles;
-mod polite;
+mod findings;
 mod priority;
 pub(crate) mod soak;
-mod verdict;
-mod victim;
+mod well_behaved;
 
 use std::{path::Path, thread, time::Duration};
 
-pub(crate) use self::{attack::By, attacker::Attacker, verdict::Verdict, victim::Victim};
+pub(crate) use self::{attack::By, attacker::Attacker, findings::Verdict};
 use self::{
     attack::{ATTACKS, Attack, Look},
-    polite::Polite,
-    verdict::Finding,
-    victim::Sight,
+    findings::Finding,
+    well_behaved::Polite,
 };
-use crate::Error;
+use crate::{
+    Error,
+    observed_server::{Sight, Victim},
+};
 
 /// How long the server gets to get over an attack before what is left of it is looked at.
 const AFTERMATH: Duration = Duration::from_secs(3);

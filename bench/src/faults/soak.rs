@@ -2,8 +2,8 @@
 
 use std::{net::TcpStream, path::Path, thread, time::Duration};
 
-use super::{Attacker, Verdict, Victim, attack::By, verdict::Finding};
-use crate::{Error, clock};
+use super::{Attacker, Verdict, attack::By, findings::Finding};
+use crate::{Error, clock, observed_server::Victim};
 
 /// One of each kind beside the other, most of them coming back when they are closed.
 const ADVERSARIES: [By; 6] = [

@@ -5,7 +5,7 @@
 //! drop, and those that were on their way to it.
 
 mod audit;
-mod crowd;
+mod clients;
 mod workers;
 
 use std::{
@@ -20,11 +20,14 @@ use rustix::process::Signal;
 
 use self::{
     audit::{Audit, Books},
-    crowd::{Crowd, Dropped, is_steady},
+    clients::{Crowd, Dropped, is_steady},
     workers::{connections, orphans, signal, wait_for_workers},
 };
-use super::{Verdict, Victim, verdict::Finding, victim::Sight};
-use crate::{Error, clock};
+use super::{Verdict, findings::Finding};
+use crate::{
+    Error, clock,
+    observed_server::{Sight, Victim},
+};
 
 /// A worker dies so often.
 const EVERY: Duration = Duration::from_secs(1);

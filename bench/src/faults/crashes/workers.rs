@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::PATIENCE;
-use crate::{Error, child::children, clock, faults::Victim};
+use crate::{Error, child::children, clock, observed_server::Victim};
 
 /// Waits until all workers are there, and lists them.
 pub(super) fn wait_for_workers(victim: &Victim, workers: usize) -> Result<Vec<(u32, u64)>, Error> {

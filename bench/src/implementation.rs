@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{Error, child::Server, generator::Seen, workshop::Workshop};
+use crate::{Error, c_peers::Workshop, child::Server, generator::Seen};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
