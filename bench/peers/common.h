@@ -1,5 +1,5 @@
-/* What the C peers share: no dependency beyond libc and Linux, so that any host with a compiler
- * can build them while the benchmark runs. */
+/* Shared by the C programs. They depend on libc and Linux alone, so that any host with a compiler can
+ * build them while the benchmark runs. */
 #ifndef COMMON_H
 #define COMMON_H
 #define _GNU_SOURCE
@@ -27,8 +27,8 @@ static inline void die(const char *what) {
     exit(1);
 }
 
-/* A killed harness must not leave a flood behind; and 10,000 connections need descriptors. */
-static inline void settle(void) {
+/* Ends with the caller, so that none of these outlives it, and raises the descriptor limit. */
+static inline void prepare_process(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
     struct rlimit files;

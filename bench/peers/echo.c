@@ -1,9 +1,8 @@
 /* Reference servers: one thread, level-triggered epoll, one shared 64 KiB buffer.
- *   (default)       raw: writes back what it read, never looks at it
- *   -DLINES         finds every line with memchr, copies whole lines out, keeps an unfinished one:
- *                   one write per read either way
- *   -DLINE_MAX=N    and hangs up on a line that is longer, as a server on an open port must
- * With an argument, so many processes of it share the port. */
+ *   (default)       raw: writes back what it read, searches no line ends
+ *   -DLINES         finds every line with memchr, copies whole lines out, keeps an unfinished one
+ *   -DLINE_MAX=N    closes the connection of a longer line, as a server on an open port must
+ * There is one write per read in all of them. An argument N makes N processes share the port. */
 #include "common.h"
 
 #define BUFFER 65536
@@ -26,8 +25,8 @@ static void hang_up(struct conn *c) {
     free(c);
 }
 
-/* Returns 0 when the connection is gone. What cannot be sent waits in a block of its own size, and
- * reading stops until it is out: the same back-pressure as the servers compared with this one. */
+/* Returns 0 when the connection is gone. Bytes that cannot be sent wait in a block of their own size, and
+ * reading stops until they are sent: the same back-pressure as in the servers compared with this one. */
 static int reply(struct conn *c, const char *bytes, size_t len) {
     ssize_t sent = send(c->fd, bytes, len, MSG_NOSIGNAL);
     if (sent < 0) {
@@ -125,16 +124,16 @@ static int listen_on(struct sockaddr_in *addr) {
 }
 
 int main(int count, char **arguments) {
-    settle();
+    prepare_process();
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int listener = listen_on(&addr);
     for (int others = count > 1 ? atoi(arguments[1]) - 1 : 0; others > 0; others--) {
         if (fork()) continue;
-        settle();
+        prepare_process();
         listener = listen_on(&addr);
         break;
     }
-    /* Each says so: who waits for the first hears it, and the others are there a moment later. */
+    /* Every process prints this: the caller waits for the first one, and the others follow at once. */
     printf("listening on 127.0.0.1:%d\n", ntohs(addr.sin_port));
     fflush(stdout);
 

@@ -1,18 +1,18 @@
-/* The load: one thread, epoll, as little work a line as can be, so that the server is what is measured.
+/* The load generator: one thread, epoll, and little work per line, so that the server is measured.
  *
  *   gen port=N mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
  *       [pid=SERVER,...] [lines=N] [window=BYTES] [marks=N every=MS]
  *
- * flood     every connection's pipe is kept full from one shared block; replies are drained
- * pingpong  one line in flight a connection; latencies; with lines=N: exactly so many, then stop
- * noise     conns ping-pong peers beside `pipes` flooding ones; the latencies are the peers'
- * idle      opens, exchanges one line each, prints, then obeys "burst" lines on standard input
+ * flood     every connection is kept full from one shared block; replies are drained
+ * pingpong  one line in flight per connection; measures latencies; with lines=N: stops after N lines
+ * noise     `conns` ping-pong connections beside `pipes` flooding ones; latencies of the former
+ * idle      connects, exchanges one line each, prints, then handles "burst" lines on standard input
  *
- * With marks=N there is no window: N + 1 times, `every` milliseconds apart, it says how many lines
- * there were so far, so that others may change something meanwhile and see what that does.
+ * With marks=N there is no window: it prints the number of lines so far N + 1 times, `every`
+ * milliseconds apart, so that the caller can change something meanwhile and see the effect.
  *
- * Lines are counted by their newlines in the replies. The server's CPU time is read here, at the edges
- * of the window, because no other process could read it at the same moment as the line count. */
+ * Lines are counted by the newlines in the replies. The server's CPU time is read here, at the edges of
+ * the window, because no other process could read it at the same moment as the line count. */
 #include "common.h"
 #include "hist.h"
 
@@ -23,7 +23,7 @@
 
 struct conn {
     int fd;
-    uint32_t phase; /* where in a line the next byte to send is: the block repeats every line */
+    uint32_t phase; /* offset in a line of the next byte to send: the block repeats every line */
     uint64_t sent, got;
     uint64_t sent_at;
 };
@@ -32,7 +32,7 @@ static struct { long port, conns, pipes, line, warm, run, lines, window, marks, 
     .conns = 1, .line = 5, .warm = 500, .run = 3000, .pids = "", .pipes = 0, .every = 500, .mode = "flood"};
 static char *block, in[4 * BLOCK];
 static struct conn *conns;
-static int pings, floods; /* two epolls: a peer's reply is never queued behind all pipes' work */
+static int pings, floods; /* two epolls: a ping-pong reply never waits for all flooding connections */
 static uint64_t lines, bytes, errors;
 static struct hist latency;
 
@@ -42,7 +42,7 @@ static uint64_t now(void) {
     return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-/* Vector extensions rather than a loop left to the optimiser's mood: 16 bytes a step on any target. */
+/* Vector extensions instead of a loop that the compiler may or may not vectorise: 16 bytes a step. */
 static uint64_t newlines(const char *p, size_t len) {
     typedef uint8_t vec __attribute__((vector_size(16)));
     uint64_t total = 0;
@@ -78,7 +78,7 @@ static long process_ticks(long pid) {
     return user + system;
 }
 
-/* Of all the server's processes. */
+/* CPU time of all processes of the server, in ticks. */
 static long server_ticks(void) {
     long ticks = 0;
     char *end;
@@ -158,7 +158,7 @@ static void drive(uint64_t until) {
     }
 }
 
-/* Every connection exchanges one line before anything is measured: accepted, served, warm. */
+/* Every connection exchanges one line before the measurement, so that all are accepted and warm. */
 static void open_batch(long from, long to) {
     struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(o.port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -235,7 +235,7 @@ static void options(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    settle();
+    prepare_process();
     options(argc, argv);
     block = malloc(BLOCK + o.line);
     for (long i = 0; i < BLOCK + o.line; i++) block[i] = i % o.line == o.line - 1 ? '\n' : 'x';
@@ -257,8 +257,8 @@ int main(int argc, char **argv) {
     for (long i = o.pipes; i < o.conns; i++) ping(&conns[i], begun);
     if (!o.lines) drive(begun + o.warm * 1000000ull);
 
-    /* The harness reads the kernel's counters between these two prints: connecting and hanging up
-     * 10,000 connections is nothing that is measured. */
+    /* The caller reads the kernel's counters between these two prints, so that they do not include
+     * making and closing the connections. */
     printf("{\"phase\":\"run\",\"errors\":%lu}\n", errors);
     fflush(stdout);
     memset(&latency, 0, sizeof latency);
@@ -281,6 +281,6 @@ int main(int argc, char **argv) {
            quantile_us(&latency, 0.5), quantile_us(&latency, 0.99), quantile_us(&latency, 0.999),
            latency.max / 1e3);
     fflush(stdout);
-    getchar(); /* hold the connections until the harness lets go */
+    getchar(); /* keep the connections open until the caller closes standard input */
     return 0;
 }

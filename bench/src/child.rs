@@ -1,25 +1,31 @@
-//! Processes of the benchmark: started on a core of their own, ended when dropped.
+//! Child processes of the benchmark: pinned to a core of their own, killed when dropped.
 
 use std::{
     fs,
     io::{self, BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
 };
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 
-use crate::Error;
+use crate::{Error, clock};
 
-/// One core for the server, the next for its load: a shared core would measure the scheduler.
+/// The server's core, and the load's: a shared core would measure the scheduler.
 pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// Runs `work` with this thread, and whatever it spawns, on one core. On a host without that core the
-/// scheduler decides, and the ratios are noisier.
+/// Interval at which the end of a child is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs `work` with this thread, and the children that it spawns, pinned to one core. On a host without
+/// that core the scheduler decides, and the ratios are noisier.
 pub(crate) fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None);
     let mut only = CpuSet::new();
@@ -32,55 +38,59 @@ pub(crate) fn on_core<T>(core: usize, work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// A child that does not outlive its owner.
+/// A child that is killed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Owned(pub(crate) Child);
+pub(crate) struct ChildGuard(pub(crate) Child);
 
-impl Drop for Owned {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// A server under test, which has said where it listens.
+/// A server under test that has printed its address.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) process: Owned,
+    process: ChildGuard,
     pub(crate) addr: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Server {
     /// Starts `command` on the servers' core and waits for its `listening on ADDR` line.
-    pub(crate) fn start(command: &mut Command, patience: Duration) -> Result<Self, Error> {
-        Self::spawn(command, patience, |command| on_core(SERVER_CORE, || command.spawn()))
+    pub(crate) fn start(command: &mut Command, timeout: Duration) -> Result<Self, Error> {
+        Self::spawn(command, timeout, |command| on_core(SERVER_CORE, || command.spawn()))
     }
 
     /// The same on all cores.
-    pub(crate) fn start_anywhere(command: &mut Command, patience: Duration) -> Result<Self, Error> {
-        Self::spawn(command, patience, Command::spawn)
+    pub(crate) fn start_on_all_cores(
+        command: &mut Command,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        Self::spawn(command, timeout, Command::spawn)
     }
 
     fn spawn(
         command: &mut Command,
-        patience: Duration,
+        timeout: Duration,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
     ) -> Result<Self, Error> {
         let spawned = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
-        let mut process = Owned(spawned.map_err(|e| format!("cannot start {command:?}: {e}"))?);
+        let mut process =
+            ChildGuard(spawned.map_err(|e| format!("cannot start {command:?}: {e}"))?);
         let Some(stdout) = process.0.stdout.take() else { return Err("no pipe".into()) };
-        let (tell, told) = mpsc::sync_channel(1);
-        // Reads on after the line: a server that prints more must not block on a full pipe.
+        let (announce, announced) = mpsc::sync_channel(1);
+        // Reads on after the line: a full pipe would block a server that prints more.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some(addresses) = listening_on(&line) {
-                    let _ = tell.try_send(addresses);
+                    let _ = announce.try_send(addresses);
                 }
             }
         });
-        let (addr, admin) = told.recv_timeout(patience).map_err(|_elapsed_or_ended| {
-            format!("{command:?} did not say `listening on ADDR` within {patience:?}")
+        let (addr, admin) = announced.recv_timeout(timeout).map_err(|_elapsed_or_ended| {
+            format!("{command:?} did not say `listening on ADDR` within {timeout:?}")
         })?;
         Ok(Self { process, addr, admin })
     }
@@ -89,15 +99,32 @@ impl Server {
         self.process.0.id()
     }
 
-    /// The process that was started, and those that it started.
+    /// The server's process and its children.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mut all = vec![self.pid()];
         all.extend(children(self.pid()));
         all
     }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Errors
+    /// When the server still runs after `timeout`.
+    pub(crate) fn stop(mut self, timeout: Duration) -> Result<ExitStatus, Error> {
+        let child = &mut self.process.0;
+        kill_process(Pid::from_child(child), Signal::TERM)?;
+        let begun = clock::now();
+        while clock::now().saturating_sub(begun) <= timeout {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Err(format!("the server did not end within {timeout:?} of SIGTERM").into())
+    }
 }
 
-/// The processes that a process started, by whichever of its threads.
+/// The children of a process, whichever of its threads started them.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

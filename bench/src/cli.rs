@@ -6,16 +6,18 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     Error,
-    admin::{self, Doing},
-    c_peers::Workshop,
-    faults::{self, Verdict, cycles::Ending},
+    admin::{self, Activity},
+    c_programs::CPrograms,
+    faults::{self, FindingsTable, cycles::Ending},
     generator::Timing,
-    implementation::{Stable, Subject, Towline},
+    implementation::Implementation,
     instructions, kernel,
+    launcher::{Launcher, Towline, find_towline},
     ratio::{self, Plan},
     reference, report,
-    scenario::{SCENARIOS, Scenario},
+    scenario::SCENARIOS,
     scrape,
+    select::select,
 };
 
 /// Measures towline side by side with servers that do less.
@@ -27,35 +29,43 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ratios of lines per server-CPU-second, latencies and memory, demanded beside measured
+    /// Ratios of lines per server-CPU-second, latencies and memory, beside their bounds
     Ratio(Ratio),
     /// User instructions per ping-pong line under callgrind
     Instructions(Instructions),
-    /// Attacks on a server with polite peers: what they suffer, and what the server spends
+    /// Attacks: the latency of well-behaved clients, and what the server spends
     Faults(Faults),
-    /// Connections that come and go in great number, and what they leave behind
+    /// Connections that are made and closed in great number, and what they leave behind
     Cycles(Cycles),
-    /// Bad peers of every kind at once for a long time, and what grows meanwhile
+    /// Badly behaved clients of every kind for a long time, and what grows meanwhile
     Soak(Soak),
-    /// A worker process killed every second under load: who is hurt, and what the books say
+    /// A worker process killed every second under load: lost connections, and the metrics of them
     Crashes(Crashes),
-    /// What a scrape costs, with nobody connected, with 10,000 connected and after many have come and gone
+    /// The cost of a scrape: with no connection, with 10,000 open, and after many were counted
     Scrape(Scrape),
-    /// Lines while the admin port is scraped, and while it is abused, against lines in calm
+    /// Lines while the admin port is scraped or abused, against lines while it is not
     Admin(Admin),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
-    Peer(reference::Peer),
-    /// Asks at an admin port, one way or another (started by another command)
+    Peer(reference::ReferenceArgs),
+    /// Sends requests to an admin port (started by another command)
     #[command(hide = true)]
-    Clients { doing: Doing, admin: Option<SocketAddr> },
+    Clients { doing: Activity, admin: Option<SocketAddr> },
 }
 
+/// Flags of the commands that need nothing but a towline binary.
 #[derive(Debug, clap::Args)]
-struct Which {
+struct Binary {
     /// The towline binary [default: the one beside this binary]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
+}
+
+/// Flags of the commands that start several implementations.
+#[derive(Debug, clap::Args)]
+struct LaunchFlags {
+    #[command(flatten)]
+    binary: Binary,
     /// towline's admin address, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     admin: String,
@@ -67,23 +77,23 @@ struct Which {
 #[derive(Debug, clap::Args)]
 struct Ratio {
     #[command(flatten)]
-    which: Which,
-    /// Turns everybody gets
+    launch: LaunchFlags,
+    /// Turns of each implementation
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds measured in a turn, after a third as many to warm up
+    /// Seconds measured in a turn, after a warm-up of a third of it
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// Only the scenario of this name, or those whose names begin so; several may follow
+    /// Only the scenario of this name, or those whose names begin with it; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
-    /// Who is measured against the references
-    #[arg(long, value_enum, default_value_t = Subject::Towline)]
-    subject: Subject,
-    /// Also the references of which nothing is demanded
+    /// The implementation that is compared with the references
+    #[arg(long, value_enum, default_value_t = Implementation::Towline)]
+    subject: Implementation,
+    /// Also the references without bounds
     #[arg(long)]
     all: bool,
-    /// Writes every run to this file
+    /// Writes every measurement to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -91,8 +101,8 @@ struct Ratio {
 #[derive(Debug, clap::Args)]
 struct Instructions {
     #[command(flatten)]
-    which: Which,
-    /// Lines of the shorter run; the longer has twice as many
+    launch: LaunchFlags,
+    /// Lines of the shorter run; the longer one has twice as many
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
     lines: u64,
     /// Keeps callgrind's files in this directory, for callgrind_annotate
@@ -102,54 +112,50 @@ struct Instructions {
 
 #[derive(Debug, clap::Args)]
 struct Faults {
-    /// The towline binary [default: the one beside this binary]
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// Seconds the polite peers talk in calm, under each attack, and after it
+    #[command(flatten)]
+    binary: Binary,
+    /// Seconds for which the well-behaved clients are measured before, during and after each attack
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How often they talk under each attack; the latency is that of the middle talk, since a shared
-    /// machine stands still for some milliseconds now and then
+    /// How often they are measured during each attack; the latency is that of the median measurement,
+    /// because a shared machine stops for some milliseconds now and then
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     talks: u32,
-    /// Only attacks whose names begin so; several may follow
+    /// Only attacks whose names begin with this; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
-    /// Only the polite peers' latency, beside the same attacks on servers that do less: what of it is
-    /// the machine's
+    /// Compares the latency under the attacks with that of reference servers, which shows the
+    /// machine's part of it
     #[arg(long)]
     references: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct Cycles {
-    /// The towline binary [default: the one beside this binary]
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
+    #[command(flatten)]
+    binary: Binary,
     /// Connections in all
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// How each of them goes
+    /// How each of them ends
     #[arg(long, value_enum, default_value_t = Ending::Line)]
     ending: Ending,
 }
 
 #[derive(Debug, clap::Args)]
 struct Soak {
-    /// The towline binary [default: the one beside this binary]
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// How long it lasts
+    #[command(flatten)]
+    binary: Binary,
+    /// Duration
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(20..))]
     seconds: u64,
 }
 
 #[derive(Debug, clap::Args)]
 struct Crashes {
-    /// The towline binary [default: the one beside this binary]
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// How long it lasts, a kill each second
+    #[command(flatten)]
+    binary: Binary,
+    /// Duration, with a kill every second
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(4..))]
     seconds: u64,
     /// Worker processes
@@ -159,10 +165,9 @@ struct Crashes {
 
 #[derive(Debug, clap::Args)]
 struct Scrape {
-    /// The towline binary [default: the one beside this binary]
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// Connections that come and go before the last row
+    #[command(flatten)]
+    binary: Binary,
+    /// Connections made and closed before the last row
     #[arg(long, default_value_t = 1_000_000)]
     counted: u64,
 }
@@ -170,145 +175,116 @@ struct Scrape {
 #[derive(Debug, clap::Args)]
 struct Admin {
     #[command(flatten)]
-    which: Which,
-    /// Turns the clients get, each compared with the calm before and after it; eight seconds each
+    launch: LaunchFlags,
+    /// Turns with clients at the admin port, eight seconds each, each compared with those without
+    /// before and after it
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     turns: u16,
-    /// Only scenarios whose names begin so; several may follow
+    /// Only scenarios whose names begin with this; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
-    /// What the clients do, instead of what the scenario says
+    /// What the clients do, in place of the scenario's activity
     #[arg(long, value_enum)]
-    doing: Option<Doing>,
+    doing: Option<Activity>,
 }
 
-impl Which {
-    fn stable(self) -> Result<Stable, Error> {
-        let towline = Towline::find(self.server, self.admin, self.flags);
-        match &towline.path {
+impl Binary {
+    /// The path of the towline binary.
+    fn find(self) -> Result<PathBuf, Error> {
+        let found = find_towline(self.server);
+        Ok(found.ok_or("no towline binary beside this one, and no --server")?)
+    }
+}
+
+impl LaunchFlags {
+    fn launcher(self) -> Result<Launcher, Error> {
+        let path = find_towline(self.binary.server);
+        match &path {
             Some(path) => eprintln!("towline: {}", path.display()),
-            None => eprintln!("towline: none beside this binary, and no --server: references only"),
+            None => eprintln!("towline: no binary here and no --server: references only"),
         }
-        Ok(Stable { shop: Workshop::open()?, towline })
+        let towline = Towline { path, admin: self.admin, flags: self.flags };
+        Ok(Launcher { programs: CPrograms::compile_all()?, towline })
     }
 }
 
 pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Ratio(ratio) => compare(ratio),
-        Command::Instructions(wanted) => {
-            let stable = wanted.which.stable()?;
-            let keep = wanted.keep.as_deref();
-            println!("{}", instructions::report(&stable, wanted.lines, keep)?);
+        Command::Ratio(args) => compare(args),
+        Command::Instructions(Instructions { launch, lines, keep }) => {
+            println!("{}", instructions::report(&launch.launcher()?, lines, keep.as_deref())?);
             Ok(())
         }
-        Command::Faults(Faults { server, seconds, talks, only, references }) => {
-            let (towline, time) = (towline(server)?, Duration::from_secs(seconds));
+        Command::Faults(Faults { binary, seconds, talks, only, references }) => {
+            let (towline, time) = (binary.find()?, Duration::from_secs(seconds));
             if references {
-                let table = faults::compare::report(&towline, &only, time, talks)?;
-                println!("{}\n\n{table}", kernel::host());
+                print_table(&faults::compare::report(&towline, &only, time, talks)?);
                 return Ok(());
             }
-            tell(&faults::report(&towline, &only, time, talks)?)
+            print_findings(&faults::report(&towline, &only, time, talks)?)
         }
-        Command::Cycles(Cycles { server, count, ending }) => {
-            tell(&faults::cycles::report(&towline(server)?, count, ending)?)
+        Command::Cycles(Cycles { binary, count, ending }) => {
+            print_findings(&faults::cycles::report(&binary.find()?, count, ending)?)
         }
-        Command::Soak(Soak { server, seconds }) => {
-            tell(&faults::soak::report(&towline(server)?, Duration::from_secs(seconds))?)
+        Command::Soak(Soak { binary, seconds }) => {
+            print_findings(&faults::soak::report(&binary.find()?, Duration::from_secs(seconds))?)
         }
-        Command::Crashes(Crashes { server, seconds, workers }) => {
+        Command::Crashes(Crashes { binary, seconds, workers }) => {
             let time = Duration::from_secs(seconds);
-            tell(&faults::crashes::report(&towline(server)?, time, workers)?)
+            print_findings(&faults::crashes::report(&binary.find()?, time, workers)?)
         }
-        Command::Scrape(Scrape { server, counted }) => {
-            let towline = Towline::find(server, String::new(), Vec::new());
-            let path = towline.path.ok_or("no towline beside this binary, and no --server")?;
-            println!("{}\n\n{}", kernel::host(), scrape::report(&path, counted)?);
+        Command::Scrape(Scrape { binary, counted }) => {
+            print_table(&scrape::report(&binary.find()?, counted)?);
             Ok(())
         }
-        Command::Admin(Admin { which, turns, only, doing }) => {
-            let table = admin::report(&which.stable()?, &only, doing, turns.into())?;
-            println!("{}\n\n{table}", kernel::host());
+        Command::Admin(Admin { launch, turns, only, doing }) => {
+            print_table(&admin::report(&launch.launcher()?, &only, doing, turns.into())?);
             Ok(())
         }
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
-        Command::Peer(peer) => Ok(reference::serve(peer)?),
+        Command::Peer(args) => Ok(reference::serve(args)?),
     }
 }
 
-/// Prints a verdict; an error when something demanded was missed.
-fn tell(verdict: &Verdict) -> Result<(), Error> {
-    println!("{}\n\n{verdict}", kernel::host());
-    match verdict.missed() {
+fn print_table(table: &str) {
+    println!("{}\n\n{table}", kernel::host());
+}
+
+/// Prints findings; an error when a bound was missed.
+fn print_findings(findings: &FindingsTable) -> Result<(), Error> {
+    print_table(&findings.to_string());
+    match findings.missed() {
         0 => Ok(()),
-        1 => Err("one of the figures demanded was missed".into()),
-        missed => Err(format!("{missed} of the figures demanded were missed").into()),
+        1 => Err("one of the bounds was missed".into()),
+        missed => Err(format!("{missed} of the bounds were missed").into()),
     }
 }
 
-fn towline(server: Option<PathBuf>) -> Result<PathBuf, Error> {
-    let towline = Towline::find(server, String::new(), Vec::new());
-    Ok(towline.path.ok_or("no towline beside this binary, and no --server")?)
-}
-
-fn compare(wanted: Ratio) -> Result<(), Error> {
-    let scenarios = select(&wanted.only)?;
-    let run = Duration::try_from_secs_f64(wanted.seconds).map_err(|_negative_or_huge| {
-        format!("--seconds {}: expected a positive number of seconds", wanted.seconds)
+fn compare(args: Ratio) -> Result<(), Error> {
+    let scenarios = select(&SCENARIOS, |scenario| scenario.name, &args.only)?;
+    let run = Duration::try_from_secs_f64(args.seconds).map_err(|_negative_or_huge| {
+        format!("--seconds {}: expected a positive number of seconds", args.seconds)
     })?;
     let warm = (run / 3).clamp(Duration::from_millis(200), Duration::from_secs(2));
     let plan = Plan {
-        subject: wanted.subject,
-        rounds: wanted.rounds,
+        subject: args.subject,
+        rounds: args.rounds,
         timing: Timing { warm, run },
-        all: wanted.all,
+        all: args.all,
     };
-    let stable = wanted.which.stable()?;
+    let launcher = args.launch.launcher()?;
     let outcomes: Vec<_> =
-        scenarios.into_iter().map(|scenario| ratio::measure(&stable, scenario, plan)).collect();
-    let verdicts = report::judge(&outcomes, plan.subject);
+        scenarios.into_iter().map(|scenario| ratio::measure(&launcher, scenario, plan)).collect();
+    let rows = report::evaluate(&outcomes, plan.subject);
     let host = kernel::host();
-    println!("{host}\n\n{}\n{}", report::demands(&verdicts), report::everybody(&outcomes));
+    println!("{host}\n\n{}\n{}", report::demands(&rows), report::figures(&outcomes));
     let voids = report::voids(&outcomes);
     if !voids.is_empty() {
-        println!("Void, and why:\n{voids}");
+        println!("Void rounds, with the reason:\n{voids}");
     }
-    if let Some(path) = wanted.json {
-        fs::write(&path, report::json(&host, &outcomes, &verdicts)?)
+    if let Some(path) = args.json {
+        fs::write(&path, report::json(&host, &outcomes, &rows)?)
             .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
-}
-
-fn select(only: &[String]) -> Result<Vec<&'static Scenario>, Error> {
-    if let Some(name) = only.iter().find(|o| !SCENARIOS.iter().any(|s| s.name.starts_with(*o))) {
-        let known: Vec<_> = SCENARIOS.iter().map(|s| s.name).collect();
-        return Err(format!("--only {name}: expected one of {}", known.join(", ")).into());
-    }
-    // A whole name is that scenario, though others may begin so too.
-    let means = |only: &str, name: &str| match SCENARIOS.iter().any(|s| s.name == only) {
-        true => name == only,
-        false => name.starts_with(only),
-    };
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| means(only, name));
-    Ok(SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(only: &[&str]) -> Option<Vec<&'static str>> {
-        let only: Vec<_> = only.iter().map(ToString::to_string).collect();
-        Some(select(&only).ok()?.into_iter().map(|s| s.name).collect())
-    }
-
-    #[test]
-    fn scenarios_are_chosen_by_the_beginning_of_their_names() {
-        assert_eq!(names(&["flood", "noise"]), Some(vec!["flood-100", "flood-5000", "noise"]));
-        assert_eq!(names(&[]).map(|all| all.len()), Some(SCENARIOS.len()));
-        assert_eq!(names(&["pingpong-100"]), Some(vec!["pingpong-100"]), "nor the thousand");
-        assert_eq!(names(&["floood"]), None, "a typing error must not measure nothing");
-    }
 }

@@ -1,4 +1,4 @@
-//! Connections of the benchmark's own, from addresses of the loopback network.
+//! Connections from chosen addresses of the loopback network.
 
 use std::{
     io,
@@ -7,8 +7,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-/// Connects from `source`. A port that was used is not free again for a minute, and an address has some
-/// 28,000, so whoever connects often does it from several.
+/// Connects from `source`. A used port is free again after a minute, and an address has some 28,000, so
+/// a client that connects often needs several addresses.
 pub(crate) fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;

@@ -1,16 +1,16 @@
-//! Time, read through system calls: what is timed here is real processes, so tokio's clock, which a
-//! test may pause, would be the wrong one.
+//! Clocks of the system: real processes are timed here, so tokio's clock, which a test may pause, would
+//! be the wrong one.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Time since an arbitrary start, never stepping back.
+/// The monotonic clock: time since an arbitrary start.
 pub(crate) fn now() -> Duration {
     read(ClockId::Monotonic)
 }
 
-/// CPU time this thread has used: unmoved by whoever else wants the core.
+/// CPU time used by this thread: other processes on its core do not count.
 pub(crate) fn thread_cpu() -> Duration {
     read(ClockId::ThreadCPUTime)
 }

@@ -1,26 +1,28 @@
-//! The figures of a run, and what is demanded of them.
+//! The figures of a measurement, and the bounds demanded of them.
 
 use serde::Serialize;
 
-use crate::implementation::{Run, Subject};
+use crate::implementation::{Implementation, Measurement};
 
-/// One figure of the subject, against a reference where it is a ratio.
+/// A figure of the subject; a ratio where there is a reference.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) figure: Figure,
-    pub(crate) against: Option<Subject>,
+    pub(crate) against: Option<Implementation>,
     pub(crate) demand: Demand,
 }
 
+/// The bound of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Demand {
     AtLeast(f64),
     AtMost(f64),
-    /// Reported, not judged.
+    /// No bound: the figure is only reported.
     Nothing,
 }
 
+/// What is read from a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
@@ -34,6 +36,7 @@ pub(crate) enum Figure {
 }
 
 impl Demand {
+    /// Whether `value` is within the bound; `None` without one.
     pub(crate) fn is_met(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(least) => Some(value >= least),
@@ -58,10 +61,10 @@ impl Figure {
         match self {
             Self::LinesPerCpuSecond => "lines per server-CPU-second",
             Self::CpuPerLine => "CPU per line",
-            Self::NsPerLine => "server CPU, ns a line",
-            Self::P99 => "p99 of the polite peers",
+            Self::NsPerLine => "server CPU, ns per line",
+            Self::P99 => "p99 of the well-behaved clients",
             Self::P99OverP50 => "p99 over p50",
-            Self::IdleBytes => "resident bytes an idle connection",
+            Self::IdleBytes => "resident bytes per idle connection",
             Self::BurstGrowth => "the same, growth after a 16 KiB burst",
         }
     }
@@ -70,12 +73,12 @@ impl Figure {
         matches!(self, Self::P99 | Self::P99OverP50)
     }
 
-    /// The figure of one round; `None` when it was not measured. Without a reference, ratios are
-    /// plain values.
-    pub(crate) fn of(self, run: &Run, reference: Option<&Run>) -> Option<f64> {
-        let per = |own: fn(&Run) -> f64| Some(own(run) / reference.map_or(1.0, own));
+    /// The figure of one round; `None` when it was not measured. Without a reference, a ratio is the
+    /// plain value.
+    pub(crate) fn of(self, run: &Measurement, reference: Option<&Measurement>) -> Option<f64> {
+        let per = |own: fn(&Measurement) -> f64| Some(own(run) / reference.map_or(1.0, own));
         match self {
-            Self::LinesPerCpuSecond => per(Run::lines_per_cpu_second),
+            Self::LinesPerCpuSecond => per(Measurement::lines_per_cpu_second),
             Self::CpuPerLine => per(|run| 1.0 / run.lines_per_cpu_second()),
             Self::NsPerLine => per(|run| 1e9 / run.lines_per_cpu_second()),
             Self::P99 => per(|run| run.p99_us),
@@ -95,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_ratio_is_of_work_per_cpu_time_not_of_work() {
-        let fast = Run { lines: 300, cpu_seconds: 1.0, ..Run::default() };
-        let busy = Run { lines: 600, cpu_seconds: 4.0, ..Run::default() };
+        let fast = Measurement { lines: 300, cpu_seconds: 1.0, ..Measurement::default() };
+        let busy = Measurement { lines: 600, cpu_seconds: 4.0, ..Measurement::default() };
         assert_eq!(Figure::LinesPerCpuSecond.of(&fast, Some(&busy)), Some(2.0));
         assert_eq!(Figure::CpuPerLine.of(&fast, Some(&busy)), Some(0.5));
         assert_eq!(Figure::IdleBytes.of(&fast, None), None);

@@ -1,4 +1,4 @@
-//! Drives the C generator: what to load a server with, and what came back.
+//! Drives the load generator, a C program: its options, and its reports.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,12 +10,12 @@ use serde::Deserialize;
 
 use crate::{
     Error,
-    c_peers::Workshop,
-    child::{LOAD_CORE, Owned, Server, on_core},
-    kernel::{Counters, queued},
+    c_programs::CPrograms,
+    child::{ChildGuard, LOAD_CORE, Server, on_core},
+    kernel::{KernelCounters, core_wait},
 };
 
-/// The shape of a load; the fields are the generator's options.
+/// A load; the fields are the generator's options of the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) mode: &'static str,
@@ -34,16 +34,16 @@ impl Load {
     }
 }
 
-/// How long, besides connecting.
+/// Duration of a load after all connections are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) warm: Duration,
     pub(crate) run: Duration,
 }
 
-/// What the generator saw between the edges of its window.
+/// The generator's report of its window.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Seen {
+pub(crate) struct WindowReport {
     pub(crate) seconds: f64,
     pub(crate) lines: u64,
     pub(crate) bytes: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Seen {
     pub(crate) p99_us: f64,
 }
 
-/// How far a load without a window is.
+/// The generator's state at one moment of a load without a window.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Mark {
     pub(crate) at_ns: u64,
@@ -63,9 +63,9 @@ pub(crate) struct Mark {
     errors: u64,
 }
 
-impl Seen {
-    /// Newlines and bytes are counted apart. When they disagree by more than the unfinished lines at
-    /// the window's edges, the server answered something else than the lines it was sent.
+impl WindowReport {
+    /// Checks the report. Newlines and bytes are counted separately: when they disagree by more than the
+    /// unfinished lines at the edges of the window, the server did not echo the lines.
     pub(crate) fn check(&self, load: Load) -> Result<(), Error> {
         if self.errors > 0 {
             return Err(format!("{} connections closed early", self.errors).into());
@@ -76,30 +76,30 @@ impl Seen {
             return Err(format!("{} lines, but {} bytes", self.lines, self.bytes).into());
         }
         if self.lines == 0 {
-            return Err("not one line came back".into());
+            return Err("no line came back".into());
         }
         Ok(())
     }
 }
 
-/// A generator under way, told what to do through its standard input.
+/// A running generator, controlled through its standard input.
 #[derive(Debug)]
 pub(crate) struct Generator {
-    child: Owned,
+    child: ChildGuard,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Generator {
-    /// Opens the connections and exchanges one line over each. In `idle` mode they then wait for a
-    /// burst; in the others the load begins and, once warm, the window.
+    /// Makes the connections and exchanges one line over each. In `idle` mode they then wait for a
+    /// burst; in the other modes the load begins, and after the warm-up the window.
     pub(crate) fn open(
-        shop: &Workshop,
+        programs: &CPrograms,
         server: &Server,
         load: Load,
         more: &[String],
     ) -> Result<Self, Error> {
-        let mut command = Command::new(shop.path("gen"));
+        let mut command = Command::new(programs.path("gen"));
         command
             .arg(format!("port={}", server.addr.port()))
             .arg(format!("pid={}", list(&server.processes())))
@@ -110,7 +110,7 @@ impl Generator {
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut child = Owned(on_core(LOAD_CORE, || command.spawn())?);
+        let mut child = ChildGuard(on_core(LOAD_CORE, || command.spawn())?);
         let answers = BufReader::new(child.0.stdout.take().ok_or("no pipe")?);
         let commands = child.0.stdin.take().ok_or("no pipe")?;
         let mut generator = Self { child, commands, answers };
@@ -118,12 +118,12 @@ impl Generator {
         Ok(generator)
     }
 
-    /// The report at the end of the window. The connections stay until this value is dropped.
-    pub(crate) fn finish(&mut self) -> Result<Seen, Error> {
+    /// Waits for the end of the window. The connections stay open until this value is dropped.
+    pub(crate) fn finish(&mut self) -> Result<WindowReport, Error> {
         self.answer("its report")
     }
 
-    /// The next of the marks it was asked for.
+    /// Waits for the next of the marks requested by `marks=N`.
     pub(crate) fn mark(&mut self) -> Result<Mark, Error> {
         let mark: Mark = self.answer("a mark")?;
         if mark.errors == 0 {
@@ -144,11 +144,11 @@ impl Generator {
             phase: String,
             errors: u64,
         }
-        let seen: Phase = self.answer(phase)?;
-        if seen.phase == phase && seen.errors == 0 {
+        let reached: Phase = self.answer(phase)?;
+        if reached.phase == phase && reached.errors == 0 {
             return Ok(());
         }
-        Err(format!("{phase}: {} connections closed early", seen.errors).into())
+        Err(format!("{phase}: {} connections closed early", reached.errors).into())
     }
 
     fn answer<T: for<'a> Deserialize<'a>>(&mut self, what: &str) -> Result<T, Error> {
@@ -159,47 +159,48 @@ impl Generator {
     }
 }
 
-/// What happened around a window that its figures should be read with.
+/// What disturbed a window.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Circumstances {
-    /// Kernel counters that moved: the run is void.
+pub(crate) struct RunConditions {
+    /// Kernel counters that grew: the measurement is void.
     pub(crate) moved: Vec<String>,
-    /// Time the server or the load, whichever was worse off, stood in line for its core.
+    /// Time that the server or the load, whichever is longer, waited for its core.
     pub(crate) queued: Duration,
 }
 
-/// Loads `server` for a window of time.
+/// Loads `server` for a window.
 pub(crate) fn run(
-    shop: &Workshop,
+    programs: &CPrograms,
     server: &Server,
     load: Load,
     timing: Timing,
-) -> Result<(Seen, Circumstances), Error> {
+) -> Result<(WindowReport, RunConditions), Error> {
     let times =
         [format!("warm={}", timing.warm.as_millis()), format!("run={}", timing.run.as_millis())];
-    let mut generator = Generator::open(shop, server, load, &times)?;
+    let mut generator = Generator::open(programs, server, load, &times)?;
     let both = [server.processes(), vec![generator.child.0.id()]];
-    let stood = || both.each_ref().map(|side| side.iter().copied().map(queued).sum::<Duration>());
-    let (counters, before) = (Counters::read(), stood());
-    let seen = generator.finish()?;
-    let moved = Counters::read().moved_since(&counters);
-    let waits = stood().into_iter().zip(before).map(|(now, then)| now.saturating_sub(then));
-    seen.check(load)?;
-    Ok((seen, Circumstances { moved, queued: waits.max().unwrap_or_default() }))
+    let waited =
+        || both.each_ref().map(|side| side.iter().copied().map(core_wait).sum::<Duration>());
+    let (counters, before) = (KernelCounters::read(), waited());
+    let report = generator.finish()?;
+    let moved = KernelCounters::read().moved_since(&counters);
+    let waits = waited().into_iter().zip(before).map(|(now, then)| now.saturating_sub(then));
+    report.check(load)?;
+    Ok((report, RunConditions { moved, queued: waits.max().unwrap_or_default() }))
 }
 
-/// Numbers with commas between them.
+/// Numbers separated by commas.
 fn list(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Exchanges exactly `lines` lines, however long that takes, within bounds.
-pub(crate) fn exchange(shop: &Workshop, server: &Server, lines: u64) -> Result<(), Error> {
-    const BOUND: &str = "run=120000";
-    let more = [format!("lines={lines}"), BOUND.to_owned()];
-    let seen = Generator::open(shop, server, Load::new("pingpong", 1), &more)?.finish()?;
-    if seen.lines < lines {
-        return Err(format!("{} of {lines} lines came back", seen.lines).into());
+/// Exchanges exactly `lines` lines over one connection, within two minutes.
+pub(crate) fn exchange(programs: &CPrograms, server: &Server, lines: u64) -> Result<(), Error> {
+    const TIMEOUT: &str = "run=120000";
+    let more = [format!("lines={lines}"), TIMEOUT.to_owned()];
+    let report = Generator::open(programs, server, Load::new("pingpong", 1), &more)?.finish()?;
+    if report.lines < lines {
+        return Err(format!("{} of {lines} lines came back", report.lines).into());
     }
     Ok(())
 }
@@ -208,7 +209,7 @@ pub(crate) fn exchange(shop: &Workshop, server: &Server, lines: u64) -> Result<(
 mod tests {
     use super::*;
 
-    fn seen(lines: u64, bytes: u64, errors: u64) -> Seen {
+    fn report(lines: u64, bytes: u64, errors: u64) -> WindowReport {
         let text = format!(
             r#"{{"seconds":3.0,"lines":{lines},"bytes":{bytes},"errors":{errors},
                 "server_ticks":300,"ticks_per_second":100,"generator_cpu_seconds":2.5,
@@ -218,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_bytes_must_tell_the_same_story() {
+    fn lines_and_bytes_must_agree() {
         let load = Load::new("flood", 100);
-        assert!(seen(1000, 5000, 0).check(load).is_ok());
-        assert!(seen(1000, 5499, 0).check(load).is_ok(), "unfinished lines at the edges");
-        assert!(seen(1000, 65_000, 0).check(load).is_err(), "digests instead of echoes");
-        assert!(seen(1000, 5000, 1).check(load).is_err(), "a lost connection");
-        assert!(seen(0, 0, 0).check(load).is_err(), "silence");
+        assert!(report(1000, 5000, 0).check(load).is_ok());
+        assert!(report(1000, 5499, 0).check(load).is_ok(), "unfinished lines at the edges");
+        assert!(report(1000, 65_000, 0).check(load).is_err(), "digests instead of echoes");
+        assert!(report(1000, 5000, 1).check(load).is_err(), "a lost connection");
+        assert!(report(0, 0, 0).check(load).is_err(), "silence");
     }
 }

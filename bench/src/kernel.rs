@@ -1,10 +1,10 @@
-//! What the kernel says: memory of a process, and the counters that make a round void.
+//! Figures of the kernel: memory and CPU time of processes, and the counters that void a round.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use crate::Error;
 
-/// Resident bytes of a process. `smaps_rollup` is exact; `status` lags by some pages a core.
+/// Resident bytes of a process. `smaps_rollup` is exact; `status` lags by some pages per core.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Error> {
     let exact = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
     let (text, field) = match exact {
@@ -20,19 +20,19 @@ fn kibibytes(text: &str, field: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-/// How long the threads of a process have stood in line for a core, in all their lives. The server's
-/// and the load's cores should be theirs alone: this tells when they were not.
-pub(crate) fn queued(pid: u32) -> Duration {
+/// Time that the threads of a process waited for a core since they started. The cores of server and
+/// load should be theirs alone: this shows when they were not.
+pub(crate) fn core_wait(pid: u32) -> Duration {
     schedstats(pid).filter_map(|text| nanos(&text, 1)).sum()
 }
 
-/// How long they have had one.
-pub(crate) fn spent(pid: u32) -> Duration {
+/// CPU time of the threads of a process since they started.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
     schedstats(pid).filter_map(|text| nanos(&text, 0)).sum()
 }
 
-/// The same of those with such names alone.
-pub(crate) fn spent_by(pid: u32, named: impl Fn(&str) -> bool) -> Duration {
+/// CPU time of the threads whose names satisfy `named`.
+pub(crate) fn cpu_time_of(pid: u32, named: impl Fn(&str) -> bool) -> Duration {
     let tasks = tasks(pid).filter(|task| {
         fs::read_to_string(task.join("comm")).is_ok_and(|name| named(name.trim_end()))
     });
@@ -49,12 +49,12 @@ fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
     tasks.map(|task| task.path())
 }
 
-/// A number of `schedstat`: on a core, in line for one, both in nanoseconds, how often on one.
+/// A field of `schedstat`: time on a core, time waiting for one, both in nanoseconds; time slices.
 fn nanos(schedstat: &str, at: usize) -> Option<Duration> {
     schedstat.split_whitespace().nth(at)?.parse().ok().map(Duration::from_nanos)
 }
 
-/// One line about the host, for the reader of a report.
+/// One line about the host, for the head of a report.
 pub(crate) fn host() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpu = read("/proc/cpuinfo");
@@ -68,16 +68,16 @@ pub(crate) fn host() -> String {
     )
 }
 
-/// Counters that must stand still while a round runs: when one moves, packets or connections were
-/// lost and the kernel was measured, not a server.
+/// Counters that must not change during a round: when one does, packets or connections were lost, and
+/// the kernel was measured instead of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
+pub(crate) struct KernelCounters {
     values: Vec<(&'static str, u64)>,
 }
 
 const WATCHED: [&str; 3] = ["ListenOverflows", "ListenDrops", "TCPAbortOnMemory"];
 
-impl Counters {
+impl KernelCounters {
     pub(crate) fn read() -> Self {
         let netstat = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
         let softnet = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
@@ -91,7 +91,7 @@ impl Counters {
         Self { values }
     }
 
-    /// What moved since `earlier`, as "name +n".
+    /// The counters that grew since `earlier`, as "name +n".
     pub(crate) fn moved_since(&self, earlier: &Self) -> Vec<String> {
         let pairs = self.values.iter().zip(&earlier.values);
         pairs
@@ -101,15 +101,15 @@ impl Counters {
     }
 }
 
-/// The value under `name` in the pair of `TcpExt:` lines: names above, values below.
+/// The value of `name` in the pair of `TcpExt:` lines: names above, values below.
 fn tcp_ext(netstat: &str, name: &str) -> Option<u64> {
     let mut rows = netstat.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (rows.next()?, rows.next()?);
-    let place = names.split_whitespace().position(|column| column == name)?;
-    values.split_whitespace().nth(place)?.parse().ok()
+    let at = names.split_whitespace().position(|column| column == name)?;
+    values.split_whitespace().nth(at)?.parse().ok()
 }
 
-/// Second column, one row a core, hexadecimal.
+/// The sum of the second column: one row per core, hexadecimal.
 fn softnet_drops(softnet: &str) -> u64 {
     softnet
         .lines()
@@ -125,9 +125,9 @@ mod tests {
                            TcpExt: 9 3 4 5\nIpExt: InNoRoutes\nIpExt: 7\n";
 
     #[test]
-    fn counters_are_found_by_name_not_by_place() {
-        let none = Counters::parse(NETSTAT, "0000abcd 00000000 00000001\n");
-        let some = Counters::parse(
+    fn counters_are_found_by_name_and_not_by_position() {
+        let none = KernelCounters::parse(NETSTAT, "0000abcd 00000000 00000001\n");
+        let some = KernelCounters::parse(
             &NETSTAT.replace("9 3 4 5", "9 3 6 5"),
             "0000abcd 0000000f 0\n0000abcd 00000001 0\n",
         );
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_a_counter_reads_as_standing_still() {
-        let counters = Counters::parse("", "");
+    fn a_missing_counter_reads_as_zero() {
+        let counters = KernelCounters::parse("", "");
         assert!(counters.values.iter().all(|(_, value)| *value == 0));
     }
 
     #[test]
-    fn waiting_for_a_core_is_the_second_number() {
+    fn the_time_waiting_for_a_core_is_the_second_field() {
         assert_eq!(nanos("498202 2194931 3\n", 1), Some(Duration::from_nanos(2_194_931)));
         assert_eq!(nanos("", 1), None);
     }

@@ -1,12 +1,12 @@
 //! Side-by-side benchmarks: towline against servers that do less.
 //!
-//! Absolute figures of one machine on one day say little. So every figure that matters is a ratio of
-//! lines per server-CPU-second between two servers that took turns under the same load in the same
-//! run; docs/BENCHMARKS.md gives the method and how to read the tables.
+//! Absolute figures depend on the machine and the day. So every figure that matters is a ratio of lines
+//! per server-CPU-second between two servers that took turns under the same load in the same run.
+//! README.md lists the commands; docs/BENCHMARKS.md has the method and explains the tables.
 #![expect(clippy::print_stdout, reason = "printing a report to standard output is its purpose")]
 
 mod admin;
-mod c_peers;
+mod c_programs;
 mod child;
 mod cli;
 mod client;
@@ -17,6 +17,7 @@ mod generator;
 mod implementation;
 mod instructions;
 mod kernel;
+mod launcher;
 mod metrics;
 mod observed_server;
 mod periodic;
@@ -25,6 +26,7 @@ mod reference;
 mod report;
 mod scenario;
 mod scrape;
+mod select;
 mod sha;
 mod stats;
 
@@ -32,11 +34,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The allocator towline itself uses: a reference must not lose by its allocator.
+/// The allocator of the towline binary: a reference must not lose by its allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// One sentence about what went wrong; this program has no caller that would match on it.
+/// A sentence: this program has no caller that would match on a type.
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {

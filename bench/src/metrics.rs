@@ -1,4 +1,7 @@
-//! What a server tells at `/metrics`: asked for, and taken apart.
+//! The exposition of a server: fetched from `/metrics`, and parsed.
+//!
+//! [`fetch`] is the one HTTP client of this crate. Clients that attack an admin port write to their
+//! sockets themselves, because they send what no HTTP client would.
 
 use std::{
     io::{self, Read, Write},
@@ -6,13 +9,15 @@ use std::{
     time::Duration,
 };
 
-/// Longest wait for an answer, and for each part of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the connection, and for each part of the answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the admin endpoint answers, its head included. Anything but 200 is an error.
+/// The answer to a scrape, with its head. A status other than 200 is an error.
+///
+/// Nothing is parsed or copied, so that a timed scrape is the server's time and the kernel's.
 pub(crate) fn fetch(admin: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -23,31 +28,31 @@ pub(crate) fn fetch(admin: SocketAddr) -> io::Result<String> {
     Err(io::Error::other(format!("/metrics answered {first:?}")))
 }
 
-/// One series at the moment of the scrape.
+/// A series, and its value at the moment of the scrape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Sample<'a> {
-    /// With its labels, as exported.
+    /// The name with its labels, as exported.
     pub(crate) series: &'a str,
     pub(crate) value: f64,
-    /// `counter`, `gauge` or `histogram`, as the scrape says of its family.
+    /// `counter`, `gauge` or `histogram`, from the family's `# TYPE` line.
     pub(crate) kind: &'a str,
 }
 
 impl<'a> Sample<'a> {
-    /// The value of its one label, if it is of that family and has that label.
+    /// The value of the only label, if the series is of `family` and has `label`.
     pub(crate) fn label(&self, family: &str, label: &str) -> Option<&'a str> {
         let labels = self.series.strip_prefix(family)?.strip_prefix('{')?;
         labels.strip_prefix(label)?.strip_prefix("=\"")?.strip_suffix("\"}")
     }
 
-    /// Whether it is of that family, with labels or without.
+    /// Whether the series is of `family`, with labels or without.
     pub(crate) fn is_of(&self, family: &str) -> bool {
         let labels = self.series.strip_prefix(family);
         labels.is_some_and(|labels| labels.is_empty() || labels.starts_with('{'))
     }
 }
 
-/// All series of an answer, in its order.
+/// All series of an answer, in order.
 pub(crate) fn samples(answer: &str) -> impl Iterator<Item = Sample<'_>> {
     let mut kind = "";
     answer.lines().filter_map(move |line| {
@@ -58,7 +63,7 @@ pub(crate) fn samples(answer: &str) -> impl Iterator<Item = Sample<'_>> {
             return None;
         }
         let (series, value) = line.rsplit_once(' ')?;
-        // The lines of the head end in something else.
+        // The lines of the head come before the first `# TYPE`.
         (!kind.is_empty()).then_some(())?;
         Some(Sample { series, value: value.parse().ok()?, kind })
     })
@@ -73,7 +78,7 @@ mod tests {
         # TYPE b gauge\nb 4.5\n";
 
     #[test]
-    fn series_come_with_the_kind_of_their_family() {
+    fn series_have_the_kind_of_their_family() {
         let all: Vec<_> = samples(ANSWER).collect();
         let of_b = Sample { series: "b", value: 4.5, kind: "gauge" };
         assert_eq!((all.len(), all[0].kind, all[1]), (2, "counter", of_b));

@@ -1,49 +1,54 @@
-//! The server attacked, and what can be seen of it from outside.
+//! A towline server, and what can be observed of it from outside.
 
 use std::{
     collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command, thread,
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::{
     Error,
     child::Server,
     clock,
-    kernel::{resident_bytes, spent},
+    kernel::{cpu_time, resident_bytes},
     metrics,
 };
 
-/// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a server's start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Scrapes tried before the admin endpoint counts as dead, and the pause between two.
+const SCRAPE_ATTEMPTS: usize = 20;
+const SCRAPE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A running server whose metrics and `/proc` files are read.
 #[derive(Debug)]
-pub(crate) struct Victim {
+pub(crate) struct ObservedServer {
     server: Server,
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
 
-/// What is seen of it at one moment.
+/// The state of a server at one moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sight {
+pub(crate) struct Snapshot {
     pub(crate) resident_bytes: u64,
     pub(crate) descriptors: usize,
-    /// Kernel memory of its sockets of lines, as ss(8) tells it; 0 where there is no ss.
+    /// Kernel memory of its sockets for lines, from ss(8); 0 where there is no ss.
     pub(crate) socket_bytes: u64,
+    /// Connections closed and refused, by reason.
     pub(crate) closed: BTreeMap<String, u64>,
     pub(crate) refused: BTreeMap<String, u64>,
-    /// Every gauge of the server's own.
+    /// Every gauge of the server.
     pub(crate) gauges: BTreeMap<String, f64>,
     pub(crate) open: u64,
     pub(crate) accepted: u64,
-    /// Worker processes that followed others.
+    /// Restarts of worker processes.
     pub(crate) restarts: u64,
 }
 
-impl Victim {
-    /// Two threads, as on the two cores that the figures are demanded for, unless a flag says otherwise.
+impl ObservedServer {
+    /// Starts a server with two threads, because the figures are demanded for two cores, unless `flags`
+    /// say otherwise.
     pub(crate) fn start(towline: &Path, flags: &[&str]) -> Result<Self, Error> {
         let mut command = Command::new(towline);
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
@@ -52,7 +57,7 @@ impl Victim {
                 command.args(ours);
             }
         }
-        let server = Server::start_anywhere(command.args(flags), PATIENCE)?;
+        let server = Server::start_on_all_cores(command.args(flags), START_TIMEOUT)?;
         let admin = server.admin.ok_or("the server has no admin address")?;
         Ok(Self { addr: server.addr, admin, server })
     }
@@ -61,99 +66,100 @@ impl Victim {
         self.server.pid()
     }
 
-    pub(crate) fn look(&self) -> Result<Sight, Error> {
-        let mut sight = Sight {
+    /// The state of the server now.
+    ///
+    /// # Errors
+    /// When `/metrics` does not answer.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let mut snapshot = Snapshot {
             resident_bytes: resident_bytes(self.pid())?,
             descriptors: fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count(),
             socket_bytes: self.socket_bytes(),
-            ..Sight::default()
+            ..Snapshot::default()
         };
         for sample in metrics::samples(&self.metrics()?) {
             if sample.kind == "gauge" && sample.series.starts_with("towline_") {
-                sight.gauges.insert(sample.series.to_owned(), sample.value);
+                snapshot.gauges.insert(sample.series.to_owned(), sample.value);
             }
             let count = sample.value as u64;
             let reason = |family| sample.label(family, "reason").map(str::to_owned);
             if let Some(reason) = reason("towline_connections_closed_total") {
-                sight.closed.insert(reason, count);
+                snapshot.closed.insert(reason, count);
             } else if let Some(why) = reason("towline_connections_rejected_total") {
-                sight.refused.insert(why, count);
+                snapshot.refused.insert(why, count);
             } else if sample.is_of("towline_connections") {
-                sight.open += count;
+                snapshot.open += count;
             } else if sample.is_of("towline_connections_accepted_total") {
-                sight.accepted = count;
+                snapshot.accepted = count;
             } else if sample.is_of("towline_worker_restarts_total") {
-                sight.restarts += count;
+                snapshot.restarts += count;
             }
         }
-        Ok(sight)
+        Ok(snapshot)
     }
 
-    /// What is seen once nobody is connected, or when `patience` is at its end.
-    pub(crate) fn look_at_rest(&self, patience: Duration) -> Result<Sight, Error> {
+    /// The state of the server once no connection is open, or after `timeout`.
+    pub(crate) fn snapshot_at_rest(&self, timeout: Duration) -> Result<Snapshot, Error> {
         let began = clock::now();
         loop {
-            let sight = self.look()?;
-            if sight.open == 0 {
-                // Once more: they went after the descriptors were counted, and so do those who look.
+            let snapshot = self.snapshot()?;
+            if snapshot.open == 0 {
+                // Again, because descriptors are counted before connections, and the scrape has one.
                 thread::sleep(Duration::from_millis(200));
-                return self.look();
+                return self.snapshot();
             }
-            if clock::now().saturating_sub(began) > patience {
-                return Ok(sight);
+            if clock::now().saturating_sub(began) > timeout {
+                return Ok(snapshot);
             }
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Has it drain, and waits for its end; an error when it does not end well.
-    pub(crate) fn end(mut self, patience: Duration) -> Result<(), Error> {
-        let process = &mut self.server.process.0;
-        kill_process(Pid::from_child(process), Signal::TERM)?;
-        let began = clock::now();
-        while clock::now().saturating_sub(began) <= patience {
-            if let Some(status) = process.try_wait()? {
-                let well = status.success().then_some(());
-                return Ok(well.ok_or_else(|| format!("the server ended with {status}"))?);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Err(format!("the server did not end within {patience:?}").into())
+    /// Stops the server.
+    ///
+    /// # Errors
+    /// When it still runs after `timeout`, or its exit code is not 0.
+    pub(crate) fn stop(self, timeout: Duration) -> Result<(), Error> {
+        let status = self.server.stop(timeout)?;
+        let clean = status.success().then_some(());
+        Ok(clean.ok_or_else(|| format!("the server ended with {status}"))?)
     }
 
+    /// CPU time of its threads.
     pub(crate) fn cpu(&self) -> Duration {
-        spent(self.pid())
+        cpu_time(self.pid())
     }
 
-    /// Its ends of connections that wait for the last stray segments; those who close first have them.
+    /// Its sockets in TIME_WAIT: the end that closes a connection first has them.
     pub(crate) fn time_waits(&self) -> usize {
-        // With its address: a client's own port may be the same number.
-        let ours = self.addr.to_string();
-        let output = Command::new("ss").args(["-tnH", "state", "time-wait", "src", &ours]).output();
+        // By address and port: a client's port may have the same number.
+        let source = self.addr.to_string();
+        let output =
+            Command::new("ss").args(["-tnH", "state", "time-wait", "src", &source]).output();
         output.map_or(0, |output| output.stdout.iter().filter(|byte| **byte == b'\n').count())
     }
 
     fn socket_bytes(&self) -> u64 {
-        let of_ours = format!("sport = :{}", self.addr.port());
-        let output = Command::new("ss").args(["-tmnH", &of_ours]).output();
+        let filter = format!("sport = :{}", self.addr.port());
+        let output = Command::new("ss").args(["-tmnH", &filter]).output();
         output.map_or(0, |output| socket_bytes(&String::from_utf8_lossy(&output.stdout)))
     }
 
     fn metrics(&self) -> Result<String, Error> {
-        // It may be the admin endpoint that is attacked: patience is allowed, failure is not.
+        // The admin endpoint may be under attack: a scrape may be refused, but not all of them.
         let mut last = None;
-        for _ in 0..20 {
+        for _ in 0..SCRAPE_ATTEMPTS {
             match metrics::fetch(self.admin) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => last = Some(error.to_string()),
             }
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(SCRAPE_PAUSE);
         }
         Err(format!("/metrics does not answer: {}", last.unwrap_or_default()).into())
     }
 }
 
-/// What each socket has allocated for receiving, sending and forward, in `skmem:(r0,rb…,t0,tb…,f…`.
+/// The sum of receive, transmit, forward-allocated and queued bytes in `skmem:(r0,rb…,t0,tb…,f…,w…`.
 fn socket_bytes(ss: &str) -> u64 {
     let memory = ss.split("skmem:(").skip(1).filter_map(|rest| rest.split_once(')'));
     let numbers = memory.flat_map(|(fields, _)| fields.split(',')).filter_map(|field| {
@@ -169,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_says_of_sockets_is_read() {
+    fn the_memory_of_sockets_is_summed() {
         let ss = "0 0 a b\n\t skmem:(r10,rb131072,t2,tb16384,f3,w4,o0,bl0,d0)\n skmem:(r1,rb9)";
         assert_eq!(socket_bytes(ss), 20);
     }

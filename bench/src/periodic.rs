@@ -1,49 +1,64 @@
-//! A Prometheus stand-in: asks for the metrics once a second, as a scraper in earnest would at most.
+//! Work that a thread repeats at an interval.
 
 use std::{
-    io,
-    net::SocketAddr,
+    ops::ControlFlow,
     sync::mpsc::{self, RecvTimeoutError, SyncSender},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use crate::{Error, metrics};
+use crate::Error;
 
-const INTERVAL: Duration = Duration::from_secs(1);
-
+/// A thread that repeats its work until its result is asked for.
 #[derive(Debug)]
-pub(crate) struct Scraper {
-    /// Dropped to end the scraping.
-    over: SyncSender<()>,
-    thread: JoinHandle<io::Result<()>>,
+pub(crate) struct Periodic<T> {
+    /// Dropped to end the thread.
+    stop: SyncSender<()>,
+    thread: JoinHandle<T>,
 }
 
-impl Scraper {
-    pub(crate) fn start(admin: SocketAddr) -> Self {
-        let (over, is_over) = mpsc::sync_channel(0);
+impl<T: Send + 'static> Periodic<T> {
+    /// Calls `work` at once and then at the interval, until it breaks or [`Self::finish`] is called.
+    pub(crate) fn start(
+        interval: Duration,
+        mut result: T,
+        mut work: impl FnMut(&mut T) -> ControlFlow<()> + Send + 'static,
+    ) -> Self {
+        let (stop, stopped) = mpsc::sync_channel(0);
         let thread = thread::spawn(move || {
-            loop {
-                scrape(admin)?;
-                if is_over.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
-                    return Ok(());
-                }
-            }
+            while work(&mut result).is_continue()
+                && stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
+            {}
+            result
         });
-        Self { over, thread }
+        Self { stop, thread }
     }
 
-    /// Ends it, and fails when a scrape did.
-    pub(crate) fn finish(self) -> Result<(), Error> {
-        drop(self.over);
-        Ok(self.thread.join().map_err(|_panic| "the scraper panicked")??)
+    /// Ends the thread and returns its result.
+    pub(crate) fn finish(self) -> Result<T, Error> {
+        drop(self.stop);
+        Ok(self.thread.join().map_err(|_panic| "a periodic thread panicked")?)
     }
 }
 
-fn scrape(admin: SocketAddr) -> io::Result<()> {
-    let answer = metrics::fetch(admin)?;
-    if answer.contains("\ntowline_lines_received_total ") {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_done_at_once_and_ends_when_it_breaks() {
+        let counted = Periodic::start(Duration::from_millis(1), 0, |count| {
+            *count += 1;
+            if *count < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        while !counted.thread.is_finished() {
+            thread::yield_now();
+        }
+        assert_eq!(counted.finish().expect("a count"), 3);
+        let once = Periodic::start(Duration::from_secs(3600), 0, |count| {
+            *count += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(once.finish().expect("a count"), 1);
     }
-    Err(io::Error::other("/metrics tells of no lines"))
 }

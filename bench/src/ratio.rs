@@ -1,6 +1,7 @@
-//! Runs scenarios: everybody in turn, round after round, so that a machine that drifts drifts for all.
+//! Runs scenarios: the implementations take turns, round after round, so that a machine that becomes
+//! slower does so for all of them.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, ops::ControlFlow, thread, time::Duration};
 
 use serde::Serialize;
 
@@ -8,31 +9,34 @@ use crate::{
     Error,
     child::Server,
     generator::{self, Generator, Timing},
-    implementation::{Run, Stable, Subject},
+    implementation::{Implementation, Measurement},
     kernel::resident_bytes,
-    periodic::Scraper,
+    launcher::Launcher,
+    metrics,
+    periodic::Periodic,
     scenario::Scenario,
     sha,
 };
 
-/// What was asked for on the command line.
+/// The flags of the command line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Who is measured against the references.
-    pub(crate) subject: Subject,
+    /// The implementation that is compared with the references.
+    pub(crate) subject: Implementation,
     pub(crate) rounds: u32,
     pub(crate) timing: Timing,
     pub(crate) all: bool,
 }
 
-/// One turn of everybody.
+/// One turn of every implementation.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Round {
-    pub(crate) runs: BTreeMap<&'static str, Run>,
+    pub(crate) runs: BTreeMap<&'static str, Measurement>,
     /// Why the round does not count.
     pub(crate) void: Vec<String>,
 }
 
+/// All rounds of a scenario.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) scenario: &'static Scenario,
@@ -40,31 +44,32 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The rounds that count; all of them when none does, and the report says so.
+    /// The rounds that are not void; all of them if every one is, and then the report says so.
     pub(crate) fn counting(&self) -> Vec<&Round> {
         let good: Vec<_> = self.rounds.iter().filter(|round| round.void.is_empty()).collect();
         if good.is_empty() { self.rounds.iter().collect() } else { good }
     }
 }
 
-pub(crate) fn measure(stable: &Stable, scenario: &'static Scenario, plan: Plan) -> Outcome {
+/// Plays all rounds of a scenario.
+pub(crate) fn measure(launcher: &Launcher, scenario: &'static Scenario, plan: Plan) -> Outcome {
     let mut turns = vec![plan.subject];
     turns.extend(scenario.references);
     if plan.all {
         turns.extend(scenario.more);
     }
-    let mut seen = Vec::new();
+    let mut listed = Vec::new();
     turns.retain(|turn| {
-        let first = !seen.contains(turn);
-        seen.push(*turn);
-        first && stable.has(*turn)
+        let first = !listed.contains(turn);
+        listed.push(*turn);
+        first && launcher.has(*turn)
     });
-    // Memory does not drift with the machine: two rounds show that, more show nothing new.
+    // Memory does not vary with the machine's speed: two rounds are enough.
     let rounds = if scenario.load.mode == "idle" { plan.rounds.min(2) } else { plan.rounds };
     let rounds = (1..=rounds).map(|number| {
         eprint!("{} {number}/{rounds}:", scenario.name);
-        let round = play(stable, scenario, plan, &turns);
-        // To and fro: nobody always follows the same neighbour, or goes first.
+        let round = play(launcher, scenario, plan, &turns);
+        // In alternating order, so that none is always first or follows the same other one.
         turns.reverse();
         eprintln!("{}", round.void.iter().map(|why| format!(" [{why}]")).collect::<String>());
         round
@@ -72,14 +77,14 @@ pub(crate) fn measure(stable: &Stable, scenario: &'static Scenario, plan: Plan) 
     Outcome { scenario, rounds: rounds.collect() }
 }
 
-fn play(stable: &Stable, scenario: &Scenario, plan: Plan, turns: &[Subject]) -> Round {
-    /// Turns a subject gets in one round until the kernel's counters stand still.
+fn play(launcher: &Launcher, scenario: &Scenario, plan: Plan, turns: &[Implementation]) -> Round {
+    /// Turns of an implementation in one round, until the kernel's counters do not change in one.
     const ATTEMPTS: usize = 3;
     let mut round = Round::default();
     for &subject in turns {
         eprint!(" {}", subject.name());
         for attempt in 1..=ATTEMPTS {
-            let void = match take_turn(stable, scenario, plan, subject) {
+            let void = match take_turn(launcher, scenario, plan, subject) {
                 Ok((run, moved)) => {
                     round.runs.insert(subject.name(), run);
                     moved
@@ -98,45 +103,63 @@ fn play(stable: &Stable, scenario: &Scenario, plan: Plan, turns: &[Subject]) -> 
     round
 }
 
-/// One server, started afresh, under the scenario's load; and the kernel counters that moved.
+/// Measures a new server under the scenario's load; returns the kernel counters that grew, too.
 fn take_turn(
-    stable: &Stable,
+    launcher: &Launcher,
     scenario: &Scenario,
     plan: Plan,
-    subject: Subject,
-) -> Result<(Run, Vec<String>), Error> {
-    if subject == Subject::Sha2 {
+    subject: Implementation,
+) -> Result<(Measurement, Vec<String>), Error> {
+    if subject == Implementation::Sha2 {
         return Ok((sha::hash_alone(b"xxxx", plan.timing.run), Vec::new()));
     }
-    let flags = if subject == Subject::Towline { scenario.flags } else { &[] };
-    let server = stable.start(subject, flags, scenario.cores)?;
+    let flags = if subject == Implementation::Towline { scenario.flags } else { &[] };
+    let server = launcher.start(subject, flags, scenario.cores)?;
     if scenario.load.mode == "idle" {
-        return Ok((hold(stable, scenario, &server)?, Vec::new()));
+        return Ok((hold(launcher, scenario, &server)?, Vec::new()));
     }
-    // Where the reference is not watched, the subject is.
-    let watched = subject == plan.subject && scenario.references.contains(&Subject::Unobserved);
-    let scraper = server.admin.filter(|_| watched).map(Scraper::start);
-    let (seen, around) = generator::run(&stable.shop, &server, scenario.load, plan.timing)?;
-    scraper.map_or(Ok(()), Scraper::finish)?;
-    Ok(((seen, around.queued).into(), around.moved))
+    // Against a reference without metrics, the subject is scraped.
+    let is_scraped =
+        subject == plan.subject && scenario.references.contains(&Implementation::Unobserved);
+    let scraper = server.admin.filter(|_| is_scraped).map(scrape_every_second);
+    let (report, conditions) =
+        generator::run(&launcher.programs, &server, scenario.load, plan.timing)?;
+    if let Some(scraper) = scraper {
+        scraper.finish()??;
+    }
+    Ok(((report, conditions.queued).into(), conditions.moved))
+}
+
+/// Scrapes as often as a Prometheus does at most; the result is the first error.
+fn scrape_every_second(admin: SocketAddr) -> Periodic<io::Result<()>> {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    Periodic::start(INTERVAL, Ok(()), move |result| {
+        *result = metrics::fetch(admin).and_then(|answer| {
+            match answer.contains("\ntowline_lines_received_total ") {
+                true => Ok(()),
+                false => Err(io::Error::other("/metrics has no towline_lines_received_total")),
+            }
+        });
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
 }
 
 /// Resident memory with no connection, with all of them idle after a line, and after a burst.
-fn hold(stable: &Stable, scenario: &Scenario, server: &Server) -> Result<Run, Error> {
+fn hold(launcher: &Launcher, scenario: &Scenario, server: &Server) -> Result<Measurement, Error> {
     let settled = || -> Result<f64, Error> {
         thread::sleep(Duration::from_millis(700));
         Ok(as_f64(resident_bytes(server.pid())?))
     };
     let conns = f64::from(scenario.load.conns);
     let empty = settled()?;
-    let mut generator = Generator::open(&stable.shop, server, scenario.load, &[])?;
+    let mut generator = Generator::open(&launcher.programs, server, scenario.load, &[])?;
     let idle = settled()?;
     generator.burst()?;
     let after = settled()?;
-    Ok(Run {
+    Ok(Measurement {
         idle_bytes: Some((idle - empty) / conns),
         burst_growth_bytes: Some((after - idle) / conns),
-        ..Run::default()
+        ..Measurement::default()
     })
 }
 
@@ -155,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn void_rounds_count_only_when_there_is_nothing_else() {
+    fn void_rounds_count_only_when_all_rounds_are_void() {
         let mixed = Outcome { scenario: &SCENARIOS[0], rounds: vec![round(&[]), round(&["x"])] };
         assert_eq!(mixed.counting().len(), 1);
         let lost = Outcome { scenario: &SCENARIOS[0], rounds: vec![round(&["x"]), round(&["x"])] };

@@ -1,8 +1,8 @@
-//! The Rust servers towline is compared with: tokio, and nothing on top.
+//! The Rust servers that towline is compared with: bare tokio.
 //!
 //! Each is one current-thread runtime with one 64 KiB buffer for all connections and one write per
-//! read. They keep no limits, no timers and no counters, so what towline spends beside them is what
-//! its stack costs.
+//! read. They have no limits, timers or counters, so the difference to towline is the cost of its
+//! stack.
 
 use std::{
     cell::RefCell,
@@ -20,14 +20,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How much a reference looks at what it echoes.
+/// Which line ends a reference searches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Looks {
-    /// Writes back what it read.
+pub(crate) enum LineSearch {
+    /// None: it writes back what it read
     Never,
-    /// Finds the last line end of a read, keeps the rest.
+    /// The last one of a read; the rest is kept
     ForTheLast,
-    /// Finds every line end, as a server that serves lines one by one must; keeps the rest.
+    /// Every one, as a server that serves lines one by one must; the rest is kept
     ForEach,
 }
 
@@ -37,48 +37,48 @@ thread_local! {
     static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);
 }
 
-/// How a reference serves.
+/// The arguments of a reference.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct Peer {
-    looks: Looks,
+pub(crate) struct ReferenceArgs {
+    line_search: LineSearch,
     /// Threads, each with its own share of the port
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     threads: u8,
-    /// Bytes of an unfinished line at which it hangs up
+    /// Bytes of an unfinished line above which the connection is closed
     #[arg(long, default_value_t = usize::MAX)]
     line_bytes: usize,
 }
 
 /// Serves until killed.
-pub(crate) fn serve(peer: Peer) -> io::Result<()> {
-    // A killed harness must not leave servers behind.
+pub(crate) fn serve(args: ReferenceArgs) -> io::Result<()> {
+    // Killing the benchmark must not leave servers behind.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;
     let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let addr = first.local_addr()?;
-    for _ in 1..peer.threads {
+    for _ in 1..args.threads {
         let socket = listen(addr)?;
-        thread::spawn(move || run(socket, peer));
+        thread::spawn(move || run(socket, args));
     }
     println!("listening on {addr}");
-    run(first, peer)
+    run(first, args)
 }
 
-/// One thread's share.
-fn run(socket: Socket, peer: Peer) -> io::Result<()> {
+/// Serves the connections of one thread.
+fn run(socket: Socket, args: ReferenceArgs) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(socket)?;
         loop {
             let (stream, _peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            tokio::spawn(echo(stream, peer));
+            tokio::spawn(echo(stream, args));
         }
     })
 }
 
-/// `TcpListener::bind` would listen with a backlog of 128.
+/// Listens with the longest backlog; `TcpListener::bind` would take 128.
 fn listen(addr: SocketAddr) -> io::Result<Socket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -88,14 +88,14 @@ fn listen(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket.into())
 }
 
-async fn echo(mut stream: TcpStream, peer: Peer) -> io::Result<()> {
-    let mut kept = Kept::default();
+async fn echo(mut stream: TcpStream, args: ReferenceArgs) -> io::Result<()> {
+    let mut rest = Unfinished::default();
     loop {
-        match poll_fn(|cx| kept.poll_exchange(&mut stream, peer.looks, cx)).await? {
+        match poll_fn(|cx| rest.poll_exchange(&mut stream, args.line_search, cx)).await? {
             Step::Closed => return Ok(()),
-            Step::Echoed if kept.partial.len() > peer.line_bytes => return Ok(()),
+            Step::Echoed if rest.partial.len() > args.line_bytes => return Ok(()),
             Step::Echoed => {}
-            Step::Unsent(rest) => stream.write_all(&rest).await?,
+            Step::Unsent(unsent) => stream.write_all(&unsent).await?,
         }
     }
 }
@@ -103,22 +103,22 @@ async fn echo(mut stream: TcpStream, peer: Peer) -> io::Result<()> {
 enum Step {
     Closed,
     Echoed,
-    /// What the socket did not take, copied out of the shared buffer.
+    /// The bytes that the socket did not take, copied out of the shared buffer.
     Unsent(Vec<u8>),
 }
 
-/// What a connection keeps between reads: the beginning of an unfinished line.
+/// The beginning of an unfinished line, kept between reads.
 #[derive(Default)]
-struct Kept {
+struct Unfinished {
     partial: Vec<u8>,
 }
 
-impl Kept {
+impl Unfinished {
     /// One read into the shared buffer and one write out of it.
     fn poll_exchange(
         &mut self,
         stream: &mut TcpStream,
-        looks: Looks,
+        line_search: LineSearch,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Step>> {
         SHARED.with_borrow_mut(|shared| {
@@ -134,8 +134,8 @@ impl Kept {
             }
             shared[..kept].copy_from_slice(&self.partial);
             let filled = &shared[..kept + read];
-            let (reply, rest) = filled.split_at(end_of_lines(looks, filled, kept));
-            // An empty `Vec` owns nothing: a connection between lines holds no memory.
+            let (reply, rest) = filled.split_at(end_of_lines(line_search, filled, kept));
+            // An empty `Vec` allocates nothing: a connection between lines holds no memory.
             self.partial = if rest.is_empty() { Vec::new() } else { rest.to_vec() };
             if reply.is_empty() {
                 return Poll::Ready(Ok(Step::Echoed));
@@ -152,18 +152,18 @@ impl Kept {
     }
 }
 
-/// How many of the filled bytes are whole lines. The first `kept` were searched before.
-fn end_of_lines(looks: Looks, filled: &[u8], kept: usize) -> usize {
-    match looks {
-        Looks::Never => filled.len(),
-        Looks::ForTheLast => {
+/// Length of the whole lines in `filled`. The first `kept` bytes were searched before.
+fn end_of_lines(line_search: LineSearch, filled: &[u8], kept: usize) -> usize {
+    match line_search {
+        LineSearch::Never => filled.len(),
+        LineSearch::ForTheLast => {
             memchr::memrchr(b'\n', &filled[kept..]).map_or(0, |last| kept + last + 1)
         }
-        Looks::ForEach => {
+        LineSearch::ForEach => {
             let mut end = 0;
             for newline in memchr::memchr_iter(b'\n', &filled[kept..]) {
                 let next = kept + newline + 1;
-                // Each line is handed to somebody who might look at it: it costs its discovery.
+                // Keeps the compiler from searching only the last line end.
                 std::hint::black_box(&filled[end..next]);
                 end = next;
             }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_of_looking_agree_on_where_whole_lines_end() {
+    fn both_searches_agree_on_where_whole_lines_end() {
         for (text, kept, end) in [
             ("ab\ncd\nef", 0, 6),
             ("ab\ncd\n", 2, 6),
@@ -185,10 +185,10 @@ mod tests {
             ("abc\n", 3, 4),
             ("\n", 0, 1),
         ] {
-            for looks in [Looks::ForEach, Looks::ForTheLast] {
-                assert_eq!(end_of_lines(looks, text.as_bytes(), kept), end, "{looks:?} {text:?}");
+            for search in [LineSearch::ForEach, LineSearch::ForTheLast] {
+                assert_eq!(end_of_lines(search, text.as_bytes(), kept), end, "{search:?} {text:?}");
             }
-            assert_eq!(end_of_lines(Looks::Never, text.as_bytes(), kept), text.len());
+            assert_eq!(end_of_lines(LineSearch::Never, text.as_bytes(), kept), text.len());
         }
     }
 }

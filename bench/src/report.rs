@@ -1,4 +1,4 @@
-//! From rounds to two Markdown tables and one JSON object.
+//! The report of rounds: two Markdown tables and one JSON object.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::{
     figure::{Demand, Figure, Row},
-    implementation::{Run, Subject},
+    implementation::{Implementation, Measurement},
     ratio::{Outcome, Round},
     stats::{Spread, short},
 };
 
-/// One line of the table of demands.
+/// A row of the table of demands: a figure, its bound, and whether it was met.
 #[derive(Debug, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct RowResult {
     scenario: &'static str,
     subject: &'static str,
     figure: Figure,
@@ -23,14 +23,14 @@ pub(crate) struct Verdict {
     met: Option<bool>,
     rounds: usize,
     void_rounds: usize,
-    /// Greatest of the medians of the servers compared.
+    /// Largest of the medians of the implementations compared.
     queued_share: f64,
 }
 
 #[derive(Debug, Serialize)]
 struct Record<'a> {
     host: &'a str,
-    verdicts: &'a [Verdict],
+    verdicts: &'a [RowResult],
     scenarios: Vec<ScenarioRecord<'a>>,
 }
 
@@ -40,20 +40,22 @@ struct ScenarioRecord<'a> {
     rounds: &'a [Round],
 }
 
-pub(crate) fn judge(outcomes: &[Outcome], subject: Subject) -> Vec<Verdict> {
+/// Compares every demanded figure with its bound.
+pub(crate) fn evaluate(outcomes: &[Outcome], subject: Implementation) -> Vec<RowResult> {
     let rows =
         outcomes.iter().flat_map(|outcome| outcome.scenario.rows.iter().map(move |r| (outcome, r)));
     rows.filter(|(outcome, row)| {
-        // Nobody asked for this reference, or it is the subject itself: no row.
-        let ran = |name: Subject| outcome.rounds.iter().any(|r| r.runs.contains_key(name.name()));
+        // No row for a reference that did not run, or that is the subject itself.
+        let ran =
+            |name: Implementation| outcome.rounds.iter().any(|r| r.runs.contains_key(name.name()));
         row.demand != Demand::Nothing
             || row.against.is_none_or(|other| other != subject && ran(other))
     })
-    .map(|(outcome, row)| verdict(outcome, *row, subject))
+    .map(|(outcome, row)| evaluate_row(outcome, *row, subject))
     .collect()
 }
 
-fn verdict(outcome: &Outcome, row: Row, subject: Subject) -> Verdict {
+fn evaluate_row(outcome: &Outcome, row: Row, subject: Implementation) -> RowResult {
     let values: Vec<f64> = outcome
         .counting()
         .iter()
@@ -66,11 +68,11 @@ fn verdict(outcome: &Outcome, row: Row, subject: Subject) -> Verdict {
         })
         .collect();
     let measured = Spread::of(&values);
-    Verdict {
+    RowResult {
         scenario: outcome.scenario.name,
         subject: subject.name(),
         figure: row.figure,
-        against: row.against.map(Subject::name),
+        against: row.against.map(Implementation::name),
         demand: row.demand,
         measured,
         met: measured.and_then(|spread| row.demand.is_met(spread.median)),
@@ -80,19 +82,19 @@ fn verdict(outcome: &Outcome, row: Row, subject: Subject) -> Verdict {
     }
 }
 
-fn queued_share(outcome: &Outcome, compared: [Option<Subject>; 2]) -> f64 {
-    let median = |subject: Subject| {
+fn queued_share(outcome: &Outcome, compared: [Option<Implementation>; 2]) -> f64 {
+    let median = |subject: Implementation| {
         let runs = outcome.counting().into_iter().filter_map(|r| r.runs.get(subject.name()));
         Spread::of(&runs.map(|run| run.queued_share).collect::<Vec<_>>()).map(|s| s.median)
     };
     compared.into_iter().flatten().filter_map(median).fold(0.0, f64::max)
 }
 
-/// Beyond this share of the window spent in line for a core, latencies tell about the neighbours.
+/// Share of the window spent waiting for a core beyond which latencies are those of other processes.
 const CROWDED: f64 = 0.05;
 
-impl Verdict {
-    /// Pass or miss, and what to distrust about it.
+impl RowResult {
+    /// Pass or miss, and reasons to doubt it.
     fn mark(&self) -> String {
         let mut mark = match (self.met, self.measured) {
             (_, None) => return "not measured".to_owned(),
@@ -105,14 +107,14 @@ impl Verdict {
         }
         if self.figure.is_latency() && self.queued_share > CROWDED {
             let share = 100.0 * self.queued_share;
-            let _ = write!(mark, " (crowded: {share:.0} % of the time in line for a core)");
+            let _ = write!(mark, " (crowded: {share:.0} % of the time waiting for a core)");
         }
         mark
     }
 }
 
-/// Demanded and measured, side by side.
-pub(crate) fn demands(verdicts: &[Verdict]) -> String {
+/// The table of demanded and measured figures.
+pub(crate) fn demands(verdicts: &[RowResult]) -> String {
     let mut table = String::from(
         "| scenario | figure | against | demanded | measured | min to max | rounds | |\n\
          |---|---|---|---|---|---|---|---|\n",
@@ -138,11 +140,11 @@ pub(crate) fn demands(verdicts: &[Verdict]) -> String {
     table
 }
 
-/// Everybody's own figures: medians over the rounds that count.
-pub(crate) fn everybody(outcomes: &[Outcome]) -> String {
+/// The table of every implementation's own figures: medians over the rounds that count.
+pub(crate) fn figures(outcomes: &[Outcome]) -> String {
     let mut table = String::from(
-        "| scenario | server | lines per server-CPU-s | ns a line | lines/s | server busy | \
-         load busy | in line for a core | p50 µs | p99 µs | bytes a connection | after a burst |\n\
+        "| scenario | server | lines per server-CPU-s | ns per line | lines/s | server busy | \
+         load busy | waiting for a core | p50 µs | p99 µs | bytes per connection | after a burst |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for outcome in outcomes {
@@ -151,7 +153,7 @@ pub(crate) fn everybody(outcomes: &[Outcome]) -> String {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let runs: Vec<&Run> = rounds.iter().filter_map(|r| r.runs.get(name)).collect();
+            let runs: Vec<&Measurement> = rounds.iter().filter_map(|r| r.runs.get(name)).collect();
             let _ = writeln!(table, "| {} | {name} |{}", outcome.scenario.name, cells(&runs));
         }
     }
@@ -159,8 +161,8 @@ pub(crate) fn everybody(outcomes: &[Outcome]) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn cells(runs: &[&Run]) -> String {
-    let cell = |value: fn(&Run) -> Option<f64>, unit: &str| {
+fn cells(runs: &[&Measurement]) -> String {
+    let cell = |value: fn(&Measurement) -> Option<f64>, unit: &str| {
         let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
         let shown = Spread::of(&values).filter(|s| s.median != 0.0 || unit == " B");
         shown.map_or(" – |".to_owned(), |s| format!(" {}{unit} |", short(s.median)))
@@ -180,7 +182,7 @@ fn cells(runs: &[&Run]) -> String {
     .concat()
 }
 
-/// Why rounds did not count, once each.
+/// The reasons for which rounds are void, one per line.
 pub(crate) fn voids(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
@@ -196,7 +198,7 @@ pub(crate) fn voids(outcomes: &[Outcome]) -> String {
 pub(crate) fn json(
     host: &str,
     outcomes: &[Outcome],
-    verdicts: &[Verdict],
+    verdicts: &[RowResult],
 ) -> serde_json::Result<String> {
     let scenarios = outcomes
         .iter()

@@ -1,35 +1,36 @@
-//! What is measured: loads, who takes turns under them, and the figures that are read.
+//! The scenarios: a load, the implementations that take turns under it, and the figures demanded.
 
 use crate::{
     figure::{Demand, Figure, Row},
     generator::Load,
-    implementation::{Cores, Subject},
+    implementation::Implementation,
+    launcher::Cores,
 };
 
-/// A load, who takes turns under it, and the figures read from it.
+/// A load, the implementations that take turns under it, and the figures read from them.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) load: Load,
-    /// Flags towline gets besides the common ones.
+    /// Flags of towline beside the common ones.
     pub(crate) flags: &'static [&'static str],
     pub(crate) cores: Cores,
-    pub(crate) references: &'static [Subject],
-    /// References that only `--all` adds: they inform, nothing is demanded of them.
-    pub(crate) more: &'static [Subject],
+    pub(crate) references: &'static [Implementation],
+    /// References that only `--all` adds: their figures inform and have no bound.
+    pub(crate) more: &'static [Implementation],
     pub(crate) rows: &'static [Row],
 }
 
-const fn row(figure: Figure, against: Option<Subject>, demand: Demand) -> Row {
+const fn row(figure: Figure, against: Option<Implementation>, demand: Demand) -> Row {
     Row { figure, against, demand }
 }
 
-const fn throughput(against: Subject, demand: Demand) -> Row {
+const fn throughput(against: Implementation, demand: Demand) -> Row {
     row(Figure::LinesPerCpuSecond, Some(against), demand)
 }
 
 use Demand::{AtLeast, AtMost, Nothing};
-use Subject::{
+use Implementation::{
     BareTokio, CLines, CRaw, RawTokio, Sha2, TailTokio, Threads, Unobserved, Unsupervised,
 };
 
@@ -44,29 +45,29 @@ static SUPERVISION: [Row; 1] = [throughput(Unsupervised, AtLeast(0.97))];
 static METRICS: [Row; 1] = [throughput(Unobserved, AtLeast(0.99))];
 static SPREAD: [Row; 1] = [row(Figure::CpuPerLine, Some(Threads), AtMost(1.03))];
 
-const REFERENCES: &[Subject] = &[BareTokio, CRaw];
-const MORE: &[Subject] = &[TailTokio, RawTokio, CLines];
+const REFERENCES: &[Implementation] = &[BareTokio, CRaw];
+const MORE: &[Implementation] = &[TailTokio, RawTokio, CLines];
 
-/// Every limit and deadline that is off unless asked for.
+/// Turns on every limit and deadline that is off by default.
 const SUPERVISED: &[&str] =
     &["--idle-timeout=60s", "--max-connections-per-ip=20000", "--max-accept-rate=100000"];
 
-/// A thread in each of two processes, as a thread for each of two cores in one.
+/// One thread in each of two processes, to compare with two threads in one process.
 const PROCESSES: &[&str] = &["--processes=2"];
 
-/// The same build with something on and off: the most it may cost is demanded.
+/// A scenario that compares the same build with a feature on and off, and bounds the feature's cost.
 const fn on_and_off(
     name: &'static str,
     mode: &'static str,
     flags: &'static [&'static str],
-    off: &'static [Subject],
+    off: &'static [Implementation],
     rows: &'static [Row],
 ) -> Scenario {
     let (load, cores) = (Load::new(mode, 100), Cores::One);
     Scenario { name, load, flags, cores, references: off, more: &[], rows }
 }
 
-/// Two processes against two threads, on two cores: the load has one of them to itself where it can.
+/// A scenario that compares two processes with two threads on two cores; the load runs on one of them.
 const fn processes(name: &'static str, mode: &'static str) -> Scenario {
     let scenario = on_and_off(name, mode, PROCESSES, &[Threads], &SPREAD);
     Scenario { cores: Cores::All, ..scenario }
@@ -184,8 +185,8 @@ pub(crate) static SCENARIOS: [Scenario; 15] = [
         cores: Cores::One,
         references: &[BareTokio],
         more: &[CRaw],
-        // What an allocator keeps for itself after a burst is spread over the connections too: a few
-        // bytes each are no growth a connection.
+        // What the allocator retains after a burst is divided by the connections too: a few bytes
+        // each are no growth of a connection.
         rows: &[
             row(Figure::IdleBytes, None, AtMost(1024.0)),
             row(Figure::BurstGrowth, None, AtMost(64.0)),
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_refers_to_somebody_who_takes_a_turn() {
+    fn every_row_refers_to_an_implementation_that_takes_a_turn() {
         for scenario in &SCENARIOS {
             for against in scenario.rows.iter().filter_map(|row| row.against) {
                 let turns = scenario.references.iter().chain(scenario.more);

@@ -1,13 +1,13 @@
-//! What hashing alone costs: the floor under the SHA-256 workload.
+//! The cost of hashing alone: the least that the SHA-256 workload can cost.
 
 use std::{hint::black_box, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use crate::{child, clock, implementation::Run};
+use crate::{child, clock, implementation::Measurement};
 
-/// Hashes one line again and again on the servers' core, in this thread's CPU time.
-pub(crate) fn hash_alone(line: &[u8], run: Duration) -> Run {
+/// Hashes one line on the servers' core until this thread has used `run` of CPU time.
+pub(crate) fn hash_alone(line: &[u8], run: Duration) -> Measurement {
     const BATCH: u64 = 10_000;
     child::on_core(child::SERVER_CORE, || {
         let (begun, mut lines) = (clock::thread_cpu(), 0);
@@ -18,7 +18,11 @@ pub(crate) fn hash_alone(line: &[u8], run: Duration) -> Run {
             lines += BATCH;
             let used = clock::thread_cpu().saturating_sub(begun);
             if used >= run {
-                return Run { lines, cpu_seconds: used.as_secs_f64(), ..Run::default() };
+                return Measurement {
+                    lines,
+                    cpu_seconds: used.as_secs_f64(),
+                    ..Measurement::default()
+                };
             }
         }
     })

@@ -1,6 +1,6 @@
-//! The little arithmetic a table of ratios needs.
+//! Medians, and numbers with three digits.
 
-/// Middle, least and greatest of one row's rounds.
+/// Median, minimum and maximum of the rounds of a row.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -9,7 +9,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` without a single finite value.
+    /// The spread of the finite values; `None` without any.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
@@ -24,7 +24,7 @@ impl Spread {
     }
 }
 
-/// Three significant digits, and a unit for what would be unreadable without one.
+/// Three significant digits, with a suffix from ten thousand on.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 1e6 => format!("{}M", short(value / 1e6)),

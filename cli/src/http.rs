@@ -32,13 +32,13 @@ pub(crate) struct Get {
 impl Get {
     /// Connects and sends the request. `timeout` bounds the connect, and again the whole answer.
     pub(crate) fn send(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Self> {
-        let told = |error| in_words(error, timeout);
-        let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(told)?;
+        let named = |error| name_timeout(error, timeout);
+        let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(named)?;
         let deadline = Instant::now() + timeout;
         stream.set_write_timeout(Some(timeout))?;
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).map_err(told)?;
+        stream.write_all(request.as_bytes()).map_err(named)?;
         Ok(Self { stream, timeout, deadline })
     }
 
@@ -81,18 +81,18 @@ impl Get {
     fn read(&mut self, answer: &mut Vec<u8>) -> io::Result<usize> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(in_words(io::ErrorKind::TimedOut.into(), self.timeout));
+            return Err(name_timeout(io::ErrorKind::TimedOut.into(), self.timeout));
         }
         self.stream.set_read_timeout(Some(left))?;
         let mut chunk = [0; CHUNK];
-        let read = self.stream.read(&mut chunk).map_err(|error| in_words(error, self.timeout))?;
+        let read = self.stream.read(&mut chunk).map_err(|error| name_timeout(error, self.timeout))?;
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
 
 /// Names a timeout: the system calls it "resource temporarily unavailable".
-fn in_words(error: io::Error, timeout: Duration) -> io::Error {
+fn name_timeout(error: io::Error, timeout: Duration) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::other(format!("nothing came back within {} s", timeout.as_secs()))
@@ -141,12 +141,12 @@ mod tests {
 
     #[test]
     fn another_status_and_other_protocols_have_no_body() {
-        for (answer, told) in [
+        for (answer, expected) in [
             (&b"HTTP/1.1 503 Service Unavailable\r\n\r\nno"[..], "the status is 503"),
             (b"ERR what?\n", "what came back is not HTTP"),
             (b"HTTP/1.1 200 OK\r\n", "what came back is not HTTP"),
         ] {
-            assert_eq!(body_of(answer, false).expect_err("no body").to_string(), told);
+            assert_eq!(body_of(answer, false).expect_err("no body").to_string(), expected);
         }
     }
 

@@ -1,11 +1,11 @@
-//! Those who are at the admin port: a process of its own, which takes what the load leaves of its core.
+//! Clients of the admin port, in a process of their own that gets the CPU time that the load leaves.
 
 use std::{
+    cell::Cell,
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     process::{Command, Stdio},
     rc::Rc,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -21,60 +21,61 @@ use tokio::{
 use super::decoy;
 use crate::{
     Error,
-    child::{LOAD_CORE, Owned, on_core},
+    child::{ChildGuard, LOAD_CORE, on_core},
 };
 
-/// What they do.
+/// What the clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Doing {
-    /// One asks for the metrics once a second, as a Prometheus in earnest would at most.
+pub(crate) enum Activity {
+    /// One scrapes every second, as often as a Prometheus does at most.
     Scrape,
     /// All of the following at once.
     Abuse,
-    /// Never finish asking: a byte now and then.
+    /// Send a byte of a request now and then, and never its end.
     Slow,
-    /// Ask for the metrics without a pause.
+    /// Scrape without a pause.
     Greedy,
-    /// Send what is no HTTP.
+    /// Send random bytes.
     Noise,
-    /// Send heads without an end.
+    /// Send request heads without an end.
     Heads,
 }
 
+/// Clients of each activity.
 const SLOW: u64 = 1000;
 const GREEDY: u64 = 10;
 const NOISY: u64 = 3;
 const LONG_HEADED: u64 = 3;
 
-/// Between two bytes of a slow client.
-const TRICKLE: Duration = Duration::from_millis(250);
+/// Interval between two bytes of a slow client.
+const TRICKLE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Between two scrapes of an honest one.
+/// Interval between two scrapes of `Activity::Scrape`.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What they had of it.
+/// Sums over all clients of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Had {
-    /// Connections they made.
+pub(super) struct ClientTotals {
+    /// Connections made.
     pub(super) connections: u64,
-    /// Scrapes that were answered.
+    /// Scrapes answered.
     pub(super) answers: u64,
 }
 
-/// The process, until dropped.
+/// The process with the clients, killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Clients(Owned);
+pub(super) struct ClientProcess(ChildGuard);
 
-impl Clients {
-    /// At the admin port, or at none: then they do the same to a decoy among themselves.
+impl ClientProcess {
+    /// Starts clients of the admin port `admin`, or of a decoy in their own process.
     ///
-    /// They have machines of their own; here they are to have what nobody else wants of one, so that
-    /// lines are not lost to a load that they kept from its core.
+    /// Real clients have other machines; these run at the idle priority, so that they do not take the
+    /// core from the load and cost lines by that.
     pub(super) fn start(
         admin: Option<SocketAddr>,
-        doing: Doing,
+        activity: Activity,
     ) -> std::result::Result<Self, Error> {
-        let name = clap::ValueEnum::to_possible_value(&doing).ok_or("nothing to do")?;
+        let name = clap::ValueEnum::to_possible_value(&activity).ok_or("a hidden activity")?;
         let mut command = Command::new("chrt");
         command
             .args(["--idle", "0"])
@@ -84,120 +85,118 @@ impl Clients {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let child = on_core(LOAD_CORE, || command.spawn());
-        Ok(Self(Owned(child.map_err(|error| format!("cannot start chrt(1): {error}"))?)))
+        Ok(Self(ChildGuard(child.map_err(|error| format!("cannot start chrt(1): {error}"))?)))
     }
 
-    /// Has them go, and tell what they had.
-    pub(super) fn finish(mut self) -> std::result::Result<Had, Error> {
+    /// Ends the clients and returns their totals.
+    pub(super) fn finish(mut self) -> std::result::Result<ClientTotals, Error> {
         drop(self.0.0.stdin.take());
-        let mut said = String::new();
-        BufReader::new(self.0.0.stdout.take().ok_or("no pipe")?).read_line(&mut said)?;
-        serde_json::from_str(&said).map_err(|error| format!("the clients ended ({error})").into())
+        let mut line = String::new();
+        BufReader::new(self.0.0.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
+        serde_json::from_str(&line).map_err(|error| format!("the clients ended ({error})").into())
     }
 }
 
-/// The life of that process: until its standard input ends.
-pub(crate) fn run(admin: Option<SocketAddr>, doing: Doing) -> std::result::Result<(), Error> {
-    let (over, is_over) = oneshot::channel();
+/// The main function of that process: runs the clients until standard input ends.
+pub(crate) fn run(admin: Option<SocketAddr>, activity: Activity) -> std::result::Result<(), Error> {
+    let (stop, stopped) = oneshot::channel();
     thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
-        let _ = over.send(());
+        let _ = stop.send(());
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let tally = Rc::new(Tally::default());
+    let totals = Rc::new(Cell::new(ClientTotals::default()));
     task::LocalSet::new().block_on(&runtime, async {
         let admin = match admin {
             Some(admin) => admin,
             None => decoy::listen().await?,
         };
-        let are = |kind| doing == kind || doing == Doing::Abuse;
-        if doing == Doing::Scrape {
-            crowd(1, &tally, move |tally, _| async move {
-                let _ = scrape(admin, &tally).await;
+        let includes = |kind| activity == kind || activity == Activity::Abuse;
+        if activity == Activity::Scrape {
+            spawn_clients(1, &totals, move |totals, _| async move {
+                let _ = scrape(admin, &totals).await;
                 time::sleep(SCRAPE_INTERVAL).await;
             });
         }
-        if are(Doing::Slow) {
-            crowd(SLOW, &tally, move |tally, number| async move {
-                let _ = trickle(admin, &tally, number).await;
+        if includes(Activity::Slow) {
+            spawn_clients(SLOW, &totals, move |totals, number| async move {
+                let _ = trickle(admin, &totals, number).await;
             });
         }
-        if are(Doing::Greedy) {
-            crowd(GREEDY, &tally, move |tally, _| async move {
-                let _ = scrape(admin, &tally).await;
+        if includes(Activity::Greedy) {
+            spawn_clients(GREEDY, &totals, move |totals, _| async move {
+                let _ = scrape(admin, &totals).await;
             });
         }
-        if are(Doing::Noise) {
-            crowd(NOISY, &tally, move |tally, number| async move {
-                let _ = pour(admin, &tally, b"", &noise(number)).await;
+        if includes(Activity::Noise) {
+            spawn_clients(NOISY, &totals, move |totals, number| async move {
+                let _ = pour(admin, &totals, b"", &noise(number)).await;
             });
         }
-        if are(Doing::Heads) {
-            crowd(LONG_HEADED, &tally, move |tally, _| async move {
-                let _ =
-                    pour(admin, &tally, b"GET /metrics HTTP/1.1\r\nx: ", &[b'a'; 64 << 10]).await;
+        if includes(Activity::Heads) {
+            spawn_clients(LONG_HEADED, &totals, move |totals, _| async move {
+                let head = b"GET /metrics HTTP/1.1\r\nx: ";
+                let _ = pour(admin, &totals, head, &[b'a'; 64 << 10]).await;
             });
         }
-        let _ = is_over.await;
+        let _ = stopped.await;
         Ok::<_, Error>(())
     })?;
-    println!("{}", serde_json::to_string(&tally.had())?);
+    println!("{}", serde_json::to_string(&totals.get())?);
     Ok(())
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    connections: AtomicU64,
-    answers: AtomicU64,
+type Totals = Rc<Cell<ClientTotals>>;
+
+fn add(totals: &Totals, connections: u64, answers: u64) {
+    let sum = totals.get();
+    totals.set(ClientTotals {
+        connections: sum.connections + connections,
+        answers: sum.answers + answers,
+    });
 }
 
-impl Tally {
-    fn had(&self) -> Had {
-        Had { connections: self.connections.load(Relaxed), answers: self.answers.load(Relaxed) }
-    }
-
-    async fn connect(&self, admin: SocketAddr) -> Result<TcpStream> {
-        let stream = TcpStream::connect(admin).await?;
-        // No TIME_WAIT: there would soon be no port left to come back from.
-        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-        self.connections.fetch_add(1, Relaxed);
-        Ok(stream)
-    }
+async fn connect(admin: SocketAddr, totals: &Totals) -> Result<TcpStream> {
+    let stream = TcpStream::connect(admin).await?;
+    // Reset instead of TIME_WAIT, which would soon use up the ports.
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    add(totals, 1, 0);
+    Ok(stream)
 }
 
-/// So many who do it again and again.
-fn crowd<F: Future + 'static>(
+/// Spawns `count` clients that call `act` with their number again and again.
+fn spawn_clients<F: Future + 'static>(
     count: u64,
-    tally: &Rc<Tally>,
-    act: impl Fn(Rc<Tally>, u64) -> F + Copy + 'static,
+    totals: &Totals,
+    act: impl Fn(Totals, u64) -> F + Copy + 'static,
 ) {
     for number in 0..count {
-        let tally = tally.clone();
+        let totals = totals.clone();
         task::spawn_local(async move {
             loop {
-                act(tally.clone(), number).await;
+                act(totals.clone(), number).await;
                 task::yield_now().await;
             }
         });
     }
 }
 
-async fn scrape(admin: SocketAddr, tally: &Tally) -> Result<()> {
-    let mut stream = tally.connect(admin).await?;
+async fn scrape(admin: SocketAddr, totals: &Totals) -> Result<()> {
+    let mut stream = connect(admin, totals).await?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    tally.answers.fetch_add(u64::from(answer.starts_with(b"HTTP/1.1 200 ")), Relaxed);
+    add(totals, 0, u64::from(answer.starts_with(b"HTTP/1.1 200 ")));
     Ok(())
 }
 
-async fn trickle(admin: SocketAddr, tally: &Tally, number: u64) -> Result<()> {
-    let mut stream = tally.connect(admin).await?;
+async fn trickle(admin: SocketAddr, totals: &Totals, number: u64) -> Result<()> {
+    let mut stream = connect(admin, totals).await?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: ").await?;
-    // Not all at once.
-    time::sleep(TRICKLE * number as u32 / SLOW as u32).await;
+    // Spreads the clients over the interval.
+    time::sleep(TRICKLE_INTERVAL * number as u32 / SLOW as u32).await;
     loop {
-        match time::timeout(TRICKLE, stream.read(&mut [0; 256])).await {
+        match time::timeout(TRICKLE_INTERVAL, stream.read(&mut [0; 256])).await {
             Ok(Ok(1..)) => {}
             Ok(_ended) => return Ok(()),
             Err(_elapsed) => stream.write_all(b"a").await?,
@@ -205,17 +204,17 @@ async fn trickle(admin: SocketAddr, tally: &Tally, number: u64) -> Result<()> {
     }
 }
 
-/// Sends on and on, until the other end has had enough.
-async fn pour(admin: SocketAddr, tally: &Tally, first: &[u8], then: &[u8]) -> Result<()> {
-    let mut stream = tally.connect(admin).await?;
+/// Sends `first` and then `block` again and again, until the server closes the connection.
+async fn pour(admin: SocketAddr, totals: &Totals, first: &[u8], block: &[u8]) -> Result<()> {
+    let mut stream = connect(admin, totals).await?;
     stream.write_all(first).await?;
     loop {
-        stream.write_all(then).await?;
+        stream.write_all(block).await?;
         task::yield_now().await;
     }
 }
 
-/// Bytes of no meaning (xorshift), other ones for everybody.
+/// Pseudo-random bytes (xorshift), different for each client.
 fn noise(number: u64) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15 ^ (number + 1);
     let next = || {

@@ -1,8 +1,8 @@
-//! What the clients are at while the server has calm.
+//! An admin port in the clients' own process, used while they leave the server alone.
 //!
-//! A core that is busy slows its neighbour, if only by a few hundredths: more than what is asked about.
-//! So the clients are as busy in calm, with an admin port that is not the server's. It behaves like
-//! one: so many places, so much time, so long a head.
+//! A busy core slows the other one by a few percent, which is more than the bound. So the clients are as
+//! busy in the turns without them. The decoy has the limits of a real admin port: connections, time for
+//! a request, and length of its head.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,24 +13,24 @@ use tokio::{
     task, time,
 };
 
-const PLACES: usize = 128;
+const CONNECTIONS_MAX: usize = 128;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const HEAD_BYTES_MAX: usize = 8 << 10;
 
-/// About what an exposition has.
+/// About the length of an exposition.
 const ANSWER_BYTES: usize = 16 << 10;
 
-/// Serves in the background; returns where.
+/// Serves in the background; returns the address.
 pub(super) async fn listen() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(PLACES));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     task::spawn_local(async move {
-        while let Ok(place) = places.clone().acquire_owned().await {
+        while let Ok(permit) = permits.clone().acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else { return };
             task::spawn_local(async move {
                 let _ = time::timeout(HEAD_TIMEOUT, answer(stream)).await;
-                drop(place);
+                drop(permit);
             });
         }
     });

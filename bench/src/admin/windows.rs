@@ -1,85 +1,88 @@
-//! One server under one load, with clients at its admin port by turns.
+//! One server under one load, with and without clients at its admin port by turns.
 
 use std::time::Duration;
 
-use super::clients::{Clients, Doing, Had};
+use super::clients::{Activity, ClientProcess, ClientTotals};
 use crate::{
     Error,
     generator::{Generator, Load, Mark},
-    implementation::{Cores, Stable, Subject},
-    kernel::{resident_bytes, spent_by},
+    implementation::Implementation,
+    kernel::{cpu_time_of, resident_bytes},
+    launcher::{Cores, Launcher},
 };
 
-/// The load says so often how far it is.
-const EVERY: Duration = Duration::from_millis(500);
+/// Interval at which the generator reports a mark.
+const MARK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Of these, how many pass until what changed has settled, and how many are a window.
-const SETTLES: usize = 3;
-const LASTS: usize = 5;
+/// Marks of a turn before its window, while the change takes effect, and marks of the window.
+const SETTLE_MARKS: usize = 3;
+const WINDOW_MARKS: usize = 5;
 
-/// What one window saw, calm or not.
+/// The figures of one window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
     pub(super) seconds: f64,
     pub(super) lines: f64,
-    /// CPU time of the threads that serve lines, of the admin thread, and of all there are.
+    /// CPU time of the threads that serve lines, of the admin thread, and of all threads.
     pub(super) serving: f64,
     pub(super) admin: f64,
     pub(super) all: f64,
 }
 
-/// What a whole run saw: one calm window more than others.
+/// The windows of a run: one more without clients than with them.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) calm: Vec<Window>,
-    pub(super) visited: Vec<Window>,
-    /// What the clients had in each of their turns, and the server's resident memory at its end.
-    pub(super) had: Vec<Had>,
+pub(super) struct Observations {
+    pub(super) without_clients: Vec<Window>,
+    pub(super) with_clients: Vec<Window>,
+    /// The clients' totals in each of their turns, and the server's resident memory at its end.
+    pub(super) totals: Vec<ClientTotals>,
     pub(super) resident: Vec<u64>,
 }
 
-/// How long a turn of the clients is, the part before its window included.
-pub(super) const TURN: Duration = EVERY.saturating_mul((SETTLES + LASTS) as u32);
+/// Duration of a turn, the part before its window included.
+pub(super) const TURN: Duration =
+    MARK_INTERVAL.saturating_mul((SETTLE_MARKS + WINDOW_MARKS) as u32);
 
-/// Opens windows for `pairs` turns of the clients, between and around which there is calm.
-pub(super) fn watch(
-    stable: &Stable,
+/// Measures `pairs` turns with clients, and the turns without them between and around those.
+pub(super) fn observe(
+    launcher: &Launcher,
     load: Load,
-    doing: Doing,
+    activity: Activity,
     pairs: usize,
-) -> Result<Seen, Error> {
-    let server = stable.start(Subject::Towline, &[], Cores::One)?;
+) -> Result<Observations, Error> {
+    let server = launcher.start(Implementation::Towline, &[], Cores::One)?;
     let admin = server.admin.ok_or("the server has no admin endpoint")?;
     let turns = 2 * pairs + 1;
     let more = [
         "warm=1000".to_owned(),
-        format!("every={}", EVERY.as_millis()),
-        format!("marks={}", turns * (SETTLES + LASTS)),
+        format!("every={}", MARK_INTERVAL.as_millis()),
+        format!("marks={}", turns * (SETTLE_MARKS + WINDOW_MARKS)),
     ];
-    let mut generator = Generator::open(&stable.shop, &server, load, &more)?;
+    let mut generator = Generator::open(&launcher.programs, &server, load, &more)?;
     generator.mark()?;
-    let mut seen = Seen::default();
+    let mut observations = Observations::default();
     for turn in 0..turns {
-        let is_calm = turn % 2 == 0;
-        eprint!("{}", if is_calm { '.' } else { '*' });
-        let clients = Clients::start((!is_calm).then_some(admin), doing)?;
-        let from = edge(&mut generator, server.pid(), SETTLES)?;
-        let to = edge(&mut generator, server.pid(), LASTS)?;
-        if is_calm {
-            seen.calm.push(from.until(&to));
+        let has_clients = turn % 2 == 1;
+        eprint!("{}", if has_clients { '*' } else { '.' });
+        let clients = ClientProcess::start(has_clients.then_some(admin), activity)?;
+        let from = edge(&mut generator, server.pid(), SETTLE_MARKS)?;
+        let to = edge(&mut generator, server.pid(), WINDOW_MARKS)?;
+        if has_clients {
+            observations.with_clients.push(from.until(&to));
+            observations.resident.push(resident_bytes(server.pid())?);
         } else {
-            seen.visited.push(from.until(&to));
-            seen.resident.push(resident_bytes(server.pid())?);
+            observations.without_clients.push(from.until(&to));
         }
-        let had = clients.finish()?;
-        if !is_calm {
-            seen.had.push(had);
+        let totals = clients.finish()?;
+        if has_clients {
+            observations.totals.push(totals);
         }
     }
     eprintln!();
-    Ok(seen)
+    Ok(observations)
 }
 
+/// The state at one end of a window.
 #[derive(Debug)]
 struct Edge {
     mark: Mark,
@@ -88,16 +91,17 @@ struct Edge {
     all: Duration,
 }
 
-fn edge(generator: &mut Generator, pid: u32, after: usize) -> Result<Edge, Error> {
-    for _ in 1..after {
+/// Waits for `marks` marks; the last one is the edge.
+fn edge(generator: &mut Generator, pid: u32, marks: usize) -> Result<Edge, Error> {
+    for _ in 1..marks {
         generator.mark()?;
     }
     let mark = generator.mark()?;
     Ok(Edge {
         mark,
-        serving: spent_by(pid, |name| name.starts_with("shard-")),
-        admin: spent_by(pid, |name| name == "admin"),
-        all: spent_by(pid, |_| true),
+        serving: cpu_time_of(pid, |name| name.starts_with("shard-")),
+        admin: cpu_time_of(pid, |name| name == "admin"),
+        all: cpu_time_of(pid, |_| true),
     })
 }
 

@@ -1,51 +1,51 @@
-//! The attacks as data: who attacks, how many, against which settings, and what is looked at.
+//! The attacks as data: the attackers and their number, the server's settings, and what is checked.
 
 use std::time::Duration;
 
-/// One attack on a server that serves polite peers meanwhile.
+/// One attack on a server that serves well-behaved clients meanwhile.
 #[derive(Debug)]
 pub(crate) struct Attack {
-    /// The name it is chosen by.
+    /// The row of the fault table, and a name; `--only` chooses by it.
     pub(crate) name: &'static str,
-    /// What the attackers do, and how many they are.
+    /// What the attackers do, and their number.
     pub(crate) what: &'static str,
-    /// Flags of the server besides the common ones: deadlines short enough to be seen at work.
+    /// Flags of the server beside the common ones: deadlines short enough to expire during the attack.
     pub(crate) serve: &'static [&'static str],
-    pub(crate) by: By,
-    /// How long it has lasted when the polite peers' latency is measured.
+    pub(crate) kind: AttackKind,
+    /// Time from the start of the attack to the measurement of the well-behaved clients.
     pub(crate) settles: Duration,
-    pub(crate) looks: &'static [Look],
-    /// A p99 that is good enough whatever it was in calm.
+    pub(crate) checks: &'static [Check],
+    /// A p99 of the well-behaved clients that passes, whatever it was before the attack.
     pub(crate) p99_ms: Option<f64>,
 }
 
-/// What carries an attack out.
+/// The program or the threads that carry an attack out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum By {
+pub(crate) enum AttackKind {
     /// `towline load` with these arguments.
     Load(&'static [&'static str]),
-    /// So many connections that send without ever ending a line, and come back when closed.
+    /// This many connections that send without ending a line, and reconnect when closed.
     EndlessLines(usize),
-    /// So many connections with the smallest segments and windows there are, which take long replies.
+    /// This many connections with the smallest possible segments and windows, which read long replies.
     SillyWindows(usize),
-    /// So many clients that ask for `/metrics` again and again, and as many that never finish asking.
+    /// This many clients that scrape `/metrics` without a pause, and as many that never finish a request.
     Scrapes(usize),
 }
 
-/// A figure besides the polite peers'.
+/// A bound on a figure beside those of the well-behaved clients.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Look {
-    /// Connections closed for this reason during the attack: at least so many.
+pub(crate) enum Check {
+    /// Fewest connections closed for a reason during the attack.
     ClosedAtLeast(&'static str, u64),
-    /// Connections refused for this reason during the attack: at least so many.
+    /// Fewest connections refused for a reason during the attack.
     RefusedAtLeast(&'static str, u64),
-    /// Growth of the server's resident memory, in KiB: at most.
+    /// Largest growth of the server's resident memory, in KiB.
     ResidentKib(u64),
-    /// The same for each attacker, in bytes.
+    /// A number of attackers, and the largest growth of resident memory for each, in bytes.
     ResidentBytesEach(u64, u64),
-    /// Kernel memory of the server's sockets, for each attacker, in KiB: at most.
+    /// A number of attackers, and the most kernel memory of the server's sockets for each, in KiB.
     KernelKibEach(u64, u64),
-    /// A polite connection's share of the polite lines, as Jain's index: at least.
+    /// Least fairness among the well-behaved connections, as Jain's index of their lines.
     Jain(f64),
 }
 
@@ -54,36 +54,36 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) static ATTACKS: [Attack; 13] = [
     Attack {
         name: "1-slowloris",
-        what: "5,000 connections, a byte a second and never a newline (line deadline 5 s)",
+        what: "5,000 connections that send a byte per second and no newline (line deadline 5 s)",
         serve: &["--line-deadline", "5s"],
-        by: By::Load(&["-c", "5000", "--persona", "slowloris", "--mode", "idle"]),
+        kind: AttackKind::Load(&["-c", "5000", "--persona", "slowloris", "--mode", "idle"]),
         settles: Duration::from_secs(3),
-        looks: &[Look::ClosedAtLeast("read_timeout", 5000), Look::ResidentBytesEach(5000, 2048)],
+        checks: &[Check::ClosedAtLeast("read_timeout", 5000), Check::ResidentBytesEach(5000, 2048)],
         p99_ms: None,
     },
     Attack {
         name: "3-endless-line",
         what: "8 connections that send at full speed without a newline (limit 64 KiB)",
         serve: &[],
-        by: By::EndlessLines(8),
+        kind: AttackKind::EndlessLines(8),
         settles: SECOND,
-        looks: &[Look::ClosedAtLeast("line_too_long", 8), Look::ResidentKib(8 * 128 + 4096)],
+        checks: &[Check::ClosedAtLeast("line_too_long", 8), Check::ResidentKib(8 * 128 + 4096)],
         p99_ms: None,
     },
     Attack {
         name: "6-never-read",
         what: "1,000 connections that flood and never read (write timeout 5 s)",
         serve: &["--write-timeout", "5s"],
-        by: By::Load(&["-c", "1000", "--persona", "never-read", "--mode", "flood"]),
+        kind: AttackKind::Load(&["-c", "1000", "--persona", "never-read", "--mode", "flood"]),
         settles: Duration::from_secs(3),
-        looks: &[Look::ClosedAtLeast("write_timeout", 1000), Look::KernelKibEach(1000, 200)],
+        checks: &[Check::ClosedAtLeast("write_timeout", 1000), Check::KernelKibEach(1000, 200)],
         p99_ms: None,
     },
     Attack {
         name: "2-trickle",
         what: "1,000 connections that send whole lines, a byte every 100 ms",
         serve: &[],
-        by: By::Load(&[
+        kind: AttackKind::Load(&[
             "-c",
             "1000",
             "--persona",
@@ -94,23 +94,23 @@ pub(crate) static ATTACKS: [Attack; 13] = [
             "idle",
         ]),
         settles: SECOND,
-        looks: &[],
+        checks: &[],
         p99_ms: None,
     },
     Attack {
         name: "8-silly-windows",
         what: "20 connections with segments of 88 bytes and the smallest window, fed 100 KB at a time",
         serve: &[],
-        by: By::SillyWindows(20),
+        kind: AttackKind::SillyWindows(20),
         settles: SECOND,
-        looks: &[Look::ResidentKib(20 * 512 + 4096)],
+        checks: &[Check::ResidentKib(20 * 512 + 4096)],
         p99_ms: None,
     },
     Attack {
         name: "11-reset-storm",
-        what: "500 connections that send a line, reset and come back, ten times a second",
+        what: "500 connections that send a line, reset and reconnect, ten times per second",
         serve: &[],
-        by: By::Load(&[
+        kind: AttackKind::Load(&[
             "-c",
             "500",
             "--persona",
@@ -121,70 +121,79 @@ pub(crate) static ATTACKS: [Attack; 13] = [
             "idle",
         ]),
         settles: SECOND,
-        looks: &[Look::ClosedAtLeast("peer_reset", 1000), Look::ResidentKib(4096)],
+        checks: &[Check::ClosedAtLeast("peer_reset", 1000), Check::ResidentKib(4096)],
         p99_ms: None,
     },
     Attack {
         name: "12-churn",
-        what: "20 connections that connect, exchange a line, close and come back at once",
+        what: "20 connections that connect, exchange a line, close and reconnect at once",
         serve: &[],
-        by: By::Load(&["-c", "20", "--persona", "churn", "--mode", "idle"]),
+        kind: AttackKind::Load(&["-c", "20", "--persona", "churn", "--mode", "idle"]),
         settles: SECOND,
-        looks: &[Look::ClosedAtLeast("peer_eof", 10_000), Look::ResidentKib(4096)],
+        checks: &[Check::ClosedAtLeast("peer_eof", 10_000), Check::ResidentKib(4096)],
         p99_ms: None,
     },
     Attack {
         name: "14-connection-flood",
-        what: "10,000 connections opened at once, which then say nothing",
+        what: "10,000 connections opened at once, which then send nothing",
         serve: &[],
-        by: By::Load(&["-c", "10000", "--mode", "idle", "--sources", "127.0.0.0/28"]),
+        kind: AttackKind::Load(&["-c", "10000", "--mode", "idle", "--sources", "127.0.0.0/28"]),
         settles: Duration::from_secs(3),
-        looks: &[Look::ResidentBytesEach(10_000, 1024), Look::KernelKibEach(10_000, 8)],
+        checks: &[Check::ResidentBytesEach(10_000, 1024), Check::KernelKibEach(10_000, 8)],
         p99_ms: None,
     },
     Attack {
         name: "18-one-address",
         what: "15,000 connections from one address (limit 1,200 from each)",
         serve: &["--max-connections-per-ip", "1200"],
-        by: By::Load(&["-c", "15000", "--mode", "idle", "--sources", "127.0.0.99"]),
+        kind: AttackKind::Load(&["-c", "15000", "--mode", "idle", "--sources", "127.0.0.99"]),
         settles: Duration::from_secs(3),
-        looks: &[Look::RefusedAtLeast("per_ip", 13_000), Look::ResidentKib(1200 + 4096)],
+        checks: &[Check::RefusedAtLeast("per_ip", 13_000), Check::ResidentKib(1200 + 4096)],
         p99_ms: None,
     },
     Attack {
         name: "21-pipelined-flood",
         what: "1 connection that floods lines of two bytes",
         serve: &[],
-        by: By::Load(&["-c", "1", "--mode", "flood", "--message", "x\\n", "--threads", "1"]),
+        kind: AttackKind::Load(&[
+            "-c",
+            "1",
+            "--mode",
+            "flood",
+            "--message",
+            "x\\n",
+            "--threads",
+            "1",
+        ]),
         settles: SECOND,
-        looks: &[Look::ResidentKib(4096)],
+        checks: &[Check::ResidentKib(4096)],
         p99_ms: None,
     },
     Attack {
         name: "22-flooders",
         what: "1,000 connections that flood",
         serve: &[],
-        by: By::Load(&["-c", "1000", "--mode", "flood", "--threads", "1"]),
+        kind: AttackKind::Load(&["-c", "1000", "--mode", "flood", "--threads", "1"]),
         settles: SECOND,
-        looks: &[Look::Jain(0.95)],
+        checks: &[Check::Jain(0.95)],
         p99_ms: Some(5.0),
     },
     Attack {
         name: "23-hash-bombs",
         what: "16 connections that flood lines of 60 KiB to be hashed",
         serve: &["--workload", "sha256", "--digest", "discard"],
-        by: By::Load(&["-c", "16", "--message", "{rand:61440}\\n", "--threads", "1"]),
+        kind: AttackKind::Load(&["-c", "16", "--message", "{rand:61440}\\n", "--threads", "1"]),
         settles: SECOND,
-        looks: &[Look::ResidentKib(32 * 1024)],
+        checks: &[Check::ResidentKib(32 * 1024)],
         p99_ms: None,
     },
     Attack {
         name: "33-scrapes",
-        what: "50 clients that ask for /metrics without a pause, 50 that never finish asking",
+        what: "50 clients that scrape /metrics without a pause, 50 that never finish a request",
         serve: &[],
-        by: By::Scrapes(50),
+        kind: AttackKind::Scrapes(50),
         settles: SECOND,
-        looks: &[Look::ResidentKib(8 * 1024)],
+        checks: &[Check::ResidentKib(8 * 1024)],
         p99_ms: None,
     },
 ];

@@ -1,4 +1,6 @@
-//! Those who attack: processes of the load generator, or threads of our own.
+//! Attackers: processes of the load generator, or threads of this process.
+//!
+//! The threads use raw sockets on purpose: they send what neither a line client nor an HTTP client does.
 
 use std::{
     io::{self, Read, Write},
@@ -15,70 +17,70 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::{attack::By, priority};
-use crate::{Error, child::Owned};
+use super::{attack::AttackKind, priority};
+use crate::{Error, child::ChildGuard};
 
-/// An attack under way; dropping it ends it.
+/// A running attack, ended when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Attacker {
-    process: Option<Owned>,
-    over: Arc<AtomicBool>,
+    process: Option<ChildGuard>,
+    stop: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Attacker {
     pub(crate) fn start(
-        by: By,
+        kind: AttackKind,
         towline: &Path,
         addr: SocketAddr,
         admin: SocketAddr,
     ) -> Result<Self, Error> {
         let mut attacker = Self::default();
-        match by {
-            By::Load(arguments) => attacker.process = Some(load(towline, addr, arguments)?),
-            By::EndlessLines(count) => attacker.crowd(count, move || endless_line(addr)),
-            By::SillyWindows(count) => attacker.crowd(count, move || silly_window(addr)),
-            By::Scrapes(count) => {
-                attacker.crowd(count, move || scrape(admin));
-                attacker.crowd(count, move || half_ask(admin));
+        match kind {
+            AttackKind::Load(arguments) => attacker.process = Some(load(towline, addr, arguments)?),
+            AttackKind::EndlessLines(count) => attacker.spawn(count, move || endless_line(addr)),
+            AttackKind::SillyWindows(count) => attacker.spawn(count, move || silly_window(addr)),
+            AttackKind::Scrapes(count) => {
+                attacker.spawn(count, move || scrape(admin));
+                attacker.spawn(count, move || half_request(admin));
             }
         }
         Ok(attacker)
     }
 
-    /// Threads that act again and again.
-    fn crowd(&mut self, count: usize, act: impl Fn() -> io::Result<()> + Clone + Send + 'static) {
-        self.threads.extend((0..count).map(|_| repeat(self.over.clone(), act.clone())));
+    /// Spawns `count` threads that call `act` again and again.
+    fn spawn(&mut self, count: usize, act: impl Fn() -> io::Result<()> + Clone + Send + 'static) {
+        self.threads.extend((0..count).map(|_| repeat(self.stop.clone(), act.clone())));
     }
 }
 
 impl Drop for Attacker {
     fn drop(&mut self) {
-        self.over.store(true, Relaxed);
+        self.stop.store(true, Relaxed);
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }
     }
 }
 
-fn load(towline: &Path, addr: SocketAddr, arguments: &[&str]) -> Result<Owned, Error> {
-    let child = priority::last(towline)
+fn load(towline: &Path, addr: SocketAddr, arguments: &[&str]) -> Result<ChildGuard, Error> {
+    let child = priority::idle_command(towline)
         .args(["load", &addr.to_string(), "-T", "1h", "--quiet", "--processes", "1"])
         .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(Owned(child))
+    Ok(ChildGuard(child))
 }
 
 fn repeat(
-    over: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     act: impl Fn() -> io::Result<()> + Send + 'static,
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || {
-        priority::be_last();
-        while !over.load(Relaxed) {
-            // What the server answers is not of interest, and that it closes is what it should.
+        priority::make_thread_idle();
+        while !stop.load(Relaxed) {
+            // Replies are of no interest, and the server should close these connections.
             let _ = act();
         }
     })
@@ -102,7 +104,7 @@ fn endless_line(addr: SocketAddr) -> io::Result<()> {
 
 fn silly_window(addr: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    // The kernel makes more of both, and that is then the least there is.
+    // The kernel raises both to its minimum.
     socket.set_recv_buffer_size(1)?;
     socket.set_tcp_mss(88)?;
     socket.connect_timeout(&addr.into(), Duration::from_secs(1))?;
@@ -123,7 +125,7 @@ fn scrape(admin: SocketAddr) -> io::Result<()> {
     stream.read_to_end(&mut Vec::new()).map(drop)
 }
 
-fn half_ask(admin: SocketAddr) -> io::Result<()> {
+fn half_request(admin: SocketAddr) -> io::Result<()> {
     let mut stream = connect(admin)?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: ")?;
     stream.read(&mut [0; 64]).map(drop)

@@ -1,33 +1,41 @@
-//! The same attacks on servers that do less: what of a polite peer's wait is the machine's.
+//! The same attacks on servers that do less: shows the machine's part of a client's wait.
 //!
-//! Polite peers, attackers and server share the cores, so whoever serves has to wait for one. A
-//! server that only echoes shows how long that takes; what towline's peers wait beyond it is
-//! towline's doing.
+//! Clients, attackers and server share the cores, so every server has to wait for one. A server that
+//! only echoes shows how long that takes; what towline's clients wait beyond it is due to towline.
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path, process::Command, thread, time::Duration};
 
-use super::{AFTERMATH, Attacker, attack::Attack, select, well_behaved::Polite};
-use crate::{Error, c_peers::Workshop, child::Server, observed_server::Victim};
+use super::{
+    AFTERMATH, Attacker,
+    attack::{ATTACKS, Attack},
+    well_behaved::ClientReport,
+};
+use crate::{
+    Error, c_programs::CPrograms, child::Server, observed_server::ObservedServer, select::select,
+};
 
-/// Attacks that need what only towline has: a limit for each address, hashing, an admin port.
+/// Attacks on what only towline has: a limit for each address, hashing, an admin port.
 const ON_TOWLINE_ALONE: [&str; 3] = ["18-one-address", "23-hash-bombs", "33-scrapes"];
 
-/// As many threads as towline has, and the same limit of a line.
+/// The threads and the line limit of the towline server.
 const THREADS: &str = "2";
 const LINE_BYTES: &str = "65536";
 
-const TABLE_HEAD: &str = "| attack | on | p50 and p99 of the polite in calm, ms | under attack | their lines |\n\
-                          |---|---|---|---|---|\n";
+/// Longest wait for a reference's start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who is attacked.
+const TABLE_HEAD: &str = "| attack | on | well-behaved clients' p50 and p99 before, ms | under attack | \
+                          their lines |\n|---|---|---|---|---|\n";
+
+/// The server that is attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum On {
+enum AttackedServer {
     Towline,
     BareTokio,
     C,
 }
 
-impl On {
+impl AttackedServer {
     const ALL: [Self; 3] = [Self::Towline, Self::BareTokio, Self::C];
 
     const fn name(self) -> &'static str {
@@ -37,62 +45,73 @@ impl On {
             Self::C => "C on epoll",
         }
     }
+
+    fn start(
+        self,
+        attack: &Attack,
+        towline: &Path,
+        programs: &CPrograms,
+    ) -> Result<RunningServer, Error> {
+        let mut command = match self {
+            Self::Towline => {
+                return Ok(RunningServer::Towline(ObservedServer::start(towline, attack.serve)?));
+            }
+            Self::BareTokio => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["peer", "for-each", "--threads", THREADS]);
+                command.args(["--line-bytes", LINE_BYTES]);
+                command
+            }
+            Self::C => {
+                let mut command = Command::new(programs.path("c-limited"));
+                command.arg(THREADS);
+                command
+            }
+        };
+        Ok(RunningServer::Reference(Server::start_on_all_cores(&mut command, START_TIMEOUT)?))
+    }
 }
 
-/// What is attacked, and what keeps it alive.
-enum Target {
-    Victim(Victim),
+/// A running server, killed when this is dropped.
+enum RunningServer {
+    Towline(ObservedServer),
     Reference(Server),
 }
 
-impl Target {
-    fn start(on: On, attack: &Attack, towline: &Path, shop: &Workshop) -> Result<Self, Error> {
-        let mut command = match on {
-            On::Towline => return Ok(Self::Victim(Victim::start(towline, attack.serve)?)),
-            On::BareTokio => Command::new(std::env::current_exe()?),
-            On::C => Command::new(shop.path("c-limited")),
-        };
-        match on {
-            On::C => command.arg(THREADS),
-            _ => command
-                .args(["peer", "for-each", "--threads", THREADS])
-                .args(["--line-bytes", LINE_BYTES]),
-        };
-        Ok(Self::Reference(Server::start_anywhere(&mut command, Duration::from_secs(10))?))
-    }
-
-    /// Its address, and that of its admin port if it has one.
+impl RunningServer {
+    /// Its address, and that of its admin port; a reference has none, and no attack here needs it.
     fn addresses(&self) -> (SocketAddr, SocketAddr) {
         match self {
-            Self::Victim(victim) => (victim.addr, victim.admin),
+            Self::Towline(server) => (server.addr, server.admin),
             Self::Reference(server) => (server.addr, server.addr),
         }
     }
 }
 
-/// Carries the attacks out whose names begin so, on each in turn.
+/// Carries out the attacks whose names begin with one of `only`, on each server in turn.
 pub(crate) fn report(
     towline: &Path,
     only: &[String],
     time: Duration,
-    talks: u32,
+    repetitions: u32,
 ) -> Result<String, Error> {
-    let shop = Workshop::open()?;
+    let programs = CPrograms::compile_all()?;
     let mut table = String::from(TABLE_HEAD);
-    let attacks = select(only)?;
+    let attacks = select(&ATTACKS, |attack| attack.name, only)?;
     for attack in attacks.into_iter().filter(|attack| !ON_TOWLINE_ALONE.contains(&attack.name)) {
-        for on in On::ALL {
+        for on in AttackedServer::ALL {
             eprintln!("{} on {}", attack.name, on.name());
-            let target = Target::start(on, attack, towline, &shop)?;
-            let [calm, under] = carry_out(attack, towline, &target, time, talks)?;
-            let name = if on == On::ALL[0] { attack.name } else { "" };
-            let spread = |polite: Polite| format!("{:.2}, {:.2}", polite.p50_ms, polite.p99_ms);
+            let server = on.start(attack, towline, &programs)?;
+            let [before, under] = carry_out(attack, towline, &server, time, repetitions)?;
+            let name = if on == AttackedServer::ALL[0] { attack.name } else { "" };
+            let latency =
+                |report: ClientReport| format!("{:.2}, {:.2}", report.p50_ms, report.p99_ms);
             writeln!(
                 table,
                 "| {name} | {} | {} | {} | {:.1} % |",
                 on.name(),
-                spread(calm),
-                spread(under),
+                latency(before),
+                latency(under),
                 100.0 * under.share,
             )?;
         }
@@ -100,21 +119,22 @@ pub(crate) fn report(
     Ok(table)
 }
 
+/// The clients' reports before and during the attack.
 fn carry_out(
     attack: &Attack,
     towline: &Path,
-    target: &Target,
+    server: &RunningServer,
     time: Duration,
-    talks: u32,
-) -> Result<[Polite; 2], Error> {
-    let (addr, admin) = target.addresses();
-    let calm = Polite::talk(towline, addr, time, 1)?;
-    let attacker = Attacker::start(attack.by, towline, addr, admin)?;
+    repetitions: u32,
+) -> Result<[ClientReport; 2], Error> {
+    let (addr, admin) = server.addresses();
+    let before = ClientReport::measure(towline, addr, time, 1)?;
+    let attacker = Attacker::start(attack.kind, towline, addr, admin)?;
     thread::sleep(attack.settles);
-    let under = Polite::talk(towline, addr, time, talks)?;
+    let under = ClientReport::measure(towline, addr, time, repetitions)?;
     drop(attacker);
     thread::sleep(AFTERMATH);
-    Ok([calm, under])
+    Ok([before, under])
 }
 
 #[cfg(test)]
@@ -122,9 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attacks_that_only_towline_can_suffer_are_among_those_there_are() {
+    fn attacks_on_towline_alone_are_in_the_table() {
         for name in ON_TOWLINE_ALONE {
-            assert!(select(&[name.to_owned()]).is_ok_and(|attacks| attacks.len() == 1), "{name}");
+            assert!(ATTACKS.iter().any(|attack| attack.name == name), "{name}");
         }
     }
 }

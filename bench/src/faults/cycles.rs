@@ -1,4 +1,4 @@
-//! A great many connections that come and go, and what of them is left at the end.
+//! Connections made and closed in great number, and what they leave behind.
 
 use std::{
     io::{self, Read, Write},
@@ -13,48 +13,49 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Verdict, findings::Finding};
+use super::{FindingsTable, findings::Finding};
 use crate::{
     Error,
     client::connect_from,
     clock,
-    observed_server::{Sight, Victim},
+    observed_server::{ObservedServer, Snapshot},
 };
 
-/// How a connection goes.
+/// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Ending {
-    /// A line, its answer, and an orderly close.
+    /// A line, its reply, and an orderly close
     Line,
-    /// A reset at once, before or after it was accepted.
+    /// A reset at once, before or after the server accepted it
     Reset,
 }
 
-/// Threads that connect, and the addresses each connects from: a port that was used is not free
-/// again for a minute, and an address has some 28,000.
+/// Threads that connect, and source addresses of each: a used port is free again after a minute, and an
+/// address has some 28,000.
 const THREADS: u8 = 2;
 const SOURCES: u8 = 32;
 
-/// Connections before the server is looked at first: what it allocates once is not theirs.
+/// Connections before the first snapshot: what the server allocates once is not due to them.
 const WARM_UP: u64 = 20_000;
 
-/// How long the server gets until the last of them is gone.
+/// Longest wait for the end of the last connection.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
+/// Makes `count` connections and compares the server before and after them.
 pub(crate) fn report(
     towline: &std::path::Path,
     count: u64,
     ending: Ending,
-) -> Result<Verdict, Error> {
-    let victim = Victim::start(towline, &[])?;
-    run(victim.addr, WARM_UP.min(count), ending)?;
-    let rest = victim.look_at_rest(AFTERMATH)?;
-    let (began, cpu) = (clock::now(), victim.cpu());
-    run(victim.addr, count, ending)?;
+) -> Result<FindingsTable, Error> {
+    let server = ObservedServer::start(towline, &[])?;
+    run(server.addr, WARM_UP.min(count), ending)?;
+    let rest = server.snapshot_at_rest(AFTERMATH)?;
+    let (began, cpu) = (clock::now(), server.cpu());
+    run(server.addr, count, ending)?;
     let seconds = (clock::now() - began).as_secs_f64();
-    let cpu = victim.cpu() - cpu;
-    let time_waits = victim.time_waits();
-    let left = victim.look_at_rest(AFTERMATH)?;
+    let cpu = server.cpu() - cpu;
+    let time_waits = server.time_waits();
+    let left = server.snapshot_at_rest(AFTERMATH)?;
 
     let mut findings = vec![
         Finding {
@@ -73,11 +74,11 @@ pub(crate) fn report(
         },
         Finding {
             demanded: "every gauge as before".into(),
-            measured: format!("{} of {}", unmoved(&rest, &left), rest.gauges.len()),
+            measured: format!("{} of {}", unchanged(&rest, &left), rest.gauges.len()),
             met: rest.gauges == left.gauges,
         },
         Finding {
-            demanded: "CPU time of the server each ≤ 100 µs".into(),
+            demanded: "server CPU per connection ≤ 100 µs".into(),
             measured: format!("{:.1} µs", cpu.as_secs_f64() * 1e6 / count as f64),
             met: cpu.as_secs_f64() <= 100e-6 * count as f64,
         },
@@ -94,21 +95,21 @@ pub(crate) fn report(
                 met: left.resident_bytes as f64 <= 1.01 * rest.resident_bytes as f64,
             },
             Finding {
-                demanded: "no TIME_WAIT of the server's".into(),
+                demanded: "no socket of the server in TIME_WAIT".into(),
                 measured: time_waits.to_string(),
                 met: time_waits == 0,
             },
             Finding {
-                demanded: "≥ 10,000 a second".into(),
+                demanded: "≥ 10,000 per second".into(),
                 measured: format!("{:.0}", count as f64 / seconds),
                 met: count as f64 / seconds >= 10e3,
             },
         ]),
-        // How many are open at a time is up to the storm, and the memory for the most there ever were
-        // is kept; so only what each of them might leave is looked for.
+        // The number open at a time varies, and the memory for the largest number is retained: so only
+        // what each connection might leave is checked.
         Ending::Reset => findings.extend([
             Finding {
-                demanded: "less than a byte of memory left by each".into(),
+                demanded: "less than a byte of memory left per connection".into(),
                 measured: format!(
                     "{} and {} KiB",
                     rest.resident_bytes / 1024,
@@ -117,9 +118,9 @@ pub(crate) fn report(
                 met: left.resident_bytes.saturating_sub(rest.resident_bytes) < count,
             },
             Finding {
-                demanded: "told of as `peer_reset`".into(),
-                measured: gained(&rest, &left, |sight| of(sight, "peer_reset")).to_string(),
-                met: gained(&rest, &left, |sight| of(sight, "peer_reset")) == count,
+                demanded: "counted as `peer_reset`".into(),
+                measured: gained(&rest, &left, |snapshot| of(snapshot, "peer_reset")).to_string(),
+                met: gained(&rest, &left, |snapshot| of(snapshot, "peer_reset")) == count,
             },
         ]),
     }
@@ -127,37 +128,39 @@ pub(crate) fn report(
         Ending::Line => ("12-churn", format!("{count} connections of a line each")),
         Ending::Reset => ("11-reset-storm", format!("{count} connections reset at once")),
     };
-    Ok(Verdict::of(name, &what, &findings))
+    Ok(FindingsTable::of(name, &what, &findings))
 }
 
-fn gained(rest: &Sight, left: &Sight, of: impl Fn(&Sight) -> u64) -> u64 {
+/// By how much a figure grew.
+fn gained(rest: &Snapshot, left: &Snapshot, of: impl Fn(&Snapshot) -> u64) -> u64 {
     of(left) - of(rest)
 }
 
-const fn accepted(sight: &Sight) -> u64 {
-    sight.accepted
+const fn accepted(snapshot: &Snapshot) -> u64 {
+    snapshot.accepted
 }
 
-fn closed(sight: &Sight) -> u64 {
-    sight.closed.values().sum()
+fn closed(snapshot: &Snapshot) -> u64 {
+    snapshot.closed.values().sum()
 }
 
-fn of(sight: &Sight, reason: &str) -> u64 {
-    sight.closed.get(reason).copied().unwrap_or(0)
+fn of(snapshot: &Snapshot, reason: &str) -> u64 {
+    snapshot.closed.get(reason).copied().unwrap_or(0)
 }
 
-fn unmoved(rest: &Sight, left: &Sight) -> usize {
+fn unchanged(rest: &Snapshot, left: &Snapshot) -> usize {
     rest.gauges.iter().filter(|(name, value)| left.gauges.get(*name) == Some(value)).count()
 }
 
+/// Makes `count` connections from all threads.
 fn run(addr: SocketAddr, count: u64, ending: Ending) -> Result<(), Error> {
-    let left = Arc::new(AtomicU64::new(count));
+    let remaining = Arc::new(AtomicU64::new(count));
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
-            let left = left.clone();
+            let remaining = remaining.clone();
             thread::spawn(move || {
                 let mut source = 0;
-                while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                while remaining.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok() {
                     source = (source + 1) % SOURCES;
                     cycle(addr, Ipv4Addr::new(127, 0, 100 + thread, 1 + source), ending)?;
                 }

@@ -1,9 +1,8 @@
-//! Who runs first, where all have to share the cores.
+//! Scheduling classes, because clients, attackers and server share the cores.
 //!
-//! Attackers and polite peers have machines of their own; here they have the server's. An attacker
-//! must not win against the polite what it does not win against the server, and a polite peer that
-//! waits for a core would count its own waiting as the server's. So the polite run before everybody,
-//! and the attackers when nobody else would.
+//! Real attackers and clients have machines of their own. Here an attacker could take a core from the
+//! well-behaved clients, and a client that waits for a core would count its own wait as the server's. So
+//! the well-behaved clients run before all others, and attackers only when nothing else does.
 
 use std::{
     path::Path,
@@ -12,18 +11,18 @@ use std::{
 
 use rustix::{process::nice, thread::gettid};
 
-/// The lowest priority there is beside that of the idle class.
+/// The lowest priority outside of the idle class.
 const NICE: i32 = 19;
 
-/// A command that runs when nobody else would: by Linux's class for that, which nobody has to wait for.
-pub(crate) fn last(program: &Path) -> Command {
+/// A command in Linux's idle class: it runs only when nothing else does.
+pub(crate) fn idle_command(program: &Path) -> Command {
     let mut command = Command::new("chrt");
     command.args(["--idle", "0"]).arg(program);
     command
 }
 
-/// The same for the thread that asks; as good as that where there is no chrt(1).
-pub(crate) fn be_last() {
+/// Moves the calling thread to the idle class; to the lowest priority where there is no chrt(1).
+pub(crate) fn make_thread_idle() {
     let thread = gettid().as_raw_nonzero().to_string();
     let done = Command::new("chrt")
         .args(["--idle", "--pid", "0", &thread])
@@ -35,10 +34,10 @@ pub(crate) fn be_last() {
     }
 }
 
-/// A command that runs before everybody else, if we may say so: in a class of its own, that of real
-/// time. A thread of the usual class is not preempted for a niced one before its slice is over, a
-/// millisecond or more, which would be counted as the server's.
-pub(crate) fn first(program: &Path) -> Command {
+/// A command in the real-time class where that is permitted, else with the highest priority. A thread of
+/// the normal class is preempted for one with a higher priority only at the end of its slice, a
+/// millisecond or more, which would count as the server's.
+pub(crate) fn real_time_command(program: &Path) -> Command {
     const REAL_TIME: [&str; 2] = ["--fifo", "1"];
     let allowed = Command::new("chrt").args(REAL_TIME).arg("true").stderr(Stdio::null()).status();
     if allowed.is_ok_and(|status| status.success()) {
@@ -46,7 +45,7 @@ pub(crate) fn first(program: &Path) -> Command {
         command.args(REAL_TIME).arg(program);
         return command;
     }
-    // nice(1) warns and goes on where it may not.
+    // Where it is not permitted, nice(1) warns and runs the command anyway.
     let mut command = Command::new("nice");
     command.args(["-n", "-20"]).arg(program);
     command

@@ -1,4 +1,4 @@
-//! The polite peers: how they fare tells what an attack does to the others.
+//! The well-behaved clients: their latency and losses show what an attack does to others.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -7,24 +7,24 @@ use serde::Deserialize;
 use super::priority;
 use crate::Error;
 
-/// Polite connections, and the lines they send a second in all.
+/// Connections of the well-behaved clients, and their lines per second in all.
 pub(crate) const CONNECTIONS: u32 = 1000;
 pub(crate) const LINES_PER_SECOND: u32 = 5000;
 
-/// How they fared.
+/// What the well-behaved clients observed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Polite {
+pub(crate) struct ClientReport {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
-    /// How evenly their lines were served.
+    /// Jain's index of the lines served for each connection: 1 is perfectly even.
     pub(crate) jain: f64,
-    /// Lines that came back, as a share of what should have.
+    /// Lines that came back, as a share of those sent on schedule.
     pub(crate) share: f64,
-    /// Whatever they did not deserve.
-    pub(crate) harm: u64,
+    /// Failed and closed connections, and wrong and missing replies.
+    pub(crate) failures: u64,
 }
 
-/// What the load generator says of them.
+/// The fields of the load generator's report that are used.
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct Report {
     latency_us: Latency,
@@ -70,7 +70,7 @@ struct Spread {
     jain: f64,
 }
 
-impl From<Report> for Polite {
+impl From<Report> for ClientReport {
     fn from(report: Report) -> Self {
         let Report { latency_us, rates, verify, errors, connections, spread } = report;
         let lines = verify.mismatched + verify.missing;
@@ -80,48 +80,48 @@ impl From<Report> for Polite {
             p99_ms: latency_us.p99 / 1e3,
             jain: spread.jain,
             share: rates.lines_per_second / f64::from(LINES_PER_SECOND),
-            harm: lines + broken + connections.failed + connections.closed_early,
+            failures: lines + broken + connections.failed + connections.closed_early,
         }
     }
 }
 
-impl Polite {
-    /// Lets them talk for `time`, so many times in a row, and hears how it went: the latency of the
-    /// middle talk, and the worst of the rest.
-    pub(crate) fn talk(
+impl ClientReport {
+    /// Measures for `time`, `repetitions` times: the latency is that of the median repetition, the other
+    /// figures are the worst of all.
+    pub(crate) fn measure(
         towline: &Path,
         addr: SocketAddr,
         time: Duration,
-        talks: u32,
+        repetitions: u32,
     ) -> Result<Self, Error> {
-        let talks = (0..talks).map(|_| Self::talk_once(towline, addr, time));
-        Ok(Self::of(talks.collect::<Result<_, _>>()?))
+        let all = (0..repetitions).map(|_| Self::measure_once(towline, addr, time));
+        Ok(Self::combine(all.collect::<Result<_, _>>()?))
     }
 
-    fn of(mut talks: Vec<Self>) -> Self {
-        talks.sort_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));
-        let Self { p50_ms, p99_ms, .. } = talks[talks.len() / 2];
-        let worst = |of: fn(&Self) -> f64| talks.iter().map(of).fold(f64::INFINITY, f64::min);
-        let harm = talks.iter().map(|talk| talk.harm).sum();
+    fn combine(mut all: Vec<Self>) -> Self {
+        all.sort_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms));
+        let Self { p50_ms, p99_ms, .. } = all[all.len() / 2];
+        let worst = |of: fn(&Self) -> f64| all.iter().map(of).fold(f64::INFINITY, f64::min);
+        let failures = all.iter().map(|one| one.failures).sum();
         Self {
             p50_ms,
             p99_ms,
-            jain: worst(|talk| talk.jain),
-            share: worst(|talk| talk.share),
-            harm,
+            jain: worst(|one| one.jain),
+            share: worst(|one| one.share),
+            failures,
         }
     }
 
-    fn talk_once(towline: &Path, addr: SocketAddr, time: Duration) -> Result<Self, Error> {
-        let output = priority::first(towline)
+    fn measure_once(towline: &Path, addr: SocketAddr, time: Duration) -> Result<Self, Error> {
+        let output = priority::real_time_command(towline)
             .args(["load", &addr.to_string(), "--mode", "paced", "--verify", "--quiet"])
             .args(["-c", &CONNECTIONS.to_string(), "--rate", &LINES_PER_SECOND.to_string()])
             .args(["-T", &format!("{}ms", time.as_millis()), "--json", "-"])
             .args(["--processes", "1", "--threads", "1"])
             .output()?;
         let report = serde_json::from_slice::<Report>(&output.stdout).map_err(|error| {
-            let said = String::from_utf8_lossy(&output.stderr);
-            format!("the polite peers gave no report ({error}): {}", said.trim())
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            format!("the well-behaved clients gave no report ({error}): {}", stderr.trim())
         })?;
         Ok(report.into())
     }
@@ -132,16 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_talk_tells_the_latency_and_no_harm_is_forgotten() {
+    fn the_latency_is_the_median_and_failures_are_summed() {
         let report: Report = serde_json::from_str(
             r#"{"latency_us":{"p50":1000,"p99":2000},"rates":{"lines_per_second":4000},
                 "verify":{"mismatched":1,"missing":2},"errors":{"connect":3,"reset":4,"timeout":5},
                 "connections":{"failed":6,"closed_early":7},"spread":{"jain":0.5}}"#,
         )
         .expect("as the generator writes it");
-        let talk = Polite::from(report);
-        let other = |p99_ms| Polite { p99_ms, jain: 0.9, share: 1.0, harm: 0, ..talk };
-        let all = Polite::of(vec![other(9.0), talk, other(1.0)]);
-        assert_eq!(all, Polite { p50_ms: 1.0, p99_ms: 2.0, jain: 0.5, share: 0.8, harm: 28 });
+        let one = ClientReport::from(report);
+        let other = |p99_ms| ClientReport { p99_ms, jain: 0.9, share: 1.0, failures: 0, ..one };
+        let all = ClientReport::combine(vec![other(9.0), one, other(1.0)]);
+        assert_eq!(
+            all,
+            ClientReport { p50_ms: 1.0, p99_ms: 2.0, jain: 0.5, share: 0.8, failures: 28 }
+        );
     }
 }

@@ -1,44 +1,52 @@
-//! Scrapes again and again, and holds every scrape against the one before it.
+//! Scrapes a server repeatedly and compares each scrape with the one before it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::mpsc::{self, RecvTimeoutError, SyncSender},
-    thread::{self, JoinHandle},
-    time::Duration,
+use std::{collections::BTreeMap, net::SocketAddr, ops::ControlFlow, time::Duration};
+
+use crate::{
+    metrics::{self, samples},
+    periodic::Periodic,
 };
 
-use crate::{Error, metrics};
+/// Interval between two scrapes.
+const INTERVAL: Duration = Duration::from_millis(150);
 
-/// How often.
-const EVERY: Duration = Duration::from_millis(150);
-
-/// What scrapes showed.
+/// What the scrapes showed.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct AuditReport {
     pub(super) scrapes: u64,
     /// Scrapes that were not answered.
     pub(super) failed: u64,
-    /// Scrapes at which accepted less closed was not what is open.
+    /// Scrapes at which accepted minus closed connections was not the number of open ones.
     pub(super) unbalanced: u64,
-    /// Series that went back, though they are counters or parts of a histogram.
-    pub(super) went_back: Vec<String>,
-    /// Series that came or went, over all scrapes.
+    /// Counters and parts of histograms that decreased.
+    pub(super) decreased: Vec<String>,
+    /// Number of series that appeared or disappeared, over all scrapes.
     pub(super) changed: usize,
     last: BTreeMap<String, f64>,
 }
 
-impl Books {
+/// Starts to scrape `admin`.
+pub(super) fn start(admin: SocketAddr) -> Periodic<AuditReport> {
+    Periodic::start(INTERVAL, AuditReport::default(), move |report| {
+        match metrics::fetch(admin) {
+            Ok(answer) => report.add(&answer),
+            Err(_refused) => report.failed += 1,
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+impl AuditReport {
+    /// Number of series in the last scrape.
     pub(super) fn series(&self) -> usize {
         self.last.len()
     }
 
-    /// Looks at one answer.
-    fn audit(&mut self, answer: &str) {
+    fn add(&mut self, answer: &str) {
         self.scrapes += 1;
         let mut now = BTreeMap::new();
         let (mut accepted, mut closed, mut open, mut active) = (0.0, 0.0, 0.0, 0.0);
-        for sample in metrics::samples(answer) {
+        for sample in samples(answer) {
             let sums = [
                 ("towline_connections_accepted_total", &mut accepted),
                 ("towline_connections_closed_total", &mut closed),
@@ -52,11 +60,11 @@ impl Books {
             }
             let before = self.last.get(sample.series);
             if sample.kind != "gauge" && before.is_some_and(|before| sample.value < *before) {
-                self.went_back.push(sample.series.to_owned());
+                self.decreased.push(sample.series.to_owned());
             }
             now.insert(sample.series.to_owned(), sample.value);
         }
-        // All are whole numbers.
+        // All are whole numbers, so they compare exactly.
         if accepted - closed != open || open != active {
             self.unbalanced += 1;
         }
@@ -66,37 +74,6 @@ impl Books {
             self.changed += gone + new;
         }
         self.last = now;
-    }
-}
-
-/// A thread that audits, until it is asked what it found.
-#[derive(Debug)]
-pub(super) struct Audit {
-    over: SyncSender<()>,
-    thread: JoinHandle<Books>,
-}
-
-impl Audit {
-    pub(super) fn start(admin: SocketAddr) -> Self {
-        let (over, is_over) = mpsc::sync_channel(0);
-        let thread = thread::spawn(move || {
-            let mut books = Books::default();
-            loop {
-                match metrics::fetch(admin) {
-                    Ok(answer) => books.audit(&answer),
-                    Err(_refused) => books.failed += 1,
-                }
-                if is_over.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
-                    return books;
-                }
-            }
-        });
-        Self { over, thread }
-    }
-
-    pub(super) fn finish(self) -> Result<Books, Error> {
-        drop(self.over);
-        Ok(self.thread.join().map_err(|_panic| "the auditor panicked")?)
     }
 }
 
@@ -116,15 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn books_that_do_not_balance_counters_that_go_back_and_new_series_are_found() {
-        let mut books = Books::default();
+    fn unbalanced_sums_decreasing_counters_and_new_series_are_found() {
+        let mut report = AuditReport::default();
         for (accepted, closed, open) in [(3, 1, 2), (5, 5, 0)] {
-            books.audit(&answer(accepted, closed, open, ""));
+            report.add(&answer(accepted, closed, open, ""));
         }
-        assert_eq!((books.unbalanced, books.changed, books.went_back.len()), (0, 0, 0));
-        books.audit(&answer(5, 4, 0, ""));
-        assert_eq!((books.unbalanced, books.went_back.len()), (1, 1));
-        books.audit(&answer(5, 5, 0, "another 1\n"));
-        assert_eq!((books.unbalanced, books.changed, books.series()), (1, 1, 5));
+        assert_eq!((report.unbalanced, report.changed, report.decreased.len()), (0, 0, 0));
+        report.add(&answer(5, 4, 0, ""));
+        assert_eq!((report.unbalanced, report.decreased.len()), (1, 1));
+        report.add(&answer(5, 5, 0, "another 1\n"));
+        assert_eq!((report.unbalanced, report.changed, report.series()), (1, 1, 5));
     }
 }

@@ -1,8 +1,8 @@
-//! Workers that are killed, one a second, while clients that compare every answer come, stay and go:
-//! who is hurt, and what the books say of it.
+//! Workers killed, one per second, under clients that compare every reply: shows which connections are
+//! lost, and whether the metrics agree.
 //!
-//! A worker is stopped before it is killed, so that its connections can be listed: exactly those may
-//! drop, and those that were on their way to it.
+//! A worker is stopped before it is killed, so that its connections can be listed: only those may drop,
+//! and those that were being handed over to it.
 
 mod audit;
 mod clients;
@@ -19,150 +19,152 @@ use std::{
 use rustix::process::Signal;
 
 use self::{
-    audit::{Audit, Books},
-    clients::{Crowd, Dropped, is_steady},
+    audit::AuditReport,
+    clients::{CheckingClients, Dropped, is_steady},
     workers::{connections, orphans, signal, wait_for_workers},
 };
-use super::{Verdict, findings::Finding};
+use super::{FindingsTable, findings::Finding};
 use crate::{
     Error, clock,
-    observed_server::{Sight, Victim},
+    observed_server::{ObservedServer, Snapshot},
 };
 
-/// A worker dies so often.
-const EVERY: Duration = Duration::from_secs(1);
+/// Interval between two kills.
+const KILL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Clients at work, and after them workers at rest, before anybody is killed, and at the end.
-const CALM: Duration = Duration::from_secs(2);
+/// Time for the clients to connect before the first kill.
+const WARM_UP: Duration = Duration::from_secs(2);
 
-/// How long the last worker may take to be followed, and the server to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for a restarted worker, for the last connection, and for the server's end.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What came of all the killing.
+/// Sums over all kills.
 #[derive(Debug, Default)]
-struct Tally {
+struct CrashTotals {
     kills: u64,
-    /// Connections dropped that the dead worker had, or that were on their way to it.
+    /// Dropped connections that the killed worker had, or that were being handed over to it.
     of_worker: u64,
-    on_the_way: u64,
-    /// Connections dropped that some other worker had.
+    in_transit: u64,
+    /// Dropped connections that another worker had.
     disturbed: u64,
-    /// Connections of dead workers that go on regardless.
+    /// Connections of killed workers that went on regardless.
     undead: u64,
-    /// Kills without churn, and those of them after which the books told of more or fewer connections
-    /// lost than clients saw dropped.
-    in_calm: u64,
-    told_otherwise: u64,
-    /// The same for those with churn: the books may also tell of connections that ended by themselves
-    /// after the worker was asked last.
-    beyond: u64,
+    /// Kills while the churn paused, and those of them after which the metrics counted more or fewer
+    /// lost connections than the clients.
+    paused: u64,
+    paused_wrong: u64,
+    /// Kills after which the metrics did not agree with the clients. With churn, they may also count
+    /// connections that ended by themselves after the worker's last report.
+    wrong: u64,
+    /// Connections that the metrics counted as lost.
     lost: u64,
-    /// All workers there ever were, by number and birth.
+    /// All workers that ever were, by process id and start time.
     processes: BTreeSet<(u32, u64)>,
 }
 
-pub(crate) fn report(towline: &Path, time: Duration, workers: u32) -> Result<Verdict, Error> {
+/// Kills workers for `time` and returns the findings.
+pub(crate) fn report(towline: &Path, time: Duration, workers: u32) -> Result<FindingsTable, Error> {
     let processes = workers.to_string();
     let flags = ["--processes", &processes, "--threads", "1", "--log-level", "error"];
-    let victim = Victim::start(towline, &flags)?;
-    let audit = Audit::start(victim.admin);
-    let crowd = Crowd::start(victim.addr);
-    thread::sleep(CALM);
-    let tally = kill_again_and_again(&victim, &crowd, time, workers as usize)?;
-    let lines = crowd.told.lines.load(std::sync::atomic::Ordering::SeqCst);
-    let unharmed = crowd.end();
-    let left = victim.look_at_rest(PATIENCE)?;
-    let books = audit.finish()?;
-    let orphans = orphans(victim, &tally.processes)?;
+    let server = ObservedServer::start(towline, &flags)?;
+    let audit = audit::start(server.admin);
+    let clients = CheckingClients::start(server.addr);
+    thread::sleep(WARM_UP);
+    let totals = kill_repeatedly(&server, &clients, time, workers as usize)?;
+    let lines = clients.records.lines();
+    let replies = clients.stop();
+    let left = server.snapshot_at_rest(TIMEOUT)?;
+    let audit = audit.finish()?;
+    let orphans = orphans(server, &totals.processes)?;
 
-    let findings = findings(&tally, &books, &left, orphans, lines, &unharmed);
+    let findings = findings(&totals, &audit, &left, orphans, lines, &replies);
     let what = format!(
-        "kill -9 of one of {workers} workers a second for {} s, {} connections that stay, others that \
-         come and go",
+        "kill -9 of one of {workers} workers per second for {} s, {} steady connections, others that \
+         exchange a line and close",
         time.as_secs(),
-        Crowd::steady()
+        CheckingClients::steady()
     );
-    Ok(Verdict::of("31-crashes", &what, &findings))
+    Ok(FindingsTable::of("31-crashes", &what, &findings))
 }
 
-fn kill_again_and_again(
-    victim: &Victim,
-    crowd: &Crowd,
+fn kill_repeatedly(
+    server: &ObservedServer,
+    clients: &CheckingClients,
     time: Duration,
     workers: usize,
-) -> Result<Tally, Error> {
-    let mut tally = Tally::default();
-    let mut draw = Draw(1);
+) -> Result<CrashTotals, Error> {
+    let mut totals = CrashTotals::default();
+    let mut random = Random(1);
     let began = clock::now();
     let mut next = began;
-    while clock::now().saturating_sub(began) < time && !crowd.is_over() {
-        // Every other time without churn, so that nothing is under way and all has to agree.
-        let in_calm = tally.kills % 2 == 1;
-        if in_calm {
-            crowd.calm(true);
+    while clock::now().saturating_sub(began) < time && !clients.has_failed() {
+        // Every other kill without churn: then no connection is in transit, and all counts must agree.
+        let is_paused = totals.kills % 2 == 1;
+        if is_paused {
+            clients.pause_churn(true);
         }
-        let alive = wait_for_workers(victim, workers)?;
-        tally.processes.extend(&alive);
-        crowd.told.dropped();
-        let ended = crowd.told.ended.load(std::sync::atomic::Ordering::SeqCst);
-        let before = lost(&victim.look()?);
+        let alive = wait_for_workers(server, workers)?;
+        totals.processes.extend(&alive);
+        clients.records.take_dropped();
+        let ended = clients.records.ended();
+        let before = lost(&server.snapshot()?);
 
-        let (dies, _) = alive[draw.below(alive.len())];
-        signal(dies, Signal::STOP)?;
-        let had = connections(dies, victim.addr);
-        signal(dies, Signal::KILL)?;
-        tally.kills += 1;
-        let had = had?;
+        let (pid, _) = alive[random.below(alive.len())];
+        signal(pid, Signal::STOP)?;
+        let of_worker = connections(pid, server.addr);
+        signal(pid, Signal::KILL)?;
+        totals.kills += 1;
+        let of_worker = of_worker?;
 
-        next += EVERY;
+        next += KILL_INTERVAL;
         thread::sleep(next.saturating_sub(clock::now()));
-        let dropped = crowd.told.dropped();
-        let told = lost(&victim.look()?) - before;
-        let ended = crowd.told.ended.load(std::sync::atomic::Ordering::SeqCst) - ended;
-        tally.judge(&had, &dropped, told, if in_calm { 0 } else { ended }, in_calm);
-        crowd.calm(false);
+        let dropped = clients.records.take_dropped();
+        let counted = lost(&server.snapshot()?) - before;
+        let ended = if is_paused { 0 } else { clients.records.ended() - ended };
+        totals.add_kill(&of_worker, &dropped, counted, ended, is_paused);
+        clients.pause_churn(false);
     }
-    tally.processes.extend(wait_for_workers(victim, workers)?);
-    Ok(tally)
+    totals.processes.extend(wait_for_workers(server, workers)?);
+    Ok(totals)
 }
 
-impl Tally {
-    /// Books one kill: what the worker `had`, who was dropped, how many the server told of as lost,
-    /// and how many ended by themselves meanwhile.
-    fn judge(
+impl CrashTotals {
+    /// Adds one kill: the connections of the worker, those that clients saw `dropped`, the number that
+    /// the metrics `counted` as lost, and the number that `ended` by themselves meanwhile.
+    fn add_kill(
         &mut self,
-        had: &HashSet<SocketAddr>,
+        of_worker: &HashSet<SocketAddr>,
         dropped: &[Dropped],
-        told: u64,
+        counted: u64,
         ended: u64,
-        in_calm: bool,
+        is_paused: bool,
     ) {
-        let is_of_worker = |one: &&Dropped| had.contains(&one.client);
-        let of_worker = dropped.iter().filter(is_of_worker).count() as u64;
-        let answered = |one: &&Dropped| !had.contains(&one.client) && one.answered;
-        let disturbed = dropped.iter().filter(answered).count() as u64;
-        self.of_worker += of_worker;
+        let is_of_worker = |one: &&Dropped| of_worker.contains(&one.client);
+        let dropped_of_worker = dropped.iter().filter(is_of_worker).count() as u64;
+        let of_another = |one: &&Dropped| !of_worker.contains(&one.client) && one.answered;
+        let disturbed = dropped.iter().filter(of_another).count() as u64;
+        self.of_worker += dropped_of_worker;
         self.disturbed += disturbed;
-        self.on_the_way += dropped.len() as u64 - of_worker - disturbed;
-        // Those of the churn may have ended in order a moment before.
-        let stayed = had.iter().filter(|client| is_steady(**client)).count() as u64;
+        self.in_transit += dropped.len() as u64 - dropped_of_worker - disturbed;
+        // Connections of the churn may have ended in order a moment before.
+        let steady = of_worker.iter().filter(|client| is_steady(**client)).count() as u64;
         let gone = dropped.iter().filter(|one| one.is_steady()).filter(is_of_worker).count() as u64;
-        self.undead += stayed - gone;
-        self.lost += told;
+        self.undead += steady - gone;
+        self.lost += counted;
         let seen = dropped.len() as u64;
-        self.in_calm += u64::from(in_calm);
-        self.told_otherwise += u64::from(in_calm && told != seen);
-        self.beyond += u64::from(told < seen || told > seen + ended);
+        self.paused += u64::from(is_paused);
+        self.paused_wrong += u64::from(is_paused && counted != seen);
+        self.wrong += u64::from(counted < seen || counted > seen + ended);
     }
 }
 
 fn findings(
-    tally: &Tally,
-    books: &Books,
-    left: &Sight,
+    totals: &CrashTotals,
+    audit: &AuditReport,
+    left: &Snapshot,
     orphans: usize,
     lines: u64,
-    unharmed: &Result<(), Error>,
+    replies: &Result<(), Error>,
 ) -> Vec<Finding> {
     let finding = |demanded: &str, measured: String, met: bool| Finding {
         demanded: demanded.to_owned(),
@@ -171,75 +173,75 @@ fn findings(
     };
     vec![
         finding(
-            "every answer right",
-            match unharmed {
+            "every reply right",
+            match replies {
                 Ok(()) => format!("{lines} lines compared"),
                 Err(why) => why.to_string(),
             },
-            unharmed.is_ok(),
+            replies.is_ok(),
         ),
         finding(
-            "only the dead worker's connections drop",
+            "only the killed worker's connections drop",
             format!(
-                "{} of its own, {} on their way to it, {} of others; {} go on",
-                tally.of_worker, tally.on_the_way, tally.disturbed, tally.undead
+                "{} of its own, {} in transit to it, {} of others; {} go on",
+                totals.of_worker, totals.in_transit, totals.disturbed, totals.undead
             ),
-            tally.disturbed == 0 && tally.undead == 0 && tally.of_worker > 0,
+            totals.disturbed == 0 && totals.undead == 0 && totals.of_worker > 0,
         ),
         finding(
-            "told of as `worker_lost`: as many as clients saw dropped",
-            format!("otherwise after {} of {} kills in calm", tally.told_otherwise, tally.in_calm),
-            tally.told_otherwise == 0,
+            "counted as `worker_lost`: as many as clients saw dropped",
+            format!("wrong after {} of {} kills without churn", totals.paused_wrong, totals.paused),
+            totals.paused_wrong == 0,
         ),
         finding(
-            "with churn: and no more than ended meanwhile besides",
-            format!("otherwise after {} of {}; {} in all", tally.beyond, tally.kills, tally.lost),
-            tally.beyond == 0,
+            "with churn: at most those that ended meanwhile besides",
+            format!("wrong after {} of {}; {} in all", totals.wrong, totals.kills, totals.lost),
+            totals.wrong == 0,
         ),
         finding(
             "accepted − closed = open at each scrape",
             format!(
-                "{} of {} otherwise, {} unanswered",
-                books.unbalanced, books.scrapes, books.failed
+                "wrong at {} of {}, {} unanswered",
+                audit.unbalanced, audit.scrapes, audit.failed
             ),
-            books.unbalanced == 0 && books.failed == 0 && books.scrapes > tally.kills,
+            audit.unbalanced == 0 && audit.failed == 0 && audit.scrapes > totals.kills,
         ),
         finding(
-            "no counter goes back",
-            match &*books.went_back {
+            "no counter decreases",
+            match &*audit.decreased {
                 [] => "none".to_owned(),
-                went => went.join(", "),
+                decreased => decreased.join(", "),
             },
-            books.went_back.is_empty(),
+            audit.decreased.is_empty(),
         ),
         finding(
-            "no series more or less",
-            format!("{} of {}", books.changed, books.series()),
-            books.changed == 0 && books.series() > 0,
+            "no series appears or disappears",
+            format!("{} of {}", audit.changed, audit.series()),
+            audit.changed == 0 && audit.series() > 0,
         ),
         finding(
             "every restart is counted",
-            format!("{} after {} kills", left.restarts, tally.kills),
-            left.restarts == tally.kills,
+            format!("{} after {} kills", left.restarts, totals.kills),
+            left.restarts == totals.kills,
         ),
         finding(
             "nothing left behind",
-            format!("{} connections, {orphans} of {} processes", left.open, tally.processes.len()),
+            format!("{} connections, {orphans} of {} processes", left.open, totals.processes.len()),
             left.open == 0 && orphans == 0,
         ),
     ]
 }
 
-fn lost(sight: &Sight) -> u64 {
-    sight.closed.get("worker_lost").copied().unwrap_or(0)
+fn lost(snapshot: &Snapshot) -> u64 {
+    snapshot.closed.get("worker_lost").copied().unwrap_or(0)
 }
 
-/// Numbers that look random and are the same in every run.
-struct Draw(u64);
+/// Pseudo-random numbers, the same in every run.
+struct Random(u64);
 
-impl Draw {
+impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        // Knuth's constants; the high bits are the good ones.
+        // Knuth's linear congruential generator, whose high bits are the random ones.
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
@@ -255,21 +257,21 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_is_judged_by_who_was_dropped_and_what_the_books_say() {
+    fn a_kill_is_compared_with_the_dropped_connections_and_the_metrics() {
         let steady = addr("127.0.90.1:1");
-        let had = HashSet::from([steady, addr("127.0.100.1:1")]);
+        let of_worker = HashSet::from([steady, addr("127.0.100.1:1")]);
         let dropped = |client, answered| Dropped { client, answered };
         let own = [dropped(steady, true), dropped(addr("127.0.100.1:9"), false)];
-        let mut tally = Tally::default();
-        tally.judge(&had, &own, 3, 1, false);
-        assert_eq!((tally.of_worker, tally.on_the_way, tally.disturbed), (1, 1, 0));
-        assert_eq!((tally.undead, tally.beyond), (0, 0));
-        tally.judge(&had, &own, 4, 1, false);
-        assert_eq!(tally.beyond, 1, "more were told of than ended");
+        let mut totals = CrashTotals::default();
+        totals.add_kill(&of_worker, &own, 3, 1, false);
+        assert_eq!((totals.of_worker, totals.in_transit, totals.disturbed), (1, 1, 0));
+        assert_eq!((totals.undead, totals.wrong), (0, 0));
+        totals.add_kill(&of_worker, &own, 4, 1, false);
+        assert_eq!(totals.wrong, 1, "more were counted than ended");
 
         let other = [dropped(addr("127.0.90.1:2"), true)];
-        tally.judge(&had, &other, 1, 0, true);
-        assert_eq!((tally.disturbed, tally.undead), (1, 1));
-        assert_eq!((tally.in_calm, tally.told_otherwise), (1, 0));
+        totals.add_kill(&of_worker, &other, 1, 0, true);
+        assert_eq!((totals.disturbed, totals.undead), (1, 1));
+        assert_eq!((totals.paused, totals.paused_wrong), (1, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! The worker processes of a server, as the kernel knows them.
+//! The worker processes of a server, from `/proc` and ss(8).
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -11,26 +11,29 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
-use crate::{Error, child::children, clock, observed_server::Victim};
+use super::TIMEOUT;
+use crate::{Error, child::children, clock, observed_server::ObservedServer};
 
-/// Waits until all workers are there, and lists them.
-pub(super) fn wait_for_workers(victim: &Victim, workers: usize) -> Result<Vec<(u32, u64)>, Error> {
+/// Waits until all workers run, and lists them by process id and start time.
+pub(super) fn wait_for_workers(
+    server: &ObservedServer,
+    workers: usize,
+) -> Result<Vec<(u32, u64)>, Error> {
     let began = clock::now();
     loop {
-        let all = children(victim.pid()).into_iter();
-        let alive: Vec<_> = all.filter_map(|pid| Some((pid, birth(pid)?))).collect();
+        let all = children(server.pid()).into_iter();
+        let alive: Vec<_> = all.filter_map(|pid| Some((pid, start_time(pid)?))).collect();
         if alive.len() == workers {
             return Ok(alive);
         }
-        if clock::now().saturating_sub(began) > PATIENCE {
-            return Err(format!("{} of {workers} workers after {PATIENCE:?}", alive.len()).into());
+        if clock::now().saturating_sub(began) > TIMEOUT {
+            return Err(format!("{} of {workers} workers after {TIMEOUT:?}", alive.len()).into());
         }
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// The clients of all connections that a process has.
+/// The client addresses of all connections that a process has.
 pub(super) fn connections(pid: u32, addr: SocketAddr) -> Result<HashSet<SocketAddr>, Error> {
     let mut inodes = HashSet::new();
     for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
@@ -42,36 +45,39 @@ pub(super) fn connections(pid: u32, addr: SocketAddr) -> Result<HashSet<SocketAd
                 .map(str::to_owned),
         );
     }
-    let of_ours = format!("sport = :{}", addr.port());
-    let output = Command::new("ss").args(["-tneH", &of_ours]).output()?;
+    let filter = format!("sport = :{}", addr.port());
+    let output = Command::new("ss").args(["-tneH", &filter]).output()?;
     let all = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(all.lines().filter_map(|row| client(row, &inodes)).collect())
 }
 
-/// The client in a row of ss(8), if the socket is one of those.
+/// The client address in a row of ss(8), if the socket is among `inodes`.
 fn client(row: &str, inodes: &HashSet<String>) -> Option<SocketAddr> {
     let inode = row.split_whitespace().find_map(|field| field.strip_prefix("ino:"))?;
     inodes.contains(inode).then(|| row.split_whitespace().nth(4)?.parse().ok())?
 }
 
-/// Ends the server, and tells how many of the processes it ever had are still there.
-pub(super) fn orphans(victim: Victim, processes: &BTreeSet<(u32, u64)>) -> Result<usize, Error> {
-    victim.end(PATIENCE)?;
-    Ok(processes.iter().filter(|(pid, began)| birth(*pid) == Some(*began)).count())
+/// Stops the server; returns how many of the processes it ever had still run.
+pub(super) fn orphans(
+    server: ObservedServer,
+    processes: &BTreeSet<(u32, u64)>,
+) -> Result<usize, Error> {
+    server.stop(TIMEOUT)?;
+    Ok(processes.iter().filter(|(pid, started)| start_time(*pid) == Some(*started)).count())
 }
 
-/// When a process began, which tells it from another of the same number; `None` when it has ended,
-/// also if nobody has waited for it yet.
-fn birth(pid: u32) -> Option<u64> {
+/// The start time of a process, which distinguishes it from a later one with the same id; `None` once it
+/// has ended, also as a zombie.
+fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold spaces and brackets: the fields are counted from its end.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let is_over = fields.next() == Some("Z");
-    fields.nth(18).filter(|_| !is_over)?.parse().ok()
+    let is_zombie = fields.next() == Some("Z");
+    fields.nth(18).filter(|_| !is_zombie)?.parse().ok()
 }
 
 pub(super) fn signal(pid: u32, signal: Signal) -> Result<(), Error> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no process number")?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("not a process id")?;
     Ok(kill_process(pid, signal)?)
 }
 
@@ -82,14 +88,17 @@ mod tests {
     const ROW: &str = "ESTAB 0 0 127.0.0.1:9000 127.0.90.1:40001 ino:77 sk:1001 cgroup:/ <->";
 
     #[test]
-    fn a_process_is_known_by_its_birth() {
+    fn a_process_is_identified_by_its_start_time() {
         let ours = std::process::id();
-        assert!(birth(ours).is_some_and(|began| birth(1).is_none_or(|first| first <= began)));
-        assert_eq!(birth(u32::MAX), None);
+        assert!(
+            start_time(ours)
+                .is_some_and(|started| start_time(1).is_none_or(|first| first <= started))
+        );
+        assert_eq!(start_time(u32::MAX), None);
     }
 
     #[test]
-    fn the_clients_of_a_process_are_told_by_its_sockets() {
+    fn the_clients_of_a_process_are_found_by_its_sockets() {
         let inodes = |one: &str| HashSet::from([one.to_owned()]);
         assert_eq!(client(ROW, &inodes("77")), "127.0.90.1:40001".parse().ok());
         assert_eq!(client(ROW, &inodes("78")), None);

@@ -1,4 +1,4 @@
-//! What limited a column, told from the evidence of its run.
+//! What limited a column, derived from the evidence of its run.
 
 use std::collections::BTreeMap;
 
@@ -37,11 +37,11 @@ pub(super) enum Bottleneck {
 pub(super) struct Diagnosis {
     pub(super) bottleneck: Bottleneck,
     pub(super) sentence: String,
-    /// The figures from which it was told.
+    /// The figures from which it was derived.
     pub(super) evidence: BTreeMap<&'static str, f64>,
 }
 
-/// The observations from which a bottleneck is told.
+/// The observations from which a bottleneck is derived.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     pub(super) connections: f64,

@@ -1,10 +1,6 @@
-//! Compiles the C peers into a directory of this run, which goes when the run ends.
+//! The C programs: the load generator and the reference servers on epoll, compiled at run time.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use crate::Error;
 
@@ -15,31 +11,33 @@ const SOURCES: [(&str, &str); 4] = [
     ("echo.c", include_str!("../peers/echo.c")),
 ];
 
-/// Where the compiled peers are. The sources travel inside this binary, so it runs from anywhere.
+/// A directory with the compiled programs, removed when this is dropped. Their sources are part of this
+/// binary, so it runs from anywhere.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct CPrograms {
     dir: PathBuf,
 }
 
-impl Workshop {
-    /// Compiles generator and peers.
+impl CPrograms {
+    /// Compiles the generator and the reference servers.
     ///
     /// # Errors
-    /// When there is no C compiler: nothing can be measured without the generator.
-    pub(crate) fn open() -> Result<Self, Error> {
+    /// When there is no C compiler (`cc`), or it fails: nothing can be measured without the generator.
+    pub(crate) fn compile_all() -> Result<Self, Error> {
         let dir = std::env::temp_dir().join(format!("towline-bench-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
-        let shop = Self { dir };
+        let programs = Self { dir };
         for (name, text) in SOURCES {
-            fs::write(shop.dir.join(name), text)?;
+            fs::write(programs.dir.join(name), text)?;
         }
-        shop.compile("gen.c", "gen", &[])?;
-        shop.compile("echo.c", "c-raw", &[])?;
-        shop.compile("echo.c", "c-lines", &["-DLINES"])?;
-        shop.compile("echo.c", "c-limited", &["-DLINES", "-DLINE_MAX=65536"])?;
-        Ok(shop)
+        programs.compile("gen.c", "gen", &[])?;
+        programs.compile("echo.c", "c-raw", &[])?;
+        programs.compile("echo.c", "c-lines", &["-DLINES"])?;
+        programs.compile("echo.c", "c-limited", &["-DLINES", "-DLINE_MAX=65536"])?;
+        Ok(programs)
     }
 
+    /// The path of a program, or of another file in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -60,15 +58,9 @@ impl Workshop {
     }
 }
 
-impl AsRef<Path> for Workshop {
-    fn as_ref(&self) -> &Path {
-        &self.dir
-    }
-}
-
-impl Drop for Workshop {
+impl Drop for CPrograms {
     fn drop(&mut self) {
-        // A left-over directory in the temporary place harms nobody.
+        // A directory left in the temporary directory does no harm.
         drop(fs::remove_dir_all(&self.dir));
     }
 }
