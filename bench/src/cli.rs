@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use towline_units::parse_duration;
 
 use crate::{
     Error,
@@ -81,9 +82,9 @@ struct Ratio {
     /// Turns of each implementation
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds measured in a turn, after a warm-up of a third of it
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    /// Time measured in a turn, after a warm-up of a third of it
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "3s")]
+    seconds: Duration,
     /// Only the scenario of this name, or those whose names begin with it; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
@@ -114,9 +115,9 @@ struct Instructions {
 struct Faults {
     #[command(flatten)]
     binary: Binary,
-    /// Seconds for which the well-behaved clients are measured before, during and after each attack
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    /// Time for which the well-behaved clients are measured before, during and after each attack
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "6s")]
+    seconds: Duration,
     /// How often they are measured during each attack; the latency is that of the median measurement,
     /// because a shared machine stops for some milliseconds now and then
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -147,8 +148,8 @@ struct Soak {
     #[command(flatten)]
     binary: Binary,
     /// Duration
-    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(20..))]
-    seconds: u64,
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| at_least(text, 20), default_value = "30m")]
+    seconds: Duration,
 }
 
 #[derive(Debug, clap::Args)]
@@ -156,8 +157,8 @@ struct Crashes {
     #[command(flatten)]
     binary: Binary,
     /// Duration, with a kill every second
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(4..))]
-    seconds: u64,
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| at_least(text, 4), default_value = "2m")]
+    seconds: Duration,
     /// Worker processes
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=64))]
     workers: u32,
@@ -188,6 +189,22 @@ struct Admin {
     doing: Option<Activity>,
 }
 
+/// Reads a duration: a number of seconds, or one with a unit.
+fn time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("expected more than 0".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("`{text}` {error}: expected a duration, such as 30, 90s or 5m")),
+    }
+}
+
+fn at_least(text: &str, seconds: u64) -> Result<Duration, String> {
+    time(text).and_then(|time| match time.as_secs() < seconds {
+        true => Err(format!("expected at least {seconds}s")),
+        false => Ok(time),
+    })
+}
+
 impl Binary {
     /// The path of the towline binary.
     fn find(self) -> Result<PathBuf, Error> {
@@ -216,22 +233,21 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             Ok(())
         }
         Command::Faults(Faults { binary, seconds, talks, only, references }) => {
-            let (towline, time) = (binary.find()?, Duration::from_secs(seconds));
+            let towline = binary.find()?;
             if references {
-                print_table(&faults::compare::report(&towline, &only, time, talks)?);
+                print_table(&faults::compare::report(&towline, &only, seconds, talks)?);
                 return Ok(());
             }
-            print_findings(&faults::report(&towline, &only, time, talks)?)
+            print_findings(&faults::report(&towline, &only, seconds, talks)?)
         }
         Command::Cycles(Cycles { binary, count, ending }) => {
             print_findings(&faults::cycles::report(&binary.find()?, count, ending)?)
         }
         Command::Soak(Soak { binary, seconds }) => {
-            print_findings(&faults::soak::report(&binary.find()?, Duration::from_secs(seconds))?)
+            print_findings(&faults::soak::report(&binary.find()?, seconds)?)
         }
         Command::Crashes(Crashes { binary, seconds, workers }) => {
-            let time = Duration::from_secs(seconds);
-            print_findings(&faults::crashes::report(&binary.find()?, time, workers)?)
+            print_findings(&faults::crashes::report(&binary.find()?, seconds, workers)?)
         }
         Command::Scrape(Scrape { binary, counted }) => {
             print_table(&scrape::report(&binary.find()?, counted)?);
@@ -262,9 +278,7 @@ fn print_findings(findings: &FindingsTable) -> Result<(), Error> {
 
 fn compare(args: Ratio) -> Result<(), Error> {
     let scenarios = select(&SCENARIOS, |scenario| scenario.name, &args.only)?;
-    let run = Duration::try_from_secs_f64(args.seconds).map_err(|_negative_or_huge| {
-        format!("--seconds {}: expected a positive number of seconds", args.seconds)
-    })?;
+    let run = args.seconds;
     let warm = (run / 3).clamp(Duration::from_millis(200), Duration::from_secs(2));
     let plan = Plan {
         subject: args.subject,

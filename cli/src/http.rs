@@ -85,7 +85,8 @@ impl Get {
         }
         self.stream.set_read_timeout(Some(left))?;
         let mut chunk = [0; CHUNK];
-        let read = self.stream.read(&mut chunk).map_err(|error| name_timeout(error, self.timeout))?;
+        let read =
+            self.stream.read(&mut chunk).map_err(|error| name_timeout(error, self.timeout))?;
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(read)
     }

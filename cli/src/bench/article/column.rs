@@ -1,8 +1,7 @@
 //! The four columns of the article's table: what it ran, and the figures it gives.
 
 use serde::Serialize;
-
-use crate::bench::format::grouped;
+use towline_units::human::grouped;
 
 /// A column of the article's table.
 #[derive(Debug)]

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use towline_units::human::{bytes, grouped, short};
+
 use super::result::{Cells, Measured, Stretch, Table};
-use crate::bench::format::{bytes, grouped, growth, short, significant};
+use crate::bench::format::{growth, significant};
 use crate::bench::table::{Row, Width};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -133,7 +135,7 @@ impl Units {
     fn mib(self, value: f64) -> String {
         match self {
             Self::Article => format!("{value:.1} MiB"),
-            Self::Short => bytes(value * MIB),
+            Self::Short => bytes((value * MIB) as u64),
         }
     }
 
@@ -213,6 +215,6 @@ mod tests {
             ["8548.6 MiB", "8.35 GiB"]
         );
         assert_eq!([353.1, 26_600.0].map(|v| Units::Short.kbps(v)), ["353 kBps", "26.6 MBps"]);
-        assert_eq!(packets(329e3, 29.0), "329K / 29");
+        assert_eq!(packets(329e3, 29.0), "329.0k / 29");
     }
 }

@@ -1,7 +1,9 @@
 //! The result as text.
 
+use towline_units::human::{bytes, micros};
+
 use super::result::{Capacity, Outcome};
-use crate::bench::format::{bytes, growth, micros};
+use crate::bench::format::growth;
 use crate::bench::table::Width;
 
 /// Width of the labels, in characters.
@@ -88,10 +90,10 @@ impl Capacity {
                 format!(
                     "server {} a connection ({} in {} processes), generator {} ({} in {})",
                     growth(memory.server_bytes_per_connection),
-                    bytes(memory.server_resident_bytes),
+                    bytes(memory.server_resident_bytes as u64),
                     ran.server_processes,
                     growth(memory.generator_bytes_per_connection),
-                    bytes(memory.generator_resident_bytes),
+                    bytes(memory.generator_resident_bytes as u64),
                     ran.generator_processes
                 ),
             ),
@@ -102,7 +104,7 @@ impl Capacity {
                     growth(memory.kernel_bytes_per_connection),
                     growth(memory.slab_bytes_per_connection),
                     growth(memory.available_bytes_per_connection),
-                    bytes(memory.available_bytes_left)
+                    bytes(memory.available_bytes_left as u64)
                 ),
             ),
             (
