@@ -12,7 +12,7 @@ use crate::counts::STEPS;
 pub struct LiveConfig {
     pub effective: Arc<Effective>,
     /// What is done because something is short.
-    pub relief: Mitigation,
+    pub mitigation: Mitigation,
     /// Memory for the buffers of connections, of all shards of the process.
     pub buffer_limit_bytes: u64,
 }
@@ -21,7 +21,7 @@ impl LiveConfig {
     /// What holds at the start.
     pub fn first(effective: Effective) -> Self {
         let buffer_limit_bytes = buffer_limit(effective.settings.limits.buffer_bytes);
-        Self { effective: Arc::new(effective), relief: Mitigation::NONE, buffer_limit_bytes }
+        Self { effective: Arc::new(effective), mitigation: Mitigation::NONE, buffer_limit_bytes }
     }
 
     /// Puts settings in force that were found to hold here.

@@ -59,20 +59,20 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
-    let now = LiveConfig::first(Effective::default());
-    let settings = &now.effective.settings;
+    let config = LiveConfig::first(Effective::default());
+    let settings = &config.effective.settings;
     let plan = Plan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
     let slots = ConnectionSlots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-    let parts = StackParts::new(&now, 1, stats, permits, drain.clone());
+    let parts = StackParts::new(&config, 1, stats, permits, drain.clone());
     let watchdog = parts.run_watchdog();
     // Nobody changes it.
-    let (_, now) = watch::channel(now.clone());
+    let (_, config) = watch::channel(config.clone());
     let acceptor = Acceptor {
         listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
         admission: AdmissionControl::new(slots.clone(), &settings.limits),
-        now,
+        config,
         stats: Arc::default(),
         dispatch: ToTasks { parts, service: embedded(service) },
     };

@@ -74,21 +74,21 @@ where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
-    let now = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
+    let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
     let listeners = Listener::open(settings, passed, 1)?;
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-    let (shards, dispatch) = ShardPool::start(&now, plan, lines)?;
+    let (shards, dispatch) = ShardPool::start(&config, plan, lines)?;
     let slots = shards.shared().slots.clone();
-    let state = Arc::new(ServerState::new(*plan, now.clone(), &address, slots.clone()));
+    let state = Arc::new(ServerState::new(*plan, config.clone(), &address, slots.clone()));
 
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
         listeners,
         admission: AdmissionControl::new(slots, &settings.limits),
-        now: now.subscribe(),
+        config: config.subscribe(),
         stats: state.accept.clone(),
         dispatch,
     };
@@ -165,8 +165,8 @@ impl Running {
 
     #[doc(hidden)]
     pub fn log_start(&self) {
-        let ServerState { now, slots, .. } = &*self.state;
-        let effective = now.borrow().effective.clone();
+        let ServerState { config, slots, .. } = &*self.state;
+        let effective = config.borrow().effective.clone();
         let settings = &effective.settings;
         tracing::info!(
             address = %self.address,

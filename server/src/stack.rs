@@ -42,7 +42,7 @@ pub struct StackParts {
 impl StackParts {
     /// For one of so many shards. `permits` is one for the process: the concurrency limit is global.
     pub fn new(
-        now: &LiveConfig,
+        config: &LiveConfig,
         shards: usize,
         stats: Arc<Stats>,
         permits: Arc<Semaphore>,
@@ -50,7 +50,7 @@ impl StackParts {
     ) -> Self {
         let parts = Self {
             heartbeat: HeartbeatLayer::new(
-                limits(&now.effective.settings, now.relief),
+                limits(&config.effective.settings, config.mitigation),
                 stats.clone(),
             ),
             timeout: TimeoutLayer::new(None),
@@ -62,15 +62,15 @@ impl StackParts {
             lines: Arc::default(),
             shards,
         };
-        parts.apply(now);
+        parts.apply(config);
         parts
     }
 
     /// Turns every dial to what holds now. Called on the thread whose connections look at
     /// them, between two of its turns, so no line meets half of a change. Returns whether parked
     /// connections are held to other deadlines now and must be woken.
-    pub fn apply(&self, now: &LiveConfig) -> bool {
-        let (settings, relief) = (&now.effective.settings, now.relief);
+    pub fn apply(&self, config: &LiveConfig) -> bool {
+        let (settings, mitigation) = (&config.effective.settings, config.mitigation);
         self.connection.write_policy.store(match settings.flush.policy {
             FlushPolicy::Line => serve::WritePolicy::Every(NonZeroU32::MIN),
             FlushPolicy::Every(lines) => serve::WritePolicy::Every(lines),
@@ -79,11 +79,11 @@ impl StackParts {
         self.connection.output_bytes_max.store(settings.limits.output_bytes);
         self.connection
             .buffered_bytes_max
-            .store(held_bytes_max(now.buffer_limit_bytes, self.shards));
+            .store(held_bytes_max(config.buffer_limit_bytes, self.shards));
         self.connection.linger.store(settings.timeouts.linger);
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_load_shed(match settings.limits.overload {
-            _ if relief.sheds => LoadShed::Always,
+            _ if mitigation.sheds => LoadShed::Always,
             Overload::Shed => LoadShed::WhenFull,
             _ => LoadShed::Off,
         });
@@ -97,7 +97,7 @@ impl StackParts {
         };
         self.sha256.set_digest(digest);
         self.lines.set_lines(lines_max);
-        let limits = limits(settings, relief);
+        let limits = limits(settings, mitigation);
         let changed = limits != self.heartbeat.deadlines();
         if changed {
             self.heartbeat.set_deadlines(limits);
@@ -130,7 +130,7 @@ fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
 }
 
 /// The deadlines of a connection, as far as they are not shrunk.
-fn limits(settings: &Settings, relief: Mitigation) -> Deadlines {
+fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
     let Timeouts { idle, line, write, .. } = settings.timeouts;
     let Heartbeat { interval, timeout, .. } = settings.heartbeat;
     let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
@@ -140,9 +140,9 @@ fn limits(settings: &Settings, relief: Mitigation) -> Deadlines {
     Deadlines {
         heartbeat_interval: interval,
         heartbeat_timeout: timeout,
-        idle: idle.map(|idle| shrunk(idle, relief.idle_tenths).max(idle.min(heard_of))),
-        line: line.map(|line| shrunk(line, relief.held_tenths)),
-        write: write.map(|write| shrunk(write, relief.held_tenths)),
+        idle: idle.map(|idle| shrunk(idle, mitigation.idle_tenths).max(idle.min(heard_of))),
+        line: line.map(|line| shrunk(line, mitigation.held_tenths)),
+        write: write.map(|write| shrunk(write, mitigation.held_tenths)),
     }
 }
 
@@ -270,20 +270,20 @@ mod tests {
     #[test]
     fn fault_17_shrunk_timeouts_spare_peers_that_answer_their_pings() {
         let mut settings = Settings::default();
-        let relief = Mitigation { idle_tenths: 1, held_tenths: 3, ..Mitigation::NONE };
+        let mitigation = Mitigation { idle_tenths: 1, held_tenths: 3, ..Mitigation::NONE };
         settings.timeouts.line = Some(MINUTE);
         settings.timeouts.write = Some(10 * MINUTE);
         settings.timeouts.idle = Some(5 * MINUTE);
-        let shrunk = limits(&settings, relief);
+        let shrunk = limits(&settings, mitigation);
         assert_eq!((shrunk.line, shrunk.write), (Some(MINUTE * 3 / 10), Some(3 * MINUTE)));
         assert_eq!(shrunk.idle, Some(Duration::from_secs(33 + 10)));
         // One that is shorter than that was meant to close them.
         settings.timeouts.idle = Some(Duration::from_secs(20));
-        assert_eq!(limits(&settings, relief).idle, settings.timeouts.idle);
+        assert_eq!(limits(&settings, mitigation).idle, settings.timeouts.idle);
         settings.heartbeat.interval = None;
-        assert_eq!(limits(&settings, relief).idle, Some(Duration::from_secs(2)));
+        assert_eq!(limits(&settings, mitigation).idle, Some(Duration::from_secs(2)));
         // Who may be idle for ever holds no buffer, so closing him would help nobody.
         settings.timeouts.idle = None;
-        assert_eq!(limits(&settings, relief).idle, None);
+        assert_eq!(limits(&settings, mitigation).idle, None);
     }
 }

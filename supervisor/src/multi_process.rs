@@ -83,14 +83,14 @@ impl Reloadable for MultiProcess {
     }
 
     async fn load(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
-        let ServerState { plan, reloads, slots, now, .. } = &self.state;
+        let ServerState { plan, reloads, slots, config, .. } = &self.state;
         let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
         let ConfigChange { effective, connections, kept } = change;
         let written = SettingsText::of(&worker_settings(&effective.settings, plan));
         // A process that is started from now on needs no telling.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&written);
         slots.set_limit(connections);
-        now.send_modify(|now| now.apply(effective));
+        config.send_modify(|config| config.apply(effective));
         let answers = self.ask(|answer| Command::Reload(written.clone(), answer), RELOAD_MAX).await;
         for why in answers.into_iter().filter_map(Result::err) {
             tracing::error!("a worker process does not take the new settings over: {why}");

@@ -151,14 +151,14 @@ impl Supervisor {
             first.await.map_err(lost)??;
         }
 
-        let now = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
+        let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
         let slots = ConnectionSlots::new(plan.connections, plan.processes);
         let admission = AdmissionControl::new(slots.clone(), &settings.limits);
-        let state = ServerState::new(*plan, now.clone(), listeners[0].address(), slots);
+        let state = ServerState::new(*plan, config.clone(), listeners[0].address(), slots);
         let acceptor = Acceptor {
             listeners,
             admission,
-            now: now.subscribe(),
+            config: config.subscribe(),
             stats: state.accept.clone(),
             dispatch: WorkerDispatch { pool: pool.clone(), slots: state.slots.clone() },
         };

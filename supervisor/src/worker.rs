@@ -120,8 +120,8 @@ impl Worker {
 fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
     let plan = Plan::of(&settings, HostLimits::read())?;
-    let now = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
-    ShardPool::start(&now, &plan, |parts| {
+    let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
+    ShardPool::start(&config, &plan, |parts| {
         let lines = stack::configured(parts);
         move |_peer| lines.clone()
     })
@@ -208,7 +208,7 @@ async fn drain(
     last: oneshot::Receiver<Infallible>,
     cut: oneshot::Receiver<Infallible>,
 ) {
-    let timeouts = shards.shared().now.borrow().effective.settings.timeouts.clone();
+    let timeouts = shards.shared().config.borrow().effective.settings.timeouts.clone();
     let in_order = async {
         shards.drain_connections(&timeouts).await;
         let _ = last.await;

@@ -22,7 +22,7 @@ pub struct Acceptor<D> {
     /// One, or several of one port.
     pub listeners: Vec<Listener>,
     pub admission: AdmissionControl,
-    pub now: Receiver<LiveConfig>,
+    pub config: Receiver<LiveConfig>,
     pub stats: Arc<AcceptStats>,
     pub dispatch: D,
 }
@@ -31,10 +31,10 @@ impl<D: Dispatch> Acceptor<D> {
     /// Runs until `stop`, and then until nobody waits in the kernel's queue; fails only when the
     /// listening socket does.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listeners, admission, now, stats, dispatch } = self;
+        let Self { listeners, admission, config, stats, dispatch } = self;
         let listeners = ListenerSet::watch(listeners)?;
         let mut accept_loop =
-            AcceptLoop { listeners, admission, now, retry: AcceptRetry::new(stats), dispatch };
+            AcceptLoop { listeners, admission, config, retry: AcceptRetry::new(stats), dispatch };
         tokio::select! {
             biased;
             () = stop => {}
@@ -49,14 +49,14 @@ impl<D: Dispatch> Acceptor<D> {
 struct AcceptLoop<D> {
     listeners: ListenerSet,
     admission: AdmissionControl,
-    now: Receiver<LiveConfig>,
+    config: Receiver<LiveConfig>,
     retry: AcceptRetry,
     dispatch: D,
 }
 
 impl<D: Dispatch> AcceptLoop<D> {
     async fn run(&mut self) -> io::Error {
-        let Self { listeners, admission, now, retry, dispatch } = self;
+        let Self { listeners, admission, config, retry, dispatch } = self;
         let mut turn = 0_usize;
         loop {
             let next = async {
@@ -67,10 +67,10 @@ impl<D: Dispatch> AcceptLoop<D> {
             let (reserved, accepted) = tokio::select! {
                 biased;
                 // Whatever it waits for may not be what it should wait for any more.
-                Ok(()) = now.changed() => {
-                    let now = now.borrow_and_update();
-                    admission.apply(&now.effective.settings.limits);
-                    admission.set_memory_short(now.relief.refuses);
+                Ok(()) = config.changed() => {
+                    let config = config.borrow_and_update();
+                    admission.apply(&config.effective.settings.limits);
+                    admission.set_memory_short(config.mitigation.refuses);
                     continue;
                 }
                 next = next => next,

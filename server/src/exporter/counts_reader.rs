@@ -64,15 +64,15 @@ fn of_connections(shared: &PoolState) -> Snapshot {
         counted.batch_duration.merge(&stats.batch_duration.snapshot());
     }
 
-    let now = shared.now.borrow().clone();
+    let config = shared.config.borrow().clone();
     let held = Gauges {
         connections: states.connections,
         concurrency_limit: shared.permits.limit() as u64,
         concurrency_in_use: shared.permits.in_use() as u64,
         read_buffer_bytes: held(&|s| s.read_buffer_bytes.get()),
         write_buffer_bytes: held(&|s| s.write_buffer_bytes.get()),
-        buffer_limit_bytes: now.buffer_limit_bytes,
-        overload_steps: now.relief.steps().map(u64::from),
+        buffer_limit_bytes: config.buffer_limit_bytes,
+        overload_steps: config.mitigation.steps().map(u64::from),
         ..Gauges::default()
     };
     let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| ShardUsage {

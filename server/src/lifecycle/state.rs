@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct ServerState {
     pub plan: Plan,
-    pub now: Arc<watch::Sender<LiveConfig>>,
+    pub config: Arc<watch::Sender<LiveConfig>>,
     pub reloads: ReloadStats,
     pub lifecycle: Lifecycle,
     /// All places of the server.
@@ -42,7 +42,7 @@ pub struct ConfigChange {
 impl ServerState {
     pub fn new(
         plan: Plan,
-        now: Arc<watch::Sender<LiveConfig>>,
+        config: Arc<watch::Sender<LiveConfig>>,
         address: &Address,
         slots: Arc<ConnectionSlots>,
     ) -> Self {
@@ -52,12 +52,12 @@ impl ServerState {
         };
         let (reloads, lifecycle, accept) =
             (ReloadStats::default(), Lifecycle::new(), Arc::default());
-        Self { plan, now, reloads, lifecycle, slots, accept, port }
+        Self { plan, config, reloads, lifecycle, slots, accept, port }
     }
 
     /// What it runs with.
     pub fn effective(&self) -> Arc<Effective> {
-        self.now.borrow().effective.clone()
+        self.config.borrow().effective.clone()
     }
 
     /// What is to change when `wanted` is loaded. Nothing has changed then.

@@ -19,9 +19,9 @@ pub async fn run_overload_control(shared: Arc<PoolState>) {
     loop {
         sleep(EVERY).await;
         let pressure = take(&shared);
-        let before = shared.now.borrow().relief;
+        let before = shared.config.borrow().mitigation;
         // Where nobody is closed for being idle, a server that is full can do nothing about it.
-        let relief = if shared.now.borrow().effective.settings.timeouts.idle.is_some() {
+        let relief = if shared.config.borrow().effective.settings.timeouts.idle.is_some() {
             ladder::relief(pressure, before)
         } else {
             let memory = pressure.memory;
@@ -29,7 +29,7 @@ pub async fn run_overload_control(shared: Arc<PoolState>) {
         };
         if relief != before {
             tell(pressure, before, relief);
-            shared.now.send_modify(|now| now.relief = relief);
+            shared.config.send_modify(|config| config.mitigation = relief);
         }
     }
 }
@@ -41,7 +41,7 @@ fn take(shared: &PoolState) -> Pressure {
     Pressure {
         connections: ratio(connections as u64, shared.slots.limit() as u64),
         descriptors: ratio(descriptors, descriptor_limit()),
-        memory: ratio(shared.buffer_bytes(), shared.now.borrow().buffer_limit_bytes),
+        memory: ratio(shared.buffer_bytes(), shared.config.borrow().buffer_limit_bytes),
     }
 }
 

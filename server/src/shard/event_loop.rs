@@ -50,7 +50,7 @@ impl Shard {
     /// peer, until `over` says that what is left should be cut.
     pub(super) fn start<P, S>(
         index: usize,
-        mut now: watch::Receiver<LiveConfig>,
+        mut config: watch::Receiver<LiveConfig>,
         signal: Signal,
         parts: StackParts,
         lines: P,
@@ -67,7 +67,7 @@ impl Shard {
             .on_thread_park(thread_context::invalidate_clock)
             .build()?;
         let handle = runtime.handle().clone();
-        let framing = now.borrow().effective.settings.workload.framing;
+        let framing = config.borrow().effective.settings.workload.framing;
         let shard = async move {
             tokio::spawn(fairness::run_yield_queue());
             tokio::spawn(fairness::run_close_pacer());
@@ -78,8 +78,8 @@ impl Shard {
                     biased;
                     () = is_over(&mut over) => return,
                     // Before new connections: one that comes after a change begins under it.
-                    Ok(()) = now.changed() => {
-                        if parts.apply(&now.borrow_and_update()) {
+                    Ok(()) = config.changed() => {
+                        if parts.apply(&config.borrow_and_update()) {
                             tokio::spawn(wake_all(signal.clone()));
                         }
                         continue;

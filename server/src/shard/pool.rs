@@ -35,7 +35,7 @@ impl ShardPool {
     ///
     /// `lines` is asked once a shard for what makes the line stack of each peer there.
     pub fn start<P, S>(
-        now: &Arc<watch::Sender<LiveConfig>>,
+        config: &Arc<watch::Sender<LiveConfig>>,
         plan: &Plan,
         lines: impl Fn(&StackParts) -> P,
     ) -> Result<(Self, ShardDispatch), RunError>
@@ -43,7 +43,7 @@ impl ShardPool {
         P: Fn(Peer) -> S + Send + 'static,
         S: LineService,
     {
-        let first = now.borrow().clone();
+        let first = config.borrow().clone();
         let settings = &first.effective.settings;
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
         let slots = ConnectionSlots::new(plan.connections, plan.threads);
@@ -58,15 +58,15 @@ impl ShardPool {
             let parts =
                 StackParts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
             let lines = lines(&parts);
-            let (now, over) = (now.subscribe(), over.subscribe());
-            let shard = Shard::start(index, now, signal.clone(), parts, lines, over)
+            let (config, over) = (config.subscribe(), over.subscribe());
+            let shard = Shard::start(index, config, signal.clone(), parts, lines, over)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
             drains.push(signal);
             stats.push(shard_stats);
             started.push(shard);
         }
         let shared = Arc::new(PoolState {
-            now: now.clone(),
+            config: config.clone(),
             stats,
             runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
             slots,

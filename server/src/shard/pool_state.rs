@@ -11,7 +11,7 @@ use crate::{accept::ConnectionSlots, live_config::LiveConfig};
 /// The shards of one process, as who counts them and who drains them sees them.
 #[derive(Debug)]
 pub struct PoolState {
-    pub now: Arc<watch::Sender<LiveConfig>>,
+    pub config: Arc<watch::Sender<LiveConfig>>,
     pub stats: Vec<Arc<Stats>>,
     pub runtimes: Vec<runtime::Handle>,
     pub slots: Arc<ConnectionSlots>,
@@ -28,6 +28,6 @@ impl PoolState {
     /// comes round to it.
     pub fn apply(&self, effective: Effective) {
         self.permits.set_limit(effective.settings.limits.concurrency.get() as usize);
-        self.now.send_modify(|now| now.apply(effective));
+        self.config.send_modify(|config| config.apply(effective));
     }
 }
