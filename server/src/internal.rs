@@ -4,7 +4,7 @@
 pub use crate::{
     accept::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
-        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, watch,
+        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, register,
     },
     counts::Snapshot,
     exporter::{CountsReader, ProcessUsage, UserMetrics},

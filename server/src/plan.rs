@@ -12,7 +12,7 @@ pub struct Plan {
     /// Threads that serve lines, in each.
     pub threads: usize,
     /// Connections that each can have descriptors for.
-    pub each: usize,
+    pub per_process: usize,
     /// Connections that all together may have.
     pub connections: usize,
 }
@@ -29,8 +29,8 @@ impl Plan {
             _ => Self::needed(settings, host, wanted),
         };
         let threads = Self::threads(settings, host, processes);
-        let each = max_connections(host.descriptors, threads);
-        if each == 0 {
+        let per_process = max_connections(host.descriptors, threads);
+        if per_process == 0 {
             return Err(RunError::usage(format!(
                 "the descriptor limit of {} leaves none for connections with {threads} threads: \
                  raise it (ulimit -n), expected at least {}",
@@ -38,8 +38,8 @@ impl Plan {
                 descriptors_reserved(threads) + 1
             )));
         }
-        let (processes, each) = (processes as usize, each as usize);
-        let mut plan = Self { processes, threads, each, connections: 0 };
+        let (processes, per_process) = (processes as usize, per_process as usize);
+        let mut plan = Self { processes, threads, per_process, connections: 0 };
         plan.connections = plan.connections_of(settings, host, 0)?;
         Ok(plan)
     }
@@ -56,11 +56,11 @@ impl Plan {
         open: usize,
     ) -> Result<usize, RunError> {
         // A process that runs keeps its descriptor limit, but this very one may have got another.
-        let each = match self.processes {
+        let per_process = match self.processes {
             1 => max_connections(host.descriptors, self.threads),
-            _ => self.each as u64,
+            _ => self.per_process as u64,
         };
-        let possible = each.saturating_mul(self.processes as u64);
+        let possible = per_process.saturating_mul(self.processes as u64);
         let wanted = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let Some(wanted) = wanted else {
             let by_memory = host.connections_by_memory.saturating_add(open as u64).max(1);
@@ -69,7 +69,7 @@ impl Plan {
         if wanted <= possible {
             return Ok(wanted as usize);
         }
-        let enough = wanted.div_ceil(each.max(1));
+        let enough = wanted.div_ceil(per_process.max(1));
         let count = match self.processes {
             1 => "one process".to_owned(),
             count => format!("{count} processes"),
@@ -137,16 +137,16 @@ mod tests {
         assert_eq!((two.processes, two.threads, two.connections), (2, 2, 30_000));
         let many = plan(Some(1_000_000), Processes::Auto);
         assert_eq!((many.processes, many.threads, many.connections), (51, 1, 1_000_000));
-        assert!(many.each * many.processes >= many.connections);
-        assert!(many.each * (many.processes - 1) < many.connections);
+        assert!(many.per_process * many.processes >= many.connections);
+        assert!(many.per_process * (many.processes - 1) < many.connections);
     }
 
     #[test]
     fn without_a_wish_one_process_and_what_descriptors_and_memory_allow() {
         let alone = plan(None, Processes::Auto);
-        assert_eq!((alone.processes, alone.connections), (1, alone.each));
+        assert_eq!((alone.processes, alone.connections), (1, alone.per_process));
         let three = plan(None, exactly(3));
-        assert_eq!(three.connections, 3 * three.each);
+        assert_eq!(three.connections, 3 * three.per_process);
         let short = HostLimits { connections_by_memory: 100, ..HOST };
         let little = Plan::of(&asking(None, exactly(3)), short).expect("it is allowed");
         assert_eq!(little.connections, 100);

@@ -80,7 +80,7 @@ where
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
     let (shards, dispatch) = ShardPool::start(&config, plan, lines)?;
-    let slots = shards.shared().slots.clone();
+    let slots = shards.state().slots.clone();
     let state = Arc::new(ServerState::new(*plan, config.clone(), &address, slots.clone()));
 
     let (stop_accepting, mut stop) = watch::channel(false);
@@ -92,8 +92,8 @@ where
         stats: state.accept.clone(),
         dispatch,
     };
-    let ending = shards.over();
-    let pressure = run_overload_control(shards.shared().clone());
+    let ending = shards.until_cut();
+    let pressure = run_overload_control(shards.state().clone());
     let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -115,9 +115,9 @@ where
     if let Some(socket) = admin {
         let source = SingleProcess {
             state: state.clone(),
-            reader: CountsReader::new(shards.shared().clone()),
+            reader: CountsReader::new(shards.state().clone()),
         };
-        let over = shards.over();
+        let over = shards.until_cut();
         threads.push(admin::start(socket, source, over)?);
     }
     state.lifecycle.set(Stage::Accepting);
@@ -146,7 +146,7 @@ impl Running {
 
     /// What changes this server while it runs.
     pub fn control(&self) -> Control {
-        Control::new(self.state.clone(), self.shards.shared().clone())
+        Control::new(self.state.clone(), self.shards.state().clone())
     }
 
     /// Takes over other settings; see [`Control::reload`].
@@ -248,7 +248,7 @@ impl Running {
             }
             () = cut => {}
         }
-        let outcome = Outcome::of(shards.end().await);
+        let outcome = Outcome::of(shards.shut_down().await);
         threads::end(&threads).await;
         outcome.log();
         outcome

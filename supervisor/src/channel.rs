@@ -18,7 +18,7 @@ use rustix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use towline::internal::watch;
+use towline::internal::register;
 
 /// Longest message. The longest there are, settings and numbers, take some 8 KiB.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -56,7 +56,7 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 impl Channel {
     pub(crate) fn new(end: OwnedFd) -> io::Result<Self> {
-        Ok(Self(watch(end, Interest::READABLE | Interest::WRITABLE)?))
+        Ok(Self(register(end, Interest::READABLE | Interest::WRITABLE)?))
     }
 
     /// The same end, registered with the runtime that runs now.
@@ -66,7 +66,7 @@ impl Channel {
 
     /// The same end, only to be watched for what comes, by the runtime that runs now.
     pub(crate) fn watched(&self) -> io::Result<AsyncFd<OwnedFd>> {
-        watch(self.0.get_ref().try_clone()?, Interest::READABLE)
+        register(self.0.get_ref().try_clone()?, Interest::READABLE)
     }
 
     /// Sends a message if there is room for it now.

@@ -46,7 +46,7 @@ impl Dispatch for WorkerDispatch {
             let Some(next) = (0..self.pool.slots()).find(|index| self.has_room(*index)) else {
                 return self.pool.lose(index);
             };
-            handover = NewConnection { accepted, slot: self.slots.moved(slot, next) };
+            handover = NewConnection { accepted, slot: self.slots.reassign(slot, next) };
         }
     }
 }
@@ -72,9 +72,9 @@ mod tests {
     }
 
     impl Fixture {
-        fn of(places: usize, each: usize) -> Self {
-            let pool = Arc::new(WorkerPool::new(places, each, 1));
-            let slots = ConnectionSlots::new(1000, places);
+        fn of(slots: usize, connections_max: usize) -> Self {
+            let pool = Arc::new(WorkerPool::new(slots, connections_max, 1));
+            let slots = ConnectionSlots::new(1000, slots);
             let dispatch = WorkerDispatch { pool, slots: slots.clone() };
             Self { slots, dispatch, per_address: PerAddress::new(Some(1)) }
         }
@@ -98,10 +98,10 @@ mod tests {
         /// Delivers one connection, and tells to whom.
         fn dispatch(&mut self, peer: Option<&str>) -> usize {
             let peer = peer.map(|peer| peer.parse().expect("an address"));
-            let tag = self.per_address.enter(peer).expect("the first from there");
+            let tag = self.per_address.acquire(peer).expect("the first from there");
             let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
             let place = self.slots.try_reserve().expect("below the limit");
-            let slot = place.place(tag, |index| self.dispatch.has_room(index));
+            let slot = place.assign(tag, |index| self.dispatch.has_room(index));
             let index = slot.shard();
             let socket = UnixStream::pair().expect("descriptors").0.into();
             self.dispatch.dispatch(NewConnection { accepted: Accepted { socket, peer }, slot });
@@ -161,10 +161,10 @@ mod tests {
             tags.extend(message.tag);
         }
         assert_eq!(tags.len(), 2);
-        assert!(fixture.per_address.enter("10.0.0.2:9".parse().ok()).is_err(), "it has one open");
+        assert!(fixture.per_address.acquire("10.0.0.2:9".parse().ok()).is_err(), "it has one open");
         fixture.pool().ack(0, &ack(3, 0, &tags[1..]));
-        assert!(fixture.per_address.enter("10.0.0.2:9".parse().ok()).is_ok(), "it ended");
-        assert!(fixture.per_address.enter("10.0.0.1:9".parse().ok()).is_err(), "it has one open");
+        assert!(fixture.per_address.acquire("10.0.0.2:9".parse().ok()).is_ok(), "it ended");
+        assert!(fixture.per_address.acquire("10.0.0.1:9".parse().ok()).is_err(), "it has one open");
         assert_eq!(fixture.slots.connections(), 2);
     }
 
@@ -178,7 +178,7 @@ mod tests {
         drop(gone);
         assert_eq!(fixture.pool().close(0), 2);
         assert_eq!(fixture.slots.connections(), 2);
-        assert!(fixture.per_address.enter("10.0.0.1:2".parse().ok()).is_ok());
+        assert!(fixture.per_address.acquire("10.0.0.1:2".parse().ok()).is_ok());
         assert_eq!([0; 3].map(|_| fixture.dispatch(None)), [1; 3], "nobody is at the other place");
         assert_eq!(fixture.pool().total().counted.accepted, 2, "what was message over and lost");
     }
@@ -201,6 +201,6 @@ mod tests {
         let total = fixture.pool().total().counted;
         assert_eq!((total.accepted, total.closed.iter().sum::<u64>()), (5, 5), "nobody took it");
         assert_eq!(fixture.slots.taken(), 0);
-        assert!(fixture.per_address.enter("10.0.0.1:2".parse().ok()).is_ok());
+        assert!(fixture.per_address.acquire("10.0.0.1:2".parse().ok()).is_ok());
     }
 }

@@ -92,7 +92,7 @@ impl WorkerInbox {
         // The supervisor hands over no more than there are places for.
         let Some(place) = self.slots.try_reserve() else { return };
         let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
-        let slot = place.place(tag, |shard| self.dispatch.has_room(shard));
+        let slot = place.assign(tag, |shard| self.dispatch.has_room(shard));
         self.dispatch
             .dispatch(NewConnection { accepted: Accepted { socket, peer: message.peer }, slot });
     }

@@ -108,7 +108,7 @@ pub(crate) fn worker_settings(settings: &Settings, plan: &Plan) -> Settings {
     settings.server.admin = None;
     settings.server.processes = Processes::Exactly(std::num::NonZeroU32::MIN);
     settings.server.threads = number(plan.threads);
-    settings.limits.connections = number(plan.each);
+    settings.limits.connections = number(plan.per_process);
     settings.limits.connections_per_ip = None;
     settings.limits.accept_rate = None;
     let buffers = buffer_limit(settings.limits.buffer_bytes) / plan.processes as u64;

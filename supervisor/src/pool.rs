@@ -16,7 +16,7 @@ use towline::internal::{NewConnection, Snapshot};
 pub(crate) struct WorkerPool {
     slots: Box<[Mutex<WorkerSlot>]>,
     /// Connections a process can have descriptors for.
-    each: usize,
+    connections_max: usize,
     /// Threads that serve lines, in each process.
     threads: usize,
     /// There may be room where there was none.
@@ -24,9 +24,9 @@ pub(crate) struct WorkerPool {
 }
 
 impl WorkerPool {
-    pub(crate) fn new(slots: usize, each: usize, threads: usize) -> Self {
+    pub(crate) fn new(slots: usize, connections_max: usize, threads: usize) -> Self {
         let slots = (0..slots).map(|_| Mutex::default()).collect();
-        Self { slots, each, threads, room: Notify::new() }
+        Self { slots, connections_max, threads, room: Notify::new() }
     }
 
     fn slot(&self, index: usize) -> MutexGuard<'_, WorkerSlot> {
@@ -51,7 +51,7 @@ impl WorkerPool {
 
     /// Whether the process takes one more connection.
     pub(crate) fn has_room(&self, index: usize) -> bool {
-        self.slot(index).has_room(self.each)
+        self.slot(index).has_room(self.connections_max)
     }
 
     /// Waits until some process may have room that had none.

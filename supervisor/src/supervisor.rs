@@ -127,7 +127,7 @@ impl Supervisor {
         listeners: Vec<Listener>,
     ) -> Result<Self, RunError> {
         let settings = &effective.settings;
-        let pool = Arc::new(WorkerPool::new(plan.processes, plan.each, plan.threads));
+        let pool = Arc::new(WorkerPool::new(plan.processes, plan.per_process, plan.threads));
         let command = Arc::new(command);
         let written = Arc::new(Mutex::new(SettingsText::of(&worker_settings(settings, plan))));
         let (mut workers, mut commands, mut firsts) = (JoinSet::new(), Vec::new(), Vec::new());

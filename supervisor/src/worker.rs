@@ -100,9 +100,9 @@ impl Worker {
                     return Err(why);
                 }
             };
-            let inbox = WorkerInbox::new(shards.shared().slots.clone(), dispatch);
+            let inbox = WorkerInbox::new(shards.state().slots.clone(), dispatch);
             let context =
-                SessionContext::new(shards.shared().clone(), leave_requested, Box::new(applied));
+                SessionContext::new(shards.state().clone(), leave_requested, Box::new(applied));
             let watchdog = Arc::<ControlWatchdog>::default();
             let session_ended = async {
                 let end = channel.watched()?;
@@ -148,9 +148,9 @@ async fn run_session(
     shards: ShardPool,
     watching: impl Future<Output = ()>,
 ) -> io::Result<Outcome> {
-    tokio::spawn(run_overload_control(shards.shared().clone()));
+    tokio::spawn(run_overload_control(shards.state().clone()));
     // On the thread of a shard, to which a connection then costs no wake-up of another thread.
-    let shard = shards.shared().runtimes[0].clone();
+    let shard = shards.state().runtimes[0].clone();
     let serving = shard.spawn(async move {
         let mut session = session.moved()?;
         session.send(&WorkerMsg::Ready).await;
@@ -196,7 +196,7 @@ async fn run_session(
             }
         }
     }
-    let outcome = Outcome::of(shards.end().await);
+    let outcome = Outcome::of(shards.shut_down().await);
     session.finish(outcome).await;
     Ok(outcome)
 }
@@ -208,7 +208,7 @@ async fn drain(
     last: oneshot::Receiver<Infallible>,
     cut: oneshot::Receiver<Infallible>,
 ) {
-    let timeouts = shards.shared().config.borrow().effective.settings.timeouts.clone();
+    let timeouts = shards.state().config.borrow().effective.settings.timeouts.clone();
     let in_order = async {
         shards.drain_connections(&timeouts).await;
         let _ = last.await;

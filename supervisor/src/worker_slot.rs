@@ -38,9 +38,12 @@ impl WorkerSlot {
         self.untagged.len() + self.tagged.len()
     }
 
-    pub(crate) fn has_room(&self, each: usize) -> bool {
+    pub(crate) fn has_room(&self, connections_max: usize) -> bool {
         let in_flight = self.handed - self.taken;
-        self.channel.is_some() && !self.refuses && in_flight < IN_FLIGHT_MAX && self.open() < each
+        self.channel.is_some()
+            && !self.refuses
+            && in_flight < IN_FLIGHT_MAX
+            && self.open() < connections_max
     }
 
     /// Hands a connection to the process; gives it back when there is none that takes it, and then

@@ -1,4 +1,4 @@
-//! The acceptor: a slot first, then a connection, then the shard that has the fewest and has room.
+//! The accept loop: reserve a slot, accept, assign the connection to the least loaded shard.
 
 use std::{future::Future, io, sync::Arc};
 
@@ -13,26 +13,32 @@ use super::{
 };
 use crate::live_config::LiveConfig;
 
-/// Most connections accepted before the thread's other duties get their turn.
-const ACCEPTS_PER_TURN: usize = 64;
+/// Connections accepted before the other tasks of the thread are polled.
+const ACCEPTS_PER_POLL: usize = 64;
 
-/// Accepts connections and delivers each with its slot.
+/// Accepts connections and dispatches each with its slot.
 #[derive(Debug)]
 pub struct Acceptor<D> {
-    /// One, or several of one port.
+    /// One listener, or several that share a port.
     pub listeners: Vec<Listener>,
+    /// The limits that a new connection meets.
     pub admission: AdmissionControl,
+    /// The configuration in force; its limits apply to the next connection.
     pub config: Receiver<LiveConfig>,
+    /// What is counted here.
     pub stats: Arc<AcceptStats>,
+    /// Where accepted connections go.
     pub dispatch: D,
 }
 
 impl<D: Dispatch> Acceptor<D> {
-    /// Runs until `stop`, and then until nobody waits in the kernel's queue; fails only when the
-    /// listening socket does.
+    /// Accepts until `stop` completes, then empties the kernel's accept queue.
+    ///
+    /// # Errors
+    /// When the listening socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listeners, admission, config, stats, dispatch } = self;
-        let listeners = ListenerSet::watch(listeners)?;
+        let listeners = ListenerSet::register(listeners)?;
         let mut accept_loop =
             AcceptLoop { listeners, admission, config, retry: AcceptRetry::new(stats), dispatch };
         tokio::select! {
@@ -44,7 +50,6 @@ impl<D: Dispatch> Acceptor<D> {
     }
 }
 
-/// An acceptor at work.
 #[derive(Debug)]
 struct AcceptLoop<D> {
     listeners: ListenerSet,
@@ -55,21 +60,22 @@ struct AcceptLoop<D> {
 }
 
 impl<D: Dispatch> AcceptLoop<D> {
+    /// Accepts until the listening socket fails.
     async fn run(&mut self) -> io::Error {
         let Self { listeners, admission, config, retry, dispatch } = self;
-        let mut turn = 0_usize;
+        let mut accepts = 0_usize;
         loop {
             let next = async {
-                let reserved = admission.acquire().await;
+                let reserved = admission.reserve().await;
                 dispatch.ready().await;
                 (reserved, retry.next(listeners).await)
             };
             let (reserved, accepted) = tokio::select! {
                 biased;
-                // Whatever it waits for may not be what it should wait for any more.
+                // First, because new limits can change what the loop has to wait for.
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update();
-                    admission.apply(&config.effective.settings.limits);
+                    admission.set_limits(&config.effective.settings.limits);
                     admission.set_memory_short(config.mitigation.refuses);
                     continue;
                 }
@@ -81,45 +87,45 @@ impl<D: Dispatch> AcceptLoop<D> {
             };
             match admission.admit(accepted.peer, reserved) {
                 Ok(Admitted { slot, tag }) => {
-                    let slot = slot.place(tag, |shard| dispatch.has_room(shard));
+                    let slot = slot.assign(tag, |shard| dispatch.has_room(shard));
                     dispatch.dispatch(NewConnection { accepted, slot });
                 }
                 Err(why) => retry.rejector.reject(accepted, why),
             }
-            turn += 1;
-            if turn.is_multiple_of(ACCEPTS_PER_TURN) {
+            accepts += 1;
+            if accepts.is_multiple_of(ACCEPTS_PER_POLL) {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Takes those over that wait in the kernel's listeners: it would reset them when the sockets are
-    /// closed. Their shards, which are draining, let each go in order. They need places, which those
-    /// before them free as they go; the drain's deadline bounds the wait. Where a service manager keeps
-    /// the socket they stay in it, for who comes next.
+    /// Accepts the connections that wait in the kernel's accept queues, because closing the listening
+    /// sockets would reset them. Their shards are draining and close each in order. Each needs a slot,
+    /// freed by connections that end; the drain's deadline bounds the wait. The queue of a socket that
+    /// a service manager keeps is left to the next server.
     async fn drain_queues(mut self) -> io::Result<()> {
         self.admission.lift_limits();
-        for queue in std::mem::take(&mut self.listeners.all) {
-            self.drain_queue(queue.get_ref()).await?;
+        for listener in self.listeners.take() {
+            self.drain_queue(listener.get_ref()).await?;
         }
         Ok(())
     }
 
     async fn drain_queue(&mut self, listener: &Listener) -> io::Result<()> {
-        // As many as there can have been: who comes later was not promised anything.
-        for turn in 1..=listener.waiting_max() {
-            let Some(slot) = self.admission.acquire().await else { break };
+        // Bounded by the queue's length at this moment; later connections are not accepted.
+        for accepts in 1..=listener.waiting_max() {
+            let Some(slot) = self.admission.reserve().await else { break };
             self.dispatch.ready().await;
             match self.retry.attempt(listener) {
                 Attempt::Accepted(accepted) => {
-                    let slot = slot.place(None, |shard| self.dispatch.has_room(shard));
+                    let slot = slot.assign(None, |shard| self.dispatch.has_room(shard));
                     self.dispatch.dispatch(NewConnection { accepted, slot });
                 }
-                Attempt::Refused => {}
+                Attempt::Rejected => {}
                 Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Attempt::Failed(error) => self.retry.back_off(error).await?,
             }
-            if turn.is_multiple_of(ACCEPTS_PER_TURN as u32) {
+            if accepts.is_multiple_of(ACCEPTS_PER_POLL as u32) {
                 tokio::task::yield_now().await;
             }
         }

@@ -1,4 +1,4 @@
-//! Who is let in: the limits that a new connection meets, in their order.
+//! Admission: the limits that a new connection meets, in their order.
 
 use std::{future::pending, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::counts::Rejection;
 
-/// The limits of a process.
+/// The accept limits of a server.
 #[derive(Debug)]
 pub struct AdmissionControl {
     slots: Arc<ConnectionSlots>,
@@ -23,16 +23,19 @@ pub struct AdmissionControl {
     rate: Option<TokenBucket>,
 }
 
-/// What a connection that is let in takes with it.
+/// What an admitted connection holds until it ends.
 #[derive(Debug)]
 pub struct Admitted {
+    /// Its slot, not yet assigned to a shard.
     pub slot: Reservation,
+    /// Its count of the per-address limit, if there is one.
     pub tag: Option<ConnectionTag>,
 }
 
 impl AdmissionControl {
+    /// Admits connections to `slots` under `limits`.
     pub fn new(slots: Arc<ConnectionSlots>, limits: &Limits) -> Self {
-        let mut gate = Self {
+        let mut admission = Self {
             slots,
             admission: limits.admission,
             per_address: PerAddress::new(None),
@@ -40,28 +43,28 @@ impl AdmissionControl {
             memory_short: false,
             rate: None,
         };
-        gate.apply(limits);
-        gate
+        admission.set_limits(limits);
+        admission
     }
 
-    /// Lets connections in by other limits from now on.
-    pub fn apply(&mut self, limits: &Limits) {
+    /// Replaces the limits. `limits.connections` is not among them: it belongs to the slots.
+    pub fn set_limits(&mut self, limits: &Limits) {
         self.admission = limits.admission;
         self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
         if self.accept_rate != limits.accept_rate {
-            // A rate that stays goes on as it is: a full bucket at each reload would be a way past it.
+            // An unchanged rate keeps its bucket: a full bucket at each reload would defeat the limit.
             self.accept_rate = limits.accept_rate;
             let full = |rate: NonZeroU32| TokenBucket::per_second(rate.get(), Instant::now());
             self.rate = limits.accept_rate.map(full);
         }
     }
 
-    /// Whether memory is too short for anybody.
+    /// Sets whether memory is too short for any new connection. Default: false.
     pub fn set_memory_short(&mut self, short: bool) {
         self.memory_short = short;
     }
 
-    /// From now on only a slot is needed, and waited for.
+    /// Lifts every limit but the number of connections, which is waited for from now on.
     pub fn lift_limits(&mut self) {
         self.admission = Admission::Wait;
         self.rate = None;
@@ -69,14 +72,15 @@ impl AdmissionControl {
         self.per_address.set_limit(None);
     }
 
-    /// Waits until one more connection may come, unless those that may not are to be refused.
+    /// With `limits.admission = "wait"`, waits until the limits admit one more connection and reserves
+    /// its slot. With `"reject"`, returns `None` at once.
     ///
     /// The slot comes before the connection: at a limit connections wait in the kernel's queue, not
-    /// in our memory.
-    pub async fn acquire(&self) -> Option<Reservation> {
+    /// in this process.
+    pub async fn reserve(&self) -> Option<Reservation> {
         match self.admission {
             Admission::Reject => None,
-            // Until it is told otherwise, and asked again.
+            // Cancelled when the configuration changes, and called again.
             _ if self.memory_short => pending().await,
             _ => {
                 let slot = self.slots.reserve().await;
@@ -88,10 +92,13 @@ impl AdmissionControl {
         }
     }
 
-    /// Lets a connection in, with the slot that was reserved for it if one was.
+    /// Admits a connection, with the slot from [`reserve`](Self::reserve) if there is one.
     ///
-    /// The limits stand in an order in which a connection that is refused uses up nothing that
-    /// another could have.
+    /// The order of the limits makes sure that a rejected connection uses up nothing: neither a slot
+    /// nor a token of the rate.
+    ///
+    /// # Errors
+    /// With the first limit that does not admit it.
     pub fn admit(
         &mut self,
         peer: Option<SocketAddr>,
@@ -100,11 +107,11 @@ impl AdmissionControl {
         if self.memory_short {
             return Err(Rejection::Memory);
         }
-        let tag = self.per_address.enter(peer).map_err(|LimitReached| Rejection::PerIp)?;
+        let tag = self.per_address.acquire(peer).map_err(|LimitReached| Rejection::PerIp)?;
         let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
         let slot = reserved.or_else(|| self.slots.try_reserve());
         let slot = slot.ok_or(Rejection::MaxConnections)?;
-        let in_time = self.rate.as_mut().is_none_or(|rate| rate.take(Instant::now()));
-        in_time.then_some(Admitted { slot, tag }).ok_or(Rejection::Rate)
+        let in_rate = self.rate.as_mut().is_none_or(|rate| rate.try_take(Instant::now()));
+        in_rate.then_some(Admitted { slot, tag }).ok_or(Rejection::Rate)
     }
 }

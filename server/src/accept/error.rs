@@ -1,32 +1,34 @@
-//! What an error of accept(2) says.
+//! Errors of accept(2), by what they concern.
 
 use std::io;
 
 use crate::counts::ERRNOS;
 
-/// What an error of accept(2) says about.
+/// What an error of accept(2) concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AcceptErrorClass {
-    /// One connection, which is gone: go on.
+    /// One connection, which is gone: accept the next.
     Connection,
-    /// The host's resources: wait, they may come back.
+    /// The resources of the process or host, which may come back: wait.
     Resources,
-    /// The listening socket: it will not work again.
+    /// The listening socket, which will not work again: stop.
     Listener,
 }
 
-/// Sorts an error, as accept(2) of the Linux manual lists them.
+/// Classifies an error by the list in Linux's manual page accept(2), and returns its index in
+/// [`ERRNOS`].
 pub(super) fn classify(error: &io::Error) -> (AcceptErrorClass, usize) {
     use rustix::io::Errno;
-    let fault = |at: &str| ERRNOS.iter().position(|name| *name == at).unwrap_or(ERRNOS.len() - 1);
+    let index =
+        |errno: &str| ERRNOS.iter().position(|name| *name == errno).unwrap_or(ERRNOS.len() - 1);
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => (AcceptErrorClass::Resources, fault("EMFILE")),
-        Some(Errno::NFILE) => (AcceptErrorClass::Resources, fault("ENFILE")),
-        Some(Errno::NOBUFS) => (AcceptErrorClass::Resources, fault("ENOBUFS")),
-        Some(Errno::NOMEM) => (AcceptErrorClass::Resources, fault("ENOMEM")),
-        Some(Errno::CONNABORTED) => (AcceptErrorClass::Connection, fault("ECONNABORTED")),
+        Some(Errno::MFILE) => (AcceptErrorClass::Resources, index("EMFILE")),
+        Some(Errno::NFILE) => (AcceptErrorClass::Resources, index("ENFILE")),
+        Some(Errno::NOBUFS) => (AcceptErrorClass::Resources, index("ENOBUFS")),
+        Some(Errno::NOMEM) => (AcceptErrorClass::Resources, index("ENOMEM")),
+        Some(Errno::CONNABORTED) => (AcceptErrorClass::Connection, index("ECONNABORTED")),
         Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
-            (AcceptErrorClass::Listener, fault("other"))
+            (AcceptErrorClass::Listener, index("other"))
         }
         // Network errors already pending on the new socket, a firewall's refusal, a signal.
         Some(
@@ -42,9 +44,9 @@ pub(super) fn classify(error: &io::Error) -> (AcceptErrorClass, usize) {
             | Errno::TIMEDOUT
             | Errno::PERM
             | Errno::INTR,
-        ) => (AcceptErrorClass::Connection, fault("other")),
-        // Nothing says that the next attempt fares better, so it must not come at once.
-        _ => (AcceptErrorClass::Resources, fault("other")),
+        ) => (AcceptErrorClass::Connection, index("other")),
+        // Retrying an unknown error at once could spin, so it backs off.
+        _ => (AcceptErrorClass::Resources, index("other")),
     }
 }
 
@@ -55,8 +57,8 @@ mod tests {
     #[test]
     fn errors_of_accept_fall_into_three_classes() {
         let class = |errno: rustix::io::Errno| {
-            let (fault, at) = classify(&io::Error::from(errno));
-            (fault, ERRNOS[at])
+            let (class, index) = classify(&io::Error::from(errno));
+            (class, ERRNOS[index])
         };
         use rustix::io::Errno;
         assert_eq!(class(Errno::MFILE), (AcceptErrorClass::Resources, "EMFILE"));

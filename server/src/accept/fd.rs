@@ -1,15 +1,22 @@
-//! Descriptors that are not tokio's, registered with a runtime.
+//! Registration of descriptors that no Tokio type owns.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Registers a descriptor with this thread's driver.
+/// Registers `inner` with the runtime of the calling thread.
+///
+/// # Errors
+/// When epoll has no memory or no watches left.
 #[expect(
     deprecated,
-    reason = "its successor is `unsafe` and asks what holds here: both types we give it own their \
-              descriptor, and keep it open and the same for as long as they live"
+    reason = "`with_interest` is deprecated because it accepts any integer as a descriptor; its \
+              successor `register_with_interest` is `unsafe`, which this workspace forbids. The bound \
+              `AsFd` excludes integers, and both types used here own one descriptor and keep it open"
 )]
-pub fn watch<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+pub fn register<T: AsFd + AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, interest)
 }

@@ -1,13 +1,14 @@
-//! From the listening socket to a shard: limits, accept(2), refusals.
+//! From the listening socket to a shard: limits, accept(2), rejections.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `listen.rs` | the listening socket and the options that connections inherit |
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
-//! | `acceptor.rs` | the loop: a slot first, then a connection, then a shard |
+//! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
-//! | `reject.rs` | how a connection is refused so that the peer can read why |
+//! | `reject.rs` | how a connection is rejected so that the client can read why |
+//! | `stats.rs`, `fd.rs` | the acceptor's counts; registration of its descriptors |
 
 mod acceptor;
 mod admission;
@@ -28,12 +29,13 @@ use std::future::Future;
 pub use self::{
     acceptor::Acceptor,
     admission::AdmissionControl,
-    fd::watch,
+    fd::register,
     listen::{Accepted, Address, Listener},
     per_address::PerAddress,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
 pub(crate) use self::{
+    listen::is_unix,
     reserve_fd::{ReserveFd, lacks_descriptors},
     stats::AcceptStats,
 };
@@ -41,18 +43,20 @@ pub(crate) use self::{
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]
 pub struct NewConnection {
+    /// The connected socket and its peer.
     pub accepted: Accepted,
+    /// Its slot, which names the shard.
     pub slot: ConnectionSlot,
 }
 
-/// Where accepted connections go.
+/// The way from the acceptor to the shards: threads of this process, or worker processes.
 pub trait Dispatch {
-    /// Waits until some shard can take a connection over at once. Nothing is accepted before.
+    /// Waits until a shard has room for a connection. Nothing is accepted before that.
     fn ready(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Whether that shard can.
+    /// Whether `shard` has room for a connection.
     fn has_room(&self, shard: usize) -> bool;
 
-    /// Hands a connection to the shard that its slot is on.
-    fn dispatch(&mut self, handover: NewConnection);
+    /// Sends a connection to the shard of its slot.
+    fn dispatch(&mut self, connection: NewConnection);
 }

@@ -1,4 +1,4 @@
-//! How many connections are open from where, and the limit of that.
+//! The limit of connections from one address.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -9,10 +9,10 @@ use std::{
     },
 };
 
-/// Room for so many entries is kept whatever happens; beyond that it follows the entries.
+/// The table's capacity never shrinks below this many entries.
 const ENTRIES_KEPT: usize = 256;
 
-/// What counts as one key: an IPv4 address, or the /64 network that an IPv6 host has to itself.
+/// What counts as one address: an IPv4 address, or the /64 network that one IPv6 host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AddrKey {
     V4(u32),
@@ -20,7 +20,7 @@ enum AddrKey {
 }
 
 impl AddrKey {
-    /// An IPv4 peer of a socket that speaks both is the same key as one of a socket that doesn't.
+    /// An IPv4-mapped IPv6 address has the key of its IPv4 address.
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
@@ -29,12 +29,11 @@ impl AddrKey {
     }
 }
 
-/// Open connections by key, counted exactly while there is a limit.
+/// Open connections by address, counted exactly while there is a limit.
 ///
-/// An entry is there only while one of its connections is open, so there are never more entries than
-/// connections, and `limits.connections` bounds them. An entry takes 24 bytes and the table is at
-/// least 7/32 full when it is large: at most 115 bytes while it shrinks, 57 after it grew. The hash
-/// is keyed at random, so no choice of addresses makes them collide.
+/// An entry exists only while one of its connections is open, so `limits.connections` bounds the
+/// table. An entry takes 24 bytes, and a large table is at least 7/32 full: at most 115 bytes an entry
+/// while it shrinks, 57 after it grew. The hash is keyed at random, so chosen addresses do not collide.
 #[derive(Debug)]
 pub struct PerAddress {
     /// `usize::MAX` for none.
@@ -42,24 +41,26 @@ pub struct PerAddress {
     open: Mutex<HashMap<AddrKey, u32>>,
 }
 
-/// A connection's guard in the table, gone when dropped.
+/// One counted connection; dropping it takes the count back.
 #[derive(Debug)]
 pub struct AddressGuard {
     table: Arc<PerAddress>,
     key: AddrKey,
 }
 
-/// The limit of a peer's key is reached.
+/// The limit is reached for this address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitReached;
 
 impl PerAddress {
+    /// An empty table; `None` for no limit.
     pub fn new(limit: Option<usize>) -> Arc<Self> {
         let limit = AtomicUsize::new(limit.unwrap_or(usize::MAX));
         Arc::new(Self { limit, open: Mutex::default() })
     }
 
-    /// Changes the limit. Who came while there was none is not counted; who was counted stays so.
+    /// Changes the limit. Connections that came while there was none are not counted; those that were
+    /// counted stay counted.
     pub fn set_limit(&self, limit: Option<usize>) {
         self.limit.store(limit.unwrap_or(usize::MAX), Relaxed);
     }
@@ -69,9 +70,12 @@ impl PerAddress {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a connection. None is needed without a limit, or for a peer without an address, as
-    /// over a UNIX socket.
-    pub fn enter(
+    /// Counts a connection. Returns `None` without a limit, or for a peer without an address, as over a
+    /// UNIX socket.
+    ///
+    /// # Errors
+    /// At the limit.
+    pub fn acquire(
         self: &Arc<Self>,
         peer: Option<SocketAddr>,
     ) -> Result<Option<AddressGuard>, LimitReached> {
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
+    fn an_ipv4_address_or_an_ipv6_64_network_counts_as_one() {
         let key = |text| AddrKey::of(peer(text).expect("an address").ip());
         assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
@@ -129,9 +133,9 @@ mod tests {
     #[test]
     fn without_a_limit_and_without_an_address_nothing_is_counted() {
         let table = PerAddress::new(None);
-        assert!(matches!(table.enter(peer("192.0.2.1")), Ok(None)));
+        assert!(matches!(table.acquire(peer("192.0.2.1")), Ok(None)));
         let table = PerAddress::new(Some(1));
-        assert!(matches!((table.enter(None), table.enter(None)), (Ok(None), Ok(None))));
+        assert!(matches!((table.acquire(None), table.acquire(None)), (Ok(None), Ok(None))));
         assert_eq!(table.open().len(), 0);
     }
 
@@ -139,43 +143,43 @@ mod tests {
     fn the_table_follows_its_entries_up_and_down() {
         const ADDRESSES: u32 = 20_000;
         let table = PerAddress::new(Some(1));
-        let enter = |at| table.enter(Some((Ipv4Addr::from_bits(at), 0).into()));
-        let mut guards: Vec<_> = (0..ADDRESSES).map(|at| enter(at).expect("room")).collect();
+        let acquire = |at| table.acquire(Some((Ipv4Addr::from_bits(at), 0).into()));
+        let mut guards: Vec<_> = (0..ADDRESSES).map(|at| acquire(at).expect("room")).collect();
         let bytes = size_of::<(AddrKey, u32)>() + 1;
-        let slots = |table: &PerAddress| table.open().capacity() * 8 / 7;
-        assert!(slots(&table) * bytes <= 64 * ADDRESSES as usize);
+        let buckets = |table: &PerAddress| table.open().capacity() * 8 / 7;
+        assert!(buckets(&table) * bytes <= 64 * ADDRESSES as usize);
         while guards.pop().is_some() {
             let entries = guards.len().max(ENTRIES_KEPT);
-            assert!(slots(&table) <= 5 * entries, "{} for {entries}", slots(&table));
+            assert!(buckets(&table) <= 5 * entries, "{} for {entries}", buckets(&table));
         }
         assert_eq!(table.open().len(), 0);
     }
 
     proptest! {
-        /// Against a plain list of who is in.
+        /// Against a plain list of open connections.
         #[test]
-        fn fault_18_counts_are_exact_and_entries_leave_with_their_last_connection(
+        fn fault_18_counts_are_exact_and_an_entry_ends_with_its_last_connection(
             limit in 1_usize..5,
             events in prop::collection::vec((0_u32..6, any::<Option<prop::sample::Index>>()), 0..200),
         ) {
             let table = PerAddress::new(Some(limit));
-            let mut inside: Vec<(u32, AddressGuard)> = Vec::new();
-            for (key, leaves) in events {
-                if let Some(leaves) = leaves.filter(|_| !inside.is_empty()) {
-                    drop(inside.swap_remove(leaves.index(inside.len())));
+            let mut open: Vec<(u32, AddressGuard)> = Vec::new();
+            for (key, closes) in events {
+                if let Some(closes) = closes.filter(|_| !open.is_empty()) {
+                    drop(open.swap_remove(closes.index(open.len())));
                 } else {
-                    let there = inside.iter().filter(|(at, _)| *at == key).count();
-                    match table.enter(Some((Ipv4Addr::from_bits(key), 0).into())) {
+                    let same_key = open.iter().filter(|(at, _)| *at == key).count();
+                    match table.acquire(Some((Ipv4Addr::from_bits(key), 0).into())) {
                         Ok(Some(guard)) => {
-                            prop_assert!(there < limit);
-                            inside.push((key, guard));
+                            prop_assert!(same_key < limit);
+                            open.push((key, guard));
                         }
                         Ok(None) => prop_assert!(false, "there is a limit and an address"),
-                        Err(LimitReached) => prop_assert_eq!(there, limit),
+                        Err(LimitReached) => prop_assert_eq!(same_key, limit),
                     }
                 }
                 let mut expected = HashMap::new();
-                for (at, _) in &inside {
+                for (at, _) in &open {
                     *expected.entry(AddrKey::V4(*at)).or_insert(0) += 1;
                 }
                 prop_assert_eq!(&*table.open(), &expected);

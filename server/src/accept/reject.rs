@@ -1,4 +1,4 @@
-//! Connections that are not served: why, what they are told, and how they are let go.
+//! Rejected connections: the line that each is sent, and a close that does not overtake it.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -10,32 +10,33 @@ use tokio::{io::Interest, sync::Semaphore};
 
 use super::{
     AcceptStats,
-    fd::watch,
+    fd::register,
     listen::{Accepted, say_goodbye},
 };
 use crate::counts::Rejection;
 
-/// Refused connections that may wait for their goodbye to arrive at once; more are just closed.
+/// Rejected connections that may stay open at once until their line has arrived; further ones are
+/// closed without the wait.
 const GOODBYES_MAX: usize = 256;
 
-/// How long a refused connection may take to read its goodbye.
+/// How long a rejected connection may stay open until its line has arrived.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most of a refused connection's input that is read before it is closed at once.
+/// Most input that is discarded before a rejected connection is closed without a wait.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 
 const TOO_MANY: &[u8] = b"ERR too many connections\n";
-const TOO_MANY_FROM_THERE: &[u8] = b"ERR too many connections from your address\n";
+const TOO_MANY_FROM_ADDRESS: &[u8] = b"ERR too many connections from your address\n";
 
-/// The line that a refused peer is sent. All begin alike, so that a client needs one test.
-const fn goodbye(why: Rejection) -> &'static [u8] {
+/// The line that a rejected client is sent. All begin alike, so that a client needs one test.
+const fn rejection_line(why: Rejection) -> &'static [u8] {
     match why {
-        Rejection::PerIp => TOO_MANY_FROM_THERE,
+        Rejection::PerIp => TOO_MANY_FROM_ADDRESS,
         _ => TOO_MANY,
     }
 }
 
-/// Refuses connections and counts them.
+/// Rejects connections and counts them.
 #[derive(Debug)]
 pub(super) struct Rejector {
     stats: Arc<AcceptStats>,
@@ -49,21 +50,21 @@ impl Rejector {
 
     fn count_and_say_goodbye(&self, accepted: &Accepted, why: Rejection) {
         self.stats.rejected[why as usize].fetch_add(1, Relaxed);
-        say_goodbye(&accepted.socket, goodbye(why));
+        say_goodbye(&accepted.socket, rejection_line(why));
     }
 
-    /// Tells a connection that it is not served, and sees to it that it can read that.
+    /// Sends a connection the reason, and closes it once the client can have read that.
     pub(super) fn reject(&self, accepted: Accepted, why: Rejection) {
         self.count_and_say_goodbye(&accepted, why);
         let Ok(permit) = self.goodbyes.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
-            // Closing with unread input makes the kernel send a reset, which overtakes the line.
-            // So read and forget until the peer closes.
-            let Ok(socket) = watch(accepted.socket, Interest::READABLE) else {
+            // Closing with unread input makes the kernel send a reset, which overtakes the line. So
+            // input is read and discarded until the client closes.
+            let Ok(socket) = register(accepted.socket, Interest::READABLE) else {
                 return;
             };
             let mut discarded = [0; 4096];
-            let read_on = async {
+            let discard = async {
                 while let Ok(mut ready) = socket.readable().await {
                     match recv(ready.get_inner(), &mut discarded, RecvFlags::empty()) {
                         Ok((0, _)) => break,
@@ -73,13 +74,14 @@ impl Rejector {
                     }
                 }
             };
-            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, read_on).await;
+            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, discard).await;
             drop(permit);
         });
     }
 
-    /// The same without waiting: its descriptor is the last there is. What the peer has sent by now
-    /// is read, so that the line arrives; what it sends later meets a reset behind the line.
+    /// Like [`reject`](Self::reject) without the wait, for a connection that took the last descriptor.
+    /// Input that has arrived is discarded, so that the line arrives; later input is answered by a reset
+    /// behind the line.
     pub(super) fn reject_at_once(&self, accepted: Accepted, why: Rejection) {
         self.count_and_say_goodbye(&accepted, why);
         let mut discarded = [0; 4096];

@@ -1,13 +1,15 @@
+//! A descriptor in reserve, for answering a client when the process has no other left.
+
 use std::{fs::File, io};
 
 use rustix::io::Errno;
 
-/// A descriptor kept for the time when there are no others, so that somebody can be answered then.
+/// An open file whose descriptor can be released for one short use.
 #[derive(Debug, Default)]
 pub(crate) struct ReserveFd(Option<File>);
 
 impl ReserveFd {
-    /// Keeps one if there is one to be had.
+    /// Takes a descriptor into reserve if there is none yet and the process has one left.
     pub(crate) fn acquire(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok();

@@ -1,4 +1,4 @@
-//! The next connection, however often accept fails before.
+//! Accepting past errors: pauses, the reserve descriptor, the log.
 
 use std::{
     io,
@@ -18,18 +18,18 @@ use super::{
 };
 use crate::counts::Rejection;
 
-/// First and longest pause after an error that only time can mend.
+/// First and longest pause after an error for lack of resources.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
-/// How long resources must not have been short for the next time to be news for the log.
-const EPISODE_ENDS: Duration = Duration::from_secs(5);
+/// After this long without a shortage the next one is logged again.
+const EPISODE_END: Duration = Duration::from_secs(5);
 
-/// Connections refused on the reserve descriptor one after another, and the pause behind them: peers
-/// that come again at once must not cost a processor.
+/// Connections rejected on the reserve descriptor in a row, and the pause after them: clients that
+/// connect again at once must not keep a core busy.
 const REJECTIONS_PER_BURST: usize = 64;
 const REJECTIONS_PAUSE: Duration = Duration::from_millis(25);
 
-/// What to do when the listening socket gives no connection.
+/// Accepts, and handles the errors of accept(2).
 #[derive(Debug)]
 pub(super) struct AcceptRetry {
     pub(super) rejector: Rejector,
@@ -38,16 +38,16 @@ pub(super) struct AcceptRetry {
     /// The pause after the last attempt, if it failed for lack of resources.
     pause: Option<Duration>,
     /// When resources were short last.
-    short: Option<Instant>,
-    /// Connections refused on the reserve descriptor since one was accepted, or a pause made.
-    refused: usize,
+    last_shortage: Option<Instant>,
+    /// Connections rejected on the reserve descriptor since the last accept or pause.
+    rejected: usize,
 }
 
-/// What came of one attempt to accept.
+/// The result of one attempt to accept.
 pub(super) enum Attempt {
     Accepted(Accepted),
-    /// On the reserve descriptor, for lack of others.
-    Refused,
+    /// A connection was rejected on the reserve descriptor, for lack of others.
+    Rejected,
     Failed(io::Error),
 }
 
@@ -59,31 +59,34 @@ impl AcceptRetry {
             stats,
             reserve: ReserveFd::default(),
             pause: None,
-            short: None,
-            refused: 0,
+            last_shortage: None,
+            rejected: 0,
         }
     }
 
-    /// The next connection; fails only when the listening socket does.
-    pub(super) async fn next(&mut self, queues: &mut ListenerSet) -> io::Result<Accepted> {
+    /// Returns the next connection.
+    ///
+    /// # Errors
+    /// When the listening socket fails.
+    pub(super) async fn next(&mut self, listeners: &mut ListenerSet) -> io::Result<Accepted> {
         loop {
-            let mut ready = queues.readable().await?;
+            let mut ready = listeners.readable().await?;
             match self.attempt(ready.get_inner()) {
                 Attempt::Accepted(accepted) => {
-                    self.refused = 0;
+                    self.rejected = 0;
                     if self.pause.take().is_some() {
                         tracing::debug!("accepting again");
                     }
                     return Ok(accepted);
                 }
-                Attempt::Refused => {
+                Attempt::Rejected => {
                     self.pause = None;
                     if self.begins_episode() {
-                        tracing::warn!("no descriptor left, refusing connections");
+                        tracing::warn!("no descriptor left, rejecting connections");
                     }
-                    self.refused += 1;
-                    if self.refused == REJECTIONS_PER_BURST {
-                        self.refused = 0;
+                    self.rejected += 1;
+                    if self.rejected == REJECTIONS_PER_BURST {
+                        self.rejected = 0;
                         sleep(REJECTIONS_PAUSE).await;
                     }
                 }
@@ -95,8 +98,10 @@ impl AcceptRetry {
         }
     }
 
+    /// Accepts once, without blocking. Out of descriptors, it accepts with the reserve descriptor and
+    /// rejects.
     pub(super) fn attempt(&mut self, listener: &Listener) -> Attempt {
-        let _alone = self.stats.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.stats.accept_lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve.acquire();
         match listener.accept() {
             Ok(accepted) => Attempt::Accepted(accepted),
@@ -106,7 +111,7 @@ impl AcceptRetry {
                 let attempt = match listener.accept() {
                     Ok(accepted) => {
                         self.rejector.reject_at_once(accepted, Rejection::FdExhausted);
-                        Attempt::Refused
+                        Attempt::Rejected
                     }
                     Err(error) => Attempt::Failed(error),
                 };
@@ -117,29 +122,32 @@ impl AcceptRetry {
         }
     }
 
-    /// Counts an error and waits as long as it says to.
+    /// Counts an error, and pauses if it is for lack of resources.
+    ///
+    /// # Errors
+    /// The error itself, if the listening socket failed.
     pub(super) async fn back_off(&mut self, error: io::Error) -> io::Result<()> {
-        let (fault, errno) = classify(&error);
+        let (class, errno) = classify(&error);
         self.stats.errors[errno].fetch_add(1, Relaxed);
-        match fault {
+        match class {
             AcceptErrorClass::Connection => {}
             AcceptErrorClass::Listener => return Err(error),
             AcceptErrorClass::Resources => {
                 if self.begins_episode() {
                     tracing::warn!(%error, "cannot accept, backing off");
                 }
-                let now = self.pause.map_or(BACK_OFF[0], |last| (2 * last).min(BACK_OFF[1]));
-                self.pause = Some(now);
-                sleep(now).await;
+                let pause = self.pause.map_or(BACK_OFF[0], |last| (2 * last).min(BACK_OFF[1]));
+                self.pause = Some(pause);
+                sleep(pause).await;
             }
         }
         Ok(())
     }
 
-    /// Notes that resources are short, and tells whether that is news: not at every attempt, and not
-    /// for each connection that ends and lets another in.
+    /// Notes a shortage of resources. Returns true if it starts a new episode, which is logged once
+    /// however many attempts fail or connections are rejected in it.
     fn begins_episode(&mut self) -> bool {
         let now = Instant::now();
-        self.short.replace(now).is_none_or(|last| now - last >= EPISODE_ENDS)
+        self.last_shortage.replace(now).is_none_or(|last| now - last >= EPISODE_END)
     }
 }

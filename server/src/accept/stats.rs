@@ -1,4 +1,4 @@
-//! What the acceptor counts.
+//! The counts of the acceptor.
 
 use std::sync::{
     Mutex,
@@ -7,20 +7,20 @@ use std::sync::{
 
 use crate::counts::{Counters, ERRNOS, Rejection, Snapshot};
 
-/// What the acceptor counts.
+/// Counts of connections that were not served.
 #[derive(Debug, Default)]
 pub struct AcceptStats {
-    /// Refused connections, indexed by [`Rejection`].
+    /// Rejected connections, indexed by [`Rejection`].
     pub rejected: [AtomicU64; Rejection::ALL.len()],
     /// Errors of accept, indexed by [`ERRNOS`].
     pub errors: [AtomicU64; ERRNOS.len()],
-    /// Held while a connection is accepted. The admin endpoint holds it while it swaps its spare
-    /// descriptor for a client, which would otherwise go to a connection that waits here.
-    pub accepting: Mutex<()>,
+    /// Held while a connection is accepted. The admin endpoint holds it while it releases its reserve
+    /// descriptor for a client: the acceptor could otherwise take that for a connection.
+    pub accept_lock: Mutex<()>,
 }
 
 impl AcceptStats {
-    /// Adds what was counted.
+    /// Adds the counts to `snapshot`.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
         let Counters { rejected, accept_errors, .. } = &mut snapshot.counted;
         let cells = self.rejected.iter().zip(rejected);

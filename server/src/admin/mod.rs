@@ -87,7 +87,7 @@ struct Context<S> {
 impl<S: StatusSource> Context<S> {
     /// While this is held no line connection takes a descriptor.
     fn hold_accept(&self) -> MutexGuard<'_, ()> {
-        self.source.state().accept.accepting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.source.state().accept.accept_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn metrics(&self) -> String {

@@ -19,13 +19,13 @@ use crate::{
     stack::{LineService, LinesCodec, StackParts, connection_stack},
 };
 
-/// Serves a socket that is registered with this thread's driver, in a task of its own.
+/// Serves a socket that is registered with this thread's runtime, in a task of its own.
 pub(crate) fn serve_io<Io, C, S>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
     slot: ConnectionSlot,
-    lines: S,
+    line_stack: S,
 ) where
     Io: TokioSocket + Send + 'static,
     C: LinesCodec,
@@ -33,10 +33,10 @@ pub(crate) fn serve_io<Io, C, S>(
 {
     match io {
         Ok(io) => {
-            let served = connection_stack(parts, codec, lines).call(Socket::new(io));
+            let served = connection_stack(parts, codec, line_stack).call(Socket::new(io));
             tokio::spawn(Connection { served, slot });
         }
-        // epoll is out of memory or watches: the peer sees a close and may come again.
+        // epoll has no memory or no watches left. The client sees a close and can try again.
         Err(error) => {
             parts.connection_stats().close(CloseReason::IoError);
             tracing::warn!(%error, "connection closed: it cannot be registered");
@@ -45,7 +45,7 @@ pub(crate) fn serve_io<Io, C, S>(
 }
 
 pin_project! {
-    /// A connection being served, and its place, given back when the socket is closed.
+    /// A connection being served, and its slot, which is freed after the socket is closed.
     struct Connection<F> {
         #[pin]
         served: F,

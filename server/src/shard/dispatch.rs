@@ -1,4 +1,4 @@
-//! From the acceptor to the shards' queues, past those that are full.
+//! From the acceptor to the queues of the shards.
 
 use std::{
     future::poll_fn,
@@ -10,16 +10,17 @@ use tokio::sync::mpsc::Sender;
 
 use crate::accept::{Dispatch, NewConnection};
 
-/// Delivers to shards by their queues.
+/// Sends new connections to shards through their queues.
 ///
-/// A shard whose thread is held by a service that never awaits takes nothing over: its queue fills,
-/// and from then on its connections go to the others. The acceptor waits only when all are full.
+/// A shard whose thread is blocked by a service that never awaits takes no connections: its queue
+/// fills, and from then on connections go to the other shards. The acceptor waits only when every
+/// queue is full.
 #[derive(Debug)]
 pub struct ShardDispatch(Vec<Sender<NewConnection>>);
 
 impl ShardDispatch {
-    pub const fn new(shards: Vec<Sender<NewConnection>>) -> Self {
-        Self(shards)
+    pub(super) const fn new(queues: Vec<Sender<NewConnection>>) -> Self {
+        Self(queues)
     }
 
     fn any_has_room(&self) -> bool {
@@ -34,26 +35,26 @@ impl Dispatch for ShardDispatch {
             let mut waits: Vec<_> = self
                 .0
                 .iter()
-                .filter(|shard| !shard.is_closed())
-                .map(|shard| Box::pin(shard.reserve()))
+                .filter(|queue| !queue.is_closed())
+                .map(|queue| Box::pin(queue.reserve()))
                 .collect();
             poll_fn(|cx| first_ready(&mut waits, cx)).await;
         }
     }
 
-    // Only the acceptor fills the queues, so room that was there is there until it is used.
+    // Only the acceptor fills the queues, so room that is seen here stays until it is used.
     fn has_room(&self, shard: usize) -> bool {
-        let shard = &self.0[shard];
-        shard.capacity() > 0 && !shard.is_closed()
+        let queue = &self.0[shard];
+        queue.capacity() > 0 && !queue.is_closed()
     }
 
-    fn dispatch(&mut self, handover: NewConnection) {
-        // Fails when every shard is gone, and then the connection goes with them.
-        let _ = self.0[handover.slot.shard()].try_send(handover);
+    fn dispatch(&mut self, connection: NewConnection) {
+        // Fails only when every shard has ended; dropping the connection closes it.
+        let _ = self.0[connection.slot.shard()].try_send(connection);
     }
 }
 
-/// Ready as soon as one of them is.
+/// Ready as soon as one of `waits` is.
 fn first_ready<F: Future>(waits: &mut [Pin<Box<F>>], cx: &mut Context<'_>) -> Poll<()> {
     if waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
         Poll::Ready(())
@@ -71,45 +72,46 @@ mod tests {
     use super::*;
     use crate::accept::{Accepted, ConnectionSlots};
 
-    fn handover(slots: &Arc<ConnectionSlots>, to: &ShardDispatch) -> NewConnection {
+    fn connection(slots: &Arc<ConnectionSlots>, dispatch: &ShardDispatch) -> NewConnection {
         let socket = std::os::unix::net::UnixStream::pair().expect("a descriptor").0.into();
-        let place = slots.try_reserve().expect("below the limit");
-        let slot = place.place(None, |shard| to.has_room(shard));
+        let reservation = slots.try_reserve().expect("below the limit");
+        let slot = reservation.assign(None, |shard| dispatch.has_room(shard));
         NewConnection { accepted: Accepted { socket, peer: None }, slot }
     }
 
-    async fn is_ready(to: &mut ShardDispatch) -> bool {
-        timeout(Duration::from_millis(1), to.ready()).await.is_ok()
+    async fn is_ready(dispatch: &mut ShardDispatch) -> bool {
+        timeout(Duration::from_millis(1), dispatch.ready()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stuck_shard_is_passed_by_and_only_a_full_house_waits() {
+    async fn a_full_queue_is_passed_over_and_only_full_queues_everywhere_wait() {
         let slots = ConnectionSlots::new(100, 2);
-        let ((stuck, mut stuck_inbox), (works, mut inbox)) = (mpsc::channel(2), mpsc::channel(3));
-        let mut to = ShardDispatch::new(vec![stuck, works]);
+        let ((blocked, mut blocked_queue), (live, mut live_queue)) =
+            (mpsc::channel(2), mpsc::channel(3));
+        let mut dispatch = ShardDispatch::new(vec![blocked, live]);
         for expected in [0, 1, 0, 1, 1] {
-            assert!(is_ready(&mut to).await);
-            let handover = handover(&slots, &to);
-            assert_eq!(handover.slot.shard(), expected);
-            to.dispatch(handover);
+            assert!(is_ready(&mut dispatch).await);
+            let connection = connection(&slots, &dispatch);
+            assert_eq!(connection.slot.shard(), expected);
+            dispatch.dispatch(connection);
         }
-        assert!(!is_ready(&mut to).await, "both are full");
-        drop(inbox.recv().await);
-        assert!(is_ready(&mut to).await);
-        to.dispatch(handover(&slots, &to));
-        assert_eq!((stuck_inbox.len(), inbox.len()), (2, 3));
+        assert!(!is_ready(&mut dispatch).await, "both are full");
+        drop(live_queue.recv().await);
+        assert!(is_ready(&mut dispatch).await);
+        dispatch.dispatch(connection(&slots, &dispatch));
+        assert_eq!((blocked_queue.len(), live_queue.len()), (2, 3));
 
-        // Its connections end with a shard, and nobody waits for room in it.
-        stuck_inbox.close();
-        assert!(!is_ready(&mut to).await, "the other is full");
-        drop(inbox.recv().await);
-        assert!(is_ready(&mut to).await);
-        assert_eq!(handover(&slots, &to).slot.shard(), 1);
-        inbox.close();
-        assert!(is_ready(&mut to).await, "with nobody left there is nothing to wait for");
-        to.dispatch(handover(&slots, &to));
-        while stuck_inbox.recv().await.is_some() {}
-        while inbox.recv().await.is_some() {}
-        assert_eq!(slots.taken(), 0);
+        // A shard that ends has no room to wait for.
+        blocked_queue.close();
+        assert!(!is_ready(&mut dispatch).await, "the other is full");
+        drop(live_queue.recv().await);
+        assert!(is_ready(&mut dispatch).await);
+        assert_eq!(connection(&slots, &dispatch).slot.shard(), 1);
+        live_queue.close();
+        assert!(is_ready(&mut dispatch).await, "without a shard there is nothing to wait for");
+        dispatch.dispatch(connection(&slots, &dispatch));
+        while blocked_queue.recv().await.is_some() {}
+        while live_queue.recv().await.is_some() {}
+        assert_eq!(slots.taken(), 0, "connections end with their shard");
     }
 }

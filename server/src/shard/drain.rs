@@ -1,4 +1,4 @@
-//! The end of a server in order, a step after the other.
+//! Draining connections: at once or spread over a window, and what a cut loses.
 
 use std::time::Duration;
 
@@ -8,36 +8,36 @@ use towline_middleware::drain::Signal;
 
 use super::PoolState;
 
-/// Between two shares of the connections that are told to go.
+/// Time between two shares of connections that are signalled to drain.
 const SPREAD_STEP: Duration = Duration::from_millis(50);
 
-/// Tells connections to go, over `timeouts.drain_spread`.
-pub(super) async fn drain_connections(timeouts: &Timeouts, drains: &[Signal]) {
+/// Signals every connection to drain; with `timeouts.drain_spread`, share by share over that time.
+pub(super) async fn drain_in_steps(timeouts: &Timeouts, signals: &[Signal]) {
     if let Some(window) = timeouts.drain_spread {
-        spread(window, drains).await;
+        drain_shares(window, signals).await;
     }
-    for signal in drains {
+    for signal in signals {
         signal.drain();
     }
 }
 
-async fn spread(window: Duration, drains: &[Signal]) {
-    let begun = Instant::now();
+async fn drain_shares(window: Duration, signals: &[Signal]) {
+    let start = Instant::now();
     loop {
         sleep(SPREAD_STEP.min(window)).await;
-        let share = begun.elapsed().as_secs_f64() / window.as_secs_f64();
+        let share = start.elapsed().as_secs_f64() / window.as_secs_f64();
         if share >= 1.0 {
             return;
         }
-        for signal in drains {
+        for signal in signals {
             signal.drain_share(share);
         }
     }
 }
 
-/// Connections that lose something when they are cut now. One that lingers does not: it has all its
-/// replies and our close, and all that is left is to wait for its own.
-pub(super) fn unfinished(shared: &PoolState) -> u64 {
-    let lingering: i64 = shared.stats.iter().map(|stats| stats.lingering.get()).sum();
-    (shared.slots.connections() as u64).saturating_sub(lingering.max(0) as u64)
+/// Connections that would lose something if they were cut now. A lingering connection would not: its
+/// peer has every reply and the server's half-close, and only the peer's own close is missing.
+pub(super) fn unfinished(pool: &PoolState) -> u64 {
+    let lingering: i64 = pool.stats.iter().map(|stats| stats.lingering.get()).sum();
+    (pool.slots.connections() as u64).saturating_sub(lingering.max(0) as u64)
 }

@@ -21,85 +21,87 @@ use towline_middleware::{
 
 use super::{Peer, connection::serve_io};
 use crate::{
-    accept::{ConnectionSlot, NewConnection, listen},
+    accept::{ConnectionSlot, NewConnection, is_unix},
     live_config::LiveConfig,
     stack::{LineService, LinesCodec, StackParts},
 };
 
-/// Connections that may wait for a shard to take them over.
-const HANDOVERS_MAX: usize = 1024;
+/// New connections that may wait in a shard's queue.
+const NEW_CONNECTIONS_MAX: usize = 1024;
 
-/// Turns of connections between two looks at who else is ready. A turn of a line takes 3 µs, so nobody
-/// waits half a millisecond longer than he must; with tokio's 61 each look costs a line twice as much.
-const TURNS_PER_LOOK: u32 = 128;
+/// Task polls between two checks for I/O events. A poll that serves one line takes 3 µs, so an event
+/// waits less than half a millisecond longer. With Tokio's default of 61 the checks would cost each
+/// line twice as much.
+const POLLS_PER_EVENT_CHECK: u32 = 128;
 
-/// Connections a shard takes over before those it has get their turn again. A takeover takes some 15 µs,
-/// so they wait a millisecond for it.
-const HANDOVERS_PER_TURN: usize = 64;
+/// New connections that a shard starts before it polls its other tasks. Starting one takes about
+/// 15 µs, so other tasks wait about a millisecond.
+const STARTS_PER_POLL: usize = 64;
 
-/// A shard's thread, and what is needed to feed, watch and end it.
+/// A shard's thread, its queue of new connections, and its runtime.
 #[derive(Debug)]
 pub(super) struct Shard {
-    pub handovers: mpsc::Sender<NewConnection>,
+    pub new_connections: mpsc::Sender<NewConnection>,
     pub runtime: runtime::Handle,
     pub thread: thread::JoinHandle<()>,
 }
 
 impl Shard {
-    /// Starts a shard that serves each connection with the line stack that `lines` makes for its
-    /// peer, until `over` says that what is left should be cut.
+    /// Starts a shard that serves each connection with the line stack that `make_stack` returns for
+    /// its peer, until `cut` becomes true.
     pub(super) fn start<P, S>(
         index: usize,
         mut config: watch::Receiver<LiveConfig>,
         signal: Signal,
         parts: StackParts,
-        lines: P,
-        mut over: watch::Receiver<bool>,
+        make_stack: P,
+        mut cut: watch::Receiver<bool>,
     ) -> io::Result<Self>
     where
         P: Fn(Peer) -> S + Send + 'static,
         S: LineService,
     {
-        let (handovers, mut inbox) = mpsc::channel(HANDOVERS_MAX);
+        let (new_connections, mut queue) = mpsc::channel(NEW_CONNECTIONS_MAX);
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
-            .event_interval(TURNS_PER_LOOK)
+            .event_interval(POLLS_PER_EVENT_CHECK)
             .on_thread_park(thread_context::invalidate_clock)
             .build()?;
         let handle = runtime.handle().clone();
         let framing = config.borrow().effective.settings.workload.framing;
-        let shard = async move {
+        let event_loop = async move {
             tokio::spawn(fairness::run_yield_queue());
             tokio::spawn(fairness::run_close_pacer());
             tokio::spawn(parts.run_watchdog());
-            let mut arrived = Vec::with_capacity(HANDOVERS_PER_TURN);
+            let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
                 tokio::select! {
                     biased;
-                    () = is_over(&mut over) => return,
-                    // Before new connections: one that comes after a change begins under it.
+                    () = is_cut(&mut cut) => return,
+                    // Before new connections: one that arrives after a change starts under it.
                     Ok(()) = config.changed() => {
                         if parts.apply(&config.borrow_and_update()) {
                             tokio::spawn(wake_all(signal.clone()));
                         }
                         continue;
                     }
-                    n = inbox.recv_many(&mut arrived, HANDOVERS_PER_TURN) => if n == 0 {
-                        // The acceptor is gone: there are no more, but those there are go on.
-                        return is_over(&mut over).await;
+                    n = queue.recv_many(&mut arrived, STARTS_PER_POLL) => if n == 0 {
+                        // The acceptor has ended. No connection follows; those open go on.
+                        return is_cut(&mut cut).await;
                     },
                 }
                 for NewConnection { accepted, slot } in arrived.drain(..) {
                     let peer = Peer::new(accepted.peer);
-                    let Some(lines) = unless_it_panics(&parts, || lines(peer)) else { continue };
+                    let Some(stack) = unless_it_panics(&parts, || make_stack(peer)) else {
+                        continue;
+                    };
+                    let socket = accepted.socket;
                     match framing {
                         Framing::Lines => {
-                            let codec = Utf8LinesCodec::shared;
-                            serve_socket(&parts, codec, accepted.socket, slot, lines);
+                            serve_socket(&parts, Utf8LinesCodec::shared, socket, slot, stack);
                         }
                         _ => {
-                            let codec = LinesBatchCodec::shared;
-                            serve_socket(&parts, codec, accepted.socket, slot, lines);
+                            serve_socket(&parts, LinesBatchCodec::shared, socket, slot, stack);
                         }
                     }
                 }
@@ -108,14 +110,14 @@ impl Shard {
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
             thread_context::share_clock_between_tasks();
-            runtime.block_on(shard);
+            runtime.block_on(event_loop);
         })?;
-        Ok(Self { handovers, runtime: handle, thread })
+        Ok(Self { new_connections, runtime: handle, thread })
     }
 }
 
-/// Makes a connection's service. A panic in there is the connection's end, and nobody else's: it
-/// runs on the shard's own task, so unwinding further would end the shard.
+/// Makes a connection's line stack. A panic in there closes this connection alone: it is caught here
+/// because it would otherwise unwind the shard's own task and end the shard.
 fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S> {
     let made = panic::catch_unwind(AssertUnwindSafe(make));
     if made.is_err() {
@@ -129,21 +131,21 @@ fn serve_socket<C, S>(
     codec: fn(Arc<LineLimits>) -> C,
     socket: OwnedFd,
     slot: ConnectionSlot,
-    lines: S,
+    line_stack: S,
 ) where
     C: LinesCodec,
     S: LineService,
 {
-    if listen::is_unix(&socket) {
+    if is_unix(&socket) {
         let socket = std::os::unix::net::UnixStream::from(socket);
-        serve_io(parts, codec, UnixStream::from_std(socket), slot, lines);
+        serve_io(parts, codec, UnixStream::from_std(socket), slot, line_stack);
     } else {
         let socket = std::net::TcpStream::from(socket);
-        serve_io(parts, codec, TcpStream::from_std(socket), slot, lines);
+        serve_io(parts, codec, TcpStream::from_std(socket), slot, line_stack);
     }
 }
 
-/// Has every parked connection look at its deadlines again, while others run in between.
+/// Wakes every parked connection so that it computes its deadlines anew; yields between groups.
 async fn wake_all(signal: Signal) {
     let mut next = Some(0);
     while let Some(from) = next {
@@ -152,7 +154,7 @@ async fn wake_all(signal: Signal) {
     }
 }
 
-/// Waits until what is left should be cut.
-async fn is_over(over: &mut watch::Receiver<bool>) {
-    let _ = over.wait_for(|over| *over).await;
+/// Waits until remaining connections are cut.
+async fn is_cut(cut: &mut watch::Receiver<bool>) {
+    let _ = cut.wait_for(|cut| *cut).await;
 }

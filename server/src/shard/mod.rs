@@ -1,4 +1,14 @@
-//! ShardPool: threads that serve lines, each with a runtime of its own. A connection never moves.
+//! Shards: threads that serve lines, each with a current-thread runtime. A connection never moves to
+//! another shard.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `pool.rs`, `pool_state.rs` | the shards of a process, and what they share |
+//! | `dispatch.rs` | the queues between the acceptor and the shards |
+//! | `event_loop.rs` | what a shard's thread does beside its connections |
+//! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
+//! | `drain.rs` | how connections are told to finish |
+//! | `threads.rs` | threads that run one future |
 
 mod connection;
 mod dispatch;

@@ -1,4 +1,4 @@
-//! The shards of one process, whoever feeds them: started together, drained together.
+//! The shards of one process: started together, drained together.
 
 use std::{future::Future, sync::Arc, thread};
 
@@ -6,11 +6,17 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
 use towline_middleware::{
-    Semaphore, drain,
+    Semaphore,
+    drain::{self, Signal},
     stats::{Clock, Stats},
 };
 
-use super::{Peer, PoolState, ShardDispatch, drain as draining, event_loop::Shard, threads};
+use super::{
+    Peer, PoolState, ShardDispatch,
+    drain::{drain_in_steps, unfinished},
+    event_loop::Shard,
+    threads,
+};
 use crate::{
     RunError,
     accept::ConnectionSlots,
@@ -19,25 +25,30 @@ use crate::{
     stack::{LineService, StackParts},
 };
 
-/// Threads that serve lines, and what is needed to end them.
+/// The threads that serve lines, and the signals that end them.
 ///
-/// Dropping it cuts every connection and ends them, without waiting.
+/// Dropping it cuts every connection and ends the threads, without waiting.
 #[derive(Debug)]
 pub struct ShardPool {
-    shared: Arc<PoolState>,
-    drains: Vec<drain::Signal>,
-    over: watch::Sender<bool>,
+    state: Arc<PoolState>,
+    drain_signals: Vec<Signal>,
+    cut: watch::Sender<bool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl ShardPool {
-    /// Starts the threads of one process of the plan, and tells how to feed them.
+    /// Starts the shards of one process of the plan. Returns them and the way to send them
+    /// connections.
     ///
-    /// `lines` is asked once a shard for what makes the line stack of each peer there.
+    /// `per_shard` is called once for each shard and returns what makes the line stack of each
+    /// connection there.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
     pub fn start<P, S>(
         config: &Arc<watch::Sender<LiveConfig>>,
         plan: &Plan,
-        lines: impl Fn(&StackParts) -> P,
+        per_shard: impl Fn(&StackParts) -> P,
     ) -> Result<(Self, ShardDispatch), RunError>
     where
         P: Fn(Peer) -> S + Send + 'static,
@@ -48,67 +59,67 @@ impl ShardPool {
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
         let slots = ConnectionSlots::new(plan.connections, plan.threads);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-        let (over, _) = watch::channel(false);
-        let mut drains = Vec::new();
-        let mut stats = Vec::new();
-        let mut started = Vec::new();
+        let (cut, _) = watch::channel(false);
+        let (mut drain_signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(clock));
             let parts =
                 StackParts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
-            let lines = lines(&parts);
-            let (config, over) = (config.subscribe(), over.subscribe());
-            let shard = Shard::start(index, config, signal.clone(), parts, lines, over)
+            let make_stack = per_shard(&parts);
+            let (config, cut) = (config.subscribe(), cut.subscribe());
+            let shard = Shard::start(index, config, signal.clone(), parts, make_stack, cut)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
-            drains.push(signal);
+            drain_signals.push(signal);
             stats.push(shard_stats);
-            started.push(shard);
+            shards.push(shard);
         }
-        let shared = Arc::new(PoolState {
+        let state = Arc::new(PoolState {
             config: config.clone(),
             stats,
-            runtimes: started.iter().map(|shard| shard.runtime.clone()).collect(),
+            runtimes: shards.iter().map(|shard| shard.runtime.clone()).collect(),
             slots,
             permits,
         });
-        let (threads, handovers) =
-            started.into_iter().map(|shard| (shard.thread, shard.handovers)).unzip();
-        Ok((Self { shared, drains, over, threads }, ShardDispatch::new(handovers)))
+        let (threads, queues) =
+            shards.into_iter().map(|shard| (shard.thread, shard.new_connections)).unzip();
+        Ok((Self { state, drain_signals, cut, threads }, ShardDispatch::new(queues)))
     }
 
-    /// Waits until what is left is cut.
-    pub fn over(&self) -> impl Future<Output = ()> + use<> {
-        let mut over = self.over.subscribe();
+    /// Waits until remaining connections are cut, which ends the server.
+    pub fn until_cut(&self) -> impl Future<Output = ()> + use<> {
+        let mut cut = self.cut.subscribe();
         async move {
-            let _ = over.wait_for(|over| *over).await;
+            let _ = cut.wait_for(|cut| *cut).await;
         }
     }
 
-    pub fn shared(&self) -> &Arc<PoolState> {
-        &self.shared
+    /// What the shards share.
+    pub fn state(&self) -> &Arc<PoolState> {
+        &self.state
     }
 
-    /// Has connections finish what was taken, and go.
+    /// Signals connections to finish what they have read and close, over `timeouts.drain_spread`.
     pub async fn drain_connections(&self, timeouts: &Timeouts) {
-        draining::drain_connections(timeouts, &self.drains).await;
+        drain_in_steps(timeouts, &self.drain_signals).await;
     }
 
-    /// Waits until no connection is left, or on its way here.
+    /// Waits until no connection is open or on its way to a shard.
     pub async fn all_closed(&self) {
-        self.shared.slots.all_free().await;
+        self.state.slots.all_free().await;
     }
 
-    /// Cuts what is left, ends the threads, and returns how many connections were cut.
-    pub async fn end(self) -> u64 {
-        let cut = draining::unfinished(&self.shared);
-        self.over.send_replace(true);
+    /// Cuts remaining connections, ends the threads, and returns how many connections were cut.
+    pub async fn shut_down(self) -> u64 {
+        let cut = unfinished(&self.state);
+        self.cut.send_replace(true);
         threads::end(&self.threads).await;
         cut
     }
 }
 
-/// The clock behind tokio's, which is the standard library's: CLOCK_MONOTONIC of clock_gettime(2).
+/// CLOCK_MONOTONIC of clock_gettime(2), the clock behind the `Instant`s of Tokio and the standard
+/// library.
 fn monotonic_nanos() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

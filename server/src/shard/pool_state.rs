@@ -1,4 +1,4 @@
-//! What the shards of a process share: what they count, and what they are told.
+//! What the shards of a process share: configuration, counts, slots.
 
 use std::sync::Arc;
 
@@ -8,24 +8,30 @@ use towline_middleware::{Semaphore, stats::Stats};
 
 use crate::{accept::ConnectionSlots, live_config::LiveConfig};
 
-/// The shards of one process, as who counts them and who drains them sees them.
+/// The shared state of a [`ShardPool`](super::ShardPool): read by the exporter and the overload
+/// control, changed by reloads.
 #[derive(Debug)]
 pub struct PoolState {
+    /// The configuration in force; each shard is subscribed to it.
     pub config: Arc<watch::Sender<LiveConfig>>,
+    /// The counts of each shard.
     pub stats: Vec<Arc<Stats>>,
+    /// The runtime of each shard.
     pub runtimes: Vec<runtime::Handle>,
+    /// The connection slots of this process.
     pub slots: Arc<ConnectionSlots>,
+    /// The permits of the concurrency limit, one set for all shards.
     pub permits: Arc<Semaphore>,
 }
 
 impl PoolState {
-    /// What the buffers of connections hold now.
+    /// Bytes in the buffers of all connections.
     pub fn buffer_bytes(&self) -> u64 {
         self.stats.iter().map(|stats| stats.buffered_bytes() as u64).sum()
     }
 
-    /// Takes over settings that were found to hold here. Each shard does so as soon as its thread
-    /// comes round to it.
+    /// Puts settings in force that were validated for this host. Each shard applies them when its
+    /// thread next polls its event loop.
     pub fn apply(&self, effective: Effective) {
         self.permits.set_limit(effective.settings.limits.concurrency.get() as usize);
         self.config.send_modify(|config| config.apply(effective));

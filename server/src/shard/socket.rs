@@ -1,4 +1,4 @@
-//! A socket read and written by plain system calls.
+//! Tokio's socket, read and written by direct system calls where that is faster.
 
 use std::{
     io,
@@ -16,16 +16,14 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// Room up to which a read goes to the kernel directly. It is cleared first, if it was not, so it has to
-/// be small.
+/// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
 
-/// Tokio's socket, without the C library between it and the kernel where that shows.
+/// A Tokio socket whose writes and small reads skip the C library.
 ///
-/// In a process of several threads glibc makes each `recv` and `send` a place where the thread could
-/// be cancelled: four locked instructions for a line that comes and goes, which is more than all of
-/// counting it. Writes, and reads into little room, therefore skip it. Larger reads do not: room that
-/// was never written to can be handed to the kernel by unsafe code only.
+/// In a process with several threads glibc makes each `recv` and `send` a cancellation point: four
+/// locked instructions for a line and its reply, more than all the counting of that line. Larger reads
+/// go through Tokio, because only unsafe code can pass uninitialised memory to the kernel.
 #[derive(Debug)]
 pub(super) struct Socket<S>(S);
 
@@ -35,7 +33,7 @@ impl<S> Socket<S> {
     }
 }
 
-/// What tokio's sockets have in common, and no trait of its own.
+/// The methods that Tokio's TCP and UNIX sockets share without a trait.
 pub(crate) trait TokioSocket: AsyncRead + AsyncWrite + AsFd + Unpin {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -67,52 +65,54 @@ tokio_socket!(TcpStream);
 tokio_socket!(UnixStream);
 
 impl<S: TokioSocket> Socket<S> {
-    /// Makes a system call that moves at most `most` bytes, if the kernel last said that it can move
-    /// some; `None` if it cannot. When it moves fewer than that there is no more to move now, so the
-    /// socket is not tried again before the kernel says that there is.
+    /// Makes a system call that transfers at most `bytes_max` bytes, if Tokio's cached readiness says
+    /// that the socket is ready; returns `None` if it is not. A shorter transfer clears the cached
+    /// readiness, so the next call waits for an event of the kernel instead of failing first.
     #[inline]
     fn transfer(
         &self,
         on: Interest,
-        most: usize,
+        bytes_max: usize,
         call: impl FnOnce() -> rustix::io::Result<usize>,
     ) -> Option<rustix::io::Result<usize>> {
         let mut done = None;
         let _ = self.0.try_io(on, || {
             let result = call();
-            // This is how tokio is told; as the call began after its look, no news is lost.
-            let dry = || Err(io::ErrorKind::WouldBlock.into());
+            // `WouldBlock` makes Tokio clear the readiness it read before the call; an event that came
+            // since then is kept.
+            let clear_ready = || Err(io::ErrorKind::WouldBlock.into());
             match result {
-                Err(Errno::WOULDBLOCK) => return dry(),
+                Err(Errno::WOULDBLOCK) => return clear_ready(),
                 other => done = Some(other),
             }
-            if result.is_ok_and(|n| 0 < n && n < most) { dry() } else { Ok(()) }
+            if result.is_ok_and(|n| 0 < n && n < bytes_max) { clear_ready() } else { Ok(()) }
         });
         done
     }
 }
 
 impl<S: TokioSocket> AsyncRead for Socket<S> {
-    // As in `MeteredIo`, which calls it.
+    // As in `MeteredIo`, its caller: the compiler would emit a call for it, twice a line.
     #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = buf.remaining();
-        if most > DIRECT_BYTES_MAX {
+        let bytes_max = buf.remaining();
+        if bytes_max > DIRECT_BYTES_MAX {
             return Pin::new(&mut self.0).poll_read(cx, buf);
         }
         loop {
-            let read = self.transfer(Interest::READABLE, most, || {
+            let read = self.transfer(Interest::READABLE, bytes_max, || {
                 recv(&self.0, buf.initialize_unfilled(), RecvFlags::empty()).map(|(n, _)| n)
             });
             if let Some(read) = read {
                 buf.advance(read?);
                 return Poll::Ready(Ok(()));
             }
-            // Asked for second, because it costs as much again as the call's own way to the kernel.
+            // Readiness second: a woken connection usually has input, and this check costs as much
+            // as the rest of the read in user space.
             ready!(self.0.poll_read_ready(cx))?;
         }
     }
@@ -127,7 +127,7 @@ impl<S: TokioSocket> AsyncWrite for Socket<S> {
     ) -> Poll<io::Result<usize>> {
         loop {
             let written = self.transfer(Interest::WRITABLE, bytes.len(), || {
-                // Who writes to a peer that is gone gets an error, not a signal.
+                // A write to a closed connection is an error, not a SIGPIPE.
                 send(&self.0, bytes, SendFlags::NOSIGNAL)
             });
             if let Some(written) = written {

@@ -9,11 +9,14 @@ use tokio::{
 
 use crate::RunError;
 
-/// How long threads may take to end after everything was told to. One that doesn't is running a
+/// How long threads may take to end after they were told to. A thread that takes longer runs a
 /// service that never awaits; the process ends without it.
-const THREADS_END: Duration = Duration::from_secs(1);
+const THREADS_END_MAX: Duration = Duration::from_secs(1);
 
-/// A thread with a current-thread runtime that runs one future.
+/// Starts a thread with a current-thread runtime that runs `future`.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
 pub fn run(
     name: &str,
     future: impl Future<Output = ()> + Send + 'static,
@@ -21,7 +24,10 @@ pub fn run(
     start(name, &mut Builder::new_current_thread(), future)
 }
 
-/// The same, and whenever it has nothing to do it rests before it waits for something.
+/// Like [`run`], and calls `rest` each time before the thread parks.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
 pub fn run_and_rest(
     name: &str,
     rest: impl Fn() + Send + Sync + 'static,
@@ -44,15 +50,18 @@ fn start(
         .map_err(|error| RunError::failed("a thread cannot be started", &error))
 }
 
-/// A runtime for the calling thread.
+/// Makes a current-thread runtime for the calling thread.
+///
+/// # Errors
+/// When there is no descriptor left for it.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Waits until all have ended, for as long as they may take.
+/// Waits until all threads have ended, for at most a second.
 pub async fn end(threads: &[thread::JoinHandle<()>]) {
-    let ended = Instant::now() + THREADS_END;
-    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ended {
+    let deadline = Instant::now() + THREADS_END_MAX;
+    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
         sleep(Duration::from_millis(1)).await;
     }
 }
