@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, and errors as one sentence each on standard error.
+//! Exit codes, and errors as one sentence each on standard error.
 
 use std::{
     fmt::Display,
@@ -6,29 +6,29 @@ use std::{
     process::ExitCode,
 };
 
-/// All went as asked.
+/// Success.
 pub(crate) const CLEAN: u8 = 0;
-/// The run failed, or a drain had to cut connections.
+/// The run failed, or a drain cut connections.
 pub(crate) const FAILED: u8 = 1;
-/// A flag, a setting or a limit of the host is at fault; nothing was started.
+/// A wrong flag or setting, or more than the host allows; nothing was started.
 pub(crate) const USAGE: u8 = 2;
 /// A target was missed.
 pub(crate) const MISSED: u8 = 3;
 
-/// Tells `sentence` on standard error and ends with `code`.
+/// Prints `sentence` on standard error and returns `code`.
 pub(crate) fn with(code: u8, sentence: impl Display) -> ExitCode {
-    // When standard error is closed there is nobody left to tell; the code still says it.
+    // If standard error is closed, the exit code still says it.
     let _ = writeln!(io::stderr(), "towline: {sentence}");
     ExitCode::from(code)
 }
 
 /// Prints a warning on standard error, for commands that have no log.
 pub(crate) fn warn(sentence: impl Display) {
-    // As in `with`: nothing can be done when standard error is closed.
+    // A closed standard error is no reason to fail.
     let _ = writeln!(io::stderr(), "towline: warning: {sentence}");
 }
 
-/// Tells every mistake in the configuration on a line of its own.
+/// Prints every mistake in the configuration on a line of its own.
 pub(crate) fn with_configuration(errors: &towline_config::Errors) -> ExitCode {
     for error in errors {
         with(USAGE, error);
@@ -36,8 +36,8 @@ pub(crate) fn with_configuration(errors: &towline_config::Errors) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Writes `text` to standard output. A reader that left early (`towline config | head`) wanted no
-/// more, so a broken pipe is no failure.
+/// Writes `text` to standard output. A broken pipe is no failure: the reader has what it wanted, as in
+/// `towline config | head`.
 pub(crate) fn printing(text: &str) -> ExitCode {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {

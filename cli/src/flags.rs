@@ -1,7 +1,7 @@
 //! Server settings as flags, generated from the table of keys: their help, values and defaults are
 //! those of the keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
 use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
@@ -22,6 +22,16 @@ impl SettingFlags {
     /// Loads the settings: these flags over the environment, the file and the profile.
     pub(crate) fn load(&self) -> Result<Effective, Errors> {
         towline_config::load(&self.sources)
+    }
+
+    /// The profile that `--profile` names.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.sources.profile.as_deref()
+    }
+
+    /// The file that `--config` names.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.sources.file.as_deref()
     }
 
     /// Sentences about `TOWLINE_` variables that are ignored, at most [`WARNINGS_MAX`] and a count of

@@ -95,8 +95,8 @@ fn bad_numbers_units_and_words_are_named() {
         ("--listen", "9000", "server.listen = \"9000\" (flag --listen) has no port"),
         ("--log-level", "loud", "log.level = \"loud\" (flag --log-level) is unknown"),
     ] {
-        let told = refusal(&["serve", flag, value]);
-        assert!(told.starts_with(start) && told.contains(": expected "), "{told}");
+        let sentence = refusal(&["serve", flag, value]);
+        assert!(sentence.starts_with(start) && sentence.contains(": expected "), "{sentence}");
     }
 }
 
@@ -135,8 +135,11 @@ fn features_that_are_not_built_are_refused_with_the_reason() {
         ("--tls-client-ca", "ca.pem", "TLS is not built into this version"),
         ("--proxy-protocol", "require", "the PROXY protocol is not built into this version"),
     ] {
-        let told = refusal(&[flag, value]);
-        assert!(told.contains(&format!("(flag {flag}) is refused: {reason}, so only ")), "{told}");
+        let sentence = refusal(&[flag, value]);
+        assert!(
+            sentence.contains(&format!("(flag {flag}) is refused: {reason}, so only ")),
+            "{sentence}"
+        );
     }
 }
 

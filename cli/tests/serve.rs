@@ -10,7 +10,7 @@ use std::{io::Write as _, net::TcpListener, time::Duration};
 
 use rustix::process::Signal;
 use server::{Server, exchange};
-use support::{refusal, towline};
+use support::{TempFile, refusal, towline};
 
 #[test]
 fn flags_work_with_and_without_the_word_serve() {
@@ -51,8 +51,8 @@ fn only_the_announcement_goes_to_standard_output_and_the_log_to_standard_error()
 fn a_log_without_a_terminal_has_no_colours_and_keeps_to_its_level() {
     let server = Server::start(&[], &[]);
     server.signal(Signal::TERM);
-    let told = server.end().stderr;
-    assert!(!told.is_empty() && !told.contains('\u{1b}'), "{told:?}");
+    let log = server.end().stderr;
+    assert!(!log.is_empty() && !log.contains('\u{1b}'), "{log:?}");
 
     let server = Server::start(&[("TOWLINE_LOG__LEVEL", "error")], &[]);
     server.signal(Signal::TERM);
@@ -107,11 +107,12 @@ fn a_drain_that_has_to_cut_a_connection_ends_with_1_and_says_so() {
 fn what_the_host_does_not_allow_is_refused_with_2() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let told = refusal(&["serve", "--admin", "off", "--log-level", "error", "--listen", &address]);
-    assert!(told.contains(&address), "{told}");
+    let sentence =
+        refusal(&["serve", "--admin", "off", "--log-level", "error", "--listen", &address]);
+    assert!(sentence.contains(&address), "{sentence}");
 
-    let told = refusal(&["serve", "--log-level", "error", "--max-connections", "4000M"]);
-    assert!(told.starts_with("limits.connections = 4000000000 "), "{told}");
+    let sentence = refusal(&["serve", "--log-level", "error", "--max-connections", "4000M"]);
+    assert!(sentence.starts_with("limits.connections = 4000000000 "), "{sentence}");
 }
 
 #[test]
@@ -121,4 +122,26 @@ fn an_ignored_variable_is_named_in_the_log_at_start() {
     server.signal(Signal::TERM);
     let log = server.end().stderr;
     assert!(log.contains("TOWLINE_WORKLOD is ignored: did you mean TOWLINE_WORKLOAD__KIND?"));
+}
+
+#[test]
+fn the_log_begins_with_version_process_and_sources_and_then_the_words_of_the_settings() {
+    let file = TempFile::new("[flush]\npolicy = \"every:7\"\n");
+    let flags = ["--profile", "sha256-30k", "--max-connections", "5", "--config", file.name()];
+    let server = Server::start(&[], &flags);
+    let pid = server.process().id();
+    server.signal(Signal::TERM);
+    let log = server.end().stderr;
+    let line = |message: &str| {
+        let message = format!(": {message} ");
+        log.lines().find(|line| line.contains(&message)).unwrap_or_else(|| panic!("{log}"))
+    };
+    let starting = format!(
+        "starting version={} pid={pid} profile=sha256-30k config={}",
+        env!("CARGO_PKG_VERSION"),
+        file.name()
+    );
+    assert!(line("starting").ends_with(&starting), "{log}");
+    let words = "workload=sha256 framing=batch flush=every:7";
+    assert!(line("serving").ends_with(words), "{log}");
 }

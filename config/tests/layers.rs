@@ -169,7 +169,7 @@ fn variables_of_kubernetes_and_without_the_prefix_are_ignored_in_silence() {
 
 #[test]
 fn other_variables_with_the_prefix_are_ignored_with_a_warning() {
-    for (name, told) in [
+    for (name, advice) in [
         ("TOWLINE_WORKLOAD", "did you mean TOWLINE_WORKLOAD__KIND?"),
         ("TOWLINE_WORKLOD", "did you mean TOWLINE_WORKLOAD__KIND?"),
         ("TOWLINE_CONNECTIONS", "did you mean TOWLINE_LIMITS__CONNECTIONS?"),
@@ -186,7 +186,7 @@ fn other_variables_with_the_prefix_are_ignored_with_a_warning() {
     ] {
         let (effective, warnings) = ignoring(&[(name, "9000")]);
         assert_eq!(effective, Effective::default());
-        let warning = format!("unknown environment variable {name} is ignored: {told}");
+        let warning = format!("unknown environment variable {name} is ignored: {advice}");
         assert_eq!(warnings, [warning]);
     }
 }

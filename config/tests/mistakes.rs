@@ -89,7 +89,7 @@ fn a_time_has_a_unit_or_is_in_seconds_in_every_layer() {
 
 #[test]
 fn a_value_of_the_wrong_type_is_quoted_as_written() {
-    for (text, sentence) in [
+    for (text, start) in [
         ("timeouts.idle = false", "timeouts.idle = \"false\" (file FILE:1) is not a number"),
         ("timeouts.idle = inf", "timeouts.idle = \"inf\" (file FILE:1) is not a number"),
         ("timeouts.idle = [5]", "timeouts.idle = \"[5]\" (file FILE:1) is a list"),
@@ -101,8 +101,8 @@ fn a_value_of_the_wrong_type_is_quoted_as_written() {
         ("log.level = 2026-01-01", "log.level = \"2026-01-01\" (file FILE:1) is a date"),
         ("server.backlog = -1", "server.backlog = \"-1\" (file FILE:1) is negative"),
     ] {
-        let told = one(from_file(text));
-        assert!(told.starts_with(sentence), "{told}");
+        let sentence = one(from_file(text));
+        assert!(sentence.starts_with(start), "{sentence}");
     }
 }
 
@@ -117,18 +117,18 @@ fn invalid_toml_is_reported_with_its_line() {
 
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
-    let told = |path: &str| {
+    let refusal = |path: &str| {
         let mut sources = Sources::default();
         sources.file = Some(path.into());
         one(loaded(&sources))
     };
     assert_eq!(
-        told("/no/such\nfile"),
+        refusal("/no/such\nfile"),
         "cannot read the configuration file /no/such\\nfile (flag --config): No such file or \
          directory (os error 2)"
     );
     assert_eq!(
-        told("/dev/zero"),
+        refusal("/dev/zero"),
         "cannot read the configuration file /dev/zero (flag --config): it is larger than 1MiB"
     );
     assert!(one(from_file(b"\xff")).ends_with("it is not UTF-8"));
@@ -164,17 +164,17 @@ fn an_error_names_what_is_wrong_with_a_number_or_unit() {
         ("workload.kind", "Echo", "is unknown"),
     ] {
         let key_flag = support::key(key).flag.unwrap_or(key);
-        let told = one(from_flag(key, text));
+        let sentence = one(from_flag(key, text));
         let start = format!("{key} = \"{text}\" (flag {key_flag}) {problem}");
-        assert!(told.starts_with(&start), "{told}");
-        assert!(told.contains(": expected "), "{told}");
+        assert!(sentence.starts_with(&start), "{sentence}");
+        assert!(sentence.contains(": expected "), "{sentence}");
     }
 }
 
 #[test]
 fn an_endless_or_garbled_value_makes_a_short_clean_sentence() {
-    let told = one(from_flag("workload.kind", &"\u{1b}[2J\n".repeat(100_000)));
-    assert!(told.len() < 1_000 && !told.contains(char::is_control), "{told}");
+    let sentence = one(from_flag("workload.kind", &"\u{1b}[2J\n".repeat(100_000)));
+    assert!(sentence.len() < 1_000 && !sentence.contains(char::is_control), "{sentence}");
 }
 
 #[test]

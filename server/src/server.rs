@@ -172,9 +172,9 @@ impl Running {
             address = %self.address,
             threads = slots.shards(),
             connections_limit = slots.limit(),
-            workload = ?settings.workload.kind,
-            framing = ?settings.workload.framing,
-            flush = ?settings.flush.policy,
+            workload = %settings.workload.kind,
+            framing = %settings.workload.framing,
+            flush = %settings.flush.policy,
             "serving"
         );
     }

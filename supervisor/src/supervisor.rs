@@ -82,9 +82,9 @@ pub fn run(
             processes = plan.processes,
             threads = plan.threads,
             connections_limit = plan.connections,
-            workload = ?settings.workload.kind,
-            framing = ?settings.workload.framing,
-            flush = ?settings.flush.policy,
+            workload = %settings.workload.kind,
+            framing = %settings.workload.framing,
+            flush = %settings.flush.policy,
             "serving"
         );
         ready(&announcement(&address, admin_address));

@@ -42,6 +42,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(log) => log,
         Err(error) => return exit::with(exit::FAILED, error),
     };
+    tracing::info!(
+        version = %env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        profile = args.settings.profile().map(tracing::field::display),
+        config = args.settings.file().map(|file| tracing::field::display(file.display())),
+        "starting"
+    );
     for warning in args.settings.warnings() {
         tracing::warn!("{warning}");
     }
