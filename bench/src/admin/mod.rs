@@ -113,7 +113,9 @@ fn figures(seen: &Observations) -> Vec<(&'static str, Demand, Vec<f64>)> {
         seen.totals.iter().map(|totals| of(totals) as f64 / TURN.as_secs_f64()).collect()
     };
     let (first, second) = seen.resident.split_at(seen.resident.len() / 2);
-    let most = |of: &[u64]| of.iter().copied().max().unwrap_or_default() as f64 / 1024.0;
+    let most = |of: &[u64]| of.iter().max().map(|bytes| *bytes as f64 / 1024.0);
+    // One turn has no first half, and so no growth.
+    let growth = most(second).zip(most(first)).map(|(second, first)| second - first);
     vec![
         ("lines per second, relative to no clients", LINES, ratios(seen, |w| w.lines / w.seconds)),
         (
@@ -142,7 +144,7 @@ fn figures(seen: &Observations) -> Vec<(&'static str, Demand, Vec<f64>)> {
         (
             "resident memory, KiB more in the second half than in the first",
             GROWTH_KIB,
-            vec![most(second) - most(first)],
+            growth.into_iter().collect(),
         ),
     ]
 }

@@ -83,7 +83,7 @@ pub(crate) fn report(towline: &Path, time: Duration) -> Result<FindingsTable, Er
         },
         Finding {
             demanded: "accepted − closed = open at each scrape".into(),
-            measured: format!("{unbalanced} of {SAMPLES} otherwise, {} accepted", left.accepted),
+            measured: format!("wrong at {unbalanced} of {SAMPLES}, {} accepted", left.accepted),
             met: unbalanced == 0,
         },
         Finding {
