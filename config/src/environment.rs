@@ -9,6 +9,9 @@ use crate::{
     suggest::nearest_key,
 };
 
+/// The variable from which the systemd unit takes the flags of `towline serve`.
+const UNIT_FLAGS: &str = "TOWLINE_FLAGS";
+
 /// What a `TOWLINE_` variable says.
 enum Meaning {
     /// Sets this key.
@@ -16,8 +19,8 @@ enum Meaning {
     /// Names no key but has the form of one, or is a key's name with `_` for `__`. The key is the
     /// nearest one.
     Mistake(&'static Key),
-    /// Made by Kubernetes for a service whose name begins with `towline`.
-    ServiceLink,
+    /// Made by Kubernetes for a service whose name begins with `towline`, or by the systemd unit.
+    NotASetting,
     /// Names no key and has not the form of one.
     Unknown,
 }
@@ -32,8 +35,8 @@ impl Meaning {
             Self::Mistake(key)
         } else if name.contains("__") {
             Self::Mistake(nearest_key(&without_prefix(name).replace("__", ".")))
-        } else if is_service_link(name, value) {
-            Self::ServiceLink
+        } else if name == UNIT_FLAGS || is_service_link(name, value) {
+            Self::NotASetting
         } else {
             Self::Unknown
         }
@@ -55,7 +58,7 @@ pub(crate) fn read(variables: &BTreeMap<String, OsString>, loader: &mut Loader) 
             Meaning::Mistake(key) => loader
                 .errors
                 .push(Error::UnknownVariable { name: shown(name), nearest: key.variable() }),
-            Meaning::ServiceLink | Meaning::Unknown => {}
+            Meaning::NotASetting | Meaning::Unknown => {}
         }
     }
 }
@@ -74,7 +77,7 @@ pub struct IgnoredVariable {
 }
 
 impl IgnoredVariable {
-    /// The variables among `variables` that are ignored, other than those that Kubernetes makes.
+    /// The variables among `variables` that may be misspelt settings.
     pub(crate) fn among(variables: &BTreeMap<String, OsString>) -> Vec<Self> {
         let ignored = variables.iter().filter(|(name, value)| {
             matches!(Meaning::of(name, &value.to_string_lossy()), Meaning::Unknown)

@@ -59,7 +59,8 @@ impl Sources {
     }
 
     /// The `TOWLINE_` variables that [`load`] neither reads nor refuses, to warn about. Those that
-    /// Kubernetes makes for a service called `towline` are left out.
+    /// Kubernetes makes for a service called `towline`, and `TOWLINE_FLAGS` of the systemd unit, are
+    /// left out.
     pub fn ignored_variables(&self) -> Vec<IgnoredVariable> {
         IgnoredVariable::among(&self.environment)
     }

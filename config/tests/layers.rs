@@ -147,7 +147,7 @@ fn ignoring(variables: &[(&str, &str)]) -> (Effective, Vec<String>) {
 }
 
 #[test]
-fn variables_of_kubernetes_and_without_the_prefix_are_ignored_in_silence() {
+fn variables_of_kubernetes_and_systemd_and_without_the_prefix_are_ignored_in_silence() {
     let others = [
         ("TOWLINE_SERVICE_HOST", "10.0.0.7"),
         ("TOWLINE_SERVICE_PORT", "9000"),
@@ -160,6 +160,7 @@ fn variables_of_kubernetes_and_without_the_prefix_are_ignored_in_silence() {
         ("TOWLINE_ADMIN_SERVICE_HOST", "10.0.0.8"),
         ("TOWLINE_ADMIN_PORT", "tcp://10.0.0.8:9464"),
         ("TOWLINE_ADMIN_PORT_9464_TCP_ADDR", "10.0.0.8"),
+        ("TOWLINE_FLAGS", "--threads 1"),
         ("towline_limits__connections", "5"),
         ("PATH", "/bin"),
         ("LIMITS__CONNECTIONS", "5"),
