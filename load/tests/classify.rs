@@ -1,4 +1,5 @@
-//! The lines a server says by itself: heartbeats are answered and left out, refusals are counted.
+//! Lines that the server sends by itself: heartbeats are answered and not counted as replies, error
+//! lines are counted by kind.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use support::{LineServer, run};
 use towline_load::{Mode, RunVerdict};
 
-/// An echo that puts a heartbeat before every 50th reply and swallows the answers it gets.
+/// An echo that sends a heartbeat before every 50th reply and does not echo the answers.
 fn pinging(pongs: &Arc<AtomicU64>) -> LineServer {
     let pongs = Arc::clone(pongs);
     LineServer::start(move || {
@@ -30,7 +31,7 @@ fn pinging(pongs: &Arc<AtomicU64>) -> LineServer {
 }
 
 #[test]
-fn heartbeats_between_replies_are_no_replies() {
+fn heartbeats_between_replies_are_not_counted_as_replies() {
     for mode in [Mode::Flood, Mode::PingPong { window: 5 }, Mode::Paced { rate: 2000.0 }] {
         for verify in [true, false] {
             let pongs = Arc::new(AtomicU64::new(0));
@@ -80,7 +81,7 @@ fn an_idle_connection_answers_its_heartbeats() {
 fn after_silence_a_surplus_ping_is_a_heartbeat_even_if_the_message_looks_like_one() {
     let server = LineServer::with(|stream| {
         let mut writer = stream.try_clone().unwrap();
-        // Longer than the half second a duplicate would come in.
+        // Longer than the half second within which a surplus line counts as a duplicate.
         thread::sleep(Duration::from_millis(700));
         writer.write_all(b"ping\n").unwrap();
         let mut lines = BufReader::new(stream).lines();
@@ -98,7 +99,7 @@ fn after_silence_a_surplus_ping_is_a_heartbeat_even_if_the_message_looks_like_on
 }
 
 #[test]
-fn a_pong_the_server_did_not_wait_for_may_come_back() {
+fn an_echo_of_a_pong_is_not_a_mismatch() {
     let server = LineServer::start(|| {
         let mut number = 0;
         Box::new(move |line| {
@@ -112,7 +113,7 @@ fn a_pong_the_server_did_not_wait_for_may_come_back() {
 }
 
 #[test]
-fn refusals_are_counted_by_kind_and_are_not_mismatches() {
+fn error_lines_are_counted_by_kind_and_are_not_mismatches() {
     let server = LineServer::start(|| {
         let mut number = 0;
         Box::new(move |line| {
@@ -137,7 +138,7 @@ fn refusals_are_counted_by_kind_and_are_not_mismatches() {
 }
 
 #[test]
-fn a_connection_refused_by_a_line_is_not_called_loss() {
+fn lines_of_a_connection_that_an_error_line_refused_are_not_missing() {
     let server = LineServer::with(|mut stream| {
         stream.write_all(b"ERR too many connections\n").unwrap();
     });

@@ -1,4 +1,4 @@
-//! Bad clients do what they are named for, and do not spoil the figures of the good ones.
+//! Bad clients do what their name says, and are not part of the well-behaved clients' figures.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use support::{LineServer, run};
 use towline_load::{BadClientCounters, BehaviorGroup, ClientBehavior, Mode, Report, RunVerdict};
 
-/// What a server saw of each connection: the bytes, and whether it ended in a reset.
+/// What a server received on each connection: the bytes, and whether it ended with a reset.
 type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
 fn watching(seen: &Seen) -> LineServer {
@@ -39,7 +39,7 @@ fn read_all(mut stream: TcpStream) -> (Vec<u8>, bool) {
     }
 }
 
-fn play(behavior: ClientBehavior, server: &LineServer) -> Report {
+fn run_as(behavior: ClientBehavior, server: &LineServer) -> Report {
     let mut plan = server.plan(Mode::PingPong { window: 1 });
     plan.mix = vec![BehaviorGroup { behavior, connections: 4 }];
     plan.message = "hello\\n".to_owned();
@@ -50,7 +50,7 @@ fn play(behavior: ClientBehavior, server: &LineServer) -> Report {
 
 fn counters(report: &Report) -> BadClientCounters {
     assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.notes);
-    assert_eq!(report.lines.sent, 0, "bad clients' lines are not the run's");
+    assert_eq!(report.lines.sent, 0, "lines of bad clients are not counted for the run");
     report.bad_clients[0].counters
 }
 
@@ -68,7 +68,7 @@ fn wait_for(seen: &Seen, count: usize) -> Vec<(Vec<u8>, bool)> {
 #[test]
 fn a_slowloris_never_ends_its_line() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::Slowloris, &watching(&seen));
+    let report = run_as(ClientBehavior::Slowloris, &watching(&seen));
     assert!(counters(&report).bytes_sent >= 4);
     for (bytes, _) in wait_for(&seen, 4) {
         assert!(!bytes.is_empty() && !bytes.contains(&b'\n'), "{bytes:?}");
@@ -78,34 +78,37 @@ fn a_slowloris_never_ends_its_line() {
 #[test]
 fn a_trickle_sends_whole_lines_a_byte_at_a_time() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::Trickle, &watching(&seen));
+    let report = run_as(ClientBehavior::Trickle, &watching(&seen));
     assert!(counters(&report).bytes_sent >= 4);
     for (bytes, _) in wait_for(&seen, 4) {
+        assert!(!bytes.is_empty());
         assert!(b"hello\nhello\nhello\n".starts_with(&bytes[..bytes.len().min(18)]), "{bytes:?}");
+        // A byte per interval of 50 ms, so the number of bytes is limited by the length of the run.
+        assert!(bytes.len() as f64 <= report.seconds / 0.05 + 2.0, "{} bytes", bytes.len());
     }
 }
 
 #[test]
-fn churn_comes_back_again_and_again() {
+fn churn_connects_again_after_every_line() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::Churn, &watching(&seen));
+    let report = run_as(ClientBehavior::Churn, &watching(&seen));
     let counters = counters(&report);
     assert!(counters.established > 8, "{counters:?}");
     assert!(wait_for(&seen, 8).iter().take(4).all(|(bytes, _)| bytes == b"hello\n"));
 }
 
 #[test]
-fn reset_ends_its_connections_with_a_reset() {
+fn reset_closes_its_connections_with_a_reset() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::Reset, &watching(&seen));
+    let report = run_as(ClientBehavior::Reset, &watching(&seen));
     assert!(counters(&report).established > 4, "{report:?}");
     assert!(wait_for(&seen, 4)[..4].iter().all(|(bytes, reset)| bytes == b"hello\n" && *reset));
 }
 
 #[test]
-fn half_open_says_one_line_and_no_more() {
+fn half_open_sends_one_line_and_no_more() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::HalfOpen, &watching(&seen));
+    let report = run_as(ClientBehavior::HalfOpen, &watching(&seen));
     assert_eq!(counters(&report).lines_received, 0);
     assert!(wait_for(&seen, 4).iter().all(|(bytes, _)| bytes == b"hello\n"));
 }
@@ -113,14 +116,14 @@ fn half_open_says_one_line_and_no_more() {
 #[test]
 fn a_burst_is_a_thousand_lines_at_once() {
     let seen = Seen::default();
-    let report = play(ClientBehavior::Burst, &watching(&seen));
+    let report = run_as(ClientBehavior::Burst, &watching(&seen));
     assert!(counters(&report).bytes_sent >= 4 * 6000, "{:?}", report.bad_clients);
     assert!(wait_for(&seen, 4).iter().all(|(bytes, _)| bytes.starts_with(b"hello\nhello\n")));
 }
 
 #[test]
-fn whoever_never_reads_is_ended_by_a_server_that_minds() {
-    // This server reads a little, answers, and gives up on a peer that takes nothing.
+fn never_read_is_closed_by_a_server_with_a_write_timeout() {
+    // This server echoes, and closes a connection whose client does not read for 100 ms.
     let server = LineServer::with(|mut stream| {
         stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
         let (mut chunk, mut alive) = ([0; 65536], true);
@@ -140,8 +143,8 @@ fn whoever_never_reads_is_ended_by_a_server_that_minds() {
     assert_eq!(report.bad_clients[0].behavior, "never-read");
     assert!(counters.bytes_sent > 100_000, "{counters:?}");
     assert!(counters.closed_by_server > 0, "{counters:?}");
-    assert!(counters.established > 2, "they come back: {counters:?}");
-    // The good ones are measured alone, and all is well with them.
+    assert!(counters.established > 2, "they connect again: {counters:?}");
+    // The well-behaved clients are measured apart, without errors.
     assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.lines.received > 0);
     assert_eq!(report.lines.sent, report.lines.received);

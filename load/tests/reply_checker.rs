@@ -1,4 +1,4 @@
-//! `--verify`: a right server passes in every mode, and every kind of wrong reply is found and named.
+//! `--verify`: a correct server passes in every mode, and every kind of wrong reply is found and named.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -12,7 +12,7 @@ use towline_load::{Mode, Report, RunVerdict};
 const MODES: [Mode; 4] =
     [Mode::Flood, Mode::PingPong { window: 10 }, Mode::Paced { rate: 2000.0 }, Mode::Idle];
 
-/// An echo that passes every `every`-th line of a connection to `wrong`.
+/// An echo that answers every `every`-th line of a connection by `wrong`.
 fn faulty(every: u64, wrong: fn(&[u8]) -> Vec<u8>) -> LineServer {
     LineServer::start(move || {
         let mut number = 0;
@@ -108,7 +108,7 @@ fn a_line_sent_twice_is_a_duplicate() {
         found_wrong(&report);
         assert!(report.verify.duplicated > 0, "{message}: {:?}", report.verify);
         assert_eq!((report.verify.missing, report.verify.corrupted), (0, 0), "{message}");
-        // One heartbeat a connection at most, and that only if this machine stood still for long.
+        // At most one per connection, and only if the host suspended this test for half a second.
         assert!(report.heartbeats <= 4, "{message}: {} taken for heartbeats", report.heartbeats);
     }
 }
@@ -131,14 +131,14 @@ fn swapped_lines_are_reordered_and_not_missing() {
     let report = run(&server.plan(Mode::PingPong { window: 10 }));
     found_wrong(&report);
     assert!(report.verify.reordered > 0, "{:?}", report.verify);
-    // The last line of a connection may be held for good.
+    // The server may hold the last line of a connection forever.
     assert!(report.verify.missing <= 4, "{:?}", report.verify);
     assert_eq!((report.verify.corrupted, report.verify.duplicated), (0, 0), "{:?}", report.verify);
 }
 
 #[test]
-fn a_line_nobody_sent_is_found_and_does_not_hide_the_next() {
-    let server = faulty(30, |line| [b"who said this?\n", line].concat());
+fn a_line_that_was_not_sent_is_found_and_does_not_hide_the_next() {
+    let server = faulty(30, |line| [b"never sent\n", line].concat());
     let report = run(&server.plan(Mode::PingPong { window: 4 }));
     found_wrong(&report);
     let verify = &report.verify;
@@ -148,7 +148,7 @@ fn a_line_nobody_sent_is_found_and_does_not_hide_the_next() {
 
 #[test]
 fn one_wrong_line_in_a_million_is_found_in_a_flood() {
-    // Fails on a line number no scheduler decides, however many lines the machine manages.
+    // The wrong line is chosen by number, so the result does not depend on the speed of the host.
     let server = faulty(20_000, corrupt);
     let mut plan = server.plan(Mode::Flood);
     plan.connections = 1;

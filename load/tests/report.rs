@@ -1,4 +1,4 @@
-//! Reports: their JSON, merging, logs other tools read, pages that need nothing beside themselves.
+//! Reports: JSON, merging, HdrHistogram logs, HTML pages, verdicts.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -20,7 +20,7 @@ fn two_runs() -> (Report, Report) {
 }
 
 #[test]
-fn json_carries_everything_there_and_back() {
+fn json_reads_back_as_the_same_report() {
     let (report, _) = two_runs();
     let text = serde_json::to_string(&report).unwrap();
     let back: Report = serde_json::from_str(&text).unwrap();
@@ -70,7 +70,7 @@ fn merging_adds_counts_and_histograms_exactly() {
 }
 
 #[test]
-fn the_log_holds_every_latency_once() {
+fn the_hdr_log_has_every_latency_once() {
     let (report, _) = two_runs();
     let log = report.hdr_log().unwrap();
     let (mut sum, mut last) = (Hist::default(), None);
@@ -87,7 +87,7 @@ fn the_log_holds_every_latency_once() {
 }
 
 #[test]
-fn the_page_stands_alone() {
+fn the_page_has_no_external_resources() {
     let (report, _) = two_runs();
     let html = report.html();
     assert_eq!(html.matches("<svg").count(), 4, "four plots");
@@ -95,11 +95,11 @@ fn the_page_stands_alone() {
     for outside in ["http://", "https://", "<script", "src=", "@import", "url("] {
         assert!(!html.contains(outside), "{outside}");
     }
-    assert!(!html.contains("NaN") && !html.contains("inf"), "no figure without a value");
+    assert!(!html.contains("NaN") && !html.contains("inf"), "every figure has a value");
 }
 
 #[test]
-fn a_page_is_made_even_of_nothing() {
+fn an_empty_report_has_a_page() {
     let html = Report::default().html();
     assert!(html.contains("Nothing to draw"));
 }

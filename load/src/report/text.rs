@@ -167,13 +167,16 @@ fn percentiles(of: &Latency) -> String {
     format!("p50 {}, p99 {}, max {}", micros(of.p50), micros(of.p99), micros(of.max))
 }
 
-/// Writes a label and a text, which is wrapped at spaces and indented.
+/// Writes a label and a text, which is wrapped at spaces and indented. A number stays with the word
+/// after it, which may be its unit.
 fn entry(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
     write!(f, "{label:LABEL$}")?;
     let mut column = LABEL.max(label.chars().count());
     let mut first = true;
-    for word in text.split(' ') {
-        let length = word.chars().count();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (chunk, after) = unbreakable(rest);
+        let length = chunk.chars().count();
         if !first && column + 1 + length > COLUMNS {
             write!(f, "\n{:LABEL$}", "")?;
             column = LABEL;
@@ -181,11 +184,18 @@ fn entry(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
             f.write_str(" ")?;
             column += 1;
         }
-        f.write_str(word)?;
+        f.write_str(chunk)?;
         column += length;
-        first = false;
+        (rest, first) = (after, false);
     }
     writeln!(f)
+}
+
+/// Splits a text at the first space that does not follow a digit.
+fn unbreakable(text: &str) -> (&str, &str) {
+    let breaks = text.match_indices(' ').map(|(at, _)| at);
+    let found = breaks.into_iter().find(|at| !text[..*at].ends_with(|c: char| c.is_ascii_digit()));
+    found.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
 }
 
 #[cfg(test)]
@@ -212,6 +222,8 @@ mod tests {
         }
         assert!(text.lines().skip(1).all(|line| line.starts_with("              ")), "{text}");
         assert_eq!(text.split_whitespace().count(), 1 + 16);
+        let text = Entry("note", "31.2 MiB and ".repeat(20)).to_string();
+        assert!(!text.contains("31.2\n"), "{text}");
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl ProgressDisplay {
         let wrong = total.mismatched() + total.missing;
         let mut parts = vec![
             format!("{:6.1} s  {phase:5}", seconds(now.saturating_sub(self.start))),
-            format!("{} of {} connections", totals.open(), self.requested),
+            format!("{}/{} open", totals.open(), self.requested),
             format!("{} lines/s", human::short(counted.lines_received as f64 / span)),
         ];
         if wrong > 0 {

@@ -1,7 +1,7 @@
-//! A line server whose every answer a test decides, on a port of its own.
+//! A line server whose replies the test decides, on a port chosen by the kernel.
 
-#![allow(dead_code, reason = "each test uses a part")]
-#![allow(clippy::unwrap_used, reason = "a helper that fails is to end its test")]
+#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails ends its test")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use towline_load::{Mode, Plan, Report, RunOptions};
 
-/// What a connection answers: called with every whole line, returns the bytes to send.
+/// The replies of a connection: called with every whole line, returns the bytes to send.
 pub(crate) type Answer = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
 
-/// A server with a thread per connection; it ends with the test.
+/// A server with a thread per connection. It stops accepting when it is dropped.
 #[derive(Debug)]
 pub(crate) struct LineServer {
     pub(crate) address: SocketAddr,
@@ -29,7 +29,7 @@ impl LineServer {
         Self::with(move |stream| lines(stream, answers()))
     }
 
-    /// Serves every connection by a function on a thread of its own.
+    /// Serves every connection by `serve`, on a thread of its own.
     pub(crate) fn with(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ impl LineServer {
 impl Drop for LineServer {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // Wakes the accept; the connection itself does not matter.
+        // Wakes the thread in accept.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -79,7 +79,7 @@ fn lines(stream: TcpStream, mut answer: Answer) {
     while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
         replies.extend(answer(&line));
         line.clear();
-        // What came by one read is answered by one write.
+        // The lines of one read are answered by one write.
         if reader.buffer().is_empty() || replies.len() > 64 * 1024 {
             if writer.write_all(&replies).is_err() {
                 return;
