@@ -3,10 +3,23 @@
 
 use crate::{
     effective::Effective,
-    error::{Error, quoted},
+    error::{Error, Errors, quoted},
     key::{Key, Support},
     settings::{Listen, Settings},
 };
+
+impl Effective {
+    /// Checks settings that a program made as [`load`](crate::load) checks those that it reads.
+    ///
+    /// # Errors
+    /// With every setting of a feature that this version lacks, and every contradiction between two
+    /// settings.
+    pub fn check(&self) -> Result<(), Errors> {
+        let mut errors = Vec::new();
+        settings(self, &mut errors);
+        Errors::check(errors)
+    }
+}
 
 /// Records what cannot be served as configured.
 pub(crate) fn settings(effective: &Effective, errors: &mut Vec<Error>) {
