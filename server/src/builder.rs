@@ -1,197 +1,334 @@
-//! The library's way in.
+//! What a server is made of, collected before it starts.
 
-use std::net::SocketAddr;
+use std::{fmt, time::Duration};
 
-use tower::Service;
-use towline_config::{Heartbeat, Key, Listen, Settings, Support, Timeouts};
-use towline_host::{HostLimits, raise_descriptor_limit};
-use towline_middleware::{BoxError, Lines};
+use towline_config::{
+    Admission, Effective, FlushPolicy, Framing, Heartbeat, Key, Overload, Settings, Timeouts,
+};
+use towline_units::print_duration;
 
 use crate::{
-    Outcome, RunError,
-    lifecycle::control::programmatic,
-    plan::Plan,
-    server::{self, Running},
+    RunError, accept::BoundListener, exporter::UserMetrics, serve::BatchService, server::Server,
     shard::Peer,
-    stack::{embedded, line_stack},
 };
 
-/// A line server with threads of its own.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use towline::{EachLine, Heartbeat, Line, Server, service_fn};
-///
-/// let upper = service_fn(|line: Line| async move {
-///     Ok::<_, std::convert::Infallible>(line.to_ascii_uppercase())
-/// });
-/// Server::builder()
-///     .listen("127.0.0.1:9000")
-///     .heartbeat(Heartbeat::every(Duration::from_secs(30)))
-///     .serve(EachLine::new(upper))
-///     .run()?;
-/// # Ok::<_, towline::RunError>(())
-/// ```
-#[derive(Debug)]
-pub struct Server<M> {
-    settings: Result<Settings, RunError>,
-    make: M,
-}
+/// A change of the settings, made when the server is.
+type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
 
-/// What is set before a service is given.
-#[derive(Debug)]
+/// The settings of a [`Server`], before a service is given.
+///
+/// Setters are applied in the order of their calls, over the settings given to
+/// [`settings`](Self::settings) wherever that call stands. A value that its key does not accept is
+/// an error of [`Server::start`], in the words of the configuration file's errors.
+#[must_use = "a builder does nothing until `serve` gives it a service"]
 pub struct Builder {
-    settings: Result<Settings, RunError>,
+    base: Settings,
+    changes: Vec<Change>,
+    pub(crate) listener: Option<BoundListener>,
+    pub(crate) configure_listener: bool,
+    pub(crate) raise_descriptor_limit: bool,
+    pub(crate) metrics: Option<UserMetrics>,
 }
 
-impl Server<()> {
-    /// Starts from the defaults, with no admin endpoint.
-    pub fn builder() -> Builder {
-        let mut settings = Settings::default();
-        settings.server.admin = None;
-        Builder { settings: Ok(settings) }
-    }
-}
-
+/// Where it listens, and what it does to the process it runs in.
 impl Builder {
-    /// Replaces every setting. Workload kind and digest are not looked at: the service decides.
-    #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = Ok(settings);
+    pub(crate) fn new() -> Self {
+        let mut base = Settings::default();
+        base.server.admin = None;
+        Self {
+            base,
+            changes: Vec::new(),
+            listener: None,
+            configure_listener: false,
+            raise_descriptor_limit: false,
+            metrics: None,
+        }
+    }
+
+    /// The address of the line port: `IP:PORT`, `localhost:PORT` or `unix:/path`. Port 0 takes any
+    /// free one, which [`Running::address`](crate::Running::address) tells.
+    ///
+    /// Default: `127.0.0.1:9000`.
+    pub fn listen(self, address: &str) -> Self {
+        self.key("server.listen", address.to_owned())
+    }
+
+    /// Serves on a socket that the caller bound, in the place of [`listen`](Self::listen). Its
+    /// options stay as they are; see [`configure_listener`](Self::configure_listener).
+    ///
+    /// Default: none.
+    pub fn listener(mut self, listener: impl Into<BoundListener>) -> Self {
+        self.listener = Some(listener.into());
         self
     }
 
-    /// Where lines are served: `HOST:PORT` with a numeric host, or `unix:/path`.
-    #[must_use]
-    pub fn listen(self, address: &str) -> Self {
-        self.parse("listen", address, |settings, address| {
-            settings.server.listen = match address.strip_prefix("unix:") {
-                Some(path) => Listen::Unix(path.into()),
-                None => Listen::Tcp(address.parse().ok()?),
-            };
-            Some(())
-        })
+    /// Whether a [`listener`](Self::listener) of the caller's gets the socket options of
+    /// `socket.*`, as one that the server binds does: `TCP_NODELAY`, keep-alive, `TCP_USER_TIMEOUT`,
+    /// `TCP_NOTSENT_LOWAT` and `SO_RCVBUF`.
+    ///
+    /// Default: `false`. Without `TCP_NODELAY` the kernel holds small replies back until the client
+    /// has acknowledged the ones before.
+    pub const fn configure_listener(mut self, configure: bool) -> Self {
+        self.configure_listener = configure;
+        self
     }
 
-    /// Where metrics and health are served.
-    #[must_use]
+    /// The address of the admin port, which serves metrics and health over HTTP: `IP:PORT`,
+    /// `localhost:PORT` or `off`. It has no password, so keep it off public networks.
+    ///
+    /// Default: `off`.
     pub fn admin(self, address: &str) -> Self {
-        self.parse("admin", address, |settings, address| {
-            settings.server.admin = Some(address.parse::<SocketAddr>().ok()?);
-            Some(())
-        })
+        self.key("server.admin", address.to_owned())
     }
 
-    /// How quiet peers are told from dead ones.
-    #[must_use]
-    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
-        self.set(|settings| settings.heartbeat = heartbeat)
+    /// A function that renders metrics of the program in Prometheus' text format; `/metrics` shows
+    /// them behind the server's own. Called once per scrape, on the admin thread.
+    ///
+    /// Names that begin with `towline_` or `process_` are the server's: Prometheus rejects a page on
+    /// which a series appears twice.
+    ///
+    /// Default: none. With [metrics-exporter-prometheus](https://docs.rs/metrics-exporter-prometheus)
+    /// it is `let handle = PrometheusBuilder::new().install_recorder()?;` and
+    /// `.metrics(move || handle.render())`.
+    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.metrics = Some(UserMetrics::new(render));
+        self
     }
 
-    /// How long it waits for what.
-    #[must_use]
+    /// Whether the soft descriptor limit of the whole process is raised to its hard limit at start.
+    /// No privilege is needed for that. Programs that use select(2) on descriptors above 1,023 break.
+    ///
+    /// Default: `false`: the limit stays what the program has made it, and bounds
+    /// [`connections`](Self::connections).
+    pub const fn raise_descriptor_limit(mut self, raise: bool) -> Self {
+        self.raise_descriptor_limit = raise;
+        self
+    }
+
+    /// Threads that serve lines.
+    ///
+    /// Default: one per core.
+    pub fn threads(self, threads: u32) -> Self {
+        self.key("server.threads", threads.to_string())
+    }
+}
+
+/// Limits and timeouts.
+impl Builder {
+    /// Maximum open connections. Others wait in the kernel's accept queue, or are rejected; see
+    /// [`admission`](Self::admission).
+    ///
+    /// Default: what the descriptor limit and available memory allow.
+    pub fn connections(self, connections: u32) -> Self {
+        self.key("limits.connections", connections.to_string())
+    }
+
+    /// Maximum open connections per IPv4 address or IPv6 /64 network. Others are rejected.
+    ///
+    /// Default: unlimited.
+    pub fn connections_per_ip(self, connections: u32) -> Self {
+        self.key("limits.connections_per_ip", connections.to_string())
+    }
+
+    /// Maximum accepted connections per second, with a burst of one second's worth.
+    ///
+    /// Default: unlimited.
+    pub fn accept_rate(self, per_second: u32) -> Self {
+        self.key("limits.accept_rate", per_second.to_string())
+    }
+
+    /// What happens to a connection above [`connections`](Self::connections) or
+    /// [`accept_rate`](Self::accept_rate).
+    ///
+    /// Default: [`Admission::Wait`].
+    pub fn admission(self, admission: Admission) -> Self {
+        self.set(move |settings| settings.limits.admission = admission)
+    }
+
+    /// Maximum length of a line in bytes, terminator excluded. A longer one is answered
+    /// `ERR line too long` and ends the connection.
+    ///
+    /// Default: 64 KiB.
+    pub fn line_bytes(self, bytes: usize) -> Self {
+        self.key("limits.line_bytes", bytes.to_string())
+    }
+
+    /// Maximum batches in the service at a time, of all connections together.
+    ///
+    /// Default: 4,096.
+    pub fn concurrency(self, batches: u32) -> Self {
+        self.key("limits.concurrency", batches.to_string())
+    }
+
+    /// What happens to a batch above [`concurrency`](Self::concurrency).
+    ///
+    /// Default: [`Overload::Wait`].
+    pub fn overload(self, overload: Overload) -> Self {
+        self.set(move |settings| settings.limits.overload = overload)
+    }
+
+    /// Bytes of unsent replies of one connection at which the server stops reading from it.
+    ///
+    /// Default: 256 KiB.
+    pub fn output_bytes(self, bytes: usize) -> Self {
+        self.key("limits.output_bytes", bytes.to_string())
+    }
+
+    /// Memory for the buffers of all connections, in bytes. Near it the server sheds load.
+    ///
+    /// Default: a quarter of available memory.
+    pub fn buffer_bytes(self, bytes: usize) -> Self {
+        self.key("limits.buffer_bytes", bytes.to_string())
+    }
+
+    /// Time of a batch in the service, its wait for [`concurrency`](Self::concurrency) included.
+    /// Lines of a batch that takes longer are answered `ERR timeout`. `None` is no timeout.
+    ///
+    /// Default: 5 s.
+    pub fn request_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.request", timeout.into())
+    }
+
+    /// Time without a line after which a connection is closed. `None` is no timeout.
+    ///
+    /// Default: `None`; the heartbeat finds dead clients.
+    pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.idle", timeout.into())
+    }
+
+    /// Deadline of a line, from its first byte to its terminator. `None` is no deadline.
+    ///
+    /// Default: 30 s.
+    pub fn line_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.line", timeout.into())
+    }
+
+    /// Time in which a client must read 4 KiB of its pending replies, or all of them. `None` is no
+    /// timeout.
+    ///
+    /// Default: 10 s.
+    pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.write", timeout.into())
+    }
+
+    /// Deadline of a drain, after which the connections that are left are cut.
+    ///
+    /// Default: 30 s.
+    pub fn drain_timeout(self, timeout: Duration) -> Self {
+        self.time("timeouts.drain", Some(timeout))
+    }
+
+    /// All timeouts.
+    ///
+    /// Default: [`Timeouts::default`].
     pub fn timeouts(self, timeouts: Timeouts) -> Self {
-        self.set(|settings| settings.timeouts = timeouts)
+        self.set(move |settings| settings.timeouts = timeouts)
+    }
+
+    /// How the server tells a quiet client from a dead one: it sends the line `ping`, which a
+    /// client of a protocol without it does not expect. [`Heartbeat::off`] sends none.
+    ///
+    /// Default: a ping after 30 s of silence, and 10 s to answer it with any line.
+    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
+        self.set(move |settings| settings.heartbeat = heartbeat)
+    }
+}
+
+/// How lines are read and replies written, and everything else.
+impl Builder {
+    /// How bytes are split into lines.
+    ///
+    /// Default: [`Framing::Batch`].
+    pub fn framing(self, framing: Framing) -> Self {
+        self.set(move |settings| settings.workload.framing = framing)
+    }
+
+    /// When replies are written to the socket.
+    ///
+    /// Default: [`FlushPolicy::Auto`].
+    pub fn flush(self, policy: FlushPolicy) -> Self {
+        self.set(move |settings| settings.flush.policy = policy)
     }
 
     /// Any other setting.
-    #[must_use]
-    pub fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        if let Ok(settings) = &mut self.settings {
+    pub fn set(mut self, change: impl FnOnce(&mut Settings) + Send + 'static) -> Self {
+        self.changes.push(Box::new(|settings| {
             change(settings);
-        }
+            Ok(())
+        }));
         self
     }
 
-    fn parse(
-        mut self,
-        what: &str,
-        value: &str,
-        set: impl FnOnce(&mut Settings, &str) -> Option<()>,
-    ) -> Self {
-        if let Ok(settings) = &mut self.settings
-            && set(settings, value).is_none()
-        {
-            self.settings = Err(RunError::usage(format!(
-                "{what} = \"{value}\" is no address, expected a numeric HOST:PORT"
-            )));
-        }
+    /// The settings that all setters change, in the place of the defaults; setters called before
+    /// still apply. Workload kind and digest are ignored: the service decides.
+    ///
+    /// Default: [`Settings::default`] without the admin port. `Settings::default()` itself has one, on
+    /// `127.0.0.1:9464`.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.base = settings;
         self
     }
 
     /// Serves every batch of every connection with a clone of `service`. What connections share
     /// belongs in an `Arc` inside it.
-    pub fn serve<S>(self, service: S) -> Server<impl Fn(Peer) -> S + Clone + Send + 'static>
+    pub fn serve<S, Via>(self, service: S) -> Server
     where
-        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        Via: 'static,
     {
         self.serve_with(move |_peer| service.clone())
     }
 
-    /// Serves each connection with a service made for its peer: how a protocol keeps session state.
+    /// Serves each connection with a service that `make` makes for its peer: how a protocol keeps
+    /// session state.
     ///
     /// The service is cloned for each batch, as Tower's own servers do for each request, so the
     /// state belongs in an `Arc` made there.
-    pub fn serve_with<M, S>(self, make: M) -> Server<M>
+    pub fn serve_with<M, S, Via>(self, make: M) -> Server
     where
         M: Fn(Peer) -> S + Clone + Send + 'static,
-        S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        Via: 'static,
     {
-        Server { settings: self.settings, make }
+        Server::new(self, make)
+    }
+
+    /// Sets `name` to the text that a configuration file would have for it.
+    fn key(mut self, name: &'static str, text: String) -> Self {
+        self.changes.push(Box::new(move |settings| {
+            let Some(key) = Key::find(name) else {
+                return Err(RunError::usage(format!("{name} is not a setting")));
+            };
+            key.set(settings, &text).map_err(|error| {
+                let expected = key.expected();
+                RunError::usage(format!("{name} = \"{text}\" {error}: expected {expected}"))
+            })
+        }));
+        self
+    }
+
+    /// Sets a time to the text that a configuration file would have for it.
+    fn time(self, name: &'static str, time: Option<Duration>) -> Self {
+        self.key(name, time.map_or_else(|| "off".to_owned(), print_duration))
+    }
+
+    /// The settings with all changes made.
+    pub(crate) fn take_settings(&mut self) -> Result<Effective, RunError> {
+        let mut settings = std::mem::take(&mut self.base);
+        for change in self.changes.drain(..) {
+            change(&mut settings)?;
+        }
+        let effective = Effective::new(settings, "program");
+        effective.check().map_err(|errors| RunError::usage(errors.to_string()))?;
+        Ok(effective)
     }
 }
 
-impl<M, S> Server<M>
-where
-    M: Fn(Peer) -> S + Clone + Send + 'static,
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-{
-    /// Binds and starts every thread; returns while they run.
-    ///
-    /// # Errors
-    /// When an address is wrong or taken, or the host does not allow what is asked.
-    pub fn start(self) -> Result<Running, RunError> {
-        let Self { settings, make } = self;
-        let settings = settings?;
-        refuse_what_is_not_built(&settings)?;
-        raise_descriptor_limit();
-        let plan = Plan::of(&settings, HostLimits::read())?;
-        if plan.processes > 1 {
-            return Err(RunError::usage(format!(
-                "server.processes = {} is refused: a library serves in its own process, so only 1 \
-                 is accepted",
-                plan.processes
-            )));
-        }
-        server::start(&programmatic(settings), &plan, None, |parts| {
-            let (parts, make) = (parts.clone(), make.clone());
-            move |peer| line_stack(&parts, embedded(make(peer)))
-        })
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("changes", &self.changes.len())
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
     }
-
-    /// Starts, serves until SIGTERM, SIGINT or SIGQUIT, and drains; a second signal cuts.
-    ///
-    /// # Errors
-    /// Those of [`start`](Self::start), and when the listening socket fails.
-    pub fn run(self) -> Result<Outcome, RunError> {
-        self.start()?.run_until_signal(None, |_| {})
-    }
-}
-
-/// Settings from files and flags come checked; a library's come as they are.
-fn refuse_what_is_not_built(settings: &Settings) -> Result<(), RunError> {
-    for key in Key::all() {
-        let Support::Missing(reason) = key.support else { continue };
-        let (value, default) = (key.value(settings), key.default());
-        if value != default {
-            let name = key.name;
-            return Err(RunError::usage(format!(
-                "{name} = {value} is refused: {reason}, so only {default} is accepted"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,10 @@
 use std::{fmt, io};
 
-/// Why the server could not start or go on. `Display` is one sentence for a person.
-#[derive(Debug)]
+/// Why the server could not start or go on.
+///
+/// `Display` is one sentence, and `Debug` the same one, so that a `main` that returns
+/// `Result<(), RunError>` prints it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RunError {
     usage: bool,
     message: String,
@@ -13,19 +16,25 @@ impl RunError {
         Self { usage: true, message: message.into() }
     }
 
-    /// Something that should work did not.
+    /// An operation of the system failed.
     pub fn failed(what: &str, error: &io::Error) -> Self {
         Self { usage: false, message: format!("{what}: {error}") }
     }
 
-    /// True when a setting or the host's limits are at fault (exit code 2), false when the run
-    /// failed (exit code 1).
-    pub fn is_usage(&self) -> bool {
+    /// Whether a setting, a call or a limit of the host is at fault (exit code 2), and not the run
+    /// (exit code 1).
+    pub const fn is_usage(&self) -> bool {
         self.usage
     }
 }
 
 impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }

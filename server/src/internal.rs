@@ -14,7 +14,7 @@ pub use crate::{
     live_config::LiveConfig,
     overload::run_overload_control,
     plan::Plan,
-    server::{announcement, start},
+    server::{Parts, announcement, log_start, start},
     shard::{PoolState, ShardDispatch, ShardPool, threads},
 };
 

@@ -1,44 +1,73 @@
 //! Tower for raw TCP lines: a protocol of one line after another as a `tower::Service`.
 //!
 //! Write the service; framing, limits, deadlines, heartbeat, back-pressure, metrics and drain come
-//! with it.
+//! with it. Linux 5.11 or later.
 //!
-//! - [`serve`]: a listener and a service, in your own runtime;
-//! - [`Server`]: threads of its own, one shard per core, drained on signals;
-//! - [`towline_middleware`]: transport and layers alone, over any byte stream.
+//! ```no_run
+//! use std::convert::Infallible;
+//! use towline::{EachLine, Line, RunError, Server, service_fn};
 //!
-//! The line stack that surrounds a service is in `stack.rs`, the file to read first.
+//! async fn upper(line: Line) -> Result<Vec<u8>, Infallible> {
+//!     Ok(line.to_ascii_uppercase())
+//! }
+//!
+//! fn main() -> Result<(), RunError> {
+//!     Server::builder().listen("localhost:9000").serve(EachLine::new(service_fn(upper))).run()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - [`Server`] has threads of its own, one shard per core, and drains on signals;
+//! - [`serve`] takes a listener and a service, in your own runtime;
+//! - [`serve_connection`] serves one connection over any byte stream;
+//! - [`middleware`] has the transport and the layers alone.
+//!
+//! The guide is [`guide`].
 
-#![allow(missing_docs)]
-
+// Most items of the folders are public for `internal` alone, and their names say what they hold.
+#[allow(missing_docs)]
 mod accept;
+#[allow(missing_docs)]
 mod admin;
 mod builder;
+#[allow(missing_docs)]
 mod counts;
 mod error;
+#[allow(missing_docs)]
 mod exporter;
 #[doc(hidden)]
 pub mod internal;
+#[allow(missing_docs)]
 mod lifecycle;
+#[allow(missing_docs)]
 mod live_config;
+#[allow(missing_docs)]
 mod overload;
+#[allow(missing_docs)]
 mod plan;
 mod serve;
 mod server;
+#[allow(missing_docs)]
 mod shard;
+#[allow(missing_docs)]
 mod stack;
 
-pub use builder::{Builder, Server};
+pub use accept::{BoundListener, configure_listener};
+pub use builder::Builder;
 pub use error::RunError;
-pub use lifecycle::{Control, Outcome};
-pub use serve::{serve, serve_until};
-pub use server::Running;
+pub use lifecycle::{Control, Outcome, Running};
+pub use serve::{BatchService, serve, serve_until};
+pub use server::Server;
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};
+pub use towline_config as config;
 pub use towline_config::{Heartbeat, PendingRestart, Settings, Timeouts};
-pub use towline_middleware::{BoxError, EachLine, Line, Lines, drain};
+pub use towline_middleware as middleware;
+pub use towline_middleware::{
+    BoxError, EachLine, Line, Lines, LinesBatchCodec, drain, serve_connection, stats::CloseReason,
+};
 
-/// The guide, whose snippets are tests.
+/// The guide: a service, its state, its layers, errors, drain, tests.
 #[doc = include_str!("../../docs/LIBRARY.md")]
-#[cfg(doctest)]
+#[cfg(any(doc, doctest))]
 pub mod guide {}

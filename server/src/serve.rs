@@ -1,6 +1,11 @@
-//! One listener in the caller's own runtime.
+//! One listener in the caller's own runtime, and what a service must be to be served.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    marker::PhantomData,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,11 +25,124 @@ use crate::{
     stack::{LineService, StackParts, embedded, line_stack},
 };
 
+/// A Tower service of batches: every `Service<Lines, Response = Lines>` whose error converts into
+/// [`BoxError`] is one. It cannot be implemented otherwise.
+///
+/// A service of single lines becomes one in [`EachLine`](crate::EachLine); an `async fn` becomes a
+/// service in [`service_fn`](crate::service_fn). `Via` is inferred. It is there for the compiler's
+/// messages: with two ways to be a `BatchService`, of which one is closed, they say that a type is
+/// none and what to do, and not what a distant bound expected.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not serve lines",
+    label = "expected a `Service<Lines, Response = Lines>`",
+    note = "a service of single lines goes into `EachLine::new(…)`",
+    note = "an `async fn` goes into `service_fn(…)`: `service_fn(f)` if it takes `Lines`, `EachLine::new(service_fn(f))` if it takes a `Line`",
+    note = "it returns a `Result`: of `Lines`, or in `EachLine` of anything that is `AsRef<[u8]>`; its error converts into `BoxError`"
+)]
+pub trait BatchService<Via> {
+    /// The service's error.
+    #[doc(hidden)]
+    type Error: Into<BoxError>;
+    /// The service's future.
+    #[doc(hidden)]
+    type Future: Future<Output = Result<Lines, Self::Error>>;
+    #[doc(hidden)]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+    #[doc(hidden)]
+    fn call(&mut self, lines: Lines) -> Self::Future;
+}
+
+mod via {
+    use super::BatchService;
+
+    /// A `BatchService` by being a Tower service.
+    #[derive(Debug)]
+    pub enum Tower {}
+
+    /// A `BatchService` by nothing: no type implements [`Closed`].
+    #[derive(Debug)]
+    pub enum Nothing {}
+
+    /// Implemented by no type.
+    pub trait Closed: BatchService<Tower> {}
+}
+
+impl<S, E, F> BatchService<via::Tower> for S
+where
+    S: Service<Lines, Response = Lines, Error = E, Future = F>,
+    E: Into<BoxError>,
+    F: Future<Output = Result<Lines, E>>,
+{
+    type Error = E;
+    type Future = F;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Service::poll_ready(self, cx)
+    }
+
+    #[inline]
+    fn call(&mut self, lines: Lines) -> F {
+        Service::call(self, lines)
+    }
+}
+
+impl<S: via::Closed> BatchService<via::Nothing> for S {
+    type Error = <S as BatchService<via::Tower>>::Error;
+    type Future = <S as BatchService<via::Tower>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        BatchService::<via::Tower>::poll_ready(self, cx)
+    }
+
+    fn call(&mut self, lines: Lines) -> Self::Future {
+        BatchService::<via::Tower>::call(self, lines)
+    }
+}
+
+/// A [`BatchService`] as the Tower service that it is.
+#[derive(Debug)]
+pub(crate) struct Batched<S, Via> {
+    inner: S,
+    via: PhantomData<fn() -> Via>,
+}
+
+impl<S, Via> Batched<S, Via> {
+    pub(crate) const fn new(inner: S) -> Self {
+        Self { inner, via: PhantomData }
+    }
+}
+
+// By hand: a derived one would demand a `Via` that can be cloned.
+impl<S: Clone, Via> Clone for Batched<S, Via> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone())
+    }
+}
+
+impl<S: BatchService<Via>, Via> Service<Lines> for Batched<S, Via> {
+    type Response = Lines;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, lines: Lines) -> S::Future {
+        self.inner.call(lines)
+    }
+}
+
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
 /// polls it, with the default framing, limits, heartbeat and deadlines.
 ///
-/// Runs for ever; drop it to stop accepting. For threads of its own, metrics and a drain on signals
-/// use [`Server`](crate::Server).
+/// Runs for ever; drop it to stop accepting. Changes nothing of the process, and no option of
+/// `listener`: see [`configure_listener`](crate::configure_listener) for those that connections
+/// should inherit. For threads of its own, other settings, metrics and a drain on signals use
+/// [`Server`](crate::Server).
 ///
 /// ```no_run
 /// use std::convert::Infallible;
@@ -38,15 +156,18 @@ use crate::{
 /// # Errors
 /// When the listening socket fails. Errors of single connections, and a lack of descriptors or
 /// memory that may pass, do not end it.
-pub async fn serve<S>(listener: TcpListener, service: S) -> io::Result<()>
+///
+/// # Panics
+/// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
+pub async fn serve<S, Via>(listener: TcpListener, service: S) -> io::Result<()>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    Via: 'static,
 {
     serve_until(listener, service, Watch::never()).await
 }
 
-/// Like [`serve`], and ends when `drain` tells: stops accepting at once and returns when the last
+/// As [`serve`], and ends when `drain` does: stops accepting at once and returns when the last
 /// connection has finished the lines it took.
 ///
 /// Connections finish by themselves or at their deadlines; for a bound over all of them drop the
@@ -54,10 +175,13 @@ where
 ///
 /// # Errors
 /// When the listening socket fails.
-pub async fn serve_until<S>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
+///
+/// # Panics
+/// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
+pub async fn serve_until<S, Via>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    Via: 'static,
 {
     let config = LiveConfig::first(Effective::default());
     let settings = &config.effective.settings;
@@ -67,10 +191,12 @@ where
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = StackParts::new(&config, 1, stats, permits, drain.clone());
     let watchdog = parts.run_watchdog();
-    // Nobody changes it.
+    let listener = Listener::from_caller(listener.into_std()?.into(), settings, false)?;
+    tracing::info!(address = %listener.address(), connections_limit = plan.connections, "serving");
+    // The sender is gone: the configuration stays as it is.
     let (_, config) = watch::channel(config.clone());
     let acceptor = Acceptor {
-        listeners: vec![Listener::from_std(listener.into_std()?, settings)?],
+        listeners: vec![listener],
         admission: AdmissionControl::new(slots.clone(), &settings.limits),
         config,
         stats: Arc::default(),
@@ -87,7 +213,7 @@ where
     }
 }
 
-/// Delivers to tasks of the runtime it runs in.
+/// Dispatches to tasks of the runtime it runs in.
 struct ToTasks<S> {
     parts: StackParts,
     service: S,

@@ -1,44 +1,169 @@
-//! A server with threads of its own: built, started, drained.
+//! A server with threads of its own: assembled, started, run.
 
-use std::{io, net::SocketAddr, sync::Arc, thread};
+use std::{fmt, net::SocketAddr, panic, sync::Arc, thread};
 
-use socket2::Socket;
 use tokio::sync::{oneshot, watch};
-use towline_config::{Effective, PendingRestart, Settings};
+use towline_config::{Effective, Settings};
+use towline_host::{HostLimits, raise_descriptor_limit};
 
 use crate::{
-    Outcome, RunError,
+    Builder, Outcome, RunError,
     accept::{Acceptor, Address, AdmissionControl, Listener},
     admin,
     counts::Snapshot,
-    exporter::CountsReader,
-    lifecycle::{
-        Control, ServerState, Stage, drain, notify,
-        reload::{self, ConfigSource},
-        signals,
-    },
+    exporter::{CountsReader, UserMetrics},
+    lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
     live_config::LiveConfig,
     overload::run_overload_control,
     plan::Plan,
+    serve::BatchService,
     shard::{Peer, ShardPool, threads},
-    stack::{LineService, StackParts},
+    stack::{LineService, StackParts, embedded, line_stack},
 };
 
-/// A server whose threads run.
+/// A line server with threads of its own: one per core that serves, and two more.
 ///
-/// Dropping it cuts every connection and ends them, without waiting; [`drain`](Self::drain) lets
-/// connections finish first.
+/// ```no_run
+/// use std::{convert::Infallible, time::Duration};
+/// use towline::{EachLine, Line, RunError, Server, service_fn};
+///
+/// fn main() -> Result<(), RunError> {
+///     let upper = service_fn(|line: Line| async move {
+///         Ok::<_, Infallible>(line.to_ascii_uppercase())
+///     });
+///     Server::builder()
+///         .listen("127.0.0.1:9000")
+///         .idle_timeout(Duration::from_secs(300))
+///         .serve(EachLine::new(upper))
+///         .run()?;
+///     Ok(())
+/// }
+/// ```
+#[must_use = "a server does nothing until it is started or run"]
+pub struct Server {
+    builder: Builder,
+    start: Start,
+}
+
+/// Starts a server whose services have a type that only this function knows.
+type Start = Box<dyn FnOnce(&Effective, &Plan, Parts) -> Result<Running, RunError> + Send>;
+
+/// What a server is started with, beside its settings.
 #[derive(Debug)]
-#[must_use = "dropping it ends the server"]
-pub struct Running {
-    state: Arc<ServerState>,
-    shards: ShardPool,
-    address: Address,
-    admin: Option<SocketAddr>,
-    stop_accepting: watch::Sender<bool>,
-    listener_failed: oneshot::Receiver<io::Error>,
-    /// Those that serve no lines.
-    threads: Vec<thread::JoinHandle<()>>,
+pub struct Parts {
+    /// The listening socket, or several of one port.
+    pub listeners: Vec<Listener>,
+    /// Metrics of the program that the server is part of.
+    pub user_metrics: Option<UserMetrics>,
+}
+
+impl Server {
+    /// Collects the settings of a server.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new<M, S, Via>(builder: Builder, make: M) -> Self
+    where
+        M: Fn(Peer) -> S + Clone + Send + 'static,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        Via: 'static,
+    {
+        let start = move |effective: &Effective, plan: &Plan, parts: Parts| {
+            start(effective, plan, parts, |stack| {
+                let (stack, make) = (stack.clone(), make.clone());
+                move |peer| line_stack(&stack, embedded(make(peer)))
+            })
+        };
+        Self { builder, start: Box::new(start) }
+    }
+
+    /// Binds and starts every thread; returns while they run. Works inside and outside of async code.
+    ///
+    /// # Errors
+    /// When a setting is wrong, an address is taken, or the host does not allow what is asked.
+    pub fn start(self) -> Result<Running, RunError> {
+        if !in_runtime() {
+            return self.start_here();
+        }
+        // What fails half-way drops the runtimes made so far, which panics on a thread that runs one.
+        let starting = thread::Builder::new().name("start".into()).spawn(|| self.start_here());
+        match starting.map(thread::JoinHandle::join) {
+            Ok(Ok(started)) => started,
+            Ok(Err(panicked)) => panic::resume_unwind(panicked),
+            Err(error) => Err(RunError::failed("a thread cannot be started", &error)),
+        }
+    }
+
+    /// Starts, serves until SIGTERM, SIGINT or SIGQUIT, and drains; a second signal cuts. Blocks
+    /// until then; [`run_async`](Self::run_async) does the same in async code.
+    ///
+    /// Signal handlers stay installed for the life of the process.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start), when the listening socket fails, and when the calling thread
+    /// runs or has entered a Tokio runtime.
+    pub fn run(self) -> Result<Outcome, RunError> {
+        refuse_in_runtime("Server::run", "Server::run_async().await")?;
+        self.start()?.run_until_signal(None, |_| {})
+    }
+
+    /// As [`run`](Self::run), as a future for any runtime. Dropping it cuts every connection.
+    ///
+    /// ```no_run
+    /// # use std::convert::Infallible;
+    /// # use towline::{Lines, RunError, Server, service_fn};
+    /// #[tokio::main]
+    /// async fn main() -> Result<(), RunError> {
+    ///     let echo = service_fn(|lines: Lines| async move { Ok::<_, Infallible>(lines) });
+    ///     Server::builder().listen("localhost:9000").serve(echo).run_async().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start), and when the listening socket fails.
+    pub async fn run_async(self) -> Result<Outcome, RunError> {
+        self.start()?.wait_for_signal().await
+    }
+
+    fn start_here(self) -> Result<Running, RunError> {
+        let Self { mut builder, start } = self;
+        let effective = builder.take_settings()?;
+        let settings = &effective.settings;
+        if builder.raise_descriptor_limit {
+            raise_descriptor_limit();
+        }
+        let plan = Plan::of(settings, HostLimits::read())?;
+        if plan.processes > 1 {
+            return Err(RunError::usage(format!(
+                "server.processes = {} is refused: a library serves in its own process, so only 1 \
+                 is accepted",
+                plan.processes
+            )));
+        }
+        let listeners = match builder.listener {
+            None => Listener::open(settings, None, 1)?,
+            Some(listener) => {
+                let socket = listener.into_socket();
+                let listener = socket.and_then(|socket| {
+                    Listener::from_caller(socket, settings, builder.configure_listener)
+                });
+                vec![listener.map_err(|error| {
+                    RunError::failed("the listener given to the builder cannot be served", &error)
+                })?]
+            }
+        };
+        let running = start(&effective, &plan, Parts { listeners, user_metrics: builder.metrics })?;
+        running.log_start(None);
+        Ok(running)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("builder", &self.builder).finish_non_exhaustive()
+    }
 }
 
 /// A server that is this process alone.
@@ -46,6 +171,7 @@ pub struct Running {
 struct SingleProcess {
     state: Arc<ServerState>,
     reader: CountsReader,
+    user_metrics: Option<UserMetrics>,
 }
 
 impl admin::StatusSource for SingleProcess {
@@ -58,25 +184,28 @@ impl admin::StatusSource for SingleProcess {
         self.state.add_to(&mut snapshot);
         snapshot
     }
+
+    fn user_metrics(&self) -> Option<&UserMetrics> {
+        self.user_metrics.as_ref()
+    }
 }
 
-/// Binds, starts every thread, and returns once connections are accepted.
+/// Starts every thread, and returns once connections are accepted.
 ///
-/// Listens on the socket that was `passed`, else on `server.listen`. `lines` is asked once a shard
-/// for what makes the line stack of each peer there.
+/// Calls `lines` once per shard; what it returns makes the line stack of each connection there.
 pub fn start<P, S>(
     effective: &Effective,
     plan: &Plan,
-    passed: Option<Socket>,
+    parts: Parts,
     lines: impl Fn(&StackParts) -> P,
 ) -> Result<Running, RunError>
 where
     P: Fn(Peer) -> S + Send + 'static,
     S: LineService,
 {
+    let Parts { listeners, user_metrics } = parts;
     let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
-    let listeners = Listener::open(settings, passed, 1)?;
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
     let (shards, dispatch) = ShardPool::start(&config, plan, lines)?;
@@ -98,14 +227,14 @@ where
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        // This thread has the least to do, and is there whatever is turned off.
+        // This thread has the least to do, and runs whatever is turned off.
         tokio::spawn(pressure);
         let ended = tokio::select! {
             ended = acceptor.run(stopped) => ended,
             () = ending => Ok(()),
         };
         if let Err(error) = ended {
-            // Nobody listens any more when the server is ending anyway.
+            // The receiver is gone when the server is ending anyway.
             let _ = listener_fails.send(error);
         }
     })?;
@@ -113,10 +242,8 @@ where
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let source = SingleProcess {
-            state: state.clone(),
-            reader: CountsReader::new(shards.state().clone()),
-        };
+        let reader = CountsReader::new(shards.state().clone());
+        let source = SingleProcess { state: state.clone(), reader, user_metrics };
         let over = shards.until_cut();
         threads.push(admin::start(socket, source, over)?);
     }
@@ -125,134 +252,25 @@ where
     Ok(Running { state, shards, address, admin, stop_accepting, listener_failed, threads })
 }
 
-impl Running {
-    /// The address lines are served on, with the real port; `None` on a UNIX socket.
-    pub const fn address(&self) -> Option<SocketAddr> {
-        match &self.address {
-            Address::Tcp(address) => Some(*address),
-            Address::Unix(_) => None,
-        }
-    }
-
-    /// The address metrics and health are served on, with the real port.
-    pub const fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin
-    }
-
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.state.slots.connections()
-    }
-
-    /// What changes this server while it runs.
-    pub fn control(&self) -> Control {
-        Control::new(self.state.clone(), self.shards.state().clone())
-    }
-
-    /// Takes over other settings; see [`Control::reload`].
-    ///
-    /// # Errors
-    /// When the host does not allow what is asked. Nothing has changed then.
-    pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
-        self.control().reload(settings)
-    }
-
-    /// The line for standard output.
-    #[doc(hidden)]
-    pub fn announcement(&self) -> String {
-        announcement(&self.address, self.admin)
-    }
-
-    #[doc(hidden)]
-    pub fn log_start(&self) {
-        let ServerState { config, slots, .. } = &*self.state;
-        let effective = config.borrow().effective.clone();
-        let settings = &effective.settings;
-        tracing::info!(
-            address = %self.address,
-            threads = slots.shards(),
-            connections_limit = slots.limit(),
-            workload = %settings.workload.kind,
-            framing = %settings.workload.framing,
-            flush = %settings.flush.policy,
-            "serving"
-        );
-    }
-
-    /// Drains: accepts no more, finishes what was taken, and cuts what is left at the deadline
-    /// `timeouts.drain`. Blocks until then.
-    pub fn drain(self) -> Outcome {
-        match threads::runtime() {
-            Ok(runtime) => runtime.block_on(self.drain_unless(std::future::pending())),
-            // No descriptor left even for a timer: end without waiting.
-            Err(_) => Outcome::Cut(self.connections() as u64),
-        }
-    }
-
-    /// Serves until a signal says to drain, then drains; a second signal cuts. SIGHUP loads the
-    /// settings again from `source`. Calls `ready` once signals are handled: whoever reads its
-    /// announcement may send one at once.
-    #[doc(hidden)]
-    pub fn run_until_signal(
-        mut self,
-        source: Option<&Arc<dyn ConfigSource>>,
-        ready: impl FnOnce(&Self),
-    ) -> Result<Outcome, RunError> {
-        let runtime = threads::runtime()
-            .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
-        let outcome = runtime.block_on(async {
-            let handled = |error| RunError::failed("signals cannot be handled", &error);
-            let mut stop = signals::StopSignals::new().map_err(handled)?;
-            let mut hang_up = signals::HangUpSignal::new().map_err(handled)?;
-            let control = self.control();
-            ready(&self);
-            tokio::select! {
-                name = stop.next() => {
-                    tracing::info!(signal = name, "draining");
-                    notify::stopping(self.connections());
-                }
-                Ok(error) = &mut self.listener_failed => {
-                    return Err(RunError::failed("the listening socket failed", &error));
-                }
-                () = reload::on_hang_up(&mut hang_up, source, &control) => {}
-            }
-            let second = async {
-                tokio::select! {
-                    name = stop.next() => {
-                        tracing::warn!(signal = name, "second signal: ending at once");
-                    }
-                    () = reload::ignoring(&mut hang_up) => {}
-                }
-            };
-            Ok(self.drain_unless(second).await)
-        });
-        // Not by dropping it, which waits for a configuration file that may never answer.
-        runtime.shutdown_background();
-        outcome
-    }
-
-    async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { state, shards, stop_accepting, listener_failed, threads, .. } = self;
-        let timeouts = state.effective().settings.timeouts.clone();
-        let in_order = async {
-            drain::stop_accepting_in_order(&state, &timeouts, &stop_accepting).await;
-            shards.drain_connections(&timeouts).await;
-            // Its sender goes with the acceptor, when nobody waits in the kernel's queue any more.
-            let _ = listener_failed.await;
-            shards.all_closed().await;
-        };
-        tokio::select! {
-            () = in_order => {}
-            () = tokio::time::sleep(timeouts.drain) => {
-                tracing::warn!(deadline = ?timeouts.drain, "drain deadline passed");
-            }
-            () = cut => {}
-        }
-        let outcome = Outcome::of(shards.shut_down().await);
-        threads::end(&threads).await;
-        outcome.log();
-        outcome
-    }
+/// Logs that a server accepts connections. `workload` has the settings of a built-in one; the
+/// service of a library's user says nothing of itself.
+pub fn log_start(
+    plan: &Plan,
+    address: &Address,
+    admin: Option<SocketAddr>,
+    workload: Option<&Settings>,
+) {
+    tracing::info!(
+        %address,
+        admin = admin.map(tracing::field::display),
+        processes = plan.processes,
+        threads = plan.threads,
+        connections_limit = plan.connections,
+        workload = workload.map(|settings| tracing::field::display(settings.workload.kind)),
+        framing = workload.map(|settings| tracing::field::display(settings.workload.framing)),
+        flush = workload.map(|settings| tracing::field::display(settings.flush.policy)),
+        "serving"
+    );
 }
 
 /// The line for standard output.

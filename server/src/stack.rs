@@ -21,7 +21,10 @@ use towline_middleware::{
     stats::{CloseReason, ConnectionStats, Stats},
 };
 
-use crate::live_config::{LiveConfig, Mitigation};
+use crate::{
+    live_config::{LiveConfig, Mitigation},
+    serve::{BatchService, Batched},
+};
 
 /// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
 /// connections are open have dials inside, which [`turn`](Self::turn) turns.
@@ -243,14 +246,14 @@ where
         )
 }
 
-/// Makes any service of lines a [`LineService`]: boxes its errors and its futures, and asks it for
+/// Makes any service of batches a [`LineService`]: boxes its errors and its futures, and asks it for
 /// readiness inside the call, where whatever it reserves ends with the batch it was for.
-pub(crate) fn embedded<S>(service: S) -> impl LineService + use<S>
+pub(crate) fn embedded<S, Via>(service: S) -> impl LineService + use<S, Via>
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    Via: 'static,
 {
-    ReadyPerCall::new(BoxFuture::new(service.map_err(Into::into)))
+    ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
 }
 
 #[cfg(test)]

@@ -138,3 +138,15 @@ async fn a_panic_in_a_service_ends_that_connection_only() {
     let _ = end(&mut stream).await;
     ask(&mut other, "b\n", "b\n").await;
 }
+
+/// Serving a caller's listener set five socket options on it.
+#[tokio::test]
+async fn the_listener_s_options_stay_as_the_caller_left_them() {
+    let (listener, address) = listener().await;
+    let own = socket2::SockRef::from(&listener).try_clone().unwrap();
+    let receive_buffer = own.recv_buffer_size().unwrap();
+    tokio::spawn(towline::serve(listener, echo_service()));
+    ask(&mut TcpStream::connect(address).await.unwrap(), "a\n", "a\n").await;
+    assert_eq!(own.recv_buffer_size().unwrap(), receive_buffer);
+    assert!(!own.tcp_nodelay().unwrap() && !own.keepalive().unwrap());
+}

@@ -13,11 +13,15 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use support::{Client, PATIENCE, echo, echo_service};
-use towline::{Outcome, RunError, Running, Server, Settings};
-use towline_config::Listen;
+use towline::{
+    Outcome, RunError, Running, Server, Settings,
+    config::{Framing, Processes, ProxyMode},
+};
 
 /// A path that is free, and is so again when the test is over.
 struct TempPath(PathBuf);
@@ -38,12 +42,8 @@ impl Drop for TempPath {
 }
 
 fn start_on(path: &Path) -> Result<Running, RunError> {
-    let path = path.to_owned();
-    Server::builder()
-        .set(|settings| settings.server.listen = Listen::Unix(path))
-        .set(|settings| settings.server.threads = NonZeroU32::new(1))
-        .serve(echo_service())
-        .start()
+    let address = format!("unix:{}", path.display());
+    Server::builder().listen(&address).threads(1).serve(echo_service()).start()
 }
 
 fn ask(path: &Path) {
@@ -73,7 +73,7 @@ fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
     assert_eq!(server.address(), None);
     ask(&path.0);
     ask(&path.0);
-    assert_eq!(server.drain(), Outcome::Clean);
+    assert_eq!(server.drain().unwrap(), Outcome::Clean);
     assert!(!path.0.exists());
 }
 
@@ -90,8 +90,8 @@ fn a_socket_file_left_behind_by_a_server_that_was_killed_is_taken_over() {
 fn a_unix_socket_that_somebody_listens_on_is_refused_and_left_alone() {
     let path = TempPath::new();
     let first = start_on(&path.0).unwrap();
-    let told = refusal(start_on(&path.0));
-    assert!(told.contains("in use"), "{told}");
+    let error = refusal(start_on(&path.0));
+    assert!(error.contains("in use"), "{error}");
     ask(&path.0);
     drop(first);
 }
@@ -114,12 +114,12 @@ fn a_unix_socket_whose_queue_is_full_is_in_use() {
     socket.bind(&socket2::SockAddr::unix(&path.0).unwrap()).unwrap();
     socket.listen(0).unwrap();
     let _waiting = UnixStream::connect(&path.0).unwrap();
-    let told = refusal(start_on(&path.0));
-    assert!(told.contains("in use"), "{told}");
+    let error = refusal(start_on(&path.0));
+    assert!(error.contains("in use"), "{error}");
 }
 
 #[test]
-fn an_address_in_use_is_told_in_one_sentence() {
+fn an_address_in_use_is_reported_in_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let lines = Server::builder().listen(&address).serve(echo_service()).start();
@@ -136,10 +136,11 @@ fn an_address_in_use_is_told_in_one_sentence() {
 }
 
 #[test]
-fn what_is_no_address_is_told_in_one_sentence() {
-    for wrong in ["", "localhost:9000", "127.0.0.1", "127.0.0.1:65536", "1.2.3.4.5:1"] {
-        let told = refusal(Server::builder().listen(wrong).serve(echo_service()).start());
-        assert!(told.starts_with(&format!("listen = \"{wrong}\" is no address, ")), "{told}");
+fn a_text_that_is_not_an_address_is_reported_in_one_sentence() {
+    for wrong in ["", "example.org:9000", "127.0.0.1", "127.0.0.1:65536", "1.2.3.4.5:1"] {
+        let error = refusal(Server::builder().listen(wrong).serve(echo_service()).start());
+        assert!(error.starts_with(&format!("server.listen = \"{wrong}\" ")), "{error}");
+        assert!(error.contains("expected an IP address with a port"), "{error}");
         refusal(Server::builder().admin(wrong).serve(echo_service()).start());
     }
     let elsewhere = Server::builder().listen("192.0.2.1:0").serve(echo_service()).start();
@@ -147,45 +148,170 @@ fn what_is_no_address_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_connection_limit_above_what_the_host_holds_is_told_in_one_sentence() {
-    let result = Server::builder()
-        .listen("127.0.0.1:0")
-        .set(|settings| settings.limits.connections = NonZeroU32::new(u32::MAX))
-        .serve(echo_service())
-        .start();
-    let told = refusal(result);
-    assert!(told.starts_with("limits.connections = 4294967295 is more than this host"), "{told}");
+fn a_connection_limit_above_what_the_host_holds_is_reported_in_one_sentence() {
+    let result =
+        Server::builder().listen("127.0.0.1:0").connections(u32::MAX).serve(echo_service()).start();
+    let error = refusal(result);
+    assert!(error.starts_with("limits.connections = 4294967295 is more than this host"), "{error}");
 }
 
 /// Settings of features that are not built were refused from a file and silently dropped when the
-/// library was told them: a server with a certificate served in the clear.
+/// library was error them: a server with a certificate served in the clear.
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
     type Change = fn(&mut Settings);
     let changes: [(&str, Change); 2] = [
         ("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into())),
         ("proxy_protocol.mode", |settings| {
-            settings.proxy_protocol.mode = towline_config::ProxyMode::Require;
+            settings.proxy_protocol.mode = ProxyMode::Require;
         }),
     ];
     for (key, change) in changes {
         let result =
             Server::builder().listen("127.0.0.1:0").set(change).serve(echo_service()).start();
-        let told = refusal(result);
-        assert!(told.starts_with(key) && told.contains("not built"), "{told}");
+        let error = refusal(result);
+        assert!(error.starts_with(key) && error.contains("not built"), "{error}");
     }
 }
 
 #[test]
 fn a_library_serves_in_its_own_process() {
-    let three = std::num::NonZeroU32::new(3).expect("not zero");
+    let three = NonZeroU32::new(3).expect("not zero");
     let result = Server::builder()
         .listen("127.0.0.1:0")
-        .set(|settings| settings.server.processes = towline_config::Processes::Exactly(three))
+        .set(move |settings| settings.server.processes = Processes::Exactly(three))
         .serve(echo_service())
         .start();
-    let told = refusal(result);
-    assert!(told.starts_with("server.processes = 3 is refused: a library serves"), "{told}");
+    let error = refusal(result);
+    assert!(error.starts_with("server.processes = 3 is refused: a library serves"), "{error}");
+}
+
+/// `settings` after `listen` undid it: the server listened on port 9000.
+#[test]
+fn setters_hold_wherever_settings_are_given() {
+    let mut settings = Settings::default();
+    settings.server.admin = None;
+    settings.limits.line_bytes = 4;
+    let running = Server::builder()
+        .listen("127.0.0.1:0")
+        .threads(1)
+        .settings(settings.clone())
+        .set(|settings| settings.limits.output_bytes = 9000)
+        .serve(echo_service())
+        .start()
+        .unwrap();
+    assert_ne!(running.address().unwrap().port(), 9000);
+    let used = running.control().settings();
+    assert_eq!((used.limits.line_bytes, used.limits.output_bytes), (4, 9000));
+    assert_eq!(used.server.threads, NonZeroU32::new(1));
+}
+
+#[test]
+fn setters_take_plain_values_and_the_last_call_holds() {
+    let running = Server::builder()
+        .listen("localhost:0")
+        .threads(2)
+        .threads(1)
+        .connections(100)
+        .connections_per_ip(50)
+        .accept_rate(5000)
+        .concurrency(64)
+        .line_bytes(1024)
+        .output_bytes(64 * 1024)
+        .buffer_bytes(64 * 1024 * 1024)
+        .request_timeout(None)
+        .idle_timeout(Duration::from_millis(1500))
+        .line_timeout(Duration::from_secs(3))
+        .write_timeout(Duration::from_secs(4))
+        .drain_timeout(Duration::from_secs(5))
+        .framing(Framing::Lines)
+        .serve(echo_service())
+        .start()
+        .unwrap();
+    let Settings { server, workload, limits, timeouts, .. } = running.control().settings();
+    assert_eq!((server.admin, server.threads), (None, NonZeroU32::new(1)));
+    assert_eq!(workload.framing, Framing::Lines);
+    assert_eq!(limits.connections, NonZeroU32::new(100));
+    assert_eq!(limits.connections_per_ip, NonZeroU32::new(50));
+    assert_eq!(limits.accept_rate, NonZeroU32::new(5000));
+    assert_eq!(limits.concurrency.get(), 64);
+    assert_eq!((limits.line_bytes, limits.output_bytes), (1024, 65_536));
+    assert_eq!(limits.buffer_bytes, Some(67_108_864));
+    assert_eq!((timeouts.request, timeouts.idle), (None, Some(Duration::from_millis(1500))));
+    assert_eq!(timeouts.line, Some(Duration::from_secs(3)));
+    assert_eq!(timeouts.write, Some(Duration::from_secs(4)));
+    assert_eq!(timeouts.drain, Duration::from_secs(5));
+}
+
+#[test]
+fn a_value_out_of_bounds_is_reported_in_the_words_of_the_configuration() {
+    let error = refusal(Server::builder().connections(0).serve(echo_service()).start());
+    assert!(error.starts_with("limits.connections = \"0\" "), "{error}");
+    let nanos = Duration::from_nanos(1);
+    let error = refusal(Server::builder().request_timeout(nanos).serve(echo_service()).start());
+    assert!(error.starts_with("timeouts.request = \"0.001us\" "), "{error}");
+    let contradiction =
+        Server::builder().listen("127.0.0.1:9000").admin("localhost:9000").serve(echo_service());
+    let error = refusal(contradiction.start());
+    assert!(error.contains("is also server.listen"), "{error}");
+}
+
+/// A `main` that returns the error printed `RunError { usage: true, message: "…" }`.
+#[test]
+fn debug_of_an_error_is_its_sentence() {
+    let error = Server::builder().listen("nowhere").serve(echo_service()).start().unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[test]
+fn a_listener_that_the_caller_bound_is_served() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let running =
+        Server::builder().listener(listener).threads(1).serve(echo_service()).start().unwrap();
+    assert_eq!(running.address(), Some(address));
+    Client::connect(address).ask("bound\n", "bound\n");
+
+    let path = TempPath::new();
+    let listener = UnixListener::bind(&path.0).unwrap();
+    let running =
+        Server::builder().listener(listener).threads(1).serve(echo_service()).start().unwrap();
+    assert_eq!(running.address(), None);
+    ask(&path.0);
+    assert_eq!(running.drain().unwrap(), Outcome::Clean);
+    assert!(path.0.exists(), "the file is the caller's");
+}
+
+#[tokio::test]
+async fn a_listener_of_tokio_is_served() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let running =
+        Server::builder().listener(listener).threads(1).serve(echo_service()).start().unwrap();
+    tokio::task::spawn_blocking(move || Client::connect(address).ask("tokio\n", "tokio\n"))
+        .await
+        .unwrap();
+    assert_eq!(running.shutdown().await, Outcome::Clean);
+}
+
+/// Starting a server set five options on a listener that was not its own.
+#[test]
+fn options_of_a_caller_s_listener_change_only_on_request() {
+    for configure in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = SockRef::from(&listener).try_clone().unwrap();
+        let before = (own.recv_buffer_size().unwrap(), own.tcp_nodelay().unwrap());
+        let _running = Server::builder()
+            .listener(listener)
+            .configure_listener(configure)
+            .threads(1)
+            .serve(echo_service())
+            .start()
+            .unwrap();
+        let after = (own.recv_buffer_size().unwrap(), own.tcp_nodelay().unwrap());
+        assert_eq!(before != after, configure, "{before:?} {after:?}");
+        assert_eq!((own.keepalive().unwrap(), after.1), (configure, configure));
+    }
 }
 
 #[test]

@@ -149,10 +149,6 @@ impl ControlSession {
     /// Says goodbye: the last numbers first, so that nothing is missing in the sums.
     pub(crate) async fn finish(self, outcome: Outcome) {
         self.send_counts().await;
-        let cut = match outcome {
-            Outcome::Clean => 0,
-            Outcome::Cut(connections) => connections,
-        };
-        self.send(&WorkerMsg::Ended(cut)).await;
+        self.send(&WorkerMsg::Ended(outcome.connections_cut())).await;
     }
 }

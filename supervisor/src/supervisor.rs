@@ -26,7 +26,7 @@ use towline::{
     Outcome, RunError,
     internal::{
         Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, Plan, ProcessUsage,
-        ServerState, Stage, admin, announcement, drain, notify,
+        ServerState, Stage, admin, announcement, drain, log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
         threads,
@@ -77,16 +77,7 @@ pub fn run(
             admin::start(socket, server.clone(), future::pending())?;
         }
         server.state.lifecycle.set(Stage::Accepting);
-        tracing::info!(
-            %address,
-            processes = plan.processes,
-            threads = plan.threads,
-            connections_limit = plan.connections,
-            workload = %settings.workload.kind,
-            framing = %settings.workload.framing,
-            flush = %settings.flush.policy,
-            "serving"
-        );
+        log_start(plan, &address, admin_address, Some(settings));
         ready(&announcement(&address, admin_address));
         tokio::select! {
             name = stop.next() => {

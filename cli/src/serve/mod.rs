@@ -55,8 +55,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let again = Again { settings: args.settings.clone(), level };
     let (code, sentence) = match run::run(&effective, again, worker::command()) {
         Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
-        Ok(Outcome::Cut(connections)) => {
-            (exit::FAILED, format!("{} cut before it was finished", count(connections)))
+        Ok(outcome) => {
+            let cut = count(outcome.connections_cut());
+            (exit::FAILED, format!("{cut} cut before it was finished"))
         }
         Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
         Err(error) => (exit::FAILED, error.to_string()),

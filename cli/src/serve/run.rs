@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use towline::{
     Outcome, RunError,
-    internal::{Plan, activation, notify, reload::ConfigSource, stack, start},
+    internal::{Listener, Parts, Plan, activation, notify, reload::ConfigSource, stack, start},
 };
 use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
@@ -42,11 +42,12 @@ pub(super) fn run(
     if plan.processes > 1 {
         return towline_supervisor::run(effective, &source, &plan, passed, worker, ready);
     }
-    let running = start(effective, &plan, passed, |parts| {
+    let listeners = Listener::open(settings, passed, 1)?;
+    let running = start(effective, &plan, Parts { listeners, user_metrics: None }, |parts| {
         let lines = stack::configured(parts);
         move |_peer| lines.clone()
     })?;
-    running.log_start();
+    running.log_start(Some(settings));
     running.run_until_signal(Some(&source), |running| ready(&running.announcement()))
 }
 

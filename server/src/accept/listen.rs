@@ -37,6 +37,17 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// The address that `socket` is bound to.
+    fn of(socket: &Socket) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(match address.as_socket() {
+            Some(tcp) => Self::Tcp(tcp),
+            None => Self::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()),
+        })
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,7 +110,7 @@ impl Listener {
         )?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(shared)?;
-        set_options(&socket, settings)?;
+        set_options(&socket, &settings.socket)?;
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -123,12 +134,14 @@ impl Listener {
         Ok(Self { socket, address, file: Some(path), backlog })
     }
 
-    /// Takes over a listener somebody else made.
-    pub fn from_std(listener: std::net::TcpListener, settings: &Settings) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let address = Address::Tcp(listener.local_addr()?);
-        let socket = Socket::from(listener);
-        set_options(&socket, settings)?;
+    /// Takes over a listening socket that the caller bound. Its options stay as they are, unless
+    /// `configure` asks for those of the settings.
+    pub fn from_caller(socket: Socket, settings: &Settings, configure: bool) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = Address::of(&socket)?;
+        if configure && matches!(address, Address::Tcp(_)) {
+            set_options(&socket, &settings.socket)?;
+        }
         Ok(Self { socket, address, file: None, backlog: settings.server.backlog })
     }
 
@@ -138,13 +151,11 @@ impl Listener {
             socket.set_nonblocking(true)?;
             // Sets the length of the queue anew: the unit's is another's choice.
             socket.listen(backlog(settings))?;
-            let address = socket.local_addr()?;
-            let Some(tcp) = address.as_socket() else {
-                let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
-                return Ok(Address::Unix(path));
-            };
-            set_options(&socket, settings)?;
-            Ok(Address::Tcp(tcp))
+            let address = Address::of(&socket)?;
+            if matches!(address, Address::Tcp(_)) {
+                set_options(&socket, &settings.socket)?;
+            }
+            Ok(address)
         };
         let address = apply()
             .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
@@ -189,8 +200,7 @@ impl Drop for Listener {
 }
 
 /// Linux hands these on to every accepted socket, so a connection costs no call for them.
-fn set_options(listener: &Socket, settings: &Settings) -> io::Result<()> {
-    let options = &settings.socket;
+pub(super) fn set_options(listener: &Socket, options: &towline_config::Socket) -> io::Result<()> {
     listener.set_tcp_nodelay(options.nodelay)?;
     if let Some(idle) = options.keepalive {
         listener.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
@@ -254,13 +264,13 @@ mod tests {
     /// Only listeners that the server had bound itself got the options, so a connection of
     /// `towline::serve` kept small replies back until the peer acknowledged the ones before.
     #[test]
-    fn connections_inherit_the_options_whoever_bound_the_listener() {
+    fn connections_inherit_the_options_of_a_listener() {
         let mut settings = Settings::default();
         settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
         let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let listeners = [
             Listener::bind(&settings).expect("a free port"),
-            Listener::from_std(callers, &settings).expect("a listener"),
+            Listener::from_caller(callers.into(), &settings, true).expect("a listener"),
         ];
         for listener in listeners {
             let Address::Tcp(address) = *listener.address() else { panic!("it is TCP") };

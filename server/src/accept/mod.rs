@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `listen.rs` | the listening socket and the options that connections inherit |
+//! | `bound_listener.rs` | listening sockets that the caller bound |
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
@@ -12,6 +13,7 @@
 
 mod acceptor;
 mod admission;
+mod bound_listener;
 mod error;
 mod fd;
 pub(crate) mod listen;
@@ -29,6 +31,7 @@ use std::future::Future;
 pub use self::{
     acceptor::Acceptor,
     admission::AdmissionControl,
+    bound_listener::{BoundListener, configure_listener},
     fd::register,
     listen::{Accepted, Address, Listener},
     per_address::PerAddress,

@@ -5,32 +5,47 @@ pub mod control;
 pub mod drain;
 pub mod notify;
 pub mod reload;
+mod running;
 pub mod signals;
 mod state;
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
+pub(crate) use self::running::{in_runtime, refuse_in_runtime};
 pub use self::{
     control::Control,
+    running::Running,
     state::{ConfigChange, ServerState},
 };
 
-/// How a run ended, when it ended in order.
+/// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
-    /// Every connection was finished.
+    /// Every connection finished.
     Clean,
-    /// The drain deadline, or a second signal, cut this many connections.
+    /// The drain deadline, a second signal, or the end of the future that drained cut this many
+    /// connections.
     Cut(u64),
 }
 
 impl Outcome {
     /// The outcome of a drain that cut `connections`.
+    #[doc(hidden)]
     pub const fn of(connections: u64) -> Self {
         if connections == 0 { Self::Clean } else { Self::Cut(connections) }
     }
 
-    /// Says it in the log.
+    /// The number of connections that were cut.
+    pub const fn connections_cut(self) -> u64 {
+        match self {
+            Self::Clean => 0,
+            Self::Cut(connections) => connections,
+        }
+    }
+
+    /// Logs it.
+    #[doc(hidden)]
     pub fn log(self) {
         match self {
             Self::Clean => tracing::info!("drained"),

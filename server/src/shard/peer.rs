@@ -1,9 +1,11 @@
 //! The peer of a connection.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The other end of a connection.
+///
+/// `Display` is its address, or `unix` over a UNIX socket.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
     address: Option<SocketAddr>,
 }
@@ -16,5 +18,34 @@ impl Peer {
     /// The peer's address; `None` over a UNIX socket.
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.pad("unix"),
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peer({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_written_as_its_address() {
+        let peer = Peer::new(Some(([127, 0, 0, 1], 5000).into()));
+        assert_eq!((peer.to_string(), format!("{peer:?}")), {
+            ("127.0.0.1:5000".to_owned(), "Peer(127.0.0.1:5000)".to_owned())
+        });
+        assert_eq!(format!("{:<6}|", Peer::new(None)), "unix  |");
     }
 }

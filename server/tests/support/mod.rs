@@ -56,11 +56,14 @@ where
     S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
 {
+    let mut settings = Settings::default();
+    settings.server.threads = NonZeroU32::new(1);
+    change(&mut settings);
     let running = Server::builder()
+        .settings(settings)
         .listen("127.0.0.1:0")
         .admin("127.0.0.1:0")
-        .set(|settings| settings.server.threads = NonZeroU32::new(1))
-        .set(change)
+        .raise_descriptor_limit(true)
         .serve_with(make)
         .start()
         .unwrap();
@@ -106,7 +109,7 @@ impl TestServer {
     }
 
     pub(crate) fn drain(self) -> Outcome {
-        self.running.drain()
+        self.running.drain().unwrap()
     }
 
     pub(crate) const fn running(&self) -> &Running {
