@@ -83,7 +83,7 @@ impl EventLoop {
             }
             (State::Open, ClientBehavior::Trickle) => self.act(index, trickle),
             (State::Open, ClientBehavior::Burst) => self.act(index, |checker, conn| {
-                conn.owed = BURST_LINES;
+                conn.pending = BURST_LINES;
                 checker.flush(conn, now)
             }),
             (State::Open, ClientBehavior::Reset) => {
@@ -196,7 +196,7 @@ impl EventLoop {
     }
 
     fn send_one_line(&mut self, index: usize, now: u64) {
-        self.conns[index].owed = 1;
+        self.conns[index].pending = 1;
         self.act(index, |checker, conn| checker.flush(conn, now));
     }
 

@@ -61,7 +61,7 @@ impl ReplyChecker {
     fn heartbeat(&mut self, conn: &mut Conn) {
         self.counters.heartbeats += 1;
         if conn.sent.offset > 0 {
-            conn.owed = conn.owed.max(1);
+            conn.pending = conn.pending.max(1);
         } else if conn.pong_left == 0 {
             conn.pong_left = PONG.len() as u8;
             conn.anomalies().pongs += 1;

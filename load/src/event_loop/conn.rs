@@ -20,7 +20,7 @@ pub(crate) struct Conn {
     /// The connection's number in the whole run.
     pub(crate) id: u32,
     /// Lines to send now, after `sent.line`.
-    pub(crate) owed: u32,
+    pub(crate) pending: u32,
     /// The position behind the last byte given to the kernel.
     pub(crate) sent: Position,
     /// The position behind the last reply byte. `received.line` counts replies, and lines whose reply
@@ -86,7 +86,7 @@ impl Conn {
             interest: Interest::Nothing,
             pong_left: 0,
             id,
-            owed: 0,
+            pending: 0,
             sent: Position::default(),
             received: Position::default(),
             in_flight: InFlight::default(),

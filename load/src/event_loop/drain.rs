@@ -45,7 +45,7 @@ impl EventLoop {
             began: now,
             next_check: now + CHECK_INTERVAL,
             surplus_until: None,
-            // A flood can have gigabytes in flight. Without `--verify` nothing is asked of them.
+            // A flood can have gigabytes in flight. Without `--verify` it does not wait for them.
             over: mode == Mode::Flood && !verify,
             silent: false,
             sweep_next: if idle { 0 } else { usize::MAX },
@@ -60,13 +60,13 @@ impl EventLoop {
                 continue;
             }
             // A line that is partly sent is completed.
-            let owed = u32::from(conn.sent.offset > 0);
+            let pending = u32::from(conn.sent.offset > 0);
             if self.schedule.is_some() {
-                self.checker.counters.unsent += u64::from(conn.owed.saturating_sub(owed));
+                self.checker.counters.unsent += u64::from(conn.pending.saturating_sub(pending));
             }
-            conn.owed = owed;
-            if owed > 0 {
-                self.send_owed(index, now);
+            conn.pending = pending;
+            if pending > 0 {
+                self.send_pending(index, now);
             } else {
                 self.watch(index, Interest::Read);
             }
@@ -81,7 +81,7 @@ impl EventLoop {
             return;
         }
         drain.next_check = now + CHECK_INTERVAL;
-        let unsettled = |c: &Conn| c.state == State::Open && (c.outstanding() > 0 || c.owed > 0);
+        let unsettled = |c: &Conn| c.state == State::Open && (c.outstanding() > 0 || c.pending > 0);
         let swept = drain.sweep_next >= self.conns.len();
         if swept && !self.conns.iter().any(|c| c.is_well_behaved() && unsettled(c)) {
             let listen = if plan.verify { SURPLUS_WAIT } else { 0 };
@@ -105,8 +105,8 @@ impl EventLoop {
             let conn = &mut self.conns[index];
             if conn.state == State::Open && conn.is_well_behaved() {
                 drain.sweeping += 1;
-                conn.owed = 1;
-                self.send_owed(index, now);
+                conn.pending = 1;
+                self.send_pending(index, now);
             }
         }
     }

@@ -227,7 +227,7 @@ impl EventLoop {
         self.open -= u32::from(was_open);
         conn.state = State::Closed;
         conn.fd = None;
-        conn.owed = 0;
+        conn.pending = 0;
         conn.pong_left = 0;
         self.checker.send_times.clear(&mut conn.in_flight);
         if !conn.is_well_behaved() {

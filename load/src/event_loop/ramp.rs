@@ -165,11 +165,11 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn connect_failed(&mut self, index: usize, fault: ConnectError) {
+    pub(super) fn connect_failed(&mut self, index: usize, error: ConnectError) {
         self.ramp.connecting -= 1;
         if self.conns[index].is_well_behaved() {
             let counters = &mut self.checker.counters;
-            *match fault {
+            *match error {
                 ConnectError::NoAddress => &mut counters.no_address,
                 ConnectError::Errno(Errno::CONNREFUSED) => &mut counters.refused,
                 ConnectError::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,

@@ -25,8 +25,8 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(plan: &Plan, rate: f64, share: Share, conns: &[Conn]) -> Self {
-        let polite = |(i, conn): (usize, &Conn)| conn.is_well_behaved().then_some(i as u32);
-        let members: Vec<u32> = conns.iter().enumerate().filter_map(polite).collect();
+        let well_behaved = |(i, conn): (usize, &Conn)| conn.is_well_behaved().then_some(i as u32);
+        let members: Vec<u32> = conns.iter().enumerate().filter_map(well_behaved).collect();
         let part = members.len() as f64
             / f64::from(plan.connections_as(ClientBehavior::WellBehaved).max(1));
         let step = SECOND as f64 / (rate * part);
@@ -79,8 +79,8 @@ impl EventLoop {
             let lines = (waiting - offset).div_ceil(members);
             self.stats.lag.record(now.saturating_sub(schedule.due_at(number)), lines);
             if self.conns[index].state == State::Open {
-                self.conns[index].owed += lines as u32;
-                self.send_owed(index, now);
+                self.conns[index].pending += lines as u32;
+                self.send_pending(index, now);
             } else {
                 self.checker.counters.unsent += lines;
             }

@@ -28,10 +28,11 @@ impl ReplyChecker {
                 other => return other,
             }
         }
-        while conn.owed > 0 {
+        while conn.pending > 0 {
             let Some(fd) = &conn.fd else { return Sent::All };
             let sent = &self.job.sent;
-            let bytes = sent.lines(conn.id.into(), conn.sent, conn.owed.into(), &mut self.scratch);
+            let bytes =
+                sent.lines(conn.id.into(), conn.sent, conn.pending.into(), &mut self.scratch);
             let offered = bytes.len();
             let (taken, at) = match send(fd, bytes, SendFlags::NOSIGNAL) {
                 Ok(taken) => (taken, sent.advance(conn.sent, &bytes[..taken])),
@@ -43,7 +44,7 @@ impl ReplyChecker {
             self.note_silence(conn, now);
             conn.since = now;
             conn.sent = at;
-            conn.owed -= lines;
+            conn.pending -= lines;
             self.counters.writes += 1;
             self.counters.bytes_sent += taken as u64;
             self.counters.lines_sent += u64::from(lines);

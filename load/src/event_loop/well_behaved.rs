@@ -13,8 +13,8 @@ impl EventLoop {
         match self.checker.job.plan.mode {
             Mode::Flood => self.watch(index, Interest::Both),
             Mode::PingPong { window } if self.phase != Phase::Drain => {
-                self.conns[index].owed = window;
-                self.send_owed(index, now);
+                self.conns[index].pending = window;
+                self.send_pending(index, now);
             }
             _ => self.watch(index, Interest::Read),
         }
@@ -29,7 +29,7 @@ impl EventLoop {
             Mode::Flood => {
                 self.checker.time_sample(conn, replies, now);
                 let room = conn.outstanding() <= self.checker.job.lines_in_flight / 2;
-                if conn.pong_left > 0 || conn.owed > 0 {
+                if conn.pong_left > 0 || conn.pending > 0 {
                     // What the socket does not take now is sent later; meanwhile the flood itself shows
                     // the server that the client is alive.
                     let _ = self.checker.flush(conn, now);
@@ -42,7 +42,7 @@ impl EventLoop {
             Mode::PingPong { window } => {
                 self.checker.time_service(conn, replies, now);
                 if self.phase != Phase::Drain && !conn.is_refused() {
-                    conn.owed = u64::from(window).saturating_sub(conn.outstanding()) as u32;
+                    conn.pending = u64::from(window).saturating_sub(conn.outstanding()) as u32;
                 }
             }
             Mode::Paced { .. } => {
@@ -64,8 +64,8 @@ impl EventLoop {
             }
         }
         let conn = &self.conns[index];
-        if conn.owed > 0 || conn.pong_left > 0 {
-            self.send_owed(index, now);
+        if conn.pending > 0 || conn.pong_left > 0 {
+            self.send_pending(index, now);
         }
     }
 
@@ -73,7 +73,7 @@ impl EventLoop {
     pub(super) fn writable(&mut self, index: usize) {
         let now = clock::now();
         if self.phase == Phase::Drain || self.checker.job.plan.mode != Mode::Flood {
-            return self.send_owed(index, now);
+            return self.send_pending(index, now);
         }
         let conn = &mut self.conns[index];
         if conn.outstanding() >= self.checker.job.lines_in_flight {
@@ -86,7 +86,7 @@ impl EventLoop {
     }
 
     /// Sends the lines that are due, and waits for writability if the socket takes no more.
-    pub(super) fn send_owed(&mut self, index: usize, now: u64) {
+    pub(super) fn send_pending(&mut self, index: usize, now: u64) {
         match self.checker.flush(&mut self.conns[index], now) {
             Sent::All => self.watch(index, Interest::Read),
             Sent::Blocked => self.watch(index, Interest::Both),
@@ -106,8 +106,8 @@ impl EventLoop {
                 self.checker.send_times.oldest(conn.in_flight).is_some_and(|at| at + limit <= now);
             if overdue && conn.received.offset == 0 && conn.sent.offset == 0 {
                 self.checker.give_up(conn);
-                conn.owed = window;
-                self.send_owed(index, now);
+                conn.pending = window;
+                self.send_pending(index, now);
             }
         }
     }

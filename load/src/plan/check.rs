@@ -46,7 +46,7 @@ impl Plan {
             Some(asked) if asked >= needed => Ok(asked.min(self.connections)),
             Some(asked) => Err(LoadError::usage(format!(
                 "{} connections in {asked} process(es) need more descriptors than the limit of {limit} \
-                 a process (ulimit -Hn): expected --processes {needed} or auto",
+                 per process (ulimit -Hn): expected --processes {needed} or auto",
                 self.connections
             ))),
         }
@@ -103,10 +103,10 @@ impl Plan {
     }
 
     fn check_mix(&self) -> Result<(), LoadError> {
-        let dealt: u64 = self.mix.iter().map(|g| u64::from(g.connections)).sum();
-        if !self.mix.is_empty() && dealt != u64::from(self.connections) {
+        let sum: u64 = self.mix.iter().map(|g| u64::from(g.connections)).sum();
+        if !self.mix.is_empty() && sum != u64::from(self.connections) {
             return Err(LoadError::usage(format!(
-                "the mix adds up to {dealt} connections, but {} were asked for",
+                "the mix adds up to {sum} connections, but {} were asked for",
                 self.connections
             )));
         }

@@ -70,7 +70,7 @@ impl Report {
                     format!("{} did not answer in time (is its accept queue full?)", self.target)
                 }
                 "no_port" => format!(
-                    "this host has no local port left for them ({} a source address): \
+                    "this host has no local port left for them ({} per source address): \
                      give more addresses with --sources",
                     host::local_ports()
                 ),

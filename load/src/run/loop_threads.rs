@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::event_loop::{EventLoop, Share, Timing};
 use crate::job::Job;
 
-/// Running event loops, and the control that tells them the phases.
+/// Running event loops, and the control that sets their phases.
 #[derive(Debug)]
 pub(super) struct LoopThreads {
     pub(super) control: Arc<PhaseControl>,
