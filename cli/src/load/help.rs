@@ -26,7 +26,8 @@ Numbers:
   counts     1000, 10k, 1.5m
   rates      2000, 2000/s, 5k, 0.5 (per second)
   durations  60s, 250ms, 1.5m, 2h; units us ms s m h d, seconds without one
-The flags -T -m -c -r -w -e and --connect-rate are those of tcpkali.
+The flags -T -m -c -r -w and --connect-rate are those of tcpkali. Its -e is
+accepted and changes nothing: escapes in the message are always understood.
 
 Verification (--verify):
   Replies are compared byte for byte and in order. If the message has no {seq}
