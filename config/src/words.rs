@@ -7,7 +7,7 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$variant_meta])* #[doc = concat!("`", $word, "`")] $variant,)+
+            $($(#[$variant_meta])* #[doc = concat!("Written `", $word, "`.")] $variant,)+
         }
 
         impl $name {
