@@ -31,13 +31,13 @@ fn ran(command: &mut Command) -> Run {
     }
 }
 
-/// Doctor in a network namespace of its own in which a knob was set; `None`, and said so, where
-/// that is not permitted.
+/// Runs the doctor in a network namespace of its own, with a sysctl set; prints the reason and returns
+/// `None` where that is not permitted.
 fn in_namespace(knob: &str, value: &str, arguments: &str) -> Option<Value> {
     in_namespace_by("env", knob, value, arguments)
 }
 
-/// The same, started by another program.
+/// Like [`in_namespace`], started by the program `by`.
 fn in_namespace_by(by: &str, knob: &str, value: &str, arguments: &str) -> Option<Value> {
     let file = format!("/proc/sys/{}", knob.replace('.', "/"));
     let script =
@@ -60,7 +60,7 @@ fn row<'a>(report: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn rows_flip_with_knobs_of_a_real_namespace() {
+fn rows_flip_with_sysctls_of_a_real_namespace() {
     let server = "-c 100k --burst 10k";
     let cases = [
         ("net.core.somaxconn", "5000", "4999", "fail", server),
@@ -71,7 +71,14 @@ fn rows_flip_with_knobs_of_a_real_namespace() {
         ("net.ipv4.tcp_fin_timeout", "30", "31", "warn", server),
         ("net.ipv4.tcp_max_tw_buckets", "100000", "99999", "warn", server),
         ("net.ipv4.tcp_fastopen", "1", "3", "warn", server),
-        ("net.ipv4.tcp_rmem", "4096 16384 1048576", "4096 16384 1048577", "warn", server),
+        // A server sets its receive buffers itself; a generator's grow.
+        (
+            "net.ipv4.tcp_rmem",
+            "4096 16384 1048576",
+            "4096 16384 1048577",
+            "warn",
+            "--side load -c 100k --burst 10k",
+        ),
         ("net.ipv4.tcp_wmem", "4096 16384 262144", "4096 16384 262145", "warn", server),
         (
             "net.ipv4.ip_local_port_range",
@@ -93,9 +100,9 @@ fn rows_flip_with_knobs_of_a_real_namespace() {
 }
 
 #[test]
-fn rows_that_depend_on_settings_or_privileges_flip_with_knobs_too() {
+fn rows_that_depend_on_settings_or_privileges_flip_with_sysctls_too() {
     let long_lines = "env TOWLINE_LIMITS__LINE_BYTES=1MiB";
-    // Root would listen on any port.
+    // Root may listen on any port.
     let unprivileged = "setpriv --bounding-set -net_bind_service";
     let cases = [
         (long_lines, "net.ipv4.tcp_slow_start_after_idle", "0", "1", "warn"),
@@ -110,7 +117,7 @@ fn rows_that_depend_on_settings_or_privileges_flip_with_knobs_too() {
 }
 
 #[test]
-fn in_a_namespace_nobody_can_tell_whether_bbr_has_the_queue_it_wants() {
+fn in_a_namespace_it_is_unknown_whether_bbr_has_the_queue_it_needs() {
     let knob = "net.ipv4.tcp_congestion_control";
     for (control, verdict) in [("cubic", "ok"), ("bbr", "unknown")] {
         let Some(report) = in_namespace(knob, control, "") else { return };
@@ -163,7 +170,7 @@ fn a_descriptor_limit_is_the_first_wall_and_decides_the_exit_code() {
     }
     assert_eq!(run.code, 1, "{run:?}");
     let said = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("the first wall is descriptors a process (200) at"), "{said}");
+    assert!(said.contains("the first limit reached is descriptors a process (200), at"), "{said}");
     assert!(said.contains("FAIL RLIMIT_NOFILE 200"), "{said}");
     assert!(said.contains("fix: --processes"), "{said}");
 
@@ -244,7 +251,7 @@ fn what_is_wrong_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn the_target_comes_from_the_settings_when_nobody_says() {
+fn the_target_comes_from_the_settings_by_default() {
     let run =
         support::towline_in(&[("TOWLINE_LIMITS__CONNECTIONS", "1234")], &["doctor", "--json"]);
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
@@ -252,7 +259,7 @@ fn the_target_comes_from_the_settings_when_nobody_says() {
     assert_eq!(row(&report, "limits.connections")["value"], "1,234");
 }
 
-/// Ended with the test, whatever becomes of that.
+/// Kills the process when the test ends, passed or failed.
 struct Owned(Child);
 
 impl Drop for Owned {
@@ -278,7 +285,7 @@ fn a_server_logs_the_failing_rows_when_it_starts() {
         unheard.any(|sent| sent.is_err())
     });
     let mut log = String::new();
-    // A server that never says it fails the test instead of being waited for.
+    // A server that never logs it fails the test instead of blocking it.
     while let Ok(line) = told.recv_timeout(Duration::from_secs(20)) {
         log += &(line + "\n");
         if log.contains("net.core.somaxconn") {

@@ -1,10 +1,10 @@
-//! The fixes alone, as a fragment of the file they go into.
+//! The fixes as a fragment of a configuration file.
 
 use std::fmt::Write as _;
 
 use super::{Facts, Fix, Row, Scope, Target, fix::variable, grouped};
 
-/// Which file.
+/// The kind of file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `/etc/sysctl.d/*.conf`
@@ -17,7 +17,7 @@ pub enum Form {
     Kubernetes,
 }
 
-/// What a pod may set without the kubelet being told to allow it.
+/// Kernel parameters that a pod may set without the kubelet allowing them explicitly.
 const SAFE: [&str; 7] = [
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",
@@ -28,8 +28,8 @@ const SAFE: [&str; 7] = [
     "net.ipv4.tcp_wmem",
 ];
 
-/// The fixes of `rows`, each with its reason in a comment. What the form cannot say stands in
-/// comments too, with where it goes instead.
+/// Writes the fixes of `rows`, each with its reason in a comment. Fixes that the form cannot express
+/// are comments too, with the place where they belong.
 pub fn fragment(rows: &[Row], facts: &Facts, target: &Target, form: Form) -> String {
     let mut sorted = Sorted::default();
     for row in rows {
@@ -38,7 +38,7 @@ pub fn fragment(rows: &[Row], facts: &Facts, target: &Target, form: Form) -> Str
         }
     }
     let mut text = format!(
-        "# For {} connections, {} new ones a second; side: {}. By towline doctor.\n",
+        "# For {} connections, {} new ones per second; side: {}. By towline doctor.\n",
         grouped(target.connections),
         grouped(target.burst),
         target.side.name()
@@ -56,7 +56,7 @@ pub fn fragment(rows: &[Row], facts: &Facts, target: &Target, form: Form) -> Str
     text
 }
 
-/// Fixes by the kind of place they go to, with what is said about each.
+/// Fixes grouped by the kind of setting, each with its reason.
 #[derive(Debug, Default)]
 struct Sorted {
     sysctls: Vec<(String, &'static str, String, Scope)>,
@@ -101,8 +101,11 @@ impl Sorted {
     }
 
     fn sysctl(&self, out: &mut String) {
-        for (why, key, value, _) in &self.sysctls {
+        for (why, key, value, scope) in &self.sysctls {
             comment(out, "", why);
+            if *scope == Scope::Host {
+                comment(out, "", "Changes the whole host, for every process on it.");
+            }
             line(out, format_args!("{key} = {value}"));
         }
         if let Some((why, limit)) = &self.descriptors {
@@ -245,7 +248,7 @@ impl Sorted {
     }
 }
 
-/// What this form has no place for.
+/// Writes a fix that this form cannot express, as a comment.
 fn aside(out: &mut String, why: &str, words: &str) {
     comment(out, "", why);
     line(out, format_args!("# {words}"));
@@ -255,7 +258,7 @@ fn comment(out: &mut String, indent: &str, why: &str) {
     line(out, format_args!("{indent}# {why}"));
 }
 
-/// Writing into a String cannot fail.
+/// Appends a line. Writing into a `String` cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(format_args!("{text}\n"));
 }

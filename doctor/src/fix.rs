@@ -1,29 +1,29 @@
-//! What to do about a row, in the words of the place where it has to be done.
+//! The change that would make a row right, in the syntax of the environment where it is made.
 
-use super::{Facts, Place, Row, Scope};
+use super::{Environment, Facts, Row, Scope};
 
-/// What would put a row right.
+/// The change that would make a row right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fix {
-    /// Set a kernel knob.
+    /// Set a kernel parameter.
     Sysctl {
         /// Its name.
         key: &'static str,
-        /// What to set it to.
+        /// Its new value.
         value: String,
-        /// Where it is set.
+        /// Where it applies.
         scope: Scope,
     },
-    /// Allow so many descriptors a process; with more processes, fewer would do.
+    /// Raise the descriptor limit of a process, or spread connections over more processes.
     Descriptors {
         /// The limit to set.
         limit: u64,
-        /// Processes that do with the limit as it is; 0 when none would.
+        /// Processes that suffice with the limit as it is; 0 when no number does.
         processes: u64,
     },
-    /// Allow the control group so many bytes of memory.
+    /// Raise the memory limit of the control group to this many bytes.
     Memory(u64),
-    /// Allow the control group so many threads.
+    /// Raise the thread limit of the control group to this many.
     Tasks(u64),
     /// Change a setting of towline.
     Setting {
@@ -32,24 +32,24 @@ pub enum Fix {
         /// Its value there.
         value: String,
     },
-    /// Something that no file says.
+    /// Advice that no configuration file can express.
     Words(String),
 }
 
 impl Fix {
-    /// What to type or to write where this runs.
+    /// The command or configuration line for the environment of this process.
     pub fn here(&self, facts: &Facts) -> String {
-        let place = facts.place;
+        let environment = facts.environment;
         match self {
             Self::Sysctl { key, value, scope } => sysctl(key, value, *scope, facts),
             Self::Descriptors { limit, processes } => {
-                let raise = match place {
-                    Place::Bare => format!("ulimit -n {limit}, in the shell that starts it"),
-                    Place::Systemd => format!("LimitNOFILE={limit} in the unit"),
-                    Place::Container => {
+                let raise = match environment {
+                    Environment::Bare => format!("ulimit -n {limit}, in the shell that starts it"),
+                    Environment::Systemd => format!("LimitNOFILE={limit} in the unit"),
+                    Environment::Container => {
                         format!("--ulimit nofile={limit} when the container starts")
                     }
-                    Place::Kubernetes => {
+                    Environment::Kubernetes => {
                         format!("LimitNOFILE={limit} for the node's container runtime")
                     }
                 };
@@ -58,17 +58,19 @@ impl Fix {
                     _ => format!("--processes {processes}, or {raise}"),
                 }
             }
-            Self::Memory(bytes) => match place {
-                Place::Bare => format!("a memory limit of at least {bytes} bytes for the group"),
-                Place::Systemd => format!("MemoryMax={bytes} in the unit"),
-                Place::Container => format!("--memory {bytes} when the container starts"),
-                Place::Kubernetes => format!("resources.limits.memory: \"{bytes}\""),
+            Self::Memory(bytes) => match environment {
+                Environment::Bare => {
+                    format!("a memory limit of at least {bytes} bytes for the group")
+                }
+                Environment::Systemd => format!("MemoryMax={bytes} in the unit"),
+                Environment::Container => format!("--memory {bytes} when the container starts"),
+                Environment::Kubernetes => format!("resources.limits.memory: \"{bytes}\""),
             },
-            Self::Tasks(count) => match place {
-                Place::Bare => format!("pids.max of at least {count} for the group"),
-                Place::Systemd => format!("TasksMax={count} in the unit"),
-                Place::Container => format!("--pids-limit {count} when the container starts"),
-                Place::Kubernetes => {
+            Self::Tasks(count) => match environment {
+                Environment::Bare => format!("pids.max of at least {count} for the group"),
+                Environment::Systemd => format!("TasksMax={count} in the unit"),
+                Environment::Container => format!("--pids-limit {count} when the container starts"),
+                Environment::Kubernetes => {
                     format!("podPidsLimit: {count} in the kubelet's configuration")
                 }
             },
@@ -79,7 +81,7 @@ impl Fix {
 }
 
 impl Row {
-    /// What to type or to write where this runs; `None` when there is nothing to do.
+    /// The command or configuration line for this row's fix; `None` when nothing needs to change.
     pub fn fix_here(&self, facts: &Facts) -> Option<String> {
         self.fix.as_ref().map(|fix| fix.here(facts))
     }
@@ -91,20 +93,20 @@ fn sysctl(key: &str, value: &str, scope: Scope, facts: &Facts) -> String {
     } else {
         format!("sysctl -w {key}={value}")
     };
-    match (facts.place, scope) {
-        // Seen and writable: set where this runs, whatever that is.
+    match (facts.environment, scope) {
+        // Visible and writable here: set it here, whatever the environment is.
         _ if facts.sysctls.settable(key) => set,
-        (Place::Container, Scope::Namespace) => {
+        (Environment::Container, Scope::Namespace) => {
             format!("--sysctl {}", set.trim_start_matches("sysctl -w "))
         }
-        (Place::Kubernetes, Scope::Namespace) => {
+        (Environment::Kubernetes, Scope::Namespace) => {
             format!("securityContext.sysctls: {{name: {key}, value: \"{value}\"}}")
         }
         _ => format!("on the host: {set}"),
     }
 }
 
-/// The environment variable of a setting.
+/// The environment variable of a configuration key.
 pub(super) fn variable(key: &str) -> String {
     format!("TOWLINE_{}", key.to_uppercase().replace('.', "__"))
 }

@@ -1,7 +1,7 @@
-//! Will this host hold it? What limits and kernel knobs mean for a number of connections.
+//! What the limits and kernel parameters of a host mean for a number of connections.
 //!
-//! [`Facts`] are read once and hold everything; [`rows`], [`prediction`] and [`fragment`] only
-//! compute, so that every answer can be tested on the files of a host that isn't there.
+//! [`Facts`] are read once; [`rows`], [`prediction`] and [`fragment`] only compute, so that every
+//! answer can be tested on the files of another host.
 //!
 //! ```
 //! use towline_doctor::{Facts, Side, Target, Verdict, prediction, rows};
@@ -26,7 +26,7 @@ mod row;
 mod target;
 
 pub use emit::{Form, fragment};
-pub use facts::{Facts, Memory, Place, Softnet, Sysctls, TcpUse};
+pub use facts::{Environment, Facts, Memory, Softnet, Sysctls, TcpUse};
 pub use fix::Fix;
 pub use knobs::rows;
 pub use predict::{Prediction, Wall, prediction};
@@ -34,8 +34,8 @@ pub use row::{Row, Scope, Verdict};
 pub use target::{Processes, Side, Target};
 pub use towline_host::{Cgroup, CgroupCpu, CgroupMemory};
 
-/// Digits in groups of three, for people.
-fn grouped(number: u64) -> String {
+/// Formats a number with its digits in groups of three.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -47,7 +47,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Bytes in the unit people use for so many.
+/// Formats bytes in the largest of KiB, MiB and GiB that fits.
 fn bytes(number: u64) -> String {
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;

@@ -1,40 +1,39 @@
-//! How many connections there can be, and what ends it: walls, nearest first.
+//! The largest number of connections, and the limits that end growth, nearest first.
 
 use towline_host::PROCESSES_MAX;
 
 use super::{Facts, Processes, Side, Target, bytes, cost, grouped, knobs::tracks};
 
-/// Threads a process has beside those that serve.
+/// Threads of a process that do not serve.
 const THREADS_ASIDE: u64 = 3;
 
-/// How many quiet connections the host holds for a target's side and processes.
+/// The number of quiet connections that the host can hold, for the side and processes of a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// The most connections: the nearest wall that stands. `None` when nothing that bounds them could
-    /// be read.
+    /// Most connections: the nearest wall that is not passable. `None` when no limit could be read.
     pub largest: Option<u64>,
-    /// Processes that hold that many, or the target if it is fewer.
+    /// Processes that hold that many, or as many as the target asks for if that is fewer.
     pub processes: u64,
-    /// What ends it, nearest first.
+    /// The limits that end growth, nearest first.
     pub walls: Vec<Wall>,
 }
 
-/// Something that ends the growth.
+/// A limit that ends the growth of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wall {
-    /// What runs out.
+    /// The resource that runs out.
     pub name: &'static str,
-    /// At how many connections.
+    /// The number of connections at which it runs out.
     pub connections: u64,
-    /// What is there of it.
+    /// The amount of the resource.
     pub limit: String,
-    /// What moves it.
+    /// The change that moves it.
     pub way_out: String,
-    /// Whether more processes lead past it, and nothing forbids them.
+    /// Whether more processes pass it, and none of the settings forbids them.
     pub passable: bool,
 }
 
-/// Computes the walls for quiet connections: established, supervised, with a line now and then.
+/// Computes the walls for quiet connections: established, with heartbeat, an occasional line.
 pub fn prediction(facts: &Facts, target: &Target) -> Prediction {
     let mut walls = process_walls(facts, target);
     walls.extend(host_walls(facts, target));
@@ -72,9 +71,13 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
     let raise = "raise the limit (ulimit -n)".to_owned();
     match (target.processes, target.side) {
         (Processes::Exactly(count), _) => {
-            walls.push(descriptors_end_at(count, false, format!("more --processes, or {raise}")));
+            walls.push(descriptors_end_at(
+                count,
+                false,
+                format!("use more --processes, or {raise}"),
+            ));
         }
-        // A proxy is not ours, and not of as many processes as we like.
+        // The number of a proxy's processes is not known here.
         (_, Side::Proxy) => walls.push(descriptors_end_at(1, false, raise)),
         (_, side) => {
             let needed = target.processes_needed(facts);
@@ -93,7 +96,7 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
         }
     }
     let threads = [
-        facts.group.tasks_left,
+        facts.cgroup.tasks_left,
         facts.sysctls.number("kernel.threads-max"),
         facts.sysctls.number("kernel.pid_max"),
     ];
@@ -103,22 +106,23 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
             name: "threads",
             connections: hold(threads / (each * sets(target))),
             limit: grouped(threads),
-            way_out: "raise kernel.threads-max, kernel.pid_max or the group's pids.max".to_owned(),
+            way_out: "raise kernel.threads-max, kernel.pid_max or pids.max of the control group"
+                .to_owned(),
             passable: false,
         });
     }
     walls
 }
 
-/// Processes that there will be, or would have to be.
+/// Processes that run, or would have to run, for the target.
 fn processes_meant(facts: &Facts, target: &Target) -> u64 {
     match target.processes {
         Processes::Exactly(count) => count,
-        Processes::Auto | Processes::Unsaid => target.processes_needed(facts),
+        Processes::Auto | Processes::Unspecified => target.processes_needed(facts),
     }
 }
 
-/// Sets of processes, one for each end that is here.
+/// Sets of processes on this host: one for each end of a connection.
 const fn sets(target: &Target) -> u64 {
     match target.side {
         Side::Both => 2,
@@ -158,7 +162,7 @@ fn host_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
 }
 
 fn memory_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
-    // The processes' own share grows with them: so much a connection.
+    // The base memory of processes grows with their number, so it is charged per connection.
     let processes = processes_meant(facts, target);
     let holds = target.process_holds(facts, processes).unwrap_or(u64::MAX).max(1);
     let sets = sets(target);
@@ -171,41 +175,40 @@ fn memory_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
         passable: false,
     };
     let host = facts.memory.available.map(|left| wall("memory", left, "more memory"));
-    let group = facts
-        .group
-        .memory
-        .map(|group| wall("memory cgroup limit", group.left(), "raise the group's limit"));
+    let group = facts.cgroup.memory.map(|group| {
+        wall("memory cgroup limit", group.left(), "raise the limit of the control group")
+    });
     host.into_iter().chain(group).collect()
 }
 
 impl Prediction {
-    /// The first thing that runs out, whether or not there is a way past it.
+    /// The first resource that runs out, passable or not.
     pub fn first_wall(&self) -> Option<&Wall> {
         self.walls.first()
     }
 
-    /// The answer in a few sentences.
+    /// The prediction in a few sentences.
     pub fn sentence(&self, target: &Target) -> String {
-        let who = match target.side {
+        let role = match target.side {
             Side::Server => "",
             Side::Load => " as load generator",
             Side::Both => " with both ends on it",
             Side::Proxy => " as a proxy",
         };
         let Some(largest) = self.largest else {
-            return "Nothing that bounds connections could be read here.".to_owned();
+            return "No limit on connections could be read here.".to_owned();
         };
-        let mut text = format!("This host holds about {} connections{who}", grouped(largest));
+        let mut text = format!("This host can hold about {} connections{role}", grouped(largest));
         if largest < target.connections {
             text += &format!(", fewer than the {} asked for", grouped(target.connections));
         }
         for (place, wall) in self.walls.iter().take(4).enumerate() {
             let at = grouped(wall.connections);
             match place {
-                // The first says what to do about it.
+                // The first one comes with its remedy.
                 0 => {
                     text += &format!(
-                        "; the first wall is {} ({}) at {at}: {}",
+                        "; the first limit reached is {} ({}), at {at}; beyond it, {}",
                         wall.name, wall.limit, wall.way_out
                     );
                 }

@@ -1,22 +1,22 @@
-//! One knob: what it is, what it should be, and what follows.
+//! One checked parameter: its value, the value it needs, and the consequence.
 
 use super::{Facts, Fix, Side, grouped};
 
-/// Where a knob is set, and for whom it then holds.
+/// Where a parameter is set, and what it then applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// A process, or its control group.
     Process,
-    /// A network namespace, so that a container may have its own.
+    /// A network namespace; a container usually has its own.
     Namespace,
     /// The whole host.
     Host,
-    /// A socket: towline sets it itself, by a setting.
+    /// A socket: towline sets it by a setting of its own.
     Socket,
 }
 
 impl Scope {
-    /// In one or two lower-case words.
+    /// The name in lower case, as printed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -27,21 +27,21 @@ impl Scope {
     }
 }
 
-/// What a row comes to.
+/// The judgement on a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// As needed.
+    /// The value is as needed.
     Ok,
-    /// Cannot be seen from here.
+    /// The value cannot be read from here.
     Unknown,
-    /// Works, but with no margin, or worse than it could.
+    /// It works, but without margin, or worse than it could.
     Warn,
-    /// The target is not reached with it.
+    /// The target cannot be reached with this value.
     Fail,
 }
 
 impl Verdict {
-    /// In one lower-case word.
+    /// The name in lower case, as printed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -52,24 +52,24 @@ impl Verdict {
     }
 }
 
-/// A knob, judged for a target.
+/// A parameter, judged for a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The kernel's or towline's name for it.
     pub name: &'static str,
     /// Where it is set.
     pub scope: Scope,
-    /// Whom it matters to; never [`Side::Both`].
+    /// The sides for which it matters; never [`Side::Both`].
     pub sides: &'static [Side],
-    /// What it is now; `None` where it cannot be seen.
+    /// The current value; `None` where it cannot be read.
     pub value: Option<String>,
-    /// What it should be.
+    /// The needed value.
     pub need: String,
-    /// What follows.
+    /// The judgement.
     pub verdict: Verdict,
-    /// What happens otherwise.
+    /// The consequence of a wrong value.
     pub why: String,
-    /// What to do about it; `None` when all is well or nothing can be set.
+    /// The change to make; `None` when the value is right or cannot be changed.
     pub fix: Option<Fix>,
 }
 
@@ -79,8 +79,8 @@ pub(super) const ACCEPTING: &[Side] = &[Side::Server, Side::Proxy];
 pub(super) const ALL: &[Side] = &[Side::Server, Side::Load, Side::Proxy];
 
 impl Row {
-    /// A number that should be `ample`, and must be `floor`. Below the one is a warning, below the
-    /// other a failure.
+    /// A number that should be at least `ample` (else a warning) and must be at least `floor` (else a
+    /// failure).
     pub(super) fn at_least(
         name: &'static str,
         (scope, sides): (Scope, &'static [Side]),
@@ -106,7 +106,7 @@ impl Row {
         }
     }
 
-    /// Anything that `holds` or else is only worth a warning.
+    /// A condition that is a warning unless it `holds`.
     pub(super) fn advised(
         name: &'static str,
         (scope, sides): (Scope, &'static [Side]),
@@ -130,7 +130,7 @@ impl Row {
         }
     }
 
-    /// A kernel knob that should not be more than `most`.
+    /// A kernel parameter that should be at most `most`.
     pub(super) fn at_most(
         name: &'static str,
         at: (Scope, &'static [Side]),
@@ -142,13 +142,13 @@ impl Row {
         Self::advised(name, at, value, format!("at most {}", grouped(most)), holds).set_to(most)
     }
 
-    /// What happens otherwise.
+    /// Sets the consequence of a wrong value.
     pub(super) fn because(mut self, why: impl Into<String>) -> Self {
         self.why = why.into();
         self
     }
 
-    /// What to do about it, when something is to be done.
+    /// Sets the fix, if the verdict is a warning or a failure.
     pub(super) fn fix(mut self, fix: Fix) -> Self {
         if matches!(self.verdict, Verdict::Warn | Verdict::Fail) {
             self.fix = Some(fix);
@@ -156,14 +156,14 @@ impl Row {
         self
     }
 
-    /// A kernel knob that should be set to `value`.
+    /// Sets the fix: the kernel parameter set to `value`.
     #[expect(clippy::needless_pass_by_value, reason = "numbers and texts, at many calls")]
     pub(super) fn set_to(self, value: impl ToString) -> Self {
         let fix = Fix::Sysctl { key: self.name, value: value.to_string(), scope: self.scope };
         self.fix(fix)
     }
 
-    /// A failure instead of a warning.
+    /// Turns a warning into a failure.
     pub(super) fn failing(mut self) -> Self {
         if self.verdict == Verdict::Warn {
             self.verdict = Verdict::Fail;
@@ -171,7 +171,7 @@ impl Row {
         self
     }
 
-    /// What is seen, with something beside the bare number.
+    /// Replaces the printed value, if there is a value.
     pub(super) fn showing(mut self, value: impl Into<String>) -> Self {
         if self.value.is_some() {
             self.value = Some(value.into());
@@ -179,7 +179,7 @@ impl Row {
         self
     }
 
-    /// What is needed, in other words.
+    /// Replaces the printed need.
     pub(super) fn needing(mut self, need: impl Into<String>) -> Self {
         self.need = need.into();
         self

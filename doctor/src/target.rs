@@ -1,28 +1,28 @@
-//! What the host is to hold.
+//! The number and kind of connections to judge a host for.
 
 use towline_config::Settings;
 use towline_host::{LISTEN_SOCKETS_MAX, PROCESSES_MAX, descriptors_reserved};
 
 use super::{Facts, cost};
 
-/// Everybody is back within so many seconds of a restart, unless told otherwise.
+/// Seconds after a restart within which all clients reconnect. Default for the burst.
 const RETURN_SECONDS: u64 = 10;
-/// A burst is never taken for smaller than this.
+/// Smallest burst, in connections per second.
 const BURST_MIN: u64 = 100;
-/// Connections on which bytes are under way, in percent, unless told otherwise.
+/// Connections with bytes in flight, in percent. Default: 10.
 const ACTIVE_PERCENT: u64 = 10;
-/// The longest pause of the acceptor that a burst has to survive, in milliseconds.
+/// Longest pause of the acceptor that a burst must survive, in milliseconds.
 const PAUSE_MS: u64 = 500;
-/// The shortest queue worth asking for: what the kernel itself begins with.
+/// Shortest accept queue worth configuring: the kernel's own default.
 const QUEUE_MIN: u64 = 4_096;
-/// Descriptors a process of the load generator keeps for itself.
+/// Descriptors of a load generator process that are not for connections.
 const GENERATOR_ASIDE: u64 = 64;
-/// Descriptors a proxy keeps for itself.
+/// Descriptors of a proxy process that are not for connections.
 const PROXY_ASIDE: u64 = 256;
-/// Addresses the generator takes from the loopback network when ports run short.
+/// Source addresses that the generator takes from the loopback network when ports run short.
 const LOOPBACK_ADDRESSES: u64 = 65_536;
 
-/// Who is to hold the connections.
+/// The program that holds the connections on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// `towline serve`, its peers elsewhere.
@@ -36,7 +36,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// In one lower-case word.
+    /// The name in lower case, as on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -63,50 +63,50 @@ impl Side {
     }
 }
 
-/// Over how many processes the connections are spread.
+/// Number of processes over which the connections are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processes {
-    /// Nobody said: it is judged with one, and the prediction tells how many would do.
-    Unsaid,
-    /// As many as the descriptor limit makes necessary.
+    /// Not given: judged with one, and the prediction says how many suffice.
+    Unspecified,
+    /// As many as the descriptor limit requires.
     Auto,
-    /// So many.
+    /// This many.
     Exactly(u64),
 }
 
-/// What the host is to hold. Start from [`Target::new`] and set what differs.
+/// The connections to judge a host for. Start from [`Target::new`] and set what differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// Open connections.
     pub connections: u64,
-    /// New connections a second at the peak.
+    /// New connections per second at the peak.
     pub burst: u64,
-    /// Who holds them.
+    /// The program that holds them.
     pub side: Side,
-    /// Over how many processes.
+    /// Number of processes over which they are spread.
     pub processes: Processes,
-    /// Connections on which bytes are under way, in percent.
+    /// Connections with bytes in flight, in percent.
     pub active_percent: u64,
-    /// Lines a second over all connections.
+    /// Lines per second over all connections.
     pub lines_per_second: u64,
-    /// Source addresses of outgoing connections; `None` is one, or on the loopback as many as it
-    /// takes.
+    /// Source addresses of outgoing connections. `None`: one, or on the loopback interface as many as
+    /// needed.
     pub sources: Option<u64>,
     /// Addresses and ports that outgoing connections lead to.
     pub targets: u64,
-    /// What the server runs with.
+    /// The settings of the server.
     pub settings: Settings,
 }
 
 impl Target {
-    /// So many connections, a burst as if all came back within ten seconds, one in ten of them busy
-    /// with a line a second.
+    /// A target of `connections`, with the defaults: all reconnect within ten seconds, and one in ten
+    /// is busy with a line per second.
     pub fn new(connections: u64, side: Side, settings: Settings) -> Self {
         Self {
             connections,
             burst: (connections / RETURN_SECONDS).max(BURST_MIN),
             side,
-            processes: Processes::Unsaid,
+            processes: Processes::Unspecified,
             active_percent: ACTIVE_PERCENT,
             lines_per_second: connections * ACTIVE_PERCENT / 100,
             sources: None,
@@ -115,13 +115,13 @@ impl Target {
         }
     }
 
-    /// Threads that serve lines, in each of so many processes: a thread a core in all.
+    /// Serving threads in each of `processes` processes: one per core in total.
     pub(super) fn threads(&self, facts: &Facts, processes: u64) -> u64 {
         let share = facts.cores.unwrap_or(1) / processes.max(1);
         self.settings.server.threads.map_or(share.max(1), |threads| threads.get().into())
     }
 
-    /// Descriptors each of so many processes needs beside its connections.
+    /// Descriptors that each of `processes` processes needs beside those of its connections.
     pub(super) fn descriptors_aside(&self, facts: &Facts, processes: u64) -> u64 {
         match self.side {
             Side::Server | Side::Both => {
@@ -132,7 +132,7 @@ impl Target {
         }
     }
 
-    /// Descriptors a connection takes in one process: a proxy has both of its ends.
+    /// Descriptors per connection in one process: a proxy holds both ends.
     pub(super) const fn descriptors_each(&self) -> u64 {
         match self.side {
             Side::Proxy => 2,
@@ -140,14 +140,14 @@ impl Target {
         }
     }
 
-    /// Connections each of so many processes can have descriptors for.
+    /// Connections for which each of `processes` processes has descriptors.
     pub(super) fn process_holds(&self, facts: &Facts, processes: u64) -> Option<u64> {
         let left = facts.descriptors?.saturating_sub(self.descriptors_aside(facts, processes));
         Some(left / self.descriptors_each())
     }
 
-    /// Processes that hold them all, however many were asked for. One more can mean a thread fewer
-    /// in each, and so some descriptors more, so it is tried, as the server does.
+    /// Processes that suffice for all connections, whatever was asked for. One process more can mean a
+    /// thread fewer in each, hence a few more descriptors, so each number is tried, as in the server.
     pub(super) fn processes_needed(&self, facts: &Facts) -> u64 {
         let holds = |processes| self.process_holds(facts, processes).unwrap_or(u64::MAX).max(1);
         let enough =
@@ -156,31 +156,31 @@ impl Target {
         few.unwrap_or_else(|| self.connections.div_ceil(holds(PROCESSES_MAX)))
     }
 
-    /// Processes that the rows are judged with. The generator makes itself as many as it needs.
+    /// Processes for which the rows are judged. The generator starts as many as it needs by itself.
     pub(super) fn processes(&self, facts: &Facts) -> u64 {
         match (self.processes, self.side) {
             (Processes::Exactly(count), _) => count.max(1),
-            (Processes::Auto, _) | (Processes::Unsaid, Side::Load) => {
+            (Processes::Auto, _) | (Processes::Unspecified, Side::Load) => {
                 self.processes_needed(facts).min(PROCESSES_MAX)
             }
-            (Processes::Unsaid, _) => 1,
+            (Processes::Unspecified, _) => 1,
         }
     }
 
-    /// How many connections one accept queue has to take while nobody accepts.
+    /// Connections that one accept queue must hold while the acceptor pauses.
     pub(super) fn queue_floor(&self, facts: &Facts) -> u64 {
         let queues = self.processes(facts).min(LISTEN_SOCKETS_MAX as u64);
-        // The kernel spreads by hash, not evenly: twice the share.
+        // The kernel spreads connections by hash, not evenly: allow twice the share.
         let uneven = if queues > 1 { 2 } else { 1 };
         (self.burst * PAUSE_MS / 1000 * uneven).div_ceil(queues)
     }
 
-    /// The length of queue to ask for.
+    /// The accept queue length to configure.
     pub(super) fn queue(&self, facts: &Facts) -> u64 {
         self.queue_floor(facts).max(QUEUE_MIN)
     }
 
-    /// Ports of this host that outgoing connections can come from, over all source addresses.
+    /// Local ports for outgoing connections, over all source addresses and targets.
     pub(super) fn ports(&self, facts: &Facts) -> Option<u64> {
         let range = "net.ipv4.ip_local_port_range";
         let (from, to) = (facts.sysctls.field(range, 0)?, facts.sysctls.field(range, 1)?);
@@ -191,11 +191,11 @@ impl Target {
     }
 
     pub(super) fn source_addresses(&self) -> u64 {
-        let unsaid = if self.side == Side::Both { LOOPBACK_ADDRESSES } else { 1 };
-        self.sources.unwrap_or(unsaid).max(1)
+        let default = if self.side == Side::Both { LOOPBACK_ADDRESSES } else { 1 };
+        self.sources.unwrap_or(default).max(1)
     }
 
-    /// Bytes of memory a quiet connection takes on this host, kernel included.
+    /// Bytes of memory per quiet connection on this host, the kernel's included.
     pub(super) const fn bytes_quiet(&self) -> u64 {
         let processes = match self.side {
             Side::Server => cost::SERVER_PROCESS,
@@ -206,14 +206,14 @@ impl Target {
         processes + self.side.ends() * cost::KERNEL_END
     }
 
-    /// Bytes of kernel buffers that are filled when as many connections are busy as expected.
+    /// Bytes of kernel buffers in use when as many connections are busy as expected.
     pub(super) fn bytes_busy(&self) -> u64 {
         let lowat = self.settings.socket.notsent_lowat.map(u64::from);
         let direction = lowat.unwrap_or(cost::ACTIVE_DIRECTION).max(4096);
         self.connections * self.active_percent / 100 * 2 * direction
     }
 
-    /// Bytes of memory for everything.
+    /// Bytes of memory for processes, connections and buffers.
     pub(super) fn bytes(&self, facts: &Facts) -> u64 {
         self.processes(facts) * cost::PROCESS_BASE
             + self.connections * self.bytes_quiet()
@@ -221,7 +221,7 @@ impl Target {
     }
 }
 
-/// How many ports of the range a list such as `8080,9000-9005` takes out.
+/// Number of ports of the range `from` to `to` that a list such as `8080,9000-9005` reserves.
 fn reserved_within(list: &str, from: u64, to: u64) -> u64 {
     let within = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -1,4 +1,4 @@
-//! The diagnosis as one JSON object; docs/OPERATIONS.md documents its fields.
+//! The diagnosis as one JSON object, whose fields docs/OPERATIONS.md documents.
 
 use serde_json::{Value, json};
 use towline_doctor::{Facts, Processes, Row, Wall};
@@ -8,12 +8,12 @@ use super::Diagnosis;
 pub(super) fn object(diagnosis: &Diagnosis) -> String {
     let Diagnosis { facts, target, rows, prediction } = diagnosis;
     let processes = match target.processes {
-        Processes::Unsaid => Value::Null,
+        Processes::Unspecified => Value::Null,
         Processes::Auto => "auto".into(),
         Processes::Exactly(count) => count.into(),
     };
     let object = json!({
-        "answer": prediction.sentence(target),
+        "answer": format!("{} {}", diagnosis.answer(), prediction.sentence(target)),
         "verdict": diagnosis.worst().name(),
         "target": {
             "connections": target.connections,
@@ -25,7 +25,7 @@ pub(super) fn object(diagnosis: &Diagnosis) -> String {
             "sources": target.sources,
             "targets": target.targets,
         },
-        "place": facts.place.name(),
+        "place": facts.environment.name(),
         "prediction": {
             "connections": prediction.largest,
             "processes": prediction.processes,

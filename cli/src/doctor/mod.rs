@@ -1,4 +1,5 @@
-//! `towline doctor`: will this host hold it, what ends it first, and what to do.
+//! `towline doctor`: whether this host holds a number of connections, which limit is reached first, and
+//! what to change.
 
 mod json;
 mod text;
@@ -9,50 +10,51 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towline_config::Effective;
 use towline_doctor::{
-    Facts, Form, Prediction, Processes, Row, Side, Target, Verdict, fragment, prediction, rows,
+    Facts, Fix, Form, Prediction, Processes, Row, Side, Target, Verdict, fragment, grouped,
+    prediction, rows,
 };
 use towline_load::LoadError;
 
 use crate::{exit, flag_value, flags::LayerFlags, help};
 
-/// What is asked about when nobody says: the smaller of the article's two figures.
+/// Connections to check for by default: the smaller of the article's two figures.
 const CONNECTIONS: u64 = 10_000;
-/// The most that is computed with; no host comes near.
+/// Most connections to compute with; no host comes near.
 const CONNECTIONS_MAX: u64 = 1_000_000_000;
-/// As many as `server.processes` takes.
+/// Most processes, as for `server.processes`.
 const PROCESSES_MAX: u64 = 1024;
 
-/// Check limits and kernel knobs for a number of connections, and name what ends it first.
+/// Check limits and kernel parameters for a number of connections, and name the first limit reached.
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::DOCTOR)]
 pub(crate) struct Args {
     /// Open connections to check for [default: limits.connections, or 10k where it is auto]
     #[arg(short, long, value_name = "N", value_parser = count)]
     connections: Option<u64>,
-    /// New connections a second at the peak [default: all of them within ten seconds]
+    /// New connections per second at the peak [default: all of them within ten seconds]
     #[arg(long, value_name = "N", value_parser = count)]
     burst: Option<u64>,
-    /// Processes they are spread over: a number, or auto for as many as descriptors need
+    /// Processes to spread them over: a number, or auto for as many as descriptors require
     /// [default: server.processes]
     #[arg(long, value_name = "N|auto", value_parser = processes)]
     processes: Option<Processes>,
-    /// Who holds them here; both is server and load generator on this host
+    /// The program that holds them here; both means server and load generator on this host
     #[arg(long, value_enum, default_value = "server")]
     side: SideName,
-    /// Connections that are busy at a time, in percent
+    /// Connections that are busy at any time, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(0..=100))]
     active: u64,
-    /// Lines a second over all connections [default: one on each busy connection]
+    /// Lines per second over all connections [default: one per busy connection]
     #[arg(long, value_name = "N", value_parser = count)]
     lines: Option<u64>,
-    /// Source addresses of outgoing connections [default: 1; with both, all of the loopback's]
+    /// Source addresses of outgoing connections [default: 1; with both, all of 127.0.0.0/8]
     #[arg(long, value_name = "N", value_parser = count)]
     sources: Option<u64>,
-    /// Addresses and ports that outgoing connections lead to
+    /// Number of addresses and ports to which outgoing connections lead
     #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
     targets: u64,
-    /// Print only the fix, as a fragment of such a file
+    /// Print only the fixes, as a fragment of a configuration file of this kind
     #[arg(long, value_enum, conflicts_with = "json")]
     emit: Option<FormName>,
     /// Print one JSON object
@@ -78,7 +80,7 @@ enum FormName {
     Kubernetes,
 }
 
-/// All that is printed, in one form or another.
+/// Everything that is printed, in any form.
 #[derive(Debug)]
 struct Diagnosis {
     facts: Facts,
@@ -110,18 +112,18 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 impl Args {
     fn target(&self, effective: Effective) -> Target {
-        let said = |name: &str| {
+        let is_set = |name: &str| {
             let key = towline_config::Key::find(name);
             key.is_some_and(|key| effective.origin(key) != "built-in")
         };
         let settings = &effective.settings;
         let configured = match settings.server.processes {
             towline_config::Processes::Auto => Processes::Auto,
-            towline_config::Processes::Exactly(count) if said("server.processes") => {
+            towline_config::Processes::Exactly(count) if is_set("server.processes") => {
                 Processes::Exactly(count.get().into())
             }
-            // The built-in single process is nobody's wish.
-            _ => Processes::Unsaid,
+            // The built-in default of one process was not asked for.
+            _ => Processes::Unspecified,
         };
         let limit = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let connections = self.connections.or(limit).unwrap_or(CONNECTIONS);
@@ -139,10 +141,41 @@ impl Args {
 impl Diagnosis {
     fn of(facts: Facts, target: Target) -> Self {
         let mut rows = rows(&facts, &target);
-        // The worst first; within a verdict, the order of the table.
+        // Worst first; within a verdict, the order of the table.
         rows.sort_by_key(|row| std::cmp::Reverse(row.verdict));
         let prediction = prediction(&facts, &target);
         Self { facts, target, rows, prediction }
+    }
+
+    /// Yes or no, and what it depends on.
+    fn answer(&self) -> String {
+        let Self { target, rows, prediction, .. } = self;
+        let connections = grouped(target.connections);
+        let failing = rows.iter().filter(|row| row.verdict == Verdict::Fail).count();
+        let changes = if failing == 1 { "1 change" } else { "changes" };
+        let too_few = prediction.largest.is_some_and(|largest| largest < target.connections);
+        match failing {
+            0 if too_few => format!("No: this host cannot hold {connections} connections."),
+            0 => {
+                let warnings = rows.iter().filter(|row| row.verdict == Verdict::Warn).count();
+                let advice = if warnings == 0 { "" } else { "; see the warnings below" };
+                format!("Yes: this host can hold {connections} connections{advice}.")
+            }
+            _ if !too_few && prediction.processes > 1 && self.only_descriptors_fail() => format!(
+                "Not with one process: {connections} connections need --processes {}, or a higher \
+                 descriptor limit.",
+                prediction.processes
+            ),
+            count => format!(
+                "No: {connections} connections need {}{changes} (marked FAIL below).",
+                if count == 1 { String::new() } else { format!("{count} ") }
+            ),
+        }
+    }
+
+    fn only_descriptors_fail(&self) -> bool {
+        let mut failing = self.rows.iter().filter(|row| row.verdict == Verdict::Fail);
+        failing.all(|row| matches!(row.fix, Some(Fix::Descriptors { processes: 1.., .. })))
     }
 
     fn worst(&self) -> Verdict {
@@ -195,7 +228,7 @@ pub(crate) fn processes(text: &str) -> Result<Processes, LoadError> {
     let count = text.parse().ok().filter(|count| (1..=PROCESSES_MAX).contains(count));
     count.map(Processes::Exactly).ok_or_else(|| {
         LoadError::usage(format!(
-            "`{text}` is no number of processes: expected 1 to {PROCESSES_MAX}, or auto"
+            "`{text}` is not a number of processes: expected 1 to {PROCESSES_MAX}, or auto"
         ))
     })
 }

@@ -1,34 +1,36 @@
-//! The diagnosis for people: the answer, then what is wrong with its fix, then the rest in short.
+//! The diagnosis as text: yes or no, the prediction, the rows that need a change with their fixes, then
+//! the other rows in one line each.
 
 use std::fmt::Write as _;
 
-use towline_doctor::{Facts, Processes, Row, Verdict};
+use towline_doctor::{Facts, Processes, Row, Scope, Verdict};
 
 use super::Diagnosis;
 
-/// What a narrow terminal shows without folding.
+/// Columns of a page, so that a terminal of 80 columns does not wrap it.
 const WIDTH: usize = 79;
-/// Where values begin.
+/// The column in which values begin.
 const VALUES: usize = 44;
-/// As wide as the longest verdict, and a gap.
+/// Indentation: the longest verdict and a gap.
 const INDENT: &str = "         ";
 
 pub(super) fn page(diagnosis: &Diagnosis, colour: bool) -> String {
     let Diagnosis { facts, target, rows, prediction } = diagnosis;
     let mut out = String::new();
+    wrap(&mut out, "", &diagnosis.answer());
     wrap(&mut out, "", &prediction.sentence(target));
     let processes = match target.processes {
-        Processes::Unsaid => String::new(),
-        Processes::Auto => ", as many processes as it takes".to_owned(),
+        Processes::Unspecified => String::new(),
+        Processes::Auto => ", as many processes as needed".to_owned(),
         Processes::Exactly(1) => ", 1 process".to_owned(),
         Processes::Exactly(count) => format!(", {count} processes"),
     };
     let about = format!(
-        "Checked for {} connections, {} new ones a second, side {}{processes}: {}.",
+        "Checked for {} connections, {} new ones per second, side {}{processes}: {}.",
         target.connections,
         target.burst,
         target.side.name(),
-        sum(rows)
+        counts_by_verdict(rows)
     );
     wrap(&mut out, "", &about);
     out.push('\n');
@@ -44,7 +46,7 @@ pub(super) fn page(diagnosis: &Diagnosis, colour: bool) -> String {
 }
 
 /// `2 fail, 3 warn, 30 ok, 1 unknown`
-fn sum(rows: &[Row]) -> String {
+fn counts_by_verdict(rows: &[Row]) -> String {
     let kinds = [Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::Ok];
     let count = |kind| rows.iter().filter(|row| row.verdict == kind).count();
     let parts = kinds.map(|kind| (count(kind), kind.name()));
@@ -58,7 +60,7 @@ fn headline(out: &mut String, row: &Row, colour: bool) {
         Verdict::Fail => "FAIL",
         other => other.name(),
     };
-    let value = row.value.as_deref().unwrap_or("not seen from here");
+    let value = row.value.as_deref().unwrap_or("unknown here");
     let start = INDENT.len();
     let name = format!("{:width$}", row.name, width = VALUES - start);
     line(out, format_args!("{on}{verdict:<start$}{off}{name} {value}"));
@@ -67,11 +69,15 @@ fn headline(out: &mut String, row: &Row, colour: bool) {
 fn at_length(out: &mut String, row: &Row, facts: &Facts, colour: bool) {
     headline(out, row, colour);
     let sides: Vec<_> = row.sides.iter().map(|side| side.name()).collect();
-    let need = format!("needs {} ({}; for {})", row.need, row.scope.name(), sides.join(", "));
+    let scope = match row.scope {
+        Scope::Host => "whole host",
+        scope => scope.name(),
+    };
+    let need = format!("needs {} ({scope}; for {})", row.need, sides.join(", "));
     wrap(out, INDENT, &need);
     wrap(out, INDENT, &row.why);
     if let Some(fix) = row.fix_here(facts) {
-        // In one piece, however long: it is there to be copied.
+        // On one line, however long, so that it can be copied.
         line(out, format_args!("{INDENT}fix: {fix}"));
     }
     out.push('\n');
@@ -86,7 +92,7 @@ fn paint(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Words in lines of at most [`WIDTH`].
+/// Appends `text`, wrapped at [`WIDTH`] columns.
 fn wrap(out: &mut String, indent: &str, text: &str) {
     let mut column = 0;
     for word in text.split(' ') {
@@ -102,7 +108,7 @@ fn wrap(out: &mut String, indent: &str, text: &str) {
     out.push('\n');
 }
 
-/// Writing into a String cannot fail.
+/// Appends a line. Writing into a `String` cannot fail.
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(format_args!("{text}\n"));
 }

@@ -1,14 +1,14 @@
-//! The failing rows, in the log of a server that starts.
+//! The doctor's failing rows, in the log of a server that starts.
 
 use std::thread;
 
 use towline_config::Settings;
 use towline_doctor::{Facts, Processes, Side, Target, Verdict, rows};
 
-/// Looks at the host on a thread of its own and logs a line a failing row; the server serves
-/// meanwhile. `connections` is what all processes together accept.
+/// Checks the host on a thread of its own and logs one line per failing row, while the server serves.
+/// `connections` is the limit of all processes together.
 pub(crate) fn warn_in_background(settings: Settings, connections: u64, processes: u64) {
-    let look = move || {
+    let check = move || {
         let facts = Facts::read();
         let mut target = Target::new(connections, Side::Server, settings);
         target.processes = Processes::Exactly(processes);
@@ -23,8 +23,8 @@ pub(crate) fn warn_in_background(settings: Settings, connections: u64, processes
             );
         }
     };
-    // Advice is not worth failing for.
-    if let Err(error) = thread::Builder::new().name("doctor".into()).spawn(look) {
-        tracing::debug!(%error, "the host was not looked at");
+    // Advice is no reason to fail.
+    if let Err(error) = thread::Builder::new().name("doctor".into()).spawn(check) {
+        tracing::debug!(%error, "the host was not checked");
     }
 }

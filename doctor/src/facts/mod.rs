@@ -1,4 +1,5 @@
-//! What is so on this host: read, not judged. Whatever cannot be read is absent, never assumed.
+//! What this host says about its limits: read, not judged. A value that cannot be read is absent, never
+//! assumed.
 
 mod read;
 mod sysctls;
@@ -8,72 +9,72 @@ use std::{collections::BTreeMap, path::Path};
 pub use sysctls::Sysctls;
 use towline_host::Cgroup;
 
-/// Everything the host says about its limits, at one moment.
+/// The limits, counters and environment of a host, read at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
-    /// The kernel's knobs.
+    /// Kernel parameters.
     pub sysctls: Sysctls,
-    /// The hard limit of descriptors a process, to which the server raises the soft one.
+    /// Hard limit of descriptors per process, to which the server raises the soft one.
     pub descriptors: Option<u64>,
     /// Descriptors open on the whole host.
     pub files_open: Option<u64>,
     /// Cores this process may use.
     pub cores: Option<u64>,
-    /// Whether ports below `ip_unprivileged_port_start` may be listened on.
+    /// Whether this process may listen on ports below `ip_unprivileged_port_start`.
     pub privileged_ports: Option<bool>,
     /// The host's memory.
     pub memory: Memory,
-    /// What the control group allows.
-    pub group: Cgroup,
-    /// What TCP uses in this network namespace.
+    /// Limits of the control group.
+    pub cgroup: Cgroup,
+    /// TCP's use of sockets and memory in this network namespace.
     pub tcp: Option<TcpUse>,
-    /// Counters of this network namespace since it began, by the kernel's names.
+    /// `TcpExt` counters of this network namespace since it was created, by the kernel's names.
     pub counters: BTreeMap<String, u64>,
-    /// What became of packets that came in, over all processors.
+    /// Counters of received packets, over all processors.
     pub softnet: Option<Softnet>,
-    /// The clock that time is read from.
+    /// The kernel's clock source.
     pub clocksource: Option<String>,
-    /// When memory is backed by huge pages: `always`, `madvise` or `never`.
+    /// The mode of transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
-    /// What this runs in.
-    pub place: Place,
+    /// The environment in which this process runs.
+    pub environment: Environment,
 }
 
 /// The host's memory, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// What could be had without swapping.
+    /// Memory available without swapping.
     pub available: Option<u64>,
     /// Swap space.
     pub swap: Option<u64>,
 }
 
-/// What TCP uses.
+/// TCP's use of sockets and memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TcpUse {
     /// Sockets, open or about to be.
     pub sockets: u64,
-    /// Sockets whose owner has gone while bytes were unsent.
+    /// Sockets without a process whose bytes are not all sent.
     pub orphans: u64,
     /// Sockets in TIME_WAIT.
     pub time_wait: u64,
-    /// Pages of socket buffers, of the whole host.
+    /// Pages of socket buffers on the whole host.
     pub pages: u64,
 }
 
-/// Sums of `/proc/net/softnet_stat` since the host began.
+/// Sums of `/proc/net/softnet_stat` since boot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softnet {
     /// Packets dropped because a processor's queue was full.
     pub drops: u64,
-    /// Times a processor stopped with packets left to take.
+    /// Times a processor stopped polling with packets left.
     pub squeezes: u64,
 }
 
-/// What a process runs in, as far as it concerns where limits are set.
+/// The environment of a process, which decides where its limits are set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Place {
-    /// Nothing that sets limits of its own.
+pub enum Environment {
+    /// None that sets limits of its own.
     #[default]
     Bare,
     /// A unit of systemd.
@@ -84,8 +85,8 @@ pub enum Place {
     Kubernetes,
 }
 
-impl Place {
-    /// In one lower-case word.
+impl Environment {
+    /// The name in lower case, as printed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
@@ -97,29 +98,29 @@ impl Place {
 }
 
 impl Facts {
-    /// Reads this host. Costs some eighty small files and never fails: what cannot be read is
+    /// Reads this host. Opens some eighty small files and never fails: a value that cannot be read is
     /// absent.
     pub fn read() -> Self {
         Self::read_under(Path::new("/"))
     }
 
-    /// Reads `proc/`, `sys/` and the rest below `root` instead of `/`: another host's files, kept.
+    /// Reads `proc/`, `sys/` and the rest below `root` instead of `/`: a copy of another host's files.
     pub fn read_under(root: &Path) -> Self {
         read::all(root)
     }
 
-    /// Memory that is left to this process, the tighter of the host's and the control group's.
+    /// Memory left for this process: the lesser of the host's and the control group's.
     pub fn memory_left(&self) -> Option<u64> {
-        let group = self.group.memory.map(|memory| memory.left());
+        let group = self.cgroup.memory.map(|memory| memory.left());
         [self.memory.available, group].into_iter().flatten().min()
     }
 
-    /// Descriptors the host has left for everybody.
+    /// Descriptors that the whole host has left.
     pub fn files_left(&self) -> Option<u64> {
         Some(self.sysctls.number("fs.file-max")?.saturating_sub(self.files_open?))
     }
 
-    /// Whether the network namespace is the host's own; the others lack the host's knobs.
+    /// Whether this is the host's own network namespace; others do not show host-wide parameters.
     pub fn in_first_network(&self) -> bool {
         self.sysctls.text("net.ipv4.tcp_mem").is_some()
     }

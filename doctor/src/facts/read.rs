@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use towline_host::Cgroup;
 
-use super::{Facts, Memory, Place, Softnet, Sysctls, TcpUse};
+use super::{Environment, Facts, Memory, Softnet, Sysctls, TcpUse};
 
 /// CAP_NET_BIND_SERVICE, as a bit of `CapEff`.
 const BIND_SERVICE: u64 = 1 << 10;
@@ -24,7 +24,7 @@ pub(super) fn all(root: &Path) -> Facts {
             available: kib(&meminfo, "MemAvailable"),
             swap: kib(&meminfo, "SwapTotal"),
         },
-        group: Cgroup::read(root),
+        cgroup: Cgroup::read(root),
         tcp: text("proc/net/sockstat").and_then(|text| tcp(&text)),
         counters: text("proc/net/netstat").map(|text| counters(&text)).unwrap_or_default(),
         softnet: text("proc/net/softnet_stat").map(|text| softnet(&text)),
@@ -32,7 +32,7 @@ pub(super) fn all(root: &Path) -> Facts {
             .map(|text| text.trim().to_owned()),
         huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled")
             .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
-        place: place(root),
+        environment: environment(root),
     }
 }
 
@@ -45,7 +45,7 @@ fn descriptors(limits: &str) -> Option<u64> {
     }
 }
 
-/// How many a list such as `0-3,7` names.
+/// Number of cores in a list such as `0-3,7`.
 fn cores(list: &str) -> Option<u64> {
     let count = |part: &str| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -79,7 +79,7 @@ fn counters(netstat: &str) -> BTreeMap<String, u64> {
     pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
 }
 
-/// One row a processor, in hexadecimal.
+/// Sums the columns of `/proc/net/softnet_stat`: one row per processor, in hexadecimal.
 fn softnet(text: &str) -> Softnet {
     let sum = |column: usize| {
         let cell = |row: &str| u64::from_str_radix(word(row, column)?, 16).ok();
@@ -88,31 +88,31 @@ fn softnet(text: &str) -> Softnet {
     Softnet { drops: sum(1), squeezes: sum(2) }
 }
 
-fn place(root: &Path) -> Place {
+fn environment(root: &Path) -> Environment {
     let there = |path: &str| root.join(path).exists();
     let group = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     if there("var/run/secrets/kubernetes.io") || group.contains("kubepods") {
-        return Place::Kubernetes;
+        return Environment::Kubernetes;
     }
     let engines = ["/docker", "/containerd", "/libpod"];
     if there(".dockerenv")
         || there("run/.containerenv")
         || engines.iter().any(|name| group.contains(name))
     {
-        return Place::Container;
+        return Environment::Container;
     }
-    if group.contains(".service") { Place::Systemd } else { Place::Bare }
+    if group.contains(".service") { Environment::Systemd } else { Environment::Bare }
 }
 
 fn kib(meminfo: &str, name: &str) -> Option<u64> {
     Some(field(meminfo, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What stands behind `name:`.
+/// The text after `name:`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-fn word(text: &str, place: usize) -> Option<&str> {
-    text.split_whitespace().nth(place)
+fn word(text: &str, index: usize) -> Option<&str> {
+    text.split_whitespace().nth(index)
 }

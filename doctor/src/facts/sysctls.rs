@@ -1,8 +1,8 @@
-//! The knobs under `/proc/sys` that any row looks at.
+//! Kernel parameters under `/proc/sys`.
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
-/// What is read; a knob that no row asks for has no place here.
+/// The parameters to read: those that some row uses.
 const READ: [&str; 35] = [
     "fs.epoll.max_user_watches",
     "fs.file-max",
@@ -41,7 +41,7 @@ const READ: [&str; 35] = [
     "vm.max_map_count",
 ];
 
-/// Kernel knobs by their names, such as `net.core.somaxconn`.
+/// Kernel parameters by name, such as `net.core.somaxconn`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sysctls(BTreeMap<&'static str, Sysctl>);
 
@@ -51,8 +51,8 @@ struct Sysctl {
     settable: bool,
 }
 
-/// Whether root could write it. The kernel shows what a namespace must not set as read-only even to
-/// root; engines mount the rest read-only for containers. Opening a knob sets nothing.
+/// Whether root could write the parameter. The kernel shows parameters that a namespace must not set as
+/// read-only even to root; container engines mount the others read-only. Opening a file sets nothing.
 fn settable(path: &Path) -> bool {
     let writable = fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o200 != 0);
     let opened = fs::OpenOptions::new().write(true).open(path);
@@ -72,22 +72,22 @@ impl Sysctls {
         Self(READ.into_iter().filter_map(read).collect())
     }
 
-    /// The knob as it stands, its fields one blank apart; `None` where it cannot be seen.
+    /// The value, its fields separated by one blank; `None` where it cannot be read.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|sysctl| sysctl.value.as_str())
     }
 
-    /// The knob's only or first number.
+    /// The only or first number of the value.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.field(name, 0)
     }
 
-    /// A knob's number at `place`, from 0.
-    pub fn field(&self, name: &str, place: usize) -> Option<u64> {
-        self.text(name)?.split(' ').nth(place)?.parse().ok()
+    /// The number at `index`, counted from 0.
+    pub fn field(&self, name: &str, index: usize) -> Option<u64> {
+        self.text(name)?.split(' ').nth(index)?.parse().ok()
     }
 
-    /// Whether it can be set from here by who may set any at all.
+    /// Whether this parameter is writable here, given the privilege.
     pub fn settable(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|sysctl| sysctl.settable)
     }

@@ -1,17 +1,17 @@
-//! Processors, packets and clocks.
+//! Processors, packet queues and clocks.
 
 use super::MANY;
 use crate::{Facts, Fix, Row, Scope, Side, Target, row::ALL};
 
-/// Packets a second from which the kernel's own queue of 1,000 a processor overflows in bursts.
+/// Packets per second from which the kernel's default queue of 1,000 per processor overflows in bursts.
 const PACKETS_MANY: u64 = 100_000;
 const QUEUE: u64 = 10_000;
 const BUDGET: u64 = 600;
-/// More sockets in a bucket of the kernel's table are a way to walk for every packet.
+/// Sockets per bucket of the kernel's hash table above which every packet walks a chain.
 const SOCKETS_A_BUCKET: u64 = 2;
-/// The most that `tcp_child_ehash_entries` takes.
+/// Largest value that `tcp_child_ehash_entries` accepts.
 const BUCKETS_MAX: u64 = 1 << 24;
-/// Packets a connect, and a line with its answer, each with what acknowledges it.
+/// Packets per connect, and per line with its reply, acknowledgements included.
 const PACKETS_CONNECT: u64 = 3;
 const PACKETS_LINE: u64 = 4;
 
@@ -25,7 +25,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let off = |name: &'static str| {
         let holds = number(name).map(|value| value == 0);
         Row::advised(name, (Scope::Host, ALL), number(name), "0", holds)
-            .because("Polls for packets on the processor that lines need.")
+            .because("Polls for packets on the processor that serves lines.")
             .set_to(0)
     };
     let mut rows = vec![
@@ -35,7 +35,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             number("net.core.netdev_max_backlog"),
             (0, queue),
         )
-        .because("Packets a processor may have waiting, the loopback's and a container's included; beyond, they are dropped.")
+        .because("Packets that may wait for a processor, loopback and container traffic included; beyond, they are dropped.")
         .set_to(QUEUE),
         Row::advised(
             "softnet drops",
@@ -44,7 +44,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             "0",
             softnet.map(|softnet| softnet.drops == 0),
         )
-        .because("Packets dropped so since the host began; each is a wait of 200 ms or more for somebody.")
+        .because("Packets dropped since boot because netdev_max_backlog was full; each costs a client 200 ms or more. \
+             Raise it if the count still grows.")
         .fix(Fix::Sysctl {
             key: "net.core.netdev_max_backlog",
             value: QUEUE.to_string(),
@@ -56,7 +57,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             number("net.core.netdev_budget"),
             (0, if squeezed { BUDGET } else { 0 }),
         )
-        .because("Packets a processor takes at a time; it has stopped with more to take.")
+        .because("Packets that a processor takes per poll; it has stopped with more waiting.")
         .set_to(BUDGET),
         buckets(facts, target),
         congestion(facts),
@@ -68,8 +69,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     rows
 }
 
-/// The table in which the kernel finds a packet's socket. A namespace shows the size of the host's,
-/// which it shares, as a negative number (kernel documentation, ip-sysctl).
+/// The hash table in which the kernel finds the socket of a packet. A namespace that shares the host's
+/// table shows its size as a negative number (kernel documentation, ip-sysctl).
 fn buckets(facts: &Facts, target: &Target) -> Row {
     let name = "net.ipv4.tcp_ehash_entries";
     let entries =
@@ -77,10 +78,10 @@ fn buckets(facts: &Facts, target: &Target) -> Row {
     let sockets = target.connections * target.side.ends();
     let need = (sockets / SOCKETS_A_BUCKET).next_power_of_two().min(BUCKETS_MAX);
     Row::at_least(name, (Scope::Host, ALL), entries, (0, need))
-        .because("Every packet walks along the sockets in its bucket until it finds its own.")
+        .because("Every packet walks the chain of sockets in its bucket.")
         .fix(Fix::Words(format!(
             "boot with thash_entries={need}, or on the host: sysctl -w \
-             net.ipv4.tcp_child_ehash_entries={need}, which holds for network namespaces made after it"
+             net.ipv4.tcp_child_ehash_entries={need}, which applies to network namespaces created after it"
         )))
 }
 
@@ -88,7 +89,7 @@ fn congestion(facts: &Facts) -> Row {
     let name = "net.ipv4.tcp_congestion_control";
     let control = facts.sysctls.text(name);
     let discipline = facts.sysctls.text("net.core.default_qdisc");
-    // Where the host's queueing cannot be seen, bbr may or may not have what it needs.
+    // Unknown where the host's queueing discipline cannot be read: bbr needs fq.
     let holds = control.and_then(|control| match (control, discipline) {
         ("bbr", None) => None,
         ("bbr", Some(discipline)) => Some(discipline == "fq"),
@@ -99,7 +100,7 @@ fn congestion(facts: &Facts) -> Row {
         None => control.to_owned(),
     });
     Row::advised(name, (Scope::Namespace, ALL), value, "cubic, or bbr with fq", holds)
-        .because("bbr paces packets; without fq that is a timer a connection.")
+        .because("bbr paces packets; without fq that is one timer per connection.")
         .set_to("cubic")
 }
 
@@ -108,17 +109,17 @@ fn clock(facts: &Facts) -> Row {
     let good = ["tsc", "kvm-clock", "arch_sys_counter"];
     let holds = clock.map(|clock| good.contains(&clock));
     Row::advised("clocksource", (Scope::Host, ALL), clock, "tsc or kvm-clock", holds)
-        .because("Reading other clocks is a system call of a microsecond; each wait reads it.")
+        .because("Reading another clock is a system call of about a microsecond, and each wait reads it.")
         .fix(Fix::Words(
             "echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource"
                 .to_owned(),
         ))
 }
 
-/// Rows only where a quota is set.
+/// A row for the CPU quota, where one is set.
 fn cpu(facts: &Facts, target: &Target) -> Option<Row> {
-    let quota = facts.group.cpu?;
-    // One process of many threads, or many of few: what runs at once is at most the cores.
+    let quota = facts.cgroup.cpu?;
+    // Threads that run at once: at most as many as there are cores.
     let processes = target.processes(facts);
     let threads = processes * target.threads(facts, processes);
     let threads = threads.min(facts.cores.unwrap_or(u64::MAX));
@@ -136,7 +137,7 @@ fn cpu(facts: &Facts, target: &Target) -> Option<Row> {
     );
     let cores = (quota.cores.ceil() as u64).max(1);
     Some(
-        row.because("A group that used its quota stands still for up to 100 ms.")
+        row.because("A control group that has used its quota is stopped for up to 100 ms.")
             .fix(Fix::Setting { key: "server.threads", value: cores.to_string() }),
     )
 }

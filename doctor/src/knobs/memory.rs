@@ -1,18 +1,18 @@
-//! Memory: the host's, the control group's, and what TCP may take of it.
+//! Memory of the host and the control group, and TCP's part of it.
 
 use super::MANY;
 use crate::{
-    Facts, Fix, Row, Scope, Target, bytes, cost, grouped,
+    Facts, Fix, Row, Scope, Side, Target, bytes, cost, grouped,
     row::{ALL, SERVER},
 };
 
 const PAGE: u64 = 4096;
-/// Most a buffer should grow to by itself when there are many: receiving, and sending.
+/// Largest automatic size of a socket's buffer when there are many: receive, send.
 const RECEIVE_MOST: u64 = 1 << 20;
 const SEND_MOST: u64 = 256 << 10;
-/// What SO_RCVBUF and SO_SNDBUF may be asked for.
+/// Buffer size that SO_RCVBUF and SO_SNDBUF must be able to request.
 const ASKED: u64 = 64 << 10;
-/// Share of `tcp_mem`'s largest value above which there is little left, in percent.
+/// Use of `tcp_mem`'s largest value, in percent, above which little is left.
 const TCP_FULL: u64 = 70;
 
 pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
@@ -29,15 +29,15 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         .showing(bytes(facts.memory.available.unwrap_or(0)))
         .needing(format!("at least {}", bytes(ample)))
         .because(format!(
-            "{} bytes a quiet connection with the kernel's share, {} for the {} % that are busy, \
-                 a third to spare. Beyond, the kernel kills.",
+            "{} bytes per quiet connection, the kernel's part included, {} for the {} % that are \
+                 busy, and a third to spare. Without it the kernel kills processes.",
             grouped(target.bytes_quiet()),
             bytes(target.bytes_busy()),
             target.active_percent
         ))
         .fix(Fix::Words("fewer connections, more memory, or another host".to_owned())),
     ];
-    let group = facts.group.memory;
+    let group = facts.cgroup.memory;
     let left = group.map_or(u64::MAX, |group| group.left());
     rows.push(
         Row::at_least("memory cgroup limit", (Scope::Process, ALL), Some(left), (need, ample))
@@ -45,7 +45,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
                 format!("{} of {} left", bytes(left), bytes(group.limit))
             }))
             .needing(format!("at least {}", bytes(ample)))
-            .because("The limit counts socket buffers and kernel objects too; at it, the group is killed.")
+            .because("The limit counts socket buffers and kernel objects too; when it is reached, the group is killed.")
             .fix(Fix::Memory(ample + group.map_or(0, |group| group.used))),
     );
     rows.push(
@@ -58,8 +58,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         .showing(facts.sysctls.text("net.ipv4.tcp_mem").unwrap_or_default())
         .needing(format!("second at least {}", grouped(pages)))
         .because(
-            "Pages of socket buffers for the whole host: above the second TCP saves, above the third \
-             it cuts connections. Quiet sockets hold none.",
+            "Pages of socket buffers on the whole host: above the second value TCP saves memory, above \
+             the third it resets connections. Quiet sockets use none.",
         )
         .set_to(fields),
     );
@@ -74,29 +74,16 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             "at most 70 % of tcp_mem",
             full,
         )
-        .because("Near the limit replies stall and connections are cut.")
-        .fix(Fix::Words("find who does not read: `ss -tm`; or raise net.ipv4.tcp_mem".to_owned())),
+        .because("Near the limit replies stall and connections are reset.")
+        .fix(Fix::Words(
+            "find the peers that do not read: `ss -tm`; or raise net.ipv4.tcp_mem".to_owned(),
+        )),
     );
-    let tuning = [
-        ("net.ipv4.tcp_rmem", RECEIVE_MOST, "4096 16384 1048576"),
-        ("net.ipv4.tcp_wmem", SEND_MOST, "4096 16384 262144"),
-    ];
-    rows.extend(tuning.map(|(name, most, set)| {
-        let largest = facts.sysctls.field(name, 2);
-        let many = target.connections >= MANY;
-        let need =
-            if many { format!("third at most {}", grouped(most)) } else { "anything".to_owned() };
-        let holds = largest.map(|largest| !many || largest <= most);
-        Row::advised(name, (Scope::Namespace, ALL), facts.sysctls.text(name), need, holds)
-            .because(
-                "A connection's buffer may grow to the third, twice over; many of them may not.",
-            )
-            .set_to(set)
-    }));
+    rows.extend(buffer_sizes(facts, target));
     rows.extend(["net.core.rmem_max", "net.core.wmem_max"].map(|name| {
         let value = facts.sysctls.number(name);
         Row::at_least(name, (Scope::Host, ALL), value, (0, ASKED))
-            .because("Caps what a socket may ask for its buffers.")
+            .because("Caps the buffer size that a socket may request.")
             .set_to(ASKED)
     }));
     let orphans = target.connections / 10;
@@ -107,7 +94,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             facts.sysctls.number("net.ipv4.tcp_max_orphans"),
             (0, orphans),
         )
-        .because("Closed connections with bytes unsent; beyond this many they are reset.")
+        .because("Closed connections with unsent bytes; beyond this number they are reset.")
         .set_to(orphans),
     );
     let swap = facts.memory.swap;
@@ -119,19 +106,55 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             if target.connections >= MANY { "off" } else { "anything" },
             swap.map(|swap| swap == 0 || target.connections < MANY),
         )
-        .because("A connection whose memory was swapped out answers after a disk read.")
-        .fix(Fix::Words("swapoff -a, or a group without swap (memory.swap.max = 0)".to_owned())),
+        .because("A connection whose memory was swapped out answers only after a disk read.")
+        .fix(Fix::Words(
+            "swapoff -a, or a control group without swap (memory.swap.max = 0)".to_owned(),
+        )),
     );
     let huge = facts.huge_pages.as_deref();
     rows.push(
         Row::advised("transparent huge pages", (Scope::Host, ALL), huge, "madvise or never", huge.map(|mode| mode != "always"))
-            .because("Small buffers then round up to 2 MiB, and resident memory says little. towline opts out for its own.")
+            .because("Small buffers are then rounded up to 2 MiB, so resident memory says little. towline opts out for its own memory.")
             .fix(Fix::Words("echo madvise > /sys/kernel/mm/transparent_hugepage/enabled".to_owned())),
     );
     rows
 }
 
-/// Pages TCP should be able to use before it begins to save, and the three fields that say so.
+/// Largest automatic buffer sizes of sockets. The receive buffers of a server that sets
+/// `socket.receive_buffer` do not grow, so the parameter does not matter to it.
+fn buffer_sizes(facts: &Facts, target: &Target) -> [Row; 2] {
+    let fixed = target.side == Side::Server && target.settings.socket.receive_buffer.is_some();
+    let many = target.connections >= MANY;
+    let row = |name, bounded: bool, most, set, why: &str| {
+        let largest = facts.sysctls.field(name, 2);
+        let need = if bounded {
+            format!("third at most {}", grouped(most))
+        } else {
+            "anything".to_owned()
+        };
+        let holds = largest.map(|largest| !bounded || largest <= most);
+        Row::advised(name, (Scope::Namespace, ALL), facts.sysctls.text(name), need, holds)
+            .because(why)
+            .set_to(set)
+    };
+    let grows = format!(
+        "The third value caps each socket's buffer (twice that with kernel overhead); with {} \
+         sockets that can exhaust memory.",
+        grouped(target.connections)
+    );
+    let receive = if fixed {
+        "The server sets the receive buffer of its sockets itself (socket.receive_buffer), so they \
+         do not grow."
+    } else {
+        &grows
+    };
+    [
+        row("net.ipv4.tcp_rmem", many && !fixed, RECEIVE_MOST, "4096 16384 1048576", receive),
+        row("net.ipv4.tcp_wmem", many, SEND_MOST, "4096 16384 262144", &grows),
+    ]
+}
+
+/// Pages that TCP should be able to use before it saves memory, and the value of tcp_mem that allows it.
 fn tcp_pages(facts: &Facts, target: &Target) -> (u64, String) {
     let pages = (target.bytes_busy() * target.side.ends()).div_ceil(PAGE) * 3 / 2;
     let field =

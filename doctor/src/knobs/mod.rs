@@ -1,4 +1,5 @@
-//! The table: every knob that has a say, a file a group. A need is a function of the target.
+//! The rows: every parameter that matters, one file per group. The needed value is computed from the
+//! target.
 
 mod conntrack;
 mod host;
@@ -12,13 +13,13 @@ pub(super) use conntrack::tracks;
 
 use super::{Facts, Row, Target};
 
-/// From here on small things add up: advice that is idle below is given.
+/// Connections from which small costs add up, so that more advice applies.
 const MANY: u64 = 10_000;
-/// A burst from which half-open and half-closed connections pile up.
+/// Connections per second from which half-open and half-closed connections pile up.
 const RUSH: u64 = 10_000;
 
-/// All knobs that matter to the target's side, judged for it; worst first within their groups is
-/// for the reader to sort.
+/// Returns a row for each parameter that matters to the target's side, judged for the target, in the
+/// order of the groups.
 pub fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let groups = [
         process::rows(facts, target),

@@ -1,8 +1,8 @@
-//! Where outgoing connections come from. A listening server needs none of this.
+//! Local ports of outgoing connections. A listening server needs none of this.
 
 use crate::{Facts, Fix, Row, Scope, Side, Target, grouped, row::OUTGOING};
 
-/// What a range can be widened to without touching ports that services are given by hand.
+/// The widest port range that leaves out the ports usually assigned by hand.
 const WIDE: &str = "10000 65000";
 const WIDE_PORTS: u64 = 55_001;
 
@@ -19,8 +19,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         format!("{range}: {} from {}", grouped(ports.unwrap_or(0)), counted(addresses))
     };
     let row = row.showing(shown).because(
-        "A connection takes a port of its source address for each address and port it leads to; \
-         without one, connect says EADDRNOTAVAIL.",
+        "Each connection takes a local port of its source address, per target address and port; \
+         without one, connect fails with EADDRNOTAVAIL.",
     );
     let row = if addresses * WIDE_PORTS >= target.connections {
         row.set_to(WIDE)
@@ -32,14 +32,14 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     };
     let reuse = "net.ipv4.tcp_tw_reuse";
     let value = facts.sysctls.number(reuse);
-    // 2 is reuse on the loopback alone, which is all that both ends on one host need.
+    // 2 allows reuse on the loopback interface alone, which suffices for both ends on one host.
     let holds = value.map(|value| value == 1 || value == 2 && target.side == Side::Both);
     let need = if target.side == Side::Both { "1 or 2" } else { "1" };
     vec![
         row,
         Row::advised(reuse, at, value, need, holds)
             .because(
-                "A port whose last connection is in TIME_WAIT cannot be used for 60 s otherwise.",
+                "Otherwise a port whose last connection is in TIME_WAIT cannot be reused for 60 s.",
             )
             .set_to(1),
     ]

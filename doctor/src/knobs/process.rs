@@ -1,12 +1,12 @@
-//! What processes and the host's table of files allow.
+//! Limits of processes, and of the host's file table.
 
 use towline_host::PROCESSES_MAX;
 
 use crate::{Facts, Fix, Row, Scope, Target, row::ALL, target::Processes};
 
-/// Threads a process needs beside those that serve: main, acceptor, admin, and some to spare.
+/// Threads of a process that do not serve: main, acceptor, admin, and some to spare.
 const THREADS_ASIDE: u64 = 8;
-/// Mappings a process makes of its own, whatever the connections: none is made for one of them.
+/// Memory mappings of a process, whatever the number of connections: no connection makes one.
 const MAPS: u64 = 4_096;
 
 pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
@@ -19,7 +19,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         _ => 0,
     };
     let spread = match target.processes {
-        Processes::Unsaid | Processes::Exactly(1) => "in one process".to_owned(),
+        Processes::Unspecified | Processes::Exactly(1) => "in one process".to_owned(),
         _ => format!("in each of {processes} processes"),
     };
 
@@ -31,13 +31,13 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     vec![
         Row::at_least("RLIMIT_NOFILE", (Scope::Process, ALL), facts.descriptors, (floor, ample))
             .because(format!(
-                "A connection is a descriptor; without one, accept fails with EMFILE. {} {spread}, \
-                 a tenth to spare and {aside} for the process itself.",
+                "A connection takes a descriptor; without one, accept fails with EMFILE. {} {spread}, \
+                 a tenth to spare, and {aside} for the process itself.",
                 crate::grouped(own)
             ))
             .fix(Fix::Descriptors { limit: ample, processes: enough }),
         knob(facts, "fs.nr_open", (floor, floor))
-            .because("No process may be allowed more descriptors than this."),
+            .because("Upper bound of every process's descriptor limit."),
         Row::at_least(
             "fs.file-max",
             (Scope::Host, ALL),
@@ -45,27 +45,27 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             (open + sockets, open + sockets + sockets / 5),
         )
         .because(format!(
-            "Every process of the host draws from these; {} are in use. Without, everybody's open \
-             and accept fail with ENFILE.",
+            "All processes of the host share these; {} are in use. Without one, open and accept fail \
+             with ENFILE in every process.",
             crate::grouped(open)
         ))
         .set_to(open + sockets + sockets / 5),
         knob(facts, "fs.epoll.max_user_watches", (ends, 2 * target.connections.max(ends)))
-            .because("A user's connections are all polled; at the limit, epoll_ctl says ENOSPC."),
+            .because("Each polled connection counts for its user; at the limit, epoll_ctl fails with ENOSPC."),
         knob(facts, "kernel.threads-max", (threads, threads))
-            .because("Threads of the whole host; processes times threads are ours."),
+            .because("Threads of the whole host; this server starts processes times threads."),
         knob(facts, "kernel.pid_max", (threads, threads))
-            .because("Each thread takes a number, and all of the host's share them."),
+            .because("Each thread on the host takes a process number."),
         Row::at_least(
             "pids cgroup limit",
             (Scope::Process, ALL),
-            Some(facts.group.tasks_left.unwrap_or(u64::MAX)),
+            Some(facts.cgroup.tasks_left.unwrap_or(u64::MAX)),
             (threads, threads),
         )
-        .because("Threads the control group may still start; without, the server cannot.")
+        .because("Threads that the control group may still start; without them the server cannot start.")
         .fix(Fix::Tasks(threads)),
         knob(facts, "vm.max_map_count", (0, MAPS))
-            .because("Mappings a process may have. No connection has one of its own."),
+            .because("Memory mappings per process. No connection has one of its own."),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What the server sets on its sockets itself.
+//! Settings of the server, and the socket options that they set.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::{
     row::{ACCEPTING, SERVER},
 };
 
-/// The most bytes worth queueing unsent in the kernel, a connection, when there are many.
+/// Most bytes worth queueing unsent in the kernel per connection, when there are many.
 const NOTSENT_MOST: u32 = 128 * 1024;
-/// The longest that unacknowledged bytes may keep a dead connection.
+/// Longest time for which unacknowledged bytes may keep a dead connection.
 const DEAD_AFTER: Duration = Duration::from_secs(120);
 
 pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
@@ -29,13 +29,13 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             target.connections,
         ))
         .showing(limit.map_or("auto".to_owned(), crate::grouped))
-        .because("More than this are not accepted.")
+        .because("More connections than this are not accepted.")
         .fix(setting("limits.connections", target.connections)),
         Row::at_least("server.backlog", at, Some(settings.server.backlog.into()), (floor, ample))
-            .because(backlog_why(target, "The length asked for of each accept queue."))
+            .because(backlog_why(target, "The configured length of each accept queue."))
             .fix(setting("server.backlog", ample)),
         Row::advised("socket.nodelay", at, Some(socket.nodelay), "true", Some(socket.nodelay))
-            .because("Replies are gathered here already; the kernel would hold small ones back.")
+            .because("The server batches replies itself; Nagle's algorithm would only delay small ones.")
             .fix(setting("socket.nodelay", "true")),
         Row::advised(
             "socket.notsent_lowat",
@@ -44,7 +44,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             if many { "at most 131,072" } else { "anything" },
             Some(!many || socket.notsent_lowat.is_some_and(|bytes| bytes <= NOTSENT_MOST)),
         )
-        .because("A peer that does not read costs 181 KB of kernel memory with 16 KiB, 4.3 MB without.")
+        .because("A peer that does not read costs 181 KB of kernel memory with 16 KiB, and 4.3 MB without.")
         .fix(setting("socket.notsent_lowat", "16KiB")),
         Row::advised(
             "socket.user_timeout",
@@ -53,7 +53,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             "at most 120s",
             Some(socket.user_timeout.is_some_and(|time| time <= DEAD_AFTER)),
         )
-        .because("Unacknowledged replies keep a connection to a dead peer for a quarter of an hour otherwise.")
+        .because("Otherwise unacknowledged replies keep a connection to a dead peer for a quarter of an hour.")
         .fix(setting("socket.user_timeout", "30s")),
         Row::advised(
             "socket.keepalive",
@@ -62,13 +62,13 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             "on, or heartbeat.interval",
             Some(checked),
         )
-        .because("A silent peer that died is found by heartbeat or keep-alive; by neither, never.")
+        .because("A silent dead peer is found by heartbeat or keep-alive only; without both, never.")
         .fix(setting("socket.keepalive", "60s")),
         port(facts, target),
     ]
 }
 
-/// Whether the port may be listened on.
+/// Whether this process may listen on the configured port.
 fn port(facts: &Facts, target: &Target) -> Row {
     let name = "net.ipv4.ip_unprivileged_port_start";
     let port = match &target.settings.server.listen {
@@ -91,8 +91,8 @@ fn port(facts: &Facts, target: &Target) -> Row {
 
 pub(super) fn backlog_why(target: &Target, begins: &str) -> String {
     format!(
-        "{begins} Half a second of {} connects a second has to fit while nobody accepts; a connect \
-         that does not fit hangs for 1, 3 or 7 seconds.",
+        "{begins} It must hold half a second of {} connects per second while the acceptor pauses; a \
+         connect that does not fit is retried after 1, 3 or 7 seconds.",
         crate::grouped(target.burst)
     )
 }

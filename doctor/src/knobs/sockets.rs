@@ -1,4 +1,4 @@
-//! How connections come and go: queues, handshakes, and what stays behind.
+//! How connections are made and closed: queues, handshakes, TIME_WAIT.
 
 use super::{RUSH, settings::backlog_why};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     row::{ACCEPTING, ALL, SERVER},
 };
 
-/// How long TIME_WAIT lasts: a constant of the kernel.
+/// Duration of TIME_WAIT: a constant of the kernel.
 const TIME_WAIT_SECONDS: u64 = 60;
 /// TCP_FASTOPEN's bit for listening sockets.
 const FASTOPEN_SERVER: u64 = 2;
@@ -24,7 +24,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let closed = (TIME_WAIT_SECONDS * target.burst).min(target.connections);
     let mut rows = vec![
         Row::at_least("net.core.somaxconn", at, number("net.core.somaxconn"), (floor, ample))
-            .because(backlog_why(target, "Caps every accept queue, without a word."))
+            .because(backlog_why(target, "Silently caps every listener's accept queue."))
             .set_to(ample),
         Row::at_least(
             "net.ipv4.tcp_max_syn_backlog",
@@ -32,16 +32,16 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             number("net.ipv4.tcp_max_syn_backlog"),
             (0, floor),
         )
-        .because("Half-open connections a listener keeps; decides only where SYN cookies are off.")
+        .because("Half-open connections per listener; matters only where SYN cookies are off.")
         .set_to(ample),
         is("net.ipv4.tcp_syncookies", at, 1)
-            .because("A flood of half-open connections shuts everybody out otherwise."),
+            .because("Otherwise a flood of half-open connections blocks all new ones."),
         is("net.ipv4.tcp_abort_on_overflow", at, 0)
-            .because("A full queue then resets peers that would have got in a second later."),
+            .because("A full queue then resets peers that would have been accepted a second later."),
         Row::at_most("net.ipv4.tcp_synack_retries", at, facts, if rush { 3 } else { 5 })
-            .because("Half-open connections live 63 s with 5, 15 s with 3; a rush piles them up."),
+            .because("Half-open connections live 63 s with 5 and 15 s with 3; a burst piles them up."),
         Row::at_most("net.ipv4.tcp_fin_timeout", at, facts, if rush { 30 } else { 60 })
-            .because("Seconds that half-closed connections without an owner stay."),
+            .because("Seconds for which half-closed connections without a process stay."),
         Row::at_least(
             "net.ipv4.tcp_max_tw_buckets",
             (Scope::Namespace, ALL),
@@ -49,8 +49,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             (0, closed),
         )
         .because(
-            "Closing leaves a connection in TIME_WAIT for 60 s on the side that closed first; beyond \
-             this many it is skipped, and late packets may hit a new connection.",
+            "A closed connection stays in TIME_WAIT for 60 s on the side that closed first; beyond this \
+             number the state is skipped, and late packets may reach a new connection.",
         )
         .set_to(closed),
         Row::advised(
@@ -60,7 +60,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             if long_lines(target) { "0" } else { "anything" },
             number("net.ipv4.tcp_slow_start_after_idle").map(|value| value == 0 || !long_lines(target)),
         )
-        .because("After silence, replies of more than 14 KB take round trips as on a new connection.")
+        .because("After silence, replies of more than 14 KB take as many round trips as on a new connection.")
         .set_to(0),
         Row::advised(
             "net.ipv4.tcp_fastopen",
@@ -69,20 +69,20 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
             "without bit 2",
             fastopen.map(|bits| bits & FASTOPEN_SERVER == 0),
         )
-        .because("Lines in a SYN can be replayed by anybody who saw them.")
+        .because("Lines in a SYN can be replayed by anyone on the path.")
         .set_to(fastopen.unwrap_or(0) & !FASTOPEN_SERVER),
     ];
     rows.extend(counters(facts, target));
     rows
 }
 
-/// Whether somebody raised the limit of a line, and so expects long ones.
+/// Whether the line limit was raised, so that long lines are expected.
 fn long_lines(target: &Target) -> bool {
     const USUAL: usize = 64 * 1024;
     target.settings.limits.line_bytes > USUAL
 }
 
-/// What has gone wrong already. Counts since the namespace began: what matters is whether they grow.
+/// Failures so far, counted since the namespace was created: what matters is whether they grow.
 fn counters(facts: &Facts, target: &Target) -> Vec<Row> {
     let count = |name: &'static str, counter: &str, sides: &'static [Side], why: &str| {
         let value = facts.counter(counter);
@@ -94,19 +94,19 @@ fn counters(facts: &Facts, target: &Target) -> Vec<Row> {
             "ListenOverflows",
             "ListenOverflows",
             ACCEPTING,
-            "Connects that met a full accept queue since the namespace began; compare again later.",
+            "Connects that met a full accept queue since the namespace was created; compare again later.",
         ),
         count(
             "SyncookiesSent",
             "SyncookiesSent",
             ACCEPTING,
-            "Handshakes that met a full queue of half-open connections since the namespace began.",
+            "Handshakes that met a full queue of half-open connections since the namespace was created.",
         ),
         count(
             "TCPAbortOnMemory",
             "TCPAbortOnMemory",
             ALL,
-            "Connections that the kernel cut because TCP was above tcp_mem since the namespace began.",
+            "Connections that the kernel reset because TCP exceeded tcp_mem, since the namespace was created.",
         ),
     ];
     if target.side.loads() {
@@ -114,7 +114,7 @@ fn counters(facts: &Facts, target: &Target) -> Vec<Row> {
             "TCPTimeWaitOverflow",
             "TCPTimeWaitOverflow",
             ALL,
-            "Connections that skipped TIME_WAIT since the namespace began: see tcp_max_tw_buckets.",
+            "Connections that skipped TIME_WAIT since the namespace was created: see tcp_max_tw_buckets.",
         ));
     }
     rows

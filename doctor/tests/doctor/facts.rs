@@ -1,4 +1,4 @@
-use towline_doctor::{Facts, Place};
+use towline_doctor::{Environment, Facts};
 
 use crate::tree::Tree;
 
@@ -49,7 +49,7 @@ fn the_tightest_level_of_a_group_counts_less_its_cache() {
         .with("sys/fs/cgroup/a/memory.current", "700000")
         .with("sys/fs/cgroup/a/memory.stat", "anon 5\ninactive_file 200000\n")
         .with("sys/fs/cgroup/a/b/memory.max", "max");
-    let memory = tree.facts().group.memory.unwrap();
+    let memory = tree.facts().cgroup.memory.unwrap();
     assert_eq!((memory.limit, memory.used, memory.left()), (1_000_000, 500_000, 500_000));
     assert_eq!(tree.facts().memory_left(), Some(500_000));
 }
@@ -60,19 +60,19 @@ fn a_container_sees_its_own_group_at_the_mount() {
         .with("proc/self/cgroup", "4:memory:/docker/0123abcd\n0::/\n")
         .with("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n")
         .with("sys/fs/cgroup/memory/memory.usage_in_bytes", "1048576\n");
-    assert_eq!(tree.facts().group.memory.unwrap().limit, 536_870_912);
+    assert_eq!(tree.facts().cgroup.memory.unwrap().limit, 536_870_912);
 }
 
 #[test]
 fn the_place_is_told_from_what_is_there() {
-    let place = |tree: Tree| tree.facts().place;
-    assert_eq!(place(Tree::ample()), Place::Bare);
+    let environment = |tree: Tree| tree.facts().environment;
+    assert_eq!(environment(Tree::ample()), Environment::Bare);
     let unit = "0::/system.slice/towline.service\n";
-    assert_eq!(place(Tree::ample().with("proc/self/cgroup", unit)), Place::Systemd);
-    assert_eq!(place(Tree::ample().with(".dockerenv", "")), Place::Container);
-    assert_eq!(place(Tree::ample().with("run/.containerenv", "")), Place::Container);
+    assert_eq!(environment(Tree::ample().with("proc/self/cgroup", unit)), Environment::Systemd);
+    assert_eq!(environment(Tree::ample().with(".dockerenv", "")), Environment::Container);
+    assert_eq!(environment(Tree::ample().with("run/.containerenv", "")), Environment::Container);
     let pod = Tree::ample().with("var/run/secrets/kubernetes.io/serviceaccount/token", "");
-    assert_eq!(place(pod), Place::Kubernetes);
+    assert_eq!(environment(pod), Environment::Kubernetes);
 }
 
 #[test]

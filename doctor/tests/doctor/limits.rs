@@ -138,8 +138,8 @@ fn descriptors_fail_without_one_a_connection_and_warn_without_a_margin() {
         Tree::ample().with("proc/self/limits", &limits(hard)).row(&target, "RLIMIT_NOFILE").verdict
     };
     // 100,000 connections, 64 descriptors aside and 4 for each of 4 threads.
-    assert_eq!(judged(100_079, Processes::Unsaid), Fail);
-    assert_eq!(judged(100_080, Processes::Unsaid), Warn);
+    assert_eq!(judged(100_079, Processes::Unspecified), Fail);
+    assert_eq!(judged(100_080, Processes::Unspecified), Warn);
     assert_eq!(judged(110_080, Processes::Exactly(1)), Verdict::Ok);
     // Ten processes have a thread each, as those of a server do.
     assert_eq!(judged(10_067, Processes::Exactly(10)), Fail);

@@ -27,7 +27,7 @@ fn one_process_ends_at_its_descriptors_and_more_lead_past_it() {
     assert!(prediction_.largest.unwrap() > 1_000_000);
     let said = prediction_.sentence(&target);
     assert!(
-        said.contains("descriptors a process (20,000) at 19,920: use --processes 51"),
+        said.contains("descriptors a process (20,000), at 19,920; beyond it, use --processes 51"),
         "{said}"
     );
 

@@ -11,7 +11,7 @@ const C: u64 = 100_000;
 
 pub(crate) fn target(side: Side) -> Target {
     let mut target = Target::new(C, side, Settings::default());
-    // What one address has ports for is another matter, and has a test of its own.
+    // Two source addresses, so that ports suffice; a test of its own covers one.
     target.sources = Some(2);
     target
 }
@@ -38,10 +38,10 @@ fn what_cannot_be_read_is_unknown_and_never_a_failure() {
     }
 }
 
-/// Row, file, just enough, and one step too little with what follows.
+/// Row, file, a value that suffices, one that is one step too small, and the verdict on that.
 type Step = (&'static str, &'static str, &'static str, &'static str, Verdict);
 
-/// For 100,000 connections, 10,000 new ones a second, one process with four threads.
+/// Steps for 100,000 connections, 10,000 new ones per second, one process with four threads.
 const STEPS: &[Step] = &[
     ("fs.nr_open", "proc/sys/fs/nr_open", "100080", "100079", Fail),
     ("fs.file-max", "proc/sys/fs/file-max", "101080", "101079", Fail),
@@ -161,17 +161,34 @@ const STEPS: &[Step] = &[
 
 #[test]
 fn each_row_flips_one_step_below_what_is_needed() {
-    let target = target(Side::Server);
+    let mut target = target(Side::Server);
+    // With it the sockets' buffers are fixed, and net.ipv4.tcp_rmem does not matter.
+    target.settings.socket.receive_buffer = None;
     for (name, file, enough, less, verdict) in STEPS {
         // Where a number must be exceeded twice, the nearer bound decides what "enough" is.
         let at = Tree::ample().with(file, enough).row(&target, name);
         assert!(at.verdict < *verdict, "{name} with {enough}: {at:?}");
         let below = Tree::ample().with(file, less).row(&target, name);
         assert_eq!(below.verdict, *verdict, "{name} with {less}: {below:?}");
-        // Counts say that something happened, not what to set.
+        // A count says that something happened, not what to set.
         let is_count = file.ends_with("netstat");
         assert_eq!(below.fix.is_none(), is_count, "{name}: {below:?}");
     }
+}
+
+/// The doctor asked for a smaller net.ipv4.tcp_rmem on the whole host, although the server sets the
+/// receive buffer of each of its sockets.
+#[test]
+fn tcp_rmem_does_not_matter_to_a_server_that_sets_its_receive_buffer() {
+    let host = Tree::ample().with("proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456");
+    let mut target = target(Side::Server);
+    assert!(target.settings.socket.receive_buffer.is_some(), "it is the default");
+    assert_eq!(host.row(&target, "net.ipv4.tcp_rmem").verdict, Verdict::Ok);
+    target.settings.socket.receive_buffer = None;
+    assert_eq!(host.row(&target, "net.ipv4.tcp_rmem").verdict, Warn);
+    target.settings = Settings::default();
+    target.side = Side::Both;
+    assert_eq!(host.row(&target, "net.ipv4.tcp_rmem").verdict, Warn, "the generator's may grow");
 }
 
 #[test]

@@ -97,9 +97,9 @@ fn start(args: &Args, needed: u64) -> Result<(Server, Option<String>), LoadError
     match args.processes {
         // A server has one process by default.
         Processes::Exactly(1) => {}
-        Processes::Auto | Processes::Unsaid if needed == 1 => {}
+        Processes::Auto | Processes::Unspecified if needed == 1 => {}
         Processes::Exactly(count) => flags.push(format!("--processes={count}")),
-        Processes::Auto | Processes::Unsaid => flags.push("--processes=auto".to_owned()),
+        Processes::Auto | Processes::Unspecified => flags.push("--processes=auto".to_owned()),
     }
     let mut all = flags.clone();
     all.push(format!("--max-connections={}", args.connections));
