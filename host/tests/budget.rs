@@ -1,3 +1,5 @@
+//! What connections and shards take of a descriptor limit.
+
 use towline_host::{buffer_limit, descriptors_reserved, max_connections};
 
 #[test]

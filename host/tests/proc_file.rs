@@ -1,3 +1,5 @@
+//! A file of `/proc` that is kept open.
+
 use towline_host::ProcFile;
 
 #[test]
