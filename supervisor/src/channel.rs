@@ -1,5 +1,5 @@
-//! The socket between a supervisor and a worker process: messages that arrive whole and in order,
-//! some of them with a connection.
+//! The socket pair between the supervisor and a worker process: whole messages in order, some with a
+//! connection's descriptor.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -17,72 +17,75 @@ use rustix::{
     },
 };
 use tokio::io::{Interest, unix::AsyncFd};
-
 use towline::internal::register;
 
-/// Longest message. The longest there are, settings and numbers, take some 8 KiB.
+/// Longest message. The longest in use, settings and counts, take about 8 KiB.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// What the kernel keeps for the other end, in bytes; it doubles that. A message with a connection
-/// takes about 1 KiB of it.
-const QUEUE_BYTES: usize = 128 * 1024;
+/// Send buffer of each end, in bytes; the kernel doubles it. A message with a descriptor takes about
+/// 1 KiB of it.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
-/// One end. Registered with the runtime it was made in; sending without waiting works anywhere.
+/// One end of the socket pair. It waits in the runtime that it was registered with; `try_send` and
+/// `try_receive` work anywhere.
 #[derive(Debug)]
 pub(crate) struct Channel(AsyncFd<OwnedFd>);
 
-/// A message as it came: how much of the buffer it fills, and the connection that came with it.
+/// A received message.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub(crate) struct Received {
+    /// Bytes of the buffer that it fills.
     pub(crate) length: usize,
+    /// The connection that came with it.
     pub(crate) socket: Option<OwnedFd>,
 }
 
-/// What messages are received into.
+/// A buffer for the longest message.
 pub(crate) fn buffer() -> Box<[u8]> {
     vec![0; MESSAGE_BYTES_MAX].into()
 }
 
-/// Both ends: one to keep, and one to give to another process.
+/// Makes a socket pair: one end to keep, one for another process.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    // Unlike datagrams, these tell when the other end is gone.
+    // Unlike datagram sockets, these report the end of the other side.
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     for end in [&ours, &theirs] {
-        sockopt::set_socket_send_buffer_size(end, QUEUE_BYTES)?;
+        sockopt::set_socket_send_buffer_size(end, SEND_BUFFER_BYTES)?;
     }
     Ok((ours, theirs))
 }
 
 impl Channel {
+    /// Registers an end with the current runtime.
     pub(crate) fn new(end: OwnedFd) -> io::Result<Self> {
         Ok(Self(register(end, Interest::READABLE | Interest::WRITABLE)?))
     }
 
-    /// The same end, registered with the runtime that runs now.
-    pub(crate) fn moved(self) -> io::Result<Self> {
+    /// Moves the registration to the current runtime.
+    pub(crate) fn reregister(self) -> io::Result<Self> {
         Self::new(self.0.into_inner())
     }
 
-    /// The same end, only to be watched for what comes, by the runtime that runs now.
-    pub(crate) fn watched(&self) -> io::Result<AsyncFd<OwnedFd>> {
+    /// A duplicate of this end, registered with the current runtime for incoming messages only.
+    pub(crate) fn duplicate_readable(&self) -> io::Result<AsyncFd<OwnedFd>> {
         register(self.0.get_ref().try_clone()?, Interest::READABLE)
     }
 
-    /// Sends a message if there is room for it now.
+    /// Sends a message without waiting; `WouldBlock` if the send buffer is full.
     pub(crate) fn try_send(&self, bytes: &[u8], socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let sockets = socket.as_slice();
         if !sockets.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
-            return Err(io::Error::other("there is no room for a descriptor beside a message"));
+            return Err(io::Error::other("a message cannot carry the descriptor"));
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         sendmsg(self.0.get_ref().as_fd(), &[IoSlice::new(bytes)], &mut ancillary, flags)?;
         Ok(())
     }
 
-    /// Sends a message, as soon as there is room for it.
+    /// Waits until the send buffer has room for a message, and sends it.
     pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
         loop {
             let mut ready = self.0.writable().await?;
@@ -93,10 +96,10 @@ impl Channel {
         }
     }
 
-    /// Waits for a message; `None` when the other end is gone and all it sent was received.
+    /// Waits for a message; `None` once the other end is closed and all its messages were received.
     ///
-    /// Cancel safe: a message is taken only by a call that returns it.
-    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
+    /// Cancel safe: only a call that returns a message takes it out.
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
         loop {
             let mut ready = self.0.readable().await?;
             match self.try_receive(buffer) {
@@ -106,27 +109,28 @@ impl Channel {
         }
     }
 
-    /// A message, if there is one now; `None` when the other end is gone.
-    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrived>> {
+    /// Receives a message without waiting; `None` once the other end is closed.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let mut into = [IoSliceMut::new(buffer)];
         let received = match recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags) {
-            // The other end died with messages of ours unread.
+            // The other end was closed with unread messages.
             Err(Errno::CONNRESET) => return Ok(None),
             received => received?,
         };
         if received.flags.contains(ReturnFlags::TRUNC) {
-            return Err(io::Error::other("a message is longer than any there is"));
+            return Err(io::Error::other("a message is longer than the buffer"));
         }
-        // A descriptor this process has no room for is gone: the message comes without it.
+        // Without a free descriptor in this process the kernel drops the sent one, and the message
+        // comes without it.
         let socket = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
             _ => None,
         });
-        // No message is empty.
-        Ok((received.bytes > 0).then_some(Arrived { length: received.bytes, socket }))
+        // No message is empty, so zero bytes are the end.
+        Ok((received.bytes > 0).then_some(Received { length: received.bytes, socket }))
     }
 }
 
@@ -145,12 +149,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn messages_arrive_whole_and_in_order_and_connections_with_them() {
+    async fn messages_arrive_whole_and_in_order_with_their_descriptors() {
         let (one, other) = channels();
-        let (mut peer, handed) = UnixStream::pair().expect("descriptors");
+        let (mut peer, passed) = UnixStream::pair().expect("descriptors");
         one.try_send(b"first", None).expect("room");
-        one.try_send(b"second", Some(handed.as_fd())).expect("room");
-        drop((handed, one));
+        one.try_send(b"second", Some(passed.as_fd())).expect("room");
+        drop((passed, one));
 
         let mut buffer = buffer();
         let first = other.receive(&mut buffer).await.expect("no error").expect("a message");
@@ -158,17 +162,17 @@ mod tests {
         let second = other.receive(&mut buffer).await.expect("no error").expect("a message");
         assert_eq!(&buffer[..second.length], b"second");
         let gone = other.receive(&mut buffer).await.expect("no error");
-        assert!(gone.is_none(), "the other end is gone");
+        assert!(gone.is_none(), "the other end is closed");
 
-        let mut taken = UnixStream::from(second.socket.expect("it came with one"));
-        taken.write_all(b"hello").expect("it is open");
-        let mut heard = [0; 5];
-        peer.read_exact(&mut heard).expect("it is open");
-        assert_eq!(&heard, b"hello");
+        let mut received = UnixStream::from(second.socket.expect("a descriptor"));
+        received.write_all(b"hello").expect("it is open");
+        let mut read = [0; 5];
+        peer.read_exact(&mut read).expect("it is open");
+        assert_eq!(&read, b"hello");
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_at_once_or_waits() {
+    async fn a_full_send_buffer_fails_try_send_and_delays_send() {
         let (one, other) = channels();
         let full = loop {
             if let Err(error) = one.try_send(&[7; 1000], None) {
@@ -177,13 +181,13 @@ mod tests {
         };
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
         let waiting = async {
-            one.send(b"late").await.expect("there will be room");
+            one.send(b"late").await.expect("room after the other end has read");
             drop(one);
         };
         let reading = async {
             let mut buffer = buffer();
             let mut last = Vec::new();
-            while let Some(Arrived { length, .. }) =
+            while let Some(Received { length, .. }) =
                 other.receive(&mut buffer).await.expect("no error")
             {
                 last = buffer[..length].to_vec();

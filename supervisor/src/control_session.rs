@@ -1,22 +1,22 @@
-//! What a worker and its supervisor tell each other, seen from the worker.
+//! The conversation of a worker with its supervisor, seen from the worker.
 
 use std::{io, sync::Arc};
 
 use tokio::sync::Notify;
-use towline_config::Settings;
-
-use crate::{
-    channel::{Arrived, Channel},
-    inbox::WorkerInbox,
-    message::{SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
-    watchdog::ControlWatchdog,
-};
 use towline::{
     Outcome,
     internal::{CountsReader, PoolState, control::programmatic},
 };
+use towline_config::Settings;
 
-/// A worker's end of it.
+use crate::{
+    channel::{Channel, Received},
+    inbox::WorkerInbox,
+    message::{SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
+    watchdog::ControlWatchdog,
+};
+
+/// The worker's end of the channel, and what its messages act on.
 pub(crate) struct ControlSession {
     channel: Channel,
     buffer: Box<[u8]>,
@@ -25,49 +25,49 @@ pub(crate) struct ControlSession {
     watchdog: Arc<ControlWatchdog>,
 }
 
-/// What they talk about, beside connections.
+/// What messages other than connections act on.
 pub(crate) struct SessionContext {
-    shared: Arc<PoolState>,
+    pool: Arc<PoolState>,
     reader: CountsReader,
-    /// Somebody else tells this process to end.
-    leave_requested: Arc<Notify>,
-    /// Told of the settings of each reload.
+    /// Notified when this process receives SIGTERM.
+    stop_requested: Arc<Notify>,
+    /// Called with the settings of each reload.
     applied: Box<dyn Fn(&Settings) + Send + Sync>,
 }
 
 impl SessionContext {
     pub(crate) fn new(
-        shared: Arc<PoolState>,
-        leave_requested: Arc<Notify>,
+        pool: Arc<PoolState>,
+        stop_requested: Arc<Notify>,
         applied: Box<dyn Fn(&Settings) + Send + Sync>,
     ) -> Self {
-        Self { reader: CountsReader::new(shared.clone()), shared, leave_requested, applied }
+        Self { reader: CountsReader::new(pool.clone()), pool, stop_requested, applied }
     }
 
-    /// Takes over settings that the supervisor found to hold for all.
-    fn reload(&self, written: &SettingsText) -> WorkerMsg {
-        let Some(settings) = written.read() else {
+    /// Applies settings that the supervisor validated for this host.
+    fn reload(&self, text: &SettingsText) -> WorkerMsg {
+        let Some(settings) = text.decode() else {
             return WorkerMsg::Failed("the settings are of another version".to_owned());
         };
         (self.applied)(&settings);
-        self.shared.apply(programmatic(settings));
+        self.pool.apply(programmatic(settings));
         WorkerMsg::Reloaded
     }
 }
 
-/// What is more than an answer can settle.
+/// Why [`ControlSession::run`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionEnd {
-    /// It is to finish and end.
+    /// The supervisor asks to drain.
     Drain,
-    /// No connection follows any more.
-    Last,
-    /// It is to end now.
+    /// No further connection follows.
+    NoMoreConnections,
+    /// The supervisor asks to cut remaining connections.
     Cut,
-    /// There is no supervisor any more.
-    Nobody,
-    /// Nothing, for too long: this thread is too busy to listen.
-    Late,
+    /// The supervisor has ended.
+    SupervisorGone,
+    /// Messages wait too long: this thread is too busy to read them.
+    Overdue,
 }
 
 impl ControlSession {
@@ -81,72 +81,78 @@ impl ControlSession {
         Self { channel, buffer, inbox, context, watchdog }
     }
 
-    /// The same, on the thread that runs now.
-    pub(crate) fn moved(self) -> io::Result<Self> {
-        Ok(Self { channel: self.channel.moved()?, ..self })
+    /// Moves the session to the runtime of the calling thread.
+    pub(crate) fn reregister(self) -> io::Result<Self> {
+        Ok(Self { channel: self.channel.reregister()?, ..self })
     }
 
-    /// Takes connections, keeps the ack and answers, until something is heard that ends this.
+    /// Receives connections, sends acks and answers messages, until the worker has to do something
+    /// about its shards or about this session. Can be called again afterwards.
     pub(crate) async fn run(&mut self) -> SessionEnd {
         loop {
             let slots = self.inbox.slots().clone();
-            // Registered before the look, so that no end in between is missed.
+            // Registered before the ack is computed, so that a connection that ends in between is not
+            // missed.
             let changed = slots.changed();
-            while let Some(ack) = self.inbox.pending_ack() {
-                if self.channel.send(&ack.bytes()).await.is_err() {
-                    return SessionEnd::Nobody;
+            while let Some(ack) = self.inbox.due_ack() {
+                if self.channel.send(&ack.encode()).await.is_err() {
+                    return SessionEnd::SupervisorGone;
                 }
             }
             tokio::select! {
-                arrived = self.channel.receive(&mut self.buffer) => match arrived {
-                    Ok(Some(arrived)) => {
-                        if let Some(heard) = self.handle(arrived).await {
-                            return heard;
+                received = self.channel.receive(&mut self.buffer) => match received {
+                    Ok(Some(received)) => {
+                        if let Some(end) = self.handle(received).await {
+                            return end;
                         }
                     }
-                    Ok(None) => return SessionEnd::Nobody,
+                    Ok(None) => return SessionEnd::SupervisorGone,
                     Err(error) => {
-                        tracing::error!(%error, "the supervisor cannot be heard");
-                        return SessionEnd::Nobody;
+                        tracing::error!(%error, "cannot read from the supervisor");
+                        return SessionEnd::SupervisorGone;
                     }
                 },
-                () = self.watchdog.late() => return SessionEnd::Late,
+                () = self.watchdog.overdue() => return SessionEnd::Overdue,
                 () = changed => {}
-                () = self.inbox.tag_ended() => {}
-                () = self.context.leave_requested.notified() => self.send(&WorkerMsg::Leaving).await,
+                () = self.inbox.tagged_ended() => {}
+                () = self.context.stop_requested.notified() => {
+                    self.send(&WorkerMsg::StopRequested).await;
+                }
             }
         }
     }
 
-    async fn handle(&mut self, Arrived { length, socket }: Arrived) -> Option<SessionEnd> {
-        self.watchdog.heard();
-        match ToWorker::read(&self.buffer[..length]) {
-            Some(ToWorker::ConnectionMsg(message)) => self.inbox.take(message, socket).await,
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Count)) => self.send_counts().await,
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Reload(written))) => {
-                let message = self.context.reload(&written);
-                self.send(&message).await;
-            }
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Drain)) => return Some(SessionEnd::Drain),
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Last)) => return Some(SessionEnd::Last),
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Cut)) => return Some(SessionEnd::Cut),
-            Some(ToWorker::SupervisorMsg(SupervisorMsg::Serve(_))) | None => {
-                tracing::error!("the supervisor was not understood");
-            }
+    async fn handle(&mut self, Received { length, socket }: Received) -> Option<SessionEnd> {
+        self.watchdog.message_read();
+        match ToWorker::decode(&self.buffer[..length]) {
+            Some(ToWorker::Connection(message)) => self.inbox.receive(message, socket).await,
+            Some(ToWorker::Control(message)) => match message {
+                SupervisorMsg::SendCounts => self.send_counts().await,
+                SupervisorMsg::Reload(settings) => {
+                    let answer = self.context.reload(&settings);
+                    self.send(&answer).await;
+                }
+                SupervisorMsg::Drain => return Some(SessionEnd::Drain),
+                SupervisorMsg::NoMoreConnections => return Some(SessionEnd::NoMoreConnections),
+                SupervisorMsg::Cut => return Some(SessionEnd::Cut),
+                SupervisorMsg::Serve(_) => tracing::error!("the supervisor sent settings twice"),
+            },
+            None => tracing::error!("invalid message from the supervisor"),
         }
         None
     }
 
-    /// Says something. That a supervisor is gone shows where it is listened to.
+    /// Sends a message. An error is ignored: the next receive reports that the supervisor has ended.
     pub(crate) async fn send(&self, message: &WorkerMsg) {
-        let _ = self.channel.send(&message.bytes()).await;
+        let _ = self.channel.send(&message.encode()).await;
     }
 
     async fn send_counts(&self) {
-        self.send(&WorkerMsg::Counted(Box::new(self.context.reader.read()))).await;
+        self.send(&WorkerMsg::Counts(Box::new(self.context.reader.read()))).await;
     }
 
-    /// Says goodbye: the last numbers first, so that nothing is missing in the sums.
+    /// Ends the session: sends the last counts, so that the sums miss nothing, and then how many
+    /// connections were cut.
     pub(crate) async fn finish(self, outcome: Outcome) {
         self.send_counts().await;
         self.send(&WorkerMsg::Ended(outcome.connections_cut())).await;

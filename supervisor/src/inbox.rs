@@ -1,4 +1,4 @@
-//! What a worker was message, and what of it has ended.
+//! The connections that a worker receives, and the acks about them.
 
 use std::{
     os::fd::OwnedFd,
@@ -9,36 +9,38 @@ use std::{
 };
 
 use tokio::sync::Notify;
-
-use crate::message::{Ack, ConnectionMsg, TAGS_MAX};
 use towline::internal::{
     Accepted, ConnectionSlots, ConnectionTag, Dispatch, NewConnection, ShardDispatch,
 };
 
-/// Connections that are taken before the supervisor hears of it; well below what may be on its way.
+use crate::message::{Ack, ConnectionMsg, TAGS_MAX};
+
+/// Connections received before an ack is due for them alone; well below
+/// [`IN_FLIGHT_MAX`](crate::worker_slot::IN_FLIGHT_MAX).
 const ACK_EVERY: u64 = 32;
 
-/// Takes connections, gives them to the shards, and keeps the ack.
+/// Passes received connections to the shards, and computes the acks.
 #[derive(Debug)]
 pub(crate) struct WorkerInbox {
     slots: Arc<ConnectionSlots>,
     dispatch: ShardDispatch,
-    taken: u64,
-    taken_untagged: u64,
+    received: u64,
+    received_untagged: u64,
     tags: Arc<OpenTags>,
-    acked: Ack,
+    last_ack: Ack,
 }
 
-/// The tags of connections that have one.
+/// The tags of tagged connections: how many are open, and which have ended.
 #[derive(Debug, Default)]
 struct OpenTags {
     open: AtomicU64,
-    /// Those that ended and were not acked of; bounded by the open connections of a moment ago.
+    /// Tags of ended connections that no ack has named yet. Bounded by the connections that were open
+    /// at the last ack.
     ended: Mutex<Vec<u32>>,
-    pending_ack: Notify,
+    ended_notify: Notify,
 }
 
-/// Says that its connection has ended, when it is dropped with it.
+/// Reports the end of its connection when dropped.
 #[derive(Debug)]
 struct TagGuard {
     tag: u32,
@@ -46,15 +48,16 @@ struct TagGuard {
 }
 
 impl OpenTags {
-    fn one(self: &Arc<Self>, tag: u32) -> TagGuard {
+    fn guard(self: &Arc<Self>, tag: u32) -> TagGuard {
         self.open.fetch_add(1, SeqCst);
         TagGuard { tag, tags: self.clone() }
     }
 
-    fn ended(&self) -> Vec<u32> {
+    /// Takes as many tags of ended connections as one ack can name.
+    fn take_ended(&self) -> Vec<u32> {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let some = ended.len().min(TAGS_MAX);
-        ended.drain(..some).collect()
+        let count = ended.len().min(TAGS_MAX);
+        ended.drain(..count).collect()
     }
 }
 
@@ -63,62 +66,64 @@ impl Drop for TagGuard {
         let tags = &self.tags;
         tags.ended.lock().unwrap_or_else(PoisonError::into_inner).push(self.tag);
         tags.open.fetch_sub(1, SeqCst);
-        tags.pending_ack.notify_one();
+        tags.ended_notify.notify_one();
     }
 }
 
 impl WorkerInbox {
     pub(crate) fn new(slots: Arc<ConnectionSlots>, dispatch: ShardDispatch) -> Self {
-        let (tags, acked) = (Arc::default(), Ack::default());
-        Self { slots, dispatch, taken: 0, taken_untagged: 0, tags, acked }
+        let (tags, last_ack) = (Arc::default(), Ack::default());
+        Self { slots, dispatch, received: 0, received_untagged: 0, tags, last_ack }
     }
 
+    /// The connection slots of this worker.
     pub(crate) fn slots(&self) -> &Arc<ConnectionSlots> {
         &self.slots
     }
 
-    /// Takes a connection; without a socket when there was no descriptor left for it here.
-    pub(crate) async fn take(&mut self, message: ConnectionMsg, socket: Option<OwnedFd>) {
-        self.taken += 1;
-        let tag = message.tag.map(|tag| self.tags.one(tag));
+    /// Dispatches a connection to a shard. `socket` is `None` if this process had no descriptor left
+    /// for it.
+    pub(crate) async fn receive(&mut self, message: ConnectionMsg, socket: Option<OwnedFd>) {
+        self.received += 1;
+        let tag = message.tag.map(|tag| self.tags.guard(tag));
         if tag.is_none() {
-            self.taken_untagged += 1;
+            self.received_untagged += 1;
         }
         let Some(socket) = socket else {
             tracing::warn!("a connection was lost: there is no descriptor left for it");
             return;
         };
         self.dispatch.ready().await;
-        // The supervisor hands over no more than there are places for.
-        let Some(place) = self.slots.try_reserve() else { return };
+        // The supervisor sends no more connections than there are slots.
+        let Some(reservation) = self.slots.try_reserve() else { return };
         let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
-        let slot = place.assign(tag, |shard| self.dispatch.has_room(shard));
-        self.dispatch
-            .dispatch(NewConnection { accepted: Accepted { socket, peer: message.peer }, slot });
+        let slot = reservation.assign(tag, |shard| self.dispatch.has_room(shard));
+        let accepted = Accepted { socket, peer: message.peer };
+        self.dispatch.dispatch(NewConnection { accepted, slot });
     }
 
-    /// Waits until a connection with a tag has ended.
-    pub(crate) async fn tag_ended(&self) {
-        self.tags.pending_ack.notified().await;
+    /// Waits until a tagged connection has ended.
+    pub(crate) async fn tagged_ended(&self) {
+        self.tags.ended_notify.notified().await;
     }
 
-    /// The ack, if there is something in it that the supervisor should know now: an end makes room
-    /// for others, while what was only taken is acked in lumps.
-    pub(crate) fn pending_ack(&mut self) -> Option<Ack> {
+    /// Returns an ack if one is due: at once for ended connections, whose slots the supervisor can use
+    /// again, and every [`ACK_EVERY`] for received ones.
+    pub(crate) fn due_ack(&mut self) -> Option<Ack> {
         let tagged_open = self.tags.open.load(SeqCst);
         let open = self.slots.connections() as u64;
         let ack = Ack {
-            taken: self.taken,
-            ended_untagged: self.taken_untagged.saturating_sub(open.saturating_sub(tagged_open)),
-            tags: self.tags.ended(),
+            received: self.received,
+            ended_untagged: self.received_untagged.saturating_sub(open.saturating_sub(tagged_open)),
+            tags: self.tags.take_ended(),
         };
-        let is_news = !ack.tags.is_empty()
-            || ack.ended_untagged != self.acked.ended_untagged
-            || ack.taken >= self.acked.taken + ACK_EVERY;
-        if !is_news {
+        let is_due = !ack.tags.is_empty()
+            || ack.ended_untagged != self.last_ack.ended_untagged
+            || ack.received >= self.last_ack.received + ACK_EVERY;
+        if !is_due {
             return None;
         }
-        self.acked = Ack { tags: Vec::new(), ..ack };
+        self.last_ack = Ack { tags: Vec::new(), ..ack };
         Some(ack)
     }
 }

@@ -1,22 +1,35 @@
-//! Several processes behind one port, past the number of descriptors that one may have.
+//! Several processes behind one port, for more connections than one process may have descriptors.
 //!
 //! ```text
-//!                 ┌ supervisor ──────────────────────────────────┐
-//!  port ─────────►│ acceptor: place → accept → process with the  │
-//!                 │ fewest ────────────┐                         │
-//!  admin port ◄───│ sums ◄─ ledgers    │    restarts the dead    │
-//!                 └───▲────────────────│──▲──────────────────────┘
-//!         counts, tallies       connections, orders       one socket pair each
-//!                 ┌───┴────────────────▼──┴──────────────────────┐
-//!                 │ worker processes: shards and their stacks    │ × N
-//!                 └──────────────────────────────────────────────┘
+//!             ┌ supervisor process ────────────────────────────────────────────────┐
+//!  port ─────►│ acceptor: slot → accept → WorkerDispatch: worker with the fewest   │
+//!             │                                    │                               │
+//!  admin ◄────│ MultiProcess ◄─ WorkerTotals       │    WorkerSupervisor × N       │
+//!             │ one server     counts per worker   │    starts, watches, restarts  │
+//!             └─────────────────────▲──────────────│──────────────▲────────────────┘
+//!               one socket pair ┄┄┄┄│┄┄┄┄┄┄┄┄┄┄┄┄┄┄│┄┄┄┄┄┄┄┄┄┄┄┄┄┄│┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄
+//!               for each worker   Counts, Ack   ConnectionMsg   SupervisorMsg,
+//!                                   │           + descriptor    WorkerMsg
+//!             ┌─────────────────────│──────────────▼──────────────▼────────────────┐
+//!             │ worker process × N: ControlSession → WorkerInbox → shards          │
+//!             └────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The supervisor serves no line. It alone listens, so no worker that dies takes connections along
-//! that wait to be accepted, and the limits of connections, of their rate and of each address are one
-//! for all. An accepted connection goes to a worker as a descriptor.
+//! The supervisor serves no lines. It alone listens: a worker that dies takes no connection with it
+//! that still waits to be accepted, and the limits of connections, of their rate and of each address
+//! hold for all processes together. An accepted connection is sent to a worker as a descriptor.
 //!
-//! A worker sees the end of the socket pair when the supervisor is gone, and drains.
+//! When the supervisor ends, its end of each socket pair closes, and the workers drain.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `supervisor.rs` | the supervisor process: start, signals, drain |
+//! | `multi_process.rs` | the whole server as the admin endpoint and reloads see it |
+//! | `dispatch.rs`, `pool.rs`, `worker_slot.rs` | workers as the acceptor sees them, and the connections sent to each |
+//! | `worker_supervisor.rs`, `worker_process.rs` | restarting a worker; one process from start to exit |
+//! | `totals.rs` | counts that outlive the process that made them |
+//! | `channel.rs`, `message.rs` | the socket pair and what is sent over it |
+//! | `worker.rs`, `control_session.rs`, `inbox.rs`, `watchdog.rs` | the worker process |
 
 mod channel;
 mod control_session;

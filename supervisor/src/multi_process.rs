@@ -1,4 +1,4 @@
-//! A server of several processes as one: what is told of it, and what is told to it.
+//! A server of several processes as one: its counts, and reloads of its settings.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,56 +9,57 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use towline_config::{Effective, PendingRestart, Processes, Settings};
-
-use crate::{message::SettingsText, pool::WorkerPool, worker_process::Command};
 use towline::{
     RunError,
     internal::{
         ConfigChange, Plan, ProcessUsage, ServerState, Snapshot, admin, reload::Reloadable,
     },
 };
+use towline_config::{Effective, PendingRestart, Processes, Settings};
 use towline_host::buffer_limit;
 
-/// How long a scrape waits for the workers' numbers. Of one that is slower, stopped say, those stand
-/// that it told last.
-const COUNT_MAX: Duration = Duration::from_millis(500);
+use crate::{message::SettingsText, pool::WorkerPool, worker_process::Command};
 
-/// How long a reload waits for the workers to take it over. One that is slower still does.
-const RELOAD_MAX: Duration = Duration::from_secs(5);
+/// How long a scrape waits for the workers' counts. For a slower worker, a stopped one for instance, its
+/// last report is shown.
+const COUNTS_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long a reload waits for the workers' answers. A slower worker applies the settings later.
+const RELOAD_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The server as a whole.
 #[derive(Debug)]
 pub(crate) struct MultiProcess {
     pub(crate) state: ServerState,
     pub(crate) pool: Arc<WorkerPool>,
+    /// The way to the task that supervises each worker.
     pub(crate) commands: Box<[mpsc::Sender<Command>]>,
-    /// What the next process begins with.
+    /// The settings that the next started process gets.
     pub(crate) settings: Arc<Mutex<SettingsText>>,
-    /// Of the supervisor itself.
-    pub(crate) process: ProcessUsage,
+    /// Resources of the supervisor process itself.
+    pub(crate) usage: ProcessUsage,
 }
 
 impl MultiProcess {
-    /// Wishes something of every worker that can take a command, and waits for the answers, but not
-    /// longer than `most`. Of one that dies meanwhile there is none.
-    async fn ask<T>(
+    /// Sends a command to every worker whose command queue has room, and waits at most `wait_max` for
+    /// the answers. A worker that dies meanwhile gives none.
+    async fn ask_all<T>(
         &self,
         command: impl Fn(oneshot::Sender<T>) -> Command,
-        most: Duration,
+        wait_max: Duration,
     ) -> Vec<T> {
         let ask = |worker: &mpsc::Sender<Command>| {
-            let (answer, wait) = oneshot::channel();
-            worker.try_send(command(answer)).ok().map(|()| wait)
+            let (sender, answer) = oneshot::channel();
+            worker.try_send(command(sender)).ok().map(|()| answer)
         };
         let asked: Vec<_> = self.commands.iter().filter_map(ask).collect();
         let mut answers = Vec::with_capacity(asked.len());
         let all = async {
-            for worker in asked {
-                answers.extend(worker.await.ok());
+            for answer in asked {
+                answers.extend(answer.await.ok());
             }
         };
-        let _ = timeout(most, all).await;
+        let _ = timeout(wait_max, all).await;
         answers
     }
 }
@@ -69,10 +70,10 @@ impl admin::StatusSource for MultiProcess {
     }
 
     async fn snapshot(&self) -> Snapshot {
-        self.ask(Command::Count, COUNT_MAX).await;
+        self.ask_all(Command::SendCounts, COUNTS_WAIT_MAX).await;
         let mut total = self.pool.total();
         self.state.add_to(&mut total);
-        self.process.add_to(&mut total);
+        self.usage.add_to(&mut total);
         total
     }
 }
@@ -86,23 +87,25 @@ impl Reloadable for MultiProcess {
         let ServerState { plan, reloads, slots, config, .. } = &self.state;
         let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
         let ConfigChange { effective, connections, kept } = change;
-        let written = SettingsText::of(&worker_settings(&effective.settings, plan));
-        // A process that is started from now on needs no telling.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&written);
+        let text = SettingsText::encode(&worker_settings(&effective.settings, plan));
+        // A process that starts from now on starts with them.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&text);
         slots.set_limit(connections);
         config.send_modify(|config| config.apply(effective));
-        let answers = self.ask(|answer| Command::Reload(written.clone(), answer), RELOAD_MAX).await;
+        let answers =
+            self.ask_all(|answer| Command::Reload(text.clone(), answer), RELOAD_WAIT_MAX).await;
         for why in answers.into_iter().filter_map(Result::err) {
-            tracing::error!("a worker process does not take the new settings over: {why}");
+            tracing::error!("a worker process did not apply the new settings: {why}");
         }
         reloads.count(true);
         Ok(kept)
     }
 }
 
-/// The settings of one worker: what concerns the whole is the supervisor's.
+/// The settings of one worker. Limits of the whole server stay with the supervisor, and the worker has
+/// its share of threads, connections and buffers.
 pub(crate) fn worker_settings(settings: &Settings, plan: &Plan) -> Settings {
-    // Neither is 0, and both are small.
+    // Threads and connections: never 0, and both fit 32 bits.
     let number = |count: usize| std::num::NonZeroU32::new(count as u32);
     let mut settings = settings.clone();
     settings.server.admin = None;

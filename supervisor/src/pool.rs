@@ -1,5 +1,4 @@
-//! The slots of the workers: written by the tasks that look after their processes, and by the
-//! acceptor.
+//! The worker slots, shared by the tasks that supervise the processes and the acceptor.
 
 use std::{
     io,
@@ -7,19 +6,19 @@ use std::{
 };
 
 use tokio::sync::{Notify, futures::Notified};
-
-use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
 use towline::internal::{NewConnection, Snapshot};
 
-/// All slots. Each is written by the one task that looks after its process, and by the acceptor.
+use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
+
+/// All worker slots. Each is changed by the task that supervises its process, and by the acceptor.
 #[derive(Debug)]
 pub(crate) struct WorkerPool {
     slots: Box<[Mutex<WorkerSlot>]>,
-    /// Connections a process can have descriptors for.
+    /// Most connections of one process, by its descriptors.
     connections_max: usize,
     /// Threads that serve lines, in each process.
     threads: usize,
-    /// There may be room where there was none.
+    /// Notified when a slot may have room that it did not have.
     room: Notify,
 }
 
@@ -34,74 +33,78 @@ impl WorkerPool {
         self.slots[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A process is there and takes connections from now on.
-    pub(crate) fn open(&self, index: usize, channel: Arc<Channel>) {
+    /// A process has started and takes connections through `channel`.
+    pub(crate) fn process_started(&self, index: usize, channel: Arc<Channel>) {
         self.slot(index).channel = Some(channel);
         self.room.notify_one();
     }
 
-    /// The process gets no more connections; those it has go on.
-    pub(crate) fn rest(&self, index: usize) {
+    /// Sends the process no more connections; those it has go on.
+    pub(crate) fn stop_sending(&self, index: usize) {
         self.slot(index).channel = None;
     }
 
+    /// The number of slots.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether the process takes one more connection.
+    /// Whether the process of a slot takes one more connection.
     pub(crate) fn has_room(&self, index: usize) -> bool {
         self.slot(index).has_room(self.connections_max)
     }
 
-    /// Waits until some process may have room that had none.
-    pub(crate) fn room(&self) -> Notified<'_> {
+    /// Waits until a slot may have room that it did not have.
+    pub(crate) fn room_changed(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Hands a connection to the process; gives it back when that does not take it.
-    pub(crate) fn hand_over(
+    /// Sends a connection to the process of a slot.
+    ///
+    /// # Errors
+    /// Returns the connection if the process does not take it.
+    pub(crate) fn send(
         &self,
         index: usize,
-        handover: NewConnection,
+        connection: NewConnection,
     ) -> Result<(), (io::Error, NewConnection)> {
-        self.slot(index).hand_over(handover)
+        self.slot(index).send(connection)
     }
 
-    /// A connection ends because no process took it.
-    pub(crate) fn lose(&self, index: usize) {
-        self.slot(index).totals.lose();
+    /// Counts a connection that was closed because no process took it.
+    pub(crate) fn count_undelivered(&self, index: usize) {
+        self.slot(index).totals.count_undelivered();
     }
 
-    /// The process tells how far it has come.
+    /// Applies an ack of the process.
     pub(crate) fn ack(&self, index: usize, ack: &Ack) {
         let ended = self.slot(index).ack(ack);
-        // Each may wake the acceptor, so not under the lock.
+        // Outside the lock: each freed slot may wake the acceptor.
         drop(ended);
         self.room.notify_one();
     }
 
-    /// The process tells what it counted.
-    pub(crate) fn note(&self, index: usize, snapshot: Snapshot) {
-        self.slot(index).note(snapshot);
+    /// Records a report of the process.
+    pub(crate) fn record(&self, index: usize, snapshot: Snapshot) {
+        self.slot(index).record(snapshot);
         self.room.notify_one();
     }
 
-    /// The process is gone. Returns how many connections went with it.
-    pub(crate) fn close(&self, index: usize) -> usize {
-        let gone = self.slot(index).close();
-        let lost = gone.open();
-        drop(gone);
+    /// The process has ended. Returns how many connections ended with it.
+    pub(crate) fn process_ended(&self, index: usize) -> usize {
+        let ended = self.slot(index).process_ended();
+        let lost = ended.connections();
+        drop(ended);
         self.room.notify_one();
         lost
     }
 
-    /// The process is about to be started again.
-    pub(crate) fn restart(&self, index: usize) {
-        self.slot(index).totals.restart();
+    /// Counts a restart.
+    pub(crate) fn count_restart(&self, index: usize) {
+        self.slot(index).totals.count_restart();
     }
 
-    /// The numbers of all processes, those that are gone included.
+    /// The counts of all processes, ended ones included.
     pub(crate) fn total(&self) -> Snapshot {
         let mut total = Snapshot::default();
         for index in 0..self.slots.len() {

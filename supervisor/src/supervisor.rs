@@ -1,4 +1,4 @@
-//! The process that listens, hands connections over, sums up, and serves no line.
+//! The supervisor process: listens, sends connections to workers, sums their counts, serves no lines.
 
 use std::{
     future, io,
@@ -12,16 +12,6 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
-use towline_config::Effective;
-
-use crate::{
-    dispatch::WorkerDispatch,
-    message::SettingsText,
-    multi_process::{MultiProcess, worker_settings},
-    pool::WorkerPool,
-    worker_process::{Command, WorkerCommand},
-    worker_supervisor::WorkerSupervisor,
-};
 use towline::{
     Outcome, RunError,
     internal::{
@@ -32,26 +22,43 @@ use towline::{
         threads,
     },
 };
+use towline_config::Effective;
 
-/// What workers get beyond their own deadline to say that they have ended.
+use crate::{
+    dispatch::WorkerDispatch,
+    message::SettingsText,
+    multi_process::{MultiProcess, worker_settings},
+    pool::WorkerPool,
+    worker_process::{Command, WorkerCommand},
+    worker_supervisor::WorkerSupervisor,
+};
+
+/// How long workers may take beyond the drain deadline to report and exit.
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
-/// Wishes that may wait for a worker.
+/// Commands that may wait for the task that supervises a worker.
 const COMMANDS_MAX: usize = 16;
 
 /// A supervisor whose workers serve.
 #[derive(Debug)]
 struct Supervisor {
     server: Arc<MultiProcess>,
-    /// The workers' places; each ends with the number of connections it cut.
+    /// The tasks that supervise the workers; each returns how many connections its worker cut.
     workers: JoinSet<u64>,
     cut: u64,
     acceptor: JoinHandle<io::Result<()>>,
     stop_accepting: watch::Sender<bool>,
 }
 
-/// Serves with several processes until a signal ends it. Calls `ready` with the line to announce once
-/// connections are accepted.
+/// Serves with several processes until a signal to drain, then drains; a second signal cuts. Blocks
+/// until then. SIGHUP reloads the settings from `source`.
+///
+/// `plan` says how many workers are started, each by `command`. They share the socket `passed` by a
+/// service manager, or else `server.listen`. `ready` is called once connections are accepted, with the
+/// line for standard output.
+///
+/// # Errors
+/// When the server cannot start, and when the listening socket fails.
 pub fn run(
     effective: &Effective,
     source: &Arc<dyn ConfigSource>,
@@ -73,7 +80,7 @@ pub fn run(
         let mut supervisor = Supervisor::start(effective, plan, command, listeners).await?;
         let server = supervisor.server.clone();
         if let Some(socket) = admin {
-            // It ends with the process.
+            // Runs until the process exits.
             admin::start(socket, server.clone(), future::pending())?;
         }
         server.state.lifecycle.set(Stage::Accepting);
@@ -87,7 +94,7 @@ pub fn run(
             ended = &mut supervisor.acceptor => {
                 let error = match ended {
                     Ok(Err(error)) => error,
-                    Ok(Ok(())) | Err(_) => io::Error::other("nobody accepts any more"),
+                    Ok(Ok(())) | Err(_) => io::Error::other("the acceptor has ended"),
                 };
                 supervisor.end().await;
                 return Err(RunError::failed("the listening socket failed", &error));
@@ -104,13 +111,13 @@ pub fn run(
         };
         Ok(supervisor.drain(second).await)
     });
-    // Not by dropping it, which waits for a configuration file that may never answer.
+    // Dropping the runtime would wait for a reload that reads a file system which may never answer.
     runtime.shutdown_background();
     outcome
 }
 
 impl Supervisor {
-    /// Starts the workers, and accepts once all of them serve.
+    /// Starts the workers, and the acceptor once all of them serve.
     async fn start(
         effective: &Effective,
         plan: &Plan,
@@ -120,26 +127,27 @@ impl Supervisor {
         let settings = &effective.settings;
         let pool = Arc::new(WorkerPool::new(plan.processes, plan.per_process, plan.threads));
         let command = Arc::new(command);
-        let written = Arc::new(Mutex::new(SettingsText::of(&worker_settings(settings, plan))));
-        let (mut workers, mut commands, mut firsts) = (JoinSet::new(), Vec::new(), Vec::new());
+        let text = SettingsText::encode(&worker_settings(settings, plan));
+        let worker_settings = Arc::new(Mutex::new(text));
+        let (mut workers, mut commands, mut starts) = (JoinSet::new(), Vec::new(), Vec::new());
         for index in 0..plan.processes {
             let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-            let (first, wait) = oneshot::channel();
+            let (first, started) = oneshot::channel();
             let worker = WorkerSupervisor {
                 index,
                 command: command.clone(),
                 pool: pool.clone(),
-                settings: written.clone(),
+                settings: worker_settings.clone(),
                 commands: receiver,
             };
             workers.spawn(worker.run(first));
             commands.push(sender);
-            firsts.push(wait);
+            starts.push(started);
         }
-        for first in firsts {
-            // Those that serve already end with this function's end of their channels.
+        for started in starts {
+            // On an error workers that serve already are cut, because their command queues close.
             let lost = |_| RunError::failed("a worker process", &io::Error::other("it was lost"));
-            first.await.map_err(lost)??;
+            started.await.map_err(lost)??;
         }
 
         let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
@@ -157,8 +165,9 @@ impl Supervisor {
         let acceptor = tokio::spawn(acceptor.run(async move {
             let _ = stop.wait_for(|stop| *stop).await;
         }));
-        let (commands, process) = (commands.into(), ProcessUsage::default());
-        let server = Arc::new(MultiProcess { state, pool, commands, settings: written, process });
+        let (commands, usage) = (commands.into(), ProcessUsage::default());
+        let settings = worker_settings;
+        let server = Arc::new(MultiProcess { state, pool, commands, settings, usage });
         Ok(Self { server, workers, cut: 0, acceptor, stop_accepting })
     }
 
@@ -168,10 +177,10 @@ impl Supervisor {
         let in_order = async {
             drain::stop_accepting_in_order(&server.state, &timeouts, &self.stop_accepting).await;
             self.command(|| Command::Drain).await;
-            // What waits in the kernel's queues follows, as far as there are places for it.
+            // The acceptor empties the kernel's accept queues first, as far as there are slots.
             let _ = (&mut self.acceptor).await;
-            self.command(|| Command::Last).await;
-            self.all_ended().await;
+            self.command(|| Command::NoMoreConnections).await;
+            self.all_exited().await;
         };
         tokio::select! {
             () = in_order => {}
@@ -186,24 +195,24 @@ impl Supervisor {
         outcome
     }
 
-    /// Ends all workers that have not ended.
+    /// Cuts the workers that have not exited.
     async fn end(&mut self) {
         self.command(|| Command::Cut).await;
-        self.all_ended().await;
+        self.all_exited().await;
     }
 
-    /// Wishes something of every worker there is.
+    /// Sends a command to every worker.
     async fn command(&self, command: impl Fn() -> Command) {
         for worker in &self.server.commands {
-            // Fails when its place is given up already.
+            // Fails if the worker's task has ended.
             let _ = worker.send(command()).await;
         }
     }
 
-    /// Waits until all places are given up.
-    async fn all_ended(&mut self) {
+    /// Waits until all workers have exited.
+    async fn all_exited(&mut self) {
         while let Some(worker) = self.workers.join_next().await {
-            // A task that panicked has closed its channel, so its process drains by itself.
+            // If the task panicked, its end of the channel is closed, and its worker drains by itself.
             self.cut += worker.unwrap_or(0);
         }
     }

@@ -1,37 +1,36 @@
-//! What the processes of one place have counted, one after another: nothing is lost with a process
-//! but what it could no longer tell, and no sum goes back.
-
-use towline_middleware::stats::CloseReason;
+//! The counts of one worker slot over all processes that have run in it. A dead process loses only
+//! what it had not reported, and no sum goes back.
 
 use towline::internal::Snapshot;
+use towline_middleware::stats::CloseReason;
 
-/// The accounts of one place among the workers, whose process may have been started again.
+/// The counts of one worker slot.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerTotals {
-    /// What ended processes had counted.
+    /// Counts of ended processes.
     ended: Snapshot,
-    /// What the process there is now told last.
+    /// Last report of the running process.
     last: Snapshot,
     restarts: u64,
 }
 
 impl WorkerTotals {
-    /// The process tells what it counted.
-    pub(crate) fn note(&mut self, told: Snapshot) {
-        self.last = told;
+    /// Records a report of the running process.
+    pub(crate) fn record(&mut self, snapshot: Snapshot) {
+        self.last = snapshot;
     }
 
-    /// The process is gone, in order or not. `handed` connections it was given.
+    /// The process has ended, in order or not, after `sent` connections were sent to it.
     ///
-    /// Those it had not accounted for are booked as lost with it. It cannot be asked which of them
-    /// ended for another reason after it told last.
-    pub(crate) fn close(&mut self, handed: u64) {
+    /// Connections that it did not report as closed count as `worker_lost`, even if some of them were
+    /// closed for another reason after its last report.
+    pub(crate) fn process_ended(&mut self, sent: u64) {
         let mut last = std::mem::take(&mut self.last);
         let counted = &mut last.counted;
-        counted.accepted = counted.accepted.max(handed);
+        counted.accepted = counted.accepted.max(sent);
         let closed: u64 = counted.closed.iter().sum();
         counted.closed[CloseReason::WorkerLost as usize] += counted.accepted.saturating_sub(closed);
-        // What it held, it holds no more.
+        // Gauges end with the process.
         last.held = Default::default();
         for worker in &mut last.workers {
             worker.connections = 0;
@@ -39,18 +38,18 @@ impl WorkerTotals {
         self.ended.add(&last);
     }
 
-    /// A connection that was to come here ended, because no process took it.
-    pub(crate) fn lose(&mut self) {
+    /// Counts a connection for this slot that was closed because no process took it.
+    pub(crate) fn count_undelivered(&mut self) {
         self.ended.counted.accepted += 1;
         self.ended.counted.closed[CloseReason::WorkerLost as usize] += 1;
     }
 
-    /// The process is started again.
-    pub(crate) fn restart(&mut self) {
+    /// Counts a restart.
+    pub(crate) fn count_restart(&mut self) {
         self.restarts += 1;
     }
 
-    /// All that was counted here, and what is held now, with as many threads as there are.
+    /// The counts of all processes and the gauges of the running one, for `threads` threads.
     pub(crate) fn total(&self, threads: usize) -> Snapshot {
         let mut total = self.ended.clone();
         total.add(&self.last);
@@ -68,10 +67,10 @@ mod tests {
 
     use super::*;
 
-    fn counted(accepted: u64, by_peer: u64, open: u64) -> Snapshot {
+    fn report(accepted: u64, closed_by_peer: u64, open: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.counted.accepted = accepted;
-        snapshot.counted.closed[CloseReason::PeerEof as usize] = by_peer;
+        snapshot.counted.closed[CloseReason::PeerEof as usize] = closed_by_peer;
         snapshot.counted.lines_received = 10 * accepted;
         snapshot.held.connections[State::Idle as usize] = open;
         snapshot.held.resident_bytes = 1 << 20;
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn balances(totals: &WorkerTotals, accepted: u64, lost: u64, open: u64) {
+    fn assert_balanced(totals: &WorkerTotals, accepted: u64, lost: u64, open: u64) {
         let total = totals.total(2);
         let closed: u64 = total.counted.closed.iter().sum();
         assert_eq!(total.counted.accepted, accepted);
@@ -91,40 +90,40 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_process_s_connections_are_lost_and_its_counts_kept() {
+    fn a_dead_process_loses_its_connections_and_keeps_its_counts() {
         let mut totals = WorkerTotals::default();
-        balances(&totals, 0, 0, 0);
-        totals.note(counted(100, 90, 10));
-        balances(&totals, 100, 0, 10);
-        // Five more were handed over since, and nobody knows what became of them.
-        totals.close(105);
-        balances(&totals, 105, 15, 0);
-        totals.restart();
+        assert_balanced(&totals, 0, 0, 0);
+        totals.record(report(100, 90, 10));
+        assert_balanced(&totals, 100, 0, 10);
+        // Five more were sent since the last report.
+        totals.process_ended(105);
+        assert_balanced(&totals, 105, 15, 0);
+        totals.count_restart();
         let total = totals.total(2);
         assert_eq!(total.counted.lines_received, 1000);
         assert_eq!((total.workers[0].busy_nanos, total.workers[0].restarts), (100, 1));
         assert_eq!((total.workers[0].connections, total.held.resident_bytes), (0, 0));
 
-        totals.note(counted(3, 1, 2));
-        balances(&totals, 108, 15, 2);
+        totals.record(report(3, 1, 2));
+        assert_balanced(&totals, 108, 15, 2);
         assert_eq!(totals.total(2).counted.lines_received, 1030);
         assert_eq!(totals.total(2).workers[0].busy_nanos, 103);
     }
 
     #[test]
-    fn a_process_that_ended_in_order_loses_nothing() {
+    fn a_process_that_ends_in_order_loses_nothing() {
         let mut totals = WorkerTotals::default();
-        totals.note(counted(7, 7, 0));
-        totals.close(7);
-        balances(&totals, 7, 0, 0);
+        totals.record(report(7, 7, 0));
+        totals.process_ended(7);
+        assert_balanced(&totals, 7, 0, 0);
     }
 
     #[test]
-    fn one_that_never_told_anything_lost_what_it_was_handed() {
+    fn a_process_without_a_report_loses_every_connection_sent_to_it() {
         let mut totals = WorkerTotals::default();
-        totals.close(4);
-        totals.restart();
-        balances(&totals, 4, 4, 0);
+        totals.process_ended(4);
+        totals.count_restart();
+        assert_balanced(&totals, 4, 4, 0);
         let workers = totals.total(2).workers;
         assert_eq!((workers.len(), workers[0].restarts), (2, 1));
     }

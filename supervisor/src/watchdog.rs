@@ -1,10 +1,10 @@
-//! Notices when a worker does not hear its supervisor, because the thread that listens is too busy.
+//! Detects that a worker reads the messages of its supervisor too late.
 //!
-//! The conversation is a task among the connections of a shard, which saves a connection the wake-up of
-//! another thread. But a task gets its turn behind every connection that has lines: fifteen thousand
-//! peers that flood lines to be hashed had a worker listen once a second, while thousands waited in the
-//! kernel's queue. So the process's first thread, which has nothing else to do, looks whether anything
-//! is unread and nothing was heard a moment later.
+//! The control session is a task on a shard's thread, which saves each connection the wake-up of
+//! another thread. But there it is polled in turn with every connection that has input: with 15,000
+//! clients that flood lines to be hashed a worker read its messages once a second, while thousands of
+//! connections waited in the kernel's queue. So the first thread of the process, otherwise idle, checks
+//! whether messages stay unread; if so, the session moves to that thread.
 
 use std::{
     os::fd::{AsFd, OwnedFd},
@@ -18,41 +18,41 @@ use rustix::{
 };
 use tokio::{io::unix::AsyncFd, sync::Notify, time::sleep};
 
-/// How long nothing may be heard while something is unread. A shard that is not busy hears at once. Many
-/// processes on few cores wait for those some ten milliseconds, which another thread would as well.
+/// Longest time without a read while a message waits. A shard that is not busy reads at once; with many
+/// processes on few cores any thread can wait some ten milliseconds for a core.
 const UNREAD_MAX: Duration = Duration::from_millis(200);
 
-/// What the two threads know of each other.
+/// The state that the session and its watching thread share.
 #[derive(Debug, Default)]
 pub(crate) struct ControlWatchdog {
-    /// Messages heard so far.
-    heard: AtomicU64,
-    late: Notify,
+    /// Messages read so far.
+    messages_read: AtomicU64,
+    overdue: Notify,
 }
 
 impl ControlWatchdog {
-    /// Notes that a message was heard.
-    pub(crate) fn heard(&self) {
-        self.heard.fetch_add(1, Relaxed);
+    /// Counts a message that the session has read.
+    pub(crate) fn message_read(&self) {
+        self.messages_read.fetch_add(1, Relaxed);
     }
 
-    /// Waits until messages are heard too late.
-    pub(crate) async fn late(&self) {
-        self.late.notified().await;
+    /// Waits until a message is overdue.
+    pub(crate) async fn overdue(&self) {
+        self.overdue.notified().await;
     }
 
-    /// Looks at the end of the channel that is listened to, and returns once that is too late.
+    /// Watches a duplicate of the session's end of the channel, and returns once a message is overdue.
     pub(crate) async fn watch(&self, end: AsyncFd<OwnedFd>) {
         loop {
-            // Fails only if the runtime ends, and then nobody listens.
+            // Fails only when the runtime ends, and the session with it.
             let Ok(mut ready) = end.readable().await else { return };
-            let before = self.heard.load(Relaxed);
+            let before = self.messages_read.load(Relaxed);
             sleep(UNREAD_MAX).await;
             if !is_unread(end.get_ref()) {
-                // What has come since it was waited for is an event that this leaves alone.
+                // A message that arrived since `readable` is a new event, which this does not clear.
                 ready.clear_ready();
-            } else if self.heard.load(Relaxed) == before {
-                return self.late.notify_one();
+            } else if self.messages_read.load(Relaxed) == before {
+                return self.overdue.notify_one();
             }
         }
     }
@@ -60,7 +60,7 @@ impl ControlWatchdog {
 
 fn is_unread(end: impl AsFd) -> bool {
     let peeked = recv(end, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-    // The other end's end is to be heard as well, and so is anything that is wrong.
+    // The close of the other end and errors have to be read as well.
     !matches!(peeked, Err(Errno::AGAIN | Errno::INTR))
 }
 
@@ -74,27 +74,28 @@ mod tests {
     use crate::channel::{self, Channel};
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_nobody_hears_is_late_and_one_of_many_that_are_heard_is_not() {
+    async fn an_unread_message_is_overdue_unless_others_are_being_read() {
         let (ours, theirs) = channel::pair().expect("descriptors");
         let [ours, theirs] = [ours, theirs].map(|end| Channel::new(end).expect("a runtime"));
         let watchdog = Arc::new(ControlWatchdog::default());
-        let (end, looks) = (theirs.watched().expect("a descriptor"), watchdog.clone());
-        let looking = tokio::spawn(async move { looks.watch(end).await });
-        let is_late = async || timeout(4 * UNREAD_MAX, watchdog.late()).await.is_ok();
-        assert!(!is_late().await, "nothing has come");
+        let (end, watching) =
+            (theirs.duplicate_readable().expect("a descriptor"), watchdog.clone());
+        let task = tokio::spawn(async move { watching.watch(end).await });
+        let is_overdue = async || timeout(4 * UNREAD_MAX, watchdog.overdue()).await.is_ok();
+        assert!(!is_overdue().await, "no message was sent");
 
-        // Something is always unread, and something was always heard.
+        // At every check a message is unread, and another one was read.
         let mut buffer = channel::buffer();
         ours.try_send(b"a message", None).expect("room");
-        let began = Instant::now();
-        while began.elapsed() < 10 * UNREAD_MAX {
+        let start = Instant::now();
+        while start.elapsed() < 10 * UNREAD_MAX {
             ours.try_send(b"a message", None).expect("room");
             theirs.try_receive(&mut buffer).expect("it is there").expect("a message");
-            watchdog.heard();
+            watchdog.message_read();
             sleep(UNREAD_MAX / 4).await;
         }
-        assert!(!looking.is_finished());
-        assert!(is_late().await, "the last one is not heard");
-        looking.await.expect("it looks no more");
+        assert!(!task.is_finished());
+        assert!(is_overdue().await, "the last message stays unread");
+        task.await.expect("no panic");
     }
 }

@@ -1,4 +1,4 @@
-//! A process that serves what its supervisor hands it.
+//! A worker process: serves the connections that its supervisor sends.
 
 use std::{convert::Infallible, io, os::fd::AsFd, sync::Arc};
 
@@ -10,7 +10,15 @@ use tokio::{
     sync::{Notify, oneshot, watch},
     time::sleep,
 };
+use towline::{
+    Outcome, RunError,
+    internal::{
+        LiveConfig, Plan, ShardDispatch, ShardPool, control::programmatic, run_overload_control,
+        stack, threads,
+    },
+};
 use towline_config::Settings;
+use towline_host::{HostLimits, raise_descriptor_limit};
 
 use crate::{
     channel::{self, Channel},
@@ -19,19 +27,9 @@ use crate::{
     message::{SupervisorMsg, ToWorker, WorkerMsg},
     watchdog::ControlWatchdog,
 };
-use towline::{
-    Outcome, RunError,
-    internal::{
-        LiveConfig, Plan, ShardDispatch, ShardPool, control::programmatic, run_overload_control,
-        stack, threads,
-    },
-};
-use towline_host::{HostLimits, raise_descriptor_limit};
 
-/// One of several processes that serve behind one port, started by the supervisor among them.
-///
-/// What it is started with is [`WorkerCommand`](crate::WorkerCommand); its standard input is the
-/// supervisor's end of a socket pair.
+/// A worker process, started by the supervisor with a [`WorkerCommand`](crate::WorkerCommand). Its
+/// standard input is one end of a socket pair with the supervisor.
 #[derive(Debug)]
 pub struct Worker {
     runtime: Runtime,
@@ -41,19 +39,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Waits for the supervisor to send what is to be served.
+    /// Waits for the supervisor's first message, which has the settings. Blocks until then.
     ///
     /// # Errors
-    /// When standard input is no supervisor of this version.
+    /// When standard input is not a supervisor of this version.
     pub fn receive() -> Result<Self, RunError> {
-        let failed = |why| RunError::failed("the supervisor cannot be ended", &why);
+        let failed = |why| RunError::failed("cannot talk to the supervisor", &why);
         let end = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
         let is_supervisor = matches!(sockopt::socket_domain(&end), Ok(AddressFamily::UNIX))
             && matches!(sockopt::socket_type(&end), Ok(SocketType::SEQPACKET));
         if !is_supervisor {
             return Err(RunError::usage(
                 "a worker is started by `towline serve --processes`, which speaks to it on \
-                 standard input: there is nobody who does",
+                 standard input: there is no supervisor",
             ));
         }
         let runtime = threads::runtime().map_err(failed)?;
@@ -61,10 +59,10 @@ impl Worker {
         let (channel, settings) = runtime.block_on(async {
             let channel = Channel::new(end).map_err(failed)?;
             let first = channel.receive(&mut buffer).await.map_err(failed)?;
-            let first = first.and_then(|first| ToWorker::read(&buffer[..first.length]));
+            let first = first.and_then(|first| ToWorker::decode(&buffer[..first.length]));
             match first {
-                Some(ToWorker::SupervisorMsg(SupervisorMsg::Serve(written))) => {
-                    written.read().map(|settings| (channel, settings))
+                Some(ToWorker::Control(SupervisorMsg::Serve(text))) => {
+                    text.decode().map(|settings| (channel, settings))
                 }
                 _ => None,
             }
@@ -73,46 +71,47 @@ impl Worker {
         Ok(Self { runtime, channel, buffer, settings })
     }
 
-    /// What it serves with; the log is to be started with it.
+    /// The settings to serve with. Set up logging from them before [`serve`](Self::serve).
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Serves until it is told to end or the supervisor is gone, and drains then. Calls `applied` with
-    /// the settings of each reload, for what a process has beside its server.
+    /// Serves until the supervisor asks to stop or has ended, and drains then. Calls `applied` with the
+    /// settings of each reload, for parts of the program outside the server, such as its log.
     ///
     /// # Errors
-    /// When it cannot start, which the supervisor hears too.
+    /// When the server cannot start, which is also reported to the supervisor, and when the channel to
+    /// the supervisor fails.
     pub fn serve(
         self,
         applied: impl Fn(&Settings) + Send + Sync + 'static,
     ) -> Result<Outcome, RunError> {
         let Self { runtime, channel, buffer, settings } = self;
         runtime.block_on(async {
-            let leave_requested = Arc::new(Notify::new());
-            install_signal_handlers(leave_requested.clone())
+            let stop_requested = Arc::new(Notify::new());
+            install_signal_handlers(stop_requested.clone())
                 .map_err(|why| RunError::failed("signals cannot be handled", &why))?;
             let (shards, dispatch) = match start(settings) {
                 Ok(started) => started,
                 Err(why) => {
-                    // A supervisor that is gone needs no answer.
-                    let _ = channel.send(&WorkerMsg::Failed(why.to_string()).bytes()).await;
+                    // Fails only if the supervisor has ended.
+                    let _ = channel.send(&WorkerMsg::Failed(why.to_string()).encode()).await;
                     return Err(why);
                 }
             };
             let inbox = WorkerInbox::new(shards.state().slots.clone(), dispatch);
             let context =
-                SessionContext::new(shards.state().clone(), leave_requested, Box::new(applied));
+                SessionContext::new(shards.state().clone(), stop_requested, Box::new(applied));
             let watchdog = Arc::<ControlWatchdog>::default();
             let session_ended = async {
-                let end = channel.watched()?;
+                let watched = channel.duplicate_readable()?;
                 let session =
                     ControlSession::new(channel, buffer, inbox, context, watchdog.clone());
-                run_session(session, shards, watchdog.watch(end)).await
+                run_session(session, shards, watchdog.watch(watched)).await
             };
             session_ended
                 .await
-                .map_err(|why| RunError::failed("the supervisor cannot be ended", &why))
+                .map_err(|why| RunError::failed("cannot talk to the supervisor", &why))
         })
     }
 }
@@ -127,72 +126,75 @@ fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     })
 }
 
-/// Signals reach all processes of a terminal's group, and only the supervisor is to answer those
-/// that mean the server: so they end no worker. One told to end by somebody who means just this
-/// process asks the supervisor to be let go.
-fn install_signal_handlers(leave_requested: Arc<Notify>) -> io::Result<()> {
+/// Ignores SIGINT, SIGQUIT and SIGHUP: a terminal sends them to every process of its group, and the
+/// supervisor answers them for the whole server. SIGTERM, sent to this process alone, makes the worker
+/// ask the supervisor to be drained and replaced.
+fn install_signal_handlers(stop_requested: Arc<Notify>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     for ignored in [SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()] {
         let _ = signal(ignored)?;
     }
     tokio::spawn(async move {
         while terminate.recv().await.is_some() {
-            leave_requested.notify_one();
+            stop_requested.notify_one();
         }
     });
     Ok(())
 }
 
+/// Runs the control session on a shard's thread, or on this thread once its messages are overdue there.
+/// When the session ends, drains the shards.
 async fn run_session(
     session: ControlSession,
     shards: ShardPool,
     watching: impl Future<Output = ()>,
 ) -> io::Result<Outcome> {
     tokio::spawn(run_overload_control(shards.state().clone()));
-    // On the thread of a shard, to which a connection then costs no wake-up of another thread.
+    // On a shard's thread, where receiving a connection wakes no other thread.
     let shard = shards.state().runtimes[0].clone();
-    let serving = shard.spawn(async move {
-        let mut session = session.moved()?;
+    let on_shard = shard.spawn(async move {
+        let mut session = session.reregister()?;
         session.send(&WorkerMsg::Ready).await;
-        let ended = session.run().await;
-        io::Result::Ok((session, ended))
+        let end = session.run().await;
+        io::Result::Ok((session, end))
     });
-    let served = async {
-        pin!(serving, watching);
+    let ended = async {
+        pin!(on_shard, watching);
         tokio::select! {
-            served = &mut serving => served,
-            () = watching => serving.await,
+            ended = &mut on_shard => ended,
+            () = watching => on_shard.await,
         }
     };
-    let (session, mut ended) = served.await.map_err(io::Error::other)??;
-    // The shards end before the last word is said.
-    let mut session = session.moved()?;
-    if ended == SessionEnd::Late {
-        // From now on, here, where there is nothing else to do.
-        tracing::debug!("a busy thread is spared listening to the supervisor");
-        ended = session.run().await;
+    let (session, mut end) = ended.await.map_err(io::Error::other)??;
+    // From here on this thread: the shards end before the last message is sent.
+    let mut session = session.reregister()?;
+    if end == SessionEnd::Overdue {
+        tracing::debug!(
+            "a busy shard read messages of the supervisor too late: another thread does"
+        );
+        end = session.run().await;
     }
 
     let (cut, is_cut) = oneshot::channel();
     let (last, is_last) = oneshot::channel();
-    let (mut cut, mut last, mut is_alone) = (Some(cut), Some(last), false);
+    let (mut cut, mut last, mut supervisor_gone) = (Some(cut), Some(last), false);
     {
         let drained = drain(&shards, is_last, is_cut);
         pin!(drained);
         loop {
-            match ended {
-                SessionEnd::Drain | SessionEnd::Late => {}
-                SessionEnd::Last => drop(last.take()),
+            match end {
+                SessionEnd::Drain | SessionEnd::Overdue => {}
+                SessionEnd::NoMoreConnections => drop(last.take()),
                 SessionEnd::Cut => drop(cut.take()),
-                SessionEnd::Nobody => {
+                SessionEnd::SupervisorGone => {
                     tracing::error!("the supervisor is gone: draining");
-                    is_alone = true;
+                    supervisor_gone = true;
                     drop(last.take());
                 }
             }
             tokio::select! {
                 () = &mut drained => break,
-                more = session.run(), if !is_alone => ended = more,
+                next = session.run(), if !supervisor_gone => end = next,
             }
         }
     }
@@ -201,8 +203,8 @@ async fn run_session(
     Ok(outcome)
 }
 
-/// Lets connections finish, until all are gone and no more can come, or the deadline `timeouts.drain`
-/// passes, or `cut` ends it.
+/// Drains connections until all are closed and none can follow (`last` is dropped), until the deadline
+/// `timeouts.drain`, or until `cut` is dropped.
 async fn drain(
     shards: &ShardPool,
     last: oneshot::Receiver<Infallible>,

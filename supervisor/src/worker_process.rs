@@ -1,4 +1,4 @@
-//! One worker process, from its start to its end, as the supervisor sees it.
+//! One worker process, from its start to its exit, as the supervisor sees it.
 
 use std::{
     ffi::OsString,
@@ -14,61 +14,62 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
+use towline::RunError;
 
 use crate::{
-    channel::{self, Arrived, Channel},
+    channel::{self, Channel, Received},
     message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
-use towline::RunError;
 
-/// A process that does not serve by then has failed.
+/// A process that does not serve within this time has failed.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// How often a process is asked what it counted: what it counted since is lost when it dies.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often a process reports its counts. Those since the last report are lost when it dies.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an send may take to be sent. A process that takes none is stopped or stuck.
+/// How long a message may wait for room in the channel. A process that reads nothing for that long is
+/// stopped or stuck, and is killed.
 const SEND_MAX: Duration = Duration::from_secs(1);
 
-/// How long a process may take to end once it was stop_intent to end at once.
+/// How long a process may take to exit after [`Command::Cut`].
 const CUT_MAX: Duration = Duration::from_secs(2);
 
-/// How to start a worker process: a program, with arguments, that calls
-/// [`Worker::receive`](crate::Worker::receive) and [`Worker::serve`](crate::Worker::serve).
+/// How to start a worker process: a program that calls [`Worker::receive`](crate::Worker::receive) and
+/// [`Worker::serve`](crate::Worker::serve).
 #[derive(Debug, Clone)]
 pub struct WorkerCommand {
     /// The program, usually the one that runs now.
     pub program: PathBuf,
-    /// Its arguments. The process's number is put behind them, for those who look at a list of
+    /// Its arguments. The worker's number is added as the last one, so that it shows in a list of
     /// processes.
     pub arguments: Vec<OsString>,
 }
 
-/// What the supervisor wants of a process.
+/// A command to the task that supervises a process.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// To have its latest numbers noted; answered when they are.
-    Count(oneshot::Sender<()>),
-    /// To serve on with other settings; answered with why not.
+    /// Record the latest counts; answered when that is done.
+    SendCounts(oneshot::Sender<()>),
+    /// Apply new settings; answered with the reason if they are not applied.
     Reload(SettingsText, oneshot::Sender<Result<(), String>>),
-    /// To finish, and not to be started again.
+    /// Drain, and do not restart.
     Drain,
-    /// To wait for no more connections.
-    Last,
-    /// To end now.
+    /// No further connection follows.
+    NoMoreConnections,
+    /// Cut remaining connections and exit, and do not restart.
     Cut,
 }
 
-/// Why a process is to end, if it is.
+/// Why a process was told to end, if it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopIntent {
-    /// It is not.
-    Nothing,
-    /// Somebody else stop_intent it to; another one takes its place.
-    Leave,
+    /// It was not.
+    None,
+    /// It received SIGTERM; another process replaces it.
+    Replace,
     /// The server ends.
-    End,
+    Stop,
 }
 
 /// How a process ended.
@@ -76,7 +77,7 @@ pub(crate) enum StopIntent {
 pub(crate) struct WorkerExit {
     pub(crate) stop_intent: StopIntent,
     pub(crate) status: io::Result<ExitStatus>,
-    /// The connections it cut; `None` if it did not come to say so.
+    /// The connections that it cut; `None` if it ended without reporting them.
     pub(crate) cut: Option<u64>,
 }
 
@@ -86,17 +87,18 @@ pub(crate) struct WorkerProcess {
     child: Child,
     channel: Arc<Channel>,
     buffer: Box<[u8]>,
-    /// Who waits for an answer.
-    counting: Vec<oneshot::Sender<()>>,
-    reloading: Option<oneshot::Sender<Result<(), String>>>,
+    /// Answered by the next report.
+    count_requests: Vec<oneshot::Sender<()>>,
+    /// Answered by the reply to the last reload.
+    reload_request: Option<oneshot::Sender<Result<(), String>>>,
     stop_intent: StopIntent,
-    /// When it is killed, if it has not ended by itself.
+    /// When it is killed, unless it has exited.
     kill_at: Option<Instant>,
     cut: Option<u64>,
 }
 
 impl WorkerProcess {
-    /// Starts one, and waits until it serves.
+    /// Starts a process, and waits until it serves.
     pub(crate) async fn start(
         index: usize,
         command: &WorkerCommand,
@@ -117,27 +119,27 @@ impl WorkerProcess {
             child,
             channel: Arc::new(Channel::new(ours).map_err(failed)?),
             buffer: channel::buffer(),
-            counting: Vec::new(),
-            reloading: None,
-            stop_intent: StopIntent::Nothing,
+            count_requests: Vec::new(),
+            reload_request: None,
+            stop_intent: StopIntent::None,
             kill_at: None,
             cut: None,
         };
-        process.channel.send(&SupervisorMsg::Serve(settings).bytes()).await.map_err(failed)?;
+        process.channel.send(&SupervisorMsg::Serve(settings).encode()).await.map_err(failed)?;
         match timeout(START_MAX, process.wait_until_ready()).await {
             Ok(ready) => ready.map(|()| process).map_err(failed),
-            Err(_late) => Err(failed(io::Error::other("it did not get ready in time"))),
+            Err(_elapsed) => Err(failed(io::Error::other("it did not get ready in time"))),
         }
     }
 
     async fn wait_until_ready(&mut self) -> io::Result<()> {
-        let Some(Arrived { length, .. }) = self.channel.receive(&mut self.buffer).await? else {
+        let Some(Received { length, .. }) = self.channel.receive(&mut self.buffer).await? else {
             let status = self.child.wait().await?;
             return Err(io::Error::other(format!("it ended before it served ({status})")));
         };
-        match ToSupervisor::read(&self.buffer[..length]) {
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ready)) => Ok(()),
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Failed(why))) => Err(io::Error::other(why)),
+        match ToSupervisor::decode(&self.buffer[..length]) {
+            Some(ToSupervisor::Control(WorkerMsg::Ready)) => Ok(()),
+            Some(ToSupervisor::Control(WorkerMsg::Failed(why))) => Err(io::Error::other(why)),
             _ => Err(io::Error::other("it is another version of this program")),
         }
     }
@@ -150,39 +152,41 @@ impl WorkerProcess {
         self.child.id()
     }
 
-    /// Listens to it and grants commands, until it has ended.
+    /// Handles the process's messages and executes commands, until the process has exited.
     pub(crate) async fn run(
         mut self,
         index: usize,
         pool: &WorkerPool,
         commands: &mut mpsc::Receiver<Command>,
     ) -> WorkerExit {
-        let mut count = interval_at(Instant::now() + COUNT_EVERY, COUNT_EVERY);
-        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut report = interval_at(Instant::now() + REPORT_INTERVAL, REPORT_INTERVAL);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let kill_at = self.kill_at;
             tokio::select! {
-                arrived = self.channel.receive(&mut self.buffer) => match arrived {
-                    Ok(Some(Arrived { length, .. })) => {
-                        let message = ToSupervisor::read(&self.buffer[..length]);
+                received = self.channel.receive(&mut self.buffer) => match received {
+                    Ok(Some(Received { length, .. })) => {
+                        let message = ToSupervisor::decode(&self.buffer[..length]);
                         self.handle(index, pool, message).await;
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        tracing::error!(process = index, %error, "worker process not heard");
+                        tracing::error!(process = index, %error, "cannot read from worker process");
                         break;
                     }
                 },
-                // Nobody commands anything any more when the server has ended.
-                command = commands.recv() => self.execute(index, pool, command.unwrap_or(Command::Cut)).await,
-                _ = count.tick() => self.ask_for_count(),
+                // The queue closes when the supervisor has ended without a drain.
+                command = commands.recv() => {
+                    self.execute(index, pool, command.unwrap_or(Command::Cut)).await;
+                }
+                _ = report.tick() => self.request_counts(),
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                     tracing::warn!(process = index, "worker process does not end, killing it");
                     break;
                 }
             }
         }
-        // It has closed its end, so it ends by itself or is of no use any more.
+        // It has closed its end and is exiting, or is unusable.
         let _ = self.child.start_kill();
         WorkerExit { stop_intent: self.stop_intent, status: self.child.wait().await, cut: self.cut }
     }
@@ -190,74 +194,75 @@ impl WorkerProcess {
     async fn handle(&mut self, index: usize, pool: &WorkerPool, message: Option<ToSupervisor>) {
         match message {
             Some(ToSupervisor::Ack(ack)) => pool.ack(index, &ack),
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Counted(snapshot))) => {
-                pool.note(index, *snapshot);
-                for waiting in self.counting.drain(..) {
-                    // It may have waited long enough.
-                    let _ = waiting.send(());
+            Some(ToSupervisor::Control(message)) => match message {
+                WorkerMsg::Counts(snapshot) => {
+                    pool.record(index, *snapshot);
+                    for request in self.count_requests.drain(..) {
+                        // Fails if the scrape has given up waiting.
+                        let _ = request.send(());
+                    }
                 }
-            }
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Reloaded)) => self.answer_reload(Ok(())),
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Failed(why))) => self.answer_reload(Err(why)),
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Leaving))
-                if self.stop_intent == StopIntent::Nothing =>
-            {
-                tracing::info!(
-                    process = index,
-                    "worker process stop_intent to end, another will follow"
-                );
-                self.stop_intent = StopIntent::Leave;
-                pool.rest(index);
-                self.send(&SupervisorMsg::Drain).await;
-                self.send(&SupervisorMsg::Last).await;
-            }
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ended(cut))) => self.cut = Some(cut),
-            Some(ToSupervisor::WorkerMsg(WorkerMsg::Ready | WorkerMsg::Leaving)) => {}
-            None => tracing::error!(process = index, "worker process not understood"),
+                WorkerMsg::Reloaded => self.answer_reload(Ok(())),
+                WorkerMsg::Failed(why) => self.answer_reload(Err(why)),
+                WorkerMsg::StopRequested if self.stop_intent == StopIntent::None => {
+                    tracing::info!(
+                        process = index,
+                        "worker process received SIGTERM: draining it, another will follow"
+                    );
+                    self.stop_intent = StopIntent::Replace;
+                    pool.stop_sending(index);
+                    self.send(&SupervisorMsg::Drain).await;
+                    self.send(&SupervisorMsg::NoMoreConnections).await;
+                }
+                WorkerMsg::Ended(cut) => self.cut = Some(cut),
+                WorkerMsg::Ready | WorkerMsg::StopRequested => {}
+            },
+            None => tracing::error!(process = index, "invalid message from worker process"),
         }
     }
 
     fn answer_reload(&mut self, answer: Result<(), String>) {
-        if let Some(waiting) = self.reloading.take() {
-            let _ = waiting.send(answer);
+        if let Some(request) = self.reload_request.take() {
+            let _ = request.send(answer);
         }
     }
 
     async fn execute(&mut self, index: usize, pool: &WorkerPool, command: Command) {
         match command {
-            Command::Count(waiting) => {
-                self.counting.push(waiting);
-                self.ask_for_count();
+            Command::SendCounts(answer) => {
+                self.count_requests.push(answer);
+                self.request_counts();
             }
-            Command::Reload(settings, waiting) => {
-                self.reloading = Some(waiting);
+            Command::Reload(settings, answer) => {
+                self.reload_request = Some(answer);
                 self.send(&SupervisorMsg::Reload(settings)).await;
             }
             Command::Drain => {
-                self.stop_intent = StopIntent::End;
+                self.stop_intent = StopIntent::Stop;
                 self.send(&SupervisorMsg::Drain).await;
             }
-            Command::Last => {
-                pool.rest(index);
-                self.send(&SupervisorMsg::Last).await;
+            Command::NoMoreConnections => {
+                pool.stop_sending(index);
+                self.send(&SupervisorMsg::NoMoreConnections).await;
             }
             Command::Cut => {
-                self.stop_intent = StopIntent::End;
-                pool.rest(index);
+                self.stop_intent = StopIntent::Stop;
+                pool.stop_sending(index);
                 self.kill_at = Some(Instant::now() + CUT_MAX);
                 self.send(&SupervisorMsg::Cut).await;
             }
         }
     }
 
-    async fn send(&mut self, send: &SupervisorMsg) {
-        if !matches!(timeout(SEND_MAX, self.channel.send(&send.bytes())).await, Ok(Ok(()))) {
+    /// Sends a message, or has the process killed if the channel stays full.
+    async fn send(&mut self, message: &SupervisorMsg) {
+        if !matches!(timeout(SEND_MAX, self.channel.send(&message.encode())).await, Ok(Ok(()))) {
             self.kill_at = Some(Instant::now());
         }
     }
 
-    /// One that is too busy to be asked is asked again soon.
-    fn ask_for_count(&self) {
-        let _ = self.channel.try_send(&SupervisorMsg::Count.bytes(), None);
+    /// Asks for a report without waiting; a full channel skips it until the next interval.
+    fn request_counts(&self) {
+        let _ = self.channel.try_send(&SupervisorMsg::SendCounts.encode(), None);
     }
 }

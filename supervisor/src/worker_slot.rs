@@ -1,110 +1,113 @@
-//! One place among the workers: the process in it, what it was handed, and its accounts.
+//! One worker slot: its running process, the connections sent to it, and its counts.
 
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use slab::Slab;
+use towline::internal::{ConnectionSlot, NewConnection, Snapshot};
 
 use crate::{
     channel::Channel,
     message::{Ack, ConnectionMsg},
     totals::WorkerTotals,
 };
-use towline::internal::{ConnectionSlot, NewConnection, Snapshot};
 
-/// Connections that may be on their way to a worker. What it has not taken when it dies, dies with
-/// it, and a worker that is stopped holds up no more.
+/// Most connections on their way to a worker. They are lost with it if it dies, and they wait if it is
+/// stopped.
 pub(crate) const IN_FLIGHT_MAX: u64 = 128;
 
-/// The process, if there is one that takes connections, and its accounts.
+/// The process in this slot, if one takes connections, and the counts of all processes before it.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerSlot {
+    /// The channel to the running process; `None` while no process takes connections.
     pub(crate) channel: Option<Arc<Channel>>,
-    /// Connections it was handed, and those of them without a tag.
-    handed: u64,
-    handed_untagged: u64,
-    /// Connections it took out of the channel.
-    taken: u64,
-    /// What its open connections hold here; those without a tag are all alike.
+    /// Connections sent, and those of them without a tag.
+    sent: u64,
+    sent_untagged: u64,
+    /// Connections that the process has received.
+    received: u64,
+    /// The slots of open connections. Those without a tag are interchangeable.
     untagged: Vec<ConnectionSlot>,
     tagged: Slab<ConnectionSlot>,
     pub(crate) totals: WorkerTotals,
-    /// It should get no more until it is heard of again: memory is too short there, or its channel was
-    /// full.
+    /// No connection is sent before the next report: memory is short there, or the channel was full.
     refuses: bool,
 }
 
 impl WorkerSlot {
-    pub(crate) fn open(&self) -> usize {
+    /// Connections of the process, those on their way included.
+    pub(crate) fn connections(&self) -> usize {
         self.untagged.len() + self.tagged.len()
     }
 
     pub(crate) fn has_room(&self, connections_max: usize) -> bool {
-        let in_flight = self.handed - self.taken;
+        let in_flight = self.sent - self.received;
         self.channel.is_some()
             && !self.refuses
             && in_flight < IN_FLIGHT_MAX
-            && self.open() < connections_max
+            && self.connections() < connections_max
     }
 
-    /// Hands a connection to the process; gives it back when there is none that takes it, and then
-    /// this place has no room any more.
-    pub(crate) fn hand_over(
+    /// Sends a connection to the process.
+    ///
+    /// # Errors
+    /// Returns the connection if the process does not take it. The slot has no room from then on.
+    pub(crate) fn send(
         &mut self,
-        handover: NewConnection,
+        connection: NewConnection,
     ) -> Result<(), (io::Error, NewConnection)> {
-        // Numbered as the entry will be; open connections are far fewer than such numbers.
-        let tag = handover.slot.is_tagged().then(|| self.tagged.vacant_key() as u32);
-        if let Err(error) = self.send(&handover, tag) {
-            // It died a moment ago, and its end is yet to be heard of; or it is stopped.
+        // The key that the slab's next entry will have; open connections fit 32 bits.
+        let tag = connection.slot.is_tagged().then(|| self.tagged.vacant_key() as u32);
+        if let Err(error) = self.try_send(&connection, tag) {
             match error.kind() {
+                // The process is stopped or very busy.
                 io::ErrorKind::WouldBlock => self.refuses = true,
+                // The process has just died; its exit has not been seen yet.
                 _ => self.channel = None,
             }
-            return Err((error, handover));
+            return Err((error, connection));
         }
-        self.handed += 1;
+        self.sent += 1;
         if tag.is_some() {
-            self.tagged.insert(handover.slot);
+            self.tagged.insert(connection.slot);
         } else {
-            self.handed_untagged += 1;
-            self.untagged.push(handover.slot);
+            self.sent_untagged += 1;
+            self.untagged.push(connection.slot);
         }
         Ok(())
     }
 
-    fn send(
+    fn try_send(
         &self,
         NewConnection { accepted, .. }: &NewConnection,
         tag: Option<u32>,
     ) -> io::Result<()> {
         let channel = self.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let handed = ConnectionMsg { tag, peer: accepted.peer };
-        channel.try_send(&handed.bytes(), Some(accepted.socket.as_fd()))
+        let message = ConnectionMsg { tag, peer: accepted.peer };
+        channel.try_send(&message.encode(), Some(accepted.socket.as_fd()))
     }
 
-    /// The process tells how far it has come. Returns what its connections held here that ended: each
-    /// gives its place back when dropped.
+    /// Applies an ack. Returns the slots of connections that have ended, which are freed when dropped.
     pub(crate) fn ack(&mut self, ack: &Ack) -> Vec<ConnectionSlot> {
-        self.taken = ack.taken;
+        self.received = ack.received;
         let tags = ack.tags.iter().map(|tag| *tag as usize);
         let mut ended: Vec<_> = tags.filter_map(|tag| self.tagged.try_remove(tag)).collect();
-        let left = self.handed_untagged.saturating_sub(ack.ended_untagged) as usize;
-        let left = left.min(self.untagged.len());
-        ended.extend(self.untagged.drain(left..));
+        let open = self.sent_untagged.saturating_sub(ack.ended_untagged) as usize;
+        let open = open.min(self.untagged.len());
+        ended.extend(self.untagged.drain(open..));
         ended
     }
 
-    /// The process tells what it counted.
-    pub(crate) fn note(&mut self, snapshot: Snapshot) {
+    /// Records a report of the process.
+    pub(crate) fn record(&mut self, snapshot: Snapshot) {
         self.refuses = snapshot.held.refuses();
-        self.totals.note(snapshot);
+        self.totals.record(snapshot);
     }
 
-    /// The process is gone. Nothing but the accounts stays; returns the rest, which gives the places
-    /// of its connections back when dropped.
-    pub(crate) fn close(&mut self) -> Self {
+    /// The process has ended: only the counts stay. Returns the rest, which frees the slots of its
+    /// connections when dropped.
+    pub(crate) fn process_ended(&mut self) -> Self {
         let mut totals = std::mem::take(&mut self.totals);
-        totals.close(self.handed);
+        totals.process_ended(self.sent);
         std::mem::replace(self, Self { totals, ..Self::default() })
     }
 }

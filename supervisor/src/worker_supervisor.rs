@@ -1,4 +1,4 @@
-//! A place among the workers: one process after another.
+//! Keeps a process running in one worker slot.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,37 +10,39 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use towline::RunError;
+
 use crate::{
     message::SettingsText,
     pool::WorkerPool,
     worker_process::{Command, StopIntent, WorkerCommand, WorkerExit, WorkerProcess},
 };
-use towline::RunError;
 
-/// The pause before a process that was lost is followed by another: the first, and the longest.
+/// First and longest pause before the restart of a process that was lost.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
-/// A process that lived as long is followed by another after the first pause.
-const LIVED_LONG: Duration = Duration::from_secs(1);
+/// After a process that ran for this long the pause starts again with the first.
+const STABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// What it takes to fill a place.
+/// Starts, watches and restarts the process of one worker slot.
 #[derive(Debug)]
 pub(crate) struct WorkerSupervisor {
     pub(crate) index: usize,
     pub(crate) command: Arc<WorkerCommand>,
     pub(crate) pool: Arc<WorkerPool>,
-    /// What the next process begins with.
+    /// The settings that the next started process gets.
     pub(crate) settings: Arc<Mutex<SettingsText>>,
     pub(crate) commands: mpsc::Receiver<Command>,
 }
 
 impl WorkerSupervisor {
-    /// Fills the place until it is stop_intent to drain or to cut, and returns how many connections were
-    /// cut then. Tells once whether the first process serves; if it doesn't, that was all.
+    /// Runs until it is commanded to drain or cut, or the command queue closes. Returns how many
+    /// connections were cut then. Reports to `first` whether the first process serves; if it does not,
+    /// this returns.
     pub(crate) async fn run(mut self, first: oneshot::Sender<Result<(), RunError>>) -> u64 {
         let mut process = match self.start().await {
             Ok(process) => {
-                // Nobody waits any more only when another failed, and then all are stop_intent to end.
+                // Not received only if another worker failed, and then all are cut.
                 let _ = first.send(Ok(()));
                 process
             }
@@ -51,22 +53,22 @@ impl WorkerSupervisor {
         };
         let mut pause = BACK_OFF[0];
         loop {
-            let since = Instant::now();
-            let ended = process.run(self.index, &self.pool, &mut self.commands).await;
-            let lost = self.pool.close(self.index);
-            if ended.stop_intent == StopIntent::End {
-                return ended.cut.unwrap_or(lost as u64);
+            let started = Instant::now();
+            let exit = process.run(self.index, &self.pool, &mut self.commands).await;
+            let lost = self.pool.process_ended(self.index);
+            if exit.stop_intent == StopIntent::Stop {
+                return exit.cut.unwrap_or(lost as u64);
             }
-            if ended.stop_intent == StopIntent::Leave || since.elapsed() >= LIVED_LONG {
+            if exit.stop_intent == StopIntent::Replace || started.elapsed() >= STABLE_AFTER {
                 pause = BACK_OFF[0];
             }
-            self.log_exit(&ended, lost, pause);
+            self.log_exit(&exit, lost, pause);
             process = loop {
                 if !self.wait(pause).await {
                     return 0;
                 }
                 pause = (2 * pause).min(BACK_OFF[1]);
-                self.pool.restart(self.index);
+                self.pool.count_restart(self.index);
                 match self.start().await {
                     Ok(process) => break process,
                     Err(why) => tracing::error!("{why}; trying again in {pause:?}"),
@@ -79,18 +81,18 @@ impl WorkerSupervisor {
     async fn start(&self) -> Result<WorkerProcess, RunError> {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let process = WorkerProcess::start(self.index, &self.command, settings).await?;
-        self.pool.open(self.index, process.channel());
+        self.pool.process_started(self.index, process.channel());
         Ok(process)
     }
 
-    fn log_exit(&self, ended: &WorkerExit, lost: usize, pause: Duration) {
-        let status = match &ended.status {
+    fn log_exit(&self, exit: &WorkerExit, lost: usize, pause: Duration) {
+        let status = match &exit.status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
         let process = self.index;
-        if ended.stop_intent == StopIntent::Leave {
-            tracing::info!(process, status, cut = ended.cut.unwrap_or(0), "worker process ended");
+        if exit.stop_intent == StopIntent::Replace {
+            tracing::info!(process, status, cut = exit.cut.unwrap_or(0), "worker process ended");
         } else {
             tracing::error!(
                 process,
@@ -101,21 +103,23 @@ impl WorkerSupervisor {
         }
     }
 
-    /// Pauses, and grants what commands can be granted without a process; false when that is to be all.
+    /// Pauses before a restart, and answers commands meanwhile. Returns false if no restart may follow.
     async fn wait(&mut self, pause: Duration) -> bool {
-        let over = sleep(pause);
-        tokio::pin!(over);
+        let pause = sleep(pause);
+        tokio::pin!(pause);
         loop {
             tokio::select! {
-                () = &mut over => return true,
+                () = &mut pause => return true,
                 command = self.commands.recv() => match command {
-                    // Its ledger says all there is to say.
-                    Some(Command::Count(_)) => {}
-                    // The next process begins with them.
-                    Some(Command::Reload(_, waiting)) => {
-                        let _ = waiting.send(Ok(()));
+                    // The totals of ended processes are complete. Dropping the sender answers.
+                    Some(Command::SendCounts(_)) => {}
+                    // The next process starts with the new settings.
+                    Some(Command::Reload(_, answer)) => {
+                        let _ = answer.send(Ok(()));
                     }
-                    Some(Command::Drain | Command::Last | Command::Cut) | None => return false,
+                    Some(Command::Drain | Command::NoMoreConnections | Command::Cut) | None => {
+                        return false;
+                    }
                 },
             }
         }
