@@ -4,11 +4,11 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use crate::settings::{
     Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
-    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Server, Socket, Timeouts, Workload,
-    WorkloadKind,
+    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ServerSettings, SocketOptions,
+    Timeouts, Workload, WorkloadKind,
 };
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9000))),
@@ -69,7 +69,7 @@ impl Default for Heartbeat {
     }
 }
 
-impl Default for Socket {
+impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             nodelay: true,

@@ -11,7 +11,7 @@ use crate::words::words;
 #[non_exhaustive]
 pub struct Settings {
     /// Addresses, threads and processes.
-    pub server: Server,
+    pub server: ServerSettings,
     /// What the server does with a line.
     pub workload: Workload,
     /// When replies are written.
@@ -23,7 +23,7 @@ pub struct Settings {
     /// How the server tells a quiet client from a dead one.
     pub heartbeat: Heartbeat,
     /// Options of accepted sockets.
-    pub socket: Socket,
+    pub socket: SocketOptions,
     /// TLS on the line port.
     pub tls: Tls,
     /// The client's address behind a load balancer.
@@ -35,7 +35,7 @@ pub struct Settings {
 /// `server.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Server {
+pub struct ServerSettings {
     /// `server.listen`: address of the line port. Default: `127.0.0.1:9000`.
     pub listen: Listen,
     /// `server.admin`: address of the admin port; `None` is `off`. Default: `127.0.0.1:9464`.
@@ -243,7 +243,7 @@ impl Heartbeat {
 /// `socket.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Socket {
+pub struct SocketOptions {
     /// `socket.nodelay`: TCP_NODELAY. Default: `true`.
     pub nodelay: bool,
     /// `socket.keepalive`: TCP_KEEPIDLE; `None` is `off`. Default: 60 s.

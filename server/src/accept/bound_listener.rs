@@ -51,7 +51,7 @@ impl From<tokio::net::TcpListener> for BoundListener {
 /// ```
 /// # fn main() -> std::io::Result<()> {
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-/// towline::configure_listener(&listener, &towline::config::Socket::default())?;
+/// towline::configure_listener(&listener, &towline::config::SocketOptions::default())?;
 /// # Ok(()) }
 /// ```
 ///
@@ -59,7 +59,7 @@ impl From<tokio::net::TcpListener> for BoundListener {
 /// When the kernel refuses an option, on a UNIX socket for instance.
 pub fn configure_listener(
     listener: &impl AsFd,
-    options: &towline_config::Socket,
+    options: &towline_config::SocketOptions,
 ) -> io::Result<()> {
     set_options(&SockRef::from(listener), options)
 }

@@ -200,7 +200,10 @@ impl Drop for Listener {
 }
 
 /// Linux hands these on to every accepted socket, so a connection costs no call for them.
-pub(super) fn set_options(listener: &Socket, options: &towline_config::Socket) -> io::Result<()> {
+pub(super) fn set_options(
+    listener: &Socket,
+    options: &towline_config::SocketOptions,
+) -> io::Result<()> {
     listener.set_tcp_nodelay(options.nodelay)?;
     if let Some(idle) = options.keepalive {
         listener.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
