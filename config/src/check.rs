@@ -9,14 +9,14 @@ use crate::{
 };
 
 impl Effective {
-    /// Checks settings that a program made as [`load`](crate::load) checks those that it reads.
+    /// Checks that no setting needs a feature that this version lacks. [`load`](crate::load) has
+    /// checked that already; settings that a program made come unchecked.
     ///
     /// # Errors
-    /// With every setting of a feature that this version lacks, and every contradiction between two
-    /// settings.
-    pub fn check(&self) -> Result<(), Errors> {
+    /// With every setting that does.
+    pub fn check_features(&self) -> Result<(), Errors> {
         let mut errors = Vec::new();
-        settings(self, &mut errors);
+        missing_features(self, &mut errors);
         Errors::check(errors)
     }
 }

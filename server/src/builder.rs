@@ -319,7 +319,7 @@ impl Builder {
             change(&mut settings)?;
         }
         let effective = Effective::new(settings, "program");
-        effective.check().map_err(|errors| RunError::usage(errors.to_string()))?;
+        effective.check_features().map_err(|errors| RunError::usage(errors.to_string()))?;
         Ok(effective)
     }
 }

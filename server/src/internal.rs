@@ -9,12 +9,13 @@ pub use crate::{
     counts::Snapshot,
     exporter::{CountsReader, ProcessUsage, UserMetrics},
     lifecycle::{
-        ConfigChange, ServerState, Stage, activation, control, drain, notify, reload, signals,
+        ConfigChange, ServerState, Stage, activation, announcement, control, drain, log_start,
+        notify, reload, signals,
     },
     live_config::LiveConfig,
     overload::run_overload_control,
     plan::Plan,
-    server::{Parts, announcement, log_start, start},
+    server::{Parts, start},
     shard::{PoolState, ShardDispatch, ShardPool, threads},
 };
 

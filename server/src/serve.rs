@@ -12,17 +12,20 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
-use tower::Service;
+use tower::{Service, ServiceExt};
 use towline_config::Effective;
 use towline_host::HostLimits;
-use towline_middleware::{BoxError, Lines, LinesBatchCodec, Semaphore, drain::Watch, stats::Stats};
+use towline_middleware::{
+    BoxError, BoxFuture, Lines, LinesBatchCodec, ReadyPerCall, Semaphore, drain::Watch,
+    stats::Stats,
+};
 
 use crate::{
     accept::{Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection},
     live_config::LiveConfig,
     plan::Plan,
     shard::serve_io,
-    stack::{LineService, StackParts, embedded, line_stack},
+    stack::{LineService, StackParts, line_stack},
 };
 
 /// A Tower service of batches: every `Service<Lines, Response = Lines>` whose error converts into
@@ -134,6 +137,16 @@ impl<S: BatchService<Via>, Via> Service<Lines> for Batched<S, Via> {
     fn call(&mut self, lines: Lines) -> S::Future {
         self.inner.call(lines)
     }
+}
+
+/// Makes any service of batches a [`LineService`]: boxes its errors and its futures, and asks it for
+/// readiness inside the call, where whatever it reserves ends with the batch it was for.
+pub(crate) fn embedded<S, Via>(service: S) -> impl LineService + use<S, Via>
+where
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    Via: 'static,
+{
+    ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
 }
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that

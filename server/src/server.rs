@@ -1,14 +1,14 @@
 //! A server with threads of its own: assembled, started, run.
 
-use std::{fmt, net::SocketAddr, panic, sync::Arc, thread};
+use std::{fmt, panic, sync::Arc, thread};
 
 use tokio::sync::{oneshot, watch};
-use towline_config::{Effective, Settings};
+use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
 
 use crate::{
     Builder, Outcome, RunError,
-    accept::{Acceptor, Address, AdmissionControl, Listener},
+    accept::{Acceptor, AdmissionControl, Listener},
     admin,
     counts::Snapshot,
     exporter::{CountsReader, UserMetrics},
@@ -16,9 +16,9 @@ use crate::{
     live_config::LiveConfig,
     overload::run_overload_control,
     plan::Plan,
-    serve::BatchService,
+    serve::{BatchService, embedded},
     shard::{Peer, ShardPool, threads},
-    stack::{LineService, StackParts, embedded, line_stack},
+    stack::{LineService, StackParts, line_stack},
 };
 
 /// A line server with threads of its own: one per core that serves, and two more.
@@ -250,33 +250,4 @@ where
     state.lifecycle.set(Stage::Accepting);
     let admin = admin_address;
     Ok(Running { state, shards, address, admin, stop_accepting, listener_failed, threads })
-}
-
-/// Logs that a server accepts connections. `workload` has the settings of a built-in one; the
-/// service of a library's user says nothing of itself.
-pub fn log_start(
-    plan: &Plan,
-    address: &Address,
-    admin: Option<SocketAddr>,
-    workload: Option<&Settings>,
-) {
-    tracing::info!(
-        %address,
-        admin = admin.map(tracing::field::display),
-        processes = plan.processes,
-        threads = plan.threads,
-        connections_limit = plan.connections,
-        workload = workload.map(|settings| tracing::field::display(settings.workload.kind)),
-        framing = workload.map(|settings| tracing::field::display(settings.workload.framing)),
-        flush = workload.map(|settings| tracing::field::display(settings.flush.policy)),
-        "serving"
-    );
-}
-
-/// The line for standard output.
-pub fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
-    match admin {
-        Some(admin) => format!("listening on {address} (admin {admin})"),
-        None => format!("listening on {address} (admin off)"),
-    }
 }

@@ -6,14 +6,13 @@ use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{Service, ServiceBuilder};
 use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, BoxFuture, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer,
-    LineError, LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, ReadyPerCall, Semaphore,
-    Sha256Layer, TimeoutLayer,
+    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer, LineError,
+    LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
     codec::LINES_MAX,
     drain::Watch,
     heartbeat::{Deadlines, HeartbeatLayer},
@@ -21,10 +20,7 @@ use towline_middleware::{
     stats::{CloseReason, ConnectionStats, Stats},
 };
 
-use crate::{
-    live_config::{LiveConfig, Mitigation},
-    serve::{BatchService, Batched},
-};
+use crate::live_config::{LiveConfig, Mitigation};
 
 /// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
 /// connections are open have dials inside, which [`turn`](Self::turn) turns.
@@ -244,16 +240,6 @@ where
                 .drain(drain.clone())
                 .config(connection.clone()),
         )
-}
-
-/// Makes any service of batches a [`LineService`]: boxes its errors and its futures, and asks it for
-/// readiness inside the call, where whatever it reserves ends with the batch it was for.
-pub(crate) fn embedded<S, Via>(service: S) -> impl LineService + use<S, Via>
-where
-    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
-    Via: 'static,
-{
-    ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ const ORDER: [&str; 13] = [
     "exporter",
     "lifecycle",
     "admin",
-    "server",
     "serve",
+    "server",
 ];
 
 /// Assembled from everything, and used by no module of `ORDER`.

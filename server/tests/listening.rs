@@ -250,10 +250,6 @@ fn a_value_out_of_bounds_is_reported_in_the_words_of_the_configuration() {
     let nanos = Duration::from_nanos(1);
     let error = refusal(Server::builder().request_timeout(nanos).serve(echo_service()).start());
     assert!(error.starts_with("timeouts.request = \"0.001us\" "), "{error}");
-    let contradiction =
-        Server::builder().listen("127.0.0.1:9000").admin("localhost:9000").serve(echo_service());
-    let error = refusal(contradiction.start());
-    assert!(error.contains("is also server.listen"), "{error}");
 }
 
 /// A `main` that returns the error printed `RunError { usage: true, message: "…" }`.

@@ -1,6 +1,7 @@
 //! Where a server is in its life, and what moves it on: signals, reloads, the drain.
 
 pub mod activation;
+mod announce;
 pub mod control;
 pub mod drain;
 pub mod notify;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 pub(crate) use self::running::{in_runtime, refuse_in_runtime};
 pub use self::{
+    announce::{announcement, log_start},
     control::Control,
     running::Running,
     state::{ConfigChange, ServerState},

@@ -9,14 +9,13 @@ use tokio::{
 use towline_config::{PendingRestart, Settings};
 
 use super::{
-    Control, Outcome, ServerState, drain, notify,
+    Control, Outcome, ServerState, announcement, drain, log_start, notify,
     reload::{self, ConfigSource},
     signals::{HangUpSignal, StopSignals},
 };
 use crate::{
     RunError,
     accept::Address,
-    server::{announcement, log_start},
     shard::{ShardPool, threads},
 };
 
