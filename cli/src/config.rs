@@ -2,7 +2,7 @@
 
 use std::{fs, process::ExitCode};
 
-use towline::{Settings, internal::Plan};
+use towline::{Settings, internal::ProcessPlan};
 use towline_config::Key;
 use towline_host::{HostLimits, buffer_limit, raise_descriptor_limit};
 use towline_units::{human, print_size};
@@ -37,14 +37,14 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// What `auto` comes to on this host, computed as a server does at start.
 struct Here {
     /// `None` if a server with these settings would not start.
-    plan: Option<Plan>,
+    plan: Option<ProcessPlan>,
 }
 
 impl Here {
     fn of(settings: &Settings) -> Self {
         // A server raises its limit too.
         raise_descriptor_limit();
-        Self { plan: Plan::of(settings, HostLimits::read()).ok() }
+        Self { plan: ProcessPlan::of(settings, HostLimits::read()).ok() }
     }
 
     /// A note for `key`, if its value is an `auto` that depends on the host.

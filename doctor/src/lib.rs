@@ -31,7 +31,7 @@ pub use fix::Fix;
 pub use knobs::rows;
 pub use predict::{Prediction, Wall, prediction};
 pub use row::{Row, Scope, Verdict};
-pub use target::{Processes, Side, Target};
+pub use target::{ProcessCount, Side, Target};
 pub use towline_host::{Cgroup, CgroupCpu, CgroupMemory};
 
 /// Formats a number with its digits in groups of three.

@@ -2,7 +2,7 @@
 
 use towline_host::PROCESSES_MAX;
 
-use super::{Facts, Processes, Side, Target, bytes, cost, grouped, knobs::tracks};
+use super::{Facts, ProcessCount, Side, Target, bytes, cost, grouped, knobs::tracks};
 
 /// Threads of a process that do not serve.
 const THREADS_ASIDE: u64 = 3;
@@ -70,7 +70,7 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
     };
     let raise = "raise the limit (ulimit -n)".to_owned();
     match (target.processes, target.side) {
-        (Processes::Exactly(count), _) => {
+        (ProcessCount::Exactly(count), _) => {
             walls.push(descriptors_end_at(
                 count,
                 false,
@@ -117,8 +117,8 @@ fn process_walls(facts: &Facts, target: &Target) -> Vec<Wall> {
 /// Processes that run, or would have to run, for the target.
 fn processes_meant(facts: &Facts, target: &Target) -> u64 {
     match target.processes {
-        Processes::Exactly(count) => count,
-        Processes::Auto | Processes::Unspecified => target.processes_needed(facts),
+        ProcessCount::Exactly(count) => count,
+        ProcessCount::Auto | ProcessCount::Unspecified => target.processes_needed(facts),
     }
 }
 

@@ -65,7 +65,7 @@ impl Side {
 
 /// Number of processes over which the connections are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Processes {
+pub enum ProcessCount {
     /// Not given: judged with one, and the prediction says how many suffice.
     Unspecified,
     /// As many as the descriptor limit requires.
@@ -84,7 +84,7 @@ pub struct Target {
     /// The program that holds them.
     pub side: Side,
     /// Number of processes over which they are spread.
-    pub processes: Processes,
+    pub processes: ProcessCount,
     /// Connections with bytes in flight, in percent.
     pub active_percent: u64,
     /// Lines per second over all connections.
@@ -106,7 +106,7 @@ impl Target {
             connections,
             burst: (connections / RETURN_SECONDS).max(BURST_MIN),
             side,
-            processes: Processes::Unspecified,
+            processes: ProcessCount::Unspecified,
             active_percent: ACTIVE_PERCENT,
             lines_per_second: connections * ACTIVE_PERCENT / 100,
             sources: None,
@@ -159,11 +159,11 @@ impl Target {
     /// Processes for which the rows are judged. The generator starts as many as it needs by itself.
     pub(super) fn processes(&self, facts: &Facts) -> u64 {
         match (self.processes, self.side) {
-            (Processes::Exactly(count), _) => count.max(1),
-            (Processes::Auto, _) | (Processes::Unspecified, Side::Load) => {
+            (ProcessCount::Exactly(count), _) => count.max(1),
+            (ProcessCount::Auto, _) | (ProcessCount::Unspecified, Side::Load) => {
                 self.processes_needed(facts).min(PROCESSES_MAX)
             }
-            (Processes::Unspecified, _) => 1,
+            (ProcessCount::Unspecified, _) => 1,
         }
     }
 

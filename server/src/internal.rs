@@ -14,7 +14,7 @@ pub use crate::{
     },
     live_config::LiveConfig,
     overload::run_overload_control,
-    plan::Plan,
+    plan::ProcessPlan,
     server::{Parts, start},
     shard::{PoolState, ShardDispatch, ShardPool, threads},
 };

@@ -7,7 +7,7 @@ use crate::RunError;
 
 /// Who serves what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct ProcessPlan {
     pub processes: usize,
     /// Threads that serve lines, in each.
     pub threads: usize,
@@ -17,7 +17,7 @@ pub struct Plan {
     pub connections: usize,
 }
 
-impl Plan {
+impl ProcessPlan {
     /// What the settings ask of this host.
     ///
     /// # Errors
@@ -125,8 +125,8 @@ mod tests {
         Processes::Exactly(NonZeroU32::new(count).expect("not zero"))
     }
 
-    fn plan(connections: Option<u32>, processes: Processes) -> Plan {
-        Plan::of(&asking(connections, processes), HOST).expect("it is allowed")
+    fn plan(connections: Option<u32>, processes: Processes) -> ProcessPlan {
+        ProcessPlan::of(&asking(connections, processes), HOST).expect("it is allowed")
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         let three = plan(None, exactly(3));
         assert_eq!(three.connections, 3 * three.per_process);
         let short = HostLimits { connections_by_memory: 100, ..HOST };
-        let little = Plan::of(&asking(None, exactly(3)), short).expect("it is allowed");
+        let little = ProcessPlan::of(&asking(None, exactly(3)), short).expect("it is allowed");
         assert_eq!(little.connections, 100);
     }
 
@@ -156,13 +156,13 @@ mod tests {
     fn threads_that_are_asked_for_are_those_of_each_process() {
         let mut settings = asking(None, exactly(3));
         settings.server.threads = NonZeroU32::new(5);
-        assert_eq!(Plan::of(&settings, HOST).expect("it is allowed").threads, 5);
+        assert_eq!(ProcessPlan::of(&settings, HOST).expect("it is allowed").threads, 5);
     }
 
     #[test]
     fn more_than_there_are_descriptors_for_is_refused_with_the_way_out() {
         let refusal = |connections, processes| {
-            let refusal = Plan::of(&asking(Some(connections), processes), HOST);
+            let refusal = ProcessPlan::of(&asking(Some(connections), processes), HOST);
             let refusal = refusal.expect_err("too many");
             assert!(refusal.is_usage());
             refusal.to_string()
@@ -174,7 +174,7 @@ mod tests {
         let hopeless = refusal(u32::MAX, Processes::Auto);
         assert!(hopeless.contains("in 1024 processes; raise it"), "{hopeless}");
         let few = HostLimits { descriptors: 60, ..HOST };
-        let none = Plan::of(&asking(None, Processes::Auto), few).expect_err("none left");
+        let none = ProcessPlan::of(&asking(None, Processes::Auto), few).expect_err("none left");
         assert!(none.to_string().contains("leaves none for connections"), "{none}");
     }
 }

@@ -23,7 +23,7 @@ use towline_middleware::{
 use crate::{
     accept::{Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection},
     live_config::LiveConfig,
-    plan::Plan,
+    plan::ProcessPlan,
     shard::serve_io,
     stack::{LineService, StackParts, line_stack},
 };
@@ -198,7 +198,7 @@ where
 {
     let config = LiveConfig::first(Effective::default());
     let settings = &config.effective.settings;
-    let plan = Plan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
+    let plan = ProcessPlan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
     let slots = ConnectionSlots::new(plan.connections, 1);
     let stats = Arc::new(Stats::new(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));

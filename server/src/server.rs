@@ -15,7 +15,7 @@ use crate::{
     lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
     live_config::LiveConfig,
     overload::run_overload_control,
-    plan::Plan,
+    plan::ProcessPlan,
     serve::{BatchService, embedded},
     shard::{Peer, ShardPool, threads},
     stack::{LineService, StackParts, line_stack},
@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 /// Starts a server whose services have a type that only this function knows.
-type Start = Box<dyn FnOnce(&Effective, &Plan, Parts) -> Result<Running, RunError> + Send>;
+type Start = Box<dyn FnOnce(&Effective, &ProcessPlan, Parts) -> Result<Running, RunError> + Send>;
 
 /// What a server is started with, beside its settings.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Server {
         S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
         Via: 'static,
     {
-        let start = move |effective: &Effective, plan: &Plan, parts: Parts| {
+        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
             start(effective, plan, parts, |stack| {
                 let (stack, make) = (stack.clone(), make.clone());
                 move |peer| line_stack(&stack, embedded(make(peer)))
@@ -134,7 +134,7 @@ impl Server {
         if builder.raise_descriptor_limit {
             raise_descriptor_limit();
         }
-        let plan = Plan::of(settings, HostLimits::read())?;
+        let plan = ProcessPlan::of(settings, HostLimits::read())?;
         if plan.processes > 1 {
             return Err(RunError::usage(format!(
                 "server.processes = {} is refused: a library serves in its own process, so only 1 \
@@ -195,7 +195,7 @@ impl admin::StatusSource for SingleProcess {
 /// Calls `lines` once per shard; what it returns makes the line stack of each connection there.
 pub fn start<P, S>(
     effective: &Effective,
-    plan: &Plan,
+    plan: &ProcessPlan,
     parts: Parts,
     lines: impl Fn(&StackParts) -> P,
 ) -> Result<Running, RunError>

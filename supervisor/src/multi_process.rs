@@ -12,7 +12,7 @@ use tokio::{
 use towline::{
     RunError,
     internal::{
-        ConfigChange, Plan, ProcessUsage, ServerState, Snapshot, admin, reload::Reloadable,
+        ConfigChange, ProcessPlan, ProcessUsage, ServerState, Snapshot, admin, reload::Reloadable,
     },
 };
 use towline_config::{Effective, PendingRestart, Processes, Settings};
@@ -104,7 +104,7 @@ impl Reloadable for MultiProcess {
 
 /// The settings of one worker. Limits of the whole server stay with the supervisor, and the worker has
 /// its share of threads, connections and buffers.
-pub(crate) fn worker_settings(settings: &Settings, plan: &Plan) -> Settings {
+pub(crate) fn worker_settings(settings: &Settings, plan: &ProcessPlan) -> Settings {
     // Threads and connections: never 0, and both fit 32 bits.
     let number = |count: usize| std::num::NonZeroU32::new(count as u32);
     let mut settings = settings.clone();

@@ -15,8 +15,8 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, Plan, ProcessUsage,
-        ServerState, Stage, admin, announcement, drain, log_start, notify,
+        Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, ProcessPlan,
+        ProcessUsage, ServerState, Stage, admin, announcement, drain, log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
         threads,
@@ -62,7 +62,7 @@ struct Supervisor {
 pub fn run(
     effective: &Effective,
     source: &Arc<dyn ConfigSource>,
-    plan: &Plan,
+    plan: &ProcessPlan,
     passed: Option<Socket>,
     command: WorkerCommand,
     ready: impl FnOnce(&str),
@@ -120,7 +120,7 @@ impl Supervisor {
     /// Starts the workers, and the acceptor once all of them serve.
     async fn start(
         effective: &Effective,
-        plan: &Plan,
+        plan: &ProcessPlan,
         command: WorkerCommand,
         listeners: Vec<Listener>,
     ) -> Result<Self, RunError> {

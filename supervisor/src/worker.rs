@@ -13,8 +13,8 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        LiveConfig, Plan, ShardDispatch, ShardPool, control::programmatic, run_overload_control,
-        stack, threads,
+        LiveConfig, ProcessPlan, ShardDispatch, ShardPool, control::programmatic,
+        run_overload_control, stack, threads,
     },
 };
 use towline_config::Settings;
@@ -118,7 +118,7 @@ impl Worker {
 
 fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
-    let plan = Plan::of(&settings, HostLimits::read())?;
+    let plan = ProcessPlan::of(&settings, HostLimits::read())?;
     let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
     ShardPool::start(&config, &plan, |parts| {
         let lines = stack::configured(parts);

@@ -1,16 +1,16 @@
 //! The diagnosis as one JSON object, whose fields docs/OPERATIONS.md documents.
 
 use serde_json::{Value, json};
-use towline_doctor::{Facts, Processes, Row, Wall};
+use towline_doctor::{Facts, ProcessCount, Row, Wall};
 
 use super::Diagnosis;
 
 pub(super) fn object(diagnosis: &Diagnosis) -> String {
     let Diagnosis { facts, target, rows, prediction } = diagnosis;
     let processes = match target.processes {
-        Processes::Unspecified => Value::Null,
-        Processes::Auto => "auto".into(),
-        Processes::Exactly(count) => count.into(),
+        ProcessCount::Unspecified => Value::Null,
+        ProcessCount::Auto => "auto".into(),
+        ProcessCount::Exactly(count) => count.into(),
     };
     let object = json!({
         "answer": format!("{} {}", diagnosis.answer(), prediction.sentence(target)),

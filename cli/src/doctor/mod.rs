@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towline_config::Effective;
 use towline_doctor::{
-    Facts, Fix, Form, Prediction, Processes, Row, Side, Target, Verdict, fragment, grouped,
+    Facts, Fix, Form, Prediction, ProcessCount, Row, Side, Target, Verdict, fragment, grouped,
     prediction, rows,
 };
 use towline_load::LoadError;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Processes to spread them over: a number, or auto for as many as descriptors require
     /// [default: server.processes]
     #[arg(long, value_name = "N|auto", value_parser = processes)]
-    processes: Option<Processes>,
+    processes: Option<ProcessCount>,
     /// The program that holds them here; both means server and load generator on this host
     #[arg(long, value_enum, default_value = "server")]
     side: SideName,
@@ -118,12 +118,12 @@ impl Args {
         };
         let settings = &effective.settings;
         let configured = match settings.server.processes {
-            towline_config::Processes::Auto => Processes::Auto,
+            towline_config::Processes::Auto => ProcessCount::Auto,
             towline_config::Processes::Exactly(count) if is_set("server.processes") => {
-                Processes::Exactly(count.get().into())
+                ProcessCount::Exactly(count.get().into())
             }
             // The built-in default of one process was not asked for.
-            _ => Processes::Unspecified,
+            _ => ProcessCount::Unspecified,
         };
         let limit = settings.limits.connections.map(|limit| u64::from(limit.get()));
         let connections = self.connections.or(limit).unwrap_or(CONNECTIONS);
@@ -221,12 +221,12 @@ fn count(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a number of processes, or `auto`.
-pub(crate) fn processes(text: &str) -> Result<Processes, LoadError> {
+pub(crate) fn processes(text: &str) -> Result<ProcessCount, LoadError> {
     if text == "auto" {
-        return Ok(Processes::Auto);
+        return Ok(ProcessCount::Auto);
     }
     let count = text.parse().ok().filter(|count| (1..=PROCESSES_MAX).contains(count));
-    count.map(Processes::Exactly).ok_or_else(|| {
+    count.map(ProcessCount::Exactly).ok_or_else(|| {
         LoadError::usage(format!(
             "`{text}` is not a number of processes: expected 1 to {PROCESSES_MAX}, or auto"
         ))

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use towline_doctor::{Facts, Processes, Row, Scope, Verdict};
+use towline_doctor::{Facts, ProcessCount, Row, Scope, Verdict};
 
 use super::Diagnosis;
 
@@ -20,10 +20,10 @@ pub(super) fn page(diagnosis: &Diagnosis, colour: bool) -> String {
     wrap(&mut out, "", &diagnosis.answer());
     wrap(&mut out, "", &prediction.sentence(target));
     let processes = match target.processes {
-        Processes::Unspecified => String::new(),
-        Processes::Auto => ", as many processes as needed".to_owned(),
-        Processes::Exactly(1) => ", 1 process".to_owned(),
-        Processes::Exactly(count) => format!(", {count} processes"),
+        ProcessCount::Unspecified => String::new(),
+        ProcessCount::Auto => ", as many processes as needed".to_owned(),
+        ProcessCount::Exactly(1) => ", 1 process".to_owned(),
+        ProcessCount::Exactly(count) => format!(", {count} processes"),
     };
     let about = format!(
         "Checked for {} connections, {} new ones per second, side {}{processes}: {}.",

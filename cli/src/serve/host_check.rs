@@ -3,7 +3,7 @@
 use std::thread;
 
 use towline_config::Settings;
-use towline_doctor::{Facts, Processes, Side, Target, Verdict, rows};
+use towline_doctor::{Facts, ProcessCount, Side, Target, Verdict, rows};
 
 /// Checks the host on a thread of its own and logs one line per failing row, while the server serves.
 /// `connections` is the limit of all processes together.
@@ -11,7 +11,7 @@ pub(crate) fn warn_in_background(settings: Settings, connections: u64, processes
     let check = move || {
         let facts = Facts::read();
         let mut target = Target::new(connections, Side::Server, settings);
-        target.processes = Processes::Exactly(processes);
+        target.processes = ProcessCount::Exactly(processes);
         for row in rows(&facts, &target).iter().filter(|row| row.verdict == Verdict::Fail) {
             tracing::warn!(
                 knob = row.name,

@@ -4,7 +4,9 @@ use std::{io::Write as _, sync::Arc};
 
 use towline::{
     Outcome, RunError,
-    internal::{Listener, Parts, Plan, activation, notify, reload::ConfigSource, stack, start},
+    internal::{
+        Listener, Parts, ProcessPlan, activation, notify, reload::ConfigSource, stack, start,
+    },
 };
 use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
@@ -32,7 +34,7 @@ pub(super) fn run(
     let settings = &effective.settings;
     let passed = activation::passed()?;
     raise_descriptor_limit();
-    let plan = Plan::of(settings, HostLimits::read())?;
+    let plan = ProcessPlan::of(settings, HostLimits::read())?;
     let ready = |announcement: &str| {
         announce(announcement);
         notify::ready(announcement);

@@ -2,7 +2,7 @@
 
 use towline_host::PROCESSES_MAX;
 
-use crate::{Facts, Fix, Row, Scope, Target, row::ALL, target::Processes};
+use crate::{Facts, Fix, Row, Scope, Target, row::ALL, target::ProcessCount};
 
 /// Threads of a process that do not serve: main, acceptor, admin, and some to spare.
 const THREADS_ASIDE: u64 = 8;
@@ -19,7 +19,7 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         _ => 0,
     };
     let spread = match target.processes {
-        Processes::Unspecified | Processes::Exactly(1) => "in one process".to_owned(),
+        ProcessCount::Unspecified | ProcessCount::Exactly(1) => "in one process".to_owned(),
         _ => format!("in each of {processes} processes"),
     };
 

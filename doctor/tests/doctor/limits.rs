@@ -1,6 +1,6 @@
 use towline_config::Settings;
 use towline_doctor::{
-    Processes, Side,
+    ProcessCount, Side,
     Verdict::{self, Fail, Warn},
     rows,
 };
@@ -138,15 +138,15 @@ fn descriptors_fail_without_one_a_connection_and_warn_without_a_margin() {
         Tree::ample().with("proc/self/limits", &limits(hard)).row(&target, "RLIMIT_NOFILE").verdict
     };
     // 100,000 connections, 64 descriptors aside and 4 for each of 4 threads.
-    assert_eq!(judged(100_079, Processes::Unspecified), Fail);
-    assert_eq!(judged(100_080, Processes::Unspecified), Warn);
-    assert_eq!(judged(110_080, Processes::Exactly(1)), Verdict::Ok);
+    assert_eq!(judged(100_079, ProcessCount::Unspecified), Fail);
+    assert_eq!(judged(100_080, ProcessCount::Unspecified), Warn);
+    assert_eq!(judged(110_080, ProcessCount::Exactly(1)), Verdict::Ok);
     // Ten processes have a thread each, as those of a server do.
-    assert_eq!(judged(10_067, Processes::Exactly(10)), Fail);
-    assert_eq!(judged(10_068, Processes::Exactly(10)), Warn);
-    assert_eq!(judged(50_071, Processes::Exactly(2)), Fail, "two have two each");
-    assert_eq!(judged(50_072, Processes::Exactly(2)), Warn);
-    assert!(judged(10_067, Processes::Auto) < Fail, "eleven processes hold them");
+    assert_eq!(judged(10_067, ProcessCount::Exactly(10)), Fail);
+    assert_eq!(judged(10_068, ProcessCount::Exactly(10)), Warn);
+    assert_eq!(judged(50_071, ProcessCount::Exactly(2)), Fail, "two have two each");
+    assert_eq!(judged(50_072, ProcessCount::Exactly(2)), Warn);
+    assert!(judged(10_067, ProcessCount::Auto) < Fail, "eleven processes hold them");
 }
 
 #[test]

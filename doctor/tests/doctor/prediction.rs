@@ -1,5 +1,5 @@
 use towline_config::Settings;
-use towline_doctor::{Processes, Side, Target, prediction};
+use towline_doctor::{ProcessCount, Side, Target, prediction};
 
 use crate::tree::Tree;
 
@@ -31,7 +31,7 @@ fn one_process_ends_at_its_descriptors_and_more_lead_past_it() {
         "{said}"
     );
 
-    target.processes = Processes::Exactly(10);
+    target.processes = ProcessCount::Exactly(10);
     let ten = prediction(&facts, &target);
     // Doctor gave each of ten processes all four threads; a server gives them one each.
     assert_eq!(ten.largest, Some(199_320));

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use towline_config::Settings;
 
-use crate::{accept::Address, plan::Plan};
+use crate::{accept::Address, plan::ProcessPlan};
 
 /// Logs that a server accepts connections. `workload` has the settings of a built-in one; the
 /// service of a library's user says nothing of itself.
 pub fn log_start(
-    plan: &Plan,
+    plan: &ProcessPlan,
     address: &Address,
     admin: Option<SocketAddr>,
     workload: Option<&Settings>,

@@ -12,13 +12,13 @@ use crate::{
     accept::{AcceptStats, Address, ConnectionSlots},
     counts::{Snapshot, Status},
     live_config::LiveConfig,
-    plan::Plan,
+    plan::ProcessPlan,
 };
 
 /// What is known at the door: who comes in, and what the whole is told to do.
 #[derive(Debug)]
 pub struct ServerState {
-    pub plan: Plan,
+    pub plan: ProcessPlan,
     pub config: Arc<watch::Sender<LiveConfig>>,
     pub reloads: ReloadStats,
     pub lifecycle: Lifecycle,
@@ -41,7 +41,7 @@ pub struct ConfigChange {
 
 impl ServerState {
     pub fn new(
-        plan: Plan,
+        plan: ProcessPlan,
         config: Arc<watch::Sender<LiveConfig>>,
         address: &Address,
         slots: Arc<ConnectionSlots>,

@@ -21,7 +21,7 @@ use crate::{
     RunError,
     accept::ConnectionSlots,
     live_config::LiveConfig,
-    plan::Plan,
+    plan::ProcessPlan,
     stack::{LineService, StackParts},
 };
 
@@ -47,7 +47,7 @@ impl ShardPool {
     /// When a thread cannot be started.
     pub fn start<P, S>(
         config: &Arc<watch::Sender<LiveConfig>>,
-        plan: &Plan,
+        plan: &ProcessPlan,
         per_shard: impl Fn(&StackParts) -> P,
     ) -> Result<(Self, ShardDispatch), RunError>
     where

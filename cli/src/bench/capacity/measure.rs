@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use towline_doctor::{Facts, Prediction, Processes, Side, Target as Aim, prediction};
+use towline_doctor::{Facts, Prediction, ProcessCount, Side, Target as Aim, prediction};
 use towline_load::{LoadError, Mode, Plan, Report, SourceAddrs, TargetAddr};
 
 use super::Args;
@@ -96,10 +96,10 @@ fn start(args: &Args, needed: u64) -> Result<(Server, Option<String>), LoadError
     let mut flags = args.server_flags.clone();
     match args.processes {
         // A server has one process by default.
-        Processes::Exactly(1) => {}
-        Processes::Auto | Processes::Unspecified if needed == 1 => {}
-        Processes::Exactly(count) => flags.push(format!("--processes={count}")),
-        Processes::Auto | Processes::Unspecified => flags.push("--processes=auto".to_owned()),
+        ProcessCount::Exactly(1) => {}
+        ProcessCount::Auto | ProcessCount::Unspecified if needed == 1 => {}
+        ProcessCount::Exactly(count) => flags.push(format!("--processes={count}")),
+        ProcessCount::Auto | ProcessCount::Unspecified => flags.push("--processes=auto".to_owned()),
     }
     let mut all = flags.clone();
     all.push(format!("--max-connections={}", args.connections));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use towline_doctor::Processes;
+use towline_doctor::ProcessCount;
 use towline_load::{LoadError, SourceAddrs, interrupt_on_signals};
 
 use super::Output;
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     p99: Duration,
     /// Server processes: a number, or auto for as many as descriptors need
     #[arg(long, value_name = "N|auto", value_parser = crate::doctor::processes, default_value = "auto")]
-    processes: Processes,
+    processes: ProcessCount,
     /// Source addresses: auto takes as many of 127.0.0.0/8 as the ports make necessary
     #[arg(long, value_name = "auto|CIDR,…", value_parser = SourceAddrs::parse, default_value = "auto")]
     sources: SourceAddrs,
