@@ -113,7 +113,7 @@ impl<D: Dispatch> AcceptLoop<D> {
 
     async fn drain_queue(&mut self, listener: &Listener) -> io::Result<()> {
         // Bounded by the queue's length at this moment; later connections are not accepted.
-        for accepts in 1..=listener.waiting_max() {
+        for accepts in 1..=listener.unaccepted_max() {
             let Some(slot) = self.admission.reserve().await else { break };
             self.dispatch.ready().await;
             match self.retry.attempt(listener) {

@@ -1,22 +1,23 @@
-//! The listening socket, with the options its connections inherit.
+//! Listening sockets, with the options that their connections inherit.
 
 use std::{
     fmt, fs, io,
     net::SocketAddr,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::fs::FileTypeExt,
     },
     path::{Path, PathBuf},
 };
 
-use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use towline_config::{Listen, Settings};
 
+use super::Accepted;
 use crate::RunError;
 
-/// Most sockets bound to one port.
+/// Most listening sockets that share one port.
 pub(crate) const QUEUES_MAX: usize = 64;
 
 /// A bound, listening, non-blocking socket.
@@ -24,16 +25,18 @@ pub(crate) const QUEUES_MAX: usize = 64;
 pub struct Listener {
     socket: Socket,
     address: Address,
-    /// The socket's file, if it is ours to remove.
+    /// The socket's file, if this listener made it and removes it.
     file: Option<PathBuf>,
-    /// Most connections that can wait in its queue; 0 where they are somebody else's, who keeps it.
-    backlog: u32,
+    /// See [`unaccepted_max`](Self::unaccepted_max).
+    unaccepted_max: u32,
 }
 
 /// Where a [`Listener`] listens, with the real port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
+    /// A TCP address with its real port.
     Tcp(SocketAddr),
+    /// The path of a UNIX socket.
     Unix(PathBuf),
 }
 
@@ -57,15 +60,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// A connection as accepted: non-blocking, with every option set.
-#[derive(Debug)]
-pub struct Accepted {
-    pub socket: OwnedFd,
-    pub peer: Option<SocketAddr>,
-}
-
 impl Listener {
-    /// Binds and listens.
+    /// Binds `server.listen` and listens.
     fn bind(settings: &Settings) -> Result<Self, RunError> {
         match &settings.server.listen {
             Listen::Tcp(address) => Self::bind_tcp(*address, settings, false)
@@ -77,7 +73,11 @@ impl Listener {
         }
     }
 
-    /// The socket that was passed by a service manager, or so many as are to be bound.
+    /// Serves the socket `passed` by a service manager, or else binds `server.listen`: with `queues`
+    /// sockets on a TCP port, at most 64, and with one on a UNIX socket.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or the passed socket cannot be served.
     pub fn open(
         settings: &Settings,
         passed: Option<Socket>,
@@ -90,66 +90,69 @@ impl Listener {
         }
     }
 
-    /// Binds so many sockets to one TCP port, over which the kernel spreads connections: what one
-    /// queue may hold, net.core.somaxconn, is often too little for the connections of many processes.
+    /// Binds several sockets to one TCP port. The kernel spreads connections over them: one accept
+    /// queue, bounded by net.core.somaxconn, is often too short for the connections of many processes.
     fn bind_queues(settings: &Settings, queues: usize) -> Result<Vec<Self>, RunError> {
-        // Alone first: a socket that shares its port would share it with another server, too.
-        let alone = Self::bind(settings)?;
-        let Address::Tcp(address) = alone.address else { return Ok(vec![alone]) };
-        drop(alone);
+        // First without SO_REUSEPORT: with it, the port of another server would be shared as well.
+        let exclusive = Self::bind(settings)?;
+        let Address::Tcp(address) = exclusive.address else { return Ok(vec![exclusive]) };
+        drop(exclusive);
         let bound: io::Result<_> =
             (0..queues.min(QUEUES_MAX)).map(|_| Self::bind_tcp(address, settings, true)).collect();
         bound.map_err(|error| describe("server.listen", &address.to_string(), &error))
     }
 
-    fn bind_tcp(address: SocketAddr, settings: &Settings, shared: bool) -> io::Result<Self> {
+    fn bind_tcp(address: SocketAddr, settings: &Settings, reuse_port: bool) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM.nonblocking().cloexec(),
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(shared)?;
+        socket.set_reuse_port(reuse_port)?;
         set_options(&socket, &settings.socket)?;
         socket.bind(&address.into())?;
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        let backlog = settings.server.backlog;
-        Ok(Self { socket, address: Address::Tcp(address), file: None, backlog })
+        let unaccepted_max = settings.server.backlog;
+        Ok(Self { socket, address: Address::Tcp(address), file: None, unaccepted_max })
     }
 
     fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
         let address = SockAddr::unix(path)?;
         if let Err(error) = socket.bind(&address) {
-            if error.kind() != io::ErrorKind::AddrInUse || !is_left_over(path, &address)? {
+            if error.kind() != io::ErrorKind::AddrInUse || !is_stale(path, &address)? {
                 return Err(error);
             }
             fs::remove_file(path)?;
             socket.bind(&address)?;
         }
         socket.listen(backlog(settings))?;
-        let path = path.to_owned();
-        let (address, backlog) = (Address::Unix(path.clone()), settings.server.backlog);
-        Ok(Self { socket, address, file: Some(path), backlog })
+        let address = Address::Unix(path.to_owned());
+        let unaccepted_max = settings.server.backlog;
+        Ok(Self { socket, address, file: Some(path.to_owned()), unaccepted_max })
     }
 
-    /// Takes over a listening socket that the caller bound. Its options stay as they are, unless
-    /// `configure` asks for those of the settings.
+    /// Serves a listening socket that the caller bound. With `configure` sets the options of
+    /// `settings.socket` on it, else none.
+    ///
+    /// # Errors
+    /// When an option cannot be set.
     pub fn from_caller(socket: Socket, settings: &Settings, configure: bool) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let address = Address::of(&socket)?;
         if configure && matches!(address, Address::Tcp(_)) {
             set_options(&socket, &settings.socket)?;
         }
-        Ok(Self { socket, address, file: None, backlog: settings.server.backlog })
+        Ok(Self { socket, address, file: None, unaccepted_max: settings.server.backlog })
     }
 
-    /// Takes over a listening socket that a service manager made, and keeps when this ends.
-    pub fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
+    /// Serves a listening socket that a service manager made and keeps.
+    fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
         let apply = || {
             socket.set_nonblocking(true)?;
-            // Sets the length of the queue anew: the unit's is another's choice.
+            // Sets the queue's length to `server.backlog`, whatever the manager's unit says.
             socket.listen(backlog(settings))?;
             let address = Address::of(&socket)?;
             if matches!(address, Address::Tcp(_)) {
@@ -159,19 +162,24 @@ impl Listener {
         };
         let address = apply()
             .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
-        Ok(Self { socket, address, file: None, backlog: 0 })
+        Ok(Self { socket, address, file: None, unaccepted_max: 0 })
     }
 
-    /// How many connections, at most, closing this would reset because nobody accepted them yet.
-    pub const fn waiting_max(&self) -> u32 {
-        self.backlog
+    /// Most connections that closing this socket would reset because they wait unaccepted in its
+    /// queue: the backlog, or 0 for a socket that a service manager keeps open.
+    pub const fn unaccepted_max(&self) -> u32 {
+        self.unaccepted_max
     }
 
+    /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Accepts one connection that waits, without blocking.
+    /// Accepts one connection, without blocking.
+    ///
+    /// # Errors
+    /// Those of accept(2); `WouldBlock` when no connection waits.
     pub fn accept(&self) -> io::Result<Accepted> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
@@ -185,8 +193,8 @@ impl AsFd for Listener {
     }
 }
 
-impl std::os::fd::AsRawFd for Listener {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 }
@@ -199,7 +207,8 @@ impl Drop for Listener {
     }
 }
 
-/// Linux hands these on to every accepted socket, so a connection costs no call for them.
+/// Sets the options of `socket.*`. Accepted sockets inherit them, so a connection costs no system call
+/// for them.
 pub(super) fn set_options(
     listener: &Socket,
     options: &towline_config::SocketOptions,
@@ -218,13 +227,13 @@ pub(super) fn set_options(
     Ok(())
 }
 
-/// Whether a path is a socket that nobody listens on, left by a server that was killed.
-fn is_left_over(path: &Path, address: &SockAddr) -> io::Result<bool> {
-    // The kernel refuses a connection to any other file in the same way.
+/// Whether a path is a socket without a listener, left behind by a server that was killed.
+fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    // Connecting to a file of another kind fails with the same error.
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(io::Error::other("there is a file that is no socket"));
     }
-    // Must not block: a server whose queue is full is there all the same.
+    // Non-blocking: a server whose queue is full is a listener too.
     let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     let refused = probe.connect(address).err();
     Ok(refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
@@ -248,24 +257,14 @@ pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError 
     RunError::usage(format!("{key} = \"{address}\" cannot be listened on: {why}"))
 }
 
-/// Sends a connection one last line and half-closes it, without blocking.
-pub(crate) fn say_goodbye(socket: &OwnedFd, line: &[u8]) {
-    // A peer that is gone already needs no goodbye.
-    let _ = rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL);
-    let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Write);
-}
-
-/// Whether a socket speaks TCP.
-pub(crate) fn is_unix(socket: &OwnedFd) -> bool {
-    matches!(sockopt::socket_domain(socket), Ok(rustix::net::AddressFamily::UNIX))
-}
-
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+
     use super::*;
 
     /// Only listeners that the server had bound itself got the options, so a connection of
-    /// `towline::serve` kept small replies back until the peer acknowledged the ones before.
+    /// `towline::serve` held small replies back until the peer acknowledged the ones before.
     #[test]
     fn connections_inherit_the_options_of_a_listener() {
         let mut settings = Settings::default();
@@ -284,7 +283,7 @@ mod tests {
             assert!(socket.keepalive().expect("it is TCP"));
             assert_eq!(socket.tcp_user_timeout().expect("TCP"), settings.socket.user_timeout);
             assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
-            // Linux makes twice as much of it, for its own books.
+            // Linux doubles the value, for its own overhead.
             let receive = socket.recv_buffer_size().ok().map(|bytes| bytes as u32 / 2);
             assert_eq!(receive, settings.socket.receive_buffer);
         }

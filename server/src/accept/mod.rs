@@ -2,15 +2,17 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `listen.rs` | the listening socket and the options that connections inherit |
+//! | `listen.rs` | listening sockets and the options that connections inherit |
 //! | `bound_listener.rs` | listening sockets that the caller bound |
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
+//! | `accepted.rs` | an accepted connection before it is served |
 //! | `reject.rs` | how a connection is rejected so that the client can read why |
 //! | `stats.rs`, `fd.rs` | the acceptor's counts; registration of its descriptors |
 
+mod accepted;
 mod acceptor;
 mod admission;
 mod bound_listener;
@@ -29,16 +31,17 @@ mod stats;
 use std::future::Future;
 
 pub use self::{
+    accepted::Accepted,
     acceptor::Acceptor,
     admission::AdmissionControl,
     bound_listener::{BoundListener, configure_listener},
     fd::register,
-    listen::{Accepted, Address, Listener},
+    listen::{Address, Listener},
     per_address::PerAddress,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
 pub(crate) use self::{
-    listen::is_unix,
+    accepted::is_unix,
     reserve_fd::{ReserveFd, lacks_descriptors},
     stats::AcceptStats,
 };

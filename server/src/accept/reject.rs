@@ -8,11 +8,7 @@ use std::{
 use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, sync::Semaphore};
 
-use super::{
-    AcceptStats,
-    fd::register,
-    listen::{Accepted, say_goodbye},
-};
+use super::{AcceptStats, Accepted, accepted::say_goodbye, fd::register};
 use crate::counts::Rejection;
 
 /// Rejected connections that may stay open at once until their line has arrived; further ones are

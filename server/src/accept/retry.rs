@@ -9,9 +9,9 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    AcceptStats,
+    AcceptStats, Accepted,
     error::{AcceptErrorClass, classify},
-    listen::{Accepted, Listener},
+    listen::Listener,
     listener_set::ListenerSet,
     reject::Rejector,
     reserve_fd::{ReserveFd, lacks_descriptors},
