@@ -1,4 +1,4 @@
-//! `towline worker`: one of several processes that serve, started by `towline serve` among them.
+//! `towline worker`: a worker process of `towline serve --processes`.
 
 use std::process::ExitCode;
 
@@ -6,19 +6,19 @@ use towline_supervisor::{Worker, WorkerCommand};
 
 use crate::{exit, logging};
 
-/// Not for people, so it is in no list of commands.
+/// The name of the command. It is hidden: only the supervisor starts it.
 pub(crate) const NAME: &str = "worker";
 
-/// What the supervisor starts it with.
+/// The arguments that the supervisor passes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which of them it is; shown where processes are listed, and of no other use
+    /// The worker's number, which only shows in lists of processes
     #[arg(value_name = "NUMBER")]
     _number: Option<u32>,
 }
 
 pub(crate) fn run() -> ExitCode {
-    // It would be listed as `exe` otherwise, which is not worth failing for.
+    // The process would be listed as `exe`; an error does not matter.
     let _ = std::fs::write("/proc/self/comm", "towline-worker");
     let worker = match Worker::receive() {
         Ok(worker) => worker,
@@ -30,18 +30,18 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => return exit::with(exit::FAILED, error),
     };
     match worker.serve(move |settings| level.set(settings.log.level)) {
-        // The supervisor tells how many connections were cut, of all workers.
+        // The supervisor reports the connections that all workers cut.
         Ok(_) => ExitCode::from(exit::CLEAN),
         Err(error) => {
-            // The supervisor says it too; here it stands beside what was logged before.
+            // The supervisor logs it too; here it follows the other lines of this process.
             tracing::error!("{error}");
             ExitCode::from(exit::FAILED)
         }
     }
 }
 
-/// This very program, as a worker. By this name Linux finds the file that runs now even when another
-/// was put in its place since: a supervisor and its workers must be of one version.
+/// Starts this program as a worker. `/proc/self/exe` is the running program even if its file has been
+/// replaced since: supervisor and workers must be of one version.
 pub(crate) fn command() -> WorkerCommand {
     WorkerCommand { program: "/proc/self/exe".into(), arguments: vec![NAME.into()] }
 }

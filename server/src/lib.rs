@@ -25,7 +25,6 @@
 //! The guide is [`guide`].
 
 // Most items of the folders are public for `internal` alone, and their names say what they hold.
-#[allow(missing_docs)]
 mod accept;
 #[allow(missing_docs)]
 mod admin;
@@ -37,17 +36,13 @@ mod error;
 mod exporter;
 #[doc(hidden)]
 pub mod internal;
-#[allow(missing_docs)]
 mod lifecycle;
-#[allow(missing_docs)]
 mod live_config;
 #[allow(missing_docs)]
 mod overload;
-#[allow(missing_docs)]
 mod plan;
 mod serve;
 mod server;
-#[allow(missing_docs)]
 mod shard;
 #[allow(missing_docs)]
 mod stack;

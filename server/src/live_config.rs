@@ -1,4 +1,4 @@
-//! The configuration in force: settings, and what overload makes of them.
+//! The configuration in force: settings, and mitigation of overload.
 
 use std::sync::Arc;
 
@@ -7,27 +7,28 @@ use towline_host::buffer_limit;
 
 use crate::counts::STEPS;
 
-/// What holds now. Each thread takes a change over as a whole, between two of its turns.
+/// The configuration in force. A thread applies a change as a whole, between two polls of its tasks.
 #[derive(Debug, Clone)]
 pub struct LiveConfig {
+    /// The settings, with their origins.
     pub effective: Arc<Effective>,
-    /// What is done because something is short.
+    /// What is done against a shortage of memory or slots.
     pub mitigation: Mitigation,
-    /// Memory for the buffers of connections, of all shards of the process.
+    /// Limit of the buffers of all connections of the process, in bytes.
     pub buffer_limit_bytes: u64,
 }
 
 impl LiveConfig {
-    /// What holds at the start.
+    /// The configuration at start.
     pub fn first(effective: Effective) -> Self {
         let buffer_limit_bytes = buffer_limit(effective.settings.limits.buffer_bytes);
         Self { effective: Arc::new(effective), mitigation: Mitigation::NONE, buffer_limit_bytes }
     }
 
-    /// Puts settings in force that were found to hold here.
+    /// Replaces the settings by others that were validated for this host.
     pub fn apply(&mut self, effective: Effective) {
         let asked = effective.settings.limits.buffer_bytes;
-        // What `auto` found at start stays: with connections open it would find less.
+        // An unchanged limit keeps what `auto` found at start: with open connections it would find less.
         if asked != self.effective.settings.limits.buffer_bytes {
             self.buffer_limit_bytes = buffer_limit(asked);
         }
@@ -35,25 +36,25 @@ impl LiveConfig {
     }
 }
 
-/// What is done about it.
+/// Mitigation of overload: what the server does less of while something is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mitigation {
-    /// Tenths of `timeouts.idle` that are left.
+    /// Tenths of `timeouts.idle` in force.
     pub idle_tenths: u32,
-    /// Tenths of the timeouts that bound how long buffers are held: of lines, of writing.
+    /// Tenths of `timeouts.line` and `timeouts.write` in force, which bound how long buffers are held.
     pub held_tenths: u32,
-    /// New batches are answered `ERR overloaded`.
+    /// Whether new batches are answered `ERR overloaded`.
     pub sheds: bool,
-    /// Connections wait in the kernel's queue, or are refused.
+    /// Whether new connections wait in the kernel's queue, or are rejected.
     pub refuses: bool,
 }
 
 impl Mitigation {
-    /// Nothing is done.
+    /// No mitigation.
     pub const NONE: Self =
         Self { idle_tenths: TENTHS, held_tenths: TENTHS, sheds: false, refuses: false };
 
-    /// The steps that are taken, in the order of [`STEPS`].
+    /// Which steps are active, in the order of [`STEPS`].
     pub const fn steps(&self) -> [bool; STEPS.len()] {
         let shrinks = self.idle_tenths < TENTHS || self.held_tenths < TENTHS;
         [shrinks, self.sheds, self.refuses]

@@ -1,24 +1,25 @@
-//! How many processes serve, and how many connections each and all of them may have.
+//! The plan of a server: processes, threads, and limits of connections.
 
 use towline_config::{Processes, Settings};
 use towline_host::{HostLimits, PROCESSES_MAX, descriptors_reserved, max_connections};
 
 use crate::RunError;
 
-/// Who serves what.
+/// How a server is divided over processes and threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessPlan {
+    /// Processes that serve lines.
     pub processes: usize,
-    /// Threads that serve lines, in each.
+    /// Threads that serve lines, in each process.
     pub threads: usize,
-    /// Connections that each can have descriptors for.
+    /// Most connections of one process, by its descriptors.
     pub per_process: usize,
-    /// Connections that all together may have.
+    /// Most connections of all processes together.
     pub connections: usize,
 }
 
 impl ProcessPlan {
-    /// What the settings ask of this host.
+    /// The plan for `settings` on this host.
     ///
     /// # Errors
     /// When they ask for more connections than there can be descriptors for.
@@ -44,8 +45,8 @@ impl ProcessPlan {
         Ok(plan)
     }
 
-    /// The connections that all processes together may have by these settings, when so many are
-    /// `open` that memory has been given to already.
+    /// The limit of connections of all processes together under `settings`. `open` connections already
+    /// have their memory, which is not counted again.
     ///
     /// # Errors
     /// When they ask for more connections than there can be descriptors for.
@@ -55,7 +56,7 @@ impl ProcessPlan {
         host: HostLimits,
         open: usize,
     ) -> Result<usize, RunError> {
-        // A process that runs keeps its descriptor limit, but this very one may have got another.
+        // Worker processes keep their descriptor limit; the limit of this process may have changed.
         let per_process = match self.processes {
             1 => max_connections(host.descriptors, self.threads),
             _ => self.per_process as u64,
@@ -87,8 +88,8 @@ impl ProcessPlan {
         )))
     }
 
-    /// Processes that make descriptors enough. One more process can mean one thread fewer in each,
-    /// and so some descriptors more, so it is tried.
+    /// The fewest processes with enough descriptors. Searched rather than computed: one more process can
+    /// mean one thread fewer in each, and so more descriptors for connections.
     fn needed(settings: &Settings, host: HostLimits, wanted: Option<u64>) -> u64 {
         let Some(wanted) = wanted else { return 1 };
         let enough = |&processes: &u64| {
@@ -98,7 +99,7 @@ impl ProcessPlan {
         (1..=PROCESSES_MAX).find(enough).unwrap_or(PROCESSES_MAX)
     }
 
-    /// All processes together get a thread a core, and each at least one.
+    /// Threads of each process: `server.threads`, or an equal share of the cores and at least one.
     fn threads(settings: &Settings, host: HostLimits, processes: u64) -> usize {
         let share = (host.cores / processes as usize).max(1);
         settings.server.threads.map_or(share, |threads| threads.get() as usize)

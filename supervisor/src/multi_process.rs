@@ -83,10 +83,10 @@ impl Reloadable for MultiProcess {
         &self.state
     }
 
-    async fn load(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+    async fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
         let ServerState { plan, reloads, slots, config, .. } = &self.state;
-        let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
-        let ConfigChange { effective, connections, kept } = change;
+        let change = self.state.plan_change(wanted).inspect_err(|_| reloads.count(false))?;
+        let ConfigChange { effective, connections, pending } = change;
         let text = SettingsText::encode(&worker_settings(&effective.settings, plan));
         // A process that starts from now on starts with them.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&text);
@@ -98,7 +98,7 @@ impl Reloadable for MultiProcess {
             tracing::error!("a worker process did not apply the new settings: {why}");
         }
         reloads.count(true);
-        Ok(kept)
+        Ok(pending)
     }
 }
 

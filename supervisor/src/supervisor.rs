@@ -99,14 +99,14 @@ pub fn run(
                 supervisor.end().await;
                 return Err(RunError::failed("the listening socket failed", &error));
             }
-            () = reload::on_hang_up(&mut hang_up, Some(source), &*server) => {}
+            () = reload::reload_on_sighup(&mut hang_up, Some(source), &*server) => {}
         }
         let second = async {
             tokio::select! {
                 name = stop.next() => {
                     tracing::warn!(signal = name, "second signal: ending at once");
                 }
-                () = reload::ignoring(&mut hang_up) => {}
+                () = reload::ignore_sighup(&mut hang_up) => {}
             }
         };
         Ok(supervisor.drain(second).await)
@@ -175,7 +175,7 @@ impl Supervisor {
         let server = self.server.clone();
         let timeouts = server.state.effective().settings.timeouts.clone();
         let in_order = async {
-            drain::stop_accepting_in_order(&server.state, &timeouts, &self.stop_accepting).await;
+            drain::stop_accepting(&server.state, &timeouts, &self.stop_accepting).await;
             self.command(|| Command::Drain).await;
             // The acceptor empties the kernel's accept queues first, as far as there are slots.
             let _ = (&mut self.acceptor).await;

@@ -121,8 +121,8 @@ fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     let plan = ProcessPlan::of(&settings, HostLimits::read())?;
     let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
     ShardPool::start(&config, &plan, |parts| {
-        let lines = stack::configured(parts);
-        move |_peer| lines.clone()
+        let line_stack = stack::configured(parts);
+        move |_peer| line_stack.clone()
     })
 }
 

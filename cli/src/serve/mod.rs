@@ -1,4 +1,4 @@
-//! `towline serve`: settings in, a running server until a signal ends it.
+//! `towline serve`: loads the settings and serves until a signal.
 
 mod host_check;
 mod run;
@@ -17,13 +17,13 @@ pub(crate) struct Args {
     settings: SettingFlags,
 }
 
-/// The sources the server was started with, and the log it writes.
-struct Again {
+/// Loads the settings again from the sources of the start, and applies the level of the log.
+struct ReloadSource {
     settings: SettingFlags,
     level: logging::Level,
 }
 
-impl ConfigSource for Again {
+impl ConfigSource for ReloadSource {
     fn load(&self) -> Result<Effective, Errors> {
         self.settings.load()
     }
@@ -52,11 +52,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     for warning in args.settings.warnings() {
         tracing::warn!("{warning}");
     }
-    let again = Again { settings: args.settings.clone(), level };
-    let (code, sentence) = match run::run(&effective, again, worker::command()) {
+    let source = ReloadSource { settings: args.settings.clone(), level };
+    let (code, sentence) = match run::run(&effective, source, worker::command()) {
         Ok(Outcome::Clean) => return ExitCode::from(exit::CLEAN),
         Ok(outcome) => {
-            let cut = count(outcome.connections_cut());
+            let cut = connections_were(outcome.connections_cut());
             (exit::FAILED, format!("{cut} cut before it was finished"))
         }
         Err(error) if error.is_usage() => (exit::USAGE, error.to_string()),
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn count(connections: u64) -> String {
+fn connections_were(connections: u64) -> String {
     match connections {
         1 => "1 connection was".to_owned(),
         _ => format!("{connections} connections were"),

@@ -1,4 +1,4 @@
-//! The configured server: in this process, or in several.
+//! Runs the configured server, in this process or in several.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -14,17 +14,17 @@ use towline_supervisor::WorkerCommand;
 
 use super::host_check;
 
-/// Serves the configured workload until a signal ends it; in several processes, started with
-/// `worker`, if the settings ask for more than one. At SIGHUP the configuration is loaded again from
-/// `source`, and applied as far as a running server can.
+/// Serves the configured workload until a signal; in several processes, started with `worker`, if the
+/// settings ask for more than one. SIGHUP loads the settings again from `source` and applies those that
+/// can change in a running server.
 ///
 /// Logs through `tracing`, and prints one line on standard output once connections are accepted:
-/// `listening on ADDR (admin ADDR)`, with the real ports. A listening socket that a service manager
-/// passes (`LISTEN_FDS`) replaces `server.listen`, and a service manager that asks for it
-/// (`NOTIFY_SOCKET`) is notified.
+/// `listening on ADDR (admin ADDR)`, with the real ports. A listening socket from a service manager
+/// (`LISTEN_FDS`) replaces `server.listen`; a service manager with `NOTIFY_SOCKET` is notified.
 ///
 /// # Errors
-/// When it cannot start (address in use, a limit the host does not allow) or the listener breaks.
+/// When the server cannot start (address in use, a limit that the host does not allow) or the listening
+/// socket fails.
 pub(super) fn run(
     effective: &Effective,
     source: impl ConfigSource,
@@ -32,7 +32,7 @@ pub(super) fn run(
 ) -> Result<Outcome, RunError> {
     let source: Arc<dyn ConfigSource> = Arc::new(source);
     let settings = &effective.settings;
-    let passed = activation::passed()?;
+    let passed = activation::passed_listener()?;
     raise_descriptor_limit();
     let plan = ProcessPlan::of(settings, HostLimits::read())?;
     let ready = |announcement: &str| {
@@ -46,14 +46,14 @@ pub(super) fn run(
     }
     let listeners = Listener::open(settings, passed, 1)?;
     let running = start(effective, &plan, Parts { listeners, user_metrics: None }, |parts| {
-        let lines = stack::configured(parts);
-        move |_peer| lines.clone()
+        let line_stack = stack::configured(parts);
+        move |_peer| line_stack.clone()
     })?;
     running.log_start(Some(settings));
     running.run_until_signal(Some(&source), |running| ready(&running.announcement()))
 }
 
-/// Prints the one line that scripts wait for. A closed standard output is no reason to stop.
+/// Prints the line that scripts wait for. A closed standard output does not stop the server.
 fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,7 +1,7 @@
-//! The socket that a service manager passes, as sd_listen_fds(3) says.
+//! Socket activation: the listening socket that a service manager passes, as sd_listen_fds(3) says.
 //!
-//! The manager made it and keeps it, so it outlives the server: connections that come while there is
-//! none, between the end of one and the start of the next, wait in its queue and are not refused.
+//! The manager made the socket and keeps it open, so connections that arrive between the end of one
+//! server and the start of the next wait in its queue and are not refused.
 
 use std::{
     env, mem,
@@ -19,31 +19,33 @@ use socket2::Socket;
 
 use crate::RunError;
 
-const PROCESS: &str = "LISTEN_PID";
-const COUNT: &str = "LISTEN_FDS";
+const PID_VARIABLE: &str = "LISTEN_PID";
+const COUNT_VARIABLE: &str = "LISTEN_FDS";
 
-/// A descriptor has one owner: whoever asks first.
+/// A descriptor has one owner: the first caller of [`passed_listener`].
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The listening socket passed to this process, if one was.
+/// The listening socket that was passed to this process, if one was. Later calls return `None`, and so
+/// do child processes that inherit the variables, which name their parent.
 ///
-/// A child that inherits the variables finds another's process in them, and no socket.
-pub fn passed() -> Result<Option<Socket>, RunError> {
+/// # Errors
+/// When the variables or the descriptor do not pass one listening socket of TCP or UNIX.
+pub fn passed_listener() -> Result<Option<Socket>, RunError> {
     let variable = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let (to, count) = (variable(PROCESS), variable(COUNT));
-    if !is_passed(to.as_deref(), count.as_deref(), process::id())? || TAKEN.swap(true, Relaxed) {
+    let (pid, count) = (variable(PID_VARIABLE), variable(COUNT_VARIABLE));
+    if !is_passed(pid.as_deref(), count.as_deref(), process::id())? || TAKEN.swap(true, Relaxed) {
         return Ok(None);
     }
-    let fds = get().map_err(|error| RunError::usage(format!("{COUNT}: {error}")))?;
+    let fds = get().map_err(|error| RunError::usage(format!("{COUNT_VARIABLE}: {error}")))?;
     let Some((_name, fd)) = fds.into_iter().next() else { return Ok(None) };
     let fd = fd.into_std();
-    match listening(&fd) {
+    match check_listening(&fd) {
         Ok(()) => Ok(Some(fd.into())),
         Err(what) => {
-            // What is not open must not be closed: another may have its number by then.
+            // Not closed, because it may not be open: another file could have its number by then.
             mem::forget(fd);
             Err(RunError::usage(format!(
-                "{COUNT} = 1 passes descriptor 3, which is {what}, expected a listening stream \
+                "{COUNT_VARIABLE} = 1 passes descriptor 3, which is {what}, expected a listening stream \
                  socket of TCP or UNIX"
             )))
         }
@@ -51,24 +53,27 @@ pub fn passed() -> Result<Option<Socket>, RunError> {
 }
 
 /// Whether the variables pass one socket to the process `own`.
-fn is_passed(to: Option<&str>, count: Option<&str>, own: u32) -> Result<bool, RunError> {
-    let Some(to) = to else { return Ok(false) };
-    let process: u32 = to.parse().map_err(|_not_a_number| {
-        RunError::usage(format!("{PROCESS} = \"{to}\" is no process, expected its number"))
+fn is_passed(pid: Option<&str>, count: Option<&str>, own: u32) -> Result<bool, RunError> {
+    let Some(pid) = pid else { return Ok(false) };
+    let process: u32 = pid.parse().map_err(|_not_a_number| {
+        RunError::usage(format!("{PID_VARIABLE} = \"{pid}\" is no process, expected its number"))
     })?;
     match count {
         Some("1") if process == own => Ok(true),
         Some(count) if process == own => Err(RunError::usage(format!(
-            "{COUNT} = \"{count}\" cannot be served, expected 1: the socket for lines \
+            "{COUNT_VARIABLE} = \"{count}\" cannot be served, expected 1: the socket for lines \
              (server.admin opens its own)"
         ))),
         _ => Ok(false),
     }
 }
 
-/// What a descriptor is if not a listening socket whose connections can be served.
-fn listening(fd: &OwnedFd) -> Result<(), &'static str> {
-    // Also finds out whether it is open. What is started from here must not hold the queue.
+/// Checks that a descriptor is a listening stream socket.
+///
+/// # Errors
+/// What the descriptor is instead.
+fn check_listening(fd: &OwnedFd) -> Result<(), &'static str> {
+    // Fails if it is not open. Close-on-exec, so that no child process keeps the socket open.
     fcntl_setfd(fd, FdFlags::CLOEXEC).map_err(|_closed| "not open")?;
     match sockopt::socket_type(fd) {
         Ok(SocketType::STREAM) => {}
@@ -90,22 +95,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_is_taken_only_by_the_process_it_is_passed_to() {
-        let passed = |to, count| is_passed(to, count, 7).map_err(|error| error.to_string());
+    fn a_socket_belongs_only_to_the_process_that_it_is_passed_to() {
+        let passed = |pid, count| is_passed(pid, count, 7).map_err(|error| error.to_string());
         assert_eq!(passed(Some("7"), Some("1")), Ok(true));
-        for (to, count) in
+        for (pid, count) in
             [(None, None), (None, Some("1")), (Some("8"), Some("1")), (Some("8"), Some("x"))]
         {
-            assert_eq!(passed(to, count), Ok(false), "{to:?} {count:?}");
+            assert_eq!(passed(pid, count), Ok(false), "{pid:?} {count:?}");
         }
         assert_eq!(passed(Some("7"), None), Ok(false));
         for count in ["0", "2", "-1", "4000000000", "one", ""] {
-            let told = passed(Some("7"), Some(count)).expect_err(count);
+            let error = passed(Some("7"), Some(count)).expect_err(count);
             assert!(
-                told.contains(&format!("\"{count}\"")) && told.contains("expected 1"),
-                "{told}"
+                error.contains(&format!("\"{count}\"")) && error.contains("expected 1"),
+                "{error}"
             );
         }
-        assert!(passed(Some("me"), Some("1")).is_err_and(|told| told.contains("\"me\"")));
+        assert!(passed(Some("me"), Some("1")).is_err_and(|error| error.contains("\"me\"")));
     }
 }

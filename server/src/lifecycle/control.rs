@@ -1,4 +1,4 @@
-//! Changes to a server that runs: loading is somebody else's, applying is here.
+//! Applying new settings to a running server of one process.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -10,14 +10,15 @@ use towline_config::{Effective, PendingRestart, Settings};
 use super::{ServerState, reload::Reloadable};
 use crate::{RunError, shard::PoolState};
 
-/// What came of attempts to load new settings.
+/// Counts of reloads, and the lock that makes them one at a time.
 #[derive(Debug)]
 pub struct ReloadStats {
+    /// Reloads that were applied.
     pub ok: AtomicU64,
+    /// Reloads that failed and changed nothing.
     pub error: AtomicU64,
-    /// Whether what runs is what was asked for last.
+    /// Whether the last reload was applied. Default: true.
     pub last_ok: AtomicBool,
-    /// One at a time.
     applying: Mutex<()>,
 }
 
@@ -29,12 +30,12 @@ impl Default for ReloadStats {
 }
 
 impl ReloadStats {
-    /// While this is held nobody else changes anything.
+    /// Excludes other reloads while held.
     pub fn lock(&self) -> MutexGuard<'_, ()> {
         self.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an attempt.
+    /// Counts a reload.
     pub fn count(&self, ok: bool) {
         let counter = if ok { &self.ok } else { &self.error };
         counter.fetch_add(1, Relaxed);
@@ -42,42 +43,42 @@ impl ReloadStats {
     }
 }
 
-/// Changes one server while it runs; usable from any thread, and cheap to clone.
+/// Changes the settings of a running server; usable from any thread, and cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
     state: Arc<ServerState>,
-    shared: Arc<PoolState>,
+    pool: Arc<PoolState>,
 }
 
 impl Control {
-    pub const fn new(state: Arc<ServerState>, shared: Arc<PoolState>) -> Self {
-        Self { state, shared }
+    pub(crate) const fn new(state: Arc<ServerState>, pool: Arc<PoolState>) -> Self {
+        Self { state, pool }
     }
 
-    /// Takes over from `settings` what can change while the server runs, for open connections too,
-    /// and returns what takes effect only when it starts again.
+    /// Applies the settings that can change while the server runs, to open connections too. Returns the
+    /// differences that take effect only after a restart.
     ///
-    /// Lines in flight finish under the settings they began with. Each shard takes all of it over
-    /// at once, as soon as its thread comes round to it.
+    /// Batches in service finish under the settings they started with. Each shard applies all changes
+    /// at once, when its thread next polls its event loop.
     ///
     /// # Errors
-    /// When the host does not allow what is asked. Nothing has changed then.
+    /// When the host does not allow what the settings ask. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
-        self.apply(&programmatic(settings))
+        self.apply_now(&programmatic(settings))
     }
 
-    fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+    fn apply_now(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
         let ServerState { reloads, slots, .. } = &*self.state;
         let _lock = reloads.lock();
-        // All that can fail comes before all that changes.
-        let change = self.state.change(wanted).inspect_err(|_| reloads.count(false))?;
+        // Everything that can fail comes before the first change.
+        let change = self.state.plan_change(wanted).inspect_err(|_| reloads.count(false))?;
         slots.set_limit(change.connections);
-        self.shared.apply(change.effective);
+        self.pool.apply(change.effective);
         reloads.count(true);
-        Ok(change.kept)
+        Ok(change.pending)
     }
 
-    /// What the server runs with.
+    /// The settings in force.
     pub fn settings(&self) -> Settings {
         self.state.effective().settings.clone()
     }
@@ -88,12 +89,12 @@ impl Reloadable for Control {
         &self.state
     }
 
-    async fn load(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
-        self.apply(wanted)
+    async fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+        self.apply_now(wanted)
     }
 }
 
-/// Settings that a program made, and no file.
+/// Settings made by a program, with that as the origin of each.
 pub fn programmatic(settings: Settings) -> Effective {
     Effective::new(settings, "program")
 }

@@ -1,4 +1,12 @@
-//! Where a server is in its life, and what moves it on: signals, reloads, the drain.
+//! The lifecycle of a server: start by a service manager, signals, reloads, drain.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `running.rs` | a server that runs, until it is drained |
+//! | `state.rs` | the state of a whole server |
+//! | `signals.rs`, `reload.rs`, `control.rs` | signals; SIGHUP; applying new settings |
+//! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
+//! | `activation.rs`, `notify.rs` | the service manager: the socket it passes, what it is notified of |
 
 pub mod activation;
 mod announce;
@@ -56,28 +64,34 @@ impl Outcome {
     }
 }
 
-/// Where a server is in its life.
+/// The stages of a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
+    /// Connections are not accepted yet.
     Starting,
+    /// Connections are accepted.
     Accepting,
+    /// The server is ending.
     Draining,
 }
 
-/// The stage, readable from every thread.
+/// The current stage, readable from every thread.
 #[derive(Debug)]
 pub struct Lifecycle(AtomicU8);
 
 impl Lifecycle {
+    /// Starts in [`Stage::Starting`].
     pub const fn new() -> Self {
         Self(AtomicU8::new(Stage::Starting as u8))
     }
 
+    /// Enters a stage.
     pub fn set(&self, stage: Stage) {
         self.0.store(stage as u8, SeqCst);
     }
 
+    /// Whether this is the current stage.
     pub fn is(&self, stage: Stage) -> bool {
         self.0.load(SeqCst) == stage as u8
     }

@@ -1,22 +1,21 @@
-//! Tells a service manager where the server is in its life, as sd_notify(3) says; nothing where
-//! `NOTIFY_SOCKET` names none.
+//! Notifications of the service manager, as sd_notify(3) says. Without `NOTIFY_SOCKET` they do nothing.
 
 use sd_notify::NotifyState;
 
-/// Connections are accepted; `status` is what the manager shows of it.
+/// Notifies that connections are accepted. The manager shows `status`.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The drain begins.
+/// Notifies that the drain has started.
 pub fn stopping(connections: usize) {
     let status = format!("draining {connections} connections");
-    tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+    send(&[NotifyState::Stopping, NotifyState::Status(&status)]);
 }
 
-/// A manager that does not listen waits in vain and ends the server, which the log should explain.
-fn tell(states: &[NotifyState<'_>]) {
+/// Logs a failure: a manager that waits for `ready` in vain ends the server.
+fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager cannot be told (NOTIFY_SOCKET)");
+        tracing::warn!(%error, "the service manager cannot be notified (NOTIFY_SOCKET)");
     }
 }

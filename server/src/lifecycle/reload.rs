@@ -1,4 +1,4 @@
-//! SIGHUP: settings are loaded again, and taken over as far as a running server can.
+//! SIGHUP: loads the settings again and applies those that can change in a running server.
 
 use std::sync::Arc;
 
@@ -8,33 +8,34 @@ use towline_config::{Effective, Errors, PendingRestart, Settings};
 use super::{ServerState, signals::HangUpSignal};
 use crate::RunError;
 
-/// Where a server's settings come from, asked again at every reload.
+/// Loads the settings of a server, at every reload.
 pub trait ConfigSource: Send + Sync + 'static {
-    /// Loads all of it anew and validates the whole.
+    /// Loads all settings and validates them. Called on a thread that may block.
     ///
     /// # Errors
-    /// With every mistake found. The server goes on with what it has.
+    /// With every mistake found. The server keeps its settings.
     fn load(&self) -> Result<Effective, Errors>;
 
-    /// Told what the server runs with since a reload, for what a process has beside its server, such
-    /// as the level of its log.
+    /// Called with the settings in force after a reload, for parts of the program outside the server,
+    /// such as its log.
     fn applied(&self, settings: &Settings);
 }
 
-/// A server, of one process or of several, that new settings can be loaded into.
+/// A server, of one process or of several, whose settings can be reloaded.
 pub trait Reloadable {
+    /// The state of the server.
     fn state(&self) -> &ServerState;
 
-    /// Takes over what can change while it runs, counts the attempt, and returns what takes effect
-    /// only when it starts again. After an error nothing has changed.
-    fn load(
+    /// Applies the settings that can change in a running server, and counts the reload. Returns the
+    /// differences that take effect only after a restart. After an error nothing has changed.
+    fn apply(
         &self,
         wanted: &Effective,
     ) -> impl Future<Output = Result<Vec<PendingRestart>, RunError>>;
 }
 
-/// Reloads at each SIGHUP, for ever. Signals that come while one is under way are one more.
-pub async fn on_hang_up(
+/// Reloads at each SIGHUP, and never returns. Signals during a reload cause one more.
+pub async fn reload_on_sighup(
     hang_up: &mut HangUpSignal,
     source: Option<&Arc<dyn ConfigSource>>,
     server: &impl Reloadable,
@@ -43,13 +44,13 @@ pub async fn on_hang_up(
         hang_up.next().await;
         match source {
             Some(source) => reload(source.clone(), server).await,
-            None => tracing::warn!("SIGHUP ignored: the program gave nothing to load again"),
+            None => tracing::warn!("SIGHUP ignored: the program has no configuration source"),
         }
     }
 }
 
-/// Says so at each SIGHUP, for ever.
-pub async fn ignoring(hang_up: &mut HangUpSignal) {
+/// Logs each SIGHUP during a drain, and never returns.
+pub async fn ignore_sighup(hang_up: &mut HangUpSignal) {
     loop {
         hang_up.next().await;
         tracing::warn!("SIGHUP ignored: the server is draining");
@@ -59,7 +60,7 @@ pub async fn ignoring(hang_up: &mut HangUpSignal) {
 async fn reload(source: Arc<dyn ConfigSource>, server: &impl Reloadable) {
     let state = server.state();
     let loading = source.clone();
-    // A file may be on a disk that does not answer, and a signal to stop must be heard meanwhile.
+    // On another thread: a file system that does not answer must not delay the signal to stop.
     let wanted = match spawn_blocking(move || loading.load()).await {
         Ok(Ok(wanted)) => wanted,
         Ok(Err(errors)) => {
@@ -75,13 +76,13 @@ async fn reload(source: Arc<dyn ConfigSource>, server: &impl Reloadable) {
             return;
         }
     };
-    match server.load(&wanted).await {
-        Ok(kept) => {
+    match server.apply(&wanted).await {
+        Ok(pending) => {
             source.applied(&state.effective().settings);
-            for difference in &kept {
+            for difference in &pending {
                 tracing::warn!("{difference}");
             }
-            tracing::info!(needing_restart = kept.len(), "configuration reloaded");
+            tracing::info!(needing_restart = pending.len(), "configuration reloaded");
         }
         Err(error) => tracing::error!("configuration not reloaded: {error}"),
     }

@@ -1,4 +1,4 @@
-//! A server that runs, until it is drained.
+//! A running server of one process, until it is drained.
 
 use std::{future::pending, io, net::SocketAddr, sync::Arc, thread};
 
@@ -60,10 +60,10 @@ impl Running {
         Control::new(self.state.clone(), self.shards.state().clone())
     }
 
-    /// Takes over other settings; see [`Control::reload`].
+    /// Applies other settings; see [`Control::reload`].
     ///
     /// # Errors
-    /// When the host does not allow what is asked. Nothing has changed then.
+    /// When the host does not allow what the settings ask. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
         self.control().reload(settings)
     }
@@ -161,14 +161,14 @@ impl Running {
             Ok(error) = &mut self.listener_failed => {
                 return Err(RunError::failed("the listening socket failed", &error));
             }
-            () = reload::on_hang_up(&mut hang_up, source, &control) => {}
+            () = reload::reload_on_sighup(&mut hang_up, source, &control) => {}
         }
         let second = async {
             tokio::select! {
                 name = stop.next() => {
                     tracing::warn!(signal = name, "second signal: ending at once");
                 }
-                () = reload::ignoring(&mut hang_up) => {}
+                () = reload::ignore_sighup(&mut hang_up) => {}
             }
         };
         Ok(self.drain_unless(second).await)
@@ -178,7 +178,7 @@ impl Running {
         let Self { state, shards, stop_accepting, listener_failed, threads, .. } = self;
         let timeouts = state.effective().settings.timeouts.clone();
         let in_order = async {
-            drain::stop_accepting_in_order(&state, &timeouts, &stop_accepting).await;
+            drain::stop_accepting(&state, &timeouts, &stop_accepting).await;
             shards.drain_connections(&timeouts).await;
             // Its sender goes with the acceptor, once the kernel's queue is empty.
             let _ = listener_failed.await;

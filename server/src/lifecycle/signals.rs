@@ -1,19 +1,23 @@
-//! The signals a server answers. Handlers stay installed for the life of the process.
+//! The signals that a server handles. Handlers stay installed until the process exits.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Those that say to stop.
+/// The signals that start a drain: SIGTERM, SIGINT, SIGQUIT.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// Others stop in order on it too, and its own default is to dump core in the middle of a line.
+    /// Drains as in other servers; its default action dumps core in the middle of a line.
     quit: Signal,
 }
 
 impl StopSignals {
+    /// Installs the handlers. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -22,7 +26,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for one, and names it.
+    /// Waits for one of the signals, and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -32,16 +36,20 @@ impl StopSignals {
     }
 }
 
-/// The one that says to load the settings again.
+/// The signal that reloads the settings: SIGHUP.
 #[derive(Debug)]
 pub struct HangUpSignal(Signal);
 
 impl HangUpSignal {
+    /// Installs the handler. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the handler cannot be installed.
     pub fn new() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
 
-    /// Waits for one. Those that came since the last time are one.
+    /// Waits for the signal. Several since the last call count as one.
     pub async fn next(&mut self) {
         self.0.recv().await;
     }

@@ -1,4 +1,4 @@
-//! The side of a server that faces outward, however many processes serve behind it.
+//! The state of a whole server, whether it is one process or several.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -15,31 +15,38 @@ use crate::{
     plan::ProcessPlan,
 };
 
-/// What is known at the door: who comes in, and what the whole is told to do.
+/// The state of a server outside its shards or workers: configuration, admission, lifecycle.
 #[derive(Debug)]
 pub struct ServerState {
+    /// Processes, threads and connections, as decided at start.
     pub plan: ProcessPlan,
+    /// The configuration in force.
     pub config: Arc<watch::Sender<LiveConfig>>,
+    /// Counts of reloads.
     pub reloads: ReloadStats,
+    /// Starting, accepting or draining.
     pub lifecycle: Lifecycle,
-    /// All places of the server.
+    /// The connection slots of the whole server.
     pub slots: Arc<ConnectionSlots>,
+    /// The acceptor's counts.
     pub accept: Arc<AcceptStats>,
-    /// The TCP port lines are served on, to find its accept queue.
+    /// The TCP port that lines are served on; identifies the accept queue in the kernel's tables.
     pub port: Option<u16>,
 }
 
-/// What comes of new settings for a server that runs.
+/// What a reload changes in a running server.
 #[derive(Debug)]
 pub struct ConfigChange {
+    /// The settings to apply.
     pub effective: Effective,
-    /// The most connections then.
+    /// The limit of connections under these settings.
     pub connections: usize,
-    /// What takes effect only when the server starts again.
-    pub kept: Vec<PendingRestart>,
+    /// The differences that take effect only after a restart.
+    pub pending: Vec<PendingRestart>,
 }
 
 impl ServerState {
+    /// The state of a server that starts and listens on `address`.
     pub fn new(
         plan: ProcessPlan,
         config: Arc<watch::Sender<LiveConfig>>,
@@ -55,30 +62,30 @@ impl ServerState {
         Self { plan, config, reloads, lifecycle, slots, accept, port }
     }
 
-    /// What it runs with.
+    /// The settings in force, with their origins.
     pub fn effective(&self) -> Arc<Effective> {
         self.config.borrow().effective.clone()
     }
 
-    /// What is to change when `wanted` is loaded. Nothing has changed then.
+    /// Computes what a reload with `wanted` changes, and changes nothing yet.
     ///
     /// # Errors
-    /// When the host does not allow what is asked.
-    pub fn change(&self, wanted: &Effective) -> Result<ConfigChange, RunError> {
+    /// When the host does not allow what the settings ask.
+    pub fn plan_change(&self, wanted: &Effective) -> Result<ConfigChange, RunError> {
         let running = self.effective();
-        let (effective, kept) = running.reload(wanted);
+        let (effective, pending) = running.reload(wanted);
         let (old, new) = (&running.settings.limits, &effective.settings.limits);
-        // What `auto` found at start stays: with connections open it would find less.
+        // An unchanged limit keeps what `auto` found at start: with open connections it would find less.
         let connections = if new.connections == old.connections {
             self.slots.limit()
         } else {
             let open = self.slots.connections();
             self.plan.connections_of(&effective.settings, HostLimits::read(), open)?
         };
-        Ok(ConfigChange { effective, connections, kept })
+        Ok(ConfigChange { effective, connections, pending })
     }
 
-    /// What is published beside the numbers.
+    /// The facts that the admin endpoint shows beside the counts.
     pub fn status(&self) -> Status {
         Status {
             effective: self.effective(),
@@ -88,7 +95,7 @@ impl ServerState {
         }
     }
 
-    /// Adds what was counted here.
+    /// Adds the counts of accepts and reloads to `snapshot`.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
         self.accept.add_to(snapshot);
         let counted = &mut snapshot.counted;
