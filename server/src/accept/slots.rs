@@ -21,8 +21,8 @@ const SAME_SHARD_RUN_MAX: usize = 32;
 
 /// The connection slots of a server, and how many of them each shard has taken.
 ///
-/// A slot is reserved before a connection is accepted ([`Reservation`]), assigned to a shard when
-/// the connection has arrived ([`ConnectionSlot`]), and free again when that is dropped.
+/// A slot is reserved before a connection is accepted, assigned to a shard when the connection has
+/// arrived ([`ConnectionSlot`]), and free again when that is dropped.
 #[derive(Debug)]
 pub struct ConnectionSlots {
     total: Arc<Total>,
