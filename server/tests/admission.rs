@@ -1,4 +1,4 @@
-//! The limit of connections, and on which thread a connection lands.
+//! Accept limits (connections, per address, per second), and the shard that a connection is assigned to.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -13,18 +13,18 @@ use towline_config::Admission;
 const MOMENT: Duration = Duration::from_millis(100);
 const TOO_MANY: &str = "ERR too many connections\n";
 
-fn two_places(settings: &mut towline::Settings) {
+fn two_connections(settings: &mut towline::Settings) {
     settings.limits.connections = NonZeroU32::new(2);
 }
 
-fn two_places_or_refusal(settings: &mut towline::Settings) {
-    two_places(settings);
+fn two_connections_or_rejection(settings: &mut towline::Settings) {
+    two_connections(settings);
     settings.limits.admission = Admission::Reject;
 }
 
 #[test]
-fn the_cap_plus_one_waits_in_the_backlog_and_is_served_when_a_place_frees() {
-    let server = echo(two_places);
+fn a_connection_above_the_limit_waits_in_the_accept_queue_until_a_slot_is_freed() {
+    let server = echo(two_connections);
     let mut served: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     for client in &mut served {
         client.ask("in\n", "in\n");
@@ -45,8 +45,8 @@ fn the_cap_plus_one_waits_in_the_backlog_and_is_served_when_a_place_frees() {
 }
 
 #[test]
-fn many_more_than_the_cap_are_all_served_in_their_turn() {
-    let server = echo(two_places);
+fn many_more_connections_than_the_limit_are_all_served_in_turn() {
+    let server = echo(two_connections);
     let clients: Vec<Client> = (0..200)
         .map(|_| {
             let mut client = server.connect();
@@ -63,17 +63,17 @@ fn many_more_than_the_cap_are_all_served_in_their_turn() {
 }
 
 #[test]
-fn a_refused_connection_is_told_why_even_if_it_has_sent_data_already() {
-    let server = echo(two_places_or_refusal);
+fn a_rejected_client_reads_the_reason_even_if_it_has_sent_data_already() {
+    let server = echo(two_connections_or_rejection);
     let mut served: Vec<Client> = (0..2).map(|_| server.connect()).collect();
     for client in &mut served {
         client.ask("in\n", "in\n");
     }
     for sent in [0, 5, 100_000] {
-        let mut refused = server.connect();
+        let mut rejected = server.connect();
         // Unread input would turn the close into a reset that overtakes the line.
-        refused.send(vec![b'x'; sent]);
-        refused.expect_end(TOO_MANY);
+        rejected.send(vec![b'x'; sent]);
+        rejected.expect_end(TOO_MANY);
     }
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_connections_rejected_total{reason=\"max_connections\"}"), 3.0);
@@ -82,11 +82,11 @@ fn a_refused_connection_is_told_why_even_if_it_has_sent_data_already() {
 
     drop(served.pop());
     server.metrics_when(|metrics| metrics.get("towline_connections_active") == 1.0);
-    server.connect().ask("a place\n", "a place\n");
+    server.connect().ask("a slot\n", "a slot\n");
 }
 
-/// The place that the acceptor holds ready for the next connection counted as a connection: an idle
-/// server had one, and its busiest thread one more than it served.
+/// The slot that the acceptor reserves for the next connection counted as a connection: an idle server
+/// had one, and its busiest thread one more than it served.
 #[test]
 fn a_server_without_connections_counts_none() {
     let server = echo(|_| ());
@@ -98,10 +98,10 @@ fn a_server_without_connections_counts_none() {
     assert_eq!(server.metrics().sum("towline_worker_connections"), 1.0);
 }
 
-/// The thread was chosen when the acceptor began to wait, so a connection could land on one that
-/// had filled up meanwhile.
+/// The thread was chosen when the acceptor began to wait, so a connection could be assigned to one that
+/// had become the busiest meanwhile.
 #[test]
-fn a_connection_goes_to_the_thread_that_has_the_fewest() {
+fn a_connection_is_assigned_to_the_thread_with_the_fewest() {
     const THREADS: usize = 4;
     let server = echo(|settings| settings.server.threads = NonZeroU32::new(THREADS as u32));
     let worker = |at: usize| format!("towline_worker_connections{{worker=\"{at}\"}}");
@@ -117,7 +117,8 @@ fn a_connection_goes_to_the_thread_that_has_the_fewest() {
     }
     assert_eq!(loads(), [25.0; THREADS]);
 
-    // Connections go round, so every fourth is on the same thread. Empty one thread by half.
+    // Connections are assigned in rotation, so every fourth is on the same thread. Close half of those
+    // of one thread.
     let mut at = 0;
     clients.retain(|_| {
         at += 1;
@@ -133,7 +134,7 @@ fn a_connection_goes_to_the_thread_that_has_the_fewest() {
     assert_eq!(loads(), [25.0; THREADS], "thread {emptied} was not filled up again");
 }
 
-const TOO_MANY_FROM_THERE: &str = "ERR too many connections from your address\n";
+const TOO_MANY_FROM_ADDRESS: &str = "ERR too many connections from your address\n";
 const PER_IP: &str = "towline_connections_rejected_total{reason=\"per_ip\"}";
 
 fn two_from_each(settings: &mut towline::Settings) {
@@ -141,7 +142,7 @@ fn two_from_each(settings: &mut towline::Settings) {
 }
 
 #[test]
-fn fault_18_one_address_gets_no_more_than_its_share_and_others_get_theirs() {
+fn fault_18_one_address_gets_no_more_than_its_limit_and_others_get_theirs() {
     let server = echo(two_from_each);
     let sources = [2, 3].map(|host| Ipv4Addr::new(127, 0, 0, host));
     let mut served = Vec::new();
@@ -152,7 +153,7 @@ fn fault_18_one_address_gets_no_more_than_its_share_and_others_get_theirs() {
             served.push(client);
         }
         for _ in 0..50 {
-            server.connect_from(source).expect_end(TOO_MANY_FROM_THERE);
+            server.connect_from(source).expect_end(TOO_MANY_FROM_ADDRESS);
         }
     }
     let metrics = server.metrics();
@@ -162,7 +163,7 @@ fn fault_18_one_address_gets_no_more_than_its_share_and_others_get_theirs() {
         client.ask("still\n", "still\n");
     }
 
-    // However a connection ends, its mark goes with it.
+    // However a connection ends, it is counted no longer.
     let [half, reset, whole, rest] = <[Client; 4]>::try_from(served).unwrap();
     half.end_of_input();
     reset.reset();
@@ -176,60 +177,63 @@ fn fault_18_one_address_gets_no_more_than_its_share_and_others_get_theirs() {
     drop(rest);
 }
 
-/// A refusal holds no place, or an address at its limit would keep others out of a server that has
-/// room for them.
+/// A rejected connection must hold no slot, or an address at its limit would keep others out of a
+/// server that has slots for them.
 #[test]
-fn fault_18_an_address_at_its_limit_takes_no_place_from_others() {
+fn fault_18_an_address_at_its_limit_takes_no_slot_from_others() {
     let server = echo(|settings| {
         two_from_each(settings);
         settings.limits.connections = NonZeroU32::new(3);
     });
-    let there = Ipv4Addr::new(127, 0, 0, 2);
-    let mut greedy: Vec<Client> = (0..2).map(|_| server.connect_from(there)).collect();
+    let source = Ipv4Addr::new(127, 0, 0, 2);
+    let mut greedy: Vec<Client> = (0..2).map(|_| server.connect_from(source)).collect();
     for client in &mut greedy {
         client.ask("in\n", "in\n");
     }
     for _ in 0..20 {
-        server.connect_from(there).expect_end(TOO_MANY_FROM_THERE);
+        server.connect_from(source).expect_end(TOO_MANY_FROM_ADDRESS);
     }
     server.connect().ask("room\n", "room\n");
 }
 
 #[test]
-fn connections_above_the_rate_wait_and_all_come_in() {
+fn connections_above_the_rate_wait_and_are_all_accepted() {
     const RATE: u32 = 20;
     let server = echo(|settings| settings.limits.accept_rate = NonZeroU32::new(RATE));
-    let begun = Instant::now();
+    let start = Instant::now();
     let clients: Vec<Client> = (0..RATE * 3 / 2).map(|_| server.connect()).collect();
     for mut client in clients {
         client.ask("in\n", "in\n");
     }
-    // A second's worth at once, then one every 50 ms.
-    assert!(begun.elapsed() >= Duration::from_millis(490), "{:?}", begun.elapsed());
+    // One second's tokens at once, then one every 50 ms. A lower bound: load only makes it longer.
+    assert!(start.elapsed() >= Duration::from_millis(490), "{:?}", start.elapsed());
     assert_eq!(server.metrics().sum("towline_connections_rejected_total"), 0.0);
 }
 
 #[test]
-fn connections_above_the_rate_are_refused_where_refusing_is_asked_for() {
+fn connections_above_the_rate_are_rejected_with_admission_reject() {
     const RATE: u32 = 5;
-    const COME: u32 = 40;
+    const CONNECTIONS: u32 = 40;
     let server = echo(|settings| {
         settings.limits.accept_rate = NonZeroU32::new(RATE);
         settings.limits.admission = Admission::Reject;
     });
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut served = 0;
-    for _ in 0..COME {
+    for _ in 0..CONNECTIONS {
         let mut client = server.connect();
         client.end_of_input();
         match &client.rest()[..] {
             b"" => served += 1,
-            refused => assert_eq!(refused, TOO_MANY.as_bytes()),
+            reason => assert_eq!(reason, TOO_MANY.as_bytes()),
         }
     }
-    let most = f64::from(RATE) * (1.0 + begun.elapsed().as_secs_f64());
-    assert!(served >= RATE && f64::from(served) <= most + 1.0, "{served} of at most {most}");
+    let served_max = f64::from(RATE) * (1.0 + start.elapsed().as_secs_f64());
+    assert!(
+        served >= RATE && f64::from(served) <= served_max + 1.0,
+        "{served} of at most {served_max}"
+    );
     let metrics = server.metrics();
-    let refused = metrics.get("towline_connections_rejected_total{reason=\"rate\"}");
-    assert_eq!(refused, f64::from(COME - served));
+    let rejected = metrics.get("towline_connections_rejected_total{reason=\"rate\"}");
+    assert_eq!(rejected, f64::from(CONNECTIONS - served));
 }

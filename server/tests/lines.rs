@@ -1,4 +1,4 @@
-//! What a peer sends and what it gets: framing, limits, order, flush policies, bytes of every kind.
+//! Lines and their replies: framing, limits, order, flush policies, bytes of every kind.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -31,8 +31,8 @@ fn sha256(digest: DigestMode) -> TestServer {
     serve(ServiceBuilder::new().layer(layer).service(Echo), |_| ())
 }
 
-/// The article's server wrote after every tenth line and kept the last one to nine for traffic that
-/// may never come: a client that sends nine lines and waits for nine waited for ever.
+/// The article's server wrote after every tenth line and held back up to nine replies until more lines
+/// came: a client that sends nine lines and waits for nine replies waited for ever.
 #[test]
 fn nine_lines_get_nine_replies_under_every_flush_policy() {
     let every = |lines| FlushPolicy::Every(NonZeroU32::new(lines).unwrap());
@@ -58,14 +58,14 @@ fn nine_lines_get_nine_replies_under_every_flush_policy() {
 }
 
 #[test]
-fn replies_come_in_order_however_the_bytes_are_cut() {
+fn replies_come_in_order_wherever_a_read_ends() {
     both_framings(|framing| {
         let server = echo(|settings| settings.workload.framing = framing);
         let text = "first\n\nthird line\n\nfifth\n";
         for cut in 1..text.len() {
             let mut client = server.connect();
             client.send(&text[..cut]);
-            // What is whole is answered before the rest is sent.
+            // Complete lines are answered before the rest is sent.
             let whole = text[..cut].rfind('\n').map_or(0, |at| at + 1);
             client.expect(&text[..whole]);
             client.send(&text[cut..]);
@@ -107,19 +107,18 @@ fn fault_19_lines_framing_strips_one_carriage_return_and_closes_on_what_is_not_u
     let server = echo(framing_lines);
     let mut client = server.connect();
     client.ask("a\r\nb\r\r\n\r\n\0\nä\u{2028}\n", "a\nb\r\n\n\0\nä\u{2028}\n");
-    // The lines before it are answered, and nothing is said about it.
+    // The lines before it are answered, and it gets no reply.
     client.send(b"good\nbad \xff\nnever\n");
     client.expect_end("good\n");
     drop(client);
     assert_eq!(server.metrics_when_empty().closed("invalid_utf8"), 1.0);
 }
 
-/// A balancer that took `\r` for the end of a line and a server that does not, or the other way
-/// round, would disagree about where a line ends. Here only `\n` ends one, and what becomes of the
-/// `\r` before it is one setting's.
+/// A load balancer and a server that disagree on whether `\r` ends a line disagree on where lines end.
+/// Here only `\n` ends one, and `workload.framing` decides whether a `\r` before it is stripped.
 #[test]
-fn fault_20_a_carriage_return_ends_no_line_and_is_stripped_only_where_that_is_configured() {
-    // What is sent, what comes back in batch framing, what in lines framing, how many lines.
+fn fault_20_a_carriage_return_ends_no_line_and_is_stripped_in_lines_framing_only() {
+    // Sent bytes, replies in batch framing, replies in lines framing, number of lines.
     let table = [
         ("a\r\n", "a\r\n", "a\n", 1),
         ("a\r\r\n", "a\r\r\n", "a\r\n", 1),
@@ -182,7 +181,7 @@ fn fault_04_where_a_read_ends_makes_no_difference_to_the_limit() {
             let mut client = server.connect();
             client.send(&text[..cut]);
             thread::yield_now();
-            // The rest may meet a server that has closed already.
+            // The server may have closed already.
             let _ = client.try_send(&text[cut..]);
             client.expect_end(["1234\n\n", LINE_TOO_LONG].concat());
         }
@@ -198,7 +197,7 @@ fn earlier_lines_of_the_same_read_are_answered_before_the_line_that_is_too_long(
 }
 
 #[test]
-fn a_line_as_long_as_the_default_limit_passes_through_whole() {
+fn a_line_of_the_default_limit_passes_through_whole() {
     let server = echo(|_| ());
     let mut client = server.connect();
     let long = ["x".repeat(64 * 1024).as_str(), "\n"].concat();
@@ -220,7 +219,7 @@ fn fault_05_half_a_line_at_the_end_of_input_is_dropped_and_counted() {
 }
 
 #[test]
-fn fault_05_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
+fn fault_05_in_lines_framing_half_a_line_at_the_end_of_input_is_a_line() {
     let server = echo(framing_lines);
     let mut client = server.connect();
     client.send("whole\nhalf");
@@ -232,7 +231,7 @@ fn fault_05_lines_framing_takes_half_a_line_at_the_end_of_input_for_a_line() {
 }
 
 #[test]
-fn fault_10_a_peer_that_ends_its_side_gets_every_reply() {
+fn fault_10_a_client_that_half_closes_gets_every_reply() {
     let server = echo(|_| ());
     let mut client = server.connect();
     let many: String = (0..50_000).map(|line| format!("{line}\n")).collect();
@@ -252,8 +251,8 @@ fn fault_10_a_peer_that_ends_its_side_gets_every_reply() {
 #[test]
 fn a_service_may_answer_with_more_lines_or_fewer() {
     let service = towline::service_fn(|lines: towline::Lines| async move {
-        let asked = lines.iter().map(<[u8]>::len).sum();
-        Ok::<_, BoxError>(towline::Lines::from_iter(std::iter::repeat_n("x", asked)))
+        let bytes = lines.iter().map(<[u8]>::len).sum();
+        Ok::<_, BoxError>(towline::Lines::from_iter(std::iter::repeat_n("x", bytes)))
     });
     let server = serve(service, |_| ());
     let mut client = server.connect();
