@@ -1,4 +1,5 @@
-//! The end of a server: a line taken is answered, a line not taken is not, and nothing is cut in two.
+//! The drain of connections: a line that was read is answered, a line that was not read is not, and no
+//! reply is cut.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -21,33 +22,33 @@ use support::{PATIENCE, echo, serve, web::get};
 use tokio::sync::Notify;
 use towline::{BoxError, Lines, Outcome, service_fn};
 
-/// Counts the lines it took.
+/// An echo that counts the lines it serves.
 fn counting(
-    taken: &Arc<AtomicUsize>,
+    served: &Arc<AtomicUsize>,
 ) -> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
 + Clone
 + Send
 + Sync
 + 'static {
-    let taken = taken.clone();
+    let served = served.clone();
     service_fn(move |lines: Lines| {
-        taken.fetch_add(lines.count(), SeqCst);
+        served.fetch_add(lines.count(), SeqCst);
         async move { Ok::<_, BoxError>(lines) }
     })
 }
 
-/// Sends numbered lines until the server wants no more, and returns how many came back, which must
-/// be the first ones, in order and whole.
-fn talk(stream: TcpStream, pipelined: usize) -> usize {
+/// Sends numbered lines, `pipelined` at a time, until the server closes. Checks that the replies are the
+/// first of them, in order and whole, and returns how many came.
+fn exchange_until_closed(stream: TcpStream, pipelined: usize) -> usize {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut sending = stream.try_clone().unwrap();
-    let over = Arc::new(AtomicBool::new(false));
+    let closed = Arc::new(AtomicBool::new(false));
     let sender = thread::spawn({
-        let over = over.clone();
+        let closed = closed.clone();
         move || {
             for first in (0..).step_by(pipelined) {
                 let batch: String = (first..first + pipelined).map(|n| format!("{n}\n")).collect();
-                if over.load(SeqCst) || sending.write_all(batch.as_bytes()).is_err() {
+                if closed.load(SeqCst) || sending.write_all(batch.as_bytes()).is_err() {
                     return;
                 }
             }
@@ -55,13 +56,13 @@ fn talk(stream: TcpStream, pipelined: usize) -> usize {
     });
     let mut receiving = stream;
     let mut answer = Vec::new();
-    // An error here is a reset that overtook replies.
+    // An error would be a reset that overtook replies.
     receiving.read_to_end(&mut answer).unwrap();
-    over.store(true, SeqCst);
+    closed.store(true, SeqCst);
     receiving.shutdown(Shutdown::Both).unwrap_or_default();
     sender.join().unwrap();
     let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.is_empty() || answer.ends_with('\n'), "a reply was cut in two");
+    assert!(answer.is_empty() || answer.ends_with('\n'), "a reply was cut");
     for (expected, line) in answer.lines().enumerate() {
         assert_eq!(line, expected.to_string());
     }
@@ -69,9 +70,9 @@ fn talk(stream: TcpStream, pipelined: usize) -> usize {
 }
 
 #[test]
-fn fault_26_under_load_every_line_that_was_taken_is_answered_and_none_is_cut() {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let server = serve(counting(&taken), |settings| {
+fn fault_26_under_load_every_line_that_was_read_is_answered_and_no_reply_is_cut() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let server = serve(counting(&served), |settings| {
         settings.server.threads = NonZeroU32::new(2);
     });
     let clients: Vec<_> = [1, 10, 100, 5000]
@@ -80,26 +81,26 @@ fn fault_26_under_load_every_line_that_was_taken_is_answered_and_none_is_cut() {
         .take(8)
         .map(|pipelined| {
             let stream = TcpStream::connect(server.address).unwrap();
-            thread::spawn(move || talk(stream, pipelined))
+            thread::spawn(move || exchange_until_closed(stream, pipelined))
         })
         .collect();
     server.metrics_when(|metrics| metrics.get("towline_lines_received_total") > 100_000.0);
     assert_eq!(server.drain(), Outcome::Clean);
     let answered: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
-    assert_eq!(answered, taken.load(SeqCst));
+    assert_eq!(answered, served.load(SeqCst));
 }
 
-/// Closing a socket with unread input makes the kernel answer with a reset, which overtakes replies
-/// that are still on their way.
+/// Closing a socket with unread input makes the kernel send a reset, which overtakes replies that are
+/// still in flight.
 #[test]
 fn fault_26_unread_input_does_not_reset_the_last_reply() {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let server = serve(counting(&taken), |_| ());
+    let served = Arc::new(AtomicUsize::new(0));
+    let server = serve(counting(&served), |_| ());
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // Until every buffer on the way is full: the server has replies it cannot send, and input it
-    // will not read.
+    // Until every buffer is full: the server has replies that it cannot send, and input that it does
+    // not read.
     let line = [&[b'x'; 999][..], b"\n"].concat();
     while stream.write_all(&line.repeat(100)).is_ok() {}
     let draining = thread::spawn(move || server.drain());
@@ -107,13 +108,13 @@ fn fault_26_unread_input_does_not_reset_the_last_reply() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.ends_with(b"\n"));
-    assert_eq!(answer.len(), taken.load(SeqCst) * line.len());
+    assert_eq!(answer.len(), served.load(SeqCst) * line.len());
     drop(stream);
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
 #[test]
-fn the_line_in_flight_is_answered_while_readiness_is_off_and_nobody_new_gets_in() {
+fn a_line_in_service_is_answered_while_the_server_is_not_ready_and_accepts_no_connection() {
     let go = Arc::new(Notify::new());
     let service = {
         let go = go.clone();
@@ -128,7 +129,7 @@ fn the_line_in_flight_is_answered_while_readiness_is_off_and_nobody_new_gets_in(
     let server = serve(service, |_| ());
     let (address, admin) = (server.address, server.admin);
     let mut client = server.connect();
-    client.send("in flight\n");
+    client.send("in service\n");
     server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
 
     let draining = thread::spawn(move || server.drain());
@@ -146,15 +147,15 @@ fn the_line_in_flight_is_answered_while_readiness_is_off_and_nobody_new_gets_in(
     }
 
     go.notify_one();
-    client.expect_end("in flight\n");
+    client.expect_end("in service\n");
     drop(client);
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
-/// What the server read is known to the byte; every line that ends in there is answered, those that
-/// it had not yet looked at when the drain began included.
+/// The metrics say to the byte what the server has read. Every line that ends in there is answered,
+/// also those that were read but not served when the drain began.
 #[test]
-fn fault_26_every_line_that_was_read_is_answered_however_many_one_read_gave() {
+fn fault_26_every_line_of_a_read_is_answered_when_the_drain_begins_while_it_is_served() {
     let go = Arc::new(Notify::new());
     let held = Arc::new(AtomicBool::new(false));
     let service = {
@@ -180,20 +181,20 @@ fn fault_26_every_line_that_was_read_is_answered_however_many_one_read_gave() {
         server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
     let read = metrics.get("towline_read_bytes_total") as usize;
     let draining = thread::spawn(move || server.drain());
-    // All are told at once, and one that is idle ends then.
+    // Every connection is signalled at once, and an idle one closes then.
     assert!(idle.rest().is_empty());
     drop(idle);
     go.notify_one();
     let answer = client.rest();
     drop(client);
     assert_eq!(answer.len(), read - read % 2, "{read} bytes were read");
-    // The rest is read and forgotten, or meets a connection that is gone.
+    // Later input was discarded, or the connection was closed first.
     let _ = sender.join().unwrap();
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
 #[test]
-fn idle_peers_are_told_to_go_and_half_a_line_is_no_reason_to_stay() {
+fn a_drain_closes_idle_connections_even_with_half_a_line() {
     let server = echo(|_| ());
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -209,16 +210,25 @@ fn idle_peers_are_told_to_go_and_half_a_line_is_no_reason_to_stay() {
 }
 
 #[test]
-fn a_peer_that_does_not_close_after_the_goodbye_is_waited_for_two_seconds_only() {
-    let server = echo(|_| ());
+fn a_drain_waits_for_timeouts_linger_only_for_a_client_that_does_not_close() {
+    let server = echo(|settings| {
+        settings.timeouts.linger = Duration::from_millis(50);
+        settings.timeouts.drain = Duration::from_secs(3600);
+    });
     let mut client = server.connect();
     client.ask("a\n", "a\n");
-    assert_eq!(server.drain(), Outcome::Clean);
+    let draining = thread::spawn(move || server.drain());
     client.expect_end("");
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !draining.is_finished() {
+        assert!(tokio::time::Instant::now() < until, "it still waits for the client");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
 #[test]
-fn fault_27_a_peer_that_never_reads_is_cut_at_the_deadline_and_counted() {
+fn fault_27_a_client_that_never_reads_is_cut_at_the_deadline_and_counted() {
     let server = echo(|settings| settings.timeouts.drain = Duration::from_millis(200));
     let stuck = server.connect();
     let mut stream = stuck.stream().try_clone().unwrap();
@@ -234,7 +244,7 @@ fn fault_27_a_peer_that_never_reads_is_cut_at_the_deadline_and_counted() {
 }
 
 #[test]
-fn a_server_that_waits_at_its_limit_drains_too() {
+fn a_server_at_its_connection_limit_drains_too() {
     let server = echo(|settings| settings.limits.connections = NonZeroU32::new(1));
     let mut served = server.connect();
     served.ask("a\n", "a\n");

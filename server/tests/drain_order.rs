@@ -1,4 +1,5 @@
-//! The order of a drain: not ready, not accepting, and then connections, none of them reset.
+//! The order of a drain: readiness, accepts, connections at once or over a window, the deadline. No
+//! connection is reset.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -11,7 +12,7 @@ use towline::Outcome;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Drains on a thread of its own, and returns when the server says that it does.
+/// Starts a drain on a thread of its own, and returns once `/readyz` reports it.
 fn drain(server: TestServer) -> thread::JoinHandle<Outcome> {
     let admin = server.admin;
     let draining = thread::spawn(move || server.drain());
@@ -22,7 +23,7 @@ fn drain(server: TestServer) -> thread::JoinHandle<Outcome> {
 }
 
 #[test]
-fn fault_26_through_the_delay_it_accepts_and_serves_and_only_says_that_it_is_not_ready() {
+fn fault_26_during_the_drain_delay_the_server_accepts_and_serves_but_is_not_ready() {
     let server = echo(|settings| settings.timeouts.drain_delay = Some(Duration::from_secs(3)));
     let (address, admin) = (server.address, server.admin);
     let mut before = server.connect();
@@ -38,10 +39,10 @@ fn fault_26_through_the_delay_it_accepts_and_serves_and_only_says_that_it_is_not
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
-/// Those that had connected and were not accepted yet were reset when the listening socket was
-/// closed: to them a drain was a crash.
+/// Connections in the accept queue were reset when the listening socket was closed: to their clients a
+/// drain was a crash.
 #[test]
-fn fault_26_who_waits_in_the_kernel_s_queue_gets_an_orderly_end_and_no_reset() {
+fn fault_26_connections_in_the_accept_queue_are_closed_in_order_and_not_reset() {
     const WAITING: usize = 300;
     let server = echo(|settings| settings.limits.connections = NonZeroU32::new(3));
     let mut served: Vec<_> = (0..3).map(|_| server.connect()).collect();
@@ -52,7 +53,7 @@ fn fault_26_who_waits_in_the_kernel_s_queue_gets_an_orderly_end_and_no_reset() {
         .map(|n| {
             let mut client = server.connect();
             if n % 2 == 0 {
-                client.send("a line that nobody has taken\n");
+                client.send("a line that is never read\n");
             }
             client
         })
@@ -68,7 +69,7 @@ fn fault_26_who_waits_in_the_kernel_s_queue_gets_an_orderly_end_and_no_reset() {
 }
 
 #[test]
-fn fault_26_with_a_spread_each_is_served_until_its_turn() {
+fn fault_26_with_a_spread_each_connection_is_served_until_it_is_drained() {
     let server = echo(|settings| settings.timeouts.drain_spread = Some(Duration::from_secs(4)));
     let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -85,9 +86,10 @@ fn fault_26_with_a_spread_each_is_served_until_its_turn() {
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
-/// A deadline shorter than the linger counted everybody who had got all and merely not closed yet.
+/// With a deadline shorter than the linger, connections counted as cut although their clients had every
+/// reply and had merely not closed yet.
 #[test]
-fn fault_27_who_only_has_not_closed_yet_is_not_counted_as_cut() {
+fn fault_27_a_lingering_connection_is_not_counted_as_cut() {
     let server = echo(|settings| {
         settings.timeouts.drain = Duration::from_millis(300);
         settings.timeouts.linger = HOUR;

@@ -1,4 +1,5 @@
-//! Quiet, slow and stuck peers, over real sockets with short times.
+//! Deadlines of quiet, slow and stuck clients: pings, idle, line and write timeouts. Real sockets, short
+//! times.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -9,11 +10,11 @@ use std::{io::Write as _, thread, time::Duration};
 use support::{PATIENCE, TestServer, echo};
 use tokio::time::Instant;
 
-/// Short enough for a test; nothing is asserted about how long anything took.
+/// Short enough for a test. No test asserts how long something took.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Pings soon, and waits long for the answer: a busy machine must not miss it.
-fn soon_and_patient() -> TestServer {
+/// A server that pings soon and waits long for the answer, which a busy machine may send late.
+fn pinging_soon() -> TestServer {
     echo(|settings| {
         settings.heartbeat.interval = Some(SHORT);
         settings.heartbeat.timeout = PATIENCE;
@@ -21,7 +22,7 @@ fn soon_and_patient() -> TestServer {
 }
 
 #[test]
-fn fault_38_a_quiet_peer_is_pinged_and_one_that_does_not_answer_is_closed() {
+fn fault_38_a_quiet_client_is_pinged_and_closed_if_it_does_not_answer() {
     let server = echo(|settings| {
         settings.heartbeat.interval = Some(SHORT);
         settings.heartbeat.timeout = SHORT;
@@ -36,8 +37,8 @@ fn fault_38_a_quiet_peer_is_pinged_and_one_that_does_not_answer_is_closed() {
 }
 
 #[test]
-fn fault_38_a_pong_is_consumed_and_the_peer_is_pinged_again() {
-    let server = soon_and_patient();
+fn fault_38_a_pong_is_consumed_and_the_client_is_pinged_again() {
+    let server = pinging_soon();
     let mut client = server.connect();
     for _ in 0..3 {
         client.expect("ping\n");
@@ -51,16 +52,16 @@ fn fault_38_a_pong_is_consumed_and_the_peer_is_pinged_again() {
 }
 
 #[test]
-fn fault_38_only_one_pong_a_ping_is_consumed_wherever_it_stands() {
-    let server = soon_and_patient();
+fn fault_38_one_pong_per_ping_is_consumed_wherever_it_is_in_the_batch() {
+    let server = pinging_soon();
     let mut client = server.connect();
     client.expect("ping\n");
     client.ask("before\npong\npong\nafter\n", "before\npong\nafter\n");
 }
 
 #[test]
-fn fault_38_any_whole_line_answers_a_ping_and_is_served() {
-    let server = soon_and_patient();
+fn fault_38_any_complete_line_answers_a_ping_and_is_served() {
+    let server = pinging_soon();
     let mut client = server.connect();
     for _ in 0..2 {
         client.expect("ping\n");
@@ -69,30 +70,30 @@ fn fault_38_any_whole_line_answers_a_ping_and_is_served() {
 }
 
 #[test]
-fn a_pong_that_nobody_asked_for_is_a_line_like_any_other() {
+fn a_pong_without_a_ping_is_a_line_like_any_other() {
     let server = echo(|settings| settings.heartbeat.interval = None);
     server.connect().ask("pong\nping\n", "pong\nping\n");
 }
 
 #[test]
-fn fault_01_a_line_that_is_not_finished_in_time_ends_its_connection_however_it_trickles() {
-    const PEERS: usize = 200;
+fn fault_01_a_line_that_is_not_complete_in_time_closes_its_connection_even_if_bytes_keep_coming() {
+    const CLIENTS: usize = 200;
     let server = echo(|settings| settings.timeouts.line = Some(4 * SHORT));
-    let mut slow: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+    let mut slow: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
     let until = Instant::now() + PATIENCE;
-    // A byte now and then, until none of them gets through any more.
+    // A byte now and then, until every connection is closed.
     while !slow.is_empty() {
-        assert!(Instant::now() < until, "{} are still there", slow.len());
+        assert!(Instant::now() < until, "{} are still open", slow.len());
         slow.retain_mut(|client| client.try_send("x").is_ok());
         thread::sleep(SHORT);
     }
     let metrics = server.metrics_when_empty();
-    assert_eq!(metrics.closed("read_timeout"), PEERS as f64);
+    assert_eq!(metrics.closed("read_timeout"), CLIENTS as f64);
     assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
 }
 
 #[test]
-fn a_peer_without_a_line_for_too_long_is_closed_without_a_word() {
+fn a_client_without_a_line_for_the_idle_timeout_is_closed_without_a_reply() {
     let server = echo(|settings| settings.timeouts.idle = Some(SHORT));
     let mut client = server.connect();
     client.expect_end("");
@@ -101,7 +102,7 @@ fn a_peer_without_a_line_for_too_long_is_closed_without_a_word() {
 }
 
 #[test]
-fn fault_06_a_peer_that_takes_no_reply_for_too_long_is_closed() {
+fn fault_06_a_client_that_reads_no_reply_for_the_write_timeout_is_closed() {
     let server = echo(|settings| settings.timeouts.write = Some(4 * SHORT));
     let stuck = server.connect();
     let mut stream = stuck.stream().try_clone().unwrap();
@@ -113,7 +114,7 @@ fn fault_06_a_peer_that_takes_no_reply_for_too_long_is_closed() {
 }
 
 #[test]
-fn a_service_that_takes_its_time_is_not_the_peer_s_silence() {
+fn the_time_of_the_service_does_not_count_as_silence_of_the_client() {
     let service = towline::service_fn(|lines: towline::Lines| async move {
         tokio::time::sleep(6 * SHORT).await;
         Ok::<_, towline::BoxError>(lines)
@@ -128,7 +129,7 @@ fn a_service_that_takes_its_time_is_not_the_peer_s_silence() {
 }
 
 #[test]
-fn a_pong_with_a_carriage_return_is_one_in_lines_framing_only() {
+fn a_pong_with_a_carriage_return_is_a_pong_in_lines_framing_only() {
     use towline_config::Framing;
     for (framing, reply) in [(Framing::Batch, "pong\r\n"), (Framing::Lines, "")] {
         let server = echo(|settings| {

@@ -1,5 +1,4 @@
-//! New settings in a server that runs: taken over by open connections and new ones, without a line
-//! lost on the way.
+//! Reloads of a running server: new settings apply to open and new connections, and no line is lost.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -22,7 +21,7 @@ use towline::{BoxError, Lines, Settings, service_fn};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(20));
 
-/// Sends until neither side takes more, and reads nothing.
+/// Sends until every buffer is full, and reads nothing.
 fn flood(client: &Client) {
     let mut stream = client.stream().try_clone().unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -34,7 +33,7 @@ fn some(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
-/// Changes the settings that run, and leaves nothing for a restart.
+/// Changes the settings in force; fails if a change needs a restart.
 #[track_caller]
 fn reload(server: &TestServer, change: impl FnOnce(&mut Settings)) {
     let control = server.running().control();
@@ -43,7 +42,7 @@ fn reload(server: &TestServer, change: impl FnOnce(&mut Settings)) {
     assert_eq!(control.reload(settings).unwrap(), []);
 }
 
-/// Nothing but deadlines that are far away.
+/// Turns the deadlines off, so that only those of the reload apply.
 fn patient(settings: &mut Settings) {
     settings.heartbeat.interval = None;
     settings.timeouts.line = None;
@@ -52,7 +51,7 @@ fn patient(settings: &mut Settings) {
 
 #[test]
 fn fault_29_a_reload_reaches_the_deadlines_of_connections_that_are_parked_already() {
-    // Each is parked where the deadline that comes with the reload will find it.
+    // Each connection is parked in the state to which the deadline of the reload applies.
     let server = echo(patient);
     let mut idle = server.connect();
     idle.ask("a\n", "a\n");
@@ -85,7 +84,7 @@ fn fault_29_a_reload_reaches_the_deadlines_of_connections_that_are_parked_alread
 }
 
 #[test]
-fn fault_29_deadlines_that_are_turned_off_end_nobody_any_more() {
+fn fault_29_deadlines_that_are_turned_off_close_no_connection() {
     let server = echo(|settings| {
         patient(settings);
         settings.heartbeat.interval = SHORT;
@@ -94,7 +93,7 @@ fn fault_29_deadlines_that_are_turned_off_end_nobody_any_more() {
     let mut client = server.connect();
     client.expect("ping\n");
     reload(&server, |settings| settings.heartbeat.interval = None);
-    // The ping that was out when pings were turned off is forgotten, and not held against the peer.
+    // A ping that was unanswered when pings were turned off has no effect any more.
     reload(&server, |settings| settings.heartbeat.timeout = Duration::ZERO);
     client.ask("still here\n", "still here\n");
     client.expect_silence(Duration::from_millis(200));
@@ -106,7 +105,7 @@ fn fault_29_limits_of_lines_and_output_change_for_open_connections() {
     let mut client = server.connect();
     client.ask("1234\n", "1234\n");
     reload(&server, |settings| settings.limits.line_bytes = 8);
-    // A shard takes a change over before it looks for more to read, so one exchange is enough.
+    // A shard applies a change before it checks for more input, so one exchange is enough.
     client.ask("a\n", "a\n");
     client.ask("12345678\n", "12345678\n");
     reload(&server, |settings| settings.limits.line_bytes = 2);
@@ -122,7 +121,7 @@ fn fault_29_limits_of_lines_and_output_change_for_open_connections() {
 }
 
 #[test]
-fn fault_29_the_connection_limit_follows_and_closes_nobody() {
+fn fault_29_a_changed_connection_limit_applies_at_once_and_closes_no_connection() {
     let server = echo(|settings| {
         settings.limits.connections = NonZeroU32::new(2);
         settings.limits.admission = towline_config::Admission::Reject;
@@ -142,7 +141,7 @@ fn fault_29_the_connection_limit_follows_and_closes_nobody() {
 }
 
 #[test]
-fn fault_29_who_waits_at_a_limit_is_refused_or_let_in_when_it_changes() {
+fn fault_29_a_connection_that_waits_at_a_limit_is_rejected_or_accepted_when_the_limit_changes() {
     let server = echo(|settings| settings.limits.connections = NonZeroU32::new(1));
     let mut served = server.connect();
     served.ask("a\n", "a\n");
@@ -181,20 +180,20 @@ fn fault_29_a_limit_the_host_does_not_allow_changes_nothing() {
 }
 
 #[test]
-fn fault_29_what_needs_a_restart_is_told_and_the_rest_applies() {
+fn fault_29_a_change_that_needs_a_restart_is_returned_and_the_others_apply() {
     let server = echo(|_| ());
     let control = server.running().control();
     let mut settings = control.settings();
     settings.server.backlog = 17;
     settings.limits.connections = NonZeroU32::new(7);
-    let kept = control.reload(settings).unwrap();
-    let told: Vec<_> = kept.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["server.backlog = 17 takes effect on restart: it is still 65535"]);
+    let pending = control.reload(settings).unwrap();
+    let pending: Vec<_> = pending.iter().map(ToString::to_string).collect();
+    assert_eq!(pending, ["server.backlog = 17 takes effect on restart: it is still 65535"]);
     assert_eq!(control.settings().server.backlog, 65_535);
     assert_eq!(server.metrics().get("towline_connections_limit"), 7.0);
 }
 
-/// Holds each batch until it is told to go on.
+/// An echo that holds each batch until `go` is notified.
 fn held(
     go: &Arc<Notify>,
 ) -> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
@@ -213,7 +212,7 @@ fn held(
 }
 
 #[test]
-fn fault_29_a_line_in_flight_finishes_under_the_settings_it_began_with() {
+fn fault_29_a_line_in_service_finishes_under_the_settings_it_started_with() {
     let go = Arc::new(Notify::new());
     let server = serve(held(&go), |settings| settings.timeouts.request = None);
     let mut client = server.connect();
@@ -251,8 +250,8 @@ fn fault_29_concurrency_and_overload_change_while_batches_wait() {
         settings.limits.concurrency = some(1);
         settings.limits.overload = towline_config::Overload::Shed;
     });
-    // Two are out under a limit of one. A connection that comes now meets the new settings, and
-    // those that wait were let in under the old ones.
+    // Two permits are in use under a limit of one. A new batch meets the new settings; the waiting ones
+    // started under the old ones.
     server.connect().ask("b\n", "ERR overloaded\n");
     for _ in 0..3 {
         go.notify_one();
@@ -265,17 +264,17 @@ fn fault_29_concurrency_and_overload_change_while_batches_wait() {
     assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0);
 }
 
-/// Two thousand reloads while lines flow: every line is answered, in order and whole.
+/// 2,000 reloads under load: every line is answered, in order and whole.
 #[test]
-fn fault_29_reload_under_load_loses_no_line_and_leaves_the_last_settings() {
+fn fault_29_reloads_under_load_lose_no_line_and_the_last_settings_are_in_force() {
     let server = echo(|settings| settings.server.threads = NonZeroU32::new(2));
-    let over = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = [1, 7, 300]
         .map(|pipelined| {
-            let (mut client, over) = (server.connect(), over.clone());
+            let (mut client, stop) = (server.connect(), stop.clone());
             thread::spawn(move || {
                 let mut lines = 0_usize;
-                while !over.load(SeqCst) {
+                while !stop.load(SeqCst) {
                     let batch: String =
                         (lines..lines + pipelined).map(|n| format!("{n}\n")).collect();
                     client.ask(&batch, &batch);
@@ -302,7 +301,7 @@ fn fault_29_reload_under_load_loses_no_line_and_leaves_the_last_settings() {
             thread::sleep(Duration::from_millis(1));
         }
     }
-    over.store(true, SeqCst);
+    stop.store(true, SeqCst);
     for client in clients {
         assert!(client.join().unwrap() > 0);
     }
@@ -310,7 +309,7 @@ fn fault_29_reload_under_load_loses_no_line_and_leaves_the_last_settings() {
     assert_eq!(metrics.get("towline_config_reloads_total{result=\"ok\"}"), 2000.0);
     assert_eq!(metrics.get("towline_concurrency_limit"), 4.0);
     assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0);
-    // One series, with the labels of now: those of before are gone.
+    // One series, with the current labels: earlier ones are gone.
     let mut infos = metrics.names();
     infos.retain(|name| name.starts_with("towline_config_info"));
     assert_eq!(infos, ["towline_config_info{workload=\"echo\",framing=\"batch\",flush=\"auto\"}"]);
