@@ -4,6 +4,9 @@
 //! module, a variant of [`Command`] and an arm in [`main`]. The commands share `exit` (exit codes and
 //! error output), `flags` (settings as flags) and `usage` (errors of the command line as sentences).
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 mod bench;
 mod config;
 mod doctor;

@@ -39,6 +39,7 @@ impl Effective {
 
     /// `{"limits.connections": {"value": "auto", "origin": "built-in"}, …}` for the admin port.
     /// Values are what a file would hold; secret ones that are set read `<redacted>`.
+    #[cfg(feature = "json")]
     pub fn to_json(&self) -> serde_json::Value {
         let entry = |key: &Key| {
             let value = key.value(&self.settings);

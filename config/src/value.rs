@@ -29,6 +29,7 @@ impl Value {
     }
 
     /// As JSON: only texts are quoted.
+    #[cfg(feature = "json")]
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Text(text) => text.as_str().into(),

@@ -16,6 +16,9 @@
 //! println!("{}", prediction(&facts, &target).sentence(&target));
 //! ```
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 mod cost;
 mod emit;
 mod facts;
@@ -57,3 +60,7 @@ fn bytes(number: u64) -> String {
         _ => format!("{} KiB", number.div_ceil(1024)),
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -11,6 +11,9 @@
 //! | [`proc_file`] | a file of `/proc` that is kept open and read again |
 //! | [`budget`] | what of this a connection, a shard and a process take |
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 pub mod budget;
 pub mod cgroup;
 pub mod descriptors;
@@ -50,3 +53,7 @@ impl HostLimits {
         }
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

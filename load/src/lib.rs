@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 mod clock;
 mod counters;
 mod error;

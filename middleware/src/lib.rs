@@ -79,3 +79,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One kibibyte, so that limits read as `64 * KIB`.
 pub const KIB: usize = 1024;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

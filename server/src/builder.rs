@@ -8,7 +8,7 @@ use towline_config::{
 use towline_units::print_duration;
 
 use crate::{
-    RunError, accept::BoundListener, exporter::UserMetrics, serve::BatchService, server::Server,
+    RunError, accept::BoundListener, admin::UserMetrics, serve::BatchService, server::Server,
     shard::Peer,
 };
 
@@ -77,6 +77,7 @@ impl Builder {
     /// `localhost:PORT` or `off`. It has no password, so keep it off public networks.
     ///
     /// Default: `off`.
+    #[cfg(feature = "admin")]
     pub fn admin(self, address: &str) -> Self {
         self.key("server.admin", address.to_owned())
     }
@@ -90,6 +91,7 @@ impl Builder {
     /// Default: none. With [metrics-exporter-prometheus](https://docs.rs/metrics-exporter-prometheus)
     /// it is `let handle = PrometheusBuilder::new().install_recorder()?;` and
     /// `.metrics(move || handle.render())`.
+    #[cfg(feature = "admin")]
     pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.metrics = Some(UserMetrics::new(render));
         self

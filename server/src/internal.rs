@@ -7,10 +7,8 @@ pub use crate::{
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, register,
     },
     counts::Snapshot,
-    exporter::{CountsReader, ProcessUsage, UserMetrics},
     lifecycle::{
-        ConfigChange, ServerState, Stage, activation, announcement, control, drain, log_start,
-        notify, reload, signals,
+        ConfigChange, ServerState, Stage, announcement, control, drain, log_start, reload, signals,
     },
     live_config::LiveConfig,
     overload::run_overload_control,
@@ -19,7 +17,13 @@ pub use crate::{
     shard::{PoolState, ShardDispatch, ShardPool, threads},
 };
 
+#[cfg(feature = "admin")]
+pub use crate::exporter::{CountsReader, ProcessUsage, UserMetrics};
+#[cfg(feature = "systemd")]
+pub use crate::lifecycle::{activation, notify};
+
 /// The admin endpoint.
+#[cfg(feature = "admin")]
 pub mod admin {
     pub use crate::admin::{Socket, StatusSource, start};
 }

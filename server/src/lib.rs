@@ -24,15 +24,20 @@
 //!
 //! The guide is [`guide`].
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 // Most items of the folders are public for `internal` alone, and their names say what they hold.
 mod accept;
 #[allow(missing_docs)]
+#[cfg_attr(not(feature = "admin"), path = "admin/off.rs")]
 mod admin;
 mod builder;
 #[allow(missing_docs)]
 mod counts;
 mod error;
 #[allow(missing_docs)]
+#[cfg(feature = "admin")]
 mod exporter;
 #[doc(hidden)]
 pub mod internal;
@@ -63,6 +68,10 @@ pub use towline_middleware::{
 };
 
 /// The guide: a service, its state, its layers, errors, drain, tests.
-#[doc = include_str!("../../docs/LIBRARY.md")]
+#[doc = include_str!("../LIBRARY.md")]
 #[cfg(any(doc, doctest))]
 pub mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -9,9 +9,7 @@ use towline_host::{HostLimits, raise_descriptor_limit};
 use crate::{
     Builder, Outcome, RunError,
     accept::{Acceptor, AdmissionControl, Listener},
-    admin,
-    counts::Snapshot,
-    exporter::{CountsReader, UserMetrics},
+    admin::{self, UserMetrics},
     lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
     live_config::LiveConfig,
     overload::run_overload_control,
@@ -166,30 +164,6 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A server that is this process alone.
-#[derive(Debug)]
-struct SingleProcess {
-    state: Arc<ServerState>,
-    reader: CountsReader,
-    user_metrics: Option<UserMetrics>,
-}
-
-impl admin::StatusSource for SingleProcess {
-    fn state(&self) -> &ServerState {
-        &self.state
-    }
-
-    async fn snapshot(&self) -> Snapshot {
-        let mut snapshot = self.reader.read();
-        self.state.add_to(&mut snapshot);
-        snapshot
-    }
-
-    fn user_metrics(&self) -> Option<&UserMetrics> {
-        self.user_metrics.as_ref()
-    }
-}
-
 /// Starts every thread, and returns once connections are accepted.
 ///
 /// Calls `lines` once per shard; what it returns makes the line stack of each connection there.
@@ -242,10 +216,7 @@ where
 
     let admin_address = admin.as_ref().map(admin::Socket::address);
     if let Some(socket) = admin {
-        let reader = CountsReader::new(shards.state().clone());
-        let source = SingleProcess { state: state.clone(), reader, user_metrics };
-        let over = shards.until_cut();
-        threads.push(admin::start(socket, source, over)?);
+        threads.push(socket.serve(state.clone(), &shards, user_metrics)?);
     }
     state.lifecycle.set(Stage::Accepting);
     let admin = admin_address;

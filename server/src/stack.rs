@@ -22,8 +22,8 @@ use towline_middleware::{
 
 use crate::live_config::{LiveConfig, Mitigation};
 
-/// What the stacks of one shard are built from. Layers and the connection configuration that a setting can change while
-/// connections are open have dials inside, which [`turn`](Self::turn) turns.
+/// The parts of one shard's stacks. Parameters that a setting can change while connections are open
+/// are live settings inside, which [`apply`](Self::apply) stores to.
 #[derive(Debug, Clone)]
 pub struct StackParts {
     stats: Arc<Stats>,
@@ -34,12 +34,13 @@ pub struct StackParts {
     timeout: TimeoutLayer,
     limit: ConcurrencyLimitLayer,
     sha256: Sha256Layer,
-    /// How many share the memory for buffers.
+    /// Shards that share the memory for buffers.
     shards: usize,
 }
 
 impl StackParts {
-    /// For one of so many shards. `permits` is one for the process: the concurrency limit is global.
+    /// The parts of one of `shards` shards. All shards share `permits`: the concurrency limit is the
+    /// process's.
     pub fn new(
         config: &LiveConfig,
         shards: usize,
@@ -65,9 +66,9 @@ impl StackParts {
         parts
     }
 
-    /// Turns every dial to what holds now. Called on the thread whose connections look at
-    /// them, between two of its turns, so no line meets half of a change. Returns whether parked
-    /// connections are held to other deadlines now and must be woken.
+    /// Stores every live setting. Called on the thread whose connections load them, between two polls
+    /// of its tasks, so that no line meets half of a change. Returns whether deadlines changed, so that
+    /// parked connections must be woken.
     pub fn apply(&self, config: &LiveConfig) -> bool {
         let (settings, mitigation) = (&config.effective.settings, config.mitigation);
         self.connection.write_policy.store(match settings.flush.policy {
@@ -104,37 +105,38 @@ impl StackParts {
         changed
     }
 
-    /// Looks after the time that this shard's peers are held to.
+    /// Keeps the clock of this shard's deadlines, which excludes time in which the process was
+    /// suspended.
     pub fn run_watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
         self.heartbeat.clone().run_watchdog()
     }
 
-    /// Enters a connection in the books.
+    /// Counts a connection until the returned guard is closed or dropped.
     pub fn connection_stats(&self) -> ConnectionStats {
         ConnectionStats::new(self.stats.clone())
     }
 }
 
-/// Where a short line has a long reply, batches are cut so that the reply to one stays near
-/// `limits.output_bytes`: 65 bytes a digest are 260 KiB.
+/// Lines of a batch where a short line has a long reply. The reply to one batch then stays near
+/// `limits.output_bytes`: 65 bytes per digest are 260 KiB.
 const DIGEST_LINES_MAX: u32 = 4096;
 
-/// From where on no connection of a shard reads over replies that it could not write: half of the
-/// shard's even share of the memory for buffers.
+/// Unsent bytes of a shard above which a connection with unsent replies stops reading: half of the
+/// shard's equal part of the memory for buffers.
 ///
-/// The other half is for the batch that each connection may still have in hand then, of 8 KiB: for a
-/// thousand of them where the whole is the least that `auto` gives, 16 MiB.
+/// The other half is for the batch of 8 KiB that each connection may still have in service then: a
+/// thousand of them in the smallest limit that `auto` gives, 16 MiB.
 fn held_bytes_max(buffer_limit_bytes: u64, shards: usize) -> usize {
     usize::try_from(buffer_limit_bytes / 2).unwrap_or(usize::MAX) / shards.max(1)
 }
 
-/// The deadlines of a connection, as far as they are not shrunk.
+/// The deadlines of a connection under `mitigation`.
 fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
     let Timeouts { idle, line, write, .. } = settings.timeouts;
     let Heartbeat { interval, timeout, .. } = settings.heartbeat;
     let shrunk = |timeout: Duration, tenths| timeout / 10 * tenths;
-    // A peer that answers its pings is never closed for being idle while a server is merely full: it
-    // is heard of once an interval, with its jitter of a tenth, and its time to answer.
+    // A client that answers its pings is never closed as idle because a server is full: it sends a
+    // line once per interval, with its jitter of a tenth, and within its time to answer.
     let heard_of = interval.map_or(Duration::ZERO, |interval| interval / 10 * 11 + timeout);
     Deadlines {
         heartbeat_interval: interval,
@@ -145,7 +147,7 @@ fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
     }
 }
 
-/// What a service must be to serve lines here.
+/// A service that the line stack can be built around: its errors are boxed, its futures can be moved.
 pub trait LineService:
     Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
     + Clone
@@ -164,7 +166,7 @@ impl<S> LineService for S where
 {
 }
 
-/// What a codec must be to frame connections here.
+/// A codec that the connection stack can be built around.
 pub(crate) trait LinesCodec:
     Decoder<Item = Lines, Error = LineError>
     + Encoder<Lines, Error = LineError>

@@ -31,6 +31,9 @@
 //! | `channel.rs`, `message.rs` | the socket pair and what is sent over it |
 //! | `worker.rs`, `control_session.rs`, `inbox.rs`, `watchdog.rs` | the worker process |
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("towline needs Linux 5.11 or later");
+
 mod channel;
 mod control_session;
 mod dispatch;

@@ -30,6 +30,8 @@ mod stats;
 
 use std::future::Future;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::reserve_fd::{ReserveFd, lacks_descriptors};
 pub use self::{
     accepted::Accepted,
     acceptor::Acceptor,
@@ -40,11 +42,7 @@ pub use self::{
     per_address::PerAddress,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
-pub(crate) use self::{
-    accepted::is_unix,
-    reserve_fd::{ReserveFd, lacks_descriptors},
-    stats::AcceptStats,
-};
+pub(crate) use self::{accepted::is_unix, stats::AcceptStats};
 
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 mod clients;
 mod format;
 mod routes;
+mod single_process;
 mod source;
 mod throttle;
 
@@ -27,6 +28,7 @@ use self::{
     clients::{AdminClients, RequestSeen},
     throttle::CpuThrottle,
 };
+pub(crate) use crate::exporter::UserMetrics;
 use crate::{
     RunError,
     accept::{ReserveFd, lacks_descriptors, listen},

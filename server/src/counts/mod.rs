@@ -8,8 +8,10 @@ mod snapshot;
 mod status;
 
 pub use self::snapshot::Snapshot;
+#[cfg(feature = "admin")]
+pub(crate) use self::snapshot::{Gauges, ShardUsage};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
-    snapshot::{Counters, Gauges, ShardUsage},
+    snapshot::Counters,
     status::Status,
 };

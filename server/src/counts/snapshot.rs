@@ -1,13 +1,15 @@
 //! What one process has counted and what it holds, as of one moment: plain data that can be sent and
 //! summed. Naming it is [`super::families`]' job.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
 use super::{ERRNOS, Rejection, STEPS};
 
 /// The numbers of one process, or the sum of several.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Snapshot {
     pub counted: Counters,
     pub held: Gauges,
@@ -16,7 +18,8 @@ pub struct Snapshot {
 }
 
 /// What only grows, and outlives the process that counted it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Counters {
     pub accepted: u64,
     /// Indexed by [`CloseReason`].
@@ -34,7 +37,7 @@ pub struct Counters {
     pub lines_processed: [u64; LineResult::ALL.len()],
     pub lines_unterminated: u64,
     pub batches: u64,
-    #[serde(with = "HistogramData")]
+    #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
     pub batch_duration: HistogramSnapshot,
     pub heartbeats_sent: u64,
     pub heartbeats_missed: u64,
@@ -46,7 +49,8 @@ pub struct Counters {
 }
 
 /// What rises and falls, and ends with the process that holds it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Gauges {
     /// Open connections, indexed by [`State`].
     pub connections: [u64; State::ALL.len()],
@@ -64,7 +68,8 @@ pub struct Gauges {
 }
 
 /// One thread that serves lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ShardUsage {
     pub connections: u64,
     pub busy_nanos: u64,
@@ -184,6 +189,7 @@ fn add_each<T: std::ops::AddAssign + Copy>(mine: &mut [T], theirs: &[T]) {
 }
 
 /// How a histogram is written down; `middleware` leaves that to its users.
+#[cfg(feature = "serde")]
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "HistogramSnapshot")]
 struct HistogramData {

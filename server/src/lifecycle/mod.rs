@@ -8,10 +8,12 @@
 //! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
 //! | `activation.rs`, `notify.rs` | the service manager: the socket it passes, what it is notified of |
 
+#[cfg(feature = "systemd")]
 pub mod activation;
 mod announce;
 pub mod control;
 pub mod drain;
+#[cfg(feature = "systemd")]
 pub mod notify;
 pub mod reload;
 mod running;

@@ -8,8 +8,10 @@ use tokio::{
 };
 use towline_config::{PendingRestart, Settings};
 
+#[cfg(feature = "systemd")]
+use super::notify;
 use super::{
-    Control, Outcome, ServerState, announcement, drain, log_start, notify,
+    Control, Outcome, ServerState, announcement, drain, log_start,
     reload::{self, ConfigSource},
     signals::{HangUpSignal, StopSignals},
 };
@@ -156,6 +158,7 @@ impl Running {
         tokio::select! {
             name = stop.next() => {
                 tracing::info!(signal = name, "draining");
+                #[cfg(feature = "systemd")]
                 notify::stopping(self.connections());
             }
             Ok(error) = &mut self.listener_failed => {
