@@ -195,7 +195,7 @@ pub fn configured(parts: &StackParts) -> impl LineService + use<> {
     line_stack(parts, workload(parts))
 }
 
-/// The line stack, outside in: the order in which a batch travels. Each layer leaves lines lines.
+/// The line stack, outside in: the order in which a batch travels. Every layer takes and returns lines.
 pub(crate) fn line_stack<S>(parts: &StackParts, workload: S) -> impl LineService + use<S>
 where
     S: LineService,
@@ -203,12 +203,12 @@ where
     let StackParts { stats, timeout, limit, .. } = parts;
 
     ServiceBuilder::new()
-        // Errors a peer can do something about become replies; the rest end the connection.
+        // Errors that a client can act on become replies; the others end the connection.
         .layer(ErrorReplyLayer)
-        // Here errors are still errors, and are counted by kind.
+        // Below the replies, so that errors are counted by kind.
         .layer(ObserveLayer::new(stats.clone()))
-        // The wait for a permit counts: a timeout begins with the call, so readiness is asked for
-        // inside the call, with the batch in hand. An idle connection holds no permit.
+        // Outside of the limit, so that the wait for a permit counts: a timeout begins with the call,
+        // and the permit is acquired inside it, with the batch in hand. An idle connection holds none.
         .layer(timeout.clone())
         .layer(limit.clone())
         .service(workload)
@@ -231,9 +231,9 @@ where
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
         .layer(MeterLayer::new(stats.clone()))
-        // MeteredIo → Transport: lines; buffers are lent only while they are full.
+        // MeteredIo → FramedTransport: lines; buffers are borrowed only while they are full.
         .layer(FramingLayer::new(codec, lines.clone()))
-        // Transport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
+        // FramedTransport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
         .service(
@@ -268,12 +268,12 @@ mod tests {
         let shrunk = limits(&settings, mitigation);
         assert_eq!((shrunk.line, shrunk.write), (Some(MINUTE * 3 / 10), Some(3 * MINUTE)));
         assert_eq!(shrunk.idle, Some(Duration::from_secs(33 + 10)));
-        // One that is shorter than that was meant to close them.
+        // A timeout shorter than the heartbeat is meant to close such clients.
         settings.timeouts.idle = Some(Duration::from_secs(20));
         assert_eq!(limits(&settings, mitigation).idle, settings.timeouts.idle);
         settings.heartbeat.interval = None;
         assert_eq!(limits(&settings, mitigation).idle, Some(Duration::from_secs(2)));
-        // Who may be idle for ever holds no buffer, so closing him would help nobody.
+        // An idle connection holds no buffer, so without a timeout closing it would free nothing.
         settings.timeouts.idle = None;
         assert_eq!(limits(&settings, mitigation).idle, None);
     }
