@@ -16,6 +16,7 @@ impl Default for ServerSettings {
             threads: None,
             processes: Processes::Exactly(NonZeroU32::MIN),
             backlog: 65_535,
+            ready_when_full: true,
         }
     }
 }

@@ -47,6 +47,9 @@ pub struct ServerSettings {
     pub processes: Processes,
     /// `server.backlog`: length of the accept queue, as given to listen(2). Default: 65,535.
     pub backlog: u32,
+    /// `server.ready_when_full`: whether `/readyz` still answers 200 at `limits.connections`.
+    /// Default: `true`.
+    pub ready_when_full: bool,
 }
 
 /// An address to listen on.

@@ -73,6 +73,9 @@ const USER_TIMEOUT: Time = milliseconds_up_to(Duration::from_secs(24 * 86_400));
 const KEEPALIVE: Time =
     Time { max: Duration::from_secs(32_767), step: Duration::from_secs(1), unit: "seconds" };
 const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
+/// A boolean with a flag, which takes `on` and `off` as well.
+const SWITCH: Words<bool> =
+    Words(&[("true", true), ("false", false), ("on", true), ("off", false)]);
 
 const NO_TLS: &str = "TLS is not built into this version";
 const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
@@ -127,6 +130,15 @@ static KEYS: &[Key] = &[
          net.core.somaxconn.",
     )
     .flag("--backlog"),
+    key!(
+        server.ready_when_full,
+        SWITCH,
+        "Whether `/readyz` still answers 200 when `limits.connections` are open. If `false`, it \
+         answers 503 (`full`), so that a load balancer sends new connections elsewhere. If every \
+         replica is full, the balancer has none left.",
+    )
+    .flag("--ready-when-full")
+    .live(),
     key!(
         workload.kind,
         Words(WorkloadKind::WORDS),

@@ -16,6 +16,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("server.threads", "--threads", "auto"),
     ("server.processes", "--processes", "1"),
     ("server.backlog", "--backlog", "65535"),
+    ("server.ready_when_full", "--ready-when-full", "true"),
     ("workload.kind", "--workload", "echo"),
     ("workload.digest", "--digest", "reply"),
     ("workload.framing", "--framing", "batch"),

@@ -9,13 +9,19 @@ use crate::{
     value::Value,
 };
 
-/// One of a closed list of words.
+/// One of a closed list of words. Of several words with the same value, the first is printed.
 #[derive(Debug)]
 pub(crate) struct Words<T: 'static>(pub(crate) &'static [(&'static str, T)]);
 
 impl<T> Words<T> {
     fn words(&self) -> impl Iterator<Item = &'static str> + use<T> {
         self.0.iter().map(|(word, _)| *word)
+    }
+}
+
+impl<T: PartialEq> Words<T> {
+    fn word_of(&self, value: &T) -> &'static str {
+        self.0.iter().find(|(_, known)| known == value).map_or("", |(word, _)| *word)
     }
 }
 
@@ -26,12 +32,10 @@ impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
     }
 
     fn print(&self, value: &T) -> Value {
-        let known = self.0.iter().find(|(_, known)| known == value);
-        let word = known.map_or("", |(word, _)| *word);
-        match word {
+        match self.word_of(value) {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            _ => Value::text(word),
+            word => Value::text(word),
         }
     }
 
@@ -40,7 +44,10 @@ impl<T: Copy + PartialEq + Sync> Grammar<T> for Words<T> {
     }
 
     fn placeholder(&self) -> String {
-        self.words().collect::<Vec<_>>().join("|")
+        // Without the synonyms.
+        let first = |(word, value): &&(&str, T)| self.word_of(value) == *word;
+        let words: Vec<_> = self.0.iter().filter(first).map(|(word, _)| *word).collect();
+        words.join("|")
     }
 }
 
