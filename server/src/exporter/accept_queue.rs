@@ -1,8 +1,8 @@
-//! The accept queues of a port, as the kernel's socket diagnostics tell them (sock_diag(7)).
+//! The accept queues of a port, read from the kernel's socket diagnostics (sock_diag(7)).
 //!
-//! `/proc/net/tcp` has the same numbers, but to read it the kernel walks through its table of all
-//! connections, which takes half a millisecond even when there are none. This asks for the listening
-//! sockets of one port, and nothing else is looked at.
+//! `/proc/net/tcp` has the same numbers, but the kernel walks its table of all connections for it,
+//! which takes half a millisecond even when the table is empty. The request made here is for the
+//! listening sockets of one port, so the kernel visits only those.
 
 use std::os::fd::OwnedFd;
 
@@ -14,19 +14,19 @@ use rustix::{
     },
 };
 
-/// All queues of a port together: SO_REUSEPORT gives it several.
+/// The sum over all accept queues of a port: SO_REUSEPORT gives it several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AcceptQueue {
-    /// Connections that wait.
+    /// Connections that wait to be accepted.
     pub(super) length: u64,
-    /// Most that may.
+    /// Most connections that may wait. 0 where the kernel does not answer.
     pub(super) limit: u64,
 }
 
-/// Where the kernel tells; nothing where it does not let itself be asked.
+/// A socket to the kernel's diagnostics. Where the kernel refuses one, all numbers are 0.
 #[derive(Debug)]
-pub(super) struct AcceptQueueReader {
-    // Kept open: a scrape must not need a descriptor when there are none.
+pub(crate) struct AcceptQueueReader {
+    // Kept open, so that a scrape needs no descriptor when there are none.
     kernel: Option<OwnedFd>,
 }
 
@@ -35,27 +35,36 @@ impl Default for AcceptQueueReader {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(netlink::SOCK_DIAG);
         let kernel = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)
-            .inspect_err(|error| tracing::debug!(%error, "accept queues cannot be asked for"));
+            .inspect_err(
+                |error| tracing::debug!(%error, "the lengths of accept queues cannot be read"),
+            );
         Self { kernel: kernel.ok() }
     }
 }
 
 impl AcceptQueueReader {
-    /// What waits to be accepted on a port now.
+    /// Connections that wait to be accepted on `port`, if the kernel answers. Costs a few system calls.
+    pub(crate) fn waiting(&self, port: u16) -> Option<u64> {
+        let queue = self.read(port);
+        (queue.limit > 0).then_some(queue.length)
+    }
+
+    /// The accept queues of `port` now.
     pub(super) fn read(&self, port: u16) -> AcceptQueue {
         let mut queue = AcceptQueue::default();
         let Some(kernel) = &self.kernel else { return queue };
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            // Half an answer is one from before; the next scrape asks again.
+            // After an error the answer is incomplete; the next scrape asks again.
             let _ = ask(kernel, family, port, &mut queue);
         }
         queue
     }
 }
 
-/// Most blocks of answers: some sixty listening sockets in each.
+/// Most blocks read for one answer. A block holds some sixty listening sockets.
 const BLOCKS_MAX: usize = 64;
 
+/// Size of the buffer for one block of an answer.
 const BLOCK_BYTES: usize = 8 * 1024;
 
 fn ask(
@@ -68,7 +77,7 @@ fn ask(
     let mut block = [0; BLOCK_BYTES];
     for _ in 0..BLOCKS_MAX {
         let (length, _) = recv(kernel, &mut block[..], RecvFlags::empty())?;
-        if add(&block[..length], queue) == Answer::Whole {
+        if add(&block[..length], queue) == Answer::Complete {
             break;
         }
     }
@@ -79,11 +88,11 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_DONE: u16 = 3;
 const NLMSG_ERROR: u16 = 2;
 
-/// Of `struct nlmsghdr`, and of `struct inet_diag_req_v2` behind it.
+/// Size of `struct nlmsghdr`, and with `struct inet_diag_req_v2` behind it.
 const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = HEADER_BYTES + 56;
 
-/// Asks for all listening TCP sockets of a family with that port.
+/// The request for all listening TCP sockets of a family on `port`.
 fn request(family: AddressFamily, port: u16) -> [u8; REQUEST_BYTES] {
     const NLM_F_REQUEST: u16 = 0x1;
     const NLM_F_DUMP: u16 = 0x300;
@@ -100,16 +109,17 @@ fn request(family: AddressFamily, port: u16) -> [u8; REQUEST_BYTES] {
     request
 }
 
+/// Whether a block is the last one of an answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Whole,
+    Complete,
     MoreFollows,
 }
 
-/// Adds the queues that a block of answers tells of.
+/// Adds the queues in one block of an answer.
 fn add(block: &[u8], queue: &mut AcceptQueue) -> Answer {
-    /// Of `struct inet_diag_msg`, behind the header: `idiag_rqueue` and `idiag_wqueue`, which hold
-    /// a listening socket's queue and its limit.
+    /// Offsets of `idiag_rqueue` and `idiag_wqueue` of `struct inet_diag_msg`, behind the header. For a
+    /// listening socket they hold the length of its queue and the limit.
     const QUEUE: usize = HEADER_BYTES + 56;
     const LIMIT: usize = HEADER_BYTES + 60;
     let mut rest = block;
@@ -117,14 +127,14 @@ fn add(block: &[u8], queue: &mut AcceptQueue) -> Answer {
         let length = number(rest, 0).map_or(0, |length| length as usize);
         let message = &rest[..length.clamp(HEADER_BYTES, rest.len())];
         match u16::from_ne_bytes([rest[4], rest[5]]) {
-            NLMSG_DONE | NLMSG_ERROR => return Answer::Whole,
+            NLMSG_DONE | NLMSG_ERROR => return Answer::Complete,
             SOCK_DIAG_BY_FAMILY => {
                 queue.length += u64::from(number(message, QUEUE).unwrap_or(0));
                 queue.limit += u64::from(number(message, LIMIT).unwrap_or(0));
             }
             _ => {}
         }
-        // The next one begins at a multiple of four.
+        // Messages are aligned to four bytes.
         rest = rest.get(message.len().next_multiple_of(4)..).unwrap_or(&[]);
     }
     Answer::MoreFollows
@@ -153,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_on_all_listeners_of_a_port_is_told_and_how_much_may() {
+    fn lengths_and_limits_of_all_listeners_of_a_port_are_added() {
         let kernel = AcceptQueueReader::default();
         let (first, address) = listener((Ipv4Addr::LOCALHOST, 0).into(), 7);
         let waiting: Vec<_> =
@@ -162,7 +172,7 @@ mod tests {
 
         let (_second, _) = listener(address, 9);
         assert_eq!(kernel.read(address.port()), AcceptQueue { length: 5, limit: 16 });
-        // Those that were accepted are connections of the port, and wait no more.
+        // An accepted connection is on the same port and no longer waits.
         let _accepted = first.accept().expect("one waits");
         assert_eq!(kernel.read(address.port()).length, 4);
         drop(waiting);
@@ -175,12 +185,12 @@ mod tests {
         }
         let (_listener, address) = listener((Ipv6Addr::LOCALHOST, 0).into(), 3);
         let _waits = TcpStream::connect(address).expect("room in the queue");
-        let told = AcceptQueueReader::default().read(address.port());
-        assert_eq!(told, AcceptQueue { length: 1, limit: 3 });
+        let queue = AcceptQueueReader::default().read(address.port());
+        assert_eq!(queue, AcceptQueue { length: 1, limit: 3 });
     }
 
     #[test]
-    fn answers_that_make_no_sense_are_no_reason_to_panic() {
+    fn a_malformed_answer_does_not_panic() {
         let mut queue = AcceptQueue::default();
         for length in [0_u32, 1, 15, 16, 17, 40, u32::MAX] {
             for kind in [SOCK_DIAG_BY_FAMILY, u16::MAX] {

@@ -1,4 +1,4 @@
-//! Reads what one process counted.
+//! Reads the counts and gauges of one process.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::{
     shard::PoolState,
 };
 
-/// Reads the numbers of a process that serves. Costs the same for one connection and for a million.
+/// Reads the counts and gauges of a process that serves lines. A read costs the same for one
+/// connection and for a million.
 #[derive(Debug)]
 pub struct CountsReader {
     shared: Arc<PoolState>,
@@ -18,30 +19,31 @@ pub struct CountsReader {
 }
 
 impl CountsReader {
+    /// Reads from the shards of `shared`.
     pub fn new(shared: Arc<PoolState>) -> Self {
         Self { shared, process: ProcessUsage::default() }
     }
 
-    /// Everything, now.
+    /// All counts and gauges, as of now.
     pub fn read(&self) -> Snapshot {
-        let mut snapshot = of_connections(&self.shared);
+        let mut snapshot = shards(&self.shared);
         self.process.add_to(&mut snapshot);
         snapshot
     }
 }
 
-fn of_connections(shared: &PoolState) -> Snapshot {
+fn shards(shared: &PoolState) -> Snapshot {
     let mut states = StateSnapshot::default();
     for stats in &shared.stats {
         states.merge(&stats.states.snapshot());
     }
-    // After the snapshot, so that no change in it lies in the future.
+    // Read after the snapshot, so that no change of state in it is later than this time.
     let now = shared.stats.first().map_or(Nanos(0), |stats| stats.now());
 
     let total = |read: &dyn Fn(&Stats) -> u64| shared.stats.iter().map(|s| read(s)).sum::<u64>();
     let held = |read: &dyn Fn(&Stats) -> i64| shared.stats.iter().map(|s| read(s)).sum::<i64>();
-    // Processed before received: a line that is counted in between is received and not yet
-    // processed, never the other way round.
+    // Processed lines are read before received ones: a line counted in between shows as received and
+    // not yet processed, never the other way round.
     let lines_processed =
         LineResult::ALL.map(|result| total(&|s| s.lines_processed[result as usize].get()));
     let mut counted = Counters {

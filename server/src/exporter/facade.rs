@@ -1,10 +1,10 @@
-//! The `metrics` façade's handles for whole numbers, set at scrape.
+//! Handles of the `metrics` façade for counters and gauges, set at each scrape.
 
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 
 use super::family::{Family, Labels, Values};
 
-/// Handles in the order of the families' values.
+/// Handles, in the order of the families' series.
 pub(super) struct Handles {
     counters: Vec<Counter>,
     gauges: Vec<Gauge>,
@@ -42,7 +42,7 @@ impl Handles {
         Self { counters, gauges }
     }
 
-    /// Sets every series to its value now.
+    /// Sets every series to its value in `families`, which are those of [`new`](Self::new).
     pub(super) fn set(&self, families: &[Family]) {
         let (mut counters, mut gauges) = (self.counters.iter(), self.gauges.iter());
         for Family { values, .. } in families {

@@ -1,30 +1,34 @@
-//! What a metric is, before it is written down.
+//! Metric families, before they are written in Prometheus' text format.
 
 use towline_middleware::stats::HistogramSnapshot;
 
-/// A label's name and value; both closed sets, never a peer's doing.
+/// Names and values of labels. Both are closed sets: no input of a client adds one.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// One metric with all its series, which are the same at every scrape but for [`Values::Info`].
+/// One metric with all its series. The series are the same at every scrape, except for
+/// [`Values::Info`].
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
     pub(super) values: Values,
 }
 
+/// The series of a family, by type.
 pub(super) enum Values {
-    /// Whole numbers that only grow.
+    /// Counters of whole numbers.
     Counter(Vec<(Labels, u64)>),
+    /// Gauges.
     Gauge(Vec<(Labels, f64)>),
-    /// One series that is always 1; what it says is in its labels, which may change.
+    /// One series that is always 1. The information is in its labels, which may change.
     Info(Labels),
-    /// Nanoseconds that only grow, published as seconds.
+    /// Counters of nanoseconds, exported in seconds.
     Seconds(Vec<(Labels, u128)>),
+    /// One histogram of durations.
     Histogram(HistogramSnapshot),
 }
 
 /// A counter without labels.
-pub(super) fn one(value: u64) -> Values {
+pub(super) fn counter(value: u64) -> Values {
     Values::Counter(vec![(Labels::new(), value)])
 }
 
@@ -38,7 +42,7 @@ pub(super) fn seconds(nanos: impl Into<u128>) -> Values {
     Values::Seconds(vec![(Labels::new(), nanos.into())])
 }
 
-/// A series for each value of one label.
+/// A series for each value of the label `name`.
 pub(super) fn by<T: Copy, N>(
     name: &'static str,
     values: &[T],

@@ -1,11 +1,10 @@
-//! What the kernel did to connections before the server saw them, in the server's own network
-//! namespace.
+//! The kernel's counts of connections that the server has not accepted, in its own network namespace.
 
 use towline_host::ProcFile;
 
 use super::accept_queue::{self, AcceptQueue};
 
-/// Zero where the kernel does not tell.
+/// The kernel's numbers; 0 where it does not provide them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Kernel {
     pub(super) accept_queue: AcceptQueue,
@@ -14,7 +13,7 @@ pub(super) struct Kernel {
     pub(super) abort_on_memory: u64,
 }
 
-/// Where the kernel tells.
+/// Reads the kernel's numbers.
 #[derive(Debug)]
 pub(super) struct KernelReader {
     netstat: ProcFile,
@@ -43,7 +42,7 @@ impl KernelReader {
     }
 }
 
-/// A value of the `TcpExt` pair of lines: names on the first, numbers on the second.
+/// A value of the two `TcpExt` lines: the first has the names, the second the numbers.
 fn counter(netstat: &str, name: &str) -> u64 {
     let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
     let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };

@@ -1,14 +1,14 @@
-//! Publishes what was counted, when somebody asks.
+//! Exports metrics when they are scraped.
 //!
-//! [`reader`] reads what one process counted into a [`Snapshot`], plain data; [`families`] gives it
-//! names. Counters and gauges go through the `metrics` façade into `metrics-exporter-prometheus`, as
-//! whole numbers set at scrape; nothing calls the façade while lines are served. Three kinds the
-//! façade cannot hold are written by [`text`]: counters of seconds, which have fractions,
-//! histograms, whose samples it would keep one by one until somebody scrapes, and facts whose labels
-//! change, whose old series it would keep for ever.
+//! [`CountsReader`] reads the counts of one process into a [`Snapshot`], which is plain data;
+//! [`families`] gives the numbers names. Counters and gauges go through the `metrics` façade into
+//! `metrics-exporter-prometheus`: their values are set at scrape, and the façade is not called while
+//! lines are served. [`text`] writes three types that the façade cannot hold: counters of seconds,
+//! which have fractions; histograms, of which it would keep every sample until the next scrape; and
+//! information in labels that change, of which it would keep the old series for ever.
 //!
-//! A scrape costs the same for one connection and for a million: it reads cells a shard, visits no
-//! connection, and asks the kernel four small questions.
+//! A scrape costs the same for one connection and for a million: it reads some cells of each shard,
+//! visits no connection, and makes four small requests to the kernel.
 
 mod accept_queue;
 mod counts_reader;
@@ -23,28 +23,28 @@ mod user_metrics;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use self::facade::Handles;
+pub(crate) use self::accept_queue::AcceptQueueReader;
 pub use self::{counts_reader::CountsReader, process::ProcessUsage, user_metrics::UserMetrics};
+use self::{facade::Handles, families::families};
 use crate::counts::{Snapshot, Status};
 
 /// Renders the metrics of one server.
 pub(crate) struct Exporter {
-    /// The TCP port lines are served on, to find its accept queue.
+    /// The TCP port of the lines, to find its accept queue.
     port: Option<u16>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    // Kept open: a scrape must not need a descriptor when there are none.
+    // Its descriptors stay open, so that a scrape needs none when there are none.
     kernel: kernel::KernelReader,
     start_time_seconds: f64,
-    /// Handles of the façade, made at the first scrape.
+    /// Handles of the façade, registered at the first scrape.
     handles: Option<Handles>,
-    /// The highest value of each counter of seconds so far. A change of state may be stamped just
-    /// before a scrape and written just after it, which would let a sum step back by that moment;
-    /// Prometheus would take the step for a restart.
+    /// A change of state may be stamped just before a scrape and written just after it. The sum would
+    /// step back by that time, and Prometheus would take the step for a restart.
     seconds: text::Monotone,
 }
 
-/// What the host tells at a scrape.
+/// What a scrape reads from the host.
 struct HostFacts {
     kernel: kernel::Kernel,
     start_time_seconds: f64,
@@ -65,14 +65,14 @@ impl Exporter {
         }
     }
 
-    /// The whole exposition, in Prometheus' text format 0.0.4. Snapshots must come in the order in
-    /// which they were taken.
+    /// All metrics in Prometheus' text format 0.0.4. Snapshots must be rendered in the order in which
+    /// they were taken.
     pub(crate) fn render(&mut self, status: &Status, snapshot: &Snapshot) -> String {
         let host = HostFacts {
             kernel: self.kernel.read(self.port),
             start_time_seconds: self.start_time_seconds,
         };
-        let families = families::of(status, snapshot, &host);
+        let families = families(status, snapshot, &host);
         self.handles.get_or_insert_with(|| Handles::new(&self.recorder, &families)).set(&families);
         let mut exposition = self.handle.render();
         text::write(&mut exposition, &families, &mut self.seconds);

@@ -1,4 +1,4 @@
-//! What a server runs out of, and what it does about it.
+//! Metrics of the pressure on a server and of the steps against overload.
 
 use super::family::{Values, by, gauge};
 use crate::counts::{Gauges, STEPS, Status};
@@ -19,21 +19,22 @@ pub(super) fn of(
     };
     add(
         "towline_overload_pressure_ratio",
-        "Use over limit; memory is that of the buffers of connections.",
+        "Use of a resource divided by its limit. memory: of the buffers of connections.",
         Values::Gauge(by("resource", &RESOURCES, |at| at, pressure)),
     );
     let processes = STEPS.iter().zip(held.overload_steps);
     add(
         "towline_overload_active",
-        "Processes that have taken a step against overload: timeouts shrink, lines are shed, \
-         connections are not accepted or refused.",
+        "Number of processes in which a step against overload is in force. shrink: timeouts are \
+         shortened. shed: lines are answered with an error. refuse: new connections wait or are \
+         rejected.",
         Values::Gauge(
             processes.map(|(step, on)| (vec![("step", (*step).to_owned())], on as f64)).collect(),
         ),
     );
     add(
         "towline_buffer_limit_bytes",
-        "Most bytes that towline_buffer_bytes should come to.",
+        "Limit for towline_buffer_bytes. Overload steps are taken near it.",
         gauge(held.buffer_limit_bytes as f64),
     );
 }

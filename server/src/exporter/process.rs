@@ -1,4 +1,4 @@
-//! The process's own share of the host, under the names every Prometheus client uses.
+//! CPU, memory and descriptors of this process, for the `process_*` metrics of all Prometheus clients.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use towline_host::ProcFile;
 
 use crate::counts::Snapshot;
 
-/// Where the kernel tells about this process; what it does not tell is zero.
+/// Reads what this process uses; 0 where the kernel does not provide a number.
 #[derive(Debug)]
 pub struct ProcessUsage {
     stat: ProcFile,
@@ -28,7 +28,7 @@ impl Default for ProcessUsage {
 }
 
 impl ProcessUsage {
-    /// Adds what this process uses.
+    /// Adds this process's CPU time, memory and descriptors to `snapshot`.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
         let stat = Stat(self.stat.text());
         let busy_ticks = stat.field(14) + stat.field(15);
@@ -40,10 +40,10 @@ impl ProcessUsage {
         held.max_descriptors += getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     }
 
-    /// When this process began, in seconds since 1970.
+    /// When this process started, in seconds since 1970.
     pub(super) fn start_time_seconds(&self) -> f64 {
-        let began = Stat(self.stat.text()).field(22) as f64 / ticks_per_second() as f64;
-        self.boot_time_seconds + began
+        let since_boot = Stat(self.stat.text()).field(22) as f64 / ticks_per_second() as f64;
+        self.boot_time_seconds + since_boot
     }
 }
 
@@ -51,9 +51,9 @@ impl ProcessUsage {
 struct Stat(String);
 
 impl Stat {
-    /// A field by its number in the manual.
+    /// A field by its number in proc_pid_stat(5).
     fn field(&self, number: usize) -> u64 {
-        // The name in parentheses may hold anything; the numbers begin behind it, at field 3.
+        // The name in parentheses may contain anything; field 3 follows it.
         let fields = self.0.rsplit_once(')').map_or("", |(_, rest)| rest);
         let field = fields.split_whitespace().nth(number - 3);
         field.and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -64,8 +64,8 @@ fn ticks_per_second() -> u64 {
     clock_ticks_per_second().max(1)
 }
 
-/// How many descriptors are open, without listing them: since Linux 6.2 the size of the directory
-/// says it. Older kernels say 0 there, and then they are listed.
+/// The number of open descriptors. Since Linux 6.2 it is the size of their directory; older kernels say
+/// 0 there, and then the directory is listed.
 fn open_descriptors() -> u64 {
     const DIRECTORY: &str = "/proc/self/fd";
     match fs::metadata(DIRECTORY) {

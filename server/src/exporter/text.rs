@@ -1,13 +1,13 @@
-//! The kinds of metric the façade cannot hold, in Prometheus' text format.
+//! Writes the metric types that the façade cannot hold, in Prometheus' text format.
 
 use std::fmt::Write;
 
 use super::family::{Family, Values};
 
-/// The highest value of each series so far, in order of writing.
+/// The highest value of each counter of seconds so far, in the order of writing.
 pub(super) type Monotone = Vec<u128>;
 
-/// Appends them to an exposition.
+/// Appends the families of those types to a page.
 pub(super) fn write(out: &mut String, families: &[Family], highest: &mut Monotone) {
     let mut at = 0;
     let mut monotone = |nanos: u128| {
@@ -56,7 +56,7 @@ fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-/// Nanoseconds written as seconds, exactly.
+/// Nanoseconds, written as seconds without rounding.
 struct Seconds(u128);
 
 impl std::fmt::Display for Seconds {
@@ -65,7 +65,7 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-/// Labels in braces; none for none. Values are closed sets that need no escaping.
+/// Labels in braces; nothing if there are none. Values are closed sets that need no escaping.
 struct Labels<'a>(&'a [(&'static str, String)]);
 
 impl std::fmt::Display for Labels<'_> {

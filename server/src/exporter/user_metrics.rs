@@ -15,6 +15,7 @@ use std::{
 pub struct UserMetrics(Arc<dyn Fn() -> String + Send + Sync>);
 
 impl UserMetrics {
+    /// Calls `render` at each rendering of the page. Its time delays the admin endpoint, never lines.
     pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(render))
     }
