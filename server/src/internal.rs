@@ -11,7 +11,7 @@ pub use crate::{
         ConfigChange, ServerState, Stage, announcement, control, drain, log_start, reload, signals,
     },
     live_config::LiveConfig,
-    overload::run_overload_control,
+    overload::{run_overload_control, watch_connection_limit},
     plan::ProcessPlan,
     server::{Parts, start},
     shard::{PoolState, ShardDispatch, ShardPool, threads},

@@ -12,7 +12,7 @@ use crate::{
     admin::{self, UserMetrics},
     lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
     live_config::LiveConfig,
-    overload::run_overload_control,
+    overload::{run_overload_control, watch_connection_limit},
     plan::ProcessPlan,
     serve::{BatchService, embedded},
     shard::{Peer, ShardPool, threads},
@@ -197,12 +197,14 @@ where
     };
     let ending = shards.until_cut();
     let pressure = run_overload_control(shards.state().clone());
+    let watched = state.clone();
     let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
         };
         // This thread has the least to do, and runs whatever is turned off.
         tokio::spawn(pressure);
+        tokio::spawn(async move { watch_connection_limit(&watched).await });
         let ended = tokio::select! {
             ended = acceptor.run(stopped) => ended,
             () = ending => Ok(()),

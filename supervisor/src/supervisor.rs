@@ -19,7 +19,7 @@ use towline::{
         ProcessUsage, ServerState, Stage, admin, announcement, drain, log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
-        threads,
+        threads, watch_connection_limit,
     },
 };
 use towline_config::Effective;
@@ -168,6 +168,8 @@ impl Supervisor {
         let (commands, usage) = (commands.into(), ProcessUsage::default());
         let settings = worker_settings;
         let server = Arc::new(MultiProcess { state, pool, commands, settings, usage });
+        let watched = server.clone();
+        tokio::spawn(async move { watch_connection_limit(&watched.state).await });
         Ok(Self { server, workers, cut: 0, acceptor, stop_accepting })
     }
 

@@ -1,6 +1,9 @@
 //! The state of a whole server, whether it is one process or several.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use tokio::sync::watch;
 use towline_config::{Effective, PendingRestart};
@@ -26,6 +29,8 @@ pub struct ServerState {
     pub reloads: ReloadStats,
     /// Starting, accepting or draining.
     pub lifecycle: Lifecycle,
+    /// Whether the server is at `limits.connections`, as `overload/full.rs` found.
+    full: AtomicBool,
     /// The connection slots of the whole server.
     pub slots: Arc<ConnectionSlots>,
     /// The acceptor's counts.
@@ -59,7 +64,18 @@ impl ServerState {
         };
         let (reloads, lifecycle, accept) =
             (ReloadStats::default(), Lifecycle::new(), Arc::default());
-        Self { plan, config, reloads, lifecycle, slots, accept, port }
+        let full = AtomicBool::new(false);
+        Self { plan, config, reloads, lifecycle, full, slots, accept, port }
+    }
+
+    /// Whether the server is at `limits.connections`. With hysteresis, so that it does not flap.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
+    }
+
+    /// Notes whether the server is at `limits.connections`.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Relaxed);
     }
 
     /// The settings in force, with their origins.

@@ -1,31 +1,35 @@
-//! How far to go under which pressure: pure arithmetic, no clock and no I/O.
+//! Which mitigation a pressure calls for: pure arithmetic, no clock and no I/O.
 
 use crate::live_config::{Mitigation, TENTHS};
 
-/// Use over limit, of what a server can run out of.
+/// Use of each resource divided by its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Pressure {
     pub connections: f64,
     pub descriptors: f64,
-    /// Of the memory for the buffers of connections.
+    /// Memory for the buffers of connections.
     pub memory: f64,
 }
 
-/// Timeouts shrink from here on, and are a tenth of themselves there.
+/// Pressures at which timeouts begin to shrink, and at which a tenth of them is left.
 const SHRINK: [f64; 2] = [0.85, 0.95];
+
+/// Pressure of memory at which new batches are answered `ERR overloaded`.
 const SHED: f64 = 0.92;
+
+/// Pressure of memory at which no connections are accepted.
 const REFUSE: f64 = 0.95;
 
-/// A step is left so far below where it is taken, so that it is not left and taken all the time.
+/// A step is left this far below the pressure at which it is taken, so that it does not flap.
 const HYSTERESIS: f64 = 0.03;
 
-/// The relief for a pressure, after what was done so far.
+/// The mitigation for a pressure, given the mitigation in force.
 ///
-/// Connections and descriptors shorten `timeouts.idle` alone. To shed lines would free neither, and
-/// their limits are no limits if connections are turned away below them. Memory is what the buffers
-/// of connections hold; those that are idle hold none, so besides shedding and refusing it is the
-/// timeouts of those that hold some which shrink.
-pub(super) fn relief(pressure: Pressure, before: Mitigation) -> Mitigation {
+/// Pressure of connections and descriptors shortens `timeouts.idle` alone: shedding lines frees
+/// neither, and refusing connections below a limit would lower that limit. Pressure of memory sheds,
+/// refuses, and also shortens the timeouts of the connections that hold buffers; idle connections hold
+/// none.
+pub(super) fn mitigation(pressure: Pressure, before: Mitigation) -> Mitigation {
     let all = pressure.memory.max(pressure.connections).max(pressure.descriptors);
     let step = |taken: bool, at: f64| pressure.memory >= if taken { at - HYSTERESIS } else { at };
     Mitigation {
@@ -36,13 +40,13 @@ pub(super) fn relief(pressure: Pressure, before: Mitigation) -> Mitigation {
     }
 }
 
-/// In steps of a tenth, as each change wakes every connection.
+/// Tenths of a timeout that are left. Coarse, because each change wakes every connection.
 fn tenths(pressure: f64, before: u32) -> u32 {
     let left = |pressure: f64| {
         let above = ((pressure - SHRINK[0]) / (SHRINK[1] - SHRINK[0])).clamp(0.0, 1.0);
         TENTHS - (above * f64::from(TENTHS - 1)).round() as u32
     };
-    // Down at once; up only as far as it would not come down again at once.
+    // Down at once; up only as far as a pressure higher by the hysteresis would allow.
     left(pressure).min(before).max(left(pressure + HYSTERESIS))
 }
 
@@ -54,7 +58,7 @@ mod tests {
 
     fn memory(pressures: &[f64]) -> Mitigation {
         pressures.iter().fold(Mitigation::NONE, |before, &memory| {
-            relief(Pressure { memory, ..Pressure::default() }, before)
+            mitigation(Pressure { memory, ..Pressure::default() }, before)
         })
     }
 
@@ -69,7 +73,7 @@ mod tests {
         assert_eq!(memory(&[0.95]).steps(), [true, true, true]);
         assert_eq!(memory(&[0.95]).held_tenths, 1);
         assert_eq!(memory(&[7.0]).held_tenths, 1);
-        // On the way down each is left a little below where it was taken.
+        // Pressure falls: each step is left a little below the pressure at which it was taken.
         assert_eq!(memory(&[0.96, 0.93]).steps(), [true, true, true]);
         assert_eq!(memory(&[0.96, 0.91]).steps(), [true, true, false]);
         assert_eq!(memory(&[0.96, 0.88]).steps(), [true, false, false]);
@@ -77,21 +81,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_full_and_nothing_else_turns_nobody_away_and_sheds_nothing() {
+    fn a_server_that_is_only_full_sheds_no_line_and_refuses_no_connection() {
         let full = Pressure { connections: 1.0, descriptors: 0.99, memory: 0.0 };
-        let relief = relief(full, Mitigation::NONE);
-        assert_eq!(relief, Mitigation { idle_tenths: 1, ..Mitigation::NONE });
+        let mitigation = mitigation(full, Mitigation::NONE);
+        assert_eq!(mitigation, Mitigation { idle_tenths: 1, ..Mitigation::NONE });
     }
 
     proptest! {
         #[test]
-        fn a_pressure_that_stays_or_trembles_changes_nothing_twice(
+        fn a_pressure_that_is_constant_or_jitters_changes_nothing_twice(
             pressures in prop::collection::vec(0.0_f64..1.2, 0..20),
             last in 0.0_f64..1.2,
-            tremble in 0.0_f64..0.009,
+            jitter in 0.0_f64..0.009,
         ) {
-            let before = memory(&[&pressures[..], &[last, last + tremble]].concat());
-            let again = memory(&[&pressures[..], &[last, last + tremble, last, last + tremble]].concat());
+            let before = memory(&[&pressures[..], &[last, last + jitter]].concat());
+            let again = memory(&[&pressures[..], &[last, last + jitter, last, last + jitter]].concat());
             prop_assert_eq!(before, again);
         }
     }

@@ -1,6 +1,9 @@
-//! What a server does when it runs out of something: a ladder of steps, each a gauge and a line in
-//! the log.
+//! Overload control: what a server does when it runs out of connections, descriptors or memory.
+//!
+//! `ladder.rs` is a ladder of steps against overload, each a gauge and a line in the log; `full.rs`
+//! says when the connection limit is reached and left.
 
+mod full;
 mod ladder;
 
 use std::{sync::Arc, time::Duration};
@@ -8,45 +11,47 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use towline_host::{descriptor_limit, descriptors_reserved};
 
+pub use self::full::watch_connection_limit;
 use self::ladder::Pressure;
 use crate::{counts::STEPS, live_config::Mitigation, shard::PoolState};
 
-/// How often the pressure is taken. Reads a few cells a shard and no connection.
-const EVERY: Duration = Duration::from_millis(100);
+/// Time between two reads of the pressure. A read touches a few cells of each shard and no connection.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Has the server do what its pressure demands, for as long as it is polled.
-pub async fn run_overload_control(shared: Arc<PoolState>) {
+/// Reads the pressure of a process ten times a second and puts the mitigation in force that it calls
+/// for, until dropped.
+pub async fn run_overload_control(shards: Arc<PoolState>) {
     loop {
-        sleep(EVERY).await;
-        let pressure = take(&shared);
-        let before = shared.config.borrow().mitigation;
-        // Where nobody is closed for being idle, a server that is full can do nothing about it.
-        let relief = if shared.config.borrow().effective.settings.timeouts.idle.is_some() {
-            ladder::relief(pressure, before)
+        sleep(INTERVAL).await;
+        let pressure = pressure(&shards);
+        // Pressure of connections and descriptors can only shorten `timeouts.idle`.
+        let counts = if shards.config.borrow().effective.settings.timeouts.idle.is_some() {
+            pressure
         } else {
-            let memory = pressure.memory;
-            ladder::relief(Pressure { memory, ..Pressure::default() }, before)
+            Pressure { memory: pressure.memory, ..Pressure::default() }
         };
-        if relief != before {
-            tell(pressure, before, relief);
-            shared.config.send_modify(|config| config.mitigation = relief);
+        let before = shards.config.borrow().mitigation;
+        let mitigation = ladder::mitigation(counts, before);
+        if mitigation != before {
+            log_steps(pressure, before, mitigation);
+            shards.config.send_modify(|config| config.mitigation = mitigation);
         }
     }
 }
 
-fn take(shared: &PoolState) -> Pressure {
-    let connections = shared.slots.connections();
+fn pressure(shards: &PoolState) -> Pressure {
+    let connections = shards.slots.connections();
     let ratio = |used: u64, limit: u64| used as f64 / limit.max(1) as f64;
-    let descriptors = connections as u64 + descriptors_reserved(shared.slots.shards());
+    let descriptors = connections as u64 + descriptors_reserved(shards.slots.shards());
     Pressure {
-        connections: ratio(connections as u64, shared.slots.limit() as u64),
+        connections: ratio(connections as u64, shards.slots.limit() as u64),
         descriptors: ratio(descriptors, descriptor_limit()),
-        memory: ratio(shared.buffer_bytes(), shared.config.borrow().buffer_limit_bytes),
+        memory: ratio(shards.buffer_bytes(), shards.config.borrow().buffer_limit_bytes),
     }
 }
 
-/// A line for each step that is taken or left; shorter and longer timeouts in between are no news.
-fn tell(pressure: Pressure, before: Mitigation, after: Mitigation) {
+/// Logs each step that is taken or left, but not the changes of timeouts in between.
+fn log_steps(pressure: Pressure, before: Mitigation, after: Mitigation) {
     let Pressure { connections, descriptors, memory } = pressure;
     for (step, (before, after)) in STEPS.iter().zip(before.steps().into_iter().zip(after.steps())) {
         match (before, after) {
