@@ -1,4 +1,4 @@
-//! Who is at the admin port, and who makes room there.
+//! The clients of the admin port: how many there may be, and which of them is evicted for another.
 
 use std::{
     collections::VecDeque,
@@ -19,69 +19,74 @@ use tokio::{
 /// Most clients at once; more wait in the kernel's queue.
 const CLIENTS_MAX: usize = 128;
 
-/// Who has not request_seen by then makes room for the next when there is none. A client that means it asks
-/// at once.
-const DAWDLES: Duration = Duration::from_millis(100);
+/// A client without a complete request after this time may be evicted when the table is full. Honest
+/// clients send their request at once.
+const EVICTABLE_AFTER: Duration = Duration::from_millis(100);
 
-/// The clients there are, in the order in which they came.
+/// The connected clients, oldest first.
 ///
-/// Without making room, a thousand that never finish asking would keep everybody else away, and
-/// whoever watches the server blind while it is being attacked.
+/// Without eviction, a thousand clients that never finish their request would keep all others out, and
+/// monitoring would be blind while the server is attacked.
 #[derive(Debug, Default)]
 pub(super) struct AdminClients {
-    all: VecDeque<Guest>,
-    left: Arc<Notify>,
+    clients: VecDeque<Client>,
+    client_left: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Guest {
-    came: Instant,
+struct Client {
+    connected: Instant,
     request_seen: RequestSeen,
     exchange: AbortHandle,
 }
 
-/// Whether a client's request has come in whole.
+/// Whether a client's request has arrived in full.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RequestSeen(Arc<AtomicBool>);
 
 impl RequestSeen {
-    pub(super) fn note(&self) {
+    pub(super) fn set(&self) {
         self.0.store(true, Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Relaxed)
     }
 }
 
 impl AdminClients {
-    /// Waits until there is room for one more, which may cost somebody who dawdles his.
-    pub(super) async fn room(&mut self) {
+    /// Waits until the table has a free slot, and evicts the oldest client without a request if it
+    /// must.
+    pub(super) async fn free_slot(&mut self) {
         loop {
-            self.all.retain(|guest| !guest.exchange.is_finished());
-            if self.all.len() < CLIENTS_MAX {
+            self.clients.retain(|client| !client.exchange.is_finished());
+            if self.clients.len() < CLIENTS_MAX {
                 return;
             }
-            let dawdles = |guest: &Guest| {
-                !guest.request_seen.0.load(Relaxed) && guest.came.elapsed() >= DAWDLES
+            let evictable = |client: &Client| {
+                !client.request_seen.get() && client.connected.elapsed() >= EVICTABLE_AFTER
             };
-            if let Some(at) = self.all.iter().position(dawdles) {
-                self.all.remove(at).into_iter().for_each(|guest| guest.exchange.abort());
+            if let Some(at) = self.clients.iter().position(evictable) {
+                self.clients.remove(at).into_iter().for_each(|client| client.exchange.abort());
                 return;
             }
-            // Whoever leaves meanwhile makes room; else somebody may have dawdled long enough.
-            let _ = timeout(DAWDLES / 10, self.left.notified()).await;
+            // Until a client leaves, or the next one becomes evictable.
+            let _ = timeout(EVICTABLE_AFTER / 10, self.client_left.notified()).await;
         }
     }
 
-    /// Runs a client's exchange beside the others.
-    pub(super) fn enter(
+    /// Adds a client and runs its exchange in a task of its own.
+    pub(super) fn add(
         &mut self,
         request_seen: RequestSeen,
         exchange: impl Future<Output = ()> + Send + 'static,
     ) {
-        let left = self.left.clone();
+        let client_left = self.client_left.clone();
         let exchange = tokio::spawn(async move {
             exchange.await;
-            left.notify_one();
+            client_left.notify_one();
         });
         let exchange = exchange.abort_handle();
-        self.all.push_back(Guest { came: Instant::now(), request_seen, exchange });
+        self.clients.push_back(Client { connected: Instant::now(), request_seen, exchange });
     }
 }

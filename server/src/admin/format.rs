@@ -1,14 +1,16 @@
-//! In which of two formats metrics are wanted: Prometheus' text or OpenMetrics, its standard.
+//! The formats of `/metrics`: Prometheus' text format and OpenMetrics.
 
 use hyper::{
     HeaderMap,
     header::{ACCEPT, HeaderValue},
 };
 
+/// A format that a client can request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// The text format 0.0.4, for all who do not ask for anything.
+    /// The text format 0.0.4: the answer to clients without a preference.
     Prometheus,
+    /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
@@ -18,6 +20,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 const EOF: &str = "# EOF";
 
 impl Format {
+    /// The format that the request's `accept` headers prefer.
     pub(super) fn wanted(head: &HeaderMap<HeaderValue>) -> Self {
         let accepted = head.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let (mut open_metrics, mut text) = (0.0, 0.0);
@@ -51,20 +54,14 @@ impl Format {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
-
-    /// An exposition in the text format, in this one. Samples are the same in both, to the letter, so
-    /// that a series stays the same whoever asks how.
-    pub(super) fn of(self, text: String) -> String {
-        match self {
-            Self::Prometheus => text,
-            Self::OpenMetrics => open_metrics(&text),
-        }
-    }
 }
 
-/// There, a counter's family is called without the `_total` of its samples, no line is empty, and the
-/// last one says that nothing is missing.
-fn open_metrics(text: &str) -> String {
+/// Converts a page from the text format to OpenMetrics.
+///
+/// The samples stay byte for byte as they are, so that a series has one identity in both formats. In
+/// OpenMetrics a counter's family is named without `_total`, no line is empty, and the last line marks
+/// the end of the page.
+pub(super) fn open_metrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines().filter(|line| !line.is_empty() && *line != EOF) {
         match line.strip_prefix("# ").and_then(|about| about.split_once("_total ")) {
@@ -90,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn who_prefers_openmetrics_gets_it_and_nobody_else() {
+    fn openmetrics_is_chosen_only_where_it_is_preferred() {
         for accept in [
             "application/openmetrics-text",
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -120,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_names_of_counters_families_lose_their_ending() {
+    fn only_family_names_of_counters_lose_total() {
         let text = "# HELP a_total Of b_total or c.\n# TYPE a_total counter\na_total{x=\"y\"} 1\n\n\
                     # HELP d Not one_total of them.\n# TYPE d gauge\nd 2\n";
         assert_eq!(

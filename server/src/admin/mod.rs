@@ -1,10 +1,22 @@
 //! The admin endpoint: metrics, health and configuration over HTTP/1.1, on a thread of its own.
 //!
-//! Everything about it is bounded: connections, the size and time of a request's head, the time of
-//! the whole exchange. GET and HEAD only; nothing a client sends becomes a label or a log field.
+//! Its costs are bounded: the number of clients, the size and time of a request's head, the time of the
+//! whole exchange, how often the metrics are rendered. It answers GET and HEAD only; nothing that a
+//! client sends becomes a label or a log field.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `routes.rs` | the paths and their answers |
+//! | `page.rs` | the `/metrics` page, shared among requests |
+//! | `throttle.rs` | the CPU that the thread may take from others |
+//! | `format.rs` | the choice between Prometheus' text format and OpenMetrics |
+//! | `clients.rs` | the table of clients, and eviction |
+//! | `source.rs` | what the endpoint reports on: one process, or several |
+//! | `live.html` | the live page |
 
 mod clients;
 mod format;
+mod page;
 mod routes;
 mod single_process;
 mod source;
@@ -21,11 +33,12 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::Mutex, task::yield_now, time};
+use tokio::{net::TcpStream, task::yield_now, time};
 
 pub use self::source::StatusSource;
 use self::{
     clients::{AdminClients, RequestSeen},
+    page::PageRenderer,
     throttle::CpuThrottle,
 };
 pub(crate) use crate::exporter::UserMetrics;
@@ -36,24 +49,23 @@ use crate::{
     shard::threads,
 };
 
-/// A request's head must be complete by then.
+/// Time in which the head of a request must be complete.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A request must be answered, and the answer taken, by then.
+/// Time in which a request must be answered and the answer be read.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Largest head of a request; the least that hyper allows.
+/// Largest head of a request: the smallest value that hyper allows.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// What the thread lets go first, as nice(1) counts: where others fill the processor it gets a tenth
-/// of what they do. [`CpuThrottle`] sees to it that it does so seldom. With the least there is, a scrape of a
-/// server that filled its only core took three to five seconds.
+/// Nice value of the thread. On a core that shards fill it gets a tenth of what they get. At the
+/// lowest priority, 19, a scrape of a server that filled its only core took three to five seconds.
 const NICE: i32 = 10;
 
-/// Pause after an error of accept, so that one that lasts does not spin.
+/// Pause after an error of accept(2), so that an error that lasts does not make the thread spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// A bound admin socket.
+/// A bound socket of the admin endpoint.
 #[derive(Debug)]
 pub struct Socket {
     listener: TcpListener,
@@ -61,6 +73,10 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Binds `address` and listens.
+    ///
+    /// # Errors
+    /// When the address is taken, or not one of this host.
     pub fn bind(address: SocketAddr) -> Result<Self, RunError> {
         let bind = || {
             let listener = TcpListener::bind(address)?;
@@ -73,54 +89,47 @@ impl Socket {
         })
     }
 
+    /// The bound address, with the real port.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// What every request may look at.
+/// What the requests share.
 #[derive(Debug)]
 struct Context<S> {
     source: S,
-    /// One scrape at a time, so that each sees numbers at least as new as the one before.
-    exporter: Mutex<Exporter>,
+    metrics: PageRenderer,
 }
 
 impl<S: StatusSource> Context<S> {
-    /// While this is held no line connection takes a descriptor.
+    /// While the guard is held, the acceptor of line connections takes no descriptor.
     fn hold_accept(&self) -> MutexGuard<'_, ()> {
         self.source.state().accept.accept_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    async fn metrics(&self) -> String {
-        let mut exporter = self.exporter.lock().await;
-        let snapshot = self.source.snapshot().await;
-        let mut page = exporter.render(&self.source.state().status(), &snapshot);
-        if let Some(user_metrics) = self.source.user_metrics() {
-            user_metrics.append_to(&mut page);
-        }
-        page
-    }
 }
 
-/// Answers until it is over, on a thread of its own that yields to all others.
+/// Starts the endpoint on a thread of its own, of low priority. It answers until `stop` completes.
+///
+/// # Errors
+/// When the thread cannot be started.
 pub fn start(
     socket: Socket,
     source: impl StatusSource,
-    over: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
     let throttle = Arc::new(CpuThrottle::default());
-    let before_waiting = throttle.clone();
-    threads::run_and_rest("admin", move || before_waiting.rest(), async move {
+    let before_park = throttle.clone();
+    threads::run_with_hook("admin", move || before_park.pause(), async move {
         tokio::select! {
             () = serve(socket, source, &throttle) => {}
-            () = over => {}
+            () = stop => {}
         }
     })
 }
 
 async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle) {
-    // Linux keeps it for each thread. Without it only the order of service is worse.
+    // Linux has a nice value for each thread. If it cannot be set, the default serves as well.
     let _ = rustix::process::nice(NICE);
     let listener = match tokio::net::TcpListener::from_std(socket.listener) {
         Ok(listener) => listener,
@@ -129,14 +138,14 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
             return;
         }
     };
-    let exporter = Mutex::new(Exporter::new(source.state().port));
-    let context = Arc::new(Context { source, exporter });
+    let metrics = PageRenderer::new(Exporter::new(source.state().port));
+    let context = Arc::new(Context { source, metrics });
     let mut clients = AdminClients::default();
     let mut reserve = ReserveFd::default();
     loop {
         reserve.acquire();
-        // Also here: while clients come faster than they are served, the thread never waits.
-        throttle.rest();
+        // Also here: while clients come faster than they are served, the thread never parks.
+        throttle.pause();
         let mut accepted = listener.accept().await;
         let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && reserve.is_held();
         if on_spare {
@@ -147,7 +156,7 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
             };
             accepted = match poll_fn(swap).await {
                 task::Poll::Ready(accepted) => accepted,
-                // The client that waited is gone.
+                // The client that waited has left.
                 task::Poll::Pending => continue,
             };
         }
@@ -162,33 +171,33 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
         let request_seen = RequestSeen::default();
         let exchange = exchange(stream, context.clone(), request_seen.clone());
         if on_spare {
-            // One at a time, until there are descriptors again.
+            // One client at a time, until there are descriptors again.
             let mut exchange = Box::pin(exchange);
             let _ = time::timeout(EXCHANGE_TIMEOUT, exchange.as_mut()).await;
             let _held = context.hold_accept();
             drop(exchange);
             reserve.acquire();
         } else {
-            clients.room().await;
-            clients.enter(request_seen, async move {
+            clients.free_slot().await;
+            clients.add(request_seen, async move {
                 let _ = time::timeout(EXCHANGE_TIMEOUT, exchange).await;
             });
-            // Those who came get their turn before the next.
+            // Connected clients run before the next one is accepted.
             yield_now().await;
         }
     }
 }
 
-/// One request and its answer. The connection is open until this is dropped.
+/// Reads one request and answers it. The connection is open until the returned future is dropped.
 ///
-/// Errors are a client's: garbage, a reset, too slow. hyper answers what it can.
+/// Its errors are the client's: garbage, a reset, a timeout. hyper answers them where it can.
 fn exchange(
     stream: TcpStream,
     context: Arc<Context<impl StatusSource>>,
     request_seen: RequestSeen,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let answer = service_fn(move |request| {
-        request_seen.note();
+        request_seen.set();
         let context = context.clone();
         async move { routes::answer(&context, &request).await }
     });

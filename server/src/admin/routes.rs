@@ -1,3 +1,5 @@
+//! The paths of the admin endpoint and their answers.
+
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -12,14 +14,14 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Draws `/metrics`, with a script of its own and nothing from elsewhere.
+/// A page that draws `/metrics`. It loads nothing else.
 const LIVE_PAGE: &str = include_str!("live.html");
 
-/// So that the page cannot load anything from elsewhere either.
-const LIVE_PAGE_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
+/// Has the browser enforce that the live page loads nothing from elsewhere.
+const LIVE_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
      'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'";
 
-/// Answers one request; hyper leaves the body out for HEAD.
+/// Answers one request. For HEAD, hyper leaves the body out.
 pub(super) async fn answer(
     context: &Context<impl StatusSource>,
     request: &Request<Incoming>,
@@ -34,16 +36,23 @@ pub(super) async fn answer(
     Ok(match request.uri().path() {
         "/" => {
             let mut page = reply(StatusCode::OK, HTML, LIVE_PAGE);
-            let may = HeaderValue::from_static(LIVE_PAGE_MAY);
-            page.headers_mut().insert(CONTENT_SECURITY_POLICY, may);
+            let policy = HeaderValue::from_static(LIVE_PAGE_POLICY);
+            page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
             page
         }
         "/metrics" => {
             let format = Format::wanted(request.headers());
-            reply(StatusCode::OK, format.content_type(), format.of(context.metrics().await))
+            let page = context.metrics.page(&context.source, format).await;
+            reply(StatusCode::OK, format.content_type(), page)
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
-        "/readyz" if lifecycle.is(Stage::Accepting) => reply(StatusCode::OK, TEXT, "accepting\n"),
+        "/readyz" if lifecycle.is(Stage::Accepting) => {
+            if state.is_full() && !state.effective().settings.server.ready_when_full {
+                reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "full\n")
+            } else {
+                reply(StatusCode::OK, TEXT, "accepting\n")
+            }
+        }
         "/readyz" if lifecycle.is(Stage::Draining) => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }

@@ -1,14 +1,15 @@
+//! What the admin endpoint reports on.
+
 use std::{fmt, sync::Arc};
 
 use crate::{counts::Snapshot, exporter::UserMetrics, lifecycle::ServerState};
 
-/// What the admin endpoint tells about: a server that is this process, or the processes it
-/// supervises.
+/// A server, as the admin endpoint sees it: this process, or several processes and their supervisor.
 pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
-    /// What is known at the door.
+    /// Settings, stage and limits of the server.
     fn state(&self) -> &ServerState;
 
-    /// The numbers, at least as new as those of the call before.
+    /// Reads all counts and gauges. They are at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 
     /// Metrics of the program that the server is part of. Default: none.

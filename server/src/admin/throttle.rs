@@ -1,9 +1,9 @@
-//! How the admin thread steps back where processors are short.
+//! Limits the CPU that the admin thread takes from the threads that serve lines.
 //!
-//! A low priority alone still gets a part of a processor that others want, and clients that ask without
-//! end take it all. The kernel tells how long this thread stood in line for a processor:
-//! where that was longer than it ran, somebody wants the processor more, and what it ran is charged to
-//! an account. Honest clients never overdraw it.
+//! Its low priority alone does not: it still gets a part of a core that they fill, and clients that
+//! connect in a loop use all of it. So the thread pauses for a multiple of the time that it ran, but
+//! only where threads compete for the core: the kernel counts how long this thread was ready to run
+//! and waited.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,175 +11,106 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use towline_host::ProcFile;
 
-/// Where processors are short, the thread may run this part of the time.
-const SHARE: u32 = 200;
+/// How many times as long as it ran the thread pauses: under competition it takes a 200th of a core.
+const PAUSE_FACTOR: u32 = 200;
 
-/// So much of what it did not use it may use later: some sixty scrapes in a row.
-const SAVED_MAX: Duration = Duration::from_millis(20);
+/// Longest pause. A health check waits no longer for the requests of others.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// No rest is longer: a health check must not wait for what others have asked.
-const REST_MAX: Duration = Duration::from_millis(250);
-
-/// Has a thread rest.
+/// Pauses one thread.
 #[derive(Debug, Default)]
-pub(super) struct CpuThrottle(Mutex<Option<Watch>>);
+pub(super) struct CpuThrottle(Mutex<Option<SchedStat>>);
 
 impl CpuThrottle {
-    /// Has the calling thread, always the same one, rest if it has run more than it may. All of it: a
-    /// task that slept would leave those awake that clients wake with a byte each, and to be woken
-    /// costs the processor more than to read the byte.
-    pub(super) fn rest(&self) {
-        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = watch.get_or_insert_with(Watch::of_this_thread).rest();
-        if !rest.is_zero() {
-            thread::sleep(rest);
+    /// Pauses the calling thread, which is the same at each call, if it competes for its core.
+    ///
+    /// The thread as a whole pauses. If a task paused, clients that send a byte now and then would
+    /// still wake the thread, which costs more than reading the byte.
+    pub(super) fn pause(&self) {
+        let mut stat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = stat.get_or_insert_with(SchedStat::of_this_thread).since_last();
+        let pause = pause_after(since);
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
 }
 
-/// Looks at what this thread runs.
-#[derive(Debug)]
-struct Watch {
-    // Kept open: it must not need a descriptor when there are none.
-    schedstat: ProcFile,
-    before: Spent,
-    at: Instant,
-    account: Account,
-}
-
-/// In all the thread's life.
+/// Times of a thread: on a core, and ready but waiting for one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Spent {
+struct CpuTime {
     running: Duration,
-    in_line: Duration,
+    waiting: Duration,
 }
 
-/// How long the thread may run before it rests, or how much longer it ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Account {
-    Saved(Duration),
-    Owed(Duration),
+fn pause_after(CpuTime { running, waiting }: CpuTime) -> Duration {
+    let competes = waiting >= running;
+    if competes { (running * PAUSE_FACTOR).min(PAUSE_MAX) } else { Duration::ZERO }
 }
 
-impl Watch {
-    /// Of the thread that calls this.
+/// Reads the kernel's times of this thread.
+#[derive(Debug)]
+struct SchedStat {
+    // Its descriptor stays open, so that a read needs none when there are none.
+    file: ProcFile,
+    last: CpuTime,
+}
+
+impl SchedStat {
     fn of_this_thread() -> Self {
-        let schedstat = ProcFile::open("/proc/thread-self/schedstat");
-        let before = Spent::parse(&schedstat.text()).unwrap_or_default();
-        Self { schedstat, before, at: Instant::now(), account: Account::Saved(SAVED_MAX) }
+        let file = ProcFile::open("/proc/thread-self/schedstat");
+        let last = parse(&file.text());
+        Self { file, last }
     }
 
-    /// How long to rest now. Not at all where the kernel doesn't tell.
-    fn rest(&mut self) -> Duration {
-        let Some(spent) = Spent::parse(&self.schedstat.text()) else { return Duration::ZERO };
-        let now = Instant::now();
-        self.account = self.account.after(now - self.at, spent.charged_since(self.before));
-        (self.before, self.at) = (spent, now);
-        self.account.rest()
+    /// The times since the last call; zero where the kernel does not count them.
+    fn since_last(&mut self) -> CpuTime {
+        let now = parse(&self.file.text());
+        let CpuTime { running, waiting } = std::mem::replace(&mut self.last, now);
+        CpuTime {
+            running: now.running.saturating_sub(running),
+            waiting: now.waiting.saturating_sub(waiting),
+        }
     }
 }
 
-impl Spent {
-    /// On a processor and in line for one, in nanoseconds, and how often on one.
-    fn parse(schedstat: &str) -> Option<Self> {
-        let mut nanos = schedstat.split_whitespace().map(|n| n.parse().map(Duration::from_nanos));
-        Some(Self { running: nanos.next()?.ok()?, in_line: nanos.next()?.ok()? })
-    }
-
-    /// What was run since `before`, if others wanted the processor.
-    fn charged_since(self, before: Self) -> Duration {
-        let running = self.running.saturating_sub(before.running);
-        let in_line = self.in_line.saturating_sub(before.in_line);
-        if in_line < running { Duration::ZERO } else { running }
-    }
-}
-
-impl Account {
-    fn after(self, elapsed: Duration, charged: Duration) -> Self {
-        let (mut saved, mut owed) = match self {
-            Self::Saved(saved) => (saved, Duration::ZERO),
-            Self::Owed(owed) => (Duration::ZERO, owed),
-        };
-        saved += elapsed / SHARE;
-        owed += charged;
-        if saved >= owed {
-            Self::Saved((saved - owed).min(SAVED_MAX))
-        } else {
-            // What one rest cannot pay is forgiven, so that who comes after an abuse need not pay.
-            Self::Owed((owed - saved).min(REST_MAX / SHARE))
-        }
-    }
-
-    fn rest(self) -> Duration {
-        match self {
-            Self::Saved(_) => Duration::ZERO,
-            Self::Owed(owed) => owed * SHARE,
-        }
-    }
+/// Nanoseconds of running and of waiting, then a number of time slices.
+fn parse(schedstat: &str) -> CpuTime {
+    let mut nanos = schedstat.split_whitespace().map(|nanos| nanos.parse().unwrap_or(0));
+    let mut next = || Duration::from_nanos(nanos.next().unwrap_or(0));
+    CpuTime { running: next(), waiting: next() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    const fn spent(running_us: u64, in_line_us: u64) -> Spent {
-        Spent {
+    const fn times(running_us: u64, waiting_us: u64) -> CpuTime {
+        CpuTime {
             running: Duration::from_micros(running_us),
-            in_line: Duration::from_micros(in_line_us),
+            waiting: Duration::from_micros(waiting_us),
         }
     }
 
     #[test]
-    fn nothing_is_charged_while_there_are_processors_enough() {
-        assert_eq!(spent(9_000, 40).charged_since(spent(1_000, 30)), Duration::ZERO);
-        let charged = spent(1_100, 5_000).charged_since(spent(1_000, 0));
-        assert_eq!(charged, Duration::from_micros(100));
+    fn a_thread_that_does_not_compete_never_pauses() {
+        assert_eq!(pause_after(times(9_000, 40)), Duration::ZERO);
+        assert_eq!(pause_after(times(0, 0)), Duration::ZERO);
     }
 
     #[test]
-    fn a_scrape_a_second_and_some_health_checks_never_rest() {
-        let mut account = Account::Saved(Duration::ZERO);
-        for _ in 0..1_000 {
-            account = account.after(SECOND, Duration::from_millis(1));
-            assert_eq!(account.rest(), Duration::ZERO);
-        }
-        assert_eq!(account, Account::Saved(SAVED_MAX));
+    fn a_thread_that_competes_pauses_for_a_multiple_of_what_it_ran() {
+        assert_eq!(pause_after(times(50, 3_000)), Duration::from_millis(10));
+        assert_eq!(pause_after(times(10_000, 10_000)), PAUSE_MAX);
     }
 
     #[test]
-    fn who_asks_without_end_gets_a_two_hundredth_of_the_time() {
-        let (mut account, mut ran, mut passed) =
-            (Account::Saved(SAVED_MAX), Duration::ZERO, Duration::ZERO);
-        while passed < 100 * SECOND {
-            let run = Duration::from_micros(700);
-            account = account.after(run, run);
-            let rest = account.rest();
-            account = account.after(rest, Duration::ZERO);
-            ran += run;
-            passed += run + rest;
-        }
-        let allowed = SAVED_MAX + passed / SHARE;
-        assert!(ran <= allowed + Duration::from_millis(1), "{ran:?} of {allowed:?}");
-    }
-
-    #[test]
-    fn no_rest_is_longer_than_a_health_check_can_bear() {
-        let owing = Account::Saved(Duration::ZERO).after(SECOND, SECOND);
-        assert_eq!(owing.rest(), REST_MAX);
-        assert_eq!(owing.after(REST_MAX, Duration::ZERO).rest(), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_kernels_numbers_are_read_and_missing_ones_rest_nobody() {
-        assert_eq!(Spent::parse("498000 2194000 3\n"), Some(spent(498, 2_194)));
-        assert_eq!(Spent::parse(""), None);
-        let mut watch = Watch { schedstat: ProcFile::open("/nowhere"), ..Watch::of_this_thread() };
-        assert_eq!(watch.rest(), Duration::ZERO);
+    fn times_are_read_and_missing_ones_pause_no_thread() {
+        assert_eq!(parse("498000 2194000 3\n"), times(498, 2_194));
+        assert_eq!(parse(""), CpuTime::default());
+        let mut stat = SchedStat { file: ProcFile::open("/nowhere"), last: CpuTime::default() };
+        assert_eq!(pause_after(stat.since_last()), Duration::ZERO);
     }
 }

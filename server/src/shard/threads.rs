@@ -24,16 +24,16 @@ pub fn run(
     start(name, &mut Builder::new_current_thread(), future)
 }
 
-/// Like [`run`], and calls `rest` each time before the thread parks.
+/// Like [`run`], and calls `before_park` each time before the thread parks.
 ///
 /// # Errors
 /// When the thread or its runtime cannot be made.
-pub fn run_and_rest(
+pub fn run_with_hook(
     name: &str,
-    rest: impl Fn() + Send + Sync + 'static,
+    before_park: impl Fn() + Send + Sync + 'static,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
-    start(name, Builder::new_current_thread().on_thread_park(rest), future)
+    start(name, Builder::new_current_thread().on_thread_park(before_park), future)
 }
 
 fn start(
