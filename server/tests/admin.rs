@@ -7,6 +7,7 @@ mod support;
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -35,6 +36,30 @@ fn health_readiness_and_configuration_are_answered() {
     serde_json::from_str::<serde_json::Value>(&config.body).unwrap();
     let metrics = get(server.admin, "/metrics");
     assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{metrics:?}");
+}
+
+#[test]
+fn a_full_server_is_ready_unless_it_is_told_to_fail_then() {
+    let server = echo(|settings| settings.limits.connections = NonZeroU32::new(1));
+    let mut client = server.connect();
+    client.ask("a\n", "a\n");
+    let ready = |status, body: &str| {
+        let until = Instant::now() + PATIENCE;
+        while get(server.admin, "/readyz").body != body {
+            assert!(Instant::now() < until, "it was never {body}");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(get(server.admin, "/readyz").status, status);
+    };
+    ready(200, "accepting\n");
+    // The key takes effect at once.
+    let control = server.running().control();
+    let mut settings = control.settings();
+    settings.server.ready_when_full = false;
+    control.reload(settings).unwrap();
+    ready(503, "full\n");
+    drop(client);
+    ready(200, "accepting\n");
 }
 
 #[test]
