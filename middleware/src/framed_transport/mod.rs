@@ -2,7 +2,7 @@
 
 mod blocks;
 mod layer;
-mod reading;
+mod read;
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use tokio_util::codec::{Decoder, Encoder};
 pub use self::layer::{FramingLayer, FramingService};
 use self::{
     blocks::{COPY_BYTES_MAX, LENT_BLOCK},
-    reading::again,
+    read::again,
 };
 use crate::{
     Lines, Transport,

@@ -1,5 +1,8 @@
 //! When a connection is due for what: pure arithmetic on times it is told, no clock and no I/O.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::{

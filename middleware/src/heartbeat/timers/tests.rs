@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use proptest::prelude::*;
-use towline_middleware::{
-    Expired, Phase,
-    heartbeat::{Action, ConnectionTimers, Deadlines, Observation, Owed, PROGRESS_BYTES},
-    stats::Nanos,
-};
+
+use super::*;
 
 const LIMITS: Deadlines = Deadlines {
     heartbeat_interval: Some(Duration::from_nanos(30)),
