@@ -25,12 +25,12 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, EachLine, Echo, ErrorReplyLayer, FramingLayer,
-    KIB, Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
+    Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
     Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
     heartbeat::{Deadlines, HeartbeatLayer},
+    internal::{KIB, put_block, take_block},
     serve::Serve,
     stats::{Nanos, State, StateCells, Stats},
-    thread_context::block_pool,
 };
 
 const BATCHES: [usize; 4] = [1, 100, 3_000, 13_107];
@@ -86,13 +86,10 @@ impl AsyncWrite for Peer {
     }
 }
 
-const LIMITS: Deadlines = Deadlines {
-    heartbeat_interval: Some(Duration::from_secs(30)),
-    heartbeat_timeout: Duration::from_secs(10),
-    idle: None,
-    line: Some(Duration::from_secs(30)),
-    write: Some(Duration::from_secs(10)),
-};
+const LIMITS: Deadlines = Deadlines::new()
+    .heartbeat(Some(Duration::from_secs(30)), Duration::from_secs(10))
+    .line(Some(Duration::from_secs(30)))
+    .write(Some(Duration::from_secs(10)));
 
 /// From the wake-up that brings a batch to the next park, replies written.
 fn whole_stack(c: &mut Criterion) {
@@ -131,7 +128,7 @@ where
 {
     let stats = books();
     let lines = ServiceBuilder::new()
-        .layer(ErrorReplyLayer)
+        .layer(ErrorReplyLayer::new())
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
         .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096))))
@@ -163,12 +160,12 @@ where
 fn layers(c: &mut Criterion) {
     let stats = books();
     call(c, "none", 100, &Echo);
-    call(c, "reply_or_close", 100, &ErrorReplyLayer.layer(Echo));
+    call(c, "error_reply", 100, &ErrorReplyLayer::new().layer(Echo));
     call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
-    call(c, "ready_in_call", 100, &ReadyPerCallLayer.layer(Echo));
+    call(c, "ready_per_call", 100, &ReadyPerCallLayer::new().layer(Echo));
     call(c, "timeout", 100, &TimeoutLayer::new(Duration::from_secs(5)).layer(Echo));
     let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
-    call(c, "limit", 100, &limit.layer(Echo));
+    call(c, "concurrency_limit", 100, &limit.layer(Echo));
     for lines in BATCHES {
         for (name, digest) in
             [("sha256 reply", DigestMode::Reply), ("sha256 discard", DigestMode::Discard)]
@@ -194,7 +191,7 @@ fn parts(c: &mut Criterion) {
     });
     c.bench_function("part/state snapshot", |b| b.iter(|| cells.snapshot()));
     c.bench_function("part/pool take and return", |b| {
-        b.iter(|| block_pool::put(black_box(block_pool::take())));
+        b.iter(|| put_block(black_box(take_block())));
     });
     let stats = books();
     c.bench_function("part/clock", |b| b.iter(|| stats.now()));

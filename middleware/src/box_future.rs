@@ -7,15 +7,21 @@ use std::{
 
 use tower_service::Service;
 
-/// Boxes the futures of a service, as async functions need where their futures are moved.
+use crate::macros::service_accessors;
+
+/// Boxes the futures of a service, so that they can be moved.
 ///
-/// *Does*: makes the future of a call `Unpin`. *Does not*: change anything else, nor hide the type as
-/// tower's `BoxService` does. *Goes*: around a service of async functions, as far inside as possible:
-/// the layers around it then need no box. *Costs*: an allocation a call.
+/// *Does*: makes the future of a call `Unpin`, as the futures of async functions are not. *Does not*: hide
+/// the type of the service or of the future, as Tower's `BoxService` does; it is
+/// [`map_future(Box::pin)`](tower::ServiceExt::map_future) with a name that a type can contain. *Goes*:
+/// around a service of async functions, as far inside as possible: the layers around it then need no box.
+/// *Costs*: an allocation a call.
+///
+/// Works for any request.
 ///
 /// ```
 /// use tower::{Service, service_fn};
-/// use towline_middleware::{BoxFuture, BoxError, Lines, serve::Serve};
+/// use towline_middleware::{BoxError, BoxFuture, Lines, serve::Serve};
 ///
 /// let slow = service_fn(|lines: Lines| async move { Ok::<_, BoxError>(lines) });
 /// let mut boxed = BoxFuture::new(slow);
@@ -29,10 +35,12 @@ pub struct BoxFuture<S> {
 }
 
 impl<S> BoxFuture<S> {
-    /// Wraps a service.
+    /// Boxes the futures of `inner`.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
+
+    service_accessors!();
 }
 
 impl<S: Service<Request>, Request> Service<Request> for BoxFuture<S> {

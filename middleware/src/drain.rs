@@ -1,16 +1,28 @@
 //! How connections learn that they should finish.
 //!
 //! One [`channel`] a shard. Each connection registers its task's waker once, not at every park; the
-//! signal sets a flag that running connections see at their next batch and wakes the parked ones.
-//! A shared notification list would cost every park a lock; this costs a connection 40 bytes and a
-//! park a comparison.
+//! signal sets a flag that running connections read at their next batch, and wakes the parked ones. A
+//! shared notification list would cost every park a lock; this costs a connection 40 bytes and a park a
+//! comparison.
+//!
+//! ```
+//! use towline_middleware::{Echo, LinesBatchCodec, drain, serve_connection, stats::CloseReason};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let (signal, watch) = drain::channel();
+//! let (client, server) = tokio::io::duplex(64);
+//! let served = serve_connection(server, LinesBatchCodec::new(99), Echo, watch);
+//! signal.drain();
+//! drop(client);
+//! assert_eq!(served.await, CloseReason::Drain);
+//! # }
+//! ```
 
 use std::{fmt, sync::PoisonError, task::Waker};
 
 use slab::Slab;
 use sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// What the model checker puts its own in the place of; see `tests/loom.rs`.
+/// The types that the model checker replaces with its own; see `tests/loom.rs`.
 mod sync {
     #[cfg(towline_loom)]
     pub(super) use loom::sync::{
@@ -26,12 +38,13 @@ mod sync {
 
 #[derive(Default)]
 struct DrainState {
-    /// Connections at places below it are to finish.
+    /// Connections with a key below this drain.
     drain_below: AtomicU64,
+    /// Wakers of connections that have parked, by key.
     wakers: Mutex<Slab<Waker>>,
 }
 
-/// Above every place.
+/// Above every key.
 const ALL: u64 = u64::MAX;
 
 impl DrainState {
@@ -54,25 +67,25 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Tells every connection, now and in future, to finish. Idempotent.
+    /// Signals every connection, open now or in future, to finish. Idempotent.
     pub fn drain(&self) {
-        self.signal(|_| ALL);
+        self.drain_below(|_| ALL);
     }
 
-    /// Tells so large a share of the connections there are, from 0 to 1, to finish; the others and
-    /// those to come go on. A connection that was signalled stays signalled. End with [`drain`](Self::drain), which
-    /// also reaches those that never parked.
+    /// Signals a share of the open connections, from 0 to 1, to finish; the others and those to come go
+    /// on. A larger share includes the smaller ones before it. End with [`drain`](Self::drain), which also
+    /// reaches connections that never parked.
     pub fn drain_share(&self, share: f64) {
-        self.signal(|wakers| {
+        self.drain_below(|wakers| {
             let keys = wakers.iter().next_back().map_or(0, |(highest, _)| highest + 1);
             (keys as f64 * share) as u64
         });
     }
 
-    fn signal(&self, until: impl FnOnce(&Slab<Waker>) -> u64) {
+    fn drain_below(&self, key: impl FnOnce(&Slab<Waker>) -> u64) {
         let wakers = self.shared.wakers();
-        let until = until(&wakers);
-        // Before the wake-up: who registers after it looks behind the same lock.
+        let until = key(&wakers);
+        // Before the wake-ups: a connection that registers later checks it under the same lock.
         let from = self.shared.drain_below.fetch_max(until, Ordering::SeqCst);
         for (key, waker) in &*wakers {
             if (from..until).contains(&(key as u64)) {
@@ -82,12 +95,15 @@ impl Signal {
     }
 }
 
-/// Connections woken at once by [`Signal::wake_from`].
+/// Connections that one call of [`Signal::wake_from`] wakes.
 const WAKES_AT_ONCE: usize = 256;
 
 impl Signal {
-    /// Wakes some parked connections, from the place `from` on, so that they look at what they are
-    /// held to. Returns from where to go on, until all were woken; let others run in between.
+    /// Wakes up to 256 parked connections with keys from `from` on, so that they load changed settings,
+    /// such as [`HeartbeatLayer::set_deadlines`](crate::heartbeat::HeartbeatLayer::set_deadlines).
+    ///
+    /// Returns the key from which to go on, or `None` when all were woken. Begin with 0, and let other tasks
+    /// run between two calls.
     pub fn wake_from(&self, from: usize) -> Option<usize> {
         let wakers = self.shared.wakers();
         let until = from + WAKES_AT_ONCE;
@@ -120,13 +136,13 @@ impl Watch {
         Self { shared: None }
     }
 
-    /// Whether it is time for all to finish.
+    /// Whether all connections should finish.
     #[inline]
     pub fn is_draining(&self) -> bool {
         self.is_draining_key(UNREGISTERED)
     }
 
-    /// Whether it is time for that place. One load of memory that is hardly ever written.
+    /// Whether the connection with this key should finish. One load of memory that is hardly ever written.
     #[inline]
     fn is_draining_key(&self, key: u32) -> bool {
         let drain_below = |shared: &Arc<DrainState>| shared.drain_below.load(Ordering::Relaxed);
@@ -143,7 +159,7 @@ impl Watch {
         .await;
     }
 
-    /// A place for one connection's waker.
+    /// Room for one connection's waker.
     pub(crate) fn registration(&self) -> Registration {
         Registration { watch: self.clone(), key: UNREGISTERED, registered: 0 }
     }
@@ -155,19 +171,19 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// One connection's place in the list of those to wake.
+/// One connection's waker in the list, removed when dropped.
 pub(crate) struct Registration {
     watch: Watch,
     key: u32,
-    /// Tells the registered waker from others without holding a second one.
+    /// Identity of the registered waker, without holding a second one.
     registered: usize,
 }
 
-/// No place taken yet.
+/// The key before the first registration: above all others.
 const UNREGISTERED: u32 = u32::MAX;
 
-/// What two wakers of the same task share, and a task's waker with no other living waker: where it
-/// points, and what it points to it with.
+/// What two wakers of one task share, and a task's waker with no other living waker: its data and its
+/// vtable.
 fn identity(waker: &Waker) -> usize {
     (waker.data() as usize).wrapping_add(std::ptr::from_ref(waker.vtable()) as usize)
 }
@@ -184,7 +200,7 @@ impl Registration {
         self.registered == identity(waker)
     }
 
-    /// Makes sure that `waker` will be woken. Returns whether it is time already.
+    /// Makes sure that `waker` will be woken. Returns whether it is time to finish already.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
         !self.is_registered(waker) && self.register_slow(waker)

@@ -12,17 +12,19 @@ use bytes::BytesMut;
 use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
-use crate::{BoxError, Line, Lines};
+use crate::{BoxError, Line, Lines, macros::service_accessors};
 
-/// Adapts a `Service<Line>` to a `Service<Lines>`: what most protocols are written as.
+/// Adapts a `Service<Line>` to a `Service<Lines>`: the way to write most protocols.
 ///
-/// *Does*: calls a clone of the inner service for each line, in order, and joins the replies into
-/// one batch; each reply gets its `\n`. Sequential unless [`concurrent`](Self::concurrent) says
-/// otherwise; replies keep the order of their lines either way. *Does not*: look into replies: one
-/// that contains `\n` is several lines to the peer. *Goes*: innermost, or around layers that want
-/// single lines. *Costs*: a clone and a call a line, about 50 ns, and the reply's copy.
+/// *Does*: calls a clone of the inner service for each line, in order, and joins the replies into one
+/// batch; each reply gets its `\n`. One line at a time unless [`concurrent`](Self::concurrent) says
+/// otherwise; replies keep the order of their lines either way. *Does not*: check replies: one that
+/// contains `\n` is several lines to the peer. *Goes*: innermost, or around layers that handle single
+/// lines. *Costs*: a clone and a call a line, about 50 ns, and the reply's copy.
 ///
-/// The first error ends the batch, and with it the connection.
+/// The first error ends the batch, and with it the connection. All replies of a batch are in memory
+/// before the first is written, so a service whose replies are much longer than its lines should be
+/// given batches of fewer lines: [`LinesBatchCodec::lines_max`](crate::LinesBatchCodec::lines_max).
 ///
 /// ```
 /// use tower::{service_fn, Service, ServiceExt};
@@ -40,20 +42,22 @@ pub struct EachLine<S> {
 }
 
 impl<S> EachLine<S> {
-    /// One line at a time.
+    /// Calls `inner` for one line at a time.
     pub const fn new(inner: S) -> Self {
         Self { inner, concurrent: 1 }
     }
 
-    /// Up to `lines` of a batch at a time; 0 is taken as 1.
+    /// Serves up to `lines` of a batch at a time; 0 is taken as 1. Default: 1.
     ///
-    /// The limit is a batch's, so a connection's. For a limit over all connections put tower's
-    /// `ConcurrencyLimit` around the inner service.
+    /// The limit is that of a batch, and so of a connection. For a limit over all connections put a
+    /// [`ConcurrencyLimit`](crate::ConcurrencyLimit) around the inner service.
     #[must_use]
     pub const fn concurrent(mut self, lines: usize) -> Self {
         self.concurrent = if lines == 0 { 1 } else { lines };
         self
     }
+
+    service_accessors!();
 }
 
 impl<S> Service<Lines> for EachLine<S>
@@ -82,13 +86,13 @@ where
     }
 }
 
-/// A line's call, and its reply once that is there before its turn.
+/// A line's call, or its reply while earlier lines have none.
 enum Call<S: Service<Line>> {
     Running(Pin<Box<Oneshot<S, Line>>>),
     Done(S::Response),
 }
 
-/// Response of [`EachLine`].
+/// Response future of [`EachLine`].
 pub struct ResponseFuture<S: Service<Line>> {
     service: S,
     concurrent: usize,
@@ -110,7 +114,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        // Once each, so that every call under way is registered with this task.
+        // Once each, so that every running call is registered with this task.
         for call in &mut this.calls {
             if let Call::Running(running) = call
                 && let Poll::Ready(reply) = running.as_mut().poll(cx)
@@ -128,7 +132,7 @@ where
                 return Poll::Pending;
             }
             // A service that never waits would otherwise hold the thread for the whole batch.
-            let turn = ready!(tokio::task::coop::poll_proceed(cx));
+            let budget = ready!(tokio::task::coop::poll_proceed(cx));
             let Some(line) = this.lines.next() else {
                 if this.calls.is_empty() {
                     let replies = std::mem::take(&mut this.replies);
@@ -136,7 +140,7 @@ where
                 }
                 return Poll::Pending;
             };
-            turn.made_progress();
+            budget.made_progress();
             let mut running = Box::pin(this.service.clone().oneshot(line));
             let call = match running.as_mut().poll(cx) {
                 Poll::Ready(reply) => Call::Done(reply.map_err(Into::into)?),

@@ -11,38 +11,42 @@ use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Lines};
+use crate::{BoxError, Lines, macros::service_accessors};
 
 const TIMEOUT: &[u8] = b"ERR timeout\n";
 const OVERLOADED: &[u8] = b"ERR overloaded\n";
 
-/// Answers the errors a peer can do something about; lets the others end the connection.
+/// Answers the errors that a peer can act on; other errors end the connection.
 ///
-/// *Does*: turns tower's `Elapsed` into `ERR timeout` and `Overloaded` into `ERR overloaded`, once
-/// for each line of the batch, so that replies still match lines. *Does not*: touch other errors.
+/// *Does*: turns Tower's [`Elapsed`] into `ERR timeout` and [`Overloaded`] into `ERR overloaded`, once
+/// for each line of the batch, so that replies still match lines. *Does not*: change other errors.
 /// *Goes*: outermost in the line stack. *Costs*: eight bytes a call.
+///
+/// Made by [`ErrorReplyLayer`], which has an example.
 #[derive(Debug, Clone)]
 pub struct ErrorReply<S> {
     inner: S,
 }
 
 impl<S> ErrorReply<S> {
-    /// Wraps a service.
+    /// Answers errors of `inner`.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
+
+    service_accessors!();
 }
 
 impl<S> Service<Lines> for ErrorReply<S>
 where
-    S: Service<Lines, Response = Lines, Error = BoxError>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>>,
 {
     type Response = Lines;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, lines: Lines) -> Self::Future {
@@ -51,7 +55,7 @@ where
 }
 
 pin_project! {
-    /// Response of [`ErrorReply`].
+    /// Response future of [`ErrorReply`].
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         count: u32,
@@ -60,17 +64,18 @@ pin_project! {
     }
 }
 
-impl<F> Future for ResponseFuture<F>
+impl<F, Error> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Lines, BoxError>>,
+    F: Future<Output = Result<Lines, Error>>,
+    Error: Into<BoxError>,
 {
-    type Output = F::Output;
+    type Output = Result<Lines, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         Poll::Ready(match ready!(this.inner.poll(cx)) {
             Ok(reply) => Ok(reply),
-            Err(error) => answer(error, *this.count),
+            Err(error) => answer(error.into(), *this.count),
         })
     }
 }
@@ -86,9 +91,32 @@ fn answer(error: BoxError, count: u32) -> Result<Lines, BoxError> {
     }
 }
 
-/// Makes a [`ErrorReply`].
+/// Layer for [`ErrorReply`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use towline_middleware::{BoxError, ErrorReplyLayer, Lines, TimeoutLayer};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+/// let hangs = service_fn(|_: Lines| std::future::pending::<Result<Lines, BoxError>>());
+/// let service = ServiceBuilder::new()
+///     .layer(ErrorReplyLayer::new())
+///     .layer(TimeoutLayer::new(Duration::from_secs(5)))
+///     .service(hangs);
+/// let reply = service.oneshot(Lines::from_iter(["a", "b"])).await?;
+/// assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct ErrorReplyLayer;
+
+impl ErrorReplyLayer {
+    /// The layer; it has no parameters.
+    pub const fn new() -> Self {
+        Self
+    }
+}
 
 impl<S> Layer<S> for ErrorReplyLayer {
     type Service = ErrorReply<S>;

@@ -1,21 +1,29 @@
 //! Transport and Tower layers for line protocols over any byte stream.
 //!
-//! This crate knows bytes, lines, time and [`tower_service::Service`]. It knows no socket, no
-//! configuration file, no thread and no metrics exporter: whatever is counted here is plain data in
-//! [`stats::Stats`], for somebody else to publish.
+//! This crate handles bytes, lines, time and [`tower_service::Service`]. It knows no socket, no
+//! configuration file and no metrics exporter, and starts no thread: what it counts is plain data in
+//! [`stats::Stats`], for an exporter to publish.
 //!
 //! The unit of service is a **batch of lines** ([`Lines`]): every complete line of one read, in one
-//! contiguous [`bytes::Bytes`]. One Tower call a batch costs nothing that matters; one a line costs
-//! more than serving it. Services that want single lines are adapted with [`EachLine`].
+//! contiguous [`bytes::Bytes`]. One Tower call a batch costs nothing that matters; one a line costs more
+//! than serving it. [`EachLine`] adapts services of single lines.
 //!
-//! | piece | from → to | level |
+//! A server has two stacks. The *connection stack* is a [`tower_service::Service`] of byte streams, called
+//! once a connection; each of its layers changes the type of the connection. The *line stack* is a service
+//! of [`Lines`], called once a batch.
+//!
+//! | piece | from → to | stack |
 //! |---|---|---|
-//! | [`MeteredIo`] | bytes → bytes | connection, below framing |
-//! | [`FramedTransport`] | bytes → `Stream + Sink` of [`Lines`] | connection |
-//! | [`heartbeat::HeartbeatTransport`] | transport → transport | connection, above framing |
+//! | [`MeterLayer`] | bytes → [`MeteredIo`], counted | connection, below framing |
+//! | [`FramingLayer`] | bytes → [`FramedTransport`], a `Stream + Sink` of [`Lines`] | connection |
+//! | [`heartbeat::HeartbeatLayer`] | transport → [`heartbeat::HeartbeatTransport`] | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
-//! | [`ErrorReply`], [`Observe`], [`Timeout`], [`ConcurrencyLimit`], [`ReadyPerCall`], [`Sha256`] | `Service<Lines>` → `Service<Lines>` | line |
-//! | [`EachLine`], [`Echo`] | leaf of the line stack | line |
+//! | [`ErrorReplyLayer`], [`ObserveLayer`], [`Sha256Layer`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`TimeoutLayer`], [`ConcurrencyLimitLayer`], [`ReadyPerCallLayer`] | any service → service | line |
+//! | [`EachLine`], [`Echo`], [`BoxFuture`] | the service that serves the lines | line, innermost |
+//!
+//! Tower's own layers fit the line stack as well: put a [`ReadyPerCallLayer`] outside those that reserve
+//! something in `poll_ready`.
 //!
 //! ```
 //! use towline_middleware::{Echo, LinesBatchCodec, drain, serve_connection};
@@ -34,25 +42,28 @@
 
 mod box_future;
 mod clock;
-pub mod codec;
+mod codec;
 mod concurrency_limit;
 pub mod drain;
 mod each_line;
 mod echo;
 mod error_reply;
-pub mod fairness;
+mod fairness;
 mod framed_transport;
 pub mod heartbeat;
+#[doc(hidden)]
+pub mod internal;
 mod line;
 mod lines;
 mod live_setting;
+mod macros;
 mod metered_io;
 mod observe;
 mod ready_per_call;
 pub mod serve;
 mod sha256;
 pub mod stats;
-pub mod thread_context;
+mod thread_context;
 mod timeout;
 mod transport;
 
@@ -65,19 +76,19 @@ pub use error_reply::{ErrorReply, ErrorReplyLayer};
 pub use framed_transport::{FramedTransport, FramingLayer, FramingService};
 pub use line::Line;
 pub use lines::Lines;
-pub use live_setting::{AtomicRepr, LiveSetting};
 pub use metered_io::{Meter, MeterLayer, MeteredIo};
 pub use observe::{Observe, ObserveLayer};
 pub use ready_per_call::{ReadyPerCall, ReadyPerCallLayer};
 pub use serve::serve_connection;
 pub use sha256::{DigestMode, Sha256, Sha256Layer};
 pub use timeout::{Timeout, TimeoutLayer};
-pub use transport::{BufferedBytes, Expired, Parked, Phase, Transport};
+pub use transport::Transport;
 
-/// An error that travels through Tower; typed where it is made, recognised where it is answered.
+/// An error that travels through Tower: typed where it is made, recognised where it is answered.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// One kibibyte, so that limits read as `64 * KIB`.
+/// One kibibyte.
+#[doc(hidden)]
 pub const KIB: usize = 1024;
 
 #[cfg(doctest)]

@@ -7,17 +7,25 @@ use memchr::{memchr, memchr_iter};
 
 use crate::Line;
 
-/// A batch up to this size has memory of its own: one small allocation, where a share of the block it was
-/// read into would keep that whole while it waits for a permit or in its service.
+/// A batch up to this size has memory of its own: one small allocation. A slice of the read block would
+/// keep the whole block while the batch waits for a permit or in its service.
 pub(crate) const SMALL_BYTES: usize = 4 * crate::KIB;
 
 /// One or more complete lines, terminators included, contiguous in one [`Bytes`].
 ///
 /// Cheap to clone and to split: a batch of up to 4 KiB is copied, a larger one shares the memory of the
-/// read. Iterating costs about 4 ns a line and is paid only by services that look at lines;
-/// [`count`](Self::count) was taken with SIMD when the batch was cut and costs nothing.
+/// read. Iterating costs about 4 ns a line; [`count`](Self::count) was taken with SIMD when the batch was
+/// cut and costs nothing.
 ///
-/// Holding a batch of more than 4 KiB, or a [`Line`] of it, keeps the whole 64 KiB read block alive.
+/// A batch of more than 4 KiB, or a [`Line`] of it, keeps the whole 64 KiB read block alive.
+///
+/// ```
+/// use towline_middleware::Lines;
+/// let lines = Lines::new("one\ntwo\n").unwrap();
+/// assert_eq!(lines.count(), 2);
+/// assert!(lines.iter().eq([b"one", b"two"]));
+/// assert_eq!(Lines::from_iter(["one", "two"]), lines);
+/// ```
 #[derive(Clone, Default)]
 pub struct Lines {
     memory: Memory,
@@ -27,8 +35,8 @@ pub struct Lines {
 /// Where the bytes of a batch are.
 #[derive(Clone)]
 enum Memory {
-    /// Not known to anybody else, so that they can become an output buffer as they are. The two
-    /// conversions that [`Bytes`] would take cost as much as counting the line.
+    /// Not shared, so that they can become an output buffer as they are. The two conversions that
+    /// [`Bytes`] would take cost as much as counting the line.
     Own(BytesMut),
     Shared(Bytes),
 }
@@ -36,7 +44,7 @@ enum Memory {
 impl Lines {
     /// A batch from bytes in which every line, the last included, ends in `\n`.
     ///
-    /// Returns `None` when the bytes end in an unterminated line. Costs one SIMD pass.
+    /// Returns `None` if the bytes end in an unterminated line. *Costs*: one SIMD pass.
     pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
         let bytes = bytes.into();
         match bytes.last() {
@@ -48,14 +56,14 @@ impl Lines {
         }
     }
 
-    /// For bytes that are known to end at a line's end.
+    /// A batch from bytes that are known to end in `\n`.
     pub(crate) fn from_terminated(bytes: BytesMut) -> Self {
         debug_assert!(bytes.last().is_none_or(|&b| b == b'\n'));
         let count = count(&bytes);
         Self::counted(bytes, count)
     }
 
-    /// For bytes that are known to hold so many whole lines.
+    /// A batch from bytes that are known to be `lines` whole lines.
     #[inline]
     pub(crate) fn counted(bytes: BytesMut, lines: u32) -> Self {
         debug_assert_eq!(count(&bytes), lines);
@@ -67,7 +75,7 @@ impl Lines {
         Self { memory, count: lines }
     }
 
-    /// The same line, terminator included, so many times over.
+    /// A batch of `line`, terminator included, `count` times over.
     pub(crate) fn repeat(line: &'static [u8], count: u32) -> Self {
         debug_assert!(line.ends_with(b"\n"));
         let bytes = match count {
@@ -77,12 +85,12 @@ impl Lines {
         Self { memory: Memory::Shared(bytes), count }
     }
 
-    /// How many lines.
+    /// The number of lines.
     pub fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// Whether there are none.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -104,7 +112,7 @@ impl Lines {
         }
     }
 
-    /// The same as memory to write to, if nobody else knows of it.
+    /// Converts into a writable buffer, or returns the shared `Bytes` if another handle exists.
     #[inline]
     pub(crate) fn try_into_mut(self) -> Result<BytesMut, Bytes> {
         match self.memory {
@@ -135,9 +143,9 @@ impl Lines {
         })
     }
 
-    /// Takes the first `count` lines off, or all when there are no more than that.
+    /// Splits off and returns the first `count` lines, or all if there are no more.
     ///
-    /// Costs a scan of the lines taken.
+    /// *Costs*: a scan of these lines.
     #[must_use]
     pub fn split_to(&mut self, count: usize) -> Self {
         if count >= self.count() {

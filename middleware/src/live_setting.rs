@@ -1,4 +1,4 @@
-//! A layer's parameter that may be turned while connections use it.
+//! A layer's parameter that may change while connections use it.
 
 use std::{
     fmt,
@@ -7,50 +7,47 @@ use std::{
     time::Duration,
 };
 
-/// What a [`LiveSetting`] can stand at: anything that 64 bits tell apart.
-pub trait AtomicRepr: Copy {
-    /// Written down.
+/// A value of a [`LiveSetting`]: anything that 64 bits tell apart.
+pub(crate) trait AtomicRepr: Copy {
+    /// Encodes the value in 64 bits.
     fn to_bits(self) -> u64;
-    /// Read again.
+    /// Decodes what [`to_bits`](Self::to_bits) returned.
     fn from_bits(bits: u64) -> Self;
 }
 
-/// A parameter that layers look at whenever they need it, and that somebody else may turn.
+/// A parameter that layers load when they need it, and that another task may store.
 ///
-/// Shared by the connections of a shard behind an `Arc`, so that a changed setting reaches those
-/// that are open. *Costs*: a relaxed load of memory that is hardly ever written. Whoever turns
-/// several dials at once does so on the thread whose connections look at them: then no connection
-/// sees half of the change.
-pub struct LiveSetting<T> {
+/// Shared behind an `Arc` by the connections of a shard, so that a changed setting reaches open ones.
+/// *Costs*: a relaxed load of memory that is hardly ever written. A change of several settings is seen
+/// whole by the connections of the thread that stores them; those of other threads may see a part of it.
+pub(crate) struct LiveSetting<T> {
     bits: AtomicU64,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T: AtomicRepr> LiveSetting<T> {
-    /// One that stands at `position`.
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self { bits: AtomicU64::new(value.to_bits()), value: PhantomData }
     }
 
-    /// Where it stands.
     #[inline]
-    pub fn load(&self) -> T {
+    pub(crate) fn load(&self) -> T {
         T::from_bits(self.bits.load(Relaxed))
     }
 
-    /// Where it stands now, to be looked at later or never.
+    /// Loads the raw bits now; decoding is left until needed.
     #[inline]
     pub(crate) fn load_raw(&self) -> RawSetting<T> {
         RawSetting { bits: self.bits.load(Relaxed), value: PhantomData }
     }
 
-    /// Turns it.
-    pub fn store(&self, value: T) {
+    pub(crate) fn store(&self, value: T) {
         self.bits.store(value.to_bits(), Relaxed);
     }
 }
 
-/// Where a dial stood. Half the size of what it may be, and made without arithmetic.
+/// The loaded bits of a [`LiveSetting`]. Half the size of what some values are, and made without
+/// arithmetic.
 #[derive(Debug)]
 pub(crate) struct RawSetting<T> {
     bits: u64,
@@ -89,7 +86,7 @@ impl AtomicRepr for u32 {
     }
 }
 
-/// To the nanosecond, up to 584 years.
+/// In nanoseconds, up to 584 years.
 impl AtomicRepr for Duration {
     fn to_bits(self) -> u64 {
         self.as_nanos().try_into().unwrap_or(u64::MAX)
@@ -100,7 +97,7 @@ impl AtomicRepr for Duration {
     }
 }
 
-/// `None` is for ever, and so is what is longer than 584 years.
+/// `None` means no limit, and so does what is longer than 584 years.
 impl AtomicRepr for Option<Duration> {
     fn to_bits(self) -> u64 {
         self.map_or(u64::MAX, AtomicRepr::to_bits)
@@ -126,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dial_stands_where_it_was_turned_to() {
+    fn a_setting_has_the_value_that_was_stored() {
         reads_back([0, 1, usize::MAX]);
         reads_back([0, 1, u32::MAX]);
         reads_back([Duration::ZERO, Duration::from_millis(1), Duration::from_secs(1 << 30)]);

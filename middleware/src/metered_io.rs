@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::stats::Stats;
+use crate::{macros::service_accessors, stats::Stats};
 
 /// A byte stream whose traffic is counted in a [`Stats`].
 ///
-/// *Does*: counts bytes a read returned and a write took. *Does not*: measure waiting. A wait is
-/// taken where the task parks, in [`Serve`](crate::serve::Serve), because there alone both
-/// directions and an unfinished line are known, at the price of one clock read a park.
-/// *Goes*: at the bottom, around the socket. *Costs*: one relaxed add a system call.
+/// *Does*: counts the bytes that reads returned and writes accepted. *Does not*: measure waits. They are
+/// measured where the task parks, in [`Serve`](crate::serve::Serve), because there alone both directions
+/// and an unfinished line are known, at the price of one clock read a park. *Goes*: at the bottom, around
+/// the socket. *Costs*: one relaxed add a system call.
 #[derive(Debug)]
 pub struct MeteredIo<Io> {
     io: Io,
@@ -35,11 +35,21 @@ impl<Io> MeteredIo<Io> {
     pub const fn get_ref(&self) -> &Io {
         &self.io
     }
+
+    /// The stream inside. Its traffic is not counted.
+    pub const fn get_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    /// Stops counting and returns the stream inside.
+    pub fn into_inner(self) -> Io {
+        self.io
+    }
 }
 
 #[warn(clippy::missing_trait_methods)]
 impl<Io: AsyncRead + Unpin> AsyncRead for MeteredIo<Io> {
-    // Two kinds of read end here, so the compiler would make a call of it, twice a line.
+    // Two kinds of read end here, so the compiler would not inline it, twice a line.
     #[inline(always)]
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -97,11 +107,23 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for MeteredIo<Io> {
     }
 }
 
-/// Passes a [`MeteredIo`] on to the connection stack.
+/// Counts a connection's traffic: wraps its stream in a [`MeteredIo`] and passes that on to the inner
+/// service.
+///
+/// Made by [`MeterLayer`], which has an example.
 #[derive(Debug, Clone)]
 pub struct Meter<S> {
     inner: S,
     stats: Arc<Stats>,
+}
+
+impl<S> Meter<S> {
+    /// Counts the traffic of the connections of `inner` in `stats`.
+    pub const fn new(inner: S, stats: Arc<Stats>) -> Self {
+        Self { inner, stats }
+    }
+
+    service_accessors!();
 }
 
 impl<S, Io> Service<Io> for Meter<S>
@@ -121,7 +143,31 @@ where
     }
 }
 
-/// Makes a [`Meter`]. Goes at the bottom of a connection stack.
+/// Layer for [`Meter`].
+///
+/// *Goes*: outermost in the connection stack, directly around the socket.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tokio::time::Instant;
+/// use tower::{Service, ServiceBuilder};
+/// use towline_middleware::{
+///     Echo, FramingLayer, LinesBatchCodec, MeterLayer, serve::Serve, stats::Stats,
+/// };
+/// # use tokio::io::AsyncWriteExt;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let stats = Arc::new(Stats::new(Instant::now()));
+/// let mut connections = ServiceBuilder::new()
+///     .layer(MeterLayer::new(stats.clone()))
+///     .layer(FramingLayer::new(LinesBatchCodec::new, 64 * 1024))
+///     .service(Serve::new(Echo));
+/// let (mut client, server) = tokio::io::duplex(64);
+/// client.write_all(b"ping\n").await.unwrap();
+/// client.shutdown().await.unwrap();
+/// connections.call(server).await.unwrap();
+/// assert_eq!((stats.read_bytes.get(), stats.written_bytes.get()), (5, 5));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MeterLayer {
     stats: Arc<Stats>,

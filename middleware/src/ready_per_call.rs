@@ -1,9 +1,8 @@
-//! Readiness asked for only with a batch in hand.
+//! Readiness asked for with a batch in hand.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -11,35 +10,31 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::thread_context::READINESS;
+use crate::{macros::service_accessors, thread_context::READINESS};
 
-/// Always ready; waits for the inner service's readiness inside the call.
+/// Always ready; waits for the inner service's readiness inside the call. What Tower calls *oneshot*, as a
+/// service.
 ///
-/// *Does*: clones the inner service for each call and makes the clone ready there, so that a
-/// reservation (a permit of `ConcurrencyLimit`) lives no longer than the batch it was made for, and
-/// a timeout around this covers the wait for it. *Does not*: bound anything itself. *Goes*: between
-/// tower's `Timeout` and its `LoadShed` or `ConcurrencyLimit`. *Costs*: a clone of the inner service
-/// a call, and no more than a pointer in each clone of its own: what is inside, a hundred bytes of
-/// limits and settings, is shared by all of them.
+/// *Does*: clones the inner service for each call and makes the clone ready there, so that a reservation
+/// (a permit of Tower's `ConcurrencyLimit`) lives no longer than the batch it was made for, and a timeout
+/// around this covers the wait for it. *Does not*: bound anything itself. *Goes*: between a timeout and
+/// Tower's `LoadShed`, `ConcurrencyLimit`, `Buffer`. *Costs*: a clone of the inner service a call.
 ///
-/// Tower's `Timeout` alone starts its clock at `call`; the wait in `poll_ready` is outside it.
-#[derive(Debug)]
+/// Tower's `Timeout` alone starts at `call`, and does not see the wait in `poll_ready`.
+///
+/// Works for any request. Made by [`ReadyPerCallLayer`], which has an example.
+#[derive(Debug, Clone)]
 pub struct ReadyPerCall<S> {
-    inner: Arc<S>,
-}
-
-// By hand: a clone of the pointer asks nothing of what it points at.
-impl<S> Clone for ReadyPerCall<S> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
-    }
+    inner: S,
 }
 
 impl<S> ReadyPerCall<S> {
-    /// Wraps a service.
-    pub fn new(inner: S) -> Self {
-        Self { inner: Arc::new(inner) }
+    /// Asks clones of `inner` for readiness.
+    pub const fn new(inner: S) -> Self {
+        Self { inner }
     }
+
+    service_accessors!();
 }
 
 impl<S, Request> Service<Request> for ReadyPerCall<S>
@@ -56,9 +51,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut service = S::clone(&self.inner);
-        // Most of the time it is ready. Where it is not, it is asked again, by whom it shall wake,
-        // when the call is polled.
+        let mut service = self.inner.clone();
+        // Mostly it is ready. If not, it is polled again, with the task's waker, when the call is.
         let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
             Poll::Ready(Err(error)) => State::Failed { error: Some(error) },
@@ -69,7 +63,7 @@ where
 }
 
 pin_project! {
-    /// Response of [`ReadyPerCall`].
+    /// Response future of [`ReadyPerCall`].
     #[derive(Debug)]
     pub struct ResponseFuture<S, Request>
     where
@@ -116,9 +110,35 @@ where
     }
 }
 
-/// Makes a [`ReadyPerCall`].
+/// Layer for [`ReadyPerCall`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
+/// use towline_middleware::{BoxError, ReadyPerCallLayer};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let hangs = service_fn(|()| std::future::pending::<Result<(), BoxError>>());
+/// let service = ServiceBuilder::new()
+///     .timeout(Duration::from_secs(5))
+///     .layer(ReadyPerCallLayer::new())
+///     .layer(ConcurrencyLimitLayer::new(1))
+///     .service(hangs);
+/// // The second call waits for the permit of the first, and its timeout covers that.
+/// let (first, second) = (service.clone(), service);
+/// let (first, second) = tokio::join!(first.oneshot(()), second.oneshot(()));
+/// assert!(first.is_err() && second.is_err());
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct ReadyPerCallLayer;
+
+impl ReadyPerCallLayer {
+    /// The layer; it has no parameters.
+    pub const fn new() -> Self {
+        Self
+    }
+}
 
 impl<S> Layer<S> for ReadyPerCallLayer {
     type Service = ReadyPerCall<S>;

@@ -15,23 +15,29 @@ use sha2::Digest as _;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{AtomicRepr, Lines, LiveSetting, stats::Stats};
+use crate::{
+    Lines,
+    live_setting::{AtomicRepr, LiveSetting},
+    macros::service_accessors,
+    stats::Stats,
+};
 
-/// Bytes hashed before other connections get their turn.
+/// Bytes hashed before other connections run.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Lines hashed before other connections get their turn: a short line costs a whole SHA-256 block.
+/// Lines hashed before other connections run: a short line costs a whole SHA-256 block.
 const PIECE_LINES: usize = 4096;
 
 /// Hex digits of a digest and a terminator.
 const REPLY_BYTES: usize = 65;
 
-/// What becomes of the digests.
+/// What [`Sha256`] does with the digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DigestMode {
     /// Each line is replaced by its digest in 64 lower-case hex digits.
     Reply,
-    /// They are computed and dropped; the lines go on unchanged: the article's load.
+    /// Digests are computed and dropped, and the lines go on unchanged.
     Discard,
 }
 
@@ -57,18 +63,38 @@ impl AtomicRepr for Option<DigestMode> {
 ///
 /// *Does*: SHA-256 with the CPU's own instructions where it has them. A batch of more than 64 KiB
 /// or 4,096 lines is hashed in pieces with a yield between them, so that other connections run.
-/// *Does not*: get interrupted by a timeout within a piece. *Goes*: innermost, around the workload.
-/// *Costs*: what the hash costs, and one clock read before and after a batch.
+/// *Does not*: get interrupted by a timeout within a piece; a longer line is one piece. *Goes*: innermost,
+/// around the workload. *Costs*: what the hash costs, and a clock read before and after each piece; turned
+/// off, a load and a branch a batch.
+///
+/// Made by [`Sha256Layer`], which has an example.
 #[derive(Debug, Clone)]
 pub struct Sha256<S> {
     inner: S,
     shared: Arc<Sha256State>,
 }
 
+impl<S> Sha256<S> {
+    /// Hashes lines on their way to `inner`, does `digest` with each digest and counts in `stats`. With
+    /// `None` nothing is hashed.
+    pub fn new(inner: S, digest: impl Into<Option<DigestMode>>, stats: Arc<Stats>) -> Self {
+        Self { inner, shared: Arc::new(Sha256State::new(digest.into(), stats)) }
+    }
+
+    service_accessors!();
+}
+
+/// What the services of one layer share.
 #[derive(Debug)]
 struct Sha256State {
     digest: LiveSetting<Option<DigestMode>>,
     stats: Arc<Stats>,
+}
+
+impl Sha256State {
+    fn new(digest: Option<DigestMode>, stats: Arc<Stats>) -> Self {
+        Self { digest: LiveSetting::new(digest), stats }
+    }
 }
 
 impl<S> Service<Lines> for Sha256<S>
@@ -84,7 +110,7 @@ where
     }
 
     fn call(&mut self, lines: Lines) -> Self::Future {
-        // The service that was made ready is the one that is called.
+        // The service that was polled for readiness is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let Some(digest) = self.shared.digest.load() else {
@@ -112,7 +138,7 @@ struct Hashing<S> {
 }
 
 impl<S> Hashing<S> {
-    /// Hashes a piece; returns whether that was all.
+    /// Hashes a piece; returns whether it was the last.
     fn hash(&mut self) -> bool {
         let Self { digest, stats, lines, hashed_bytes, replies, .. } = self;
         let begun = stats.now();
@@ -125,7 +151,7 @@ impl<S> Hashing<S> {
 }
 
 pin_project! {
-    /// Response of [`Sha256`].
+    /// Response future of [`Sha256`].
     #[derive(Debug)]
     pub struct ResponseFuture<S: Service<Lines>> {
         #[pin]
@@ -173,7 +199,7 @@ where
     }
 }
 
-/// Hashes whole lines from the front of `lines` until a piece is full; returns how many bytes.
+/// Hashes whole lines from the front of `lines` until a piece is full; returns the number of bytes.
 fn hash_piece(lines: &[u8], digest: DigestMode, replies: &mut BytesMut) -> usize {
     let mut done = 0;
     for _ in 0..PIECE_LINES {
@@ -199,20 +225,32 @@ fn hash_piece(lines: &[u8], digest: DigestMode, replies: &mut BytesMut) -> usize
     done
 }
 
-/// Makes a [`Sha256`]. Those that its clones make are turned together.
+/// Layer for [`Sha256`]. Clones share what becomes of the digests: changing it through one changes it for
+/// the services built from any.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use towline_middleware::{BoxError, DigestMode, Echo, Lines, Sha256Layer, stats::Stats};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let layer = Sha256Layer::new(DigestMode::Reply, Stats::unobserved());
+/// let service = ServiceBuilder::new().layer(layer).service(Echo);
+/// let reply = service.oneshot(Lines::from_iter(["abc"])).await?;
+/// assert!(reply.as_bytes().starts_with(b"ba7816bf8f01cfea"));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sha256Layer {
     shared: Arc<Sha256State>,
 }
 
 impl Sha256Layer {
-    /// Does `digest` with each digest and counts in `stats`. At `None` nothing is hashed and batches
-    /// go on to the inner service.
+    /// Does `digest` with each digest and counts in `stats`. With `None` nothing is hashed and batches go
+    /// on to the inner service.
     pub fn new(digest: impl Into<Option<DigestMode>>, stats: Arc<Stats>) -> Self {
-        Self { shared: Arc::new(Sha256State { digest: LiveSetting::new(digest.into()), stats }) }
+        Self { shared: Arc::new(Sha256State::new(digest.into(), stats)) }
     }
 
-    /// Does something else with the digests of batches to come, on open connections too.
+    /// Changes what becomes of the digests of batches to come, on open connections too.
     pub fn set_digest(&self, digest: Option<DigestMode>) {
         self.shared.digest.store(digest);
     }

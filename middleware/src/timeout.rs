@@ -14,33 +14,36 @@ use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, LiveSetting, live_setting::RawSetting};
+use crate::{
+    BoxError,
+    live_setting::{LiveSetting, RawSetting},
+    macros::service_accessors,
+};
 
-/// Tower's `Timeout`, except that the timer is made when a call first waits.
+/// Tower's [`Timeout`](tower::timeout::Timeout), except that the timer is made when a call first waits,
+/// and that the timeout can change while connections are open.
 ///
-/// *Does*: fails a call with Tower's own [`Elapsed`] when it is not done so long after it first
-/// returned `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call
-/// computes before its first wait; Tower's looks at the call first too, so it could not have stopped
-/// that either. *Goes*: outside [`ConcurrencyLimit`](crate::ConcurrencyLimit), so that the wait for a permit is
-/// covered. *Costs*: a branch a call that does not wait. Tower's makes and drops a `Sleep`, reading
-/// the clock, in every call: a tenth of what serving a line costs in ping-pong, where almost every
-/// call is done at once.
+/// *Does*: fails a call with Tower's own [`Elapsed`] if it is not done this long after it first returned
+/// `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call computes
+/// before its first wait; Tower's polls the call first too, so it does neither. *Goes*: outside
+/// [`ConcurrencyLimit`](crate::ConcurrencyLimit), so that the wait for a permit counts. *Costs*: a branch
+/// for a call that does not wait. Tower's makes and drops a `Sleep` in every call, which reads the clock:
+/// a tenth of what serving a line costs in ping-pong, where almost every call is done at once.
 ///
-/// ```
-/// use std::time::Duration;
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
-/// use towline_middleware::{BoxError, TimeoutLayer};
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let hangs = service_fn(|()| std::future::pending::<Result<(), BoxError>>());
-/// let service = ServiceBuilder::new().layer(TimeoutLayer::new(Duration::from_secs(5))).service(hangs);
-/// let error = service.oneshot(()).await.unwrap_err();
-/// assert!(error.is::<tower::timeout::error::Elapsed>());
-/// # }
-/// ```
+/// Works for any request. Made by [`TimeoutLayer`], which has an example.
 #[derive(Debug, Clone)]
 pub struct Timeout<S> {
     inner: S,
     timeout: Arc<LiveSetting<Option<Duration>>>,
+}
+
+impl<S> Timeout<S> {
+    /// Fails calls of `inner` that wait longer than `timeout`; with `None` none.
+    pub fn new(inner: S, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { inner, timeout: Arc::new(LiveSetting::new(timeout.into())) }
+    }
+
+    service_accessors!();
 }
 
 impl<S, Request> Service<Request> for Timeout<S>
@@ -65,13 +68,13 @@ where
 }
 
 pin_project! {
-    /// Response of [`Timeout`].
+    /// Response future of [`Timeout`].
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
         timeout: RawSetting<Option<Duration>>,
-        // BoxFuture, because few calls need it and every call's future is moved.
+        // Boxed, because few calls need it and every call's future is moved.
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
@@ -103,19 +106,32 @@ fn poll_timer(
     timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
 }
 
-/// Makes a [`Timeout`]. Those that its clones make are turned together.
+/// Layer for [`Timeout`]. Clones share the timeout: changing it through one changes it for the services
+/// built from any.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use towline_middleware::{BoxError, TimeoutLayer};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let hangs = service_fn(|()| std::future::pending::<Result<(), BoxError>>());
+/// let service = ServiceBuilder::new().layer(TimeoutLayer::new(Duration::from_secs(5))).service(hangs);
+/// let error = service.oneshot(()).await.unwrap_err();
+/// assert!(error.is::<tower::timeout::error::Elapsed>());
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TimeoutLayer {
     timeout: Arc<LiveSetting<Option<Duration>>>,
 }
 
 impl TimeoutLayer {
-    /// Fails calls that wait longer than `timeout`; `None` is for ever.
+    /// Fails calls that wait longer than `timeout`; with `None` none.
     pub fn new(timeout: impl Into<Option<Duration>>) -> Self {
         Self { timeout: Arc::new(LiveSetting::new(timeout.into())) }
     }
 
-    /// Holds calls to come to another timeout, on open connections too.
+    /// Changes the timeout of calls to come, on open connections too.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
         self.timeout.store(timeout);
     }

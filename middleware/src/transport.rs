@@ -9,37 +9,41 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::{
-    LineError, Lines,
-    stats::{CloseReason, Nanos},
-};
+use crate::{LineError, Lines, clock::Nanos, stats::CloseReason};
 
-/// A framed connection: batches of lines in and out, and a few questions that only whoever owns
-/// the buffers can answer.
+/// A framed connection: batches of lines in and out, and what only the owner of its buffers knows.
 ///
 /// [`FramedTransport`](crate::FramedTransport) is one; an adapter such as
 /// [`HeartbeatTransport`](crate::heartbeat::HeartbeatTransport) wraps one and is one again.
+///
+/// Sealed: its methods are what [`Serve`](crate::serve::Serve) needs today, and may change. A custom
+/// protocol is a codec for [`FramedTransport`](crate::FramedTransport).
 pub trait Transport:
-    Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError>
+    Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError> + Sealed
 {
-    /// Bytes of replies taken and not yet written.
+    /// Bytes of replies that were accepted and are not written.
+    #[doc(hidden)]
     fn unsent_bytes(&self) -> usize;
 
-    /// Whether the last read filled its block, so that the peer certainly has more to say and the
-    /// connection should let others run first. Asking resets it.
+    /// Whether the last read filled its block: the peer has more to say, and other connections should
+    /// run first. Resets it.
+    #[doc(hidden)]
     fn take_full_read(self: Pin<&mut Self>) -> bool;
 
-    /// The next lines of what was read already, without reading more.
+    /// The next lines of what was read already. Reads nothing.
+    #[doc(hidden)]
     fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>>;
 
-    /// The task is about to return `Pending`: lent blocks go back, what must be kept moves to
+    /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.
+    #[doc(hidden)]
     fn park(self: Pin<&mut Self>) -> BufferedBytes;
 
-    /// Looks at deadlines and registers for the next one, if the connection has any.
+    /// Checks deadlines and registers for the next one, if the connection has any.
     ///
-    /// Called on the way to park, with what [`park`](Self::park) said; it may send a line by itself
-    /// and then corrects `buffered`.
+    /// Called before the task parks, with what [`park`](Self::park) returned. May send a line, and then
+    /// corrects `buffered`.
+    #[doc(hidden)]
     fn poll_expired(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -47,33 +51,36 @@ pub trait Transport:
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired>;
 
-    /// Reads and forgets. `Ready(Ok(0))` is the end of input.
+    /// Reads and discards. `Ready(Ok(0))` is the end of input.
     ///
     /// # Errors
     /// Those of the stream.
+    #[doc(hidden)]
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
 }
 
-/// What a parked connection holds.
+/// Keeps [`Transport`] to this crate.
+pub trait Sealed {}
+
+/// What a parked connection buffers, and what it wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BufferedBytes {
-    /// Bytes of a line that isn't finished.
+    /// Bytes of a line that is not finished.
     pub read_bytes: usize,
-    /// Bytes of replies that aren't written.
+    /// Bytes of replies that are not written.
     pub write_bytes: usize,
-    /// Bytes written since it parked last; more than 65,535 are 65,535.
+    /// Bytes written since the last park; more than 65,535 are 65,535.
     pub written_bytes: u16,
 }
 
 /// How a connection parks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parked {
-    /// When.
+    /// When the task parked: monotonic time.
     pub now: Nanos,
-    /// For what.
+    /// What it waits for.
     pub phase: Phase,
-    /// By the same task, and so with the same waker, as the last time: what was registered then
-    /// still is.
+    /// The task, and so the waker, is that of the last park: what was registered then still is.
     pub same_task: bool,
 }
 
@@ -86,7 +93,7 @@ pub enum Phase {
     Serving,
     /// The socket to take more replies; nothing is read meanwhile.
     Blocked,
-    /// The goodbye to be sent and received.
+    /// The close to be sent and received.
     Closing,
 }
 
@@ -95,22 +102,21 @@ pub enum Phase {
 pub enum Expired {
     /// No line for too long.
     Idle,
-    /// A line begun was not finished.
+    /// A line was begun and not finished.
     Line,
-    /// Unsent replies made too little progress.
+    /// The peer took too little of its replies.
     Write,
     /// A ping was not answered.
     Heartbeat,
 }
 
-impl Expired {
-    /// What is written in the books.
-    pub const fn reason(self) -> CloseReason {
-        match self {
-            Self::Idle => CloseReason::IdleTimeout,
-            Self::Line => CloseReason::ReadTimeout,
-            Self::Write => CloseReason::WriteTimeout,
-            Self::Heartbeat => CloseReason::HeartbeatTimeout,
+impl From<Expired> for CloseReason {
+    fn from(expired: Expired) -> Self {
+        match expired {
+            Expired::Idle => Self::IdleTimeout,
+            Expired::Line => Self::ReadTimeout,
+            Expired::Write => Self::WriteTimeout,
+            Expired::Heartbeat => Self::HeartbeatTimeout,
         }
     }
 }

@@ -22,10 +22,11 @@ use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
-    FramingLayer, KIB, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, Semaphore, Sha256Layer,
+    FramingLayer, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, Semaphore, Sha256Layer,
     TimeoutLayer, Utf8LinesCodec,
     drain::{self, Watch},
     heartbeat::{Deadlines, HeartbeatLayer},
+    internal::KIB,
     serve::Serve,
     serve_connection,
     stats::Stats,
@@ -77,13 +78,10 @@ impl AsyncWrite for Pieces {
     }
 }
 
-const LIMITS: Deadlines = Deadlines {
-    heartbeat_interval: Some(Duration::from_secs(30)),
-    heartbeat_timeout: Duration::from_secs(10),
-    idle: None,
-    line: Some(Duration::from_secs(30)),
-    write: Some(Duration::from_secs(10)),
-};
+const LIMITS: Deadlines = Deadlines::new()
+    .heartbeat(Some(Duration::from_secs(30)), Duration::from_secs(10))
+    .line(Some(Duration::from_secs(30)))
+    .write(Some(Duration::from_secs(10)));
 
 /// Both stacks as the server builds them, around `workload`.
 fn connection<Io, S>(
@@ -97,7 +95,7 @@ where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
     let lines = ServiceBuilder::new()
-        .layer(ErrorReplyLayer)
+        .layer(ErrorReplyLayer::new())
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(Duration::from_secs(5)))
         .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(9))))

@@ -31,7 +31,7 @@ where
     let end = async {
         let stats = Arc::new(Stats::new(Instant::now()));
         let lines = ServiceBuilder::new()
-            .layer(ErrorReplyLayer)
+            .layer(ErrorReplyLayer::new())
             .layer(ObserveLayer::new(stats.clone()))
             .service(workload);
         let mut connection = ServiceBuilder::new()

@@ -17,7 +17,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Echo, FramingLayer, Lines, LinesBatchCodec,
-    heartbeat::{Deadlines, HeartbeatLayer},
+    heartbeat::HeartbeatLayer,
     serve::Serve,
     stats::{CloseReason, Stats},
 };
@@ -26,7 +26,7 @@ use towline_middleware::{
 /// a timeout longer than the interval the next ping was late by the difference, or never sent.
 #[tokio::test(start_paused = true)]
 async fn an_answer_brings_the_next_ping_forward_to_an_interval_from_then() {
-    let mut peer = Peer::new(Deadlines { heartbeat_timeout: secs(600), ..LIMITS });
+    let mut peer = Peer::new(LIMITS.heartbeat(LIMITS.heartbeat_interval, secs(600)));
     peer.expect("ping\n").await;
     for _ in 0..3 {
         let answered = Instant::now();
@@ -148,7 +148,7 @@ async fn a_peer_that_talks_is_not_pinged() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_never_become_a_line_are_no_life() {
-    let mut peer = Peer::new(Deadlines { line: None, ..LIMITS });
+    let mut peer = Peer::new(LIMITS.line(None));
     for _ in 0..13 {
         peer.send("x").await;
         sleep(secs(3)).await;
@@ -163,7 +163,7 @@ async fn no_ping_goes_out_while_a_line_is_served_and_the_silence_is_not_the_peer
         sleep(secs(300)).await;
         Ok::<_, BoxError>(lines)
     });
-    let mut peer = Peer::of(Deadlines { idle: Some(secs(40)), ..LIMITS }, slow);
+    let mut peer = Peer::of(LIMITS.idle(Some(secs(40))), slow);
     peer.send("slow\nhalf").await;
     peer.expect("slow\n").await;
     assert_on_time(peer.begun.elapsed(), secs(300));

@@ -25,20 +25,17 @@ use tokio::{
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BufferedBytes, Echo, Expired, FramedTransport, FramingLayer, Lines, LinesBatchCodec, Parked,
-    Phase, Transport,
+    Echo, FramedTransport, FramingLayer, Lines, LinesBatchCodec, Transport,
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PROGRESS_BYTES},
+    internal::{BufferedBytes, Expired, Parked, Phase},
     serve::Serve,
     stats::{Nanos, Stats},
 };
 
-const LIMITS: Deadlines = Deadlines {
-    heartbeat_interval: None,
-    heartbeat_timeout: Duration::from_secs(10),
-    idle: Some(Duration::from_secs(30)),
-    line: None,
-    write: Some(Duration::from_secs(10)),
-};
+const LIMITS: Deadlines = Deadlines::new()
+    .heartbeat(None, Duration::from_secs(10))
+    .idle(Some(Duration::from_secs(30)))
+    .write(Some(Duration::from_secs(10)));
 
 type Supervised = HeartbeatTransport<FramedTransport<FaultyIo, LinesBatchCodec>>;
 
@@ -107,7 +104,7 @@ async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
 async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let (mut peer, server) = duplex(64);
-    let limits = Deadlines { heartbeat_interval: Some(Duration::from_secs(30)), ..LIMITS };
+    let limits = LIMITS.heartbeat(Some(Duration::from_secs(30)), LIMITS.heartbeat_timeout);
     let mut stack = ServiceBuilder::new()
         .layer(FramingLayer::new(LinesBatchCodec::new, 99))
         .layer(HeartbeatLayer::new(limits, stats.clone()))

@@ -45,11 +45,11 @@ where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + Sync,
 {
     ServiceBuilder::new()
-        .layer(ErrorReplyLayer)
+        .layer(ErrorReplyLayer::new())
         .layer(ObserveLayer::new(stats.clone()))
         .layer(TimeoutLayer::new(SECOND))
         .layer(ConcurrencyLimitLayer::new(permits.clone()).load_shed(load_shed))
-        .layer(ReadyPerCallLayer)
+        .layer(ReadyPerCallLayer::new())
         .service(workload)
 }
 
@@ -59,7 +59,7 @@ fn books() -> Arc<Stats> {
 
 #[tokio::test(start_paused = true)]
 async fn readiness_is_asked_for_with_a_request_in_hand() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
     handle.allow(0);
     // The outside is ready although the inside is not.
     assert_ready_ok!(service.poll_ready());
@@ -78,7 +78,7 @@ async fn readiness_is_asked_for_with_a_request_in_hand() {
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
     handle.allow(0);
     assert_ready_ok!(service.poll_ready());
     let mut waiting = task::spawn(service.call(lines("a\n")));
@@ -87,7 +87,7 @@ async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
     assert_eq!(assert_ready_err!(waiting.poll()).to_string(), "broken");
 
     // Also when it failed before the call.
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer);
+    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
     handle.send_error("broken");
     assert_ready_ok!(service.poll_ready());
     let mut call = task::spawn(service.call(lines("a\n")));
@@ -147,7 +147,7 @@ async fn a_shed_line_leaves_no_waiter_behind() {
 async fn nor_does_one_that_tower_s_own_layers_shed() {
     let permits = Arc::new(sync::Semaphore::new(0));
     let mut service = ServiceBuilder::new()
-        .layer(ReadyPerCallLayer)
+        .layer(ReadyPerCallLayer::new())
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
         .service(towline_middleware::Echo);

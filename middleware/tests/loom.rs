@@ -20,7 +20,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, drain,
-    stats::{CloseReason, Nanos, State, StateCells, StateSnapshot, Writers},
+    internal::Writers,
+    stats::{CloseReason, Nanos, State, StateCells, StateSnapshot},
 };
 
 /// Whole: what one moment could have shown, with the times that belong to the counts.

@@ -12,10 +12,10 @@ use tokio_test::task::{self, Spawn};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use towline_middleware::{
-    DigestMode, Echo, FramedTransport, KIB, LinesBatchCodec, Sha256Layer,
+    DigestMode, Echo, FramedTransport, LinesBatchCodec, Sha256Layer,
+    internal::{BLOCK_BYTES, KIB, SMALL_BLOCK_BYTES},
     serve::{Connection, ConnectionConfig, Serve, WritePolicy},
     stats::{State, Stats},
-    thread_context::block_pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES},
 };
 
 const LINE: &str = "abc\n";
@@ -32,8 +32,8 @@ struct Shard {
 impl Shard {
     fn with_bound(buffered_bytes_max: usize, flush: WritePolicy) -> Self {
         let (stats, rules) = (Arc::new(Stats::new(Instant::now())), ConnectionConfig::default());
-        rules.buffered_bytes_max.store(buffered_bytes_max);
-        rules.write_policy.store(flush);
+        rules.set_buffered_bytes_max(buffered_bytes_max);
+        rules.set_write_policy(flush);
         let serve = Serve::unboxed(Echo).stats(stats.clone()).config(Arc::new(rules));
         Self { stats, serve, served: Vec::new() }
     }
@@ -110,7 +110,7 @@ async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
     const PEERS: usize = 400;
     const BOUND: usize = 4 * KIB * KIB;
     let (stats, rules) = (Arc::new(Stats::new(Instant::now())), ConnectionConfig::default());
-    rules.buffered_bytes_max.store(BOUND);
+    rules.set_buffered_bytes_max(BOUND);
     let hashes = Sha256Layer::new(DigestMode::Reply, stats.clone()).layer(Echo);
     let mut serve = Serve::new(hashes).stats(stats.clone()).config(Arc::new(rules));
     let mut served = Vec::new();

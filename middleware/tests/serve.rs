@@ -25,11 +25,11 @@ use tower::service_fn;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    Echo, FramedTransport, Lines, LinesBatchCodec, Utf8LinesCodec, drain, fairness,
+    Echo, FramedTransport, Lines, LinesBatchCodec, Utf8LinesCodec, drain,
+    internal::{BLOCK_BYTES, run_yield_queue},
     serve::{Connection, Serve, WritePolicy},
     serve_connection,
     stats::{CloseReason, State, Stats},
-    thread_context::block_pool::BLOCK_BYTES,
 };
 
 const LIMIT: usize = 64 * 1024;
@@ -242,7 +242,7 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
         tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
         client
     };
-    tokio::spawn(fairness::run_yield_queue());
+    tokio::spawn(run_yield_queue());
     let seen = Arc::new(AtomicUsize::new(usize::MAX));
     let mut polite = connect(counting(Some(seen.clone())));
     let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();

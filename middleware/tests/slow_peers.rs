@@ -11,14 +11,12 @@ use std::time::Duration;
 use peer::{NO_PING, Peer, long_replies, secs};
 use tokio::{io::AsyncReadExt, time::sleep};
 use towline_middleware::{
-    fairness,
-    heartbeat::{Deadlines, PROGRESS_BYTES},
-    stats::CloseReason,
+    heartbeat::PROGRESS_BYTES, internal::run_close_pacer, stats::CloseReason,
 };
 
 #[tokio::test(start_paused = true)]
 async fn fault_02_a_peer_whose_lines_come_just_in_time_stays() {
-    let mut peer = Peer::new(Deadlines { idle: Some(secs(60)), ..NO_PING });
+    let mut peer = Peer::new(NO_PING.idle(Some(secs(60))));
     for _ in 0..100 {
         // The first byte late for an idle peer, the rest one by one, late for a slow one.
         sleep(secs(30)).await;
@@ -61,7 +59,7 @@ async fn fault_02_each_line_has_its_own_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_line_for_too_long_is_idle() {
-    let mut peer = Peer::new(Deadlines { idle: Some(secs(60)), ..NO_PING });
+    let mut peer = Peer::new(NO_PING.idle(Some(secs(60))));
     sleep(secs(50)).await;
     peer.send("a\n").await;
     peer.expect("a\n").await;
@@ -81,7 +79,7 @@ async fn fault_06_a_stuck_reader_stalls_out() {
 /// a line, came back at once and flooded again; whoever had a line waited for all of them.
 #[tokio::test(start_paused = true)]
 async fn fault_06_peers_whose_time_is_up_at_once_are_cut_over_a_while() {
-    tokio::spawn(fairness::run_close_pacer());
+    tokio::spawn(run_close_pacer());
     let mut peers: Vec<_> = (0..100).map(|_| Peer::new(NO_PING)).collect();
     for peer in &mut peers {
         peer.send("x").await;

@@ -21,8 +21,9 @@ use tokio::{
 use tower_service::Service;
 use towline_middleware::{
     Echo, FramedTransport, LinesBatchCodec,
+    internal::ConnectionStats,
     serve::Serve,
-    stats::{Clock, CloseReason, ConnectionStats, Nanos, State, StateCells, StateSnapshot, Stats},
+    stats::{Clock, CloseReason, Nanos, State, StateCells, StateSnapshot, Stats},
 };
 
 /// What happens to one of some connections.

@@ -64,7 +64,7 @@ async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
     let (first, ended) = served(serve());
     let (second, cut) = served(serve());
     yield_now().await;
-    rules.linger.store(Duration::from_secs(7));
+    rules.set_linger(Duration::from_secs(7));
     let begun = Instant::now();
     signal.drain();
     yield_now().await;
@@ -98,7 +98,7 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
         .unzip();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let idle = Some(Duration::from_secs(20));
-    heartbeat.set_deadlines(Deadlines { idle, ..Deadlines::default() });
+    heartbeat.set_deadlines(Deadlines::new().idle(idle));
     let mut next = Some(0);
     while let Some(from) = next {
         next = signal.wake_from(from);
@@ -116,13 +116,8 @@ async fn a_nudge_has_parked_connections_look_at_new_limits() {
 #[tokio::test(start_paused = true)]
 async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_time_more() {
     let minute = Duration::from_secs(60);
-    let limits = Deadlines {
-        heartbeat_interval: Some(minute),
-        heartbeat_timeout: minute,
-        idle: Some(3 * minute),
-        line: Some(minute),
-        write: None,
-    };
+    let limits =
+        Deadlines::new().heartbeat(Some(minute), minute).idle(Some(3 * minute)).line(Some(minute));
     for kept in [false, true] {
         let stats = Arc::new(Stats::new(Instant::now()));
         let heartbeat = HeartbeatLayer::new(limits, stats.clone());

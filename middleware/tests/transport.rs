@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use support::{End, FaultyIo, Step, block_on, every, served};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use towline_middleware::{
-    BufferedBytes, Echo, FramedTransport, LineError, Lines, LinesBatchCodec, Transport,
-    Utf8LinesCodec, serve::WritePolicy, stats::CloseReason,
+    Echo, FramedTransport, LineError, Lines, LinesBatchCodec, Transport, Utf8LinesCodec,
+    internal::BufferedBytes, serve::WritePolicy, stats::CloseReason,
 };
 
 type Framed = FramedTransport<FaultyIo, LinesBatchCodec>;

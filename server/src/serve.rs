@@ -143,7 +143,7 @@ impl<S: BatchService<Via>, Via> Service<Lines> for Batched<S, Via> {
 /// readiness inside the call, where whatever it reserves ends with the batch it was for.
 pub(crate) fn embedded<S, Via>(service: S) -> impl LineService + use<S, Via>
 where
-    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
 {
     ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
@@ -174,7 +174,7 @@ where
 /// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
 pub async fn serve<S, Via>(listener: TcpListener, service: S) -> io::Result<()>
 where
-    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
 {
     serve_until(listener, service, Watch::never()).await
@@ -193,7 +193,7 @@ where
 /// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
 pub async fn serve_until<S, Via>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
 where
-    S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
 {
     let config = LiveConfig::first(Effective::default());

@@ -13,11 +13,11 @@ use towline_config::{
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer, LineError,
     LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
-    codec::LINES_MAX,
     drain::Watch,
     heartbeat::{Deadlines, HeartbeatLayer},
+    internal::{ConnectionStats, LINES_MAX},
     serve::{self, Serve},
-    stats::{CloseReason, ConnectionStats, Stats},
+    stats::{CloseReason, Stats},
 };
 
 use crate::live_config::{LiveConfig, Mitigation};
@@ -71,16 +71,15 @@ impl StackParts {
     /// parked connections must be woken.
     pub fn apply(&self, config: &LiveConfig) -> bool {
         let (settings, mitigation) = (&config.effective.settings, config.mitigation);
-        self.connection.write_policy.store(match settings.flush.policy {
+        self.connection.set_write_policy(match settings.flush.policy {
             FlushPolicy::Line => serve::WritePolicy::Every(NonZeroU32::MIN),
             FlushPolicy::Every(lines) => serve::WritePolicy::Every(lines),
             _ => serve::WritePolicy::Auto,
         });
-        self.connection.output_bytes_max.store(settings.limits.output_bytes);
+        self.connection.set_output_bytes_max(settings.limits.output_bytes);
         self.connection
-            .buffered_bytes_max
-            .store(held_bytes_max(config.buffer_limit_bytes, self.shards));
-        self.connection.linger.store(settings.timeouts.linger);
+            .set_buffered_bytes_max(held_bytes_max(config.buffer_limit_bytes, self.shards));
+        self.connection.set_linger(settings.timeouts.linger);
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_load_shed(match settings.limits.overload {
             _ if mitigation.sheds => LoadShed::Always,
@@ -138,13 +137,11 @@ fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
     // A client that answers its pings is never closed as idle because a server is full: it sends a
     // line once per interval, with its jitter of a tenth, and within its time to answer.
     let heard_of = interval.map_or(Duration::ZERO, |interval| interval / 10 * 11 + timeout);
-    Deadlines {
-        heartbeat_interval: interval,
-        heartbeat_timeout: timeout,
-        idle: idle.map(|idle| shrunk(idle, mitigation.idle_tenths).max(idle.min(heard_of))),
-        line: line.map(|line| shrunk(line, mitigation.held_tenths)),
-        write: write.map(|write| shrunk(write, mitigation.held_tenths)),
-    }
+    Deadlines::new()
+        .heartbeat(interval, timeout)
+        .idle(idle.map(|idle| shrunk(idle, mitigation.idle_tenths).max(idle.min(heard_of))))
+        .line(line.map(|line| shrunk(line, mitigation.held_tenths)))
+        .write(write.map(|write| shrunk(write, mitigation.held_tenths)))
 }
 
 /// A service that the line stack can be built around: its errors are boxed, its futures can be moved.
@@ -152,7 +149,6 @@ pub trait LineService:
     Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
     + Clone
     + Send
-    + Sync
     + 'static
 {
 }
@@ -161,7 +157,6 @@ impl<S> LineService for S where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
         + Clone
         + Send
-        + Sync
         + 'static
 {
 }
@@ -204,7 +199,7 @@ where
 
     ServiceBuilder::new()
         // Errors that a client can act on become replies; the others end the connection.
-        .layer(ErrorReplyLayer)
+        .layer(ErrorReplyLayer::new())
         // Below the replies, so that errors are counted by kind.
         .layer(ObserveLayer::new(stats.clone()))
         // Outside of the limit, so that the wait for a permit counts: a timeout begins with the call,

@@ -7,20 +7,31 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::LineLimits;
 use crate::{LineError, Lines, lines::SMALL_BYTES, thread_context::block_pool::SHORT_BLOCK_BYTES};
 
-/// Cuts everything up to the *last* newline off as one batch.
+/// Decodes everything up to the *last* newline as one batch; encodes a batch as it is.
 ///
-/// A line ends in `\n`; a `\r` before it belongs to the line; every other byte is opaque. A line
-/// longer than the limit is an error, after the lines before it were delivered. At the end of input
-/// an unterminated rest stays in the buffer, undelivered.
+/// A line ends in `\n`; a `\r` before it belongs to the line; every other byte is opaque. A line longer
+/// than the limit is an error, after the lines before it were delivered. At the end of input an
+/// unterminated rest stays in the buffer, undelivered.
 ///
-/// Cost: two SIMD passes over each byte (find the last newline, count them), no work a line. Bytes
-/// without a newline are never scanned twice, beyond the first 32 of a line. The length limit is looked
-/// at only in batches in which a line *could* exceed it, and then once per limit's length, not once a
-/// line.
+/// *Costs*: two SIMD passes over each byte (find the last newline, count them), no work a line. Bytes
+/// without a newline are never scanned twice, beyond the first 32 of a line. The length limit is checked
+/// only in batches in which a line *could* exceed it, and then once per limit's length, not once a line.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use tokio_util::codec::Decoder;
+/// use towline_middleware::LinesBatchCodec;
+///
+/// let mut codec = LinesBatchCodec::new(64 * 1024);
+/// let mut read = BytesMut::from("one\ntwo\nthr");
+/// let batch = codec.decode(&mut read)?.unwrap();
+/// assert_eq!((batch.count(), &read[..]), (2, &b"thr"[..]));
+/// # Ok::<_, towline_middleware::LineError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LinesBatchCodec {
     limits: Arc<LineLimits>,
-    /// The first so many bytes of the buffer are known to hold no newline.
+    /// Length of the buffer's beginning that is known to hold no newline.
     scanned: u32,
 }
 
@@ -30,28 +41,28 @@ impl LinesBatchCodec {
         Self::shared(Arc::new(LineLimits::new(limit_bytes)))
     }
 
-    /// A codec that holds to `limits` as they are whenever bytes came in.
+    /// A codec that shares `limits` with others, and loads them whenever bytes came in.
     pub const fn shared(limits: Arc<LineLimits>) -> Self {
         Self { limits, scanned: 0 }
     }
 
-    /// Cuts batches of at most so many lines, 16,384 unless told otherwise; 0 is taken as 1. For
-    /// services whose replies are much longer than their lines. Holds for all that share its limits.
+    /// Cuts batches of at most this many lines; 0 is taken as 1. Default: 16,384. Lower it for services
+    /// whose replies are much longer than their lines. Holds for all codecs that share the limits.
     #[must_use]
     pub fn lines_max(self, lines: u32) -> Self {
         self.limits.set_lines(lines);
         self
     }
 
-    /// The longest line it passes, terminator excluded.
+    /// The longest line, terminator excluded.
     pub fn limit_bytes(&self) -> usize {
         self.limits.bytes()
     }
 
-    /// Where the first line begins that is too long, looking at `terminated` lines.
+    /// Where the first line begins that is too long, in `terminated` lines.
     ///
-    /// From the start of a line the next `limit + 1` bytes must hold a newline; the last one in
-    /// that window is the end of a line too, and the next window starts behind it.
+    /// From the start of a line the next `limit + 1` bytes must hold a newline; the last one in that window
+    /// ends a line too, and the next window starts behind it.
     fn first_too_long(&self, terminated: &[u8]) -> Option<usize> {
         let window = self.limit_bytes().saturating_add(1);
         let mut start = 0;
@@ -65,7 +76,7 @@ impl LinesBatchCodec {
     }
 }
 
-/// Bytes up to which a plain loop finds a newline sooner than a search that is set up first.
+/// Bytes up to which a plain loop finds a newline sooner than a search that needs setup.
 const SHORT_BYTES: usize = 32;
 
 /// Where the last newline is, and how many there are.
@@ -84,8 +95,8 @@ fn is_one_line(bytes: &[u8]) -> bool {
     at + 1 == bytes.len()
 }
 
-/// Takes so many bytes off the front: in memory of their own, unless they are many, or all there is in
-/// memory that is little or that they fill.
+/// Splits off the first `bytes`: into memory of their own, unless they are many, or are all there is in a
+/// small or full buffer.
 #[inline]
 fn take(src: &mut BytesMut, bytes: usize) -> BytesMut {
     if bytes == src.len() && src.capacity() <= bytes.max(SHORT_BLOCK_BYTES) {
@@ -109,7 +120,7 @@ impl Decoder for LinesBatchCodec {
         if src.is_empty() {
             return Ok(None);
         }
-        // What a peer that waits for each reply sends. The rest of this file would be brought into the
+        // What a peer that waits for each reply sends. The general way would be fetched into the
         // processor's cache for it between two system calls.
         let len = src.len();
         if len <= SHORT_BYTES && len - 1 <= self.limit_bytes() && is_one_line(src) {
@@ -145,8 +156,7 @@ impl LinesBatchCodec {
             good = last.map_or(good, |at| at + 1);
         }
         let lines = Lines::counted(take(src, good), count as u32);
-        // What is left begins with the line that is too long, or with more lines, or holds no
-        // newline at all.
+        // The rest begins with the line that is too long, or with more lines, or holds no newline.
         self.scanned = if good == end { src.len() as u32 } else { 0 };
         Ok(Some(lines))
     }
@@ -160,8 +170,8 @@ impl LinesBatchCodec {
 impl Encoder<Lines> for LinesBatchCodec {
     type Error = LineError;
 
-    /// Copies nothing when it need not: a batch that is the only owner of its memory *becomes* the
-    /// empty output buffer.
+    /// Copies nothing if it need not: a batch that is the only owner of its memory *becomes* the empty
+    /// output buffer.
     #[inline]
     fn encode(&mut self, lines: Lines, dst: &mut BytesMut) -> Result<(), LineError> {
         if !dst.is_empty() {

@@ -6,14 +6,15 @@ use crate::stats::CloseReason;
 
 /// Why a stream of bytes stopped being lines.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LineError {
-    /// A line outgrew the codec's limit. The lines before it were delivered.
+    /// A line is longer than the codec's limit. The lines before it were delivered.
     #[error("line longer than {limit_bytes} bytes")]
     TooLong {
         /// The limit, terminator excluded.
         limit_bytes: usize,
     },
-    /// A line is not UTF-8; only [`Utf8LinesCodec`](super::Utf8LinesCodec) minds.
+    /// A line is not UTF-8; an error of [`Utf8LinesCodec`](super::Utf8LinesCodec) only.
     #[error("line is not UTF-8")]
     NotUtf8,
     /// The stream itself failed.
@@ -22,7 +23,7 @@ pub enum LineError {
 }
 
 impl LineError {
-    /// Reads tokio-util's error, which hides invalid UTF-8 in an I/O error.
+    /// Converts tokio-util's error, which reports invalid UTF-8 as an I/O error.
     pub(super) fn from_lines_codec(error: LinesCodecError, limit_bytes: usize) -> Self {
         match error {
             LinesCodecError::MaxLineLengthExceeded => Self::TooLong { limit_bytes },

@@ -1,14 +1,14 @@
-use crate::{LiveSetting, thread_context::block_pool};
+use crate::{live_setting::LiveSetting, thread_context::block_pool};
 
-/// Most lines of a batch unless told otherwise. Only batches of very short lines come near it: it
-/// bounds what a reply of fixed size a line, such as an error, can grow to.
+/// Default for the most lines of a batch. Only batches of very short lines come near it: it bounds replies
+/// of a fixed size a line, such as an error.
 pub const LINES_MAX: u32 = 16 * 1024;
 
-/// So many times fewer while memory is spared: where 4,096 digests in hexadecimal answer a block,
-/// 128 of them, that fill a small one. Lines of 16 bytes fill it before there are too many of them.
+/// Divisor of a batch's lines while blocks are small: where 4,096 hexadecimal digests answer a block, 128
+/// of them fill a small one. Lines of 16 bytes fill it before the limit is met.
 const SMALL_BATCH_SHARE: usize = 32;
 
-/// How long a line and how large a batch may be. Connections that share one see it change.
+/// How long a line and how large a batch may be. Codecs that share one see it change.
 #[derive(Debug)]
 pub struct LineLimits {
     bytes: LiveSetting<u32>,
@@ -35,8 +35,8 @@ impl LineLimits {
         self.lines.load()
     }
 
-    /// Most lines of a batch that could have `count`: fewer while memory is spared, because a reply
-    /// can be much longer than its line.
+    /// Most lines of a batch that could have `count`: fewer while blocks are small, because a reply can be
+    /// much longer than its line.
     #[inline]
     pub(crate) fn lines_max_for(&self, count: usize) -> usize {
         let lines = self.lines() as usize;
@@ -49,8 +49,8 @@ impl LineLimits {
         self.bytes.store(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// Cuts batches of at most so many lines, 16,384 unless told otherwise; 0 is taken as 1. For
-    /// services whose replies are much longer than their lines.
+    /// Changes the most lines of a batch; 0 is taken as 1. Default: 16,384. Lower it for services whose
+    /// replies are much longer than their lines.
     pub fn set_lines(&self, lines: u32) {
         self.lines.store(lines.max(1));
     }

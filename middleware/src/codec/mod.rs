@@ -6,7 +6,8 @@
 //! - [`Utf8LinesCodec`]: drives tokio-util's own `LinesCodec`, a UTF-8 `String` a line, and packs what one
 //!   read gave into a batch. It costs some 15 times more a line, and is the oracle in tests.
 //!
-//! Any other tokio-util `Decoder` and `Encoder` drives the same [`FramedTransport`](crate::FramedTransport).
+//! Any other tokio-util `Decoder` and `Encoder` of `Lines` drives the same
+//! [`FramedTransport`](crate::FramedTransport).
 
 mod batch;
 mod error;

@@ -1,4 +1,4 @@
-//! A bound on the batches being served at once.
+//! A bound on the calls that are served at once.
 
 mod semaphore;
 
@@ -15,16 +15,23 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::semaphore::Semaphore;
-use crate::{AtomicRepr, BoxError, LiveSetting, thread_context::READINESS};
+use crate::{
+    BoxError,
+    live_setting::{AtomicRepr, LiveSetting},
+    macros::service_accessors,
+    thread_context::READINESS,
+};
 
-/// Which calls are turned away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which calls are shed: failed at once with Tower's [`Overloaded`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LoadShed {
-    /// None: they wait for a permit, in the order of arrival.
+    /// None: calls wait for a permit, in the order in which they came. The default.
+    #[default]
     Off,
-    /// Those for which no permit is left.
+    /// Calls for which no permit is left.
     WhenFull,
-    /// All, because something else than permits is short.
+    /// All, because something other than permits is short.
     Always,
 }
 
@@ -42,34 +49,49 @@ impl AtomicRepr for LoadShed {
     }
 }
 
-/// Tower's `ConcurrencyLimit` and `LoadShed`, asking for the permit inside the call.
+/// Tower's `ConcurrencyLimit` and `LoadShed` in one, which acquire the permit inside the call.
 ///
-/// *Does*: takes a permit for each call and gives it back when the call's future is dropped; above
-/// the limit lets calls wait, or fails them with Tower's own [`Overloaded`], as the layer was told when
-/// a call comes. *Does not*: reserve anything before the call, so an idle connection holds no permit
-/// and a shed call leaves no waiter behind. *Goes*: inside [`Timeout`](crate::Timeout), so that the
-/// wait is covered. *Costs*: two reference counts, which stay in the core's cache, and two other locked
-/// instructions a call. Tower's pair has to be cloned for each call to leave nothing behind, which
-/// costs three times that.
+/// *Does*: acquires a permit for each call and releases it when the call's future is dropped; above the
+/// limit lets calls wait, or sheds them. *Does not*: reserve anything before the call, so an idle
+/// connection holds no permit and a shed call leaves no waiter behind. *Goes*: inside a
+/// [`Timeout`](crate::Timeout), so that the wait counts. *Costs*: two reference counts, which stay in the
+/// core's cache, and two other locked instructions a call. Tower's pair has to be cloned for each call to
+/// leave nothing behind, which costs three times that.
+///
+/// Works for any request. Its errors are those of the inner service, boxed, and [`Overloaded`]. Made by
+/// [`ConcurrencyLimitLayer`], which has an example.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit<S> {
     inner: S,
     shared: Arc<LimitState>,
 }
 
-/// What the limits of one layer share: the connections of a shard, so that what they count in it
-/// stays in one core's cache.
+impl<S> ConcurrencyLimit<S> {
+    /// Lets in calls to `inner` that have a permit of `semaphore`.
+    pub fn new(inner: S, semaphore: Arc<Semaphore>) -> Self {
+        Self { inner, shared: Arc::new(LimitState::new(semaphore)) }
+    }
+
+    service_accessors!();
+}
+
+/// What the services of one layer share: the connections of a shard, so that the reference counts stay in
+/// one core's cache.
 #[derive(Debug)]
 struct LimitState {
     semaphore: Arc<Semaphore>,
     load_shed: LiveSetting<LoadShed>,
 }
 
-/// One of the permits, given back when dropped.
+/// A permit of the semaphore, released when dropped.
 #[derive(Debug)]
 struct Permit(Arc<LimitState>);
 
 impl LimitState {
+    fn new(semaphore: Arc<Semaphore>) -> Self {
+        Self { semaphore, load_shed: LiveSetting::new(LoadShed::Off) }
+    }
+
     #[inline]
     fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         self.semaphore.try_acquire().then(|| Permit(self.clone()))
@@ -83,7 +105,7 @@ impl Drop for Permit {
     }
 }
 
-/// A place in line for a permit, given up when dropped.
+/// A wait for a permit, cancelled when dropped.
 #[derive(Debug)]
 struct Acquire {
     shared: Arc<LimitState>,
@@ -92,10 +114,8 @@ struct Acquire {
 
 impl Acquire {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Permit> {
-        self.shared
-            .semaphore
-            .poll_acquire(&mut self.waiter, cx)
-            .map(|()| Permit(self.shared.clone()))
+        let Self { shared, waiter } = self;
+        shared.semaphore.poll_acquire(waiter, cx).map(|()| Permit(shared.clone()))
     }
 }
 
@@ -109,14 +129,14 @@ impl Drop for Acquire {
 
 impl<S, Request> Service<Request> for ConcurrencyLimit<S>
 where
-    S: Service<Request, Error = BoxError> + Clone,
+    S: Service<Request, Error: Into<BoxError>> + Clone,
 {
     type Response = S::Response;
     type Error = BoxError;
     type Future = ResponseFuture<S, Request>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     #[inline]
@@ -135,7 +155,7 @@ where
 impl<S: Clone> ConcurrencyLimit<S> {
     #[cold]
     fn wait<Request>(&mut self, request: Request) -> Waiting<S, Request> {
-        // The clone was not asked for readiness; this one was.
+        // The clone was not polled for readiness; the original was, so the call keeps that.
         let next = self.inner.clone();
         Waiting {
             acquire: Acquire { shared: self.shared.clone(), waiter: None },
@@ -153,7 +173,7 @@ struct Waiting<S, Request> {
 }
 
 pin_project! {
-    /// Response of [`ConcurrencyLimit`].
+    /// Response future of [`ConcurrencyLimit`].
     pub struct ResponseFuture<S, Request>
     where
         S: Service<Request>,
@@ -174,7 +194,7 @@ pin_project! {
 
 impl<S, Request> Future for ResponseFuture<S, Request>
 where
-    S: Service<Request, Error = BoxError>,
+    S: Service<Request, Error: Into<BoxError>>,
 {
     type Output = Result<S::Response, BoxError>;
 
@@ -183,7 +203,7 @@ where
         let mut state = self.project().state;
         loop {
             let (future, permit) = match state.as_mut().project() {
-                StateProj::Called { future, .. } => return future.poll(cx),
+                StateProj::Called { future, .. } => return future.poll(cx).map_err(Into::into),
                 not_yet => ready!(not_yet.poll_permit(cx))?,
             };
             state.set(State::Called { future, _permit: permit });
@@ -193,7 +213,7 @@ where
 
 impl<S, Request> StateProj<'_, S, Request, S::Future>
 where
-    S: Service<Request, Error = BoxError>,
+    S: Service<Request>,
 {
     #[cold]
     fn poll_permit(self, cx: &mut Context<'_>) -> Poll<Result<(S::Future, Permit), BoxError>> {
@@ -207,28 +227,45 @@ where
     }
 }
 
-/// Makes a [`ConcurrencyLimit`]. Those that its clones make are turned together.
+/// Layer for [`ConcurrencyLimit`]. Clones share the setting of [`LoadShed`]; layers that share a
+/// [`Semaphore`] share its limit.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tower::{Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn};
+/// use towline_middleware::{BoxError, ConcurrencyLimitLayer, LoadShed, Semaphore};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let mut service = ServiceBuilder::new()
+///     .layer(ConcurrencyLimitLayer::new(semaphore.clone()).load_shed(LoadShed::WhenFull))
+///     .service(service_fn(|()| std::future::pending::<Result<(), BoxError>>()));
+/// let running = service.ready().await.unwrap().call(());
+/// assert_eq!(semaphore.in_use(), 1);
+/// let error = service.clone().oneshot(()).await.unwrap_err();
+/// assert!(error.is::<Overloaded>());
+/// drop(running);
+/// assert_eq!(semaphore.in_use(), 0);
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimitLayer {
     shared: Arc<LimitState>,
 }
 
 impl ConcurrencyLimitLayer {
-    /// A call takes one of `permits`, which other limits may share, and waits for it.
+    /// Lets in calls that have a permit of `semaphore`.
     pub fn new(semaphore: Arc<Semaphore>) -> Self {
-        Self {
-            shared: Arc::new(LimitState { semaphore, load_shed: LiveSetting::new(LoadShed::Off) }),
-        }
+        Self { shared: Arc::new(LimitState::new(semaphore)) }
     }
 
-    /// Turns calls away as `load_shed` says.
+    /// Sheds calls as `load_shed` says. Default: [`LoadShed::Off`].
     #[must_use]
     pub fn load_shed(self, load_shed: LoadShed) -> Self {
         self.set_load_shed(load_shed);
         self
     }
 
-    /// Turns calls away as `load_shed` says from now on, on open connections too.
+    /// Changes which calls to come are shed, on open connections too.
     pub fn set_load_shed(&self, load_shed: LoadShed) {
         self.shared.load_shed.store(load_shed);
     }

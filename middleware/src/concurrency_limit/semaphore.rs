@@ -9,7 +9,7 @@ use std::{
 use slab::Slab;
 use sync::{AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 
-/// What the model checker puts its own in the place of; see `tests/loom.rs`.
+/// The types that the model checker replaces with its own; see `tests/loom.rs`.
 mod sync {
     #[cfg(towline_loom)]
     pub(super) use loom::sync::{
@@ -23,22 +23,23 @@ mod sync {
     };
 }
 
-/// How many calls a [`ConcurrencyLimit`](crate::ConcurrencyLimit) lets in at a time; limits that share one count together.
+/// How many calls a [`ConcurrencyLimit`](crate::ConcurrencyLimit) serves at a time. Limits that share one
+/// count together.
 ///
-/// The limit can be changed while permits are out. Lowering it takes none back: calls that were let
-/// in go on, and no others are until enough of those are done.
+/// The limit can change while permits are out. Lowering it takes none back: calls in progress go on, and
+/// no others are let in until enough of them are done. Waiting calls are let in first come, first served.
 ///
-/// Taking a permit and giving it back are two locked instructions each as long as nobody waits; a
-/// semaphore that can do more than this, such as tokio's, takes a lock to give back.
+/// *Costs*: two locked instructions to acquire a permit and two to release it, as long as no call waits. A
+/// semaphore that can do more, such as tokio's, takes a lock to release.
 pub struct Semaphore {
     limit: AtomicUsize,
     in_use: AtomicUsize,
-    /// As many as stand in line, for those who look without the line's lock.
+    /// Length of the queue, readable without its lock.
     waiting: AtomicUsize,
     queue: Mutex<WaitQueue>,
 }
 
-/// Those who wait, at most one for each call: first come, first served.
+/// Waiting calls, each at most once.
 #[derive(Default)]
 struct WaitQueue {
     waiters: Slab<Waiter>,
@@ -47,12 +48,12 @@ struct WaitQueue {
 
 enum Waiter {
     Waiting(Waker),
-    /// A permit was taken for it. It has left the order, and will come for it.
+    /// A permit was acquired for this call. It has left the order, and will take the permit when polled.
     Granted,
 }
 
 impl Semaphore {
-    /// So many calls at a time.
+    /// A semaphore of `limit` permits.
     pub fn new(limit: usize) -> Self {
         let [limit, in_use, waiting] = [limit, 0, 0].map(AtomicUsize::new);
         Self { limit, in_use, waiting, queue: Mutex::default() }
@@ -68,13 +69,13 @@ impl Semaphore {
         self.in_use.load(SeqCst)
     }
 
-    /// Changes the limit; lets in who waits if it is higher.
+    /// Changes the limit. A higher one lets waiting calls in.
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit, SeqCst);
         self.grant();
     }
 
-    /// Takes one, unless there is none or others came first.
+    /// Acquires a permit, unless there is none or other calls wait.
     #[inline]
     pub(crate) fn try_acquire(&self) -> bool {
         self.waiting.load(SeqCst) == 0 && self.try_acquire_free()
@@ -88,17 +89,18 @@ impl Semaphore {
             .is_ok()
     }
 
-    /// Gives back one that was taken.
+    /// Releases a permit.
     #[inline]
     pub(crate) fn release(&self) {
         self.in_use.fetch_sub(1, SeqCst);
-        // Who came into line before this look is seen, and who comes after it sees the permit.
+        // A call that queued before this load is seen here, and one that queues after it sees the permit.
         if self.waiting.load(SeqCst) > 0 {
             self.grant();
         }
     }
 
-    /// Takes one, in its turn. The caller keeps `waiter` and, if it gives up, [leaves](Self::cancel).
+    /// Acquires a permit in the order of the queue. The caller keeps `waiter` and, if it gives up,
+    /// [cancels](Self::cancel) it.
     pub(crate) fn poll_acquire(&self, waiter: &mut Option<usize>, cx: &Context<'_>) -> Poll<()> {
         let key = *waiter.get_or_insert_with(|| {
             let key = self.queue().push(cx.waker().clone());
@@ -120,21 +122,21 @@ impl Semaphore {
         }
     }
 
-    /// Gives a place in line up, and what was granted to it.
+    /// Removes a waiter from the queue and releases the permit that was granted to it, if any.
     pub(crate) fn cancel(&self, waiter: usize) {
         let mut queue = self.queue();
         if let Waiter::Granted = queue.waiters.remove(waiter) {
             drop(queue);
             return self.release();
         }
-        // Those who give up have mostly waited longest, so this is short.
+        // Calls that give up have mostly waited longest, so the search is short.
         if let Some(at) = queue.order.iter().position(|&key| key == waiter) {
             queue.order.remove(at);
         }
         self.waiting.fetch_sub(1, SeqCst);
     }
 
-    /// Takes permits for those in front, as long as there are any.
+    /// Acquires permits for the front of the queue, as long as there are any.
     #[cold]
     fn grant(&self) {
         while let Some(waker) = self.grant_one() {

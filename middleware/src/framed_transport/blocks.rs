@@ -1,34 +1,34 @@
-//! How memory goes back to the pool.
+//! When blocks go back to the pool.
 
 use bytes::BytesMut;
 
 use super::FramedTransport;
 use crate::thread_context::block_pool;
 
-/// A leftover up to this size moves to a block of its own size when the connection parks; a larger
-/// one keeps the block it came in, which is then at most four times its size.
+/// A rest up to this size moves to memory of its own size when the connection parks; a larger one keeps
+/// its block, which is then at most four times its size.
 pub(super) const COPY_BYTES_MAX: usize = block_pool::BLOCK_BYTES / 4;
 
-/// A read up to this size is copied by the codec, which then leaves the block whole.
+/// A read up to this size is copied by the codec, which leaves the block whole.
 pub(super) const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
 
-/// A lent block's size, as the transport keeps it.
-pub(super) const LENT_BLOCK: u32 = block_pool::BLOCK_BYTES as u32;
+/// The size of a block, as the transport stores it.
+pub(super) const POOL_BLOCK: u32 = block_pool::BLOCK_BYTES as u32;
 
 impl<Io, Codec> FramedTransport<Io, Codec> {
-    /// Moves what is left in the read buffer to memory of its own size, if it is no more than
-    /// `bytes_max`, and gives the lent block back.
+    /// Puts the read block back and moves its rest to memory of its own size, unless that is more than
+    /// `bytes_max`.
     #[inline]
     pub(super) fn return_read_block(&mut self, bytes_max: usize) {
-        if self.lent && self.read.len() <= bytes_max {
+        if self.pooled && self.read.len() <= bytes_max {
             let rest =
                 if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
             block_pool::put(std::mem::replace(&mut self.read, rest));
-            self.lent = false;
+            self.pooled = false;
         }
     }
 
-    /// The same for the write buffer.
+    /// Puts the write block back, like [`return_read_block`](Self::return_read_block).
     #[inline]
     pub(super) fn return_write_block(&mut self) {
         if self.write.capacity() > 0 {
@@ -36,17 +36,17 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
         }
     }
 
-    /// What is left there is moved at most twice for each halving.
+    /// A rest is moved at most twice for each halving.
     fn return_used_write_block(&mut self) {
         if self.write.is_empty() {
             let used = std::mem::take(&mut self.write);
-            // Less than that is a batch with memory of its own.
+            // A smaller one is a batch with memory of its own.
             if used.capacity() > COPIED_BYTES_MAX {
                 block_pool::put(used);
             } else {
                 block_pool::put_short(used);
             }
-            self.write_block_bytes = LENT_BLOCK;
+            self.write_block_bytes = POOL_BLOCK;
         } else if self.write.len() <= self.write_block_bytes as usize / 4 {
             let rest = BytesMut::from(&self.write[..]);
             self.write_block_bytes = rest.len() as u32;

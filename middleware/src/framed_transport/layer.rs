@@ -1,18 +1,35 @@
-//! The layer that makes lines of bytes.
-
 use std::task::{Context, Poll};
 
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::FramedTransport;
+use crate::macros::service_accessors;
 
-/// Frames the connection and passes a [`FramedTransport`] on.
-#[derive(Debug, Clone)]
+/// Frames a connection: wraps its stream in a [`FramedTransport`] and passes that on to the inner service.
+///
+/// Made by [`FramingLayer`], which has an example.
+#[derive(Debug)]
 pub struct FramingService<S, Codec, Config = usize> {
     inner: S,
     codec: fn(Config) -> Codec,
     config: Config,
+}
+
+// Derived, this would ask for a codec that can be cloned.
+impl<S: Clone, Codec, Config: Clone> Clone for FramingService<S, Codec, Config> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), codec: self.codec, config: self.config.clone() }
+    }
+}
+
+impl<S, Codec, Config> FramingService<S, Codec, Config> {
+    /// Frames each connection of `inner` with a codec that `codec` makes of `config`.
+    pub const fn new(inner: S, codec: fn(Config) -> Codec, config: Config) -> Self {
+        Self { inner, codec, config }
+    }
+
+    service_accessors!();
 }
 
 impl<S, Io, Codec, Config> Service<Io> for FramingService<S, Codec, Config>
@@ -33,7 +50,26 @@ where
     }
 }
 
-/// Makes a [`FramingService`]. Goes above the meter and below everything that speaks lines.
+/// Layer for [`FramingService`].
+///
+/// *Goes*: above [`MeterLayer`](crate::MeterLayer), below everything that handles lines.
+///
+/// ```
+/// use tower::{Service, ServiceBuilder};
+/// use towline_middleware::{
+///     Echo, FramingLayer, LinesBatchCodec, serve::Serve, stats::CloseReason,
+/// };
+/// # use tokio::io::AsyncWriteExt;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut connections = ServiceBuilder::new()
+///     .layer(FramingLayer::new(LinesBatchCodec::new, 4))
+///     .service(Serve::new(Echo));
+/// let (mut client, server) = tokio::io::duplex(64);
+/// client.write_all(b"too long\n").await.unwrap();
+/// client.shutdown().await.unwrap();
+/// assert_eq!(connections.call(server).await, Ok(CloseReason::LineTooLong));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FramingLayer<Codec, Config = usize> {
     codec: fn(Config) -> Codec,
@@ -47,10 +83,9 @@ impl<Codec, Config: Clone> Clone for FramingLayer<Codec, Config> {
 }
 
 impl<Codec, Config> FramingLayer<Codec, Config> {
-    /// Frames each connection with a codec of its own, such as
-    /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new), made for lines of at most so many
-    /// bytes, or [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with config that may
-    /// change.
+    /// Frames each connection with a codec that `codec` makes of `config`:
+    /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new) with the longest line in bytes, or
+    /// [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with limits that may change.
     pub const fn new(codec: fn(Config) -> Codec, config: Config) -> Self {
         Self { codec, config }
     }
@@ -60,6 +95,6 @@ impl<S, Codec, Config: Clone> Layer<S> for FramingLayer<Codec, Config> {
     type Service = FramingService<S, Codec, Config>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        FramingService { inner, codec: self.codec, config: self.config.clone() }
+        FramingService::new(inner, self.codec, self.config.clone())
     }
 }

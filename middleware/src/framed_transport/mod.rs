@@ -18,53 +18,65 @@ use tokio_util::codec::{Decoder, Encoder};
 
 pub use self::layer::{FramingLayer, FramingService};
 use self::{
-    blocks::{COPY_BYTES_MAX, LENT_BLOCK},
-    read::again,
+    blocks::{COPY_BYTES_MAX, POOL_BLOCK},
+    read::retry_interrupted,
 };
 use crate::{
     Lines, Transport,
-    transport::{BufferedBytes, Expired, Parked},
+    transport::{BufferedBytes, Expired, Parked, Sealed},
 };
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
 const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 
-/// A `Stream + Sink` over a byte stream and a codec, that owns no buffer while it has nothing to
-/// remember.
+/// A `Stream + Sink` over a byte stream and a codec, which owns no buffer while it has nothing to keep.
 ///
-/// *Does*: reads into a block lent by the thread's [`pool`](crate::pool), decodes in place, and gives
-/// the block back when the task parks; an unfinished line or an unwritten reply is then moved to
-/// memory of its own size, or stays where it is if that is a short block. *Does not*: watch the clock,
-/// count, or close by itself. *Goes*: above the socket and its [`MeteredIo`](crate::MeteredIo), below
-/// everything that speaks lines. *Costs*: about 150 bytes a connection beside the I/O object, nothing
-/// a line.
+/// *Does*: reads into a block of the thread's pool, decodes in place, and puts the block back when the
+/// task parks; an unfinished line or an unwritten reply is then moved to memory of its own size, or stays
+/// where it is if that is a short block. *Does not*: read the clock, count, or close by itself. *Goes*:
+/// above the socket and its [`MeteredIo`](crate::MeteredIo), below everything that handles lines. *Costs*:
+/// about 150 bytes a connection beside the I/O object, nothing a line.
 ///
-/// Like tokio-util's `Framed`, but idle it weighs 16 KiB less. Unlike it, an error of the codec
-/// ends the stream: do not poll on after one.
+/// Like tokio-util's `Framed`, but 16 KiB smaller while idle. Unlike it, an error of the codec ends the
+/// stream: do not poll on after one.
 ///
-/// The lent block stays with the transport between items. Whoever stops polling the stream while it
-/// waits for something else calls [`Transport::park`] first, or the block stays lent meanwhile.
+/// The block stays with the transport between items, so poll the stream until it is pending before waiting
+/// for something else; [`Serve`](crate::serve::Serve) puts the block back before any wait.
+///
+/// ```
+/// use towline_middleware::{FramedTransport, LinesBatchCodec};
+/// use futures_util::{SinkExt, StreamExt};
+/// # use tokio::io::AsyncWriteExt;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (mut client, server) = tokio::io::duplex(64);
+/// let mut framed = FramedTransport::new(server, LinesBatchCodec::new(64 * 1024));
+/// client.write_all(b"one\ntwo\n").await.unwrap();
+/// let lines = framed.next().await.unwrap().unwrap();
+/// assert_eq!(lines.count(), 2);
+/// framed.send(lines).await.unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FramedTransport<Io, Codec> {
     io: Io,
     codec: Codec,
     read: BytesMut,
     write: BytesMut,
-    /// Size of the memory behind `write` if it has its own; a lent block's otherwise.
+    /// Size of the memory behind `write` if that is its own; the size of a block otherwise.
     write_block_bytes: u32,
-    /// `read` is, or is a rest of, a lent block.
-    lent: bool,
-    /// What was read is long enough for the codec to hand out slices of the block itself.
+    /// `read` is a block of the pool, or the rest of one.
+    pooled: bool,
+    /// So much was read that the codec returns slices of the block itself.
     shares: bool,
     /// `read` may hold a complete item.
     decodable: bool,
     full_read: bool,
     ended: bool,
-    /// No read yet since the last park.
+    /// Nothing was read since the last park.
     woken: bool,
-    /// The first read after a park was a short one.
+    /// The first read after the last park was short.
     short: bool,
-    /// Bytes written since the last park, as far as it can count.
+    /// Bytes written since the last park, saturating.
     written_bytes: u16,
 }
 
@@ -76,8 +88,8 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
             codec,
             read: BytesMut::new(),
             write: BytesMut::new(),
-            write_block_bytes: LENT_BLOCK,
-            lent: false,
+            write_block_bytes: POOL_BLOCK,
+            pooled: false,
             shares: false,
             decodable: false,
             full_read: false,
@@ -91,6 +103,16 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
     /// The byte stream.
     pub const fn get_ref(&self) -> &Io {
         &self.io
+    }
+
+    /// The byte stream. What is read from it directly, the codec misses.
+    pub const fn get_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    /// Drops what is buffered and returns the byte stream.
+    pub fn into_inner(self) -> Io {
+        self.io
     }
 
     /// The codec.
@@ -161,23 +183,24 @@ where
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Item) -> Result<(), Self::Error> {
-        // An unfinished line moves out now, so that an echoed batch is the only owner of its block
-        // and can be written from where it was read. At most once a read, and not when batches were
-        // copied: then the block is of use to the next read.
+        // An unfinished line moves out now, so that an echoed batch is the only owner of its block and
+        // can be written from where it was read. At most once a read, and not if batches were copied:
+        // then the next read uses the block.
         if self.shares {
             self.return_read_block(COPY_BYTES_MAX);
         }
         let this = &mut *self;
         let result = this.codec.encode(item, &mut this.write);
         this.write_block_bytes =
-            this.write.capacity().try_into().unwrap_or(u32::MAX).max(LENT_BLOCK);
+            this.write.capacity().try_into().unwrap_or(u32::MAX).max(POOL_BLOCK);
         result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let this = &mut *self;
         while !this.write.is_empty() {
-            let n = ready!(again(|| Pin::new(&mut this.io).poll_write(cx, &this.write)))?;
+            let n =
+                ready!(retry_interrupted(|| Pin::new(&mut this.io).poll_write(cx, &this.write)))?;
             if n == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
@@ -200,6 +223,8 @@ where
         Poll::Ready(Ok(()))
     }
 }
+
+impl<Io, Codec> Sealed for FramedTransport<Io, Codec> {}
 
 impl<Io, Codec> Transport for FramedTransport<Io, Codec>
 where

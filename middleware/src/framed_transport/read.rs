@@ -1,4 +1,4 @@
-//! How bytes come in: into which memory, and how much at a time.
+//! How bytes are read: into which memory, and how many at a time.
 
 use std::{
     io,
@@ -15,25 +15,26 @@ use super::{
 };
 use crate::thread_context::block_pool;
 
-/// Smallest room worth a read.
+/// Least free space for a read.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// A peer that sent less than this when it woke us last is read with so much room first, on the stack: what
-/// came is then the only thing in its memory, and a socket can take a shorter way to the kernel. If it
-/// sends more now, that costs one more read.
+/// If the first read after the last wake-up brought less than this, the next is of this size, on the stack:
+/// its bytes then have memory of their own, and a socket can make a plain system call. If the peer sends
+/// more now, that costs one more read.
 const SHORT_READ_BYTES: usize = block_pool::SHORT_BLOCK_BYTES;
 
 impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
     #[inline]
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.lent {
+        if self.pooled {
+            // Behind what it holds already.
         } else if self.read.is_empty() {
             if self.short {
                 return self.poll_read_short(cx);
             }
             self.read = block_pool::take();
-            self.lent = true;
+            self.pooled = true;
         } else if self.read.len() <= COPY_BYTES_MAX {
             return self.poll_fill_behind_rest(cx);
         }
@@ -42,28 +43,28 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
 
     #[inline]
     fn poll_read_short(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Cleared here, where it is a few instructions; a socket would call the C library for it.
-        let mut room = [0; SHORT_READ_BYTES];
-        let mut into = ReadBuf::new(&mut room);
-        ready!(again(|| Pin::new(&mut self.io).poll_read(cx, &mut into)))?;
-        let read = into.filled();
+        // Zeroed here, where it is a few instructions; a socket would call the C library for it.
+        let mut bytes = [0; SHORT_READ_BYTES];
+        let mut buf = ReadBuf::new(&mut bytes);
+        ready!(retry_interrupted(|| Pin::new(&mut self.io).poll_read(cx, &mut buf)))?;
+        let read = buf.filled();
         self.read = block_pool::take_short();
         self.read.extend_from_slice(read);
-        self.took(read.len());
+        self.record_read(read.len());
         Poll::Ready(Ok(read.len()))
     }
 
-    /// An unfinished line waits in memory of its own size, or in a short block. It is set aside, not
-    /// dropped, until the read gave something: most wake-ups that find nothing are about something else.
+    /// An unfinished line waits in memory of its own size, or in a short block. That memory is kept until
+    /// the read brought something: most wake-ups without input are for another reason.
     #[inline(never)]
     fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let rest = std::mem::replace(&mut self.read, block_pool::take());
         self.read.extend_from_slice(&rest);
-        self.lent = true;
+        self.pooled = true;
         let result = self.poll_read(cx);
         if result.is_pending() {
             block_pool::put(std::mem::replace(&mut self.read, rest));
-            self.lent = false;
+            self.pooled = false;
         }
         result
     }
@@ -71,20 +72,21 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
-            // A long line outgrew its block. Growing doubles, so each byte moves about once.
+            // A long line outgrew its block. Growing doubles it, so each byte moves about once.
             self.read.reserve(block_pool::BLOCK_BYTES);
         }
-        let room = self.read.capacity() - self.read.len();
-        let result = again(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
+        let free = self.read.capacity() - self.read.len();
+        let result =
+            retry_interrupted(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
         if let Poll::Ready(Ok(n)) = &result {
-            self.full_read = *n == room;
-            self.took(*n);
+            self.full_read = *n == free;
+            self.record_read(*n);
         }
         result
     }
 
     #[inline]
-    fn took(&mut self, bytes: usize) {
+    fn record_read(&mut self, bytes: usize) {
         if std::mem::take(&mut self.woken) || bytes >= SHORT_READ_BYTES {
             self.short = bytes < SHORT_READ_BYTES;
         }
@@ -92,9 +94,11 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     }
 }
 
-/// Makes a call until a signal does not interrupt it: that is no fault of the stream's.
+/// Repeats a call as long as a signal interrupts it, which is no error of the stream.
 #[inline]
-pub(super) fn again<T>(mut call: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+pub(super) fn retry_interrupted<T>(
+    mut call: impl FnMut() -> Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
     loop {
         match call() {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

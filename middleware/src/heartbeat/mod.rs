@@ -1,30 +1,40 @@
 //! Every connection supervised: heartbeat and deadlines, by one timer.
 //!
 //! *Does*: sends `ping` after [`Deadlines::heartbeat_interval`] of silence and consumes the `pong`;
-//! ends a connection whose peer misses it, sends nothing for [`Deadlines::idle`], does not finish a
-//! line within [`Deadlines::line`] of its first byte, or takes less than [`PROGRESS_BYTES`] of what it
-//! is owed in [`Deadlines::write`].
-//! *Does not*: time the service; that is tower's `Timeout`, inside. A *timeout* re-arms on activity,
-//! a *deadline* (the line's) does not. *Goes*: above framing, because it must see whole lines and
-//! owns the sink it speaks through; below [`Serve`](crate::serve::Serve).
-//! *Costs*: one timer and about 200 bytes a connection; a comparison a park, nothing a line. The
-//! timer is compared when it fires, not reset on activity.
+//! ends a connection whose peer does not answer it, sends no line for [`Deadlines::idle`], does not
+//! finish a line within [`Deadlines::line`] of its first byte, or takes less than [`PROGRESS_BYTES`] of
+//! its replies in [`Deadlines::write`].
 //!
-//! Three tools tell a dead peer, each another death: TCP keepalive a dead host, the heartbeat a
-//! dead application, the line stack's timeout a slow service.
+//! *Does not*: time the service; that is [`Timeout`](crate::Timeout), in the line stack. Does not
+//! supervise a bare `Stream + Sink`: deadlines are checked in [`Transport`](crate::Transport)'s methods,
+//! which [`Serve`](crate::serve::Serve) alone calls. A [`HeartbeatTransport`] driven by another loop
+//! passes lines through, and neither pings nor expires.
 //!
-//! A server that stood still, because it was stopped or its host suspended, gives every peer as much
-//! time more, if somebody looks after the time ([`HeartbeatLayer::run_watchdog`]).
+//! *Goes*: above framing, because it must see whole lines and owns the sink through which it sends;
+//! directly around [`Serve`](crate::serve::Serve).
 //!
-//! Any whole line is life and answers a ping. The line `pong` answers it without being served: once
-//! a ping, within [`Deadlines::heartbeat_timeout`] of it, even if other lines that were under way
-//! came first. Any other `pong` is an ordinary line. Bytes that never become a line are no life.
+//! *Costs*: one timer and about 200 bytes a connection, a comparison a park, nothing a line. The timer
+//! is compared when it fires, not reset on activity, and fires up to the 256th part of its wait late,
+//! together with others.
+//!
+//! Any whole line shows that the peer lives and answers a ping. The line `pong` answers it without being
+//! served: once a ping, within [`Deadlines::heartbeat_timeout`] of it, even if other lines that were on
+//! their way came first. Any other `pong` is an ordinary line. Bytes that never become a line do not
+//! count.
+//!
+//! Three tools detect three kinds of dead peers: TCP keep-alive a dead host, the heartbeat a dead
+//! application, [`Timeout`](crate::Timeout) a slow service.
+//!
+//! A process that was suspended gives every peer as much time more, if
+//! [`HeartbeatLayer::run_watchdog`] runs.
 
+mod deadlines;
 mod layer;
+mod supervision;
 mod suspend_clock;
 mod timers;
 mod transport;
 
+pub use deadlines::{Deadlines, PROGRESS_BYTES};
 pub use layer::{HeartbeatLayer, HeartbeatService};
-pub use timers::{Action, ConnectionTimers, Deadlines, Observation, Owed, PROGRESS_BYTES, Rearm};
 pub use transport::HeartbeatTransport;

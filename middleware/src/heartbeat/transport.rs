@@ -14,60 +14,83 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Action, ConnectionTimers, Observation, Owed, Rearm, layer::Supervision};
+use super::{
+    supervision::Supervision,
+    timers::{Action, ConnectionTimers, Observation, Rearm},
+};
 use crate::{
     LineError, Lines, Transport,
-    stats::Nanos,
-    transport::{BufferedBytes, Expired, Parked, Phase},
+    clock::Nanos,
+    transport::{BufferedBytes, Expired, Parked, Phase, Sealed},
 };
 
 const PING: &[u8] = b"ping\n";
 const PONG: &[u8] = b"pong";
 
 pin_project! {
-    /// A transport that speaks by itself when the peer is silent, and gives up on one that is dead.
+    /// A transport that pings a silent peer, and tells the serving loop when a deadline passed.
     ///
-    /// Requires of `T` that a line may be sent whenever it is ready, between any two others.
+    /// Made by [`HeartbeatService`](super::HeartbeatService). Requires of `T` that a line may be sent
+    /// whenever it is ready, between any two others. Pings and deadlines need
+    /// [`Serve`](crate::serve::Serve): as a plain `Stream + Sink` it passes lines through, without the
+    /// `pong` that answers a ping.
     #[derive(Debug)]
     #[project = Projection]
     pub struct HeartbeatTransport<T> {
         #[pin]
         inner: T,
-        shared: Arc<Supervision>,
+        supervision: Arc<Supervision>,
         timers: ConnectionTimers,
         #[pin]
         timer: Sleep,
-        // When the timer fires: never later than the earliest deadline, often earlier.
+        // Monotonic time at which the timer fires: never later than the earliest deadline, often earlier.
         armed: Nanos,
         // Until when the `pong` of a ping may still come; in the past when none may.
         pong_until: Nanos,
         line_received: bool,
-        // Bytes the socket took since deadlines were looked at.
+        // Bytes that the socket took since the deadlines were checked.
         written_bytes: u16,
-        owed: Owed,
-        // Of the limits that the timer is armed by.
+        // What the peer must still take before the write deadline begins anew.
+        unread: u16,
+        // Of the deadlines by which the timer is armed.
         version: u16,
     }
 }
 
-/// The timer has not been given to the runtime yet.
+/// The timer is not registered with the runtime.
 const UNARMED: Nanos = Nanos(u64::MAX);
 
 impl<T> HeartbeatTransport<T> {
-    pub(super) fn new(inner: T, shared: Arc<Supervision>) -> Self {
+    pub(super) fn new(inner: T, supervision: Arc<Supervision>) -> Self {
         let now = Instant::now();
+        let begun = supervision.active(supervision.stats.at(now));
         Self {
             inner,
-            timers: ConnectionTimers::new(shared.active_time(shared.stats.at(now))),
+            timers: ConnectionTimers::new(begun),
             timer: sleep_until(now),
             armed: UNARMED,
             pong_until: Nanos(0),
             line_received: false,
             written_bytes: 0,
-            owed: Owed::default(),
-            version: shared.version(),
-            shared,
+            unread: 0,
+            version: supervision.version(),
+            supervision,
         }
+    }
+
+    /// The transport inside.
+    pub const fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// The transport inside. Lines that are read from it directly are not seen as signs of life.
+    pub const fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
+    /// Ends supervision and returns the transport inside.
+    pub fn into_inner(self) -> T {
+        self.inner
     }
 }
 
@@ -82,7 +105,7 @@ impl<T: Transport> Stream for HeartbeatTransport<T> {
                 Some(Ok(lines)) => lines,
                 ended => return Poll::Ready(ended),
             };
-            let rest = this.consume_pong(lines);
+            let rest = this.receive(lines);
             if !rest.is_empty() {
                 return Poll::Ready(Some(Ok(rest)));
             }
@@ -90,9 +113,9 @@ impl<T: Transport> Stream for HeartbeatTransport<T> {
     }
 }
 
-/// The moment for a timer whose deadline is `at`: a little later, by at most the 256th part of the wait,
-/// and the same for many. A thread that holds many connections then wakes for several at a time, and
-/// a host that holds a million spends its time on them and not on waking.
+/// The moment at which a timer for a deadline at `at` fires: up to the 256th part of the wait late, and
+/// the same for many connections. A thread with many connections then wakes for several at a time, and a
+/// host with a million spends its time on them and not on waking.
 const fn coalesced(now: Nanos, at: Nanos) -> Nanos {
     let wait = at.0.saturating_sub(now.0);
     // The largest power of two that is not above that part.
@@ -101,7 +124,7 @@ const fn coalesced(now: Nanos, at: Nanos) -> Nanos {
     Nanos(at.0.saturating_add(grain) & !grain)
 }
 
-const fn observed(line_received: bool, buffered: &BufferedBytes, phase: Phase) -> Observation {
+const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase) -> Observation {
     Observation {
         line_received,
         mid_line: buffered.read_bytes > 0,
@@ -111,7 +134,7 @@ const fn observed(line_received: bool, buffered: &BufferedBytes, phase: Phase) -
     }
 }
 
-/// Takes the first line `pong` out, if there is one.
+/// Removes the first line `pong`, and returns whether there was one.
 fn without_pong(lines: Lines) -> (Lines, bool) {
     let Some(at) = lines.iter().position(|line| line == PONG) else { return (lines, false) };
     let mut after = lines;
@@ -150,14 +173,14 @@ impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {
 }
 
 impl<T: Transport> Projection<'_, T> {
-    /// Takes note of lines, and the answer to a ping out of them.
+    /// Records that lines came in, and removes the answer to a ping from them.
     #[inline]
-    fn consume_pong(&mut self, lines: Lines) -> Lines {
+    fn receive(&mut self, lines: Lines) -> Lines {
         *self.line_received = true;
         if *self.pong_until == Nanos(0) {
             return lines;
         }
-        let in_time = self.shared.now() <= *self.pong_until;
+        let in_time = self.supervision.now() <= *self.pong_until;
         let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
         if answered {
             *self.pong_until = Nanos(0);
@@ -165,59 +188,62 @@ impl<T: Transport> Projection<'_, T> {
         rest
     }
 
-    /// Does what is due and arms the timer for what will be.
+    /// Does what is due at the active time `now`, and arms the timer for what will be.
     fn poll_deadlines(
         mut self,
         cx: &mut Context<'_>,
-        parked: Parked,
+        mut now: Nanos,
+        phase: Phase,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
-        let Parked { mut now, phase, .. } = parked;
-        let deadlines = self.shared.deadlines();
+        let deadlines = self.supervision.deadlines();
         loop {
             let Some((at, action)) = self.timers.next(&deadlines) else {
                 return Poll::Pending;
             };
             if at > now {
-                if at < *self.armed {
-                    *self.armed = coalesced(now, at);
-                    self.timer.as_mut().reset(self.shared.instant(*self.armed));
+                let fires = self.supervision.monotonic(at);
+                if fires < *self.armed {
+                    *self.armed = coalesced(self.supervision.monotonic(now), fires);
+                    self.timer.as_mut().reset(self.supervision.instant(*self.armed));
                 }
-                // Out of its task's budget a timer would say "not yet" without registering, and
-                // the park after this one relies on its being registered.
+                // Out of its task's budget a timer would be pending without being registered, and the
+                // next park relies on its being registered.
                 let timer = pin!(unconstrained(self.timer.as_mut()));
                 if timer.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // It fired for a deadline that has moved since: arm it for the one there is. Or for
-                // this one, since the clock was read.
+                // It fired for a deadline that has moved since, or for this one, which passed since the
+                // clock was read.
                 *self.armed = UNARMED;
-                now = self.shared.now();
+                now = self.supervision.now();
                 continue;
             }
             match action {
                 Action::Close(expired) => {
                     if expired == Expired::Heartbeat {
-                        self.shared.stats.heartbeats_missed.add(1);
+                        self.supervision.stats.heartbeats_missed.add(1);
                     }
                     return Poll::Ready(expired);
                 }
                 Action::Ping => {
-                    self.timers.pinged(now);
+                    self.timers.ping_sent(now);
                     let timeout = deadlines.heartbeat_timeout.as_nanos() as u64;
                     *self.pong_until = Nanos(now.0.saturating_add(timeout));
-                    self.shared.stats.heartbeats_sent.add(1);
+                    self.supervision.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
                     if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
                     *buffered = self.inner.as_mut().park();
-                    self.timers.note(now, observed(false, buffered, phase), self.owed);
+                    self.timers.observe(now, observation(false, buffered, phase), self.unread);
                 }
             }
         }
     }
 }
+
+impl<T> Sealed for HeartbeatTransport<T> {}
 
 impl<T: Transport> Transport for HeartbeatTransport<T> {
     #[inline]
@@ -234,7 +260,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         let mut this = self.project();
         loop {
             let rest = match this.inner.as_mut().next_buffered()? {
-                Ok(lines) => this.consume_pong(lines),
+                Ok(lines) => this.receive(lines),
                 Err(error) => return Some(Err(error)),
             };
             if !rest.is_empty() {
@@ -247,7 +273,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
     fn park(self: Pin<&mut Self>) -> BufferedBytes {
         let this = self.project();
         let buffered = this.inner.park();
-        // Not everybody who parks looks at deadlines next.
+        // A connection that yields parks without checking its deadlines.
         *this.written_bytes = this.written_bytes.saturating_add(buffered.written_bytes);
         buffered
     }
@@ -260,19 +286,20 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let this = self.project();
-        let parked = Parked { now: this.shared.active_time(parked.now), ..parked };
-        let mut observed = observed(std::mem::take(this.line_received), buffered, parked.phase);
-        observed.written_bytes = std::mem::take(this.written_bytes);
-        let started = this.timers.note(parked.now, observed, this.owed);
-        if started == Rearm::Restart {
+        let now = this.supervision.active(parked.now);
+        let mut observation =
+            observation(std::mem::take(this.line_received), buffered, parked.phase);
+        observation.written_bytes = std::mem::take(this.written_bytes);
+        let rearm = this.timers.observe(now, observation, this.unread);
+        if rearm == Rearm::Answered {
             // The timer waits for an answer that has come. Putting it off costs less than waking for
             // nothing.
             *this.armed = UNARMED;
         }
-        let version = this.shared.version();
+        let version = this.supervision.version();
         let same_deadlines = *this.version == version;
         // The common park: the timer that is armed, for this task, will fire soon enough.
-        let nothing_new = parked.same_task && same_deadlines && started == Rearm::Keep;
+        let nothing_new = parked.same_task && same_deadlines && rearm == Rearm::Keep;
         if nothing_new && *this.armed != UNARMED && parked.now < *this.armed {
             return Poll::Pending;
         }
@@ -281,11 +308,11 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
             // It may have fired already, for a deadline that is further away now.
             *this.armed = UNARMED;
         }
-        if !same_deadlines && this.shared.deadlines().heartbeat_interval.is_none() {
-            // Or it would be held to the answer if pings were wanted again one day.
+        if !same_deadlines && this.supervision.deadlines().heartbeat_interval.is_none() {
+            // Otherwise the peer would have to answer it when pings are turned on again.
             this.timers.clear_ping();
         }
-        this.poll_deadlines(cx, parked, buffered)
+        this.poll_deadlines(cx, now, parked.phase, buffered)
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

@@ -1,37 +1,44 @@
 use std::{
-    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use super::{LINGER, WritePolicy};
-use crate::{AtomicRepr, LiveSetting};
+use super::WritePolicy;
+use crate::live_setting::LiveSetting;
 
-/// How connections are served; those that share one see it change.
+/// Default for the longest wait for the peer's close after ours.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Default for the most bytes of replies that are unsent while the connection reads.
+const OUTPUT_BYTES_MAX: usize = 256 * crate::KIB;
+
+/// How connections are served. Connections that share one see it change.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use towline_middleware::{Echo, serve::{ConnectionConfig, Serve}};
+///
+/// let config = Arc::new(ConnectionConfig::default());
+/// let serve = Serve::new(Echo).config(config.clone());
+/// // Later, for the connections that are open too:
+/// config.set_linger(Duration::from_millis(500));
+/// ```
 #[derive(Debug)]
 pub struct ConnectionConfig {
-    /// When replies are written.
-    pub write_policy: LiveSetting<WritePolicy>,
-    /// Reading stops while so many bytes of replies, or more, are unsent.
-    pub output_bytes_max: LiveSetting<usize>,
-    /// Reading also stops while any byte of replies is unsent and all connections that count in the
-    /// same [`Stats`](crate::stats::Stats) together hold so many bytes, or more.
-    ///
-    /// It bounds what many peers that never read can have a process hold: this, and the replies to
-    /// one read for each connection that has nothing unsent when it is reached.
-    pub buffered_bytes_max: LiveSetting<usize>,
-    /// Longest wait for the peer's own close after ours.
-    pub linger: LiveSetting<Duration>,
+    pub(super) write_policy: LiveSetting<WritePolicy>,
+    pub(super) output_bytes_max: LiveSetting<usize>,
+    pub(super) buffered_bytes_max: LiveSetting<usize>,
+    pub(super) linger: LiveSetting<Duration>,
 }
 
 impl ConnectionConfig {
-    /// What holds unless told otherwise, shared by everything that nobody told.
+    /// The defaults, shared by every `Serve` that was not configured.
     pub(super) fn shared_default() -> Arc<Self> {
-        static STANDARD: OnceLock<Arc<ConnectionConfig>> = OnceLock::new();
-        STANDARD.get_or_init(Arc::default).clone()
+        static DEFAULT: OnceLock<Arc<ConnectionConfig>> = OnceLock::new();
+        DEFAULT.get_or_init(Arc::default).clone()
     }
 
-    /// The same config on dials of their own.
+    /// A configuration of the same values that is not shared.
     pub(super) fn detached(&self) -> Self {
         Self {
             write_policy: LiveSetting::new(self.write_policy.load()),
@@ -40,30 +47,42 @@ impl ConnectionConfig {
             linger: LiveSetting::new(self.linger.load()),
         }
     }
+
+    /// Changes when replies are written. Default: [`WritePolicy::Auto`].
+    pub fn set_write_policy(&self, policy: WritePolicy) {
+        self.write_policy.store(policy);
+    }
+
+    /// A connection stops reading while this many bytes of its replies, or more, are unsent.
+    /// Default: 256 KiB.
+    pub fn set_output_bytes_max(&self, bytes: usize) {
+        self.output_bytes_max.store(bytes);
+    }
+
+    /// A connection also stops reading while any byte of its replies is unsent and all connections that
+    /// count in the same [`Stats`](crate::stats::Stats) together buffer this many bytes, or more.
+    /// Default: no limit.
+    ///
+    /// It bounds what many peers that never read can make a process hold: this, and the replies to one read
+    /// for each connection that has nothing unsent when the limit is reached.
+    pub fn set_buffered_bytes_max(&self, bytes: usize) {
+        self.buffered_bytes_max.store(bytes);
+    }
+
+    /// Changes the longest wait for the peer's close after ours. Default: 2 s.
+    pub fn set_linger(&self, timeout: Duration) {
+        self.linger.store(timeout);
+    }
 }
 
 impl Default for ConnectionConfig {
-    /// [`WritePolicy::Auto`], 256 KiB a connection, no bound for all together, [`LINGER`].
+    /// The default of each setter.
     fn default() -> Self {
         Self {
             write_policy: LiveSetting::new(WritePolicy::Auto),
-            output_bytes_max: LiveSetting::new(256 * crate::KIB),
+            output_bytes_max: LiveSetting::new(OUTPUT_BYTES_MAX),
             buffered_bytes_max: LiveSetting::new(usize::MAX),
             linger: LiveSetting::new(LINGER),
         }
-    }
-}
-
-impl AtomicRepr for WritePolicy {
-    fn to_bits(self) -> u64 {
-        match self {
-            Self::Auto => 0,
-            Self::Every(lines) => lines.get().into(),
-        }
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        let lines = u32::try_from(bits).ok().and_then(NonZeroU32::new);
-        lines.map_or(Self::Auto, Self::Every)
     }
 }

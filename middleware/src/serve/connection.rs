@@ -21,15 +21,15 @@ use crate::{
     transport::Phase,
 };
 
-/// Where the loop stands. What only some steps need is boxed, so that an idle connection does not
-/// carry its size.
+/// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
+/// not have room for it.
 pub(super) enum Step<S: Service<Lines>> {
     Open {
         /// Lines given to the sink since the last write; counted only under `WritePolicy::Every`.
         unflushed: u32,
         flood_hint: FloodHint,
     },
-    /// A batch in hand, the service not ready for it yet.
+    /// A batch for which the service is not ready yet.
     Waiting(Box<Lines>),
     Serving {
         call: Box<S::Future>,
@@ -37,24 +37,24 @@ pub(super) enum Step<S: Service<Lines>> {
         in_hand: u32,
         flood_hint: FloodHint,
     },
-    /// Replies not yet given to the sink, because the policy wants a write before them.
+    /// Replies that go to the sink in pieces, with a write after each.
     Feeding(Box<Feed>),
     Flushing {
-        /// As in `Open`, if the policy leaves them.
+        /// As in `Open`.
         unflushed: u32,
         flood_hint: FloodHint,
     },
-    /// Out of time: to be cut when it is let out, or when anything else wakes it.
+    /// A deadline passed: the connection ends when the close pacer, or anything else, wakes it.
     Expired(CloseReason),
     Closing(CloseReason),
     Lingering(Box<Linger>),
 }
 
 impl<S: Service<Lines>> Step<S> {
-    /// Nothing in hand and nothing unwritten.
+    /// Nothing being served and nothing unwritten.
     pub(super) const OPEN: Self = Self::Open { unflushed: 0, flood_hint: FloodHint::NONE };
 
-    /// How much it reads; of one that does something else, that nothing is known.
+    /// The hint of a step that has one; else the initial value.
     pub(super) const fn flood_hint(&self) -> FloodHint {
         match self {
             Self::Open { flood_hint, .. }
@@ -64,7 +64,7 @@ impl<S: Service<Lines>> Step<S> {
         }
     }
 
-    /// The same, to be changed where it is known.
+    /// The hint of a step that has one.
     pub(super) const fn flood_hint_mut(&mut self) -> Option<&mut FloodHint> {
         match self {
             Self::Open { flood_hint, .. }
@@ -99,25 +99,25 @@ pub(super) enum Transition {
 /// A reply on its way to the sink, under [`WritePolicy::Every`](super::WritePolicy::Every).
 pub(super) struct Feed {
     pub(super) rest: Lines,
-    /// Lines between two writes, as the policy was when the reply came.
+    /// Lines between two writes, by the policy when the reply came.
     pub(super) every: NonZeroU32,
-    /// Lines given to the sink since the last one.
+    /// Lines given to the sink since the last write.
     pub(super) unflushed: u32,
 }
 
-/// After our close, until the peer's.
+/// The time between our close and the peer's.
 pub(super) struct Linger {
-    pub(super) why: CloseReason,
-    pub(super) over: Pin<Box<Sleep>>,
-    /// What may still be read and forgotten.
+    pub(super) reason: CloseReason,
+    pub(super) timer: Pin<Box<Sleep>>,
+    /// Bytes that may still be read and discarded.
     pub(super) left_bytes: usize,
 }
 
 pin_project! {
     /// One connection being served: a future that ends, with the reason, when the connection does.
     ///
-    /// Dropping it cuts the connection; the books then say `shutdown`, or `service_panic` while
-    /// panicking.
+    /// Made by [`Serve`]. Dropping it cuts the connection, which then counts as
+    /// [`CloseReason::Shutdown`], or as [`CloseReason::ServicePanic`] while panicking.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
     pub struct Connection<T, S: Service<Lines>> {

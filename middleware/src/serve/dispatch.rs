@@ -1,5 +1,5 @@
-//! What a connection does while its task runs, a step a function: its lines in, and the service.
-//! Replies go out in [`write`](super::write), and how it stops is in [`park`](super::pausing).
+//! The loop's steps from a line to its reply: read, call the service. Replies are written in
+//! [`write`](super::write), and the ways to stop are in [`park`](super::park).
 
 use std::{
     future::Future,
@@ -33,7 +33,7 @@ where
                 Step::Serving { .. } => self.serve_on(cx),
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing { .. } => self.flush(cx),
-                Step::Expired(why) => Transition::End(*why),
+                Step::Expired(reason) => Transition::End(*reason),
                 Step::Closing(_) => self.close(cx),
                 Step::Lingering(_) => self.linger(cx),
             };
@@ -48,7 +48,7 @@ where
 
     fn read(&mut self, cx: &mut Context<'_>) -> Transition {
         let next = if self.drain.is_draining() {
-            // One read may have given several batches. All of it was taken.
+            // One read may have brought several batches, and all of them are answered.
             match self.transport.as_mut().next_buffered() {
                 Some(lines) => Poll::Ready(Some(lines)),
                 None => return self.go(Step::Closing(CloseReason::Drain)),
@@ -78,8 +78,8 @@ where
                 }
                 self.go(Step::Closing(CloseReason::PeerEof))
             }
-            // On the way to park: what was earned goes out first. Where it cannot, reading goes on
-            // and the peer's silence counts, as long as the output has room.
+            // Before it parks, the connection writes its replies. If it cannot, reading goes on, and the
+            // peer's silence counts, as long as the output has room.
             Poll::Pending => match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Err(error)) => Transition::End((&error).into()),
                 Poll::Ready(Ok(())) => {
@@ -94,7 +94,7 @@ where
         }
     }
 
-    /// Readiness second, with the lines in hand: an idle connection reserves nothing.
+    /// Polls for readiness with a batch to serve: an idle connection reserves nothing.
     #[inline]
     fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Transition {
         // A batch is bounded by the read block or by one line, both below 4 GiB.
@@ -128,7 +128,7 @@ where
         self.call(cx, lines)
     }
 
-    /// Earlier replies do not wait for this one.
+    /// Writes earlier replies, which do not wait for this one, and parks.
     #[inline(never)]
     fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
         match self.transport.as_mut().poll_flush(cx) {
@@ -137,8 +137,8 @@ where
         }
     }
 
-    /// Most calls are done at once, and are then no step: from the read to the write the path is
-    /// straight, which is worth a percent of a line in ping-pong.
+    /// Most calls are done at once, and are then no step of their own: the straight path from the read to
+    /// the write saves a percent of a line in ping-pong.
     #[inline]
     fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Transition {
         match reply {
@@ -185,7 +185,7 @@ where
 
 #[inline]
 fn poll_call<F: Future + Unpin>(cx: &mut Context<'_>, call: &mut F) -> Poll<F::Output> {
-    // A call that timed out while it waited for readiness left its mark behind.
+    // A call that timed out while it waited for readiness left the flag set.
     READINESS.with(Readiness::take_awaited);
     Pin::new(call).poll(cx)
 }

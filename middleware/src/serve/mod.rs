@@ -1,8 +1,8 @@
-//! The serving loop: a connection's lines to a service and its replies back, until the end.
+//! The serving loop: a connection's lines to a service and its replies back, until the connection ends.
 //!
 //! One batch is served at a time, so replies keep their order without a queue, and reading stops by
-//! itself while a batch is being served or replies cannot be written: TCP carries the back-pressure
-//! to the peer. The states and what leads from one to the next:
+//! itself while a batch is being served or replies cannot be written: TCP carries the back-pressure to
+//! the peer. The states and the transitions between them:
 //!
 //! ```text
 //!            batch            reply            given to the sink
@@ -10,15 +10,17 @@
 //!    ▲                                                            │
 //!    └────────────────────────────────────────────────────────────┘ written
 //!   Open ── end of input, drain, line too long, service error ──► Closing ── we ended it ──► Lingering
-//!   anywhere ── deadline passed, stream failed ──► gone at once
+//!   anywhere ── deadline passed ──► Expired ── paced ──► ended    anywhere ── stream failed ──► ended
 //! ```
 //!
 //! Rules, each with a test in `tests/serve.rs`:
-//! - a line in hand first, readiness second: an idle connection reserves nothing;
+//! - a batch first, readiness second: an idle connection reserves nothing;
 //! - nothing stays buffered when the task parks or the connection ends;
-//! - a connection whose read filled the block gives way before it reads on;
-//! - after a close of our own the rest of the input is read and forgotten until the peer closes too
-//!   ([`LINGER`] and [`LINGER_BYTES`] at most), or the kernel would answer it with a reset that overtakes our replies.
+//! - a connection whose read filled the block yields before it reads on;
+//! - after our close the rest of the input is read and discarded until the peer closes too, for 2 s and
+//!   4 MiB at most; otherwise the kernel would answer it with a reset that overtakes our replies.
+//!
+//! `connection.rs` is the future and its states; `dispatch.rs`, `write.rs` and `park.rs` are its steps.
 
 mod config;
 mod connection;
@@ -31,10 +33,9 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-pub use config::ConnectionConfig;
+pub use config::{ConnectionConfig, LINGER};
 pub use connection::Connection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
@@ -47,21 +48,40 @@ use crate::{
     stats::{CloseReason, Stats},
 };
 
-/// Longest wait for the peer's own close after ours, unless [`ConnectionConfig::linger`] says otherwise.
-pub const LINGER: Duration = Duration::from_secs(2);
-
-/// Most input read and forgotten meanwhile: what a peer that stops when it sees our close can have
-/// had on its way, in its kernel's largest usual send buffer. One that goes on is reset.
+/// Most input that is read and discarded after our close: what a peer that stops when it sees our close
+/// can have sent, with its kernel's largest usual send buffer. A peer that sends more is reset.
 pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 
 /// The innermost service of a connection stack: runs the loop over a framed connection.
 ///
-/// Asks the line service for readiness only with a batch in hand. If a layer in it can leave a
-/// reservation behind that it did not use, as tower's `LoadShed` around a `ConcurrencyLimit` does,
-/// put [`ReadyPerCall`] around that layer: a reservation then ends with the batch it was made for.
+/// *Does*: serves batches one after another until the connection ends, and answers a line that is too long
+/// with `ERR line too long`. *Does not*: measure deadlines; that is
+/// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer). *Goes*: innermost in the connection stack, around
+/// the line stack. *Costs*: some 400 bytes a connection with the whole stack, and no allocation a batch if
+/// the call is done at once.
 ///
-/// Cloned for each connection, and with it the line service, so state shared between connections
-/// belongs in an `Arc` there.
+/// Polls the line service for readiness only with a batch to serve. If a layer in it can leave an unused
+/// reservation behind, as Tower's `LoadShed` around a `ConcurrencyLimit` does, put [`ReadyPerCall`] around
+/// that layer: a reservation then ends with the batch it was made for.
+///
+/// Cloned for each connection, and with it the line service, so state that connections share belongs in
+/// an `Arc` there.
+///
+/// ```
+/// use tower::Service;
+/// use towline_middleware::{
+///     Echo, FramedTransport, LinesBatchCodec, serve::Serve, stats::CloseReason,
+/// };
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut serve = Serve::new(Echo).output_bytes_max(64 * 1024);
+/// let (mut client, server) = tokio::io::duplex(64);
+/// client.write_all(b"ping\n").await.unwrap();
+/// client.shutdown().await.unwrap();
+/// let transport = FramedTransport::new(server, LinesBatchCodec::new(64 * 1024));
+/// assert_eq!(serve.call(transport).await, Ok(CloseReason::PeerEof));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Serve<S> {
     service: S,
@@ -71,16 +91,16 @@ pub struct Serve<S> {
 }
 
 impl<S: Service<Lines>> Serve<BoxFuture<S>> {
-    /// Serves each connection's lines with a clone of `service`, uncounted, flushing by
-    /// [`WritePolicy::Auto`], never told to drain. Each call's future is boxed.
+    /// Serves each connection's lines with a clone of `service`, with the defaults of the setters below.
+    /// Each call's future is boxed.
     pub fn new(service: S) -> Self {
         Self::unboxed(BoxFuture::new(service))
     }
 }
 
 impl<S: Service<Lines, Future: Unpin>> Serve<S> {
-    /// The same for a service whose futures are `Unpin`, as those of every layer here are around a
-    /// service whose futures are. A call that is done at once then costs no allocation.
+    /// Like [`new`](Serve::new), for a service whose futures are `Unpin`, as those of every layer here are
+    /// around a service whose futures are. A call that is done at once then costs no allocation.
     pub fn unboxed(service: S) -> Self {
         Self {
             service,
@@ -92,41 +112,58 @@ impl<S: Service<Lines, Future: Unpin>> Serve<S> {
 }
 
 impl<S> Serve<S> {
-    /// Counts in `stats`.
+    /// Counts in `stats`. Default: a [`Stats`] that is not exported.
     #[must_use]
     pub fn stats(mut self, stats: Arc<Stats>) -> Self {
         self.stats = stats;
         self
     }
 
-    /// Finishes when `drain` tells.
+    /// Finishes connections when `drain` signals. Default: never.
     #[must_use]
     pub fn drain(mut self, drain: Watch) -> Self {
         self.drain = drain;
         self
     }
 
-    /// Writes replies by `policy`.
+    /// Writes replies by `policy`. Default: [`WritePolicy::Auto`].
     #[must_use]
     pub fn write_policy(self, policy: WritePolicy) -> Self {
         let config = self.config.detached();
-        config.write_policy.store(policy);
+        config.set_write_policy(policy);
         self.config(Arc::new(config))
     }
 
-    /// Stops reading while so many bytes of replies, or more, are unsent. The default is 256 KiB.
+    /// Stops reading from a connection while this many bytes of its replies, or more, are unsent.
+    /// Default: 256 KiB.
     #[must_use]
     pub fn output_bytes_max(self, bytes: usize) -> Self {
         let config = self.config.detached();
-        config.output_bytes_max.store(bytes);
+        config.set_output_bytes_max(bytes);
         self.config(Arc::new(config))
     }
 
     /// Serves by a configuration that others may share, and that may change while connections are open.
+    /// Default: that of [`ConnectionConfig::default`].
     #[must_use]
     pub fn config(mut self, config: Arc<ConnectionConfig>) -> Self {
         self.config = config;
         self
+    }
+
+    /// The line service.
+    pub const fn get_ref(&self) -> &S {
+        &self.service
+    }
+
+    /// The line service, mutably.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.service
+    }
+
+    /// Drops the loop and returns the line service.
+    pub fn into_inner(self) -> S {
+        self.service
     }
 }
 
@@ -148,10 +185,11 @@ where
     }
 }
 
-/// Serves one connection over any byte stream until it ends, and says why it did.
+/// Serves one connection over any byte stream until it ends, and returns why it did.
 ///
-/// Nothing is counted and nothing is timed: for heartbeat and deadlines build the stack from
-/// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer) and [`Serve`].
+/// Without metrics and without deadlines: for those build the stack from
+/// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer) and [`Serve`]. The [crate]'s first example
+/// uses it.
 pub async fn serve_connection<Io, Codec, S>(
     io: Io,
     codec: Codec,
@@ -163,8 +201,8 @@ where
     Codec: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
     S: Service<Lines, Response = Lines> + Clone,
 {
-    // Readiness in the call, on a clone: whatever a layer inside reserves, and whatever a shed batch
-    // left waiting, ends with the batch it was for.
+    // Readiness in the call, on a clone: what a layer inside reserves, and what a shed batch left
+    // waiting, ends with the batch it was for.
     let serve = &mut Serve::new(ReadyPerCall::new(service)).drain(drain);
     let served = serve.call(FramedTransport::new(io, codec)).await;
     match served {

@@ -1,4 +1,4 @@
-//! How a connection stops running: for now, for the others, or for good.
+//! How a connection stops running: it parks, yields, or closes.
 
 use std::{
     future::Future,
@@ -26,23 +26,27 @@ where
 {
     #[cold]
     pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Transition {
-        let Step::Closing(why) = *self.step else { return Transition::Continue };
-        if why == CloseReason::PeerEof {
-            // Dropping the stream closes it; there is no more input that could cause a reset.
+        let Step::Closing(reason) = *self.step else { return Transition::Continue };
+        if reason == CloseReason::PeerEof {
+            // Dropping the stream closes it; no more input can cause a reset.
             return match self.transport.as_mut().poll_flush(cx) {
-                Poll::Ready(Ok(())) => Transition::End(why),
+                Poll::Ready(Ok(())) => Transition::End(reason),
                 Poll::Ready(Err(error)) => Transition::End((&error).into()),
                 Poll::Pending => Transition::Park(Phase::Closing),
             };
         }
         match self.transport.as_mut().poll_close(cx) {
             Poll::Ready(Ok(())) => {
-                let over = Box::pin(sleep(self.config.linger.load()));
-                self.stats.linger(why);
-                self.go(Step::Lingering(Box::new(Linger { why, over, left_bytes: LINGER_BYTES })))
+                let timer = Box::pin(sleep(self.config.linger.load()));
+                self.stats.linger(reason);
+                self.go(Step::Lingering(Box::new(Linger {
+                    reason,
+                    timer,
+                    left_bytes: LINGER_BYTES,
+                })))
             }
-            // The peer is gone already; why we wanted to close is the better answer.
-            Poll::Ready(Err(_)) => Transition::End(why),
+            // The peer is gone already; the first reason says more.
+            Poll::Ready(Err(_)) => Transition::End(reason),
             Poll::Pending => Transition::Park(Phase::Closing),
         }
     }
@@ -50,24 +54,24 @@ where
     #[cold]
     pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> Transition {
         let Step::Lingering(linger) = self.step else { return Transition::Continue };
-        let Linger { why, over, left_bytes } = &mut **linger;
-        if over.as_mut().poll(cx).is_ready() {
-            return Transition::End(*why);
+        let Linger { reason, timer, left_bytes } = &mut **linger;
+        if timer.as_mut().poll(cx).is_ready() {
+            return Transition::End(*reason);
         }
         match self.transport.as_mut().poll_discard(cx) {
-            Poll::Ready(Ok(0) | Err(_)) => Transition::End(*why),
-            // A peer that goes on talking must not keep the others waiting, nor us at work.
+            Poll::Ready(Ok(0) | Err(_)) => Transition::End(*reason),
+            // A peer that keeps sending must not keep other connections waiting.
             Poll::Ready(Ok(n)) if n < *left_bytes => {
                 *left_bytes -= n;
                 Transition::Yield
             }
-            Poll::Ready(Ok(_)) => Transition::End(*why),
+            Poll::Ready(Ok(_)) => Transition::End(*reason),
             Poll::Pending => Transition::Park(Phase::Closing),
         }
     }
 
-    /// Before the task parks: blocks go back, the books are settled, deadlines and drain are
-    /// registered for.
+    /// Parks the task: puts blocks back, updates the metrics, checks deadlines, and registers for the next
+    /// deadline and the drain.
     pub(super) fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         if let Some(flood_hint) = self.step.flood_hint_mut() {
             flood_hint.park();
@@ -81,7 +85,7 @@ where
         if let Poll::Ready(expired) =
             self.transport.as_mut().poll_expired(cx, parked, &mut buffered)
         {
-            *self.step = Step::Expired(expired.reason());
+            *self.step = Step::Expired(expired.into());
             self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);
             self.stats.park(State::Closing, parked.now);
             fairness::enqueue_close(cx);
@@ -104,7 +108,7 @@ where
         Poll::Pending
     }
 
-    /// Lets every other runnable connection, and the I/O driver, go first.
+    /// Lets the other runnable connections, and the I/O driver, run first.
     pub(super) fn yield_thread(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let buffered = self.transport.as_mut().park();
         self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);

@@ -1,4 +1,4 @@
-//! How replies go out, and what keeps a connection from reading on meanwhile.
+//! The loop's steps from a reply to the socket, and when unsent replies stop the reading.
 
 use std::task::{Context, Poll};
 
@@ -32,7 +32,7 @@ where
         }
     }
 
-    /// The codec did not take a reply: the service's fault when it is no text, the stream's else.
+    /// The codec refused a reply: an error of the service if the reply is not text, else of the stream.
     #[cold]
     fn refused(&mut self, error: &LineError) -> Transition {
         match error {
@@ -41,7 +41,7 @@ where
         }
     }
 
-    /// Gives a reply to the sink piece by piece, with a write after each.
+    /// Gives a reply to the sink in pieces, with a write after each.
     #[inline(never)]
     pub(super) fn feed(&mut self, cx: &mut Context<'_>) -> Transition {
         let Step::Feeding(feed) = &mut *self.step else { return Transition::Continue };
@@ -49,13 +49,13 @@ where
         let lines = every.get();
         loop {
             if *unflushed >= lines {
-                // A socket may take all of them, one by one, and hold the thread meanwhile.
-                let Poll::Ready(turn) = coop::poll_proceed(cx) else {
+                // A socket that accepts every piece must not hold the thread meanwhile.
+                let Poll::Ready(budget) = coop::poll_proceed(cx) else {
                     return Transition::Park(Phase::Blocked);
                 };
                 match self.transport.as_mut().poll_flush(cx) {
                     Poll::Ready(Ok(())) => {
-                        turn.made_progress();
+                        budget.made_progress();
                         *unflushed = 0;
                     }
                     Poll::Ready(Err(error)) => return Transition::End((&error).into()),
@@ -83,9 +83,9 @@ where
         }
     }
 
-    /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what
-    /// one read gave is one batch. Under [`WritePolicy::Every`] a few may wait for more lines, until
-    /// the read side runs dry.
+    /// Writes the replies of one batch. A peer that pipelines gets them in one write, because what one read
+    /// brought is one batch. Under [`WritePolicy::Every`] a few may wait for more lines, until no more input
+    /// is there.
     #[inline]
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Transition {
         if let Step::Flushing { flood_hint, .. } = self.step
@@ -100,7 +100,7 @@ where
             match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => unflushed = 0,
                 Poll::Ready(Err(error)) => return Transition::End((&error).into()),
-                // Reading goes on over a small rest; a large one is back-pressure.
+                // Reading goes on while little is unsent; much is back-pressure.
                 Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
                 Poll::Pending => {}
             }
@@ -114,11 +114,10 @@ where
         if full_read { Transition::Yield } else { Transition::Continue }
     }
 
-    /// Whether what is unsent keeps the connection from reading on: much of its own, or any of it
-    /// while all connections together hold much.
+    /// Whether unsent replies stop the reading: many bytes of them, or any while all connections together
+    /// buffer much.
     ///
-    /// Asked before each read, because memory can be gone before anybody who looks at it now and
-    /// then looks again.
+    /// Checked before every read: a periodic check would come too late.
     #[inline(never)]
     pub(super) fn must_write_before_read(&self) -> bool {
         let unsent_bytes = self.transport.unsent_bytes();
@@ -126,18 +125,18 @@ where
             || unsent_bytes > 0 && self.shard_is_full()
     }
 
-    /// Whether all connections together hold as much as may be read over.
+    /// Whether all connections together buffer so much that those with unsent replies stop reading.
     fn shard_is_full(&self) -> bool {
         self.stats.buffered_by_all(self.transport.unsent_bytes())
             >= self.config.buffered_bytes_max.load()
     }
 
-    /// Reads nothing until the socket takes more. That alone is waited for: what others hold cannot
-    /// keep a connection whose replies were written.
+    /// Waits until the socket accepts more, and reads nothing meanwhile. Waits for nothing else: what other
+    /// connections buffer does not stop one whose replies were written.
     #[inline(never)]
     pub(super) fn wait_to_write(&mut self) -> Transition {
         if self.shard_is_full() {
-            // Those who hold nothing yet may hold what they read once.
+            // A connection with nothing unsent may still read once, and then holds what it read.
             let stats = self.stats.shared().clone();
             let max = self.config.buffered_bytes_max.load();
             block_pool::use_small_blocks_while(move || stats.buffered_bytes() >= max);

@@ -3,23 +3,23 @@ use std::{fmt, sync::Arc, thread};
 use super::{CloseReason, Nanos, State, Stats};
 use crate::thread_context::{CLOCK, ThreadClock};
 
-/// One connection's presence in the books: opened when made, closed when dropped, once.
+/// One connection's entry in the metrics: counted as open when made, as closed once when dropped.
 ///
-/// A connection that is dropped without [`close`](Self::close) was cut: by its service's panic, or
-/// by whoever drops the task.
+/// A connection dropped without [`close`](Self::close) was cut: by a panic of its service, or because its
+/// task was dropped.
 pub struct ConnectionStats {
     stats: Arc<Stats>,
     state: State,
     closed: bool,
     /// Why it was closed, once it only waits for the peer's close.
     lingering: Option<CloseReason>,
-    /// Buffered bytes as last reported to the gauges.
+    /// Buffered bytes as the gauges have them.
     read_buffer_bytes: u32,
     write_buffer_bytes: u32,
 }
 
 impl ConnectionStats {
-    /// Enters a connection as runnable.
+    /// Counts a connection as open and runnable.
     pub fn new(stats: Arc<Stats>) -> Self {
         stats.states.open(State::Ready, stats.now());
         Self {
@@ -32,12 +32,13 @@ impl ConnectionStats {
         }
     }
 
-    /// Where it is counted.
+    /// The metrics in which it counts, shared with other connections.
     pub fn shared(&self) -> &Arc<Stats> {
         &self.stats
     }
 
-    /// The task runs. Reads the clock only when it was parked, and nobody did just before.
+    /// Marks the connection runnable. Uses the thread's cached time if that is recent, else reads the
+    /// clock.
     #[inline]
     pub fn resume(&mut self) {
         if self.state != State::Ready {
@@ -47,7 +48,7 @@ impl ConnectionStats {
         }
     }
 
-    /// The task parks, waiting for what `state` says.
+    /// Marks the connection parked in `state`.
     #[inline]
     pub fn park(&mut self, state: State, now: Nanos) {
         self.stats.end_batch(|| now);
@@ -55,36 +56,36 @@ impl ConnectionStats {
         self.change(state, now);
     }
 
-    /// The task lets others run and stays runnable.
+    /// Records that the task lets others run; the connection stays runnable.
     pub fn yield_thread(&mut self) {
         self.stats.end_batch(|| self.stats.now());
         CLOCK.with(ThreadClock::invalidate);
     }
 
-    /// Tells the gauges what the parked connection holds.
+    /// Updates the gauges of buffered bytes.
     #[inline]
     pub fn set_buffered(&mut self, read_bytes: usize, write_bytes: usize) {
         update_gauge(&self.stats.read_buffer_bytes, &mut self.read_buffer_bytes, read_bytes);
         update_gauge(&self.stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
 
-    /// What all connections hold, if this one, which runs, has so many bytes unsent. The gauges know
-    /// of it what it held when it parked.
+    /// Bytes that all connections buffer, if this one has `unsent_bytes` now. The gauges have of it what it
+    /// buffered when it parked.
     pub(crate) fn buffered_by_all(&self, unsent_bytes: usize) -> usize {
         let others_bytes =
             self.stats.buffered_bytes().saturating_sub(self.write_buffer_bytes as usize);
         others_bytes.saturating_add(unsent_bytes)
     }
 
-    /// All is sent and closed; what is left is to wait for the peer's close. Being cut from now on
-    /// costs the peer nothing.
-    pub(crate) fn linger(&mut self, why: CloseReason) {
-        if self.lingering.replace(why).is_none() {
+    /// Records that everything is sent and closed, and that only the peer's close is waited for. From now on
+    /// a cut connection counts as ended for `reason`: the peer loses nothing.
+    pub(crate) fn linger(&mut self, reason: CloseReason) {
+        if self.lingering.replace(reason).is_none() {
             self.stats.lingering.add(1);
         }
     }
 
-    /// The connection ended.
+    /// Counts the connection as ended for `reason`. Later calls do nothing.
     pub fn close(&mut self, reason: CloseReason) {
         if !self.closed {
             let now = self.stats.now();
@@ -121,7 +122,7 @@ impl Drop for ConnectionStats {
     fn drop(&mut self) {
         self.close(match self.lingering {
             _ if thread::panicking() => CloseReason::ServicePanic,
-            Some(why) => why,
+            Some(reason) => reason,
             None => CloseReason::Shutdown,
         });
     }

@@ -1,19 +1,19 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// How many threads write at a time.
+/// How many threads write a number.
 ///
-/// Numbers that one thread writes need no atomic read-modify-write, which costs as much as the rest
-/// of counting a batch. Any number of threads may read.
+/// A number that one thread writes needs no atomic read-modify-write, which costs as much as the rest of
+/// counting a batch. Any number of threads may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Writers {
-    /// Any number.
+    /// Any number of threads.
     #[default]
     Many,
-    /// One thread: a shard's. Where others write too, counts are lost.
+    /// One thread: a shard's. Where other threads write too, counts are lost.
     One,
 }
 
-/// A number that only grows. An add costs about 3 ns with many [`Writers`], less with one.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter {
     value: AtomicU64,
@@ -21,14 +21,13 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// At zero.
-    pub const fn new(writers: Writers) -> Self {
+    pub(super) const fn new(writers: Writers) -> Self {
         Self { value: AtomicU64::new(0), writers }
     }
 
-    /// Adds.
+    /// Adds `n`. *Costs*: about 3 ns with many [`Writers`], less with one.
     #[inline]
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         add(&self.value, n, self.writers);
     }
 
@@ -53,9 +52,9 @@ pub(super) fn add(value: &AtomicU64, n: u64, writers: Writers) {
 pub struct Gauge(AtomicI64);
 
 impl Gauge {
-    /// Adds, or takes away when negative.
+    /// Adds `n`, which may be negative.
     #[inline]
-    pub fn add(&self, n: i64) {
+    pub(crate) fn add(&self, n: i64) {
         self.0.fetch_add(n, Relaxed);
     }
 

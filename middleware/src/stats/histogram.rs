@@ -28,16 +28,16 @@ const BOUNDS_NANOS: [u64; 19] = [
     10_000_000_000,
 ];
 
-/// Durations in fixed buckets, of fixed size for ever: nothing grows between scrapes.
+/// Durations in fixed buckets; nothing grows between scrapes.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// One for each bound, and one for everything above.
+    /// One for each bound, and one for durations above all.
     buckets: [AtomicU64; BOUNDS_NANOS.len() + 1],
     sum_nanos: AtomicU64,
     writers: Writers,
 }
 
-/// A histogram as it was read, mergeable with others.
+/// What a [`Histogram`] held when it was read. Snapshots of several shards merge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HistogramSnapshot {
     /// Samples in each bucket, not cumulated; the last has no upper bound.
@@ -47,21 +47,20 @@ pub struct HistogramSnapshot {
 }
 
 impl Histogram {
-    /// Without samples.
-    pub fn new(writers: Writers) -> Self {
+    pub(super) fn new(writers: Writers) -> Self {
         Self { writers, ..Self::default() }
     }
 
-    /// Takes one sample (about 5 ns).
+    /// Records one sample. *Costs*: about 5 ns.
     #[inline]
-    pub fn record(&self, nanos: u64) {
-        // The short ones are the common ones, so a linear search ends at once.
+    pub(super) fn record(&self, nanos: u64) {
+        // Most durations are short, so a linear search ends soon.
         let at = BOUNDS_NANOS.iter().position(|&bound| nanos <= bound);
         add(&self.buckets[at.unwrap_or(BOUNDS_NANOS.len())], 1, self.writers);
         add(&self.sum_nanos, nanos, self.writers);
     }
 
-    /// Reads it. Samples taken meanwhile may be in the buckets and not yet in the sum.
+    /// Reads the histogram. Samples recorded meanwhile may be in the buckets and not yet in the sum.
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
             buckets: std::array::from_fn(|i| self.buckets[i].load(Relaxed)),
@@ -79,12 +78,12 @@ impl HistogramSnapshot {
         self.sum_nanos += other.sum_nanos;
     }
 
-    /// How many samples.
+    /// The number of samples.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// Each bound with the number of samples at or below it, as Prometheus wants them.
+    /// Each bound with the number of samples at or below it, as Prometheus exposes them.
     pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
         BOUNDS_NANOS.iter().zip(self.buckets).scan(0, |sum, (&bound, samples)| {
             *sum += samples;

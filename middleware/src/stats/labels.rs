@@ -1,14 +1,15 @@
-//! What is told apart in the books: the only values of the labels under which it is exported.
+//! The values of the labels under which metrics are exported.
 
 /// What an open connection is doing. Exclusive: the states sum to the open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum State {
     /// A PROXY header or TLS handshake is pending.
     Handshake,
-    /// Nothing buffered either way: the peer has nothing to say.
+    /// Nothing is buffered either way: the peer has nothing to say.
     Idle,
-    /// An unfinished line is buffered: the peer owes the rest.
+    /// An unfinished line is buffered: the rest is the peer's to send.
     ReadWait,
     /// Runnable or running.
     Ready,
@@ -18,7 +19,7 @@ pub enum State {
     LimitWait,
     /// Replies are unsent and the socket takes no more: back-pressure.
     WriteWait,
-    /// The last replies and the goodbye are on their way, or it is out of time and about to be cut.
+    /// The last replies and the close are on their way, or a deadline passed and the close is paced.
     Closing,
 }
 
@@ -35,7 +36,7 @@ impl State {
         Self::Closing,
     ];
 
-    /// The label under which it is exported.
+    /// The label value under which it is exported.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
@@ -50,13 +51,14 @@ impl State {
     }
 }
 
-/// Why a connection ended. Closed for good: no input adds a value.
+/// Why a connection ended. No input of a peer adds a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum CloseReason {
-    /// The peer ended its side and got all its replies.
+    /// The peer closed its side and got all its replies.
     PeerEof,
-    /// The peer reset the connection, went away while we wrote, or was given up by the kernel.
+    /// The peer reset the connection, closed it while we wrote, or was given up by the kernel.
     PeerReset,
     /// No line for `timeouts.idle`.
     IdleTimeout,
@@ -74,13 +76,13 @@ pub enum CloseReason {
     ProxyError,
     /// The TLS handshake or session failed.
     TlsError,
-    /// The service returned an error that is no reply.
+    /// The service returned an error that does not become a reply.
     ServiceError,
     /// The service panicked.
     ServicePanic,
     /// Closed to relieve overload.
     Overload,
-    /// Finished in order while the server drained.
+    /// Finished because the server drained.
     Drain,
     /// Cut at the drain deadline or by a second signal.
     Shutdown,
@@ -112,7 +114,7 @@ impl CloseReason {
         Self::IoError,
     ];
 
-    /// The label under which it is exported.
+    /// The label value under which it is exported.
     pub const fn label(self) -> &'static str {
         match self {
             Self::PeerEof => "peer_eof",
@@ -138,6 +140,7 @@ impl CloseReason {
 
 /// How the lines of a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LineResult {
     /// A reply was made.
     Ok,
@@ -153,7 +156,7 @@ impl LineResult {
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Timeout, Self::Shed, Self::Error];
 
-    /// The label under which it is exported.
+    /// The label value under which it is exported.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",

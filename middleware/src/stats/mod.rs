@@ -1,10 +1,10 @@
-//! Counts as plain data. Exporting them is somebody else's job.
+//! Metrics as plain data, for an exporter to publish.
 //!
-//! One [`Stats`] a shard: the connections of a shard write it, a scraper on another thread reads
-//! it. Writers add to memory that no other shard touches; nothing here allocates or grows.
+//! One [`Stats`] a shard: the connections of a shard write it, an exporter on another thread reads it.
+//! Writers add to memory that no other shard writes; nothing here allocates or grows.
 
-mod connection;
-mod counter;
+pub(crate) mod connection;
+pub(crate) mod counter;
 mod histogram;
 mod labels;
 mod states;
@@ -13,8 +13,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-pub use connection::ConnectionStats;
-pub use counter::{Counter, Gauge, Writers};
+pub(crate) use connection::ConnectionStats;
+use counter::Writers;
+pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use labels::{CloseReason, LineResult, State};
 pub use states::{StateCells, StateSnapshot};
@@ -22,16 +23,26 @@ pub use states::{StateCells, StateSnapshot};
 pub use crate::clock::{Clock, Nanos};
 use crate::thread_context::{CLOCK, ThreadClock};
 
-/// Everything counted on one shard.
+/// Everything that is counted on one shard. Any thread may read it; connections and layers write it.
+///
+/// ```
+/// use tokio::time::Instant;
+/// use towline_middleware::stats::{State, Stats};
+///
+/// let stats = Stats::new(Instant::now());
+/// let states = stats.states.snapshot();
+/// assert_eq!((states.accepted, states.connections[State::Idle as usize]), (0, 0));
+/// assert_eq!(stats.lines_received.get(), 0);
+/// ```
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Stats {
     clock: Clock,
     /// Connections by state, exact to the nanosecond.
     pub states: StateCells,
-    /// Bytes taken from sockets.
+    /// Bytes read from sockets.
     pub read_bytes: Counter,
-    /// Bytes sockets took from us.
+    /// Bytes written to sockets.
     pub written_bytes: Counter,
     /// Complete lines decoded and offered to the line stack.
     pub lines_received: Counter,
@@ -39,12 +50,12 @@ pub struct Stats {
     pub lines_processed: [Counter; LineResult::ALL.len()],
     /// Batches offered to the line stack.
     pub batches: Counter,
-    /// From a batch's arrival to its reply. Both are looks at the clock of the connection's task that
-    /// are taken anyway, so the read before and mostly the write after are part of it.
+    /// Time from a batch's arrival to its reply. Both ends are clock readings that the connection's task
+    /// takes anyway, so the read before and mostly the write after are part of it.
     pub batch_duration: Histogram,
     /// Pings sent.
     pub heartbeats_sent: Counter,
-    /// Pings that no line answered in time.
+    /// Pings that were not answered in time.
     pub heartbeats_missed: Counter,
     /// Bytes through SHA-256.
     pub hashed_bytes: Counter,
@@ -52,7 +63,7 @@ pub struct Stats {
     pub hash_nanos: Counter,
     /// Connections that ended in the middle of a line.
     pub unterminated_lines: Counter,
-    /// Connections that were closed on our side and wait for the peer's close.
+    /// Connections that we closed and that wait for the peer's close.
     pub lingering: Gauge,
     /// Bytes of unfinished lines held while connections are parked.
     pub read_buffer_bytes: Gauge,
@@ -61,13 +72,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// All at zero; time counts from an epoch, by tokio's clock unless told otherwise. Any number of
-    /// threads may count.
+    /// All at zero. Time counts from an epoch: an `Instant`, by tokio's clock. Any number of threads may
+    /// write.
     pub fn new(clock: impl Into<Clock>) -> Self {
         Self::with_writers(clock.into(), Writers::Many)
     }
 
-    /// For the connections of one thread, which count at half the cost.
+    /// Like [`new`](Self::new), for the connections of one thread, which count at half the cost. Where other
+    /// threads write too, counts are lost.
     pub fn of_one_thread(clock: impl Into<Clock>) -> Self {
         Self::with_writers(clock.into(), Writers::One)
     }
@@ -94,7 +106,7 @@ impl Stats {
         }
     }
 
-    /// Shared by everything that nobody asked to count, so that the counting code has no branches.
+    /// One for all that need not be counted, so that the counting code has no branches.
     pub fn unobserved() -> Arc<Self> {
         static UNOBSERVED: OnceLock<Arc<Stats>> = OnceLock::new();
         UNOBSERVED.get_or_init(|| Arc::new(Self::new(Instant::now()))).clone()
@@ -103,7 +115,7 @@ impl Stats {
     /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.
     pub fn buffered_bytes(&self) -> usize {
         let held = self.read_buffer_bytes.get() + self.write_buffer_bytes.get();
-        // Read while others write, the sum may be short of nothing for a moment.
+        // While other threads write, the sum may be below zero for a moment.
         usize::try_from(held).unwrap_or(0)
     }
 
@@ -113,14 +125,14 @@ impl Stats {
         self.clock.now()
     }
 
-    /// When a connection on this thread looked at the clock last, or now if that is not recent.
+    /// The last clock reading of a connection on this thread; reads the clock if that is not recent.
     #[inline]
     pub(crate) fn recent(&self) -> Nanos {
         CLOCK.with(ThreadClock::recent).unwrap_or_else(|| self.now())
     }
 
-    /// When a batch begins that comes now. Another may have been answered since the last look: its end
-    /// is this one's beginning.
+    /// The beginning of a batch that comes now. If another was answered since the last clock reading, its
+    /// end is this one's beginning.
     #[inline]
     pub(crate) fn begin_batch(&self) -> Nanos {
         let replied = CLOCK.with(ThreadClock::take_replied);
@@ -131,8 +143,8 @@ impl Stats {
         now
     }
 
-    /// A batch that began at `begun` is answered. A connection that runs leaves it to its next look at
-    /// the clock to tell when.
+    /// Records that a batch that began at `begun` is answered. The next clock reading of the running
+    /// connection ends it.
     #[inline]
     pub(crate) fn reply_batch(&self, begun: Nanos) {
         if !CLOCK.with(|clock| clock.set_replied(begun)) {
@@ -140,7 +152,7 @@ impl Stats {
         }
     }
 
-    /// The running connection stops running at `now`, which is asked for only if a batch waits for it.
+    /// Ends the answered batch, if there is one, at `now`, which is called only then.
     #[inline]
     fn end_batch(&self, now: impl FnOnce() -> Nanos) {
         if let Some(begun) = CLOCK.with(ThreadClock::take_replied) {
@@ -153,12 +165,12 @@ impl Stats {
         self.batch_duration.record(ended.0.saturating_sub(begun.0));
     }
 
-    /// A point in time in these stats' own scale; times before their beginning are their beginning.
+    /// Converts to this clock; times before its epoch become the epoch.
     pub fn at(&self, time: Instant) -> Nanos {
         self.clock.at(time)
     }
 
-    /// The other way round, for timers.
+    /// Converts from this clock, for timers.
     pub fn instant(&self, time: Nanos) -> Instant {
         self.clock.instant(time)
     }

@@ -5,16 +5,16 @@
 //! `A = T − Σtᵢ`: entering at t is `A −= t, N += 1`, leaving is `A += t, N −= 1`, and reading is
 //! `A + N·t`, waits still open included, without visiting a connection.
 //!
-//! N and A must be read together: a torn pair is wrong by ±t. A sequence word guards them (odd
-//! while writing; a reader that saw it move reads again). Where several threads write they exclude
-//! each other by taking it from even to odd. A is 128 bits wide: 64 bits of nanoseconds are used up by
-//! a million waiting connections in five hours.
+//! N and A must be read together: a torn pair is wrong by ±t. A sequence word guards them (odd while
+//! writing; a reader that saw it change reads again). Several writing threads exclude each other by taking
+//! it from even to odd. A is 128 bits wide: a million waiting connections use up 64 bits of nanoseconds in
+//! five hours.
 
 use sync::{AtomicU64, Ordering, fence, hint};
 
 use super::{CloseReason, Nanos, State, Writers};
 
-/// What the model checker puts its own in the place of; see `tests/loom.rs`.
+/// The types that the model checker replaces with its own; see `tests/loom.rs`.
 mod sync {
     #[cfg(towline_loom)]
     pub(super) use loom::{
@@ -28,7 +28,7 @@ mod sync {
     };
 }
 
-/// One state's N and A, the latter in two halves.
+/// The N and A of one state, A in two halves.
 #[derive(Debug, Default)]
 struct Cell {
     connections: AtomicU64,
@@ -36,7 +36,7 @@ struct Cell {
     high: AtomicU64,
 }
 
-/// The cells of one shard, with the counts of connections opened and closed under the same guard:
+/// The cells of one shard, with the counts of connections opened and closed under the same sequence word:
 /// `accepted − Σ closed = Σ connections` at every reading.
 #[derive(Debug, Default)]
 pub struct StateCells {
@@ -47,8 +47,9 @@ pub struct StateCells {
     cells: [Cell; State::ALL.len()],
 }
 
-/// What [`StateCells`] held at one moment.
+/// What [`StateCells`] held at one moment. Snapshots of several shards merge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateSnapshot {
     /// Connections that entered service.
     pub accepted: u64,
@@ -61,11 +62,13 @@ pub struct StateSnapshot {
 
 impl StateCells {
     /// No connections yet.
+    #[doc(hidden)]
     pub fn new(writers: Writers) -> Self {
         Self { writers, ..Self::default() }
     }
 
-    /// A connection begins in `state`.
+    /// Records that a connection begins in `state`.
+    #[doc(hidden)]
     pub fn open(&self, state: State, at: Nanos) {
         self.write(|cells| {
             add(&cells.accepted, 1);
@@ -73,7 +76,8 @@ impl StateCells {
         });
     }
 
-    /// A connection goes from one state to another.
+    /// Records that a connection changes from one state to another.
+    #[doc(hidden)]
     #[inline]
     pub fn change(&self, from: State, to: State, at: Nanos) {
         self.write(|cells| {
@@ -82,7 +86,8 @@ impl StateCells {
         });
     }
 
-    /// A connection that was in `state` ends.
+    /// Records that a connection in `state` ends.
+    #[doc(hidden)]
     pub fn close(&self, state: State, reason: CloseReason, at: Nanos) {
         self.write(|cells| {
             cells.leave(state, at);
@@ -90,7 +95,7 @@ impl StateCells {
         });
     }
 
-    /// Reads everything as of one moment. Never blocks a writer.
+    /// Reads all as of one moment. Never blocks a writer; repeats while one writes.
     pub fn snapshot(&self) -> StateSnapshot {
         loop {
             let before = self.sequence.load(Ordering::Acquire);
@@ -182,22 +187,22 @@ fn load(cell: &AtomicU64) -> u64 {
 }
 
 impl StateSnapshot {
-    /// Connection-nanoseconds spent in a state until `now`, connections still in it included.
+    /// Connection-nanoseconds spent in a state until `now`, including connections still in it.
     ///
-    /// `now` must not be before the last change; a clock read after the snapshot is not.
+    /// `now` must not be before the last change: read the clock after the snapshot.
     pub fn nanos_in(&self, state: State, now: Nanos) -> u128 {
         let i = state as usize;
         let total = self.accumulated[i] + i128::from(self.connections[i]) * i128::from(now.0);
-        // A writer stamped a change after `now` was read: less than a round too much was taken.
+        // A change was stamped after `now` was read: the sum may be below zero.
         u128::try_from(total).unwrap_or(0)
     }
 
-    /// Open connections.
+    /// The number of open connections.
     pub fn open(&self) -> u64 {
         self.connections.iter().sum()
     }
 
-    /// Adds another shard's.
+    /// Adds the connections of another shard.
     pub fn merge(&mut self, other: &Self) {
         self.accepted += other.accepted;
         for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {

@@ -18,7 +18,7 @@ use super::BLOCKS;
 pub const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Most blocks that a thread keeps; more go back to the allocator.
-pub const BLOCKS_KEPT_MAX: usize = 16;
+const BLOCKS_KEPT_MAX: usize = 16;
 
 /// Size of the block for a peer that sends a line at a time. Its batch and the reply are mostly the
 /// block itself, which comes back in the same poll: a thread keeps one.

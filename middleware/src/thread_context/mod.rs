@@ -17,7 +17,7 @@
 //! nothing in it outlives a poll of a connection, except free blocks, and what the drivers and
 //! [`ThreadClock::share_between_tasks`] ask for, which a current-thread runtime alone may do.
 
-pub mod block_pool;
+pub(crate) mod block_pool;
 mod clock;
 mod readiness;
 mod waker_queue;

@@ -25,15 +25,10 @@ pub(crate) const fn secs(secs: u64) -> Duration {
 }
 
 /// The defaults of the server.
-pub(crate) const LIMITS: Deadlines = Deadlines {
-    heartbeat_interval: Some(secs(30)),
-    heartbeat_timeout: secs(10),
-    idle: None,
-    line: Some(secs(30)),
-    write: Some(secs(10)),
-};
+pub(crate) const LIMITS: Deadlines =
+    Deadlines::new().heartbeat(Some(secs(30)), secs(10)).line(Some(secs(30))).write(Some(secs(10)));
 
-pub(crate) const NO_PING: Deadlines = Deadlines { heartbeat_interval: None, ..LIMITS };
+pub(crate) const NO_PING: Deadlines = LIMITS.heartbeat(None, LIMITS.heartbeat_timeout);
 
 pub(crate) struct Peer {
     pub(crate) io: DuplexStream,

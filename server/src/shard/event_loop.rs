@@ -15,8 +15,10 @@ use tokio::{
 };
 use towline_config::Framing;
 use towline_middleware::{
-    LineLimits, LinesBatchCodec, Utf8LinesCodec, drain::Signal, fairness, stats::CloseReason,
-    thread_context,
+    LineLimits, LinesBatchCodec, Utf8LinesCodec,
+    drain::Signal,
+    internal::{invalidate_clock, run_close_pacer, run_yield_queue, share_clock_between_tasks},
+    stats::CloseReason,
 };
 
 use super::{Peer, connection::serve_io};
@@ -65,13 +67,13 @@ impl Shard {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(POLLS_PER_EVENT_CHECK)
-            .on_thread_park(thread_context::invalidate_clock)
+            .on_thread_park(invalidate_clock)
             .build()?;
         let handle = runtime.handle().clone();
         let framing = config.borrow().effective.settings.workload.framing;
         let event_loop = async move {
-            tokio::spawn(fairness::run_yield_queue());
-            tokio::spawn(fairness::run_close_pacer());
+            tokio::spawn(run_yield_queue());
+            tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
@@ -109,7 +111,7 @@ impl Shard {
             }
         };
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            thread_context::share_clock_between_tasks();
+            share_clock_between_tasks();
             runtime.block_on(event_loop);
         })?;
         Ok(Self { new_connections, runtime: handle, thread })

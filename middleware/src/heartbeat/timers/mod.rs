@@ -1,96 +1,74 @@
-//! When a connection is due for what: pure arithmetic on times it is told, no clock and no I/O.
+//! When a connection is due for what: arithmetic on given times, no clock and no I/O.
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use super::{Deadlines, PROGRESS_BYTES};
 use crate::{
-    stats::Nanos,
+    clock::Nanos,
     transport::{Expired, Phase},
 };
 
-/// How long a connection may do what. `None` is for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Deadlines {
-    /// Silence before a ping.
-    pub heartbeat_interval: Option<Duration>,
-    /// After a ping without a line.
-    pub heartbeat_timeout: Duration,
-    /// No line for so long.
-    pub idle: Option<Duration>,
-    /// From a line's first byte to its end; more bytes do not extend it.
-    pub line: Option<Duration>,
-    /// Unsent replies without enough progress: [`PROGRESS_BYTES`], or all there were.
-    pub write: Option<Duration>,
-}
-
-/// What a peer has to take of its replies within [`Deadlines::write`], or all of them if they are less.
-/// Any progress at all would let one that takes a byte a second keep full buffers for ever.
-pub const PROGRESS_BYTES: u16 = 4096;
-
 /// What a connection did since it parked last, and why it parks now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observation {
+pub(super) struct Observation {
     /// A whole line came in.
-    pub line_received: bool,
-    /// A line has begun and isn't finished.
-    pub mid_line: bool,
+    pub(super) line_received: bool,
+    /// A line has begun and is not finished.
+    pub(super) mid_line: bool,
     /// Bytes of replies that wait for the socket.
-    pub unsent: usize,
+    pub(super) unsent: usize,
     /// Bytes that the socket took.
-    pub written_bytes: u16,
-    /// What it waits for now.
-    pub phase: Phase,
+    pub(super) written_bytes: u16,
+    /// What the connection waits for now.
+    pub(super) phase: Phase,
 }
 
-/// What a note did to the deadlines.
+/// What an observation means for the armed timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rearm {
-    /// None is earlier than the earliest was.
+pub(super) enum Rearm {
+    /// No deadline is earlier than the earliest was: the timer stays.
     Keep,
-    /// A clock was started, so one may be.
-    Clock,
-    /// A ping was answered: the earliest is gone, and the next ping may be due before it was.
-    Restart,
+    /// A deadline began to run, and may be the earliest.
+    Started,
+    /// A ping was answered: the earliest deadline is gone, and the next ping may be due before it was.
+    Answered,
 }
 
 impl Rearm {
-    const fn when(clock: bool) -> Self {
-        if clock { Self::Clock } else { Self::Keep }
+    const fn started(any: bool) -> Self {
+        if any { Self::Started } else { Self::Keep }
     }
 }
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// A ping must be sent.
+pub(super) enum Action {
+    /// Send a ping.
     Ping,
-    /// The connection must end.
+    /// Close the connection.
     Close(Expired),
 }
 
-/// What the peer still has to take before the write clock begins anew. Two bytes that stand beside
-/// [`ConnectionTimers`] and not in it, where they would take eight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Owed(u16);
-
-/// "Not running" for one of the marks below.
+/// "Not running" for one of the timestamps below.
 const NEVER: u64 = u64::MAX;
 
-/// A connection's marks in time. 32 bytes; compared when the timer fires, not reset on activity.
+/// When each of a connection's deadlines began to run: 32 bytes, compared when the timer fires, not
+/// reset on activity.
 ///
 /// ```text
 ///             silence for `interval`              silence for `timeout`
-///   Quiet ───────────────────────────► Pinged ───────────────────────────► lapsed
+///   Quiet ───────────────────────────► Pinged ───────────────────────────► expired
 ///     ▲                                  │
 ///     └────────── any whole line ────────┘
 /// ```
 ///
-/// While a batch is being served, or replies cannot be written, nothing is read; the clocks that
-/// count the peer's silence stand still meanwhile and begin anew when reading does.
+/// While a batch is being served, or replies cannot be written, nothing is read; the deadlines for the
+/// peer's silence do not run then and begin anew when reading does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionTimers {
+pub(super) struct ConnectionTimers {
     quiet_since: u64,
     pinged_at: u64,
     line_since: u64,
@@ -98,87 +76,96 @@ pub struct ConnectionTimers {
 }
 
 impl ConnectionTimers {
-    /// For a connection that begins now.
-    pub const fn new(now: Nanos) -> Self {
+    /// Timers of a connection that begins now.
+    pub(super) const fn new(now: Nanos) -> Self {
         Self { quiet_since: now.0, pinged_at: NEVER, line_since: NEVER, write_since: NEVER }
     }
 
-    /// Takes note of what happened since the last time.
-    pub fn note(&mut self, now: Nanos, observed: Observation, owed: &mut Owed) -> Rearm {
+    /// Records what happened since the last observation.
+    ///
+    /// `unread` is what the peer must still take before the write deadline begins anew. The caller keeps
+    /// it, two bytes, where it needs no eight.
+    pub(super) fn observe(
+        &mut self,
+        now: Nanos,
+        observation: Observation,
+        unread: &mut u16,
+    ) -> Rearm {
+        let Observation { line_received, mid_line, unsent, written_bytes, phase } = observation;
         let before = (self.write_since, self.line_since, self.quiet_since);
-        owed.0 = owed.0.saturating_sub(observed.written_bytes);
-        if observed.unsent == 0 {
+        *unread = unread.saturating_sub(written_bytes);
+        if unsent == 0 {
             self.write_since = NEVER;
-        } else if owed.0 == 0 || self.write_since == NEVER {
+        } else if *unread == 0 || self.write_since == NEVER {
             self.write_since = now.0;
-            owed.0 = observed.unsent.min(PROGRESS_BYTES.into()) as u16;
+            *unread = unsent.min(PROGRESS_BYTES.into()) as u16;
         }
-        if observed.phase != Phase::Reading {
-            // Not listening: whatever the peer does now, it cannot be blamed.
+        if phase != Phase::Reading {
+            // The server does not read, so the peer's silence says nothing.
             self.quiet_since = NEVER;
             self.line_since = NEVER;
             self.pinged_at = NEVER;
-            return Rearm::when(before.0 == NEVER && observed.unsent > 0);
+            return Rearm::started(before.0 == NEVER && unsent > 0);
         }
         let resumed = self.quiet_since == NEVER;
         let mut answered = false;
-        if observed.line_received || resumed {
+        if line_received || resumed {
             answered = self.pinged_at != NEVER;
             self.quiet_since = now.0;
             self.pinged_at = NEVER;
         }
-        if !observed.mid_line {
+        if !mid_line {
             self.line_since = NEVER;
-        } else if observed.line_received || resumed || self.line_since == NEVER {
+        } else if line_received || resumed || self.line_since == NEVER {
             self.line_since = now.0;
         }
         let started = |before: u64, after: u64| before == NEVER && after != NEVER;
         if answered {
-            return Rearm::Restart;
+            return Rearm::Answered;
         }
-        Rearm::when(
+        Rearm::started(
             started(before.0, self.write_since)
                 || started(before.1, self.line_since)
                 || started(before.2, self.quiet_since),
         )
     }
 
-    /// A ping went out.
-    pub const fn pinged(&mut self, now: Nanos) {
+    /// Records that a ping was sent.
+    pub(super) const fn ping_sent(&mut self, now: Nanos) {
         self.pinged_at = now.0;
     }
 
-    /// Nobody waits for the answer to a ping any more.
-    pub const fn clear_ping(&mut self) {
+    /// Stops waiting for the answer to a ping.
+    pub(super) const fn clear_ping(&mut self) {
         self.pinged_at = NEVER;
     }
 
     /// The earliest deadline, and what is due then.
-    pub fn next(&self, deadlines: &Deadlines) -> Option<(Nanos, Action)> {
+    pub(super) fn next(&self, deadlines: &Deadlines) -> Option<(Nanos, Action)> {
         let heartbeat = deadlines.heartbeat_interval.and_then(|interval| match self.pinged_at {
             NEVER => after(self.quiet_since, interval)
                 .map(|at| (at.saturating_add(jitter(self.quiet_since, interval)), Action::Ping)),
             pinged => after(pinged, deadlines.heartbeat_timeout)
                 .map(|at| (at, Action::Close(Expired::Heartbeat))),
         });
-        let end = |since, limit: Option<Duration>, lapse| {
-            limit.and_then(|limit| after(since, limit)).map(|at| (at, Action::Close(lapse)))
+        let close = |since, limit: Option<Duration>, expired| {
+            limit.and_then(|limit| after(since, limit)).map(|at| (at, Action::Close(expired)))
         };
         [
-            end(self.write_since, deadlines.write, Expired::Write),
-            end(self.line_since, deadlines.line, Expired::Line),
-            end(self.quiet_since, deadlines.idle, Expired::Idle),
+            close(self.write_since, deadlines.write, Expired::Write),
+            close(self.line_since, deadlines.line, Expired::Line),
+            close(self.quiet_since, deadlines.idle, Expired::Idle),
             heartbeat,
         ]
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
-        .map(|(at, due)| (Nanos(at), due))
+        .map(|(at, action)| (Nanos(at), action))
     }
 }
 
-/// Up to a tenth of the interval, by when the silence began: peers that fell silent together, or
-/// were accepted together, are not pinged together.
+/// Up to a tenth of the interval, by when the silence began: peers that fell silent together, or were
+/// accepted together, are not pinged together.
 fn jitter(quiet_since: u64, interval: Duration) -> u64 {
     // Multiples of the golden ratio fill an interval evenly, however close the factors lie.
     let spread = (quiet_since.wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> 32;

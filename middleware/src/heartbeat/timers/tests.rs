@@ -1,4 +1,4 @@
-//! The pure part of the heartbeat: every event in every state, and what holds for any history.
+//! Every event in every state, and what holds for any history.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Deadlines = Deadlines {
+const DEADLINES: Deadlines = Deadlines {
     heartbeat_interval: Some(Duration::from_nanos(30)),
     heartbeat_timeout: Duration::from_nanos(10),
     idle: Some(Duration::from_nanos(100)),
@@ -28,18 +28,18 @@ const NOTHING: Observation = Observation {
 const MUCH: usize = 10_000;
 
 /// States, each reached from a connection that began at 0 and looked at when it is 10.
-fn states() -> [(&'static str, ConnectionTimers, Owed); 7] {
+fn states() -> [(&'static str, ConnectionTimers, u16); 7] {
     let new = ConnectionTimers::new(Nanos(0));
-    let after = |name, seen| {
-        let (mut deadlines, mut owed) = (new.clone(), Owed::default());
-        deadlines.note(Nanos(5), seen, &mut owed);
-        (name, deadlines, owed)
+    let after = |name, observation| {
+        let (mut timers, mut unread) = (new.clone(), 0);
+        timers.observe(Nanos(5), observation, &mut unread);
+        (name, timers, unread)
     };
     let mut pinged = new.clone();
-    pinged.pinged(Nanos(5));
+    pinged.ping_sent(Nanos(5));
     [
-        ("quiet", new.clone(), Owed::default()),
-        ("pinged", pinged, Owed::default()),
+        ("quiet", new.clone(), 0),
+        ("pinged", pinged, 0),
         after("mid-line", Observation { mid_line: true, ..NOTHING }),
         after("unsent", Observation { unsent: MUCH, ..NOTHING }),
         after("a little", Observation { unsent: 100, ..NOTHING }),
@@ -63,11 +63,11 @@ fn events() -> [(&'static str, Observation); 10] {
     ]
 }
 
-fn due(deadlines: &ConnectionTimers) -> String {
-    match deadlines.next(&LIMITS) {
+fn due(timers: &ConnectionTimers) -> String {
+    match timers.next(&DEADLINES) {
         None => "never".to_owned(),
         Some((Nanos(at), Action::Ping)) => format!("ping at {at}"),
-        Some((Nanos(at), Action::Close(lapse))) => format!("{lapse:?} at {at}"),
+        Some((Nanos(at), Action::Close(expired))) => format!("{expired:?} at {at}"),
     }
 }
 
@@ -76,13 +76,13 @@ fn due(deadlines: &ConnectionTimers) -> String {
 /// after the write clock began, which it does anew when the peer took [`PROGRESS_BYTES`] or all there
 /// were then.
 #[test]
-fn deadlines_transitions() {
+fn transitions_of_every_state_at_every_event() {
     let mut table = String::new();
-    for (state, deadlines, owed) in states() {
-        for (event, seen) in events() {
-            let (mut deadlines, mut owed) = (deadlines.clone(), owed);
-            deadlines.note(Nanos(10), seen, &mut owed);
-            writeln!(table, "{state:9} {event:10} {}", due(&deadlines)).unwrap();
+    for (state, timers, unread) in states() {
+        for (event, observation) in events() {
+            let (mut timers, mut unread) = (timers.clone(), unread);
+            timers.observe(Nanos(10), observation, &mut unread);
+            writeln!(table, "{state:9} {event:10} {}", due(&timers)).unwrap();
         }
     }
     assert_eq!(table, TRANSITIONS, "\n{table}");
@@ -162,29 +162,29 @@ blocked   block      Write at 25
 ";
 
 #[test]
-fn each_limit_may_be_off() {
+fn each_deadline_may_be_off() {
     let off = Deadlines { heartbeat_timeout: Duration::from_nanos(10), ..Deadlines::default() };
-    for (_, deadlines, _) in states() {
-        if deadlines.next(&LIMITS) != Some((Nanos(15), Action::Close(Expired::Heartbeat))) {
-            assert_eq!(deadlines.next(&off), None);
+    for (_, timers, _) in states() {
+        if timers.next(&DEADLINES) != Some((Nanos(15), Action::Close(Expired::Heartbeat))) {
+            assert_eq!(timers.next(&off), None);
         }
     }
-    for (limits, expected) in [
-        (Deadlines { idle: LIMITS.idle, ..off }, (100, Action::Close(Expired::Idle))),
-        (Deadlines { heartbeat_interval: LIMITS.heartbeat_interval, ..off }, (30, Action::Ping)),
+    for (deadlines, expected) in [
+        (Deadlines { idle: DEADLINES.idle, ..off }, (100, Action::Close(Expired::Idle))),
+        (Deadlines { heartbeat_interval: DEADLINES.heartbeat_interval, ..off }, (30, Action::Ping)),
     ] {
         let new = ConnectionTimers::new(Nanos(0));
-        assert_eq!(new.next(&limits), Some((Nanos(expected.0), expected.1)));
+        assert_eq!(new.next(&deadlines), Some((Nanos(expected.0), expected.1)));
     }
 }
 
 #[test]
 fn peers_that_fall_silent_together_are_pinged_within_a_tenth_of_the_interval_and_not_together() {
     let interval = Duration::from_secs(30);
-    let limits = Deadlines { heartbeat_interval: Some(interval), ..Deadlines::default() };
+    let deadlines = Deadlines { heartbeat_interval: Some(interval), ..Deadlines::default() };
     let waits: std::collections::BTreeSet<u64> = (0..1000_u64)
         .map(|begun| {
-            let (at, due) = ConnectionTimers::new(Nanos(begun)).next(&limits).unwrap();
+            let (at, due) = ConnectionTimers::new(Nanos(begun)).next(&deadlines).unwrap();
             assert_eq!(due, Action::Ping);
             at.0 - begun
         })
@@ -197,23 +197,23 @@ fn peers_that_fall_silent_together_are_pinged_within_a_tenth_of_the_interval_and
 }
 
 #[test]
-fn limits_beyond_the_clock_are_for_ever() {
+fn deadlines_beyond_the_clock_never_pass() {
     let endless = Some(Duration::MAX);
-    let limits = Deadlines {
+    let deadlines = Deadlines {
         heartbeat_interval: endless,
         heartbeat_timeout: Duration::MAX,
         idle: endless,
         line: endless,
         write: endless,
     };
-    for (_, deadlines, _) in states() {
-        if let Some((Nanos(at), _)) = deadlines.next(&limits) {
+    for (_, timers, _) in states() {
+        if let Some((Nanos(at), _)) = timers.next(&deadlines) {
             assert!(at > u64::MAX / 2, "{at}");
         }
     }
 }
 
-fn seen() -> impl Strategy<Value = Observation> {
+fn observation() -> impl Strategy<Value = Observation> {
     let phase = prop_oneof![
         4 => Just(Phase::Reading),
         1 => Just(Phase::Serving),
@@ -235,15 +235,15 @@ fn seen() -> impl Strategy<Value = Observation> {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_deadlines_are_honest(
-        history in prop::collection::vec((0_u64..40, seen()), 1..60),
+    fn whatever_happens_the_deadlines_are_kept(
+        history in prop::collection::vec((0_u64..40, observation()), 1..60),
     ) {
-        let (mut deadlines, mut owed) = (ConnectionTimers::new(Nanos(0)), Owed::default());
+        let (mut timers, mut unread) = (ConnectionTimers::new(Nanos(0)), 0);
         let (mut now, mut pinged) = (0, false);
-        for (pause, seen) in history {
+        for (pause, observation) in history {
             // The timer fires when it should, before anything else happens.
             let wake = now + pause;
-            while let Some((Nanos(at), what)) = deadlines.next(&LIMITS) {
+            while let Some((Nanos(at), what)) = timers.next(&DEADLINES) {
                 prop_assert!(at > now || pause == 0, "due at {at}, before {now}");
                 if at > wake {
                     break;
@@ -251,31 +251,31 @@ proptest! {
                 match what {
                     Action::Ping => {
                         prop_assert!(!pinged, "one ping at a time");
-                        deadlines.pinged(Nanos(at));
+                        timers.ping_sent(Nanos(at));
                         pinged = true;
                     }
-                    Action::Close(lapse) => {
-                        prop_assert!(lapse != Expired::Heartbeat || pinged, "lapsed without a ping");
+                    Action::Close(expired) => {
+                        prop_assert!(expired != Expired::Heartbeat || pinged, "expired without a ping");
                         return Ok(());
                     }
                 }
             }
             now = wake;
-            deadlines.note(Nanos(now), seen, &mut owed);
-            pinged &= !seen.line_received && seen.phase == Phase::Reading;
-            // The earliest of the deadlines each limit gives alone.
+            timers.observe(Nanos(now), observation, &mut unread);
+            pinged &= !observation.line_received && observation.phase == Phase::Reading;
+            // The earliest of the timers each deadline gives alone.
             let alone = [
-                Deadlines { heartbeat_interval: LIMITS.heartbeat_interval, ..Deadlines::default() },
-                Deadlines { idle: LIMITS.idle, ..Deadlines::default() },
-                Deadlines { line: LIMITS.line, ..Deadlines::default() },
-                Deadlines { write: LIMITS.write, ..Deadlines::default() },
+                Deadlines { heartbeat_interval: DEADLINES.heartbeat_interval, ..Deadlines::default() },
+                Deadlines { idle: DEADLINES.idle, ..Deadlines::default() },
+                Deadlines { line: DEADLINES.line, ..Deadlines::default() },
+                Deadlines { write: DEADLINES.write, ..Deadlines::default() },
             ]
-            .map(|limits| Deadlines { heartbeat_timeout: LIMITS.heartbeat_timeout, ..limits })
+            .map(|deadlines| Deadlines { heartbeat_timeout: DEADLINES.heartbeat_timeout, ..deadlines })
             .iter()
-            .filter_map(|limits| deadlines.next(limits))
+            .filter_map(|deadlines| timers.next(deadlines))
             .map(|(at, _)| at)
             .min();
-            prop_assert_eq!(deadlines.next(&LIMITS).map(|(at, _)| at), alone);
+            prop_assert_eq!(timers.next(&DEADLINES).map(|(at, _)| at), alone);
         }
     }
 
@@ -284,16 +284,16 @@ proptest! {
     fn fault_07_a_peer_that_is_kept_has_taken_what_it_must_in_every_window(
         history in prop::collection::vec((1_u64..9, 0_u16..3000), 1..80),
     ) {
-        let (mut deadlines, mut owed) = (ConnectionTimers::new(Nanos(0)), Owed::default());
+        let (mut timers, mut unread) = (ConnectionTimers::new(Nanos(0)), 0);
         let stuck = Observation { unsent: MUCH, phase: Phase::Blocked, ..NOTHING };
-        deadlines.note(Nanos(0), stuck, &mut owed);
+        timers.observe(Nanos(0), stuck, &mut unread);
         let (mut now, mut taken) = (0, vec![(0, 0)]);
         for (pause, written_bytes) in history {
             now += pause;
-            if deadlines.next(&LIMITS).is_some_and(|(Nanos(at), _)| at <= now) {
+            if timers.next(&DEADLINES).is_some_and(|(Nanos(at), _)| at <= now) {
                 break;
             }
-            deadlines.note(Nanos(now), Observation { written_bytes, ..stuck }, &mut owed);
+            timers.observe(Nanos(now), Observation { written_bytes, ..stuck }, &mut unread);
             taken.push((now, u64::from(written_bytes)));
         }
         let lived = taken.last().map_or(0, |(at, _)| *at);

@@ -1,0 +1,95 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Deadlines,
+    suspend_clock::{SAMPLE_INTERVAL, SuspendClock},
+};
+use crate::{clock::Nanos, live_setting::LiveSetting, stats::Stats};
+
+/// What all supervised connections of a layer share.
+#[derive(Debug)]
+pub(super) struct Supervision {
+    deadlines: LiveDeadlines,
+    /// Changes with the deadlines, so that a parked connection sees that its timer was armed by others.
+    version: LiveSetting<u32>,
+    clock: SuspendClock,
+    pub(super) stats: Arc<Stats>,
+}
+
+#[derive(Debug)]
+struct LiveDeadlines {
+    heartbeat_interval: LiveSetting<Option<Duration>>,
+    heartbeat_timeout: LiveSetting<Duration>,
+    idle: LiveSetting<Option<Duration>>,
+    line: LiveSetting<Option<Duration>>,
+    write: LiveSetting<Option<Duration>>,
+}
+
+impl Supervision {
+    pub(super) fn new(deadlines: Deadlines, stats: Arc<Stats>) -> Self {
+        let deadlines = LiveDeadlines {
+            heartbeat_interval: LiveSetting::new(deadlines.heartbeat_interval),
+            heartbeat_timeout: LiveSetting::new(deadlines.heartbeat_timeout),
+            idle: LiveSetting::new(deadlines.idle),
+            line: LiveSetting::new(deadlines.line),
+            write: LiveSetting::new(deadlines.write),
+        };
+        Self { deadlines, version: LiveSetting::new(0), clock: SuspendClock::new(), stats }
+    }
+
+    pub(super) fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            heartbeat_interval: self.deadlines.heartbeat_interval.load(),
+            heartbeat_timeout: self.deadlines.heartbeat_timeout.load(),
+            idle: self.deadlines.idle.load(),
+            line: self.deadlines.line.load(),
+            write: self.deadlines.write.load(),
+        }
+    }
+
+    pub(super) fn set_deadlines(&self, deadlines: Deadlines) {
+        self.deadlines.heartbeat_interval.store(deadlines.heartbeat_interval);
+        self.deadlines.heartbeat_timeout.store(deadlines.heartbeat_timeout);
+        self.deadlines.idle.store(deadlines.idle);
+        self.deadlines.line.store(deadlines.line);
+        self.deadlines.write.store(deadlines.write);
+        self.version.store(self.version.load().wrapping_add(1));
+    }
+
+    /// As much of the version as a connection remembers.
+    #[inline]
+    pub(super) fn version(&self) -> u16 {
+        self.version.load() as u16
+    }
+
+    /// Reads the clock: active time.
+    pub(super) fn now(&self) -> Nanos {
+        self.clock.active(self.stats.now())
+    }
+
+    /// The active time at a monotonic time that was read just now.
+    #[inline]
+    pub(super) fn active(&self, monotonic: Nanos) -> Nanos {
+        self.clock.active(monotonic)
+    }
+
+    /// The monotonic time at which active time will be `active`.
+    pub(super) fn monotonic(&self, active: Nanos) -> Nanos {
+        self.clock.monotonic(active)
+    }
+
+    /// Samples the suspend clock for ever.
+    pub(super) async fn run_watchdog(&self) {
+        loop {
+            self.clock.sample(self.stats.now());
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
+        }
+    }
+
+    /// The instant of a monotonic time, for timers.
+    pub(super) fn instant(&self, monotonic: Nanos) -> Instant {
+        self.stats.instant(monotonic)
+    }
+}
