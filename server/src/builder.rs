@@ -275,7 +275,7 @@ impl Builder {
     /// belongs in an `Arc` inside it.
     pub fn serve<S, Via>(self, service: S) -> Server
     where
-        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
         Via: 'static,
     {
         self.serve_with(move |_peer| service.clone())
@@ -289,7 +289,7 @@ impl Builder {
     pub fn serve_with<M, S, Via>(self, make: M) -> Server
     where
         M: Fn(Peer) -> S + Clone + Send + 'static,
-        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
         Via: 'static,
     {
         Server::new(self, make)

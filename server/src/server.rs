@@ -64,7 +64,7 @@ impl Server {
     pub(crate) fn new<M, S, Via>(builder: Builder, make: M) -> Self
     where
         M: Fn(Peer) -> S + Clone + Send + 'static,
-        S: BatchService<Via, Future: Send + 'static> + Clone + Send + Sync + 'static,
+        S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
         Via: 'static,
     {
         let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {

@@ -43,7 +43,7 @@ pub(crate) fn echo_service()
 /// Serves every connection with a clone of `service`.
 pub(crate) fn serve<S>(service: S, change: impl FnOnce(&mut Settings)) -> TestServer
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
 {
     serve_with(move |_peer| service.clone(), change)
@@ -53,7 +53,7 @@ where
 pub(crate) fn serve_with<M, S>(make: M, change: impl FnOnce(&mut Settings)) -> TestServer
 where
     M: Fn(Peer) -> S + Clone + Send + 'static,
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
 {
     let mut settings = Settings::default();
