@@ -1,4 +1,4 @@
-//! Several processes behind one port: they are one server to everybody outside.
+//! Several processes behind one port, which clients and operators see as one server.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -16,7 +16,7 @@ use server::{Server, exchange};
 use support::{TempFile, refusal};
 
 #[test]
-fn several_processes_share_the_connections_and_are_told_of_as_one_server() {
+fn several_processes_share_the_connections_and_report_as_one_server() {
     let server = start(&["--threads", "1", "--log-level", "warn"]);
     let open = connections(&server, 9);
     assert_eq!(server.metric(ACTIVE), 9.0);
@@ -24,7 +24,11 @@ fn several_processes_share_the_connections_and_are_told_of_as_one_server() {
     assert_eq!(server.metric("towline_lines_processed_total{result=\"ok\"}"), 9.0);
     let of_worker = |worker| format!("towline_worker_connections{{worker=\"{worker}\"}}");
     for worker in 0..3 {
-        assert_eq!(server.metric(&of_worker(worker)), 3.0, "the fewest come first");
+        assert_eq!(
+            server.metric(&of_worker(worker)),
+            3.0,
+            "each connection goes to the worker with the fewest"
+        );
     }
     balances(&server);
     assert_eq!(server.workers().len(), 3);
@@ -35,32 +39,28 @@ fn several_processes_share_the_connections_and_are_told_of_as_one_server() {
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
 }
 
+/// Whether the server has closed a connection, without waiting.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let closed = matches!(stream.read(&mut [0; 8]), Ok(0));
+    stream.set_nonblocking(false).unwrap();
+    closed
+}
+
 #[test]
-fn a_worker_that_is_told_to_end_lets_its_connections_finish_and_another_follows() {
+fn a_worker_that_receives_sigterm_finishes_its_connections_and_is_replaced() {
     let server = start(&["--threads", "1"]);
     let mut open = connections(&server, 9);
-    let leaves = server.workers()[0];
-    signal(leaves, Signal::TERM);
-    wait_until("three orderly ends", || {
-        let over = |stream: &mut TcpStream| {
-            stream.set_nonblocking(true).unwrap();
-            let over = matches!(stream.read(&mut [0; 8]), Ok(0));
-            stream.set_nonblocking(false).unwrap();
-            over
-        };
-        open.iter()
-            .map(|stream| over(&mut stream.try_clone().unwrap()))
-            .filter(|over| *over)
-            .count()
-            == 3
+    let stopped = server.workers()[0];
+    signal(stopped, Signal::TERM);
+    let mut closed = 0;
+    wait_until("three orderly closes", || {
+        let before = open.len();
+        open.retain_mut(|stream| !is_closed(stream));
+        closed += before - open.len();
+        closed == 3
     });
-    open.retain_mut(|stream| {
-        stream.set_nonblocking(true).unwrap();
-        let stays = !matches!(stream.read(&mut [0; 8]), Ok(0));
-        stream.set_nonblocking(false).unwrap();
-        stays
-    });
-    wait_until("its end", || gone(leaves));
+    wait_until("the exit of the worker", || gone(stopped));
     wait_until("another worker", || server.workers().len() == 3);
     for stream in &mut open {
         exchange(stream, "still\n", "still\n");
@@ -75,7 +75,7 @@ fn a_worker_that_is_told_to_end_lets_its_connections_finish_and_another_follows(
 #[test]
 fn a_drain_reaches_all_processes() {
     let server = start(&["--drain-deadline", "1s", "--log-level", "error"]);
-    // They never close their side, so they only linger, and nothing is cut.
+    // The clients never close their side, so the connections linger and none is cut.
     let _open = connections(&server, 4);
     let workers = server.workers();
     server.signal(Signal::INT);
@@ -85,7 +85,7 @@ fn a_drain_reaches_all_processes() {
 }
 
 #[test]
-fn a_reload_reaches_all_processes_and_those_that_follow() {
+fn a_reload_reaches_all_processes_and_their_replacements() {
     let file = TempFile::new("[workload]\nkind = \"echo\"\n");
     let server = start(&["--threads", "1", "--config", file.name()]);
     let mut open = connections(&server, 3);
@@ -107,16 +107,16 @@ fn a_reload_reaches_all_processes_and_those_that_follow() {
 fn the_limit_of_connections_is_one_for_all_processes() {
     let server = start(&["--max-connections", "4", "--admission", "reject"]);
     let open = connections(&server, 4);
-    let mut refused = String::new();
-    server.connect().read_to_string(&mut refused).unwrap();
-    assert_eq!(refused, "ERR too many connections\n");
+    let mut reason = String::new();
+    server.connect().read_to_string(&mut reason).unwrap();
+    assert_eq!(reason, "ERR too many connections\n");
     drop(open);
     server.metric_when(ACTIVE, |active| active == 0.0);
     connections(&server, 4);
 }
 
 #[test]
-fn where_descriptors_are_few_auto_starts_as_many_processes_as_it_takes() {
+fn auto_starts_as_many_processes_as_the_descriptor_limit_requires() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 150; exec \"$0\" \"$@\""]);
     let flags =
@@ -130,26 +130,30 @@ fn where_descriptors_are_few_auto_starts_as_many_processes_as_it_takes() {
 }
 
 #[test]
-fn more_connections_than_all_processes_have_descriptors_for_are_refused_with_the_way_out() {
-    let told = refusal(&["--max-connections", "4000000000", "--processes", "2"]);
-    assert!(told.starts_with("limits.connections = 4000000000 is more than this host"), "{told}");
-    assert!(told.contains("in 2 processes"), "{told}");
+fn more_connections_than_all_processes_have_descriptors_for_is_an_error_that_says_what_to_do() {
+    let error = refusal(
+        &[["--max-connections", "4000000000"], ["--processes", "2"], ["--log-level", "error"]]
+            .as_flattened(),
+    );
+    assert!(error.starts_with("limits.connections = 4000000000 is more than this host"), "{error}");
+    assert!(error.contains("in 2 processes"), "{error}");
 }
 
-/// The sockets of several processes share a port, which the kernel allows any number to do: a second
-/// server on the same address took half of the first one's connections instead of being refused.
+/// Several listening sockets can share a port, of several servers too: a second server on the same
+/// address got half of the first one's connections instead of an error.
 #[test]
-fn an_address_that_several_processes_serve_is_in_use() {
+fn an_address_served_by_several_processes_is_in_use() {
     let server = start(&[]);
     let address = server.lines().to_string();
     for processes in ["1", "2"] {
-        let told = refusal(&["--listen", &address, "--admin", "off", "--processes", processes]);
-        assert!(told.contains("in use by another process"), "{told}");
+        let arguments = ["--admin", "off", "--log-level", "error", "--processes", processes];
+        let error = refusal(&[&arguments[..], &["--listen", &address]].concat());
+        assert!(error.contains("in use by another process"), "{error}");
     }
 }
 
 #[test]
-fn a_worker_that_nobody_speaks_to_says_so() {
-    let told = refusal(&["worker"]);
-    assert!(told.starts_with("a worker is started by `towline serve --processes`"), "{told}");
+fn a_worker_without_a_supervisor_is_an_error() {
+    let error = refusal(&["worker"]);
+    assert!(error.starts_with("a worker is started by `towline serve --processes`"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! A server whose wall clock jumps, as an administrator, a time server or a leap second make it.
-//! libfaketime puts a clock in the place of the host's, which a test must not set.
+//! A server whose wall clock jumps, as after a change by an administrator or a time server. The jumps are
+//! made by libfaketime, because a test must not set the host's clock.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -19,13 +19,13 @@ use rustix::process::Signal;
 use server::{Server, can, exchange};
 use support::TempFile;
 
-/// Where Debian puts it; the loader knows what `$LIB` is.
+/// Its path on Debian; the loader expands `$LIB`.
 const LIBRARY: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 
-/// Starts a server whose wall clock is off by what the file says, read anew at every look, and whose
-/// monotonic clock is the host's. `None` where there is no libfaketime, outside CI.
+/// Starts a server whose wall clock is off by the offset in a file, which is read at every clock read, and
+/// whose monotonic clock is the host's. `None` without libfaketime, outside CI.
 fn start(offset: &TempFile, arguments: &[&str]) -> Option<Server> {
-    // To the loader a library that is not there is no error.
+    // The loader ignores a library that does not exist.
     if !can(&format!("test \"$(LD_PRELOAD='{LIBRARY}' FAKETIME=-20000d date +%Y)\" -lt 2000")) {
         return None;
     }
@@ -46,15 +46,15 @@ fn is_open(peer: &mut TcpStream) -> bool {
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// Minutes since midnight in a log line's stamp, `2026-11-25T22:44:09.548703Z`.
+/// Minutes since midnight in the timestamp of a log line, `2026-11-25T22:44:09.548703Z`.
 fn minutes(line: &str) -> i32 {
     let digits = |at: std::ops::Range<usize>| line[at].parse::<i32>().unwrap();
     60 * digits(11..13) + digits(14..16)
 }
 
-/// Every deadline but one is shorter than the jumps and longer than the test; that one is short.
+/// All deadlines are shorter than the jumps; all but the line deadline are longer than the test.
 #[test]
-fn fault_25_a_wall_clock_that_jumps_moves_the_stamps_of_the_log_and_no_deadline() {
+fn fault_25_a_jump_of_the_wall_clock_moves_the_timestamps_of_the_log_and_no_deadline() {
     let offset = TempFile::new("+0h");
     let arguments = [
         ["--threads", "1"],
@@ -74,10 +74,10 @@ fn fault_25_a_wall_clock_that_jumps_moves_the_stamps_of_the_log_and_no_deadline(
         let mut late = server.connect();
         exchange(&mut late, "whole\nhalf", "whole\n");
         offset.write(jump);
-        // Forward, it would be the end of all; a server that looks at it has looked by then.
+        // A forward jump would expire every deadline within this second.
         thread::sleep(Duration::from_secs(1));
         assert!(peers.iter_mut().all(is_open), "{jump}");
-        // Back, this one's deadline would be hours away.
+        // A backward jump would move this deadline hours away.
         assert_eq!(late.read(&mut [0; 1]).unwrap(), 0, "{jump}");
         for peer in &mut peers {
             exchange(peer, "after\n", "after\n");
@@ -91,7 +91,7 @@ fn fault_25_a_wall_clock_that_jumps_moves_the_stamps_of_the_log_and_no_deadline(
     let run = server.end();
     assert_eq!(run.code, 0);
 
-    // The jumps were real: these lines were written behind each.
+    // The jumps took place: these lines were logged after each.
     let lates = run.stderr.lines().filter(|line| line.contains("reason=\"read_timeout\""));
     let stamps: Vec<_> = lates.map(minutes).collect();
     let [calm, forward, back] = stamps[..] else { panic!("{stamps:?}: {}", run.stderr) };

@@ -1,5 +1,4 @@
-//! What happens in the kernel before the server sees it, or while it does not look: full queues,
-//! and peers whose windows are tiny.
+//! What happens in the kernel before the server reads it: full accept queues, tiny windows.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -21,20 +20,20 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 const OVERFLOWS: &str = "towline_kernel_listen_overflows_total";
 
-/// Begins to connect and does not wait for it.
-fn knock(server: &Server) -> TcpStream {
+/// Starts to connect without waiting for the connection.
+fn start_connect(server: &Server) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
-    let _under_way = socket.connect(&SockAddr::from(server.lines()));
+    let _in_progress = socket.connect(&SockAddr::from(server.lines()));
     socket.set_nonblocking(false).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
 
-/// While the server stands still, as it does when it is not scheduled, a burst waits in the queue.
+/// A server that is stopped, or not scheduled, does not accept.
 #[test]
-fn fault_14_a_burst_upon_a_server_that_stands_still_waits_in_the_queue_and_is_served() {
+fn fault_14_a_burst_to_a_stopped_server_waits_in_the_accept_queue_and_is_served() {
     const BURST: usize = 500;
     let server = Server::start(&[], &["--threads", "1", "--backlog", "2000"]);
     server.signal(Signal::STOP);
@@ -51,21 +50,21 @@ fn fault_14_a_burst_upon_a_server_that_stands_still_waits_in_the_queue_and_is_se
 }
 
 #[test]
-fn fault_14_a_queue_that_overflows_is_counted_as_the_kernel_counts_and_recovers() {
+fn fault_14_overflows_of_the_accept_queue_are_counted_as_the_kernel_counts_and_pass() {
     const BURST: usize = 50;
     let server = Server::start(&[], &["--threads", "1", "--backlog", "8"]);
     exchange(&mut server.connect(), "before\n", "before\n");
     let before = kernel_counter("ListenOverflows") as f64;
     server.signal(Signal::STOP);
-    let mut burst: Vec<_> = (0..BURST).map(|_| knock(&server)).collect();
+    let mut burst: Vec<_> = (0..BURST).map(|_| start_connect(&server)).collect();
     thread::sleep(Duration::from_millis(500));
     server.signal(Signal::CONT);
-    assert!(kernel_counter("ListenOverflows") as f64 > before, "nine of {BURST} find room");
-    // Other tests on this host may overflow their queues too, so it is between two looks.
+    assert!(kernel_counter("ListenOverflows") as f64 > before, "the queue holds nine of {BURST}");
+    // Tests beside this one may overflow their queues too, so the value is between two readings.
     let earlier = kernel_counter("ListenOverflows") as f64;
     let exported = server.metric(OVERFLOWS);
     assert!((earlier..=kernel_counter("ListenOverflows") as f64).contains(&exported), "{exported}");
-    // Those that found no room try again, as the kernel makes them, and nothing is restarted.
+    // The kernel retries the connects that found no room.
     for stream in &mut burst {
         while stream.write_all(b"line\n").is_err() {
             thread::sleep(Duration::from_millis(20));
@@ -74,10 +73,10 @@ fn fault_14_a_queue_that_overflows_is_counted_as_the_kernel_counts_and_recovers(
     }
 }
 
-/// Processor time that a process has used, all its threads together.
+/// CPU time of a server, all its threads together.
 ///
-/// The runtime's helpers come and go: one that was listed and ended before it could be read, on a busy
-/// machine, failed this test once. What such a thread used is milliseconds at most, and is left out.
+/// A helper thread of the runtime may end between the listing and its reading, which failed this test
+/// once on a busy machine. Such a thread is left out: it used milliseconds at most.
 fn cpu_time(server: &Server) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.process().id())).unwrap();
     let spent = tasks.filter_map(|task| {
@@ -87,7 +86,7 @@ fn cpu_time(server: &Server) -> Duration {
     Duration::from_nanos(spent.sum())
 }
 
-/// Sends lines and takes the replies as `peer` does; returns what that cost the server.
+/// Sends lines over `peer` and reads the replies. Returns the CPU time that it cost the server.
 fn cost(server: &Server, mut peer: TcpStream) -> Duration {
     const LINES: usize = 40_000;
     let lines = "0123456789\n".repeat(LINES);
@@ -107,7 +106,7 @@ fn fault_08_tiny_windows_and_segments_change_no_byte_and_cost_little_more() {
     let server = Server::start(&[], &["--threads", "1"]);
     let tiny = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // The kernel's least; it doubles and rounds them up.
+        // The kernel raises it to its minimum.
         socket.set_recv_buffer_size(1).unwrap();
         socket.set_tcp_mss(88).unwrap();
         socket.connect(&SockAddr::from(server.lines())).unwrap();
@@ -116,8 +115,8 @@ fn fault_08_tiny_windows_and_segments_change_no_byte_and_cost_little_more() {
         stream
     };
     let usual = cost(&server, server.connect()).max(Duration::from_millis(5));
-    // Where others want the cores as well, each wake-up finds less to do, and one look may be unlucky.
-    let silly = (0..3).map(|_| cost(&server, tiny())).min().unwrap();
-    assert!(silly <= 10 * usual, "{silly:?} instead of {usual:?}");
-    exchange(&mut server.connect(), "polite\n", "polite\n");
+    // On a busy host each wake-up finds less to do, so the least of three measurements counts.
+    let tiny_cost = (0..3).map(|_| cost(&server, tiny())).min().unwrap();
+    assert!(tiny_cost <= 10 * usual, "{tiny_cost:?} instead of {usual:?}");
+    exchange(&mut server.connect(), "usual\n", "usual\n");
 }

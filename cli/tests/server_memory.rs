@@ -1,4 +1,4 @@
-//! A server in a control group whose memory is not enough for what peers would have it hold.
+//! A server in a control group with less memory than its clients could make it hold.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -22,14 +22,14 @@ use socket2::SockRef;
 
 const MIB: u64 = 1 << 20;
 
-/// A control group with a limit of memory, gone with the test.
+/// A control group with a memory limit, removed after the test.
 struct Group {
     directory: PathBuf,
     first_version: bool,
 }
 
 impl Group {
-    /// `None` where this process may make none: it takes a privilege that not even CI has everywhere.
+    /// `None` without the privilege to make one, which not every CI host grants.
     fn with_limit(bytes: u64) -> Option<Self> {
         let made = Self::make(bytes);
         if let Err(why) = &made {
@@ -50,7 +50,7 @@ impl Group {
             ["memory.max", "memory.swap.max"]
         };
         fs::write(group.directory.join(limit), bytes.to_string())?;
-        // Where there is no swap there is no such file, and no need for it.
+        // A host without swap has no such file and needs none.
         let _ = fs::write(
             group.directory.join(swap),
             if first_version { bytes } else { 0 }.to_string(),
@@ -64,7 +64,7 @@ impl Group {
         Server::start_by(Command::new("sh").args(["-c", &enter]), arguments)
     }
 
-    /// Processes that were killed because the limit was reached.
+    /// Processes that the kernel killed at the limit.
     fn kills(&self) -> u64 {
         let file = if self.first_version { "memory.oom_control" } else { "memory.events" };
         let text = fs::read_to_string(self.directory.join(file)).unwrap();
@@ -75,7 +75,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The server was reaped, but the kernel may be a moment behind.
+        // The kernel may need a moment after the server was reaped.
         for _ in 0..100 {
             if fs::remove_dir(&self.directory).is_ok() {
                 return;
@@ -85,7 +85,7 @@ impl Drop for Group {
     }
 }
 
-/// Floods and never reads, for as long as the server takes it.
+/// A client with a tiny receive buffer that never reads.
 fn stuck(server: &Server) -> TcpStream {
     let peer = server.connect();
     SockRef::from(&peer).set_recv_buffer_size(4096).unwrap();
@@ -93,47 +93,47 @@ fn stuck(server: &Server) -> TcpStream {
     peer
 }
 
-/// The server looked for the limit where only containers have it: under a service manager's it took
-/// the host's whole memory for its own, and never felt any pressure.
+/// The server read the limit where only containers have it: in a service manager's group it took the
+/// host's whole memory for its own, and never saw any pressure.
 #[test]
-fn fault_17_stuck_peers_in_a_small_control_group_are_cut_before_the_kernel_kills() {
-    floods(128 * MIB, 240);
+fn fault_17_stuck_clients_in_a_small_control_group_are_closed_before_the_kernel_kills() {
+    flood(128 * MIB, 240);
 }
 
-/// What all hold together was looked at ten times a second, and these filled the group before the
-/// first look.
+/// The memory of all connections was checked ten times a second, and these clients filled the group
+/// before the first check.
 #[test]
-fn fault_17_many_stuck_peers_in_a_smaller_one_are_held_back_before_anybody_looks() {
-    floods(64 * MIB, 400);
+fn fault_17_many_stuck_clients_in_a_smaller_one_are_held_back_before_the_first_check() {
+    flood(64 * MIB, 400);
 }
 
-fn floods(limit: u64, stuck_peers: usize) {
+fn flood(limit: u64, stuck_clients: usize) {
     let Some(group) = Group::with_limit(limit) else { return };
     let server = group.start(&["--threads", "2", "--write-timeout", "10s"]);
-    // A quarter of what is left, or the least that it can be.
+    // A quarter of the memory that is left, or the smallest limit there is.
     let buffers = server.metric("towline_buffer_limit_bytes") as u64;
     assert!((16 * MIB..=limit / 4).contains(&buffers), "{buffers}");
 
-    let mut polite = server.connect();
-    exchange(&mut polite, "before\n", "before\n");
-    // By `limits.output_bytes` alone together twice the memory for buffers, or six times as much.
+    let mut well_behaved = server.connect();
+    exchange(&mut well_behaved, "before\n", "before\n");
+    // `limits.output_bytes` alone would allow two or six times the memory for buffers.
     let block = b"some line\n".repeat(6000);
-    let mut peers: Vec<_> = (0..stuck_peers).map(|_| stuck(&server)).collect();
+    let mut clients: Vec<_> = (0..stuck_clients).map(|_| stuck(&server)).collect();
     for _ in 0..200 {
-        for peer in &mut peers {
-            // Full, or closed by the server.
-            let _ = peer.write(&block);
+        for client in &mut clients {
+            // The buffer is full, or the server has closed.
+            let _ = client.write(&block);
         }
         thread::sleep(Duration::from_millis(10));
     }
     server.metric_when("towline_connections_closed_total{reason=\"write_timeout\"}", |cut| {
-        cut == stuck_peers as f64
+        cut == stuck_clients as f64
     });
     server.metric_when("towline_overload_active{step=\"refuse\"}", |active| active == 0.0);
-    exchange(&mut polite, "after\n", "after\n");
-    exchange(&mut server.connect(), "a new one\n", "a new one\n");
+    exchange(&mut well_behaved, "after\n", "after\n");
+    exchange(&mut server.connect(), "a new client\n", "a new client\n");
     assert_eq!(group.kills(), 0);
     server.signal(Signal::TERM);
-    drop((polite, peers));
+    drop((well_behaved, clients));
     assert_eq!(server.end().code, 0);
 }

@@ -1,4 +1,5 @@
-//! A server on a network that loses, cuts and crawls: namespaces and packet filters of the kernel.
+//! A server on a network with lost segments, partitions and low bandwidth, made by namespaces and packet
+//! filters.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -21,7 +22,7 @@ use server::{can, exchange, expect, kernel_counter};
 
 const ONE_THREAD: [&str; 2] = ["--threads", "1"];
 
-/// Sends so many numbered lines and checks that exactly these come back.
+/// Sends `lines` numbered lines and checks that exactly these come back.
 fn verify(stream: TcpStream, lines: usize) {
     let text: String = (0..lines).map(|line| format!("line {line}\n")).collect();
     let mut sending = stream.try_clone().unwrap();
@@ -41,7 +42,7 @@ fn verify(stream: TcpStream, lines: usize) {
 fn fault_39_lost_segments_change_no_byte() {
     for percent in [1, 5, 20] {
         let Some(net) = Namespace::start("true", &[], &ONE_THREAD) else { return };
-        // Small segments, so that there are many to lose.
+        // Small segments, so that many can be lost.
         net.run("ip link set lo mtu 576");
         let stream = net.connect();
         net.segments(&format!("numgen random mod 100 < {percent} counter drop"));
@@ -52,7 +53,7 @@ fn fault_39_lost_segments_change_no_byte() {
 }
 
 #[test]
-fn fault_39_a_narrow_line_carries_the_same_bytes() {
+fn fault_39_low_bandwidth_changes_no_byte() {
     let slow =
         "tc qdisc add dev lo root tbf rate 2mbit burst 8kb latency 200ms; ip link set lo mtu 576";
     let Some(net) = Namespace::start(slow, &[], &ONE_THREAD) else { return };
@@ -74,9 +75,9 @@ fn wait_until(net: &Namespace, series: &str, expected: f64) {
     panic!("{series} never was {expected}");
 }
 
-/// Nobody tells the server: no FIN, no reset, only silence.
+/// The server gets neither FIN nor reset, only silence.
 #[test]
-fn fault_09_an_idle_peer_whose_cable_is_pulled_is_found_by_its_heartbeat() {
+fn fault_09_an_idle_client_that_is_disconnected_is_detected_by_the_heartbeat() {
     let flags = ["--threads", "1", "--heartbeat", "500ms", "--heartbeat-timeout", "500ms"];
     let Some(net) = Namespace::start("true", &[], &flags) else { return };
     let mut stream = net.connect();
@@ -87,20 +88,20 @@ fn fault_09_an_idle_peer_whose_cable_is_pulled_is_found_by_its_heartbeat() {
 }
 
 #[test]
-fn fault_09_a_peer_that_acknowledges_nothing_is_given_up_by_the_kernel() {
+fn fault_09_a_client_that_acknowledges_nothing_is_closed_by_the_user_timeout() {
     let flags = ["--threads", "1", "--heartbeat", "200ms", "--heartbeat-timeout", "1h"];
     let environment = [("TOWLINE_SOCKET__USER_TIMEOUT", "1s")];
     let Some(net) = Namespace::start("true", &environment, &flags) else { return };
     let mut stream = net.connect();
     exchange(&mut stream, "here\n", "here\n");
     net.segments("drop");
-    // The ping is what is in flight.
+    // The unacknowledged segment is the ping.
     wait_until(&net, PEER_RESET, 1.0);
     wait_until(&net, "towline_connections_active", 0.0);
 }
 
 #[test]
-fn fault_40_a_partition_shorter_than_the_deadlines_is_outlived() {
+fn fault_40_a_connection_survives_a_partition_shorter_than_the_deadlines() {
     let Some(net) = Namespace::start("true", &[], &ONE_THREAD) else { return };
     let mut stream = net.connect();
     exchange(&mut stream, "before\n", "before\n");
@@ -113,7 +114,7 @@ fn fault_40_a_partition_shorter_than_the_deadlines_is_outlived() {
 }
 
 #[test]
-fn fault_40_a_longer_partition_ends_both_sides_in_order() {
+fn fault_40_after_a_longer_partition_both_sides_end_in_order() {
     let flags = ["--threads", "1", "--heartbeat", "300ms", "--heartbeat-timeout", "300ms"];
     let Some(net) = Namespace::start("true", &[], &flags) else { return };
     let mut stream = net.connect();
@@ -121,7 +122,7 @@ fn fault_40_a_longer_partition_ends_both_sides_in_order() {
     net.segments("drop");
     wait_until(&net, HEARTBEAT, 1.0);
     net.segments_pass();
-    // What the server had said arrives whole, then the end.
+    // Sent bytes arrive whole, then the end.
     let mut rest = Vec::new();
     let _reset = stream.read_to_end(&mut rest);
     assert!(rest.is_empty() || rest == b"ping\n", "{}", rest.escape_ascii());
@@ -129,7 +130,7 @@ fn fault_40_a_longer_partition_ends_both_sides_in_order() {
 }
 
 #[test]
-fn fault_41_a_load_generator_out_of_ports_says_so() {
+fn fault_41_a_load_generator_without_free_ports_reports_it() {
     const PORTS: usize = 20;
     let few = "echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range";
     let Some(net) = Namespace::start(few, &[], &ONE_THREAD) else { return };
@@ -139,17 +140,17 @@ fn fault_41_a_load_generator_out_of_ports_says_so() {
         load.args(["--sources", "127.0.0.1", "--processes", "1", "--json", "-", "--quiet"]);
         load.output().unwrap()
     });
-    let (report, said) =
+    let (report, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let without_port = report["connect_errors"]["no_port"].as_u64().unwrap();
     assert!((40..60).contains(&without_port), "{report:#}");
     assert!(report["connections"]["established"].as_u64().unwrap() <= PORTS as u64);
-    assert!(said.contains("port"), "{said}");
+    assert!(stderr.contains("port"), "{stderr}");
 }
 
 #[test]
-fn fault_41_the_doctor_predicts_where_ports_run_out() {
+fn fault_41_doctor_predicts_where_ports_run_out() {
     let few = "echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range";
     let Some(net) = Namespace::start(few, &[], &ONE_THREAD) else { return };
     let output = net.enter(|_| {
@@ -165,10 +166,10 @@ fn fault_41_the_doctor_predicts_where_ports_run_out() {
     assert!(ports["connections"].as_u64().unwrap() <= 20, "{ports:#}");
 }
 
-/// Opening segments from addresses that do not exist fill the kernel's list of connections half made.
-/// Then it answers with cookies instead, and asks nothing of the server.
+/// SYNs from addresses that do not exist fill the kernel's queue of half-open connections. It answers
+/// with SYN cookies then, and the server sees none of it.
 #[test]
-fn fault_13_a_flood_of_opening_segments_keeps_nobody_out() {
+fn fault_13_a_syn_flood_keeps_no_client_out() {
     let flags = ["--threads", "1", "--backlog", "64"];
     let Some(net) = Namespace::start("ip route add default dev lo", &[], &flags) else { return };
     if !can("command -v hping3") {

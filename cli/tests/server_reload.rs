@@ -1,4 +1,4 @@
-//! SIGHUP: the configuration is loaded again and taken over while the server runs.
+//! SIGHUP: the configuration is loaded again and applied while the server runs.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -21,7 +21,7 @@ fn start(file: &TempFile, arguments: &[&str]) -> Server {
     Server::start(&[], &arguments)
 }
 
-/// Sends SIGHUP and waits until the server has dealt with it.
+/// Sends SIGHUP and waits until the server has counted the reload.
 #[track_caller]
 fn hang_up(server: &Server, result: &str) {
     let series = format!("towline_config_reloads_total{{result=\"{result}\"}}");
@@ -31,7 +31,7 @@ fn hang_up(server: &Server, result: &str) {
 }
 
 #[test]
-fn fault_29_sighup_changes_workload_and_limits_for_connections_that_are_open() {
+fn fault_29_sighup_changes_workload_and_limits_of_open_connections() {
     let file = TempFile::new("[workload]\nkind = \"echo\"\n");
     let server = start(&file, &["--log-level", "error"]);
     let mut stream = server.connect();
@@ -53,7 +53,7 @@ fn fault_29_sighup_changes_workload_and_limits_for_connections_that_are_open() {
         format!(r#""workload.kind":{{"origin":"file {}:2","value":"sha256"}}"#, file.name());
     assert!(config.contains(&expected), "{config}");
 
-    // What is gone from the file is built-in again.
+    // A key that is gone from the file has its default again.
     file.write("");
     hang_up(&server, "ok");
     exchange(&mut stream, "\n", "\n");
@@ -84,22 +84,22 @@ fn fault_29_a_bad_file_keeps_the_old_configuration_and_says_what_is_wrong() {
     assert_eq!(server.metric("towline_concurrency_limit"), 9.0);
     server.signal(Signal::TERM);
     let run = server.end();
-    let told = [
+    let errors = [
         "line_bytes = \"many\"",
         "unknown key timeouts.ilde",
         "cannot read the configuration file",
         "limits.connections = 4000000000 is more than this host allows",
     ];
     let lines: Vec<_> = run.stderr.lines().collect();
-    assert_eq!(lines.len(), told.len(), "{}", run.stderr);
-    for (line, told) in lines.iter().zip(told) {
+    assert_eq!(lines.len(), errors.len(), "{}", run.stderr);
+    for (line, error) in lines.iter().zip(errors) {
         assert!(line.contains("ERROR") && line.contains("configuration not reloaded: "), "{line}");
-        assert!(line.contains(told), "{line}");
+        assert!(line.contains(error), "{line}");
     }
 }
 
 #[test]
-fn fault_29_what_needs_a_restart_is_named_in_a_line_each() {
+fn fault_29_each_change_that_needs_a_restart_is_logged() {
     let file = TempFile::new("");
     let server = start(&file, &["--log-level", "warn"]);
     file.write("[server]\nbacklog = 9\n[socket]\nnodelay = false\n[limits]\nconcurrency = 3\n");
@@ -117,7 +117,7 @@ fn fault_29_what_needs_a_restart_is_named_in_a_line_each() {
 }
 
 #[test]
-fn fault_29_the_log_s_level_follows_and_a_flag_still_overrides_the_file() {
+fn fault_29_the_level_of_the_log_changes_and_a_flag_still_overrides_the_file() {
     let file = TempFile::new("[log]\nlevel = \"error\"\n[limits]\nconcurrency = 3\n");
     let server = start(&file, &["--concurrency", "6"]);
     file.write("[log]\nlevel = \"info\"\n[limits]\nconcurrency = 5\n");
@@ -126,11 +126,11 @@ fn fault_29_the_log_s_level_follows_and_a_flag_still_overrides_the_file() {
     server.signal(Signal::TERM);
     let stderr = server.end().stderr;
     assert!(stderr.contains("configuration reloaded") && stderr.contains("drained"), "{stderr}");
-    assert!(!stderr.contains("serving"), "that was before: {stderr}");
+    assert!(!stderr.contains("serving"), "it was logged before the level changed: {stderr}");
 }
 
 #[test]
-fn fault_28_a_storm_of_sighup_loses_no_line_and_ends_with_what_was_asked_last() {
+fn fault_28_many_sighups_lose_no_line_and_end_with_the_last_configuration() {
     let file = TempFile::new("");
     let server = start(&file, &["--log-level", "error"]);
     let mut stream = server.connect();
@@ -146,9 +146,9 @@ fn fault_28_a_storm_of_sighup_loses_no_line_and_ends_with_what_was_asked_last() 
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
 }
 
-/// A configuration on a disk that does not answer: reading it takes for ever.
+/// A configuration file on a file system that does not answer.
 #[test]
-fn fault_29_a_file_that_never_answers_keeps_nobody_from_stopping_the_server() {
+fn fault_29_a_configuration_that_cannot_be_read_to_its_end_does_not_delay_the_drain() {
     let file = TempFile::new("");
     let server = start(&file, &["--log-level", "error"]);
     file.remove();
@@ -163,7 +163,7 @@ fn fault_29_a_file_that_never_answers_keeps_nobody_from_stopping_the_server() {
 }
 
 #[test]
-fn fault_28_sighup_while_it_drains_changes_nothing() {
+fn fault_28_sighup_during_a_drain_changes_nothing() {
     let file = TempFile::new("");
     let server = start(&file, &["--log-level", "warn", "--drain-deadline", "1h"]);
     let mut stream = server.connect();
@@ -178,7 +178,7 @@ fn fault_28_sighup_while_it_drains_changes_nothing() {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
-    // Waits for the peer's close as long as it lingers, so the signal is looked at before its end.
+    // The connection lingers until the client closes, so the signal is handled before the exit.
     let run = server.end();
     drop(stream);
     assert_eq!(run.code, 0);

@@ -1,4 +1,4 @@
-//! Signals under load, and what the exit code says about them.
+//! Signals under load, and the exit codes.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -20,16 +20,16 @@ use std::{
 use rustix::process::Signal;
 use server::Server;
 
-/// Sends numbered lines and checks that what comes back are the first of them, in order and whole,
-/// and that the end is an orderly one. Returns how many.
-fn verify_until_the_end(stream: TcpStream, pipelined: usize) -> JoinHandle<usize> {
+/// Sends numbered lines, `pipelined` at a time, until the server closes in order. Checks that the replies
+/// are the first of them, in order and whole, and returns how many came.
+fn verify_until_closed(stream: TcpStream, pipelined: usize) -> JoinHandle<usize> {
     let mut sending = stream.try_clone().unwrap();
-    let over = Arc::new(AtomicBool::new(false));
-    let sender_over = over.clone();
+    let closed = Arc::new(AtomicBool::new(false));
+    let sender_closed = closed.clone();
     thread::spawn(move || {
         for first in (0..).step_by(pipelined) {
             let batch: String = (first..first + pipelined).map(|n| format!("{n}\n")).collect();
-            if sender_over.load(SeqCst) || sending.write_all(batch.as_bytes()).is_err() {
+            if sender_closed.load(SeqCst) || sending.write_all(batch.as_bytes()).is_err() {
                 return;
             }
         }
@@ -38,9 +38,9 @@ fn verify_until_the_end(stream: TcpStream, pipelined: usize) -> JoinHandle<usize
         let mut receiving = stream;
         let mut answer = String::new();
         receiving.read_to_string(&mut answer).unwrap();
-        over.store(true, SeqCst);
+        closed.store(true, SeqCst);
         let _ = receiving.shutdown(std::net::Shutdown::Both);
-        assert!(answer.ends_with('\n'), "a reply was cut in two");
+        assert!(answer.ends_with('\n'), "a reply was cut");
         for (expected, line) in answer.lines().enumerate() {
             assert_eq!(line, expected.to_string());
         }
@@ -48,7 +48,7 @@ fn verify_until_the_end(stream: TcpStream, pipelined: usize) -> JoinHandle<usize
     })
 }
 
-/// A peer that sends until neither side takes more, and never reads.
+/// A client that sends until every buffer is full, and never reads.
 fn stuck(server: &Server) -> TcpStream {
     let mut peer = server.connect();
     peer.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -58,11 +58,11 @@ fn stuck(server: &Server) -> TcpStream {
 }
 
 #[test]
-fn fault_26_sigterm_under_load_answers_every_line_it_took_and_ends_with_0() {
+fn fault_26_sigterm_under_load_answers_every_line_that_was_read_and_exits_with_0() {
     let server = Server::start(&[], &["--threads", "2", "--log-level", "error"]);
     let clients: Vec<_> = [1, 3, 50, 1000]
         .into_iter()
-        .map(|pipelined| verify_until_the_end(server.connect(), pipelined))
+        .map(|pipelined| verify_until_closed(server.connect(), pipelined))
         .collect();
     thread::sleep(Duration::from_millis(300));
     server.signal(Signal::TERM);
@@ -74,11 +74,11 @@ fn fault_26_sigterm_under_load_answers_every_line_it_took_and_ends_with_0() {
 }
 
 #[test]
-fn fault_27_a_stuck_peer_makes_it_1_at_the_deadline_and_the_others_lose_nothing() {
+fn fault_27_with_a_stuck_client_it_exits_with_1_at_the_deadline_and_others_lose_nothing() {
     let arguments = ["--threads", "1", "--drain-deadline", "400ms", "--log-level", "error"];
     let server = Server::start(&[], &arguments);
     let _stuck = stuck(&server);
-    let good = verify_until_the_end(server.connect(), 10);
+    let good = verify_until_closed(server.connect(), 10);
     thread::sleep(Duration::from_millis(200));
     server.signal(Signal::TERM);
     let run = server.end();
@@ -87,12 +87,12 @@ fn fault_27_a_stuck_peer_makes_it_1_at_the_deadline_and_the_others_lose_nothing(
     assert!(good.join().unwrap() > 0);
 }
 
-/// SIGQUIT kept its default: the process dumped core in the middle of a line, although whoever knows
-/// other servers sends it to have them finish.
+/// SIGQUIT kept its default action: the process dumped core in the middle of a line, although operators
+/// of other servers send it for a drain.
 #[test]
-fn fault_28_sigquit_answers_every_line_it_took_and_ends_with_0() {
+fn fault_28_sigquit_answers_every_line_that_was_read_and_exits_with_0() {
     let server = Server::start(&[], &["--threads", "2", "--log-level", "error"]);
-    let client = verify_until_the_end(server.connect(), 50);
+    let client = verify_until_closed(server.connect(), 50);
     thread::sleep(Duration::from_millis(100));
     server.signal(Signal::QUIT);
     let run = server.end();
@@ -101,7 +101,7 @@ fn fault_28_sigquit_answers_every_line_it_took_and_ends_with_0() {
 }
 
 #[test]
-fn fault_28_a_second_signal_ends_it_at_once_with_1() {
+fn fault_28_a_second_signal_ends_the_drain_at_once_with_exit_code_1() {
     for (first, second) in [
         (Signal::TERM, Signal::TERM),
         (Signal::TERM, Signal::INT),

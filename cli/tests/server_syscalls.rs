@@ -1,4 +1,4 @@
-//! A server some of whose system calls fail: strace makes them.
+//! A server with failing system calls, injected by strace.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -15,7 +15,7 @@ use server::{Server, TOO_MANY, answer, exchange, value};
 
 const ONE_THREAD: [&str; 2] = ["--threads", "1"];
 
-/// The admin endpoint's calls fail as well, so a scrape may need another try.
+/// System calls of the admin endpoint fail as well, so a scrape may need another try.
 fn metric(server: &Server, series: &str) -> f64 {
     let scrape = || {
         let mut admin = TcpStream::connect(server.admin()).ok()?;
@@ -28,27 +28,27 @@ fn metric(server: &Server, series: &str) -> f64 {
 }
 
 #[test]
-fn fault_15_every_other_accept_may_lack_descriptors_and_everybody_is_answered() {
+fn fault_15_if_every_other_accept_lacks_descriptors_every_client_is_answered() {
     let Some(server) = Server::start_injected(&["accept4:error=ENFILE:when=2+2"], &ONE_THREAD)
     else {
         return;
     };
-    let mut refused = 0;
+    let mut rejected = 0;
     for _ in 0..6 {
         let mut stream = server.connect();
         stream.write_all(b"line\n").unwrap();
         match answer(&mut stream) {
-            line if line == TOO_MANY => refused += 1,
+            line if line == TOO_MANY => rejected += 1,
             line => assert_eq!(line, "line\n"),
         }
     }
-    assert!(refused > 0);
+    assert!(rejected > 0);
     let counted = metric(&server, "towline_connections_rejected_total{reason=\"fd_exhausted\"}");
-    assert_eq!(counted, f64::from(refused));
+    assert_eq!(counted, f64::from(rejected));
 }
 
 #[test]
-fn fault_16_every_other_accept_may_fail_and_everybody_is_served() {
+fn fault_16_if_every_other_accept_fails_every_client_is_served() {
     for error in ["ENOBUFS", "ENOMEM", "ECONNABORTED"] {
         let inject = format!("accept4:error={error}:when=2+2");
         let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
@@ -60,12 +60,12 @@ fn fault_16_every_other_accept_may_fail_and_everybody_is_served() {
     }
 }
 
-/// Talks on so many connections one after another, and returns on how many nothing came back.
+/// Sends a line on each of `connections` connections, one after another. Returns how many had no reply.
 fn unanswered(server: &Server, connections: usize) -> usize {
     let mut silent = 0;
     for _ in 0..connections {
         let mut stream = server.connect();
-        // It may be closed by then, or reset.
+        // The connection may be closed or reset already.
         let _ = stream.write_all(b"line\n");
         let mut line = String::new();
         match BufReader::new(stream).read_line(&mut line) {
@@ -84,18 +84,18 @@ fn fault_16_a_read_or_write_without_memory_ends_its_own_connection_with_a_reason
         let Some(server) = Server::start_injected(&[inject], &ONE_THREAD) else { return };
         let failed = unanswered(&server, 40);
         assert!((1..40).contains(&failed), "{inject}: {failed}");
-        // A read may also fail behind the answer, at the peer's goodbye.
+        // A read may also fail after the reply, when the client closes.
         let counted = metric(&server, IO_ERROR) as usize;
         assert!((failed..=40).contains(&counted), "{inject}: {counted} for {failed}");
     }
 }
 
-/// Such a connection was dropped without a trace: neither accepted nor closed in the books.
+/// Such a connection was dropped without a trace: the metrics had it neither accepted nor closed.
 #[test]
-fn fault_16_a_connection_that_epoll_does_not_take_is_closed_with_a_reason() {
+fn fault_16_a_connection_that_cannot_be_registered_with_epoll_is_closed_with_a_reason() {
     for error in ["ENOMEM", "ENOSPC"] {
-        // Behind those that start the server. Each connection makes two, one when it comes and one when
-        // it goes; every third call hits both kinds, whichever the first one was.
+        // From the 21st call on, after those that start the server. Each connection makes two calls, when
+        // it is registered and when it is removed; every third call hits both kinds.
         let inject = format!("epoll_ctl:error={error}:when=21+3");
         let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
         let failed = unanswered(&server, 60);
@@ -106,9 +106,9 @@ fn fault_16_a_connection_that_epoll_does_not_take_is_closed_with_a_reason() {
     }
 }
 
-/// A signal that interrupts a call is no fault of the connection's.
+/// A system call that a signal interrupts is not an error of the connection.
 #[test]
-fn fault_43_interrupted_reads_and_writes_are_made_again_and_no_byte_changes() {
+fn fault_43_interrupted_reads_and_writes_are_repeated_and_no_byte_changes() {
     let inject = ["recvfrom:error=EINTR:when=2+2", "sendto:error=EINTR:when=2+2"];
     let Some(server) = Server::start_injected(&inject, &ONE_THREAD) else { return };
     let mut stream = server.connect();

@@ -1,4 +1,4 @@
-//! The server under a service manager: the socket it is passed, and what it tells.
+//! The server under a service manager: socket activation and notifications.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -27,9 +27,9 @@ use support::TempFile;
 /// Long enough for a busy machine; what hangs fails the test instead of blocking it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What starts a program as a manager does: `fd` as descriptor 3, and variables that say so.
+/// Starts a program as a manager does: `fd` as descriptor 3, and the variables of socket activation.
 fn manager(fd: impl AsFd, count: &str, pid: &str) -> Command {
-    // The shell's own number stays, since it becomes the program.
+    // The shell becomes the program, so its process id stays the same.
     const PASS: &str = r#"exec 3<&0 </dev/null; export LISTEN_PID=$PASSED_TO; exec "$@""#;
     let mut command = Command::new("sh");
     let pass = PASS.replace("$PASSED_TO", if pid == "own" { "$$" } else { pid });
@@ -39,9 +39,9 @@ fn manager(fd: impl AsFd, count: &str, pid: &str) -> Command {
     command
 }
 
-/// One line over a connection of its own: whether it was answered, or the connection ended in order
-/// before it was taken. Anything else is what must not happen.
-fn visit(address: SocketAddr) -> bool {
+/// Sends one line over a new connection. Returns true if it was answered, and false if the connection
+/// was closed in order before the line was read; fails on anything else.
+fn exchange_line(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"visitor\n").unwrap();
@@ -53,64 +53,63 @@ fn visit(address: SocketAddr) -> bool {
     answer != [0; 8]
 }
 
-/// The socket belongs to the manager and outlives the server, so who connects between two servers
-/// waits in its queue.
+/// The manager's socket outlives the server, so a connection between two servers waits in its queue.
 #[test]
-fn fault_30_a_restart_under_socket_activation_resets_nobody() {
+fn fault_30_a_restart_under_socket_activation_resets_no_connection() {
     restart_under(8);
 }
 
-/// A drain was over as soon as every place was free, which they are for a moment between two short
-/// connections, and the acceptor handed one more to a shard that had ended: it was reset.
+/// A drain ended as soon as every slot was free, as for a moment between two short connections; the
+/// acceptor then sent one more connection to a shard that had ended, and it was reset.
 #[test]
-fn fault_30_a_restart_between_two_connections_resets_nobody() {
+fn fault_30_a_restart_between_two_connections_resets_no_connection() {
     restart_under(1);
 }
 
 #[track_caller]
-fn restart_under(visitors: usize) {
+fn restart_under(clients: usize) {
     const RESTARTS: usize = 8;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let start = || Server::start_by(&mut manager(&listener, "1", "own"), &["--threads", "2"]);
 
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
-    let wait_for_visitors = || {
-        let enough = answered.load(Relaxed) + 10 * visitors;
+    let wait_for_replies = || {
+        let enough = answered.load(Relaxed) + 10 * clients;
         for _ in 0..PATIENCE.as_millis() {
             if answered.load(Relaxed) >= enough {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        panic!("nobody is answered any more");
+        panic!("no line is answered any more");
     };
-    // Outlives the visits: to kill it would reset the last of them.
+    // Dropped after the clients: killing it would reset the last of them.
     let _last = thread::scope(|scope| {
-        let _ends_visits = OnDrop(|| over.store(true, Relaxed));
+        let _stops_clients = OnDrop(|| stop.store(true, Relaxed));
         let mut server = start();
-        for _ in 0..visitors {
+        for _ in 0..clients {
             scope.spawn(|| {
-                while !over.load(Relaxed) {
-                    answered.fetch_add(usize::from(visit(address)), Relaxed);
+                while !stop.load(Relaxed) {
+                    answered.fetch_add(usize::from(exchange_line(address)), Relaxed);
                 }
             });
         }
         for _ in 0..RESTARTS {
-            wait_for_visitors();
+            wait_for_replies();
             server.signal(Signal::TERM);
             assert_eq!(server.end().code, 0);
-            // So that some do come while there is no server.
+            // Some connections arrive while there is no server.
             thread::sleep(Duration::from_millis(20));
             server = start();
         }
-        wait_for_visitors();
+        wait_for_replies();
         server
     });
 }
 
-/// Also when an assertion fails, or the scope would wait for its threads for ever.
+/// Stops the clients also after a failed assertion: a scope waits for its threads.
 struct OnDrop<F: Fn()>(F);
 
 impl<F: Fn()> Drop for OnDrop<F> {
@@ -120,30 +119,30 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn a_manager_is_told_when_connections_are_accepted_and_when_the_drain_begins() {
+fn a_manager_is_notified_when_connections_are_accepted_and_when_the_drain_starts() {
     let file = TempFile::new("");
     fs::remove_file(file.name()).unwrap();
-    let told = UnixDatagram::bind(file.name()).unwrap();
-    told.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hear = || {
+    let socket = UnixDatagram::bind(file.name()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let receive = || {
         let mut message = [0; 1024];
-        let length = told.recv(&mut message).unwrap();
+        let length = socket.recv(&mut message).unwrap();
         String::from_utf8(message[..length].to_vec()).unwrap()
     };
 
     let server = Server::start(&[("NOTIFY_SOCKET", file.name())], &["--threads", "1"]);
-    let ready = hear();
+    let ready = receive();
     assert!(ready.starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"), "{ready:?}");
     exchange(&mut server.connect(), "a\n", "a\n");
 
     server.signal(Signal::TERM);
-    let stopping = hear();
+    let stopping = receive();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=draining "), "{stopping:?}");
     assert_eq!(server.end().code, 0);
 }
 
 #[test]
-fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
+fn a_server_whose_manager_cannot_be_notified_serves() {
     let server = Server::start(&[("NOTIFY_SOCKET", "/nowhere/notify")], &["--threads", "1"]);
     exchange(&mut server.connect(), "a\n", "a\n");
     server.signal(Signal::TERM);
@@ -153,7 +152,7 @@ fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
 }
 
 #[test]
-fn a_passed_socket_has_the_options_of_one_the_server_binds() {
+fn a_passed_socket_gets_the_options_of_a_bound_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut manager = manager(&listener, "1", "own");
     let server = Server::start_by(&mut manager, &["--threads", "1"]);
@@ -162,7 +161,7 @@ fn a_passed_socket_has_the_options_of_one_the_server_binds() {
     assert!(rustix::net::sockopt::socket_keepalive(&listener).unwrap());
 }
 
-/// The manager will pass it again, and clients know it by its name.
+/// The manager passes it again to the next server, and clients connect to its path.
 #[test]
 fn the_file_of_a_passed_unix_socket_stays() {
     let file = TempFile::new("");
@@ -192,7 +191,7 @@ fn the_file_of_a_passed_unix_socket_stays() {
 }
 
 #[test]
-fn a_socket_passed_to_another_process_is_not_ours() {
+fn a_socket_passed_to_another_process_is_not_used() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server::start_by(&mut manager(&listener, "1", "1"), &["--threads", "1"]);
     assert_ne!(server.lines(), listener.local_addr().unwrap());
@@ -200,7 +199,7 @@ fn a_socket_passed_to_another_process_is_not_ours() {
 }
 
 #[test]
-fn what_is_passed_and_cannot_be_served_is_refused_with_the_reason() {
+fn a_passed_descriptor_that_cannot_be_served_is_an_error_with_the_reason() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let quiet = rustix::net::socket(rustix::net::AddressFamily::INET, SocketType::STREAM, None);
@@ -220,9 +219,9 @@ fn what_is_passed_and_cannot_be_served_is_refused_with_the_reason() {
             .args(["serve", "--log-level", "error", "--listen", "127.0.0.1:0", "--admin", "off"])
             .output()
             .unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{reason}: {told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
-        assert!(told.starts_with("towline: LISTEN_") && told.contains(reason), "{told}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{reason}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with("towline: LISTEN_") && error.contains(reason), "{error}");
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn gone(pid: i32) -> bool {
     stat.map_or(true, |stat| stat.contains(") Z "))
 }
 
-pub(crate) fn wait_until(what: &str, is: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if is() {
             return;
