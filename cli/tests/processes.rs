@@ -131,10 +131,9 @@ fn auto_starts_as_many_processes_as_the_descriptor_limit_requires() {
 
 #[test]
 fn more_connections_than_all_processes_have_descriptors_for_is_an_error_that_says_what_to_do() {
-    let error = refusal(
-        &[["--max-connections", "4000000000"], ["--processes", "2"], ["--log-level", "error"]]
-            .as_flattened(),
-    );
+    const FLAGS: [[&str; 2]; 3] =
+        [["--max-connections", "4000000000"], ["--processes", "2"], ["--log-level", "error"]];
+    let error = refusal(FLAGS.as_flattened());
     assert!(error.starts_with("limits.connections = 4000000000 is more than this host"), "{error}");
     assert!(error.contains("in 2 processes"), "{error}");
 }
