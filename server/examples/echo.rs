@@ -7,22 +7,24 @@
 //! two
 //! ```
 //!
-//! A batch is every complete line of one read. The service below never looks at them, so it costs
-//! nothing a line: handing the batch back hands the memory it was read into back.
+//! A batch is every complete line of one read. The service below does not look at its lines, so it
+//! costs nothing per line: it returns the memory that the batch was read into.
 
 use std::{convert::Infallible, env};
 
-use towline::{Lines, RunError, Server, service_fn};
+use towline::{Builder, Lines, RunError, Server, service_fn};
 
 fn main() -> Result<(), RunError> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9000".to_owned());
-    Server::builder().listen(&address).serve(service_fn(echo)).run().map(drop)
+    server(Server::builder().listen(&address)).run()?;
+    Ok(())
 }
 
-/// A service may be a plain function.
-///
-/// # Errors
-/// Never.
-pub async fn echo(lines: Lines) -> Result<Lines, Infallible> {
+/// The server, with the settings of `builder`.
+pub fn server(builder: Builder) -> Server {
+    builder.serve(service_fn(echo))
+}
+
+async fn echo(lines: Lines) -> Result<Lines, Infallible> {
     Ok(lines)
 }

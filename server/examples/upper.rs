@@ -1,4 +1,4 @@
-//! A service for each line, in a layer of Tower's own.
+//! A service of single lines, in a layer of Tower's.
 //!
 //! ```text
 //! $ cargo run -p towline --example upper &
@@ -10,39 +10,39 @@
 
 use std::{env, time::Duration};
 
-use towline::{BoxError, EachLine, Line, RunError, Server, ServiceBuilder, service_fn};
+use tower::timeout::error::Elapsed;
+use towline::{BoxError, Builder, EachLine, Line, RunError, Server, ServiceBuilder, service_fn};
 
-/// How long a line may take.
-pub const LINE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time that one line may take.
+const LINE_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn main() -> Result<(), RunError> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9000".to_owned());
-    // Around a line, so that one slow line does not fail the others of its batch.
+    server(Server::builder().listen(&address)).run()?;
+    Ok(())
+}
+
+/// The server, with the settings of `builder`.
+pub fn server(builder: Builder) -> Server {
+    // Around the line and not around the batch, so that one slow line fails alone.
     let line = ServiceBuilder::new()
         .map_result(timeout_is_a_reply)
         .timeout(LINE_TIMEOUT)
         .service(service_fn(upper));
-    Server::builder().listen(&address).serve(EachLine::new(line)).run().map(drop)
+    builder.serve(EachLine::new(line))
 }
 
-/// What is done with a line.
-///
-/// # Errors
-/// Never: the type is what Tower's layers turn errors into.
-pub async fn upper(line: Line) -> Result<Vec<u8>, BoxError> {
+async fn upper(line: Line) -> Result<Vec<u8>, BoxError> {
     if &line[..] == b"slow" {
         tokio::time::sleep(10 * LINE_TIMEOUT).await;
     }
     Ok(line.to_ascii_uppercase())
 }
 
-/// Errors that the peer should hear of become replies here; others would end its connection.
-///
-/// # Errors
-/// Those that are no timeout.
-pub fn timeout_is_a_reply(result: Result<Vec<u8>, BoxError>) -> Result<Vec<u8>, BoxError> {
+/// Turns a timeout into a reply. Any other error ends the connection.
+fn timeout_is_a_reply(result: Result<Vec<u8>, BoxError>) -> Result<Vec<u8>, BoxError> {
     match result {
-        Err(error) if error.is::<tower::timeout::error::Elapsed>() => Ok(b"ERR timeout".into()),
+        Err(error) if error.is::<Elapsed>() => Ok(b"ERR timeout".into()),
         other => other,
     }
 }

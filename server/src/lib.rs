@@ -61,7 +61,9 @@ pub use server::Server;
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};
 pub use towline_config as config;
-pub use towline_config::{Heartbeat, PendingRestart, Settings, Timeouts};
+pub use towline_config::{
+    Admission, FlushPolicy, Framing, Heartbeat, Overload, PendingRestart, Settings, Timeouts,
+};
 pub use towline_middleware as middleware;
 pub use towline_middleware::{
     BoxError, EachLine, Line, Lines, LinesBatchCodec, drain, serve_connection, stats::CloseReason,

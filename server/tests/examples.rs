@@ -4,45 +4,45 @@
 
 mod support;
 
-#[allow(dead_code, unreachable_pub, reason = "a program, of which only the service is used")]
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/echo.rs"]
 mod echo;
 
-#[allow(dead_code, unreachable_pub, reason = "a program, of which only the service is used")]
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/gateway.rs"]
 mod gateway;
 
-#[allow(dead_code, unreachable_pub, reason = "a program, of which only the service is used")]
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/kv.rs"]
 mod kv;
 
-#[allow(dead_code, unreachable_pub, reason = "a program, of which only the service is used")]
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/upper.rs"]
 mod upper;
 
-use support::{TestServer, serve, serve_with};
-use towline::{EachLine, Server, ServiceBuilder, service_fn};
+use support::TestServer;
+use towline::{Builder, Server};
+
+/// Starts an example on ports of its own.
+fn start(example: fn(Builder) -> Server) -> TestServer {
+    let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
+    TestServer::new(example(builder.raise_descriptor_limit(true)).start().unwrap())
+}
 
 #[test]
 fn echo_gives_back_what_it_got() {
-    let server = serve(service_fn(echo::echo), |_| ());
-    server.connect().ask("one\ntwo\n", "one\ntwo\n");
+    start(echo::server).connect().ask("one\ntwo\n", "one\ntwo\n");
 }
 
 #[test]
 fn upper_shouts_and_one_slow_line_fails_alone() {
-    let line = ServiceBuilder::new()
-        .map_result(upper::timeout_is_a_reply)
-        .timeout(upper::LINE_TIMEOUT)
-        .service(service_fn(upper::upper));
-    let server = serve(EachLine::new(line), |_| ());
+    let server = start(upper::server);
     server.connect().ask("shout\nlouder\nslow\nand on\n", "SHOUT\nLOUDER\nERR timeout\nAND ON\n");
 }
 
 #[test]
 fn kv_keeps_its_store_for_all_and_its_session_for_one() {
-    let store = kv::Store::default();
-    let server = serve_with(move |_| kv::session(store.clone()), |_| ());
+    let server = start(kv::server);
     let mut first = server.connect();
     first.ask(
         "GET a\nAUTH sesame\nSET a 1\nGET a\nDEL a\nGET a\nDANCE\n",
@@ -60,9 +60,7 @@ fn kv_keeps_its_store_for_all_and_its_session_for_one() {
 
 #[test]
 fn gateway_knows_its_devices_and_holds_each_to_its_rate() {
-    let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0");
-    let running = gateway::limits(builder).serve_with(|_| gateway::device()).start().unwrap();
-    let server = TestServer::new(running);
+    let server = start(gateway::server);
     let mut boiler = server.connect();
     boiler.ask(
         "temp 21.5\nHELLO boiler\ntemp 21.5\ntemp 23.5\ntemp hot\nLAST temp\n",
