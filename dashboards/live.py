@@ -35,7 +35,8 @@ SLOW = (
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
-    """Forwards the page and its metrics, and records the requested paths."""
+    """Forwards the page and its metrics, and records the requested paths. The server seems to stop
+    once it has answered `answers` requests for metrics."""
 
     def log_message(self, *_):
         pass
@@ -46,6 +47,11 @@ class Proxy(http.server.BaseHTTPRequestHandler):
             time.sleep(SECONDS)
             self.send_error(404)
             return
+        if self.path == "/metrics":
+            self.server.answers -= 1
+            if self.server.answers < 0:
+                self.close_connection = True
+                return
         try:
             with urllib.request.urlopen(f"http://{self.server.admin}{self.path}") as answer:
                 kind, body = answer.headers["content-type"], answer.read()
@@ -62,7 +68,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 def proxied(admin):
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     proxy.daemon_threads = True
-    proxy.admin, proxy.requested = admin, set()
+    proxy.admin, proxy.requested, proxy.answers = admin, set(), float("inf")
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     yield proxy, f"http://127.0.0.1:{proxy.server_address[1]}/"
     proxy.shutdown()
@@ -111,14 +117,17 @@ def number(page, what):
 
 def compared(page, plan, width):
     held = plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent
-    states = shown(page, "states-legend")
+    states = " ".join(shown(page, "states-legend"))
+    never_reading = re.search(r"client does not read (\d+)", states)
+    if not never_reading:
+        raise SystemExit(f"the states are {states!r}")
     expected = {
         # Up to two short-lived connections may be open.
         "connections": (number(page, "open"), held, held + 2),
         "lines/s": (number(page, "lines"), 300, 1000),
         # A mean over three seconds of the browser's clock.
         "mean write wait": (number(page, "wait"), plan.never_reading - 2, plan.never_reading + 2),
-        "write_wait now": (float(states[states.index("write_wait") + 1]), 50, 50),
+        "clients that do not read now": (float(never_reading[1]), 50, 50),
         "p99 in µs or ms": (number(page, "p99"), 0.1, 1000),
     }
     wrong = [
@@ -134,6 +143,15 @@ def compared(page, plan, width):
     if wrong:
         raise SystemExit(f"the live page at {width} pixels: " + "; ".join(wrong))
     return ", ".join(f"{what} {found:g}" for what, (found, _, _) in expected.items())
+
+
+def stale(page):
+    """The page after the server has stopped: its last figures, marked as old."""
+    state = " ".join(shown(page, "state"))
+    if not re.fullmatch(r"no answer since \d\d:\d\d:\d\d", state):
+        raise SystemExit(f"the state is {state!r} after the server has stopped")
+    if '<main class="stale">' not in page:
+        raise SystemExit("figures of a server that has stopped are not greyed out")
 
 
 def main():
@@ -154,6 +172,9 @@ def main():
         proxy, url = stack.enter_context(proxied(server.admin))
         for width in (DESK, PHONE):
             facts = compared(browse(given.chromium, url, width, "--dump-dom"), plan, width)
+        proxy.answers = 3
+        stale(browse(given.chromium, url, DESK, "--dump-dom"))
+        proxy.answers = float("inf")
         if given.picture:
             for mode, dark in (("dark", 0), ("light", 1)):
                 picture = given.picture.with_stem(f"{given.picture.stem}-{mode}")
