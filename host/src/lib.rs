@@ -1,6 +1,6 @@
 //! What a Linux host allows one process, read from its limits, its control groups and `/proc`.
 //!
-//! A leaf: it knows no setting, no socket and no thread. The server asks it how many connections it
+//! A leaf: it knows no setting, no socket of the server and no thread. The server asks it how many connections it
 //! may accept, the doctor how the same number comes about.
 //!
 //! | module | reads |
@@ -9,11 +9,13 @@
 //! | [`memory`] | memory that is left, on the host and in the control group |
 //! | [`cgroup`] | limits of the control group, version 1 or 2 |
 //! | [`proc_file`] | a file of `/proc` that is kept open and read again |
+//! | [`accept_queue`] | how many connections wait on a port to be accepted |
 //! | [`budget`] | what of this a connection, a shard and a process take |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("towline needs Linux 5.11 or later");
 
+pub mod accept_queue;
 pub mod budget;
 pub mod cgroup;
 pub mod descriptors;
@@ -22,6 +24,7 @@ pub mod proc_file;
 
 use std::thread;
 
+pub use accept_queue::{AcceptQueue, AcceptQueueReader};
 pub use budget::{
     LISTEN_SOCKETS_MAX, PROCESSES_MAX, buffer_limit, descriptors_reserved, max_connections,
 };

@@ -1,8 +1,6 @@
 //! The kernel's counts of connections that the server has not accepted, in its own network namespace.
 
-use towline_host::ProcFile;
-
-use super::accept_queue::{self, AcceptQueue};
+use towline_host::{AcceptQueue, AcceptQueueReader, ProcFile};
 
 /// The kernel's numbers; 0 where it does not provide them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,14 +15,14 @@ pub(super) struct Kernel {
 #[derive(Debug)]
 pub(super) struct KernelReader {
     netstat: ProcFile,
-    accept_queue: accept_queue::AcceptQueueReader,
+    accept_queue: AcceptQueueReader,
 }
 
 impl Default for KernelReader {
     fn default() -> Self {
         Self {
             netstat: ProcFile::open("/proc/self/net/netstat"),
-            accept_queue: accept_queue::AcceptQueueReader::default(),
+            accept_queue: AcceptQueueReader::default(),
         }
     }
 }

@@ -10,7 +10,6 @@
 //! A scrape costs the same for one connection and for a million: it reads some cells of each shard,
 //! visits no connection, and makes four small requests to the kernel.
 
-mod accept_queue;
 mod counts_reader;
 mod facade;
 mod families;
@@ -23,7 +22,6 @@ mod user_metrics;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-pub(crate) use self::accept_queue::AcceptQueueReader;
 pub use self::{counts_reader::CountsReader, process::ProcessUsage, user_metrics::UserMetrics};
 use self::{facade::Handles, families::families};
 use crate::counts::{Snapshot, Status};

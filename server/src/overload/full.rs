@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use towline_config::Admission;
+use towline_host::AcceptQueueReader;
 
 use super::INTERVAL;
-use crate::{
-    exporter::AcceptQueueReader,
-    lifecycle::{ServerState, Stage},
-};
+use crate::lifecycle::{ServerState, Stage};
 
 /// The server counts as full until this part of its limit is free again, and at least one connection.
 const FREE_FRACTION: usize = 32;

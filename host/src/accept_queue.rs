@@ -16,16 +16,16 @@ use rustix::{
 
 /// The sum over all accept queues of a port: SO_REUSEPORT gives it several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AcceptQueue {
+pub struct AcceptQueue {
     /// Connections that wait to be accepted.
-    pub(super) length: u64,
+    pub length: u64,
     /// Most connections that may wait. 0 where the kernel does not answer.
-    pub(super) limit: u64,
+    pub limit: u64,
 }
 
 /// A socket to the kernel's diagnostics. Where the kernel refuses one, all numbers are 0.
 #[derive(Debug)]
-pub(crate) struct AcceptQueueReader {
+pub struct AcceptQueueReader {
     // Kept open, so that a scrape needs no descriptor when there are none.
     kernel: Option<OwnedFd>,
 }
@@ -44,13 +44,13 @@ impl Default for AcceptQueueReader {
 
 impl AcceptQueueReader {
     /// Connections that wait to be accepted on `port`, if the kernel answers. Costs a few system calls.
-    pub(crate) fn waiting(&self, port: u16) -> Option<u64> {
+    pub fn waiting(&self, port: u16) -> Option<u64> {
         let queue = self.read(port);
         (queue.limit > 0).then_some(queue.length)
     }
 
     /// The accept queues of `port` now.
-    pub(super) fn read(&self, port: u16) -> AcceptQueue {
+    pub fn read(&self, port: u16) -> AcceptQueue {
         let mut queue = AcceptQueue::default();
         let Some(kernel) = &self.kernel else { return queue };
         for family in [AddressFamily::INET, AddressFamily::INET6] {
