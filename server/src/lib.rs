@@ -27,29 +27,23 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("towline needs Linux 5.11 or later");
 
-// Most items of the folders are public for `internal` alone, and their names say what they hold.
 mod accept;
-#[allow(missing_docs)]
 #[cfg_attr(not(feature = "admin"), path = "admin/off.rs")]
 mod admin;
 mod builder;
-#[allow(missing_docs)]
 mod counts;
 mod error;
-#[allow(missing_docs)]
 #[cfg(feature = "admin")]
 mod exporter;
 #[doc(hidden)]
 pub mod internal;
 mod lifecycle;
 mod live_config;
-#[allow(missing_docs)]
 mod overload;
 mod plan;
 mod serve;
 mod server;
 mod shard;
-#[allow(missing_docs)]
 mod stack;
 
 pub use accept::{BoundListener, configure_listener};

@@ -1,12 +1,12 @@
-//! Label values of metrics that the server itself adds, each a closed set.
+//! Label values of the metrics that the server adds to those of its connections. Each is a closed set.
 
-/// Why a connection is refused. Closed for good: no input adds a value.
+/// Why a connection is rejected. A closed set: no input adds a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Rejection {
-    /// `limits.connections` are open and `limits.admission` is `reject`.
+    /// The server is at `limits.connections` and `limits.admission` is `reject`.
     MaxConnections,
-    /// `limits.connections_per_ip` are open from there.
+    /// The client's address is at `limits.connections_per_ip`.
     PerIp,
     /// `limits.accept_rate` is reached and `limits.admission` is `reject`.
     Rate,
@@ -17,11 +17,11 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// All of them, in the order of their discriminants.
+    /// All values, in the order of their discriminants.
     pub const ALL: [Self; 5] =
         [Self::MaxConnections, Self::PerIp, Self::Rate, Self::FdExhausted, Self::Memory];
 
-    /// The label under which it is exported.
+    /// The value of the label `reason`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::MaxConnections => "max_connections",
@@ -33,9 +33,9 @@ impl Rejection {
     }
 }
 
-/// The errors of accept(2) told apart in metrics; the last stands for all others.
+/// Values of the label `errno`: errors of accept(2). The last one covers all others.
 pub(crate) const ERRNOS: [&str; 6] =
     ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "other"];
 
-/// The steps of the ladder, as they are called in metrics and in the log.
+/// Values of the label `step`, also used in the log: the steps against overload.
 pub(crate) const STEPS: [&str; 3] = ["shrink", "shed", "refuse"];

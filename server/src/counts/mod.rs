@@ -1,7 +1,7 @@
-//! What a server counts and what it holds: plain data, and the label values of its metrics.
+//! The numbers of a server as plain data, and the label values of its metrics.
 //!
-//! A leaf below everything: the parts that count fill a [`Snapshot`], [`crate::exporter`] gives its
-//! numbers names, and neither knows the other.
+//! A leaf below all other modules: the parts that count fill a [`Snapshot`], [`crate::exporter`] turns it
+//! into metrics, and neither depends on the other.
 
 mod labels;
 mod snapshot;

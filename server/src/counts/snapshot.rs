@@ -1,5 +1,4 @@
-//! What one process has counted and what it holds, as of one moment: plain data that can be sent and
-//! summed. Naming it is [`super::families`]' job.
+//! The counts and gauges of a process at one moment: plain data that can be sent and summed.
 
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
@@ -7,78 +6,107 @@ use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, Stat
 
 use super::{ERRNOS, Rejection, STEPS};
 
-/// The numbers of one process, or the sum of several.
+/// The counts and gauges of one process, or the sums over several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Snapshot {
+    /// Sums that only grow.
     pub counted: Counters,
+    /// Values that rise and fall.
     pub held: Gauges,
     /// The threads that serve lines, in a fixed order.
     pub workers: Vec<ShardUsage>,
 }
 
-/// What only grows, and outlives the process that counted it.
+/// Sums that only grow. They remain when the process that counted them has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Counters {
+    /// Connections accepted and served.
     pub accepted: u64,
-    /// Indexed by [`CloseReason`].
+    /// Closed connections, indexed by [`CloseReason`].
     pub closed: [u64; CloseReason::ALL.len()],
-    /// Indexed by [`Rejection`].
+    /// Rejected connections, indexed by [`Rejection`].
     pub rejected: [u64; Rejection::ALL.len()],
-    /// Indexed by [`ERRNOS`].
+    /// Errors of accept(2), indexed by [`ERRNOS`].
     pub accept_errors: [u64; ERRNOS.len()],
-    /// Connection-nanoseconds, indexed by [`State`], connections still in it included.
+    /// Time in each state, indexed by [`State`] and summed over all connections, those now in it
+    /// included.
     pub state_nanos: [u128; State::ALL.len()],
+    /// Bytes read from clients.
     pub read_bytes: u64,
+    /// Bytes written to clients.
     pub written_bytes: u64,
+    /// Complete lines received.
     pub lines_received: u64,
-    /// Indexed by [`LineResult`].
+    /// Processed lines, indexed by [`LineResult`].
     pub lines_processed: [u64; LineResult::ALL.len()],
+    /// Connections that ended in the middle of a line.
     pub lines_unterminated: u64,
+    /// Batches of lines received.
     pub batches: u64,
+    /// Durations from passing a batch to the line stack until its replies are written.
     #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
     pub batch_duration: HistogramSnapshot,
+    /// Pings sent.
     pub heartbeats_sent: u64,
+    /// Pings not answered in time.
     pub heartbeats_missed: u64,
+    /// Bytes of hashed lines, line ends included.
     pub hashed_bytes: u64,
+    /// Time spent hashing.
     pub hash_nanos: u64,
+    /// User and system CPU time of the process.
     pub cpu_nanos: u64,
+    /// Reloads that were applied.
     pub reloads_ok: u64,
+    /// Reloads that failed.
     pub reloads_failed: u64,
 }
 
-/// What rises and falls, and ends with the process that holds it.
+/// Values that rise and fall. They end with their process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Gauges {
     /// Open connections, indexed by [`State`].
     pub connections: [u64; State::ALL.len()],
+    /// Most batches served at the same time.
     pub concurrency_limit: u64,
+    /// Batches being served.
     pub concurrency_in_use: u64,
+    /// Bytes of incomplete lines, and of batches being served or waiting.
     pub read_buffer_bytes: i64,
+    /// Bytes of unsent replies.
     pub write_buffer_bytes: i64,
+    /// Limit of both together.
     pub buffer_limit_bytes: u64,
-    /// Processes that have taken each of [`STEPS`].
+    /// Processes in which a step against overload is in force, indexed by [`STEPS`].
     pub overload_steps: [u64; STEPS.len()],
+    /// Resident memory.
     pub resident_bytes: u64,
+    /// Virtual memory.
     pub virtual_bytes: u64,
+    /// Open descriptors.
     pub open_descriptors: u64,
+    /// Limit of descriptors.
     pub max_descriptors: u64,
 }
 
-/// One thread that serves lines.
+/// Load of one thread that serves lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ShardUsage {
+    /// Open connections.
     pub connections: u64,
+    /// Time that the thread spent working instead of waiting for events.
     pub busy_nanos: u64,
-    /// Counted by the supervisor; 0 in the snapshot of a worker process.
+    /// Restarts of its process. Counted by the supervisor; 0 in the snapshot of a worker process.
     pub restarts: u64,
 }
 
 impl Snapshot {
-    /// Adds another process's numbers; its threads are those of this one's, before or after.
+    /// Adds the numbers of `other`, another run of the same worker process: its threads are added to the
+    /// threads of the same index.
     pub fn add(&mut self, other: &Self) {
         let Self { counted, held, workers } = other;
         self.counted.add(counted);
@@ -94,7 +122,7 @@ impl Snapshot {
         }
     }
 
-    /// Adds another process's numbers, and its threads behind this one's.
+    /// Adds the numbers of `other`, another process: its threads are appended.
     pub fn join(&mut self, other: Self) {
         self.counted.add(&other.counted);
         self.held.add(&other.held);
@@ -104,7 +132,7 @@ impl Snapshot {
 
 impl Counters {
     fn add(&mut self, other: &Self) {
-        // Named one by one, so that a number that is added cannot be forgotten here.
+        // Destructured, so that a new field cannot be forgotten here.
         let Self {
             accepted,
             closed,
@@ -149,7 +177,12 @@ impl Counters {
 }
 
 impl Gauges {
-    /// Whether the last step against overload is taken: no connection is wanted.
+    /// Open connections in all states.
+    pub fn open(&self) -> u64 {
+        self.connections.iter().sum()
+    }
+
+    /// Whether the last step against overload is in force: no connections are accepted.
     pub fn refuses(&self) -> bool {
         self.overload_steps.last().is_some_and(|processes| *processes > 0)
     }
@@ -188,18 +221,11 @@ fn add_each<T: std::ops::AddAssign + Copy>(mine: &mut [T], theirs: &[T]) {
     }
 }
 
-/// How a histogram is written down; `middleware` leaves that to its users.
+/// The serialized form of a histogram; `towline-middleware` does not depend on serde.
 #[cfg(feature = "serde")]
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "HistogramSnapshot")]
 struct HistogramData {
     buckets: [u64; 20],
     sum_nanos: u64,
-}
-
-impl Gauges {
-    /// Open connections in all states.
-    pub fn open(&self) -> u64 {
-        self.connections.iter().sum()
-    }
 }

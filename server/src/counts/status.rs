@@ -1,15 +1,18 @@
-//! Facts that are published beside the counts.
+//! Settings and states that are exported beside the counts.
 
 use std::sync::Arc;
 
 use towline_config::Effective;
 
-/// What is published of a server beside its numbers.
+/// What is exported of a server beside its counts and gauges.
 #[derive(Debug, Clone)]
 pub struct Status {
+    /// The settings in force.
     pub effective: Arc<Effective>,
-    /// Whether what runs is what was asked for last.
+    /// Whether the last reload was applied. `true` before the first one.
     pub last_reload_ok: bool,
+    /// Most open connections.
     pub connections_limit: u64,
+    /// Whether the server drains.
     pub draining: bool,
 }
