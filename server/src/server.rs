@@ -19,7 +19,8 @@ use crate::{
     stack::{LineService, StackParts, line_stack},
 };
 
-/// A line server with threads of its own: one per core that serves, and two more.
+/// A line server with threads of its own: one per core that serves lines, one that accepts, and one
+/// for the admin port if it is on.
 ///
 /// ```no_run
 /// use std::{convert::Infallible, time::Duration};
