@@ -1,4 +1,4 @@
-//! Where a server listens, what it leaves behind, and what it refuses to start with.
+//! The builder: where a server listens, its settings, and what it refuses to start with.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -23,14 +23,14 @@ use towline::{
     config::{Framing, Processes, ProxyMode},
 };
 
-/// A path that is free, and is so again when the test is over.
+/// A free path, removed when the test ends.
 struct TempPath(PathBuf);
 
 impl TempPath {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("towline-{}-{}.sock", process::id(), COUNT.fetch_add(1, Relaxed));
-        // A socket's path is short by law, so not below the target directory.
+        // The path of a socket has at most 107 bytes, so not below the target directory.
         Self(std::env::temp_dir().join(name))
     }
 }
@@ -87,7 +87,7 @@ fn a_socket_file_left_behind_by_a_server_that_was_killed_is_taken_over() {
 }
 
 #[test]
-fn a_unix_socket_that_somebody_listens_on_is_refused_and_left_alone() {
+fn a_unix_socket_in_use_is_refused_and_left_alone() {
     let path = TempPath::new();
     let first = start_on(&path.0).unwrap();
     let error = refusal(start_on(&path.0));
@@ -96,8 +96,8 @@ fn a_unix_socket_that_somebody_listens_on_is_refused_and_left_alone() {
     drop(first);
 }
 
-/// Connecting to a file that is no socket is refused by the kernel just as connecting to a socket
-/// nobody listens on, so a mistyped path deleted whatever file was there.
+/// The kernel refuses a connection to a regular file just as one to a socket without a listener, so a
+/// mistyped path deleted the file that was there.
 #[test]
 fn a_file_that_is_no_socket_is_refused_and_left_alone() {
     let path = TempPath::new();
@@ -155,8 +155,8 @@ fn a_connection_limit_above_what_the_host_holds_is_reported_in_one_sentence() {
     assert!(error.starts_with("limits.connections = 4294967295 is more than this host"), "{error}");
 }
 
-/// Settings of features that are not built were refused from a file and silently dropped when the
-/// library was error them: a server with a certificate served in the clear.
+/// Settings of features that are not built were refused from a file and silently ignored by the
+/// library: a server with a certificate served in the clear.
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
     type Change = fn(&mut Settings);
@@ -312,7 +312,7 @@ fn options_of_a_caller_s_listener_change_only_on_request() {
 
 #[test]
 fn ipv6_is_served_too() {
-    // A host without IPv6 has nothing to serve there.
+    // A host without IPv6 has no such address.
     if TcpListener::bind("[::1]:0").is_err() {
         return;
     }
@@ -328,7 +328,7 @@ fn a_server_that_is_dropped_cuts_its_connections_and_ends_its_threads() {
     client.ask("here\n", "here\n");
     drop(server);
     client.expect_end("");
-    // The port is free again, as soon as its thread has let go of it.
+    // The port is free as soon as the acceptor's thread has ended.
     let until = tokio::time::Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(address).is_ok() {
         assert!(tokio::time::Instant::now() < until, "it still accepts");

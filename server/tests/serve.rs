@@ -34,7 +34,7 @@ async fn end(stream: &mut TcpStream) -> Vec<u8> {
     rest
 }
 
-async fn fifty_clients_are_served() {
+async fn serve_fifty_clients() {
     let (listener, address) = listener().await;
     let upper = service_fn(|line: Line| async move {
         tokio::task::yield_now().await;
@@ -56,19 +56,19 @@ async fn fifty_clients_are_served() {
 }
 
 #[test]
-fn it_serves_in_a_runtime_of_many_threads() {
+fn a_multi_thread_runtime_is_served() {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
-    runtime.unwrap().block_on(fifty_clients_are_served());
+    runtime.unwrap().block_on(serve_fifty_clients());
 }
 
 #[test]
-fn it_serves_in_a_runtime_of_the_caller_s_thread() {
+fn a_current_thread_runtime_is_served() {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(fifty_clients_are_served());
+    runtime.unwrap().block_on(serve_fifty_clients());
 }
 
 #[tokio::test]
-async fn it_drains_when_told_and_answers_the_line_in_flight() {
+async fn a_drain_answers_the_line_in_flight_and_ends() {
     let (listener, address) = listener().await;
     let (signal, watch) = drain::channel();
     let (go, wait) = tokio::sync::watch::channel(false);
@@ -101,7 +101,7 @@ async fn it_drains_when_told_and_answers_the_line_in_flight() {
 }
 
 #[tokio::test]
-async fn a_drain_that_was_told_before_it_began_ends_it_at_once() {
+async fn a_drain_signalled_before_the_start_ends_it_at_once() {
     let (listener, _) = listener().await;
     let (signal, watch) = drain::channel();
     signal.drain();
@@ -112,7 +112,7 @@ async fn a_drain_that_was_told_before_it_began_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn dropping_it_stops_accepting_and_leaves_the_connections_it_has() {
+async fn dropping_it_stops_accepting_and_keeps_open_connections() {
     let (listener, address) = listener().await;
     let serving = tokio::spawn(towline::serve(listener, echo_service()));
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_panic_in_a_service_ends_that_connection_only() {
 
 /// Serving a caller's listener set five socket options on it.
 #[tokio::test]
-async fn the_listener_s_options_stay_as_the_caller_left_them() {
+async fn options_of_the_listener_stay_as_the_caller_left_them() {
     let (listener, address) = listener().await;
     let own = socket2::SockRef::from(&listener).try_clone().unwrap();
     let receive_buffer = own.recv_buffer_size().unwrap();

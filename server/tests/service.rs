@@ -1,4 +1,4 @@
-//! What a service may do to its connection, and what it must not do to others.
+//! What a service can do to its connection, and cannot do to others.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use towline::{BoxError, EachLine, Line, Lines, Peer, ServiceBuilder, service_fn};
 use towline_config::Overload;
 
-/// Panics, fails or never answers when a line says so.
-fn obedient()
+/// A service that panics, fails or never answers when a line says so.
+fn misbehaving()
 -> impl tower::Service<Lines, Response = Lines, Error = BoxError, Future: Send + 'static>
 + Clone
 + Send
@@ -38,7 +38,7 @@ fn obedient()
 
 #[test]
 fn fault_24_a_panic_in_a_service_ends_that_connection_only_and_is_counted() {
-    let server = serve(obedient(), |_| ());
+    let server = serve(misbehaving(), |_| ());
     let mut other = server.connect();
     other.ask("before\n", "before\n");
     for _ in 0..3 {
@@ -54,14 +54,14 @@ fn fault_24_a_panic_in_a_service_ends_that_connection_only_and_is_counted() {
     metrics.assert_books_balance();
 }
 
-/// The service of a connection is made on its thread, outside the task that tokio guards: a panic
-/// there ended the thread and every connection on it, and new ones still went there to vanish.
+/// The service of a connection is made on its shard's own task: a panic there ended the thread and
+/// every connection on it, and new connections were still sent to it and lost.
 #[test]
 fn fault_24_a_panic_while_a_connection_s_service_is_made_ends_that_connection_only() {
     let made = Arc::new(AtomicUsize::new(0));
     let make = move |_: Peer| {
         assert_ne!(made.fetch_add(1, SeqCst), 1, "the second connection finds a bug");
-        obedient()
+        misbehaving()
     };
     let server = serve_with(make, |_| ());
     let mut first = server.connect();
@@ -77,7 +77,7 @@ fn fault_24_a_panic_while_a_connection_s_service_is_made_ends_that_connection_on
 
 #[test]
 fn a_service_error_ends_the_connection_after_the_replies_before_it() {
-    let server = serve(obedient(), |_| ());
+    let server = serve(misbehaving(), |_| ());
     let mut client = server.connect();
     client.ask("fine\n", "fine\n");
     // The whole batch fails with the first error in it.
@@ -91,9 +91,9 @@ fn a_service_error_ends_the_connection_after_the_replies_before_it() {
 }
 
 #[test]
-fn fault_24_a_service_that_hangs_is_answered_for_and_the_connection_goes_on() {
+fn fault_24_a_service_that_hangs_is_answered_with_a_timeout_and_the_connection_goes_on() {
     let timeout = Some(Duration::from_millis(50));
-    let server = serve(obedient(), |settings| settings.timeouts.request = timeout);
+    let server = serve(misbehaving(), |settings| settings.timeouts.request = timeout);
     let mut client = server.connect();
     client.ask("hang\nbehind it\n", "ERR timeout\nERR timeout\n");
     client.ask("on\n", "on\n");
@@ -103,14 +103,14 @@ fn fault_24_a_service_that_hangs_is_answered_for_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_timeout_of_the_service_s_own_is_a_reply_too() {
-    let inner = ServiceBuilder::new().timeout(Duration::from_millis(10)).service(obedient());
+fn a_timeout_layer_of_the_service_is_answered_too() {
+    let inner = ServiceBuilder::new().timeout(Duration::from_millis(10)).service(misbehaving());
     let server = serve(inner, |_| ());
     server.connect().ask("hang\n", "ERR timeout\n");
 }
 
 #[test]
-fn overload_that_is_shed_is_told_once_a_line_and_recovers() {
+fn shed_overload_is_answered_once_per_line_and_recovers() {
     let go = Arc::new(Notify::new());
     let service = {
         let go = go.clone();
@@ -135,14 +135,14 @@ fn overload_that_is_shed_is_told_once_a_line_and_recovers() {
     other.ask("a\nb\n", "ERR overloaded\nERR overloaded\n");
     go.notify_one();
     holder.expect("hold\n");
-    // A line that was shed leaves no waiter behind that would take the permit.
+    // A shed line leaves no waiter behind that would take the permit.
     other.ask("c\n", "c\n");
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_lines_processed_total{result=\"shed\"}"), 2.0);
 }
 
 #[test]
-fn overload_that_waits_is_seen_and_served_in_the_end() {
+fn waiting_overload_is_in_the_metrics_and_served_in_the_end() {
     let go = Arc::new(Notify::new());
     let service = {
         let go = go.clone();
@@ -174,8 +174,8 @@ fn overload_that_waits_is_seen_and_served_in_the_end() {
     }
 }
 
-/// A service that is made ready before a line is at hand gives each idle connection a permit for
-/// ever: with as many idle peers as permits, the next line waits without end.
+/// A service that is made ready before a line has come holds a permit for each idle connection: with
+/// as many idle clients as permits, the next line waited for ever.
 #[test]
 fn a_thousand_idle_connections_hold_no_permit_of_two() {
     let server = echo(|settings| settings.limits.concurrency = NonZeroU32::new(2).unwrap());
@@ -191,7 +191,7 @@ fn a_thousand_idle_connections_hold_no_permit_of_two() {
 }
 
 #[test]
-fn every_connection_has_a_state_of_its_own_and_knows_its_peer() {
+fn each_connection_has_its_own_state_and_knows_its_peer() {
     let make = |peer: Peer| {
         let lines = Arc::new(AtomicUsize::new(0));
         EachLine::new(service_fn(move |_: Line| {
@@ -211,11 +211,11 @@ fn every_connection_has_a_state_of_its_own_and_knows_its_peer() {
     }
 }
 
-/// A thread whose service never awaits takes no connection over. Those that were given to it wait;
-/// when its queue was full the acceptor waited too, and with it everybody else.
+/// A thread whose service never awaits takes over no connection. Connections dispatched to it wait;
+/// once its queue was full the acceptor waited too, and with it all other threads.
 #[test]
-fn fault_24_a_service_that_never_awaits_holds_up_its_own_thread_only() {
-    // Beyond what the queues of both threads hold.
+fn fault_24_a_service_that_never_awaits_delays_its_own_thread_only() {
+    // More than the queues of both threads hold.
     const CONNECTIONS: usize = 2500;
     let (held, release) = std::sync::mpsc::sync_channel::<()>(0);
     let release = Arc::new(std::sync::Mutex::new(release));
@@ -223,7 +223,7 @@ fn fault_24_a_service_that_never_awaits_holds_up_its_own_thread_only() {
         let release = release.clone();
         async move {
             if &line[..] == b"stick" {
-                // Until the test lets go, by any end.
+                // Until the test drops the sender, also by a panic.
                 let _ = release.lock().unwrap().recv();
             }
             Ok::<_, BoxError>(line)
