@@ -100,7 +100,7 @@ fn fault_29_deadlines_that_are_turned_off_close_no_connection() {
 }
 
 #[test]
-fn fault_29_limits_of_lines_and_output_change_for_open_connections() {
+fn fault_29_the_line_limit_changes_for_open_connections() {
     let server = echo(|settings| settings.limits.line_bytes = 4);
     let mut client = server.connect();
     client.ask("1234\n", "1234\n");
