@@ -71,8 +71,8 @@ fn fault_29_a_reload_reaches_the_deadlines_of_connections_that_are_parked_alread
     silent.expect("ping\n");
     silent.send("pong\n");
     reload(&server, |settings| settings.heartbeat.timeout = Duration::from_millis(20));
-    let goodbye = silent.rest();
-    assert!(goodbye.chunks(5).all(|line| line == b"ping\n"), "{goodbye:?}");
+    let rest = silent.rest();
+    assert!(rest.chunks(5).all(|line| line == b"ping\n"), "{rest:?}");
 
     let server = echo(patient);
     let stuck = server.connect();

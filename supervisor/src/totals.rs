@@ -32,8 +32,8 @@ impl WorkerTotals {
         counted.closed[CloseReason::WorkerLost as usize] += counted.accepted.saturating_sub(closed);
         // Gauges end with the process.
         last.held = Default::default();
-        for worker in &mut last.workers {
-            worker.connections = 0;
+        for shard in &mut last.shards {
+            shard.connections = 0;
         }
         self.ended.add(&last);
     }
@@ -53,8 +53,8 @@ impl WorkerTotals {
     pub(crate) fn total(&self, threads: usize) -> Snapshot {
         let mut total = self.ended.clone();
         total.add(&self.last);
-        total.workers.resize(threads, Default::default());
-        if let Some(first) = total.workers.first_mut() {
+        total.shards.resize(threads, Default::default());
+        if let Some(first) = total.shards.first_mut() {
             first.restarts = self.restarts;
         }
         total
@@ -74,9 +74,9 @@ mod tests {
         snapshot.counted.lines_received = 10 * accepted;
         snapshot.held.connections[State::Idle as usize] = open;
         snapshot.held.resident_bytes = 1 << 20;
-        snapshot.workers = vec![Default::default(); 2];
-        snapshot.workers[0].connections = open;
-        snapshot.workers[0].busy_nanos = accepted;
+        snapshot.shards = vec![Default::default(); 2];
+        snapshot.shards[0].connections = open;
+        snapshot.shards[0].busy_nanos = accepted;
         snapshot
     }
 
@@ -101,13 +101,13 @@ mod tests {
         totals.count_restart();
         let total = totals.total(2);
         assert_eq!(total.counted.lines_received, 1000);
-        assert_eq!((total.workers[0].busy_nanos, total.workers[0].restarts), (100, 1));
-        assert_eq!((total.workers[0].connections, total.held.resident_bytes), (0, 0));
+        assert_eq!((total.shards[0].busy_nanos, total.shards[0].restarts), (100, 1));
+        assert_eq!((total.shards[0].connections, total.held.resident_bytes), (0, 0));
 
         totals.record(report(3, 1, 2));
         assert_balanced(&totals, 108, 15, 2);
         assert_eq!(totals.total(2).counted.lines_received, 1030);
-        assert_eq!(totals.total(2).workers[0].busy_nanos, 103);
+        assert_eq!(totals.total(2).shards[0].busy_nanos, 103);
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         totals.process_ended(4);
         totals.count_restart();
         assert_balanced(&totals, 4, 4, 0);
-        let workers = totals.total(2).workers;
-        assert_eq!((workers.len(), workers[0].restarts), (2, 1));
+        let shards = totals.total(2).shards;
+        assert_eq!((shards.len(), shards[0].restarts), (2, 1));
     }
 }

@@ -15,7 +15,7 @@ pub struct Snapshot {
     /// Values that rise and fall.
     pub held: Gauges,
     /// The threads that serve lines, in a fixed order.
-    pub workers: Vec<ShardUsage>,
+    pub shards: Vec<ShardUsage>,
 }
 
 /// Sums that only grow. They remain when the process that counted them has ended.
@@ -108,13 +108,13 @@ impl Snapshot {
     /// Adds the numbers of `other`, another run of the same worker process: its threads are added to the
     /// threads of the same index.
     pub fn add(&mut self, other: &Self) {
-        let Self { counted, held, workers } = other;
+        let Self { counted, held, shards } = other;
         self.counted.add(counted);
         self.held.add(held);
-        if self.workers.len() < workers.len() {
-            self.workers.resize(workers.len(), ShardUsage::default());
+        if self.shards.len() < shards.len() {
+            self.shards.resize(shards.len(), ShardUsage::default());
         }
-        for (mine, theirs) in self.workers.iter_mut().zip(workers) {
+        for (mine, theirs) in self.shards.iter_mut().zip(shards) {
             let ShardUsage { connections, busy_nanos, restarts } = theirs;
             mine.connections += connections;
             mine.busy_nanos += busy_nanos;
@@ -126,7 +126,7 @@ impl Snapshot {
     pub fn join(&mut self, other: Self) {
         self.counted.add(&other.counted);
         self.held.add(&other.held);
-        self.workers.extend(other.workers);
+        self.shards.extend(other.shards);
     }
 }
 

@@ -77,10 +77,10 @@ fn shards(shared: &PoolState) -> Snapshot {
         overload_steps: config.mitigation.steps().map(u64::from),
         ..Gauges::default()
     };
-    let workers = shared.runtimes.iter().enumerate().map(|(shard, runtime)| ShardUsage {
+    let shards = shared.runtimes.iter().enumerate().map(|(shard, runtime)| ShardUsage {
         connections: shared.slots.by_shard(shard) as u64,
         busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
         restarts: 0,
     });
-    Snapshot { counted, held, workers: workers.collect() }
+    Snapshot { counted, held, shards: shards.collect() }
 }

@@ -229,7 +229,7 @@ fn lines(
 fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str, Values)) {
     let workers = || {
         let label = |at: usize| -> Labels { vec![("worker", at.to_string())] };
-        snapshot.workers.iter().enumerate().map(move |(at, worker)| (label(at), worker))
+        snapshot.shards.iter().enumerate().map(move |(at, shard)| (label(at), shard))
     };
     add(
         "towline_worker_connections",
