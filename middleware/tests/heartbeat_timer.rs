@@ -22,6 +22,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, advance, sleep},
 };
+use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
@@ -29,7 +30,7 @@ use towline_middleware::{
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PROGRESS_BYTES},
     internal::{BufferedBytes, Expired, Parked, Phase},
     serve::Serve,
-    stats::{Nanos, Stats},
+    stats::{CloseReason, Nanos, Stats},
 };
 
 const LIMITS: Deadlines = Deadlines::new()
@@ -130,4 +131,38 @@ async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     let timer = polls.load(Relaxed) - LINES;
     assert!((100..=LINES / 30 + 5).contains(&timer), "{timer} wake-ups beside {LINES} lines");
     assert_eq!(stats.heartbeats_sent.get(), 0);
+}
+
+/// The timer of a connection fired before the watchdog ran. By the clock without the suspension the
+/// deadline was not reached, so the timer was armed again, for a moment that had passed by the other
+/// clock: it fired at once, and so on, and the thread never got to the watchdog.
+#[tokio::test(start_paused = true)]
+async fn fault_25_a_connection_that_wakes_before_the_watchdog_after_a_suspension_waits_on() {
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let minute = Duration::from_secs(60);
+    let heartbeat = HeartbeatLayer::new(Deadlines::new().idle(Some(minute)), stats.clone());
+    let mut watchdog = task::spawn(heartbeat.clone().run_watchdog());
+    let (_peer, server) = duplex(64);
+    let mut stack = ServiceBuilder::new()
+        .layer(FramingLayer::new(LinesBatchCodec::new, 99))
+        .layer(heartbeat)
+        .service(Serve::unboxed(Echo).stats(stats));
+    let mut connection = task::spawn(stack.call(server));
+    assert_pending!(watchdog.poll());
+    assert_pending!(connection.poll());
+
+    advance(10 * minute).await;
+    assert!(connection.is_woken());
+    assert_pending!(connection.poll());
+    // Both go on from there.
+    let resumed = Instant::now();
+    let reason = loop {
+        assert_pending!(watchdog.poll());
+        if let Poll::Ready(reason) = connection.poll() {
+            break reason;
+        }
+        advance(Duration::from_millis(251)).await;
+    };
+    assert_eq!(reason, Ok(CloseReason::IdleTimeout));
+    assert!((minute..minute + Duration::from_secs(1)).contains(&resumed.elapsed()));
 }

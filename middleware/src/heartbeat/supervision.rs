@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     Deadlines,
-    suspend_clock::{SAMPLE_INTERVAL, SuspendClock},
+    suspend_clock::{Reading, SAMPLE_INTERVAL, SuspendClock},
 };
 use crate::{clock::Nanos, live_setting::LiveSetting, stats::Stats};
 
@@ -64,26 +64,30 @@ impl Supervision {
         self.version.load() as u16
     }
 
-    /// Reads the clock: active time.
-    pub(super) fn now(&self) -> Nanos {
-        self.clock.active(self.stats.now())
+    /// Reads the clock.
+    pub(super) fn now(&self) -> Reading {
+        self.clock.at(self.stats.now())
     }
 
     /// The active time at a monotonic time that was read just now.
     #[inline]
-    pub(super) fn active(&self, monotonic: Nanos) -> Nanos {
-        self.clock.active(monotonic)
-    }
-
-    /// The monotonic time at which active time will be `active`.
-    pub(super) fn monotonic(&self, active: Nanos) -> Nanos {
-        self.clock.monotonic(active)
+    pub(super) fn at(&self, monotonic: Nanos) -> Reading {
+        self.clock.at(monotonic)
     }
 
     /// Samples the suspend clock for ever.
     pub(super) async fn run_watchdog(&self) {
+        /// Without it active time would stand still when the watchdog is dropped.
+        struct Stop<'a>(&'a SuspendClock);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.stop_sampling();
+            }
+        }
+
+        let stop = Stop(&self.clock);
         loop {
-            self.clock.sample(self.stats.now());
+            stop.0.sample(self.stats.now());
             tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }

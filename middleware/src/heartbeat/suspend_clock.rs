@@ -46,26 +46,44 @@ impl SuspendClock {
 
     /// The active time at the monotonic time `now`.
     #[inline]
-    pub(super) fn active(&self, now: Nanos) -> Nanos {
+    pub(super) fn at(&self, now: Nanos) -> Reading {
         let sampled = self.sampled.load(Acquire);
         let active = now.0.saturating_sub(self.excluded.load(Relaxed));
         if active.wrapping_sub(sampled) > SUSPENSION_MIN.as_nanos() as u64 && sampled != NEVER {
             // A suspension that no sample has excluded yet, or a `now` that was read before one.
-            return Nanos(sampled);
+            return Reading { monotonic: now, active: Nanos(sampled) };
         }
-        Nanos(active)
-    }
-
-    /// The monotonic time at which active time will be `active`, unless the process is suspended before.
-    pub(super) fn monotonic(&self, active: Nanos) -> Nanos {
-        Nanos(active.0.saturating_add(self.excluded.load(Relaxed)))
+        Reading { monotonic: now, active: Nanos(active) }
     }
 
     /// Records that the process runs at the monotonic time `now`.
     pub(super) fn sample(&self, now: Nanos) {
-        let active = self.active(now);
+        let active = self.at(now).active;
         self.excluded.store(now.0.saturating_sub(active.0), Relaxed);
         self.sampled.store(active.0, Release);
+    }
+
+    /// No more samples follow: active time goes on like the monotonic time.
+    pub(super) fn stop_sampling(&self) {
+        self.sampled.store(NEVER, Release);
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) monotonic: Nanos,
+    pub(super) active: Nanos,
+}
+
+impl Reading {
+    /// The monotonic time of a later active time, unless the process is suspended before.
+    ///
+    /// Counted from this reading: while a suspension is not excluded yet, the difference of the clocks is
+    /// not the excluded time.
+    pub(super) fn monotonic_at(self, active: Nanos) -> Nanos {
+        let wait = active.0.saturating_sub(self.active.0);
+        Nanos(self.monotonic.0.saturating_add(wait))
     }
 }
 
@@ -77,30 +95,37 @@ mod tests {
         Nanos(ms * 1_000_000)
     }
 
+    fn active(clock: &SuspendClock, now: Nanos) -> Nanos {
+        clock.at(now).active
+    }
+
     #[test]
     fn fault_25_a_suspension_is_excluded_once_and_the_clock_goes_on_from_there() {
         let clock = SuspendClock::new();
         for now in (0..=1000).step_by(250) {
             clock.sample(ms(now));
-            assert_eq!(clock.active(ms(now + 10)), ms(now + 10));
+            assert_eq!(active(&clock, ms(now + 10)), ms(now + 10));
         }
         // After a suspension a connection may run before the watchdog does.
-        assert_eq!(clock.active(ms(11_000)), ms(1000));
+        assert_eq!(active(&clock, ms(11_000)), ms(1000));
+        assert_eq!(clock.at(ms(11_000)).monotonic_at(ms(1500)), ms(11_500));
         clock.sample(ms(11_250));
-        assert_eq!(clock.active(ms(11_250)), ms(1000));
-        assert_eq!(clock.active(ms(11_260)), ms(1010));
+        assert_eq!(active(&clock, ms(11_250)), ms(1000));
+        assert_eq!(active(&clock, ms(11_260)), ms(1010));
         clock.sample(ms(60_000));
-        assert_eq!(clock.active(ms(60_100)), ms(1100));
-        assert_eq!(clock.monotonic(ms(1100)), ms(60_100));
+        assert_eq!(active(&clock, ms(60_100)), ms(1100));
+        assert_eq!(clock.at(ms(60_100)).monotonic_at(ms(1150)), ms(60_150));
     }
 
     #[test]
     fn fault_25_a_busy_thread_is_not_suspended_and_a_clock_without_samples_never_is() {
         let clock = SuspendClock::new();
-        assert_eq!(clock.active(ms(1_000_000)), ms(1_000_000));
+        assert_eq!(active(&clock, ms(1_000_000)), ms(1_000_000));
         clock.sample(ms(1_000_000));
         clock.sample(ms(1_000_500));
-        assert_eq!(clock.active(ms(1_001_000)), ms(1_001_000));
+        assert_eq!(active(&clock, ms(1_001_000)), ms(1_001_000));
+        clock.stop_sampling();
+        assert_eq!(active(&clock, ms(2_000_000)), ms(2_000_000));
     }
 
     /// Two numbers used to be published one after the other by whichever thread found the gap: one that
@@ -109,13 +134,13 @@ mod tests {
     fn fault_25_a_reader_between_the_two_stores_of_a_sample_sees_the_same_active_time() {
         let clock = SuspendClock::new();
         clock.sample(ms(1000));
-        let before = clock.active(ms(601_000));
+        let before = active(&clock, ms(601_000));
         // The first store of `sample(601 s)`, without the second.
         clock.excluded.store(ms(600_000).0, Relaxed);
-        assert_eq!(clock.active(ms(601_000)), before);
+        assert_eq!(active(&clock, ms(601_000)), before);
         clock.sampled.store(ms(1000).0, Release);
-        assert_eq!(clock.active(ms(601_000)), before);
+        assert_eq!(active(&clock, ms(601_000)), before);
         // A thread that read the time, was suspended with the process, and goes on after the sample.
-        assert_eq!(clock.active(ms(1100)), before);
+        assert_eq!(active(&clock, ms(1100)), before);
     }
 }

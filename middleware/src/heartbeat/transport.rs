@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     supervision::Supervision,
+    suspend_clock::Reading,
     timers::{Action, ConnectionTimers, Observation, Rearm},
 };
 use crate::{
@@ -63,7 +64,7 @@ const UNARMED: Nanos = Nanos(u64::MAX);
 impl<T> HeartbeatTransport<T> {
     pub(super) fn new(inner: T, supervision: Arc<Supervision>) -> Self {
         let now = Instant::now();
-        let begun = supervision.active(supervision.stats.at(now));
+        let begun = supervision.at(supervision.stats.at(now)).active;
         Self {
             inner,
             timers: ConnectionTimers::new(begun),
@@ -180,7 +181,7 @@ impl<T: Transport> Projection<'_, T> {
         if *self.pong_until == Nanos(0) {
             return lines;
         }
-        let in_time = self.supervision.now() <= *self.pong_until;
+        let in_time = self.supervision.now().active <= *self.pong_until;
         let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
         if answered {
             *self.pong_until = Nanos(0);
@@ -188,11 +189,11 @@ impl<T: Transport> Projection<'_, T> {
         rest
     }
 
-    /// Does what is due at the active time `now`, and arms the timer for what will be.
+    /// Does what is due `now`, and arms the timer for what will be.
     fn poll_deadlines(
         mut self,
         cx: &mut Context<'_>,
-        mut now: Nanos,
+        mut now: Reading,
         phase: Phase,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
@@ -201,10 +202,10 @@ impl<T: Transport> Projection<'_, T> {
             let Some((at, action)) = self.timers.next(&deadlines) else {
                 return Poll::Pending;
             };
-            if at > now {
-                let fires = self.supervision.monotonic(at);
+            if at > now.active {
+                let fires = now.monotonic_at(at);
                 if fires < *self.armed {
-                    *self.armed = coalesced(self.supervision.monotonic(now), fires);
+                    *self.armed = coalesced(now.monotonic, fires);
                     self.timer.as_mut().reset(self.supervision.instant(*self.armed));
                 }
                 // Out of its task's budget a timer would be pending without being registered, and the
@@ -227,16 +228,20 @@ impl<T: Transport> Projection<'_, T> {
                     return Poll::Ready(expired);
                 }
                 Action::Ping => {
-                    self.timers.ping_sent(now);
+                    self.timers.ping_sent(now.active);
                     let timeout = deadlines.heartbeat_timeout.as_nanos() as u64;
-                    *self.pong_until = Nanos(now.0.saturating_add(timeout));
+                    *self.pong_until = Nanos(now.active.0.saturating_add(timeout));
                     self.supervision.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
                     if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
                     *buffered = self.inner.as_mut().park();
-                    self.timers.observe(now, observation(false, buffered, phase), self.unread);
+                    self.timers.observe(
+                        now.active,
+                        observation(false, buffered, phase),
+                        self.unread,
+                    );
                 }
             }
         }
@@ -286,11 +291,11 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let this = self.project();
-        let now = this.supervision.active(parked.now);
+        let now = this.supervision.at(parked.now);
         let mut observation =
             observation(std::mem::take(this.line_received), buffered, parked.phase);
         observation.written_bytes = std::mem::take(this.written_bytes);
-        let rearm = this.timers.observe(now, observation, this.unread);
+        let rearm = this.timers.observe(now.active, observation, this.unread);
         if rearm == Rearm::Answered {
             // The timer waits for an answer that has come. Putting it off costs less than waking for
             // nothing.
