@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 use std::sync::RwLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
-use support::{TempFile, refusal, towline};
+use towline_test_support::{TempFile, refusal, towline};
 
 /// The kernel counts queue overflows of all programs together: the test that provokes them holds this
 /// for itself, those that read a bottleneck share it.

@@ -1,17 +1,11 @@
 //! `towline bench capacity` as a process: with room for all connections, and with limits in the way.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may fail by panicking, and says what it skipped"
-)]
-
-mod support;
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::process::Command;
 
 use serde_json::Value;
-use support::{refusal, towline};
+use towline_test_support::{network_namespace, refusal, towline};
 
 const TOWLINE: &str = env!("CARGO_BIN_EXE_towline");
 /// A short run that passes on a busy machine too.
@@ -68,16 +62,9 @@ fn too_few_descriptors_are_the_limit_that_doctor_named() {
 
 #[test]
 fn the_ports_of_a_namespace_are_the_limit_that_doctor_named() {
-    let script = "ip link set lo up && echo '20000 20399' > /proc/sys/net/ipv4/ip_local_port_range \
-                  && exec \"$0\" \"$@\"";
-    let can = Command::new("unshare").args(["-n", "sh", "-c", script, "true"]).output().unwrap();
-    if !can.status.success() {
-        eprintln!("skipped: no network namespace: {}", String::from_utf8_lossy(&can.stderr));
-        return;
-    }
-    let mut command = Command::new("unshare");
-    let command = command.args(["-n", "sh", "-c", script, TOWLINE]);
-    let (code, result) = brief(command, "800", &["--sources", "127.0.0.1"]);
+    let ports = "echo '20000 20399' > /proc/sys/net/ipv4/ip_local_port_range";
+    let Some(mut command) = network_namespace(ports) else { return };
+    let (code, result) = brief(command.arg(TOWLINE), "800", &["--sources", "127.0.0.1"]);
     assert_eq!((code, &result["verdict"]), (3, &"not_reached".into()), "{result:#}");
     assert_eq!(result["first_wall"]["name"], "local ports");
     assert_eq!(
@@ -88,28 +75,17 @@ fn the_ports_of_a_namespace_are_the_limit_that_doctor_named() {
 }
 
 /// Doctor's own prediction, and then the measurement, in a network namespace with limits set by the
-/// shell commands `words`; `None`, with a message, where a namespace is not permitted.
+/// shell commands `words`; `None` where a namespace is not permitted.
 fn predicted_and_measured(words: &str, connections: &str, flags: &[&str]) -> Option<[Value; 2]> {
-    let script = format!("ip link set lo up && {words} && exec \"$0\" \"$@\"");
-    let inside = |program: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["-n", "sh", "-c", &script, program]);
-        command
-    };
-    let can = inside("true").output().unwrap();
-    if !can.status.success() {
-        eprintln!("skipped: `{words}`: {}", String::from_utf8_lossy(&can.stderr));
-        return None;
-    }
-    let mut doctor = inside(TOWLINE);
-    doctor.args(["doctor", "--side", "both", "--json", "-c", connections]).args(
+    let mut doctor = network_namespace(words)?;
+    doctor.args([TOWLINE, "doctor", "--side", "both", "--json", "-c", connections]).args(
         // Doctor takes a number of source addresses, not the addresses.
         flags.iter().map(|flag| if flag.contains('.') { "1" } else { flag }),
     );
     let said = doctor.output().unwrap();
     let predicted = serde_json::from_slice(&said.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&said.stderr)));
-    let (_, measured) = brief(&mut inside(TOWLINE), connections, flags);
+    let (_, measured) = brief(network_namespace(words)?.arg(TOWLINE), connections, flags);
     Some([predicted, measured])
 }
 

@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
 use std::{
     io::Read as _,
     process::{Command, Stdio},
 };
-
-use support::{TempFile, towline, towline_in};
+use towline_test_support::{TempFile, towline, towline_in};
 
 /// The line that sets `field`, without the blanks that align its comment.
 fn line(toml: &str, field: &str) -> String {

@@ -1,38 +1,21 @@
 //! `towline doctor` on the real host, in limits and namespaces of the test's own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may fail by panicking, and says what it skipped"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
+use std::process::Command;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
-
+use rustix::process::Signal;
 use serde_json::Value;
-use support::{Run, refusal, towline};
+use towline_test_support::{Namespace, Run, can, network_namespace, refusal, towline, towline_in};
 
 const TOWLINE: &str = env!("CARGO_BIN_EXE_towline");
 
 fn ran(command: &mut Command) -> Run {
-    let output = command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run {
-        code: output.status.code().unwrap(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    Run::of(command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
 }
 
-/// Runs the doctor in a network namespace of its own, with a sysctl set; prints the reason and returns
-/// `None` where that is not permitted.
+/// Runs the doctor in a network namespace of its own, with a sysctl set; `None` where that is not
+/// permitted.
 fn in_namespace(knob: &str, value: &str, arguments: &str) -> Option<Value> {
     in_namespace_by("env", knob, value, arguments)
 }
@@ -40,17 +23,13 @@ fn in_namespace(knob: &str, value: &str, arguments: &str) -> Option<Value> {
 /// Like [`in_namespace`], started by the program `by`.
 fn in_namespace_by(by: &str, knob: &str, value: &str, arguments: &str) -> Option<Value> {
     let file = format!("/proc/sys/{}", knob.replace('.', "/"));
-    let script =
-        format!("echo '{value}' > {file} && exec {by} {TOWLINE} doctor --json {arguments}");
-    let run = ran(Command::new("unshare").args(["-n", "sh", "-c", &script]));
-    if run.stdout.is_empty() {
-        eprintln!(
-            "skipped: no network namespace, or {knob} is not settable: {}",
-            run.stderr.trim()
-        );
-        return None;
-    }
-    Some(serde_json::from_str(&run.stdout).unwrap())
+    let mut doctor = network_namespace(&format!("echo '{value}' > {file}"))?;
+    doctor
+        .args(by.split(' '))
+        .args([TOWLINE, "doctor", "--json"])
+        .args(arguments.split_whitespace());
+    let run = ran(&mut doctor);
+    Some(serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}")))
 }
 
 #[track_caller]
@@ -104,6 +83,9 @@ fn rows_that_depend_on_settings_or_privileges_flip_with_sysctls_too() {
     let long_lines = "env TOWLINE_LIMITS__LINE_BYTES=1MiB";
     // Root may listen on any port.
     let unprivileged = "setpriv --bounding-set -net_bind_service";
+    if !can(&format!("{unprivileged} true")) {
+        return;
+    }
     let cases = [
         (long_lines, "net.ipv4.tcp_slow_start_after_idle", "0", "1", "warn"),
         (unprivileged, "net.ipv4.ip_unprivileged_port_start", "9000", "9001", "fail"),
@@ -113,15 +95,6 @@ fn rows_that_depend_on_settings_or_privileges_flip_with_sysctls_too() {
         assert_eq!(row(&at, knob)["verdict"], "ok", "{knob} = {enough}");
         let Some(below) = in_namespace_by(by, knob, less, "") else { return };
         assert_eq!(row(&below, knob)["verdict"], verdict, "{knob} = {less}");
-    }
-}
-
-#[test]
-fn in_a_namespace_it_is_unknown_whether_bbr_has_the_queue_it_needs() {
-    let knob = "net.ipv4.tcp_congestion_control";
-    for (control, verdict) in [("cubic", "ok"), ("bbr", "unknown")] {
-        let Some(report) = in_namespace(knob, control, "") else { return };
-        assert_eq!(row(&report, knob)["verdict"], verdict, "{control}");
     }
 }
 
@@ -163,11 +136,10 @@ fn a_descriptor_limit_is_the_first_wall_and_decides_the_exit_code() {
             .arg("doctor")
             .args(arguments))
     };
-    let run = limited("200", &["--connections", "1000"]);
-    if run.stdout.is_empty() {
-        eprintln!("skipped: prlimit: {}", run.stderr);
+    if !can("prlimit --nofile=1000 true") {
         return;
     }
+    let run = limited("200", &["--connections", "1000"]);
     assert_eq!(run.code, 1, "{run:?}");
     let said = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("the first limit reached is descriptors a process (200), at"), "{said}");
@@ -252,49 +224,17 @@ fn what_is_wrong_is_refused_in_a_sentence() {
 
 #[test]
 fn the_target_comes_from_the_settings_by_default() {
-    let run =
-        support::towline_in(&[("TOWLINE_LIMITS__CONNECTIONS", "1234")], &["doctor", "--json"]);
+    let run = towline_in(&[("TOWLINE_LIMITS__CONNECTIONS", "1234")], &["doctor", "--json"]);
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["target"]["connections"], 1234);
     assert_eq!(row(&report, "limits.connections")["value"], "1,234");
 }
 
-/// Kills the process when the test ends, passed or failed.
-struct Owned(Child);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_server_logs_the_failing_rows_when_it_starts() {
-    let script = format!(
-        "echo 16 > /proc/sys/net/core/somaxconn && \
-         exec {TOWLINE} serve --max-connections 150 --listen 127.0.0.1:0 --admin off"
-    );
-    let mut command = Command::new("unshare");
-    command.args(["-n", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut server = Owned(command.spawn().unwrap());
-    let lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
-    let (tell, told) = mpsc::sync_channel(16);
-    thread::spawn(move || {
-        let mut unheard = lines.map_while(Result::ok).map(|line| tell.send(line));
-        unheard.any(|sent| sent.is_err())
-    });
-    let mut log = String::new();
-    // A server that never logs it fails the test instead of blocking it.
-    while let Ok(line) = told.recv_timeout(Duration::from_secs(20)) {
-        log += &(line + "\n");
-        if log.contains("net.core.somaxconn") {
-            break;
-        }
-    }
-    if !log.contains("serving") {
-        eprintln!("skipped: no network namespace: {log}");
-        return;
-    }
+    let queue = "echo 16 > /proc/sys/net/core/somaxconn";
+    let Some(net) = Namespace::start(queue, &[], &["--max-connections", "150"]) else { return };
+    net.enter(|server| server.signal(Signal::TERM));
+    let log = net.end().stderr;
     assert!(log.contains("WARN") && log.contains("sysctl -w net.core.somaxconn=4096"), "{log}");
 }

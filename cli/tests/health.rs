@@ -2,16 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     thread::{self, JoinHandle},
     time::Duration,
 };
-
-use support::{Run, towline, towline_in};
+use towline_test_support::{Run, towline, towline_in};
 
 /// An admin port that reads one request and calls `answer`; its thread returns the request line.
 fn admin(answer: impl FnOnce(TcpStream) + Send + 'static) -> (SocketAddr, JoinHandle<String>) {

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
-use support::{Run, towline, towline_in};
 use towline_config::{Key, Support};
+use towline_test_support::{Run, towline, towline_in};
 
 /// The help at a width of 80 columns.
 fn screen(arguments: &[&str]) -> String {

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "../../load/tests/support/mod.rs"]
-mod line_server;
-mod support;
-
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,10 +9,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use line_server::LineServer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{TempFile, refusal, towline, towline_in};
+use towline_test_support::{LineServer, TempFile, refusal, towline, towline_in};
 
 /// The flags that `towline help load` lists.
 const FLAGS: [&str; 26] = [

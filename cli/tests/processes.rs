@@ -2,23 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/processes.rs"]
-mod processes;
-#[path = "support/server.rs"]
-mod server;
-mod support;
+use std::process::Command;
 
-use std::{io::Read as _, net::TcpStream, process::Command};
-
-use processes::{ACTIVE, LOST, balances, connections, gone, signal, start, wait_until};
 use rustix::process::Signal;
-use server::{Server, exchange};
-use support::{TempFile, refusal};
+use towline_test_support::{ServerProcess, TempFile, has_ended, refusal, signal, wait_until};
+
+const ACTIVE: &str = "towline_connections_active";
+const LOST: &str = "towline_connections_closed_total{reason=\"worker_lost\"}";
+
+fn start(flags: &[&str]) -> ServerProcess {
+    ServerProcess::start(&[], &[&["--processes", "3"], flags].concat())
+}
 
 #[test]
 fn several_processes_share_the_connections_and_report_as_one_server() {
     let server = start(&["--threads", "1", "--log-level", "warn"]);
-    let open = connections(&server, 9);
+    let open = server.connect_many(9);
     assert_eq!(server.metric(ACTIVE), 9.0);
     assert_eq!(server.metric("towline_connections_accepted_total"), 9.0);
     assert_eq!(server.metric("towline_lines_processed_total{result=\"ok\"}"), 9.0);
@@ -30,7 +29,7 @@ fn several_processes_share_the_connections_and_report_as_one_server() {
             "each connection goes to the worker with the fewest"
         );
     }
-    balances(&server);
+    server.metrics().assert_balanced();
     assert_eq!(server.workers().len(), 3);
     drop(open);
     server.metric_when(ACTIVE, |active| active == 0.0);
@@ -39,34 +38,26 @@ fn several_processes_share_the_connections_and_report_as_one_server() {
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
 }
 
-/// Whether the server has closed a connection, without waiting.
-fn is_closed(stream: &mut TcpStream) -> bool {
-    stream.set_nonblocking(true).unwrap();
-    let closed = matches!(stream.read(&mut [0; 8]), Ok(0));
-    stream.set_nonblocking(false).unwrap();
-    closed
-}
-
 #[test]
 fn a_worker_that_receives_sigterm_finishes_its_connections_and_is_replaced() {
     let server = start(&["--threads", "1"]);
-    let mut open = connections(&server, 9);
+    let mut open = server.connect_many(9);
     let stopped = server.workers()[0];
     signal(stopped, Signal::TERM);
     let mut closed = 0;
     wait_until("three orderly closes", || {
         let before = open.len();
-        open.retain_mut(|stream| !is_closed(stream));
+        open.retain_mut(|client| client.ended().is_none_or(|end| end.is_err()));
         closed += before - open.len();
         closed == 3
     });
-    wait_until("the exit of the worker", || gone(stopped));
+    wait_until("the exit of the worker", || has_ended(stopped));
     wait_until("another worker", || server.workers().len() == 3);
     for stream in &mut open {
-        exchange(stream, "still\n", "still\n");
+        stream.ask("still\n", "still\n");
     }
     assert_eq!(server.metric(LOST), 0.0);
-    balances(&server);
+    server.metrics().assert_balanced();
     server.signal(Signal::TERM);
     drop(open);
     assert_eq!(server.end().code, 0);
@@ -76,43 +67,41 @@ fn a_worker_that_receives_sigterm_finishes_its_connections_and_is_replaced() {
 fn a_drain_reaches_all_processes() {
     let server = start(&["--drain-deadline", "1s", "--log-level", "error"]);
     // The clients never close their side, so the connections linger and none is cut.
-    let _open = connections(&server, 4);
+    let _open = server.connect_many(4);
     let workers = server.workers();
     server.signal(Signal::INT);
     let run = server.end();
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    assert!(workers.into_iter().all(gone));
+    assert!(workers.into_iter().all(has_ended));
 }
 
 #[test]
 fn a_reload_reaches_all_processes_and_their_replacements() {
     let file = TempFile::new("[workload]\nkind = \"echo\"\n");
     let server = start(&["--threads", "1", "--config", file.name()]);
-    let mut open = connections(&server, 3);
+    let mut open = server.connect_many(3);
     file.write("[workload]\nkind = \"sha256\"\n");
     server.signal(Signal::HUP);
     server.metric_when("towline_config_reloads_total{result=\"ok\"}", |reloads| reloads == 1.0);
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
     for stream in &mut open {
-        exchange(stream, "abc\n", ABC);
+        stream.ask("abc\n", ABC);
     }
     signal(server.workers()[0], Signal::KILL);
     server.metric_when("towline_worker_restarts_total{worker=\"0\"}", |restarts| restarts == 1.0);
     for _ in 0..6 {
-        exchange(&mut server.connect(), "abc\n", ABC);
+        server.connect().ask("abc\n", ABC);
     }
 }
 
 #[test]
 fn the_limit_of_connections_is_one_for_all_processes() {
     let server = start(&["--max-connections", "4", "--admission", "reject"]);
-    let open = connections(&server, 4);
-    let mut reason = String::new();
-    server.connect().read_to_string(&mut reason).unwrap();
-    assert_eq!(reason, "ERR too many connections\n");
+    let open = server.connect_many(4);
+    server.connect().expect_end("ERR too many connections\n");
     drop(open);
     server.metric_when(ACTIVE, |active| active == 0.0);
-    connections(&server, 4);
+    server.connect_many(4);
 }
 
 #[test]
@@ -121,11 +110,11 @@ fn auto_starts_as_many_processes_as_the_descriptor_limit_requires() {
     shell.args(["-c", "ulimit -n 150; exec \"$0\" \"$@\""]);
     let flags =
         ["serve", "--processes", "auto", "--max-connections", "200", "--log-level", "error"];
-    let server = Server::start_by(&mut shell, &flags);
+    let server = ServerProcess::start_by(&mut shell, &flags);
     assert!(server.workers().len() >= 3);
-    let open = connections(&server, 200);
+    let open = server.connect_many(200);
     assert_eq!(server.metric(ACTIVE), 200.0);
-    balances(&server);
+    server.metrics().assert_balanced();
     drop(open);
 }
 

@@ -1,33 +1,29 @@
 //! Worker processes that die, cannot start or are stopped at a bad moment: others go on, and none is left
 //! behind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may fail by panicking, and says what it skipped"
-)]
-
-#[path = "support/processes.rs"]
-mod processes;
-#[path = "support/server.rs"]
-mod server;
-mod support;
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::{
-    io::{Read as _, Write as _},
     thread,
     time::{Duration, SystemTime},
 };
 
-use processes::{ACTIVE, LOST, balances, connections, gone, signal, start, wait_until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use server::{Server, exchange};
-use support::TempFile;
+use towline_test_support::{
+    Client, ControlGroup, ServerProcess, TempFile, has_ended, signal, wait_until,
+};
+
+const ACTIVE: &str = "towline_connections_active";
+const LOST: &str = "towline_connections_closed_total{reason=\"worker_lost\"}";
+
+fn start(flags: &[&str]) -> ServerProcess {
+    ServerProcess::start(&[], &[&["--processes", "3"], flags].concat())
+}
 
 #[test]
 fn fault_31_a_killed_worker_loses_only_its_own_connections_and_is_replaced() {
     let server = start(&["--threads", "1"]);
-    let mut open = connections(&server, 30);
+    let mut open = server.connect_many(30);
     // Its counts since the last report are lost with it; a scrape makes it report.
     assert_eq!(server.metric("towline_lines_received_total"), 30.0);
     signal(server.workers()[0], Signal::KILL);
@@ -35,28 +31,16 @@ fn fault_31_a_killed_worker_loses_only_its_own_connections_and_is_replaced() {
     wait_until("another worker", || server.workers().len() == 3);
     assert_eq!(server.metric(LOST), 10.0);
     assert_eq!(server.metric("towline_lines_received_total"), 30.0, "no counter goes back");
-    balances(&server);
+    server.metrics().assert_balanced();
 
-    let mut ended = 0;
-    open.retain_mut(|stream| {
-        stream.set_nonblocking(true).unwrap();
-        let mut buffer = [0; 8];
-        let lost = match stream.read(&mut buffer) {
-            Ok(0) => true,
-            Ok(_) => panic!("no reply is due"),
-            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-        };
-        stream.set_nonblocking(false).unwrap();
-        ended += usize::from(lost);
-        !lost
-    });
-    assert_eq!(ended, 10);
+    open.retain_mut(|client| client.ended().is_none());
+    assert_eq!(open.len(), 20);
     for stream in &mut open {
-        exchange(stream, "still\n", "still\n");
+        stream.ask("still\n", "still\n");
     }
-    let more = connections(&server, 10);
+    let more = server.connect_many(10);
     server.metric_when(ACTIVE, |active| active == 30.0);
-    balances(&server);
+    server.metrics().assert_balanced();
     drop((open, more));
 }
 
@@ -64,46 +48,44 @@ fn fault_31_a_killed_worker_loses_only_its_own_connections_and_is_replaced() {
 fn fault_31_workers_that_are_killed_again_and_again_are_replaced_each_time() {
     let server = start(&["--threads", "1", "--log-level", "error"]);
     for _ in 0..5 {
-        let _open = connections(&server, 6);
+        let _open = server.connect_many(6);
         for pid in server.workers().into_iter().take(2) {
             signal(pid, Signal::KILL);
         }
-        balances(&server);
+        server.metrics().assert_balanced();
         wait_until("all workers", || {
             let workers = server.workers();
-            workers.len() == 3 && !workers.into_iter().any(gone)
+            workers.len() == 3 && !workers.into_iter().any(has_ended)
         });
-        balances(&server);
+        server.metrics().assert_balanced();
     }
-    connections(&server, 3);
+    server.connect_many(3);
 }
 
 #[test]
 fn fault_32_workers_whose_supervisor_is_killed_drain_and_exit() {
     let server = start(&["--drain-deadline", "5s"]);
-    let mut open = connections(&server, 3);
+    let mut open = server.connect_many(3);
     let workers = server.workers();
     server.signal(Signal::KILL);
-    for stream in &mut open {
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty(), "an orderly close");
+    for client in &mut open {
+        client.expect_end("");
     }
     drop(open);
-    wait_until("the exit of the workers", || workers.iter().copied().all(gone));
+    wait_until("the exit of the workers", || workers.iter().copied().all(has_ended));
 }
 
 #[test]
 fn fault_28_a_second_signal_ends_all_processes_at_once() {
     let server = start(&["--log-level", "error"]);
-    let open = connections(&server, 3);
+    let open = server.connect_many(3);
     let workers = server.workers();
     server.signal(Signal::TERM);
     server.metric_when("towline_draining", |draining| draining == 1.0);
     server.signal(Signal::TERM);
     let run = server.end();
     assert!(run.code <= 1, "{run:?}");
-    wait_until("the exit of the workers", || workers.iter().copied().all(gone));
+    wait_until("the exit of the workers", || workers.iter().copied().all(has_ended));
     drop(open);
 }
 
@@ -112,18 +94,18 @@ fn fault_28_a_second_signal_ends_all_processes_at_once() {
 #[test]
 fn fault_28_sigquit_to_all_processes_drains_them_and_kills_none() {
     let server = start(&["--drain-deadline", "5s", "--log-level", "error"]);
-    let open = connections(&server, 3);
+    let open = server.connect_many(3);
     let workers = server.workers();
     for &worker in &workers {
         signal(worker, Signal::QUIT);
     }
-    connections(&server, 3);
+    server.connect_many(3);
     assert_eq!(server.metric(LOST), 0.0);
     server.signal(Signal::QUIT);
     drop(open);
     let run = server.end();
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
-    assert!(workers.into_iter().all(gone));
+    assert!(workers.into_iter().all(has_ended));
 }
 
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
@@ -146,38 +128,43 @@ fn a_reload_during_the_restart_of_a_worker_reaches_the_new_worker() {
         }
         server.metric_when(RELOADS, |reloads| reloads > before);
         wait_until("all workers", || {
-            server.workers().iter().filter(|pid| !gone(**pid)).count() == 3
+            server.workers().iter().filter(|pid| !has_ended(**pid)).count() == 3
         });
         for _ in 0..6 {
-            exchange(&mut server.connect(), "abc\n", if hashes { ABC } else { "abc\n" });
+            server.connect().ask("abc\n", if hashes { ABC } else { "abc\n" });
         }
         assert_eq!(server.metric("towline_config_reloads_total{result=\"error\"}"), 0.0);
-        balances(&server);
+        server.metrics().assert_balanced();
     }
     let workers = server.workers();
     server.signal(Signal::TERM);
     assert_eq!(server.end().code, 0);
-    wait_until("the exit of the workers", || workers.iter().copied().all(gone));
+    wait_until("the exit of the workers", || workers.iter().copied().all(has_ended));
 }
 
-/// Sets the descriptor limit of the supervisor, which the workers inherit. Returns false without the
-/// privilege to raise it.
-fn limit_descriptors(server: &Server, descriptors: u64) -> bool {
-    let limit = Rlimit { current: Some(descriptors), maximum: Some(descriptors) };
-    let set = prlimit(Some(Pid::from_child(server.process())), Resource::Nofile, limit);
-    set.is_ok()
+const RESTARTS: &str = "towline_worker_restarts_total{worker=\"0\"}";
+
+/// Fails unless the two connections of the killed worker are lost and the two of the other one served.
+#[track_caller]
+fn assert_half_is_lost(server: &ServerProcess, open: &mut Vec<Client>) {
+    assert_eq!(server.metric(LOST), 2.0);
+    server.metrics().assert_balanced();
+    open.retain_mut(|client| client.ended().is_none());
+    assert_eq!(open.len(), 2);
+    open.iter_mut().for_each(|client| client.ask("still\n", "still\n"));
+    drop(server.connect_many(3));
 }
 
 #[test]
-fn a_worker_that_cannot_start_is_tried_again_with_growing_pauses_until_it_serves() {
-    const RESTARTS: &str = "towline_worker_restarts_total{worker=\"0\"}";
+fn a_worker_that_cannot_start_is_tried_again_with_growing_pauses() {
     let flags = ["--processes", "2", "--threads", "1", "--max-connections", "100"];
-    let server = Server::start(&[], &flags);
-    let mut open = connections(&server, 4);
+    let server = ServerProcess::start(&[], &flags);
+    let mut open = server.connect_many(4);
     assert_eq!(server.metric("towline_lines_received_total"), 4.0);
 
-    // Enough for the supervisor, and too few for a worker with connections.
-    assert!(limit_descriptors(&server, 66));
+    // Enough for the supervisor, and too few for a worker with connections, which inherits it.
+    let limit = Rlimit { current: Some(66), maximum: Some(66) };
+    prlimit(Some(Pid::from_child(server.process())), Resource::Nofile, limit).unwrap();
     let start = SystemTime::now();
     // The pauses double from 0.1 s, so most of the time is for the last of them. Taken after each count:
     // a busy host only raises the bound.
@@ -186,24 +173,7 @@ fn a_worker_that_cannot_start_is_tried_again_with_growing_pauses_until_it_serves
     server.metric_when(RESTARTS, |restarts| restarts >= 4.0);
     let restarts = server.metric(RESTARTS);
     assert!(restarts <= restarts_max(), "{restarts} in {:?}", start.elapsed());
-    assert_eq!(server.metric(LOST), 2.0);
-    balances(&server);
-    open.retain_mut(|stream| {
-        let sent = stream.write_all(b"still\n");
-        sent.is_ok_and(|()| stream.read(&mut [0; 16]).is_ok_and(|bytes| bytes == 6))
-    });
-    assert_eq!(open.len(), 2, "the other worker serves on");
-    drop(connections(&server, 3));
-
-    if limit_descriptors(&server, 1000) {
-        wait_until("another worker", || {
-            // It has the fewest, so connections go there as soon as it serves.
-            let _open = connections(&server, 2);
-            server.metric("towline_worker_connections{worker=\"0\"}") >= 1.0
-        });
-    } else {
-        eprintln!("skipped: a hard limit cannot be raised again here");
-    }
+    assert_half_is_lost(&server, &mut open);
     drop(open);
     server.signal(Signal::TERM);
     let run = server.end();
@@ -216,6 +186,30 @@ fn a_worker_that_cannot_start_is_tried_again_with_growing_pauses_until_it_serves
 }
 
 #[test]
+fn a_worker_that_could_not_start_serves_as_soon_as_it_can() {
+    const PROCESSES: [&str; 2] = ["pids.max"; 2];
+    let Some(group) = ControlGroup::with_limit(PROCESSES, "max") else { return };
+    let server = group.start(&["--processes", "2", "--threads", "1"]);
+    let mut open = server.connect_many(4);
+    assert_eq!(server.metric("towline_lines_received_total"), 4.0);
+    // No process can start, and those that run go on.
+    group.limit(PROCESSES, 0).unwrap();
+    signal(server.workers()[0], Signal::KILL);
+    server.metric_when(RESTARTS, |restarts| restarts >= 2.0);
+    assert_half_is_lost(&server, &mut open);
+    group.limit(PROCESSES, "max").unwrap();
+    wait_until("another worker", || {
+        // It has the fewest, so connections go there as soon as it serves.
+        let _open = server.connect_many(2);
+        server.metric("towline_worker_connections{worker=\"0\"}") >= 1.0
+    });
+    drop(open);
+    server.signal(Signal::TERM);
+    let run = server.end();
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
 fn a_supervisor_killed_while_a_worker_starts_leaves_no_process_behind() {
     let server = start(&["--log-level", "error", "--drain-deadline", "5s"]);
     let first = server.workers();
@@ -224,5 +218,5 @@ fn a_supervisor_killed_while_a_worker_starts_leaves_no_process_behind() {
     wait_until("another worker", || server.workers().iter().any(is_new));
     let workers = [first.clone(), server.workers()].concat();
     server.signal(Signal::KILL);
-    wait_until("the exit of the workers", || workers.iter().copied().all(gone));
+    wait_until("the exit of the workers", || workers.iter().copied().all(has_ended));
 }

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
-use support::{TempFile, refusal, refusal_in, towline};
+use towline_test_support::{TempFile, refusal, refusal_in, towline};
 
 #[test]
 fn an_unknown_flag_gets_the_nearest_one_or_one_of_the_same_meaning() {

@@ -2,21 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use std::{io::Write as _, net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use rustix::process::Signal;
-use server::{Server, exchange};
-use support::{TempFile, refusal, towline};
+use towline_test_support::{ServerProcess, TempFile, refusal, towline};
 
 #[test]
 fn flags_work_with_and_without_the_word_serve() {
     for word in [&["serve"][..], &[]] {
-        let server = Server::start(&[], &[word, &["--threads", "1"]].concat());
-        exchange(&mut server.connect(), "a\nbb\n", "a\nbb\n");
+        let server = ServerProcess::start(&[], &[word, &["--threads", "1"]].concat());
+        server.connect().ask("a\nbb\n", "a\nbb\n");
         server.signal(Signal::TERM);
         assert_eq!(server.end().code, 0);
     }
@@ -27,7 +22,7 @@ fn flags_work_with_and_without_the_word_serve() {
 #[test]
 fn a_signal_right_after_the_announcement_drains() {
     for _ in 0..10 {
-        let server = Server::start(&[], &["--threads", "1"]);
+        let server = ServerProcess::start(&[], &["--threads", "1"]);
         server.signal(Signal::TERM);
         assert_eq!(server.end().code, 0);
     }
@@ -35,8 +30,8 @@ fn a_signal_right_after_the_announcement_drains() {
 
 #[test]
 fn only_the_announcement_goes_to_standard_output_and_the_log_to_standard_error() {
-    let server = Server::start(&[], &["--log-format", "json"]);
-    exchange(&mut server.connect(), "a\n", "a\n");
+    let server = ServerProcess::start(&[], &["--log-format", "json"]);
+    server.connect().ask("a\n", "a\n");
     server.signal(Signal::INT);
     let run = server.end();
     assert_eq!((run.code, run.stdout.as_str()), (0, ""));
@@ -49,29 +44,27 @@ fn only_the_announcement_goes_to_standard_output_and_the_log_to_standard_error()
 
 #[test]
 fn a_log_without_a_terminal_has_no_colours_and_keeps_to_its_level() {
-    let server = Server::start(&[], &[]);
+    let server = ServerProcess::start(&[], &[]);
     server.signal(Signal::TERM);
     let log = server.end().stderr;
     assert!(!log.is_empty() && !log.contains('\u{1b}'), "{log:?}");
 
-    let server = Server::start(&[("TOWLINE_LOG__LEVEL", "error")], &[]);
+    let server = ServerProcess::start(&[("TOWLINE_LOG__LEVEL", "error")], &[]);
     server.signal(Signal::TERM);
     assert_eq!(server.end().stderr, "");
 }
 
 #[test]
 fn the_workload_comes_from_the_environment_too() {
-    let server = Server::start(&[("TOWLINE_WORKLOAD__KIND", "sha256")], &[]);
-    exchange(
-        &mut server.connect(),
-        "abc\n",
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n",
-    );
+    let server = ServerProcess::start(&[("TOWLINE_WORKLOAD__KIND", "sha256")], &[]);
+    server
+        .connect()
+        .ask("abc\n", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
 }
 
 #[test]
 fn health_finds_the_server_alive_and_ready() {
-    let server = Server::start(&[], &[]);
+    let server = ServerProcess::start(&[], &[]);
     let admin = server.admin().to_string();
     for question in [&["health"][..], &["health", "--ready"]] {
         assert_eq!(towline(&[question, &["--admin", &admin]].concat()).code, 0);
@@ -80,7 +73,7 @@ fn health_finds_the_server_alive_and_ready() {
 
 #[test]
 fn the_admin_port_shows_the_configuration_and_its_origins() {
-    let server = Server::start(&[], &["--profile", "buffered-10k"]);
+    let server = ServerProcess::start(&[], &["--profile", "buffered-10k"]);
     let body: serde_json::Value = serde_json::from_str(&server.get("/config")).unwrap();
     assert_eq!(
         body["flush.policy"],
@@ -90,12 +83,9 @@ fn the_admin_port_shows_the_configuration_and_its_origins() {
 
 #[test]
 fn a_drain_that_has_to_cut_a_connection_ends_with_1_and_says_so() {
-    let server = Server::start(&[], &["--drain-deadline", "300ms", "--log-level", "error"]);
-    // A client that sends and never reads, until neither side takes more.
+    let server = ServerProcess::start(&[], &["--drain-deadline", "300ms", "--log-level", "error"]);
     let mut client = server.connect();
-    client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let flood = "ping\n".repeat(10_000);
-    while client.write_all(flood.as_bytes()).is_ok() {}
+    client.send_until_stuck();
 
     server.signal(Signal::TERM);
     let run = server.end();
@@ -117,8 +107,8 @@ fn what_the_host_does_not_allow_is_refused_with_2() {
 
 #[test]
 fn an_ignored_variable_is_named_in_the_log_at_start() {
-    let server = Server::start(&[("TOWLINE_WORKLOD", "sha256")], &[]);
-    exchange(&mut server.connect(), "a\n", "a\n");
+    let server = ServerProcess::start(&[("TOWLINE_WORKLOD", "sha256")], &[]);
+    server.connect().ask("a\n", "a\n");
     server.signal(Signal::TERM);
     let log = server.end().stderr;
     assert!(log.contains("TOWLINE_WORKLOD is ignored: did you mean TOWLINE_WORKLOAD__KIND?"));
@@ -128,7 +118,7 @@ fn an_ignored_variable_is_named_in_the_log_at_start() {
 fn the_log_begins_with_version_process_and_sources_and_then_the_words_of_the_settings() {
     let file = TempFile::new("[flush]\npolicy = \"every:7\"\n");
     let flags = ["--profile", "sha256-30k", "--max-connections", "5", "--config", file.name()];
-    let server = Server::start(&[], &flags);
+    let server = ServerProcess::start(&[], &flags);
     let pid = server.process().id();
     server.signal(Signal::TERM);
     let log = server.end().stderr;

@@ -3,28 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use std::{
-    io::{ErrorKind, Read as _},
-    net::TcpStream,
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{process::Command, thread, time::Duration};
 
 use rustix::process::Signal;
-use server::{Server, can, exchange};
-use support::TempFile;
+use towline_test_support::{ServerProcess, TempFile, can};
 
 /// Its path on Debian; the loader expands `$LIB`.
 const LIBRARY: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 
 /// Starts a server whose wall clock is off by the offset in a file, which is read at every clock read, and
 /// whose monotonic clock is the host's. `None` without libfaketime, outside CI.
-fn start(offset: &TempFile, arguments: &[&str]) -> Option<Server> {
+fn start(offset: &TempFile, arguments: &[&str]) -> Option<ServerProcess> {
     // The loader ignores a library that does not exist.
     if !can(&format!("test \"$(LD_PRELOAD='{LIBRARY}' FAKETIME=-20000d date +%Y)\" -lt 2000")) {
         return None;
@@ -36,14 +25,7 @@ fn start(offset: &TempFile, arguments: &[&str]) -> Option<Server> {
         "FAKETIME_NO_CACHE=1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
     ]);
-    Some(Server::start_by(&mut command, arguments))
-}
-
-fn is_open(peer: &mut TcpStream) -> bool {
-    peer.set_nonblocking(true).unwrap();
-    let read = peer.read(&mut [0; 64]);
-    peer.set_nonblocking(false).unwrap();
-    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    Some(ServerProcess::start_by(&mut command, arguments))
 }
 
 /// Minutes since midnight in the timestamp of a log line, `2026-11-25T22:44:09.548703Z`.
@@ -69,18 +51,18 @@ fn fault_25_a_jump_of_the_wall_clock_moves_the_timestamps_of_the_log_and_no_dead
     let mut peers: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for jump in ["+0h", "+5h", "-5h"] {
         for peer in &mut peers {
-            exchange(peer, "before\n", "before\n");
+            peer.ask("before\n", "before\n");
         }
         let mut late = server.connect();
-        exchange(&mut late, "whole\nhalf", "whole\n");
+        late.ask("whole\nhalf", "whole\n");
         offset.write(jump);
         // A forward jump would expire every deadline within this second.
         thread::sleep(Duration::from_secs(1));
-        assert!(peers.iter_mut().all(is_open), "{jump}");
+        assert!(peers.iter_mut().all(|peer| peer.ended().is_none()), "{jump}");
         // A backward jump would move this deadline hours away.
-        assert_eq!(late.read(&mut [0; 1]).unwrap(), 0, "{jump}");
+        late.expect_end("");
         for peer in &mut peers {
-            exchange(peer, "after\n", "after\n");
+            peer.ask("after\n", "after\n");
         }
     }
     let closed =

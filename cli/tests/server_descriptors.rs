@@ -2,27 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     fs,
-    io::Write as _,
     process::Command,
     thread,
     time::{Duration, SystemTime},
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
-use server::{Server, TOO_MANY, answer, exchange, expect};
+use towline_test_support::{ServerProcess, wait_until};
 
-fn limit_descriptors(server: &Server, descriptors: u64) {
+const TOO_MANY: &str = "ERR too many connections\n";
+
+fn limit_descriptors(server: &ServerProcess, descriptors: u64) {
     let limit = Rlimit { current: Some(descriptors), maximum: getrlimit(Resource::Nofile).maximum };
     prlimit(Some(Pid::from_child(server.process())), Resource::Nofile, limit).unwrap();
 }
 
-fn open_descriptors(server: &Server) -> u64 {
+fn open_descriptors(server: &ServerProcess) -> u64 {
     fs::read_dir(format!("/proc/{}/fd", server.process().id())).unwrap().count() as u64
 }
 
@@ -31,9 +28,9 @@ const EMFILE: &str = "towline_accept_errors_total{errno=\"EMFILE\"}";
 
 #[test]
 fn fault_15_without_descriptors_new_clients_are_rejected_open_ones_served_and_scrapes_answered() {
-    let server = Server::start(&[], &["--threads", "1", "--log-level", "warn"]);
+    let server = ServerProcess::start(&[], &["--threads", "1", "--log-level", "warn"]);
     let mut early = server.connect();
-    exchange(&mut early, "early\n", "early\n");
+    early.ask("early\n", "early\n");
     assert_eq!(server.metric(REJECTED), 0.0);
 
     let start = SystemTime::now();
@@ -42,9 +39,9 @@ fn fault_15_without_descriptors_new_clients_are_rejected_open_ones_served_and_sc
     for sent in [0, 5, 50_000].repeat(20) {
         let mut stream = server.connect();
         // The rejection must arrive whatever was sent before. The server may close during the writes.
-        let _ = stream.write_all(&vec![b'x'; sent]);
-        let _ = stream.write_all(b"\n");
-        match answer(&mut stream) {
+        let _ = stream.try_send("x".repeat(sent));
+        let _ = stream.try_send("\n");
+        match stream.read_line() {
             line if line == TOO_MANY => rejected += 1,
             line if line.len() == sent + 1 => served.push(stream),
             other => panic!("{other:?}"),
@@ -53,7 +50,7 @@ fn fault_15_without_descriptors_new_clients_are_rejected_open_ones_served_and_sc
     assert!(rejected >= 50, "{rejected} rejected");
     assert_eq!(server.metric(REJECTED), f64::from(rejected));
     for _ in 0..20 {
-        exchange(&mut early, "still\n", "still\n");
+        early.ask("still\n", "still\n");
         assert!(server.metric("process_resident_memory_bytes") > 0.0);
     }
     // Without a waiting connection nothing is tried again.
@@ -63,23 +60,18 @@ fn fault_15_without_descriptors_new_clients_are_rejected_open_ones_served_and_sc
 
     // A freed slot is used.
     drop(served.pop().unwrap());
-    while server.metric("towline_connections_active") > served.len() as f64 + 1.0 {
-        thread::sleep(Duration::from_millis(10));
-    }
+    server.metric_when("towline_connections_active", |open| open <= served.len() as f64 + 1.0);
     // The last scrape may still hold the freed descriptor: its client sees the end before the close.
-    let accepted = (0..200).any(|_| {
-        let mut stream = server.connect();
-        let _ = stream.write_all(b"a slot\n");
-        let answer = answer(&mut stream);
-        thread::sleep(Duration::from_millis(10));
-        answer == "a slot\n"
+    wait_until("a slot", || {
+        let mut client = server.connect();
+        let _ = client.try_send("a slot\n");
+        client.read_line() == "a slot\n"
     });
-    assert!(accepted);
 
     limit_descriptors(&server, 1000);
     for _ in 0..20 {
         let mut late = server.connect();
-        exchange(&mut late, "late\n", "late\n");
+        late.ask("late\n", "late\n");
         served.push(late);
     }
     drop((early, served));
@@ -94,19 +86,19 @@ fn fault_15_without_descriptors_new_clients_are_rejected_open_ones_served_and_sc
 /// The limit is below the number of the reserve descriptor, so that cannot be used either.
 #[test]
 fn fault_15_without_a_usable_reserve_descriptor_clients_wait_and_the_server_does_not_spin() {
-    let server = Server::start(&[], &["--threads", "1", "--log-level", "warn"]);
-    exchange(&mut server.connect(), "early\n", "early\n");
+    let server = ServerProcess::start(&[], &["--threads", "1", "--log-level", "warn"]);
+    server.connect().ask("early\n", "early\n");
     let start = SystemTime::now();
     limit_descriptors(&server, 3);
     let mut late: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for stream in &mut late {
-        stream.write_all(b"late\n").unwrap();
+        stream.send("late\n");
     }
     thread::sleep(Duration::from_millis(500));
     limit_descriptors(&server, 1000);
     let short = start.elapsed().unwrap().as_secs_f64();
     for stream in &mut late {
-        expect(stream, "late\n");
+        stream.expect("late\n");
     }
     // The pause doubles from 5 ms to a second: 9 attempts in the first two seconds, each with and
     // without the reserve descriptor. A server that spins makes 100,000.
@@ -121,11 +113,12 @@ fn fault_15_without_a_usable_reserve_descriptor_clients_wait_and_the_server_does
 #[test]
 fn fault_15_the_limit_is_derived_from_descriptors_so_that_they_do_not_run_out() {
     let shell = "ulimit -n 100 && exec \"$0\" \"$@\"";
-    let server = Server::start_by(Command::new("sh").args(["-c", shell]), &["--threads", "1"]);
+    let server =
+        ServerProcess::start_by(Command::new("sh").args(["-c", shell]), &["--threads", "1"]);
     assert_eq!(server.metric("towline_connections_limit"), 32.0);
     let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
     for stream in &mut streams[..32] {
-        exchange(stream, "in\n", "in\n");
+        stream.ask("in\n", "in\n");
     }
     assert_eq!(server.metric("towline_accept_queue_length"), 8.0);
     assert_eq!(server.metric(EMFILE), 0.0);

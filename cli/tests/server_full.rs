@@ -2,38 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use std::{net::TcpStream, thread, time::Duration};
-
 use rustix::process::Signal;
-use server::{Server, exchange};
-
-/// Waits until `/readyz` answers `expected`.
-#[track_caller]
-fn ready_when(server: &Server, expected: &str) {
-    for _ in 0..2_000 {
-        if server.get("/readyz") == expected {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("/readyz never answered {expected:?}");
-}
+use towline_test_support::{ServerProcess, wait_until};
 
 #[track_caller]
 fn reaches_and_leaves_its_limit_once(arguments: &[&str]) {
     let full = ["--max-connections", "2", "--threads", "1", "--ready-when-full", "off"];
-    let server = Server::start(&[], &[&full, arguments].concat());
-    let mut clients: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
-    for client in &mut clients {
-        exchange(client, "a\n", "a\n");
-    }
-    ready_when(&server, "full\n");
+    let server = ServerProcess::start(&[], &[&full, arguments].concat());
+    let mut clients = server.connect_many(2);
+    wait_until("full", || server.get("/readyz") == "full\n");
     clients.pop();
-    ready_when(&server, "accepting\n");
+    wait_until("not full", || server.get("/readyz") == "accepting\n");
     drop(clients);
     server.signal(Signal::TERM);
     let log = server.end().stderr;

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -15,36 +11,34 @@ use std::{
 };
 
 use rustix::process::Signal;
-use server::{Server, exchange, expect, kernel_counter};
 use socket2::{Domain, SockAddr, Socket, Type};
+use towline_test_support::{Client, ServerProcess, kernel_counter, wait_until};
 
 const OVERFLOWS: &str = "towline_kernel_listen_overflows_total";
 
 /// Starts to connect without waiting for the connection.
-fn start_connect(server: &Server) -> TcpStream {
+fn start_connect(server: &ServerProcess) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
     let _in_progress = socket.connect(&SockAddr::from(server.lines()));
     socket.set_nonblocking(false).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
+    TcpStream::from(socket).into()
 }
 
 /// A server that is stopped, or not scheduled, does not accept.
 #[test]
 fn fault_14_a_burst_to_a_stopped_server_waits_in_the_accept_queue_and_is_served() {
     const BURST: usize = 500;
-    let server = Server::start(&[], &["--threads", "1", "--backlog", "2000"]);
+    let server = ServerProcess::start(&[], &["--threads", "1", "--backlog", "2000"]);
     server.signal(Signal::STOP);
     let mut burst: Vec<_> = (0..BURST).map(|_| server.connect()).collect();
     for stream in &mut burst {
-        stream.write_all(b"first\n").unwrap();
+        stream.send("first\n");
     }
     thread::sleep(Duration::from_millis(500));
     server.signal(Signal::CONT);
     for stream in &mut burst {
-        expect(stream, "first\n");
+        stream.expect("first\n");
     }
     assert_eq!(server.metric("towline_connections_accepted_total"), BURST as f64);
 }
@@ -52,8 +46,8 @@ fn fault_14_a_burst_to_a_stopped_server_waits_in_the_accept_queue_and_is_served(
 #[test]
 fn fault_14_overflows_of_the_accept_queue_are_counted_as_the_kernel_counts_and_pass() {
     const BURST: usize = 50;
-    let server = Server::start(&[], &["--threads", "1", "--backlog", "8"]);
-    exchange(&mut server.connect(), "before\n", "before\n");
+    let server = ServerProcess::start(&[], &["--threads", "1", "--backlog", "8"]);
+    server.connect().ask("before\n", "before\n");
     let before = kernel_counter("ListenOverflows") as f64;
     server.signal(Signal::STOP);
     let mut burst: Vec<_> = (0..BURST).map(|_| start_connect(&server)).collect();
@@ -66,10 +60,8 @@ fn fault_14_overflows_of_the_accept_queue_are_counted_as_the_kernel_counts_and_p
     assert!((earlier..=kernel_counter("ListenOverflows") as f64).contains(&exported), "{exported}");
     // The kernel retries the connects that found no room.
     for stream in &mut burst {
-        while stream.write_all(b"line\n").is_err() {
-            thread::sleep(Duration::from_millis(20));
-        }
-        expect(stream, "line\n");
+        wait_until("a connection", || stream.try_send("line\n").is_ok());
+        stream.expect("line\n");
     }
 }
 
@@ -77,7 +69,7 @@ fn fault_14_overflows_of_the_accept_queue_are_counted_as_the_kernel_counts_and_p
 ///
 /// A helper thread of the runtime may end between the listing and its reading, which failed this test
 /// once on a busy machine. Such a thread is left out: it used milliseconds at most.
-fn cpu_time(server: &Server) -> Duration {
+fn cpu_time(server: &ServerProcess) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.process().id())).unwrap();
     let spent = tasks.filter_map(|task| {
         let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
@@ -87,7 +79,7 @@ fn cpu_time(server: &Server) -> Duration {
 }
 
 /// Sends lines over `peer` and reads the replies. Returns the CPU time that it cost the server.
-fn cost(server: &Server, mut peer: TcpStream) -> Duration {
+fn cost(server: &ServerProcess, mut peer: Client) -> Duration {
     const LINES: usize = 40_000;
     let lines = "0123456789\n".repeat(LINES);
     let mut sending = peer.try_clone().unwrap();
@@ -103,20 +95,18 @@ fn cost(server: &Server, mut peer: TcpStream) -> Duration {
 
 #[test]
 fn fault_08_tiny_windows_and_segments_change_no_byte_and_cost_little_more() {
-    let server = Server::start(&[], &["--threads", "1"]);
+    let server = ServerProcess::start(&[], &["--threads", "1"]);
     let tiny = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         // The kernel raises it to its minimum.
         socket.set_recv_buffer_size(1).unwrap();
         socket.set_tcp_mss(88).unwrap();
         socket.connect(&SockAddr::from(server.lines())).unwrap();
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
+        TcpStream::from(socket).into()
     };
     let usual = cost(&server, server.connect()).max(Duration::from_millis(5));
     // On a busy host each wake-up finds less to do, so the least of three measurements counts.
     let tiny_cost = (0..3).map(|_| cost(&server, tiny())).min().unwrap();
     assert!(tiny_cost <= 10 * usual, "{tiny_cost:?} instead of {usual:?}");
-    exchange(&mut server.connect(), "usual\n", "usual\n");
+    server.connect().ask("usual\n", "usual\n");
 }

@@ -2,30 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use std::{
-    io::{Read as _, Write as _},
-    thread,
-    time::Duration,
-};
+use std::{io::Read as _, thread};
 
 use rustix::process::Signal;
-use server::{Server, exchange};
+use towline_test_support::ServerProcess;
 
 /// Connections, and so log lines: more than the pipe and the queue before it hold.
 const FLOOD: u64 = 7000;
 
 /// A server whose log is full, and still serves.
-fn flooded(flags: &[&str]) -> Server {
-    let server = Server::start(&[], &[&["--threads", "1", "--log-level", "trace"], flags].concat());
+fn flooded(flags: &[&str]) -> ServerProcess {
+    let server =
+        ServerProcess::start(&[], &[&["--threads", "1", "--log-level", "trace"], flags].concat());
     let mut witness = server.connect();
     for _ in 0..FLOOD {
-        exchange(&mut server.connect(), "a\n", "a\n");
+        server.connect().ask("a\n", "a\n");
     }
-    exchange(&mut witness, "still served\n", "still served\n");
+    witness.ask("still served\n", "still served\n");
     server
 }
 
@@ -42,11 +35,8 @@ fn fault_44_a_stopped_reader_of_the_log_blocks_neither_connections_nor_the_end()
 #[test]
 fn fault_44_a_failure_ends_with_its_exit_code_though_it_cannot_be_written() {
     let server = flooded(&["--drain-deadline", "300ms"]);
-    // A client that sends and never reads, until neither side takes more.
     let mut client = server.connect();
-    client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let flood = "ping\n".repeat(10_000);
-    while client.write_all(flood.as_bytes()).is_ok() {}
+    client.send_until_stuck();
     server.signal(Signal::TERM);
     assert_eq!(server.end().code, 1);
 }

@@ -3,27 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/namespace.rs"]
-mod namespace;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
-
-use namespace::Namespace;
-use server::{can, exchange, expect, kernel_counter};
+use towline_test_support::{Client, Namespace, can, kernel_counter, wait_until};
 
 const ONE_THREAD: [&str; 2] = ["--threads", "1"];
 
 /// Sends `lines` numbered lines and checks that exactly these come back.
-fn verify(stream: TcpStream, lines: usize) {
+fn verify(stream: Client, lines: usize) {
     let text: String = (0..lines).map(|line| format!("line {line}\n")).collect();
     let mut sending = stream.try_clone().unwrap();
     let mut receiving = stream;
@@ -48,7 +40,7 @@ fn fault_39_lost_segments_change_no_byte() {
         net.segments(&format!("numgen random mod 100 < {percent} counter drop"));
         verify(stream, 5000);
         net.segments_pass();
-        exchange(&mut net.connect(), "and on\n", "and on\n");
+        net.connect().ask("and on\n", "and on\n");
     }
 }
 
@@ -60,19 +52,11 @@ fn fault_39_low_bandwidth_changes_no_byte() {
     verify(net.connect(), 5000);
 }
 
-const PEER_RESET: &str = "towline_connections_closed_total{reason=\"peer_reset\"}";
-const HEARTBEAT: &str = "towline_connections_closed_total{reason=\"heartbeat_timeout\"}";
-
-/// Waits until a series has a value.
+/// Waits until one connection has closed for `reason`, and none is open.
 #[track_caller]
-fn wait_until(net: &Namespace, series: &str, expected: f64) {
-    for _ in 0..1000 {
-        if net.metric(series) == expected {
-            return;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{series} never was {expected}");
+fn wait_for_close(net: &Namespace, reason: &str) {
+    wait_until(reason, || net.metrics().closed(reason) == 1.0);
+    wait_until("no connection", || net.metrics().get("towline_connections_active") == 0.0);
 }
 
 /// The server gets neither FIN nor reset, only silence.
@@ -81,10 +65,9 @@ fn fault_09_an_idle_client_that_is_disconnected_is_detected_by_the_heartbeat() {
     let flags = ["--threads", "1", "--heartbeat", "500ms", "--heartbeat-timeout", "500ms"];
     let Some(net) = Namespace::start("true", &[], &flags) else { return };
     let mut stream = net.connect();
-    exchange(&mut stream, "here\n", "here\n");
+    stream.ask("here\n", "here\n");
     net.segments("drop");
-    wait_until(&net, HEARTBEAT, 1.0);
-    wait_until(&net, "towline_connections_active", 0.0);
+    wait_for_close(&net, "heartbeat_timeout");
 }
 
 #[test]
@@ -93,24 +76,23 @@ fn fault_09_a_client_that_acknowledges_nothing_is_closed_by_the_user_timeout() {
     let environment = [("TOWLINE_SOCKET__USER_TIMEOUT", "1s")];
     let Some(net) = Namespace::start("true", &environment, &flags) else { return };
     let mut stream = net.connect();
-    exchange(&mut stream, "here\n", "here\n");
+    stream.ask("here\n", "here\n");
     net.segments("drop");
     // The unacknowledged segment is the ping.
-    wait_until(&net, PEER_RESET, 1.0);
-    wait_until(&net, "towline_connections_active", 0.0);
+    wait_for_close(&net, "peer_reset");
 }
 
 #[test]
 fn fault_40_a_connection_survives_a_partition_shorter_than_the_deadlines() {
     let Some(net) = Namespace::start("true", &[], &ONE_THREAD) else { return };
     let mut stream = net.connect();
-    exchange(&mut stream, "before\n", "before\n");
+    stream.ask("before\n", "before\n");
     net.segments("drop");
-    stream.write_all(b"meanwhile\n").unwrap();
+    stream.send("meanwhile\n");
     thread::sleep(Duration::from_secs(1));
     net.segments_pass();
-    expect(&mut stream, "meanwhile\n");
-    exchange(&mut stream, "after\n", "after\n");
+    stream.expect("meanwhile\n");
+    stream.ask("after\n", "after\n");
 }
 
 #[test]
@@ -118,15 +100,15 @@ fn fault_40_after_a_longer_partition_both_sides_end_in_order() {
     let flags = ["--threads", "1", "--heartbeat", "300ms", "--heartbeat-timeout", "300ms"];
     let Some(net) = Namespace::start("true", &[], &flags) else { return };
     let mut stream = net.connect();
-    exchange(&mut stream, "before\n", "before\n");
+    stream.ask("before\n", "before\n");
     net.segments("drop");
-    wait_until(&net, HEARTBEAT, 1.0);
+    wait_for_close(&net, "heartbeat_timeout");
     net.segments_pass();
     // Sent bytes arrive whole, then the end.
     let mut rest = Vec::new();
     let _reset = stream.read_to_end(&mut rest);
     assert!(rest.is_empty() || rest == b"ping\n", "{}", rest.escape_ascii());
-    exchange(&mut net.connect(), "again\n", "again\n");
+    net.connect().ask("again\n", "again\n");
 }
 
 #[test]
@@ -176,7 +158,7 @@ fn fault_13_a_syn_flood_keeps_no_client_out() {
         return;
     }
     let mut stream = net.connect();
-    exchange(&mut stream, "before\n", "before\n");
+    stream.ask("before\n", "before\n");
     let mut flood = net.enter(|server| {
         let port = server.lines().port().to_string();
         let mut flood = Command::new("hping3");
@@ -189,8 +171,8 @@ fn fault_13_a_syn_flood_keeps_no_client_out() {
         thread::sleep(Duration::from_millis(10));
     }
     for _ in 0..20 {
-        exchange(&mut stream, "still here\n", "still here\n");
-        exchange(&mut net.connect(), "let in\n", "let in\n");
+        stream.ask("still here\n", "still here\n");
+        net.connect().ask("let in\n", "let in\n");
     }
     flood.kill().unwrap();
     flood.wait().unwrap();

@@ -2,28 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use std::{io::Read as _, thread, time::Duration};
+use std::io::Read as _;
 
 use rustix::process::Signal;
-use server::{Server, exchange};
-use support::TempFile;
+use towline_test_support::{ServerProcess, TempFile, wait_until};
 
 /// What a SHA-256 server answers to the empty line.
 const DIGEST_OF_NOTHING: &str =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
 
-fn start(file: &TempFile, arguments: &[&str]) -> Server {
+fn start(file: &TempFile, arguments: &[&str]) -> ServerProcess {
     let arguments = [&["--threads", "1", "--config", file.name()], arguments].concat();
-    Server::start(&[], &arguments)
+    ServerProcess::start(&[], &arguments)
 }
 
 /// Sends SIGHUP and waits until the server has counted the reload.
 #[track_caller]
-fn hang_up(server: &Server, result: &str) {
+fn hang_up(server: &ServerProcess, result: &str) {
     let series = format!("towline_config_reloads_total{{result=\"{result}\"}}");
     let before = server.metric(&series);
     server.signal(Signal::HUP);
@@ -35,10 +30,10 @@ fn fault_29_sighup_changes_workload_and_limits_of_open_connections() {
     let file = TempFile::new("[workload]\nkind = \"echo\"\n");
     let server = start(&file, &["--log-level", "error"]);
     let mut stream = server.connect();
-    exchange(&mut stream, "\n", "\n");
+    stream.ask("\n", "\n");
     file.write("[workload]\nkind = \"sha256\"\n[limits]\nconnections = 77\nconcurrency = 5\n");
     hang_up(&server, "ok");
-    exchange(&mut stream, "\n", DIGEST_OF_NOTHING);
+    stream.ask("\n", DIGEST_OF_NOTHING);
     let metrics = server.get("/metrics");
     let config_info: Vec<_> =
         metrics.lines().filter(|line| line.starts_with("towline_config_info{")).collect();
@@ -56,7 +51,7 @@ fn fault_29_sighup_changes_workload_and_limits_of_open_connections() {
     // A key that is gone from the file has its default again.
     file.write("");
     hang_up(&server, "ok");
-    exchange(&mut stream, "\n", "\n");
+    stream.ask("\n", "\n");
     assert_eq!(server.metric("towline_concurrency_limit"), 4096.0);
     drop(stream);
     server.signal(Signal::TERM);
@@ -135,9 +130,9 @@ fn fault_28_many_sighups_lose_no_line_and_end_with_the_last_configuration() {
     let server = start(&file, &["--log-level", "error"]);
     let mut stream = server.connect();
     for round in 1..=50 {
-        file.write(&format!("[limits]\nconcurrency = {round}\n"));
+        file.write(format!("[limits]\nconcurrency = {round}\n"));
         server.signal(Signal::HUP);
-        exchange(&mut stream, "on\n", "on\n");
+        stream.ask("on\n", "on\n");
     }
     server.metric_when("towline_concurrency_limit", |limit| limit == 50.0);
     drop(stream);
@@ -156,7 +151,7 @@ fn fault_29_a_configuration_that_cannot_be_read_to_its_end_does_not_delay_the_dr
     assert!(fifo.success());
     server.signal(Signal::HUP);
     let mut stream = server.connect();
-    exchange(&mut stream, "on\n", "on\n");
+    stream.ask("on\n", "on\n");
     drop(stream);
     server.signal(Signal::TERM);
     assert_eq!(server.end().code, 0);
@@ -167,11 +162,9 @@ fn fault_28_sighup_during_a_drain_changes_nothing() {
     let file = TempFile::new("");
     let server = start(&file, &["--log-level", "warn", "--drain-deadline", "1h"]);
     let mut stream = server.connect();
-    exchange(&mut stream, "on\n", "on\n");
+    stream.ask("on\n", "on\n");
     server.signal(Signal::TERM);
-    while server.get("/readyz") != "draining\n" {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the drain", || server.get("/readyz") == "draining\n");
     file.write("[limits]\nconcurrency = 3\n");
     server.signal(Signal::HUP);
     assert_eq!(server.metric("towline_config_reloads_total{result=\"ok\"}"), 0.0);

@@ -2,13 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     io::{Read as _, Write as _},
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -18,11 +13,11 @@ use std::{
 };
 
 use rustix::process::Signal;
-use server::Server;
+use towline_test_support::{Client, ServerProcess, wait_until};
 
 /// Sends numbered lines, `pipelined` at a time, until the server closes in order. Checks that the replies
 /// are the first of them, in order and whole, and returns how many came.
-fn verify_until_closed(stream: TcpStream, pipelined: usize) -> JoinHandle<usize> {
+fn verify_until_closed(stream: Client, pipelined: usize) -> JoinHandle<usize> {
     let mut sending = stream.try_clone().unwrap();
     let closed = Arc::new(AtomicBool::new(false));
     let sender_closed = closed.clone();
@@ -49,17 +44,15 @@ fn verify_until_closed(stream: TcpStream, pipelined: usize) -> JoinHandle<usize>
 }
 
 /// A client that sends until every buffer is full, and never reads.
-fn stuck(server: &Server) -> TcpStream {
-    let mut peer = server.connect();
-    peer.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    let flood = "ping\n".repeat(10_000);
-    while peer.write_all(flood.as_bytes()).is_ok() {}
-    peer
+fn stuck(server: &ServerProcess) -> Client {
+    let mut client = server.connect();
+    client.send_until_stuck();
+    client
 }
 
 #[test]
 fn fault_26_sigterm_under_load_answers_every_line_that_was_read_and_exits_with_0() {
-    let server = Server::start(&[], &["--threads", "2", "--log-level", "error"]);
+    let server = ServerProcess::start(&[], &["--threads", "2", "--log-level", "error"]);
     let clients: Vec<_> = [1, 3, 50, 1000]
         .into_iter()
         .map(|pipelined| verify_until_closed(server.connect(), pipelined))
@@ -76,7 +69,7 @@ fn fault_26_sigterm_under_load_answers_every_line_that_was_read_and_exits_with_0
 #[test]
 fn fault_27_with_a_stuck_client_it_exits_with_1_at_the_deadline_and_others_lose_nothing() {
     let arguments = ["--threads", "1", "--drain-deadline", "400ms", "--log-level", "error"];
-    let server = Server::start(&[], &arguments);
+    let server = ServerProcess::start(&[], &arguments);
     let _stuck = stuck(&server);
     let good = verify_until_closed(server.connect(), 10);
     thread::sleep(Duration::from_millis(200));
@@ -91,7 +84,7 @@ fn fault_27_with_a_stuck_client_it_exits_with_1_at_the_deadline_and_others_lose_
 /// of other servers send it for a drain.
 #[test]
 fn fault_28_sigquit_answers_every_line_that_was_read_and_exits_with_0() {
-    let server = Server::start(&[], &["--threads", "2", "--log-level", "error"]);
+    let server = ServerProcess::start(&[], &["--threads", "2", "--log-level", "error"]);
     let client = verify_until_closed(server.connect(), 50);
     thread::sleep(Duration::from_millis(100));
     server.signal(Signal::QUIT);
@@ -109,12 +102,11 @@ fn fault_28_a_second_signal_ends_the_drain_at_once_with_exit_code_1() {
         (Signal::QUIT, Signal::TERM),
     ] {
         let arguments = ["--threads", "1", "--drain-deadline", "1h", "--log-level", "warn"];
-        let server = Server::start(&[], &[&arguments[..], &["--write-timeout", "off"]].concat());
+        let server =
+            ServerProcess::start(&[], &[&arguments[..], &["--write-timeout", "off"]].concat());
         let _stuck = stuck(&server);
         server.signal(first);
-        while server.get("/readyz") != "draining\n" {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("the drain", || server.get("/readyz") == "draining\n");
         server.signal(second);
         let run = server.end();
         assert_eq!(run.code, 1, "{run:?}");

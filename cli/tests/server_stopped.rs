@@ -2,19 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     io::{Read as _, Write as _},
-    net::TcpStream,
     thread,
     time::{Duration, SystemTime},
 };
 
 use rustix::process::Signal;
-use server::{Server, exchange};
+use towline_test_support::{Client, ServerProcess};
 
 const CLIENTS: usize = 50;
 const THREADS: &str = "2";
@@ -35,7 +30,7 @@ fn stop_and_continue(seconds: u64) -> bool {
     let deadline = Duration::from_secs(seconds);
     let flag = format!("{seconds}s");
     let deadlines = ["--idle-timeout", &flag, "--line-deadline", &flag, "--heartbeat", "off"];
-    let server = Server::start(&[], &[&deadlines[..], &["--threads", THREADS]].concat());
+    let server = ServerProcess::start(&[], &[&deadlines[..], &["--threads", THREADS]].concat());
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
 
     let start = SystemTime::now();
@@ -48,7 +43,7 @@ fn stop_and_continue(seconds: u64) -> bool {
     // New connections go to every shard. Once they are served, each shard has checked its deadlines.
     let mut new: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for client in &mut new {
-        exchange(client, "new\n", "new\n");
+        client.ask("new\n", "new\n");
     }
     let survived = clients.iter_mut().all(|client| answers(client, " a line\n", "half a line\n"));
     taken += start.elapsed().unwrap();
@@ -69,7 +64,7 @@ fn stop_and_continue(seconds: u64) -> bool {
 }
 
 /// Whether `lines` are answered by `expected` and the connection is not closed.
-fn answers(client: &mut TcpStream, lines: &str, expected: &str) -> bool {
+fn answers(client: &mut Client, lines: &str, expected: &str) -> bool {
     let mut reply = vec![0; expected.len()];
     client.write_all(lines.as_bytes()).is_ok()
         && client.read_exact(&mut reply).is_ok()

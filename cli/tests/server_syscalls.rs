@@ -2,42 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
+use std::io::{BufRead as _, BufReader};
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-};
+use towline_test_support::{ServerProcess, http, wait_for};
 
-use server::{Server, TOO_MANY, answer, exchange, value};
-
+const TOO_MANY: &str = "ERR too many connections\n";
 const ONE_THREAD: [&str; 2] = ["--threads", "1"];
 
 /// System calls of the admin endpoint fail as well, so a scrape may need another try.
-fn metric(server: &Server, series: &str) -> f64 {
-    let scrape = || {
-        let mut admin = TcpStream::connect(server.admin()).ok()?;
-        admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: towline\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        admin.read_to_string(&mut answer).ok()?;
-        value(&answer, series)
-    };
-    (0..20).find_map(|_| scrape()).unwrap_or_else(|| panic!("there is no {series}"))
+fn metric(server: &ServerProcess, series: &str) -> f64 {
+    wait_for("a scrape", || http::try_scrape(server.admin()).ok()).get(series)
 }
 
 #[test]
 fn fault_15_if_every_other_accept_lacks_descriptors_every_client_is_answered() {
-    let Some(server) = Server::start_injected(&["accept4:error=ENFILE:when=2+2"], &ONE_THREAD)
+    let Some(server) =
+        ServerProcess::start_injected(&["accept4:error=ENFILE:when=2+2"], &ONE_THREAD)
     else {
         return;
     };
     let mut rejected = 0;
     for _ in 0..6 {
         let mut stream = server.connect();
-        stream.write_all(b"line\n").unwrap();
-        match answer(&mut stream) {
+        stream.send("line\n");
+        match stream.read_line() {
             line if line == TOO_MANY => rejected += 1,
             line => assert_eq!(line, "line\n"),
         }
@@ -51,9 +39,9 @@ fn fault_15_if_every_other_accept_lacks_descriptors_every_client_is_answered() {
 fn fault_16_if_every_other_accept_fails_every_client_is_served() {
     for error in ["ENOBUFS", "ENOMEM", "ECONNABORTED"] {
         let inject = format!("accept4:error={error}:when=2+2");
-        let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
+        let Some(server) = ServerProcess::start_injected(&[&inject], &ONE_THREAD) else { return };
         for _ in 0..6 {
-            exchange(&mut server.connect(), "line\n", "line\n");
+            server.connect().ask("line\n", "line\n");
         }
         let errors = format!("towline_accept_errors_total{{errno=\"{error}\"}}");
         assert!(metric(&server, &errors) > 0.0, "{error}");
@@ -61,14 +49,14 @@ fn fault_16_if_every_other_accept_fails_every_client_is_served() {
 }
 
 /// Sends a line on each of `connections` connections, one after another. Returns how many had no reply.
-fn unanswered(server: &Server, connections: usize) -> usize {
+fn unanswered(server: &ServerProcess, connections: usize) -> usize {
     let mut silent = 0;
     for _ in 0..connections {
         let mut stream = server.connect();
         // The connection may be closed or reset already.
-        let _ = stream.write_all(b"line\n");
+        let _ = stream.try_send("line\n");
         let mut line = String::new();
-        match BufReader::new(stream).read_line(&mut line) {
+        match BufReader::new(&*stream).read_line(&mut line) {
             Ok(1..) => assert_eq!(line, "line\n"),
             Ok(0) | Err(_) => silent += 1,
         }
@@ -81,7 +69,7 @@ const IO_ERROR: &str = "towline_connections_closed_total{reason=\"io_error\"}";
 #[test]
 fn fault_16_a_read_or_write_without_memory_ends_its_own_connection_with_a_reason() {
     for inject in ["recvfrom:error=ENOMEM:when=9+3", "sendto:error=ENOBUFS:when=9+3"] {
-        let Some(server) = Server::start_injected(&[inject], &ONE_THREAD) else { return };
+        let Some(server) = ServerProcess::start_injected(&[inject], &ONE_THREAD) else { return };
         let failed = unanswered(&server, 40);
         assert!((1..40).contains(&failed), "{inject}: {failed}");
         // A read may also fail after the reply, when the client closes.
@@ -97,7 +85,7 @@ fn fault_16_a_connection_that_cannot_be_registered_with_epoll_is_closed_with_a_r
         // From the 21st call on, after those that start the server. Each connection makes two calls, when
         // it is registered and when it is removed; every third call hits both kinds.
         let inject = format!("epoll_ctl:error={error}:when=21+3");
-        let Some(server) = Server::start_injected(&[&inject], &ONE_THREAD) else { return };
+        let Some(server) = ServerProcess::start_injected(&[&inject], &ONE_THREAD) else { return };
         let failed = unanswered(&server, 60);
         assert!(failed > 0, "{error}: none failed");
         assert_eq!(metric(&server, IO_ERROR), failed as f64, "{error}");
@@ -110,11 +98,11 @@ fn fault_16_a_connection_that_cannot_be_registered_with_epoll_is_closed_with_a_r
 #[test]
 fn fault_43_interrupted_reads_and_writes_are_repeated_and_no_byte_changes() {
     let inject = ["recvfrom:error=EINTR:when=2+2", "sendto:error=EINTR:when=2+2"];
-    let Some(server) = Server::start_injected(&inject, &ONE_THREAD) else { return };
+    let Some(server) = ServerProcess::start_injected(&inject, &ONE_THREAD) else { return };
     let mut stream = server.connect();
     for round in 0..50 {
         let lines: String = (0..round).map(|line| format!("{round} {line}\n")).collect();
-        exchange(&mut stream, &lines, &lines);
+        stream.ask(&lines, &lines);
     }
     drop(stream);
     assert_eq!(metric(&server, IO_ERROR), 0.0);

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
@@ -21,11 +17,7 @@ use std::{
 };
 
 use rustix::{net::SocketType, process::Signal};
-use server::{Server, exchange};
-use support::TempFile;
-
-/// Long enough for a busy machine; what hangs fails the test instead of blocking it.
-const PATIENCE: Duration = Duration::from_secs(20);
+use towline_test_support::{PATIENCE, ServerProcess, TempFile, wait_until};
 
 /// Starts a program as a manager does: `fd` as descriptor 3, and the variables of socket activation.
 fn manager(fd: impl AsFd, count: &str, pid: &str) -> Command {
@@ -71,19 +63,14 @@ fn restart_under(clients: usize) {
     const RESTARTS: usize = 8;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let start = || Server::start_by(&mut manager(&listener, "1", "own"), &["--threads", "2"]);
+    let start =
+        || ServerProcess::start_by(&mut manager(&listener, "1", "own"), &["--threads", "2"]);
 
     let stop = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
     let wait_for_replies = || {
         let enough = answered.load(Relaxed) + 10 * clients;
-        for _ in 0..PATIENCE.as_millis() {
-            if answered.load(Relaxed) >= enough {
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        panic!("no line is answered any more");
+        wait_until("replies", || answered.load(Relaxed) >= enough);
     };
     // Dropped after the clients: killing it would reset the last of them.
     let _last = thread::scope(|scope| {
@@ -120,8 +107,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 
 #[test]
 fn a_manager_is_notified_when_connections_are_accepted_and_when_the_drain_starts() {
-    let file = TempFile::new("");
-    fs::remove_file(file.name()).unwrap();
+    let file = TempFile::absent();
     let socket = UnixDatagram::bind(file.name()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let receive = || {
@@ -130,10 +116,10 @@ fn a_manager_is_notified_when_connections_are_accepted_and_when_the_drain_starts
         String::from_utf8(message[..length].to_vec()).unwrap()
     };
 
-    let server = Server::start(&[("NOTIFY_SOCKET", file.name())], &["--threads", "1"]);
+    let server = ServerProcess::start(&[("NOTIFY_SOCKET", file.name())], &["--threads", "1"]);
     let ready = receive();
     assert!(ready.starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"), "{ready:?}");
-    exchange(&mut server.connect(), "a\n", "a\n");
+    server.connect().ask("a\n", "a\n");
 
     server.signal(Signal::TERM);
     let stopping = receive();
@@ -143,8 +129,8 @@ fn a_manager_is_notified_when_connections_are_accepted_and_when_the_drain_starts
 
 #[test]
 fn a_server_whose_manager_cannot_be_notified_serves() {
-    let server = Server::start(&[("NOTIFY_SOCKET", "/nowhere/notify")], &["--threads", "1"]);
-    exchange(&mut server.connect(), "a\n", "a\n");
+    let server = ServerProcess::start(&[("NOTIFY_SOCKET", "/nowhere/notify")], &["--threads", "1"]);
+    server.connect().ask("a\n", "a\n");
     server.signal(Signal::TERM);
     let run = server.end();
     assert_eq!(run.code, 0);
@@ -155,8 +141,8 @@ fn a_server_whose_manager_cannot_be_notified_serves() {
 fn a_passed_socket_gets_the_options_of_a_bound_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut manager = manager(&listener, "1", "own");
-    let server = Server::start_by(&mut manager, &["--threads", "1"]);
-    exchange(&mut server.connect(), "a\n", "a\n");
+    let server = ServerProcess::start_by(&mut manager, &["--threads", "1"]);
+    server.connect().ask("a\n", "a\n");
     assert!(rustix::net::sockopt::tcp_nodelay(&listener).unwrap());
     assert!(rustix::net::sockopt::socket_keepalive(&listener).unwrap());
 }
@@ -164,8 +150,7 @@ fn a_passed_socket_gets_the_options_of_a_bound_one() {
 /// The manager passes it again to the next server, and clients connect to its path.
 #[test]
 fn the_file_of_a_passed_unix_socket_stays() {
-    let file = TempFile::new("");
-    fs::remove_file(file.name()).unwrap();
+    let file = TempFile::absent();
     let listener = UnixListener::bind(file.name()).unwrap();
     let mut manager = manager(&listener, "1", "own");
     let mut server = manager
@@ -193,9 +178,9 @@ fn the_file_of_a_passed_unix_socket_stays() {
 #[test]
 fn a_socket_passed_to_another_process_is_not_used() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start_by(&mut manager(&listener, "1", "1"), &["--threads", "1"]);
+    let server = ServerProcess::start_by(&mut manager(&listener, "1", "1"), &["--threads", "1"]);
     assert_ne!(server.lines(), listener.local_addr().unwrap());
-    exchange(&mut server.connect(), "a\n", "a\n");
+    server.connect().ask("a\n", "a\n");
 }
 
 #[test]

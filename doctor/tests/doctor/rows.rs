@@ -227,7 +227,7 @@ fn a_listening_server_needs_no_ports_and_a_generator_no_queue() {
 }
 
 #[test]
-fn bbr_wants_fq_to_pace_for_it() {
+fn bbr_needs_fq_which_a_namespace_does_not_show() {
     let judged = |discipline| {
         let tree = Tree::ample()
             .with("proc/sys/net/ipv4/tcp_congestion_control", "bbr")
@@ -235,6 +235,14 @@ fn bbr_wants_fq_to_pace_for_it() {
         tree.row(&target(Side::Server), "net.ipv4.tcp_congestion_control").verdict
     };
     assert_eq!((judged("fq"), judged("pfifo_fast")), (Verdict::Ok, Warn));
+    let (control, discipline) =
+        ("proc/sys/net/ipv4/tcp_congestion_control", "proc/sys/net/core/default_qdisc");
+    let judged_in_namespace = |name| {
+        let tree = Tree::ample().with(control, name).without(discipline);
+        tree.row(&target(Side::Server), "net.ipv4.tcp_congestion_control").verdict
+    };
+    assert_eq!(judged_in_namespace("bbr"), Verdict::Unknown);
+    assert_eq!(judged_in_namespace("cubic"), Verdict::Ok);
 }
 
 #[test]
