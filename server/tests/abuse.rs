@@ -57,7 +57,7 @@ fn fault_03_an_endless_line_is_refused_and_holds_no_more_than_its_limit() {
     drop(receiving);
     let metrics = server.metrics_when(|metrics| metrics.closed("line_too_long") == 1.0);
     assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
-    metrics.assert_books_balance();
+    metrics.assert_connections_add_up();
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn fault_22_beside_as_many_floods_every_client_waits_for_a_few_turns_of_each() {
         let waited: Vec<_> = asking.into_iter().map(|client| client.join().unwrap()).collect();
         assert!(waited.iter().all(|turns| *turns <= TURNS_MAX * EACH / SHARDS), "{waited:?}");
     });
-    server.metrics_when_empty().assert_books_balance();
+    server.metrics_when_empty().assert_connections_add_up();
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn fault_12_short_connections_with_one_line_leave_nothing_behind() {
 
 #[track_caller]
 fn assert_nothing_left(server: &TestServer, metrics: &Metrics) {
-    metrics.assert_books_balance();
+    metrics.assert_connections_add_up();
     assert_eq!(server.running().connections(), 0);
     for direction in ["read", "write"] {
         let held = format!("towline_buffer_bytes{{direction=\"{direction}\"}}");

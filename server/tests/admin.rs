@@ -1,4 +1,4 @@
-//! The admin endpoint: what it answers, what it refuses, and that lines do not notice its clients.
+//! The admin endpoint: what it answers, what it refuses, and that its clients do not disturb lines.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -10,16 +10,17 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
+use towline::Server;
 
 use support::{
-    Metrics, PATIENCE, echo,
+    Metrics, PATIENCE, TestServer, echo, echo_service,
     web::{get, request},
 };
 
@@ -63,7 +64,7 @@ fn a_full_server_is_ready_unless_it_is_told_to_fail_then() {
 }
 
 #[test]
-fn openmetrics_is_answered_to_those_who_prefer_it_with_the_same_series() {
+fn openmetrics_has_the_same_series_as_the_text_format() {
     let server = echo(|_| ());
     let asked = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text; \
                  version=1.0.0, text/plain; version=0.0.4; q=0.5\r\n\r\n";
@@ -94,7 +95,7 @@ fn openmetrics_is_answered_to_those_who_prefer_it_with_the_same_series() {
 }
 
 #[test]
-fn the_live_page_is_whole_in_itself() {
+fn the_live_page_loads_nothing_from_elsewhere_and_draws_what_is_exported() {
     let server = echo(|_| ());
     let page = get(server.admin, "/");
     assert_eq!(page.status, 200);
@@ -103,7 +104,7 @@ fn the_live_page_is_whole_in_itself() {
     for elsewhere in ["src=", "@import", "url(", "<link rel=\"stylesheet"] {
         assert!(!page.body.contains(elsewhere), "the page loads something: {elsewhere}");
     }
-    // What it draws must be there to be drawn.
+    // What it draws must be exported.
     let metrics = get(server.admin, "/metrics").body;
     let names = page.body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for name in names.filter(|name| name.starts_with("towline_") || name.starts_with("process_")) {
@@ -112,7 +113,7 @@ fn the_live_page_is_whole_in_itself() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_404_and_names_those_that_are() {
+fn an_unknown_path_is_answered_404_with_the_known_ones() {
     let server = echo(|_| ());
     for path in ["/nothing", "/metrics/", "/../metrics", "//metrics"] {
         let response = get(server.admin, path);
@@ -122,7 +123,7 @@ fn a_path_that_is_not_there_is_404_and_names_those_that_are() {
 }
 
 #[test]
-fn methods_other_than_get_and_head_are_405_and_told_which() {
+fn methods_other_than_get_and_head_are_answered_405_with_those_allowed() {
     let server = echo(|_| ());
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let asked = format!("{method} /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n");
@@ -161,13 +162,13 @@ fn fault_33_a_request_that_never_ends_is_cut() {
 }
 
 #[test]
-fn fault_33_huge_heads_and_garbage_are_refused_and_it_answers_on() {
+fn fault_33_huge_heads_and_garbage_are_refused_and_the_next_request_is_answered() {
     let server = echo(|_| ());
     let huge = format!("GET /metrics HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(256 * 1024));
     for abuse in [huge.as_bytes(), &[0xFF; 64 * 1024], b"\r\n\r\n\r\n", b"GET\r\n\r\n"] {
         let mut stream = TcpStream::connect(server.admin).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // It may close before it has read everything.
+        // The server may close before it has read everything.
         let _ = stream.write_all(abuse);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -190,34 +191,35 @@ fn fault_33_two_hundred_slow_clients_do_not_disturb_lines_and_leave_no_trace() {
     for _ in 0..500 {
         client.ask("undisturbed\n", "undisturbed\n");
     }
-    // Even while they hold all its places: they lose them one after another.
+    // Although they fill the table of clients: they are evicted one after another.
     assert_eq!(get(server.admin, "/healthz").status, 200);
     drop(slow);
     assert_eq!(server.metrics().get("towline_connections_active"), 1.0);
 }
 
-/// Clients that never finish asking, and come again when they are cut, held all places for two seconds
-/// each: with a thousand of them a scrape stands in line for sixteen, and Prometheus gives up after ten.
+/// Clients that never finish their request, and reconnect when they are cut, held all slots for two
+/// seconds each: beside a thousand of them a scrape waited for sixteen seconds, and Prometheus gives up
+/// after ten.
 #[test]
-fn fault_33_who_asks_is_answered_beside_a_thousand_that_never_finish_asking() {
+fn fault_33_a_scrape_is_answered_beside_a_thousand_clients_that_never_finish_their_request() {
     let server = echo(|_| ());
     let admin = server.admin;
-    let dawdle = move || {
+    let begin_request = move || {
         let mut stream = TcpStream::connect(admin).unwrap();
         stream.set_nonblocking(true).unwrap();
         stream.write_all(b"GET /metrics HT").unwrap();
         stream
     };
-    let over = Arc::new(AtomicBool::new(false));
-    let mut dawdlers: Vec<TcpStream> = (0..1000).map(|_| dawdle()).collect();
-    let again = over.clone();
-    let again = thread::spawn(move || {
-        while !again.load(Relaxed) {
-            for stream in &mut dawdlers {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut slow: Vec<TcpStream> = (0..1000).map(|_| begin_request()).collect();
+    let stopped = stop.clone();
+    let reconnects = thread::spawn(move || {
+        while !stopped.load(Relaxed) {
+            for stream in &mut slow {
                 let cut = !matches!(stream.read(&mut [0; 512]),
                     Err(error) if error.kind() == ErrorKind::WouldBlock);
                 if cut {
-                    *stream = dawdle();
+                    *stream = begin_request();
                 }
             }
             thread::sleep(Duration::from_millis(10));
@@ -228,15 +230,15 @@ fn fault_33_who_asks_is_answered_beside_a_thousand_that_never_finish_asking() {
         assert_eq!(get(admin, "/metrics").status, 200);
         assert!(begun.elapsed() < Duration::from_secs(10), "Prometheus would have given up");
     }
-    over.store(true, Relaxed);
-    again.join().unwrap();
+    stop.store(true, Relaxed);
+    reconnects.join().unwrap();
 }
 
-/// More than are served at once: the rest waits in the kernel's queue and comes in its turn.
+/// More than are served at once: the others wait in the kernel's queue.
 #[test]
 fn fault_33_a_thousand_scrapes_at_once_are_all_answered() {
     let server = echo(|_| ());
-    let asking: Vec<TcpStream> = (0..1000)
+    let requests: Vec<TcpStream> = (0..1000)
         .map(|_| {
             let mut stream = TcpStream::connect(server.admin).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -244,11 +246,37 @@ fn fault_33_a_thousand_scrapes_at_once_are_all_answered() {
             stream
         })
         .collect();
-    for mut stream in asking {
+    for mut stream in requests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Metrics::parse(body).assert_books_balance();
+        Metrics::parse(body).assert_connections_add_up();
     }
+}
+
+/// Each rendering appends a metric of the program, so the program counts renderings.
+#[test]
+fn fault_33_clients_without_a_pause_share_renderings() {
+    const PER_QUARTER_SECOND: u32 = 32;
+    let renderings = Arc::new(AtomicU32::new(0));
+    let counted = renderings.clone();
+    let running = Server::builder()
+        .listen("127.0.0.1:0")
+        .admin("127.0.0.1:0")
+        .metrics(move || format!("renderings {}\n", counted.fetch_add(1, Relaxed) + 1))
+        .serve(echo_service())
+        .start()
+        .unwrap();
+    let server = TestServer::new(running);
+    let begun = Instant::now();
+    let mut last = 0.0;
+    for _ in 0..500 {
+        let rendering = server.metrics().get("renderings");
+        assert!(rendering >= last, "a page was older than the one before");
+        last = rendering;
+    }
+    let quarters = u32::try_from(begun.elapsed().as_millis() / 250).unwrap();
+    let renderings = renderings.load(Relaxed);
+    assert!(renderings <= PER_QUARTER_SECOND * (quarters + 2), "{renderings} in {quarters} / 4 s");
 }

@@ -1,4 +1,4 @@
-//! The ladder of overload, up and down: memory for buffers runs out, and comes back.
+//! Overload control: memory for buffers runs out and comes back, and a server that is only full.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -11,7 +11,7 @@ use towline_config::{Admission, Settings};
 
 const MIB: usize = 1 << 20;
 
-/// A peer that has the server hold so many bytes of a line that never ends.
+/// A client that makes the server hold `bytes` bytes of a line that never ends.
 fn holding(server: &TestServer, bytes: usize) -> Client {
     let mut client = server.connect();
     client.send(vec![b'x'; bytes]);
@@ -35,61 +35,61 @@ fn steps_when(server: &TestServer, expected: [f64; 3]) {
 }
 
 #[test]
-fn fault_17_the_ladder_sheds_refuses_and_recovers_while_idle_peers_stay() {
+fn fault_17_the_ladder_sheds_refuses_and_recovers_while_idle_clients_stay() {
     let server = echo(small);
-    let mut polite = server.connect();
-    polite.ask("a\n", "a\n");
+    let mut well_behaved = server.connect();
+    well_behaved.ask("a\n", "a\n");
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_buffer_limit_bytes"), 4.0 * MIB as f64);
     assert_eq!(metrics.get("towline_overload_pressure_ratio{resource=\"memory\"}"), 0.0);
 
-    let mut hogs: Vec<_> = (0..4).map(|_| holding(&server, 940_000)).collect();
+    let mut holders: Vec<_> = (0..4).map(|_| holding(&server, 940_000)).collect();
     steps_when(&server, [1.0, 0.0, 0.0]);
-    polite.ask("a\n", "a\n");
-    hogs.push(holding(&server, 140_000));
+    well_behaved.ask("a\n", "a\n");
+    holders.push(holding(&server, 140_000));
     steps_when(&server, [1.0, 1.0, 0.0]);
-    polite.ask("a\nb\n", "ERR overloaded\nERR overloaded\n");
-    hogs.push(holding(&server, 200_000));
+    well_behaved.ask("a\nb\n", "ERR overloaded\nERR overloaded\n");
+    holders.push(holding(&server, 200_000));
     steps_when(&server, [1.0, 1.0, 1.0]);
-    // It waits in the kernel's queue.
+    // This connection waits in the kernel's queue.
     let mut late = server.connect();
     late.send("b\n");
     late.expect_silence(Duration::from_millis(300));
 
-    hogs.clear();
+    holders.clear();
     steps_when(&server, [0.0, 0.0, 0.0]);
     late.expect("b\n");
-    polite.ask("a\n", "a\n");
+    well_behaved.ask("a\n", "a\n");
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_buffer_bytes{direction=\"read\"}"), 0.0);
-    metrics.assert_books_balance();
+    metrics.assert_connections_add_up();
 }
 
-/// The ladder alone came too late for them: it looks ten times a second, and in a tenth of a second
-/// they have a server hold what `limits.output_bytes` of all of them come to.
+/// The ladder alone was too late for such clients: it reads the pressure ten times a second, and within
+/// a tenth of a second they made the server hold `limits.output_bytes` for each of them.
 #[test]
-fn fault_17_peers_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
-    const PEERS: usize = 40;
+fn fault_17_clients_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
+    const CLIENTS: usize = 40;
     let server = echo(|settings| settings.limits.buffer_bytes = Some(8 * MIB));
-    let mut polite = server.connect();
-    polite.ask("a\n", "a\n");
+    let mut well_behaved = server.connect();
+    well_behaved.ask("a\n", "a\n");
     let block = "some line\n".repeat(6000);
-    let peers: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
-    for peer in &peers {
-        peer.stream().set_nonblocking(true).unwrap();
+    let flooders: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    for flooder in &flooders {
+        flooder.stream().set_nonblocking(true).unwrap();
     }
     let mut most = 0.0_f64;
     for _ in 0..100 {
-        for peer in &peers {
+        for flooder in &flooders {
             // As much as the kernel takes.
-            let _ = peer.stream().write(block.as_bytes());
+            let _ = flooder.stream().write(block.as_bytes());
         }
         most = most.max(server.metrics().get("towline_buffer_bytes{direction=\"write\"}"));
-        polite.ask("a\n", "a\n");
+        well_behaved.ask("a\n", "a\n");
     }
-    // Half of the memory, one block that may reach it, and small ones; else it were 10 MiB.
-    assert!(most >= (4 * MIB) as f64, "{most}: they do not flood");
-    assert!(most <= (4 * MIB + 64 * 1024 + PEERS * 8 * 1024) as f64, "{most}");
+    // Half of the memory, one block that may exceed it, and small ones. Without the bound: 10 MiB.
+    assert!(most >= (4 * MIB) as f64, "{most}: the clients do not flood");
+    assert!(most <= (4 * MIB + 64 * 1024 + CLIENTS * 8 * 1024) as f64, "{most}");
     let metrics = server.metrics();
     for step in ["shrink", "shed", "refuse"] {
         assert_eq!(metrics.get(&active(step)), 0.0, "{step}");
@@ -97,48 +97,48 @@ fn fault_17_peers_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
 }
 
 #[test]
-fn fault_17_where_admission_rejects_memory_is_the_reason_told() {
+fn fault_17_with_admission_reject_connections_are_rejected_for_memory() {
     let server = echo(|settings| {
         small(settings);
         settings.limits.admission = Admission::Reject;
     });
-    let hogs: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
+    let holders: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
     steps_when(&server, [1.0, 1.0, 1.0]);
     server.metrics_when(|metrics| {
         server.connect().expect_end("ERR too many connections\n");
         metrics.get("towline_connections_rejected_total{reason=\"memory\"}") > 0.0
     });
-    drop(hogs);
+    drop(holders);
     steps_when(&server, [0.0, 0.0, 0.0]);
     server.connect().ask("a\n", "a\n");
 }
 
-/// Without shorter timeouts these peers would hold the memory for a minute: longer than this test
+/// Without shorter timeouts these clients would hold the memory for a minute: longer than this test
 /// waits for anything.
 #[test]
-fn fault_17_under_pressure_those_who_hold_memory_get_less_time_and_the_idle_as_much() {
+fn fault_17_under_pressure_clients_that_hold_memory_get_less_time_and_idle_ones_as_much() {
     let server = echo(|settings| {
         small(settings);
         settings.timeouts.line = Some(Duration::from_secs(60));
     });
-    let mut polite = server.connect();
-    polite.ask("a\n", "a\n");
-    let hogs: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
+    let mut well_behaved = server.connect();
+    well_behaved.ask("a\n", "a\n");
+    let holders: Vec<_> = (0..5).map(|_| holding(&server, 900_000)).collect();
     steps_when(&server, [1.0, 1.0, 1.0]);
     server.metrics_when(|metrics| metrics.closed("read_timeout") >= 1.0);
-    // With one of them gone the others may have most of their minute again, if their time was not up
-    // yet: on a busy machine they do not begin together.
+    // When one of them is closed, the others may have most of their minute again, unless it is already
+    // over: on a busy machine they do not begin together.
     server.metrics_when(|metrics| {
         ["shed", "refuse"].into_iter().all(|step| metrics.get(&active(step)) == 0.0)
     });
-    polite.ask("a\n", "a\n");
-    drop(hogs);
+    well_behaved.ask("a\n", "a\n");
+    drop(holders);
     steps_when(&server, [0.0, 0.0, 0.0]);
 }
 
 #[test]
-fn fault_17_a_full_server_is_no_overloaded_one() {
-    // With `timeouts.idle` there is something that being full shortens, and else there is not.
+fn fault_17_a_full_server_is_not_overloaded() {
+    // A full server shortens `timeouts.idle`, where that is set, and does nothing else.
     for (idle, shrinks) in [(Some(Duration::from_secs(3600)), 1.0), (None, 0.0)] {
         full(idle, shrinks);
     }

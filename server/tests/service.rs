@@ -51,7 +51,7 @@ fn fault_24_a_panic_in_a_service_ends_that_connection_only_and_is_counted() {
     let metrics = server.metrics_when(|metrics| metrics.get("towline_connections_active") == 1.0);
     assert_eq!(metrics.closed("service_panic"), 3.0);
     assert_eq!(metrics.get("towline_concurrency_in_use"), 0.0, "the permit came back");
-    metrics.assert_books_balance();
+    metrics.assert_connections_add_up();
 }
 
 /// The service of a connection is made on its shard's own task: a panic there ended the thread and

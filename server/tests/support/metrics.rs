@@ -77,7 +77,7 @@ impl Metrics {
 
     /// Fails unless accepted − Σ closed = Σ connections.
     #[track_caller]
-    pub(crate) fn assert_books_balance(&self) {
+    pub(crate) fn assert_connections_add_up(&self) {
         let accepted = self.get("towline_connections_accepted_total");
         let closed = self.sum("towline_connections_closed_total");
         let open = self.sum("towline_connections");
