@@ -39,7 +39,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-fn books() -> Arc<Stats> {
+fn stats() -> Arc<Stats> {
     Arc::new(Stats::new(Instant::now()))
 }
 
@@ -47,7 +47,7 @@ fn flood(lines: usize) -> Lines {
     Lines::from_iter(std::iter::repeat_n("ping", lines))
 }
 
-/// A peer that has sent one batch whenever it is asked to, and takes every reply.
+/// A peer that has sent one batch when its flag is set, and takes every reply.
 #[derive(Debug, Clone)]
 struct Peer {
     batch: Bytes,
@@ -106,7 +106,7 @@ fn whole_stack(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, lines), |b| {
                 b.iter(|| {
                     *sent.lock().unwrap() = true;
-                    // A full read gives way once.
+                    // A read that fills the block yields once.
                     for _ in 0..=usize::from(lines * 5 > 60 * KIB) {
                         assert!(connection.as_mut().poll(&mut cx).is_pending());
                     }
@@ -126,7 +126,7 @@ where
         + Unpin
         + 'static,
 {
-    let stats = books();
+    let stats = stats();
     let lines = ServiceBuilder::new()
         .layer(ErrorReplyLayer::new())
         .layer(ObserveLayer::new(stats.clone()))
@@ -158,7 +158,7 @@ where
 
 /// Each layer around an echo; subtract the first row, which is the harness.
 fn layers(c: &mut Criterion) {
-    let stats = books();
+    let stats = stats();
     call(c, "none", 100, &Echo);
     call(c, "error_reply", 100, &ErrorReplyLayer::new().layer(Echo));
     call(c, "observe", 100, &ObserveLayer::new(stats.clone()).layer(Echo));
@@ -193,7 +193,7 @@ fn parts(c: &mut Criterion) {
     c.bench_function("part/pool take and return", |b| {
         b.iter(|| put_block(black_box(take_block())));
     });
-    let stats = books();
+    let stats = stats();
     c.bench_function("part/clock", |b| b.iter(|| stats.now()));
 }
 

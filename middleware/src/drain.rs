@@ -72,7 +72,7 @@ impl Signal {
         self.drain_below(|_| ALL);
     }
 
-    /// Signals a share of the open connections, from 0 to 1, to finish; the others and those to come go
+    /// Signals a share of the open connections, from 0 to 1, to finish; other connections, and later ones, go
     /// on. A larger share includes the smaller ones before it. End with [`drain`](Self::drain), which also
     /// reaches connections that never parked.
     pub fn drain_share(&self, share: f64) {

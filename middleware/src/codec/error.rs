@@ -35,7 +35,7 @@ impl LineError {
     }
 }
 
-/// Why a connection ends whose stream failed with this error.
+/// The reason for which a connection ends when its stream fails with this error.
 impl From<&LineError> for CloseReason {
     #[cold]
     fn from(error: &LineError) -> Self {

@@ -14,7 +14,7 @@ const WAKE_AT_ONCE_MAX: usize = 8;
 /// of a well-behaved one waits for a thousand blocks, some 50 ms. In this queue a few are woken each time
 /// after everything else that was ready has run and the I/O driver was polled.
 ///
-/// One of a short queue, because each costs the others up to a block's service, some 40 µs: with four at
+/// One of a short queue, because each costs other connections up to a block's service, some 40 µs: with four at
 /// a time eight peers beside four endless pipes waited three times as long for their lines. More of a
 /// long one, because the I/O driver has then many events each time it is polled: with one at a time a
 /// hundred pipes were served a tenth slower.
@@ -45,16 +45,16 @@ mod tests {
 
     /// Tasks that yield for ever, and how often each ran.
     fn yielding_tasks(size: usize) -> Vec<Arc<AtomicUsize>> {
-        let turns: Vec<Arc<AtomicUsize>> = (0..size).map(|_| Arc::default()).collect();
-        for turns in turns.clone() {
+        let polls: Vec<Arc<AtomicUsize>> = (0..size).map(|_| Arc::default()).collect();
+        for polls in polls.clone() {
             tokio::spawn(async move {
                 loop {
                     wait_once(enqueue_yield).await;
-                    turns.fetch_add(1, Relaxed);
+                    polls.fetch_add(1, Relaxed);
                 }
             });
         }
-        turns
+        polls
     }
 
     #[tokio::test]
@@ -75,21 +75,21 @@ mod tests {
     async fn wakes(size: usize, at_once: usize) {
         tokio::spawn(run_yield_queue());
         yield_now().await;
-        let turns = yielding_tasks(size);
-        let total = || turns.iter().map(|turns| turns.load(Relaxed)).sum::<usize>();
+        let polls = yielding_tasks(size);
+        let total = || polls.iter().map(|polls| polls.load(Relaxed)).sum::<usize>();
         for _ in 0..5 * size {
             let before = total();
             yield_now().await;
             assert!(total() - before <= at_once, "{} of {size}", total() - before);
         }
-        let each = turns.iter().map(|turns| turns.load(Relaxed));
+        let each = polls.iter().map(|polls| polls.load(Relaxed));
         let (least, most) = (each.clone().min().unwrap_or(0), each.max().unwrap_or(0));
-        assert!(least > 0 && most - least <= 1, "{least} to {most} turns");
+        assert!(least > 0 && most - least <= 1, "{least} to {most} polls");
     }
 
     #[tokio::test]
     async fn without_a_driver_and_after_it_ended_every_task_runs() {
-        let turns = yielding_tasks(20);
+        let polls = yielding_tasks(20);
         let driver = tokio::spawn(run_yield_queue());
         for _ in 0..5 {
             yield_now().await;
@@ -98,22 +98,22 @@ mod tests {
         for _ in 0..5 {
             yield_now().await;
         }
-        let before: Vec<_> = turns.iter().map(|turns| turns.load(Relaxed)).collect();
+        let before: Vec<_> = polls.iter().map(|polls| polls.load(Relaxed)).collect();
         yield_now().await;
         yield_now().await;
-        assert!(turns.iter().zip(before).all(|(turns, before)| turns.load(Relaxed) > before));
+        assert!(polls.iter().zip(before).all(|(polls, before)| polls.load(Relaxed) > before));
     }
 
     #[tokio::test]
     async fn a_second_driver_of_a_thread_returns_and_leaves_the_first_its_queue() {
         let first = tokio::spawn(run_yield_queue());
         yield_now().await;
-        let turns = yielding_tasks(20);
+        let polls = yielding_tasks(20);
         run_yield_queue().await;
         for _ in 0..100 {
             yield_now().await;
         }
-        assert!(turns.iter().all(|turns| turns.load(Relaxed) > 0));
+        assert!(polls.iter().all(|polls| polls.load(Relaxed) > 0));
         assert!(!first.is_finished());
         first.abort();
     }

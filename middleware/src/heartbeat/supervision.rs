@@ -58,7 +58,7 @@ impl Supervision {
         self.version.store(self.version.load().wrapping_add(1));
     }
 
-    /// As much of the version as a connection remembers.
+    /// The version, in as many bits as a connection stores.
     #[inline]
     pub(super) fn version(&self) -> u16 {
         self.version.load() as u16

@@ -1,6 +1,6 @@
 //! How many connections are in which state, and for how long, exact at every reading.
 //!
-//! Let a state hold N connections that entered at t₁ … tₙ, and let T be the time of those that
+//! Let a state hold N connections that entered at t₁ … tₙ, and let T be the time of the connections that
 //! left. At time t the state's total is `T + N·t − Σtᵢ`. So two numbers a state are enough, N and
 //! `A = T − Σtᵢ`: entering at t is `A −= t, N += 1`, leaving is `A += t, N −= 1`, and reading is
 //! `A + N·t`, waits still open included, without visiting a connection.

@@ -29,7 +29,7 @@ pub(crate) use waker_queue::QueueDriver;
 
 thread_local! {
     // One static for each part and not one for all: those without a destructor are accessed without a
-    // check, which is 6 % of the instructions of a ping-pong line.
+    // check: 6 % of the instructions of a ping-pong line in memory (docs/decisions/0025-thread-context.md).
     pub(crate) static CLOCK: ThreadClock = const { ThreadClock::new() };
     pub(crate) static READINESS: Readiness = const { Readiness::new() };
     pub(crate) static BLOCKS: BlockPool = const { BlockPool::new() };
