@@ -115,9 +115,11 @@ impl Channel {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let mut into = [IoSliceMut::new(buffer)];
-        let received = match recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags) {
-            // The other end was closed with unread messages.
-            Err(Errno::CONNRESET) => return Ok(None),
+        let mut receive = || recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags);
+        let received = match receive() {
+            // The other end was closed with unread messages. The kernel reports that once, before the
+            // messages which the other end had sent.
+            Err(Errno::CONNRESET) => receive()?,
             received => received?,
         };
         if received.flags.contains(ReturnFlags::TRUNC) {
@@ -169,6 +171,20 @@ mod tests {
         let mut read = [0; 5];
         peer.read_exact(&mut read).expect("it is open");
         assert_eq!(&read, b"hello");
+    }
+
+    /// The kernel reports the unread message first, and what was sent before the close was lost: the last
+    /// counts of a worker, and how many connections it had cut.
+    #[tokio::test]
+    async fn messages_sent_before_a_close_with_unread_messages_are_received() {
+        let (one, other) = channels();
+        one.try_send(b"never read", None).expect("room");
+        other.try_send(b"last", None).expect("room");
+        drop(other);
+        let mut buffer = buffer();
+        let last = one.receive(&mut buffer).await.expect("no error").expect("a message");
+        assert_eq!(&buffer[..last.length], b"last");
+        assert!(one.receive(&mut buffer).await.expect("no error").is_none(), "it is closed");
     }
 
     #[tokio::test]
