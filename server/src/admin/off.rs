@@ -33,3 +33,21 @@ impl Socket {
         match self {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Socket;
+
+    #[test]
+    fn an_address_for_the_admin_port_is_refused_by_name() {
+        let error =
+            Socket::bind(([127, 0, 0, 1], 9464).into()).err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some(
+                "server.admin = \"127.0.0.1:9464\" is refused: this program is built without the \
+                 feature `admin` of towline, so only off is accepted"
+            )
+        );
+    }
+}
