@@ -50,7 +50,7 @@ pub use accept::{BoundListener, configure_listener};
 pub use builder::Builder;
 pub use error::RunError;
 pub use lifecycle::{Control, Outcome, Running};
-pub use serve::{BatchService, serve, serve_until};
+pub use serve::{BatchService, Serving, serve, serve_until};
 pub use server::Server;
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};

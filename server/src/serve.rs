@@ -1,8 +1,9 @@
 //! One listener in the caller's own runtime, and what a service must be to be served.
 
 use std::{
-    io,
+    fmt, io,
     marker::PhantomData,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -172,12 +173,12 @@ where
 ///
 /// # Panics
 /// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
-pub async fn serve<S, Via>(listener: TcpListener, service: S) -> io::Result<()>
+pub fn serve<S, Via>(listener: TcpListener, service: S) -> Serving
 where
     S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
 {
-    serve_until(listener, service, Watch::never()).await
+    serve_until(listener, service, Watch::never())
 }
 
 /// As [`serve`], and ends when `drain` does: stops accepting at once and returns when the last
@@ -191,11 +192,34 @@ where
 ///
 /// # Panics
 /// When it is polled outside of a Tokio runtime, or in one whose I/O or time driver is not enabled.
-pub async fn serve_until<S, Via>(listener: TcpListener, service: S, drain: Watch) -> io::Result<()>
+pub fn serve_until<S, Via>(listener: TcpListener, service: S, drain: Watch) -> Serving
 where
     S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
 {
+    Serving(Box::pin(run(listener, embedded(service), drain)))
+}
+
+/// The future of [`serve`] and [`serve_until`]. Its type does not depend on the service, so that the
+/// compiler checks a service once.
+#[must_use = "a listener is served while the future is polled"]
+pub struct Serving(Pin<Box<dyn Future<Output = io::Result<()>> + Send>>);
+
+impl Future for Serving {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
+
+async fn run(listener: TcpListener, service: impl LineService, drain: Watch) -> io::Result<()> {
     let config = LiveConfig::first(Effective::default());
     let settings = &config.effective.settings;
     let plan = ProcessPlan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
@@ -213,7 +237,7 @@ where
         admission: AdmissionControl::new(slots.clone(), &settings.limits),
         config,
         stats: Arc::default(),
-        dispatch: ToTasks { parts, service: embedded(service) },
+        dispatch: ToTasks { parts, service },
     };
     let served = async {
         acceptor.run(drain.draining()).await?;
