@@ -288,6 +288,14 @@ async fn a_listener_of_tokio_is_served() {
         .await
         .unwrap();
     assert_eq!(running.shutdown().await, Outcome::Clean);
+
+    let path = TempPath::new();
+    let listener = tokio::net::UnixListener::bind(&path.0).unwrap();
+    let running =
+        Server::builder().listener(listener).threads(1).serve(echo_service()).start().unwrap();
+    let file = path.0.clone();
+    tokio::task::spawn_blocking(move || ask(&file)).await.unwrap();
+    assert_eq!(running.shutdown().await, Outcome::Clean);
 }
 
 /// Starting a server set five options on a listener that was not its own.

@@ -12,8 +12,7 @@ use super::listen::set_options;
 
 /// A listening socket that the caller bound, for [`Builder::listener`](crate::Builder::listener).
 ///
-/// Made by `into()` from a `TcpListener` of the standard library or of Tokio, or from a
-/// `UnixListener` of the standard library.
+/// Made by `into()` from a `TcpListener` or a `UnixListener`, of the standard library or of Tokio.
 #[derive(Debug)]
 pub struct BoundListener(io::Result<Socket>);
 
@@ -38,6 +37,12 @@ impl From<UnixListener> for BoundListener {
 
 impl From<tokio::net::TcpListener> for BoundListener {
     fn from(listener: tokio::net::TcpListener) -> Self {
+        Self(listener.into_std().map(Into::into))
+    }
+}
+
+impl From<tokio::net::UnixListener> for BoundListener {
+    fn from(listener: tokio::net::UnixListener) -> Self {
         Self(listener.into_std().map(Into::into))
     }
 }
