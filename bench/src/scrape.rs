@@ -16,6 +16,9 @@ const OPEN: u64 = 10_000;
 /// Scrapes of a row; the first tenth warms up.
 const SCRAPES: usize = 500;
 
+/// Pause between scrapes: without one, most would be answered by a cached page.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Highest 99th percentile of a scrape's time.
 const DEMANDED: Duration = Duration::from_millis(5);
 
@@ -91,6 +94,7 @@ fn row(table: &mut String, connections: &str, server: &ObservedServer) -> Result
         if number == SCRAPES / 10 {
             cpu_before = admin_cpu(server);
         }
+        thread::sleep(PAUSE);
         let began = clock::now();
         // From the connect to the last byte.
         bytes = metrics::fetch(server.admin)?.len();

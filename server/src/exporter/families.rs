@@ -5,7 +5,7 @@ use towline_middleware::stats::{CloseReason, LineResult, State};
 use super::{
     HostFacts,
     family::{Family, Labels, Values, by, counter, gauge, seconds},
-    overload,
+    kernel, overload,
 };
 use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status};
 
@@ -27,9 +27,9 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     about(status, counted, &mut add);
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
-    overload::of(status, held, &mut add);
+    overload::add_families(status, held, &mut add);
     workers(snapshot, &mut add);
-    kernel(host, &mut add);
+    kernel::add_families(&host.kernel, &mut add);
     process(counted, held, host, &mut add);
     families
 }
@@ -245,39 +245,6 @@ fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str,
         "towline_worker_restarts_total",
         "Restarts of worker processes, reported on the first worker of the process.",
         Values::Counter(workers().map(|(label, at)| (label, at.restarts)).collect()),
-    );
-}
-
-fn kernel(host: &HostFacts, add: &mut impl FnMut(&'static str, &'static str, Values)) {
-    let kernel = &host.kernel;
-    add(
-        "towline_accept_queue_length",
-        "Connections that wait in the kernel's queue to be accepted.",
-        gauge(kernel.accept_queue.length as f64),
-    );
-    add(
-        "towline_accept_queue_limit",
-        "Maximum number of connections in the kernel's queue: the smaller of server.backlog and \
-         net.core.somaxconn.",
-        gauge(kernel.accept_queue.limit as f64),
-    );
-    add(
-        "towline_kernel_listen_overflows_total",
-        "Connections that the kernel dropped because an accept queue was full, in this network \
-         namespace.",
-        counter(kernel.listen_overflows),
-    );
-    add(
-        "towline_kernel_listen_drops_total",
-        "Connections that the kernel dropped before they could be accepted, for any reason, in \
-         this network namespace.",
-        counter(kernel.listen_drops),
-    );
-    add(
-        "towline_kernel_abort_on_memory_total",
-        "Connections that the kernel aborted because TCP memory was exhausted, in this network \
-         namespace.",
-        counter(kernel.abort_on_memory),
     );
 }
 

@@ -1,7 +1,7 @@
 //! Exports metrics when they are scraped.
 //!
 //! [`CountsReader`] reads the counts of one process into a [`Snapshot`], which is plain data;
-//! [`families`] gives the numbers names. Counters and gauges go through the `metrics` façade into
+//! [`mod@families`] gives the numbers names. Counters and gauges go through the `metrics` façade into
 //! `metrics-exporter-prometheus`: their values are set at scrape, and the façade is not called while
 //! lines are served. [`text`] writes three types that the façade cannot hold: counters of seconds,
 //! which have fractions; histograms, of which it would keep every sample until the next scrape; and

@@ -5,7 +5,8 @@ use crate::counts::{Gauges, STEPS, Status};
 
 const RESOURCES: [&str; 3] = ["connections", "descriptors", "memory"];
 
-pub(super) fn of(
+/// Adds the metrics of overload control.
+pub(super) fn add_families(
     status: &Status,
     held: &Gauges,
     add: &mut impl FnMut(&'static str, &'static str, Values),
