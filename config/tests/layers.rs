@@ -7,10 +7,9 @@ mod support;
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
 use proptest::{prelude::*, sample::select};
-use support::{
-    TempFile, built, from_environment, is_part_of_the_drain, key, loaded, os, valid_text,
-};
+use support::{built, from_environment, is_part_of_the_drain, key, loaded, os, valid_text};
 use towline_config::{Effective, Key, Sources};
+use towline_test_support::TempFile;
 
 #[derive(Debug, Clone)]
 struct Layers {

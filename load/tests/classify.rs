@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{Mode, RunVerdict};
+use towline_test_support::LineServer;
 
 /// An echo that sends a heartbeat before every 50th reply and does not echo the answers.
 fn pinging(pongs: &Arc<AtomicU64>) -> LineServer {
@@ -36,7 +37,7 @@ fn heartbeats_between_replies_are_not_counted_as_replies() {
         for verify in [true, false] {
             let pongs = Arc::new(AtomicU64::new(0));
             let server = pinging(&pongs);
-            let mut plan = server.plan(mode);
+            let mut plan = plan_for(&server, mode);
             plan.verify = verify;
             let report = run(&plan);
             let context = format!("{mode:?} verify {verify}: {:?}", report.verify);
@@ -68,7 +69,7 @@ fn an_idle_connection_answers_its_heartbeats() {
     });
     for message in ["{conn}:{seq}\\n", "hello\\n"] {
         answered.store(0, Ordering::Relaxed);
-        let mut plan = server.plan(Mode::Idle);
+        let mut plan = plan_for(&server, Mode::Idle);
         plan.message = message.to_owned();
         let report = run(&plan);
         assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
@@ -90,7 +91,7 @@ fn after_silence_a_surplus_ping_is_a_heartbeat_even_if_the_message_looks_like_on
             writer.write_all(format!("{line}\n").as_bytes()).unwrap();
         }
     });
-    let mut plan = server.plan(Mode::Idle);
+    let mut plan = plan_for(&server, Mode::Idle);
     plan.message = "ping\\n".to_owned();
     plan.duration = Duration::from_millis(1200);
     let report = run(&plan);
@@ -107,7 +108,7 @@ fn an_echo_of_a_pong_is_not_a_mismatch() {
             if number % 50 == 1 { [b"ping\n", line].concat() } else { line.to_vec() }
         })
     });
-    let report = run(&server.plan(Mode::PingPong { window: 2 }));
+    let report = run(&plan_for(&server, Mode::PingPong { window: 2 }));
     assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
     assert!(report.heartbeats > 0);
 }
@@ -127,7 +128,7 @@ fn error_lines_are_counted_by_kind_and_are_not_mismatches() {
         })
     });
     for mode in [Mode::Flood, Mode::PingPong { window: 5 }] {
-        let report = run(&server.plan(mode));
+        let report = run(&plan_for(&server, mode));
         assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
         assert_eq!(report.lines.sent, report.lines.received);
         for kind in ["timeout", "overloaded", "other"] {
@@ -142,7 +143,7 @@ fn lines_of_a_connection_that_an_error_line_refused_are_not_missing() {
     let server = LineServer::with(|mut stream| {
         stream.write_all(b"ERR too many connections\n").unwrap();
     });
-    let report = run(&server.plan(Mode::PingPong { window: 1 }));
+    let report = run(&plan_for(&server, Mode::PingPong { window: 1 }));
     assert_eq!(report.verdict(&[]).0, RunVerdict::ConnectionsFailed, "{:?}", report.verify);
     assert_eq!(report.connections.closed_early, 4);
     assert_eq!(report.verify.mismatched + report.verify.missing, 0, "{:?}", report.verify);

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{BadClientCounters, BehaviorGroup, ClientBehavior, Mode, Report, RunVerdict};
+use towline_test_support::LineServer;
 
 /// What a server received on each connection: the bytes, and whether it ended with a reset.
 type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
@@ -40,7 +41,7 @@ fn read_all(mut stream: TcpStream) -> (Vec<u8>, bool) {
 }
 
 fn run_as(behavior: ClientBehavior, server: &LineServer) -> Report {
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(server, Mode::PingPong { window: 1 });
     plan.mix = vec![BehaviorGroup { behavior, connections: 4 }];
     plan.message = "hello\\n".to_owned();
     plan.bad_client_interval = Duration::from_millis(50);
@@ -132,7 +133,7 @@ fn never_read_is_closed_by_a_server_with_a_write_timeout() {
             alive = n > 0 && std::io::Write::write_all(&mut stream, &chunk[..n]).is_ok();
         }
     });
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
     plan.mix = BehaviorGroup::parse_mix("polite=3,never-read=2").unwrap();
     plan.connections = 5;
     plan.duration = Duration::from_secs(2);

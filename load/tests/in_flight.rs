@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::Mode;
+use towline_test_support::LineServer;
 
 fn micros() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -37,7 +38,7 @@ fn percentiles_agree_with_the_servers_own_record() {
             line.to_vec()
         })
     });
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
     plan.connections = 1;
     plan.duration = Duration::from_millis(1500);
     let report = run(&plan);
@@ -65,7 +66,7 @@ fn percentiles_agree_with_the_servers_own_record() {
 #[test]
 fn a_flood_times_one_line_a_connection() {
     let server = LineServer::echo();
-    let report = run(&server.plan(Mode::Flood));
+    let report = run(&plan_for(&server, Mode::Flood));
     assert!(report.latency_us.count > 0);
     assert!(report.latency_us.count < report.lines.received);
 }

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{Mode, Plan, RunVerdict, SourceAddrs, TargetAddr};
+use towline_test_support::LineServer;
 
 #[test]
 fn a_refusing_target_is_named() {
@@ -33,7 +34,7 @@ fn a_refusing_target_is_named() {
 #[test]
 fn connections_are_made_at_the_connect_rate() {
     let server = LineServer::echo();
-    let mut plan = server.plan(Mode::Idle);
+    let mut plan = plan_for(&server, Mode::Idle);
     plan.connections = 100;
     plan.connect_rate = Some(200.0);
     let report = run(&plan);
@@ -56,7 +57,7 @@ fn connections_use_the_given_source_addresses() {
             stream.write_all(&line[..n]).unwrap();
         }
     });
-    let mut plan = server.plan(Mode::Idle);
+    let mut plan = plan_for(&server, Mode::Idle);
     plan.sources = SourceAddrs::parse("127.0.5.0/30").unwrap();
     let report = run(&plan);
     assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.notes);
@@ -66,7 +67,7 @@ fn connections_use_the_given_source_addresses() {
 #[test]
 fn fault_41_a_source_this_host_does_not_have_is_named() {
     let server = LineServer::echo();
-    let mut plan = server.plan(Mode::Idle);
+    let mut plan = plan_for(&server, Mode::Idle);
     plan.sources = SourceAddrs::parse("192.0.2.77").unwrap();
     let report = run(&plan);
     assert_eq!(report.connections.failed, 4);

@@ -6,8 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Answer, LineServer, run};
+use support::{plan_for, run};
 use towline_load::{Mode, Report, RunVerdict};
+use towline_test_support::{Answer, LineServer};
 
 const MODES: [Mode; 4] =
     [Mode::Flood, Mode::PingPong { window: 10 }, Mode::Paced { rate: 2000.0 }, Mode::Idle];
@@ -43,7 +44,7 @@ fn an_echo_passes_in_every_mode_with_every_kind_of_message() {
     let server = LineServer::echo();
     for message in ["ping\\n", "{conn} {seq} {rand:20}\\n", "a\\nlonger line\\n\\n"] {
         for mode in MODES {
-            let mut plan = server.plan(mode);
+            let mut plan = plan_for(&server, mode);
             plan.message = message.to_owned();
             let report = run(&plan);
             let context = format!("{message} {mode:?} {:?} {:?}", report.verify, report.notes);
@@ -61,7 +62,7 @@ fn a_corrupted_line_is_found() {
     let server = faulty(50, corrupt);
     for mode in [Mode::Flood, Mode::PingPong { window: 10 }] {
         for message in ["ping\\n", "{seq} {rand:8}\\n"] {
-            let mut plan = server.plan(mode);
+            let mut plan = plan_for(&server, mode);
             plan.message = message.to_owned();
             let report = run(&plan);
             found_wrong(&report);
@@ -81,7 +82,7 @@ fn a_corrupted_line_is_found() {
 #[test]
 fn a_dropped_line_is_missing() {
     let server = faulty(100, |_| Vec::new());
-    let report = run(&server.plan(Mode::PingPong { window: 10 }));
+    let report = run(&plan_for(&server, Mode::PingPong { window: 10 }));
     found_wrong(&report);
     assert!(report.verify.missing > 0);
     assert_eq!(report.verify.mismatched, 0, "{:?}", report.verify);
@@ -91,7 +92,7 @@ fn a_dropped_line_is_missing() {
 #[test]
 fn a_dropped_line_is_missing_even_when_all_lines_look_alike() {
     let server = faulty(100, |_| Vec::new());
-    let mut plan = server.plan(Mode::PingPong { window: 10 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 10 });
     plan.message = "ping\\n".to_owned();
     let report = run(&plan);
     found_wrong(&report);
@@ -102,7 +103,7 @@ fn a_dropped_line_is_missing_even_when_all_lines_look_alike() {
 fn a_line_sent_twice_is_a_duplicate() {
     let server = faulty(100, |line| line.repeat(2));
     for message in ["{conn}:{seq}\\n", "hello\\n", "ping\\n"] {
-        let mut plan = server.plan(Mode::PingPong { window: 10 });
+        let mut plan = plan_for(&server, Mode::PingPong { window: 10 });
         plan.message = message.to_owned();
         let report = run(&plan);
         found_wrong(&report);
@@ -128,7 +129,7 @@ fn swapped_lines_are_reordered_and_not_missing() {
             reply
         })
     });
-    let report = run(&server.plan(Mode::PingPong { window: 10 }));
+    let report = run(&plan_for(&server, Mode::PingPong { window: 10 }));
     found_wrong(&report);
     assert!(report.verify.reordered > 0, "{:?}", report.verify);
     // The server may hold the last line of a connection forever.
@@ -139,7 +140,7 @@ fn swapped_lines_are_reordered_and_not_missing() {
 #[test]
 fn a_line_that_was_not_sent_is_found_and_does_not_hide_the_next() {
     let server = faulty(30, |line| [b"never sent\n", line].concat());
-    let report = run(&server.plan(Mode::PingPong { window: 4 }));
+    let report = run(&plan_for(&server, Mode::PingPong { window: 4 }));
     found_wrong(&report);
     let verify = &report.verify;
     assert!(verify.corrupted > 0, "{verify:?}");
@@ -150,7 +151,7 @@ fn a_line_that_was_not_sent_is_found_and_does_not_hide_the_next() {
 fn one_wrong_line_in_a_million_is_found_in_a_flood() {
     // The wrong line is chosen by number, so the result does not depend on the speed of the host.
     let server = faulty(20_000, corrupt);
-    let mut plan = server.plan(Mode::Flood);
+    let mut plan = plan_for(&server, Mode::Flood);
     plan.connections = 1;
     plan.message = "x{seq}\\n".to_owned();
     let mut report = run(&plan);
@@ -165,7 +166,7 @@ fn one_wrong_line_in_a_million_is_found_in_a_flood() {
 #[test]
 fn another_reply_than_the_message_can_be_expected() {
     let server = LineServer::start(|| Box::new(|_| b"+PONG\r\n".to_vec()));
-    let mut plan = server.plan(Mode::PingPong { window: 3 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 3 });
     plan.message = "PING\\r\\n".to_owned();
     plan.expect = Some("+PONG\\r\\n".to_owned());
     let report = run(&plan);
@@ -179,7 +180,7 @@ fn another_reply_than_the_message_can_be_expected() {
 fn without_verify_other_replies_are_only_counted() {
     let server = LineServer::start(|| Box::new(<[u8]>::to_ascii_uppercase));
     for mode in [Mode::Flood, Mode::PingPong { window: 3 }] {
-        let mut plan = server.plan(mode);
+        let mut plan = plan_for(&server, mode);
         plan.message = "some words {seq}\\n".to_owned();
         plan.verify = false;
         let report = run(&plan);
@@ -192,7 +193,7 @@ fn without_verify_other_replies_are_only_counted() {
 #[test]
 fn a_reply_that_is_overdue_is_counted_and_the_connection_goes_on() {
     let server = faulty(5, |_| Vec::new());
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
     plan.duration = Duration::from_secs(3);
     plan.reply_timeout = Duration::from_millis(100);
     let report = run(&plan);

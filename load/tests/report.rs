@@ -7,13 +7,14 @@ mod support;
 use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{Assertion, Hist, Mode, Report, RunVerdict};
+use towline_test_support::LineServer;
 
 fn two_runs() -> (Report, Report) {
     let server = LineServer::echo();
-    let one = run(&server.plan(Mode::PingPong { window: 2 }));
-    let mut plan = server.plan(Mode::PingPong { window: 2 });
+    let one = run(&plan_for(&server, Mode::PingPong { window: 2 }));
+    let mut plan = plan_for(&server, Mode::PingPong { window: 2 });
     plan.connections = 7;
     plan.duration = Duration::from_millis(500);
     (one, run(&plan))

@@ -10,8 +10,9 @@ use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{InFlightLimit, Mode, RunOptions, RunVerdict};
+use towline_test_support::LineServer;
 
 #[test]
 fn a_server_that_closes_midway_ends_the_run_and_keeps_its_figures() {
@@ -21,7 +22,7 @@ fn a_server_that_closes_midway_ends_the_run_and_keeps_its_figures() {
             writer.write_all(format!("{line}\n").as_bytes()).unwrap();
         }
     });
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
     plan.duration = Duration::from_secs(60);
     let report = run(&plan);
     assert!(report.seconds < 30.0, "all connections are closed: {} s", report.seconds);
@@ -34,7 +35,7 @@ fn a_server_that_closes_midway_ends_the_run_and_keeps_its_figures() {
 #[test]
 fn an_interrupt_drains_and_reports() {
     let server = LineServer::echo();
-    let mut plan = server.plan(Mode::Flood);
+    let mut plan = plan_for(&server, Mode::Flood);
     plan.duration = Duration::from_secs(600);
     let interrupt = Arc::new(AtomicBool::new(false));
     let options = RunOptions { interrupt: Arc::clone(&interrupt), ..RunOptions::default() };
@@ -59,7 +60,7 @@ fn a_server_that_never_reads_does_not_hold_up_the_end_of_the_run() {
         let gate = Arc::clone(&gate);
         LineServer::with(move |_stream| drop(gate.read()))
     };
-    let mut plan = server.plan(Mode::Flood);
+    let mut plan = plan_for(&server, Mode::Flood);
     plan.drain = Duration::from_millis(200);
     let report = run(&plan);
     assert!(report.bytes.sent > 0);
@@ -75,7 +76,7 @@ fn a_flood_stays_within_its_limit_of_bytes_in_flight() {
         // Reads everything and sends no reply.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
-    let mut plan = server.plan(Mode::Flood);
+    let mut plan = plan_for(&server, Mode::Flood);
     plan.drain = Duration::ZERO;
     plan.message = "0123456789abcde\\n".to_owned();
     plan.in_flight = InFlightLimit::Bytes(10_000);
@@ -87,7 +88,7 @@ fn a_flood_stays_within_its_limit_of_bytes_in_flight() {
     assert!(run(&plan).bytes.sent > 4 * 20_000);
 
     let server = LineServer::echo();
-    let mut plan = server.plan(Mode::Flood);
+    let mut plan = plan_for(&server, Mode::Flood);
     plan.in_flight = InFlightLimit::Bytes(1);
     let least = run(&plan);
     assert_eq!(least.verdict(&[]).0, RunVerdict::Clean, "{:?}", least.verify);

@@ -7,8 +7,9 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use support::{LineServer, run};
+use support::{plan_for, run};
 use towline_load::{Mode, RunVerdict};
+use towline_test_support::LineServer;
 
 #[test]
 fn an_open_loop_shows_the_stall_that_a_closed_loop_hides() {
@@ -26,7 +27,7 @@ fn an_open_loop_shows_the_stall_that_a_closed_loop_hides() {
     };
     // 200 lines per second: those due in the stalled second wait 500 ms on average.
     let server = stalling();
-    let mut plan = server.plan(Mode::Paced { rate: 200.0 });
+    let mut plan = plan_for(&server, Mode::Paced { rate: 200.0 });
     plan.connections = 1;
     plan.duration = Duration::from_secs(2);
     let paced = run(&plan);
@@ -41,7 +42,7 @@ fn an_open_loop_shows_the_stall_that_a_closed_loop_hides() {
     assert!(paced.service_us.is_some());
 
     let server = stalling();
-    let mut plan = server.plan(Mode::PingPong { window: 1 });
+    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
     plan.connections = 1;
     plan.duration = Duration::from_secs(2);
     let closed = run(&plan);
@@ -59,7 +60,7 @@ fn lines_are_sent_on_schedule_to_a_server_that_is_too_slow() {
             line.to_vec()
         })
     });
-    let mut plan = server.plan(Mode::Paced { rate: 400.0 });
+    let mut plan = plan_for(&server, Mode::Paced { rate: 400.0 });
     plan.duration = Duration::from_millis(1000);
     plan.drain = Duration::from_millis(200);
     let report = run(&plan);

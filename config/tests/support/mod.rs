@@ -2,38 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::ffi::OsString;
 
 use proptest::prelude::*;
 use towline_config::{Effective, Key, Sources, Support, load};
-
-/// A file that is removed when dropped.
-#[derive(Debug)]
-pub(crate) struct TempFile(PathBuf);
-
-impl TempFile {
-    pub(crate) fn new(bytes: impl AsRef<[u8]>) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("toml");
-        std::fs::write(&path, bytes).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use towline_test_support::TempFile;
 
 pub(crate) fn key(name: &str) -> &'static Key {
     Key::find(name).unwrap_or_else(|| panic!("no key {name}"))
