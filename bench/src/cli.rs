@@ -88,6 +88,9 @@ struct Ratio {
     /// Only the scenario of this name, or those whose names begin with it; several may follow
     #[arg(long, num_args = 1.., value_name = "NAME")]
     only: Vec<String>,
+    /// Another towline binary that takes turns with the first, for what a change costs
+    #[arg(long, value_name = "PATH")]
+    baseline: Option<PathBuf>,
     /// The implementation that is compared with the references
     #[arg(long, value_enum, default_value_t = Implementation::Towline)]
     subject: Implementation,
@@ -221,7 +224,7 @@ impl LaunchFlags {
             None => eprintln!("towline: no binary here and no --server: references only"),
         }
         let towline = Towline { path, admin: self.admin, flags: self.flags };
-        Ok(Launcher { programs: CPrograms::compile_all()?, towline })
+        Ok(Launcher { programs: CPrograms::compile_all()?, towline, baseline: None })
     }
 }
 
@@ -286,7 +289,7 @@ fn compare(args: Ratio) -> Result<(), Error> {
         timing: Timing { warm, run },
         all: args.all,
     };
-    let launcher = args.launch.launcher()?;
+    let launcher = Launcher { baseline: args.baseline, ..args.launch.launcher()? };
     let outcomes: Vec<_> =
         scenarios.into_iter().map(|scenario| ratio::measure(&launcher, scenario, plan)).collect();
     let rows = report::evaluate(&outcomes, plan.subject);

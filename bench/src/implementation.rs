@@ -12,6 +12,8 @@ use crate::generator::WindowReport;
 pub(crate) enum Implementation {
     /// The server of this workspace, with its defaults.
     Towline,
+    /// Another towline binary, with the same flags (`--baseline`): shows what a change costs.
+    Baseline,
     /// towline without heartbeat, deadlines and optional limits: shows the cost of supervision.
     Unsupervised,
     /// towline without the admin endpoint and its thread: shows the cost of observation.
@@ -36,7 +38,7 @@ impl Implementation {
     /// The flags of a towline variant; `None` for the others.
     pub(crate) const fn flags(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Towline => Some(&[]),
+            Self::Towline | Self::Baseline => Some(&[]),
             Self::Unsupervised => Some(&[
                 "--heartbeat=off",
                 "--line-deadline=off",
@@ -52,6 +54,7 @@ impl Implementation {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Towline => "towline",
+            Self::Baseline => "baseline",
             Self::Unsupervised => "unsupervised",
             Self::Unobserved => "unobserved",
             Self::Threads => "threads",

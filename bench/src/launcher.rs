@@ -42,12 +42,17 @@ pub(crate) fn find_towline(given: Option<PathBuf>) -> Option<PathBuf> {
 pub(crate) struct Launcher {
     pub(crate) programs: CPrograms,
     pub(crate) towline: Towline,
+    /// Another towline binary to compare with.
+    pub(crate) baseline: Option<PathBuf>,
 }
 
 impl Launcher {
     /// Whether the implementation can be started: towline needs a binary.
     pub(crate) fn has(&self, implementation: Implementation) -> bool {
-        implementation.flags().is_none() || self.towline.path.is_some()
+        match implementation {
+            Implementation::Baseline => self.baseline.is_some(),
+            _ => implementation.flags().is_none() || self.towline.path.is_some(),
+        }
     }
 
     /// Starts an implementation with further `flags`.
@@ -92,7 +97,11 @@ impl Launcher {
             Ok(command)
         };
         if let Some(own) = implementation.flags() {
-            let path = self.towline.path.as_deref().ok_or("no towline binary")?;
+            let path = match implementation {
+                Implementation::Baseline => &self.baseline,
+                _ => &self.towline.path,
+            };
+            let path = path.as_deref().ok_or("no towline binary")?;
             return Ok(self.towline_command(path, &[own, flags].concat()));
         }
         match implementation {

@@ -54,6 +54,7 @@ impl Outcome {
 /// Plays all rounds of a scenario.
 pub(crate) fn measure(launcher: &Launcher, scenario: &'static Scenario, plan: Plan) -> Outcome {
     let mut turns = vec![plan.subject];
+    turns.push(Implementation::Baseline);
     turns.extend(scenario.references);
     if plan.all {
         turns.extend(scenario.more);
@@ -113,7 +114,8 @@ fn take_turn(
     if subject == Implementation::Sha2 {
         return Ok((sha::hash_alone(b"xxxx", plan.timing.run), Vec::new()));
     }
-    let flags = if subject == Implementation::Towline { scenario.flags } else { &[] };
+    let is_build = matches!(subject, Implementation::Towline | Implementation::Baseline);
+    let flags = if is_build { scenario.flags } else { &[] };
     let server = launcher.start(subject, flags, scenario.cores)?;
     if scenario.load.mode == "idle" {
         return Ok((hold(launcher, scenario, &server)?, Vec::new()));

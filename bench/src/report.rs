@@ -42,18 +42,29 @@ struct ScenarioRecord<'a> {
 
 /// Compares every demanded figure with its bound.
 pub(crate) fn evaluate(outcomes: &[Outcome], subject: Implementation) -> Vec<RowResult> {
-    let rows =
-        outcomes.iter().flat_map(|outcome| outcome.scenario.rows.iter().map(move |r| (outcome, r)));
+    let rows = outcomes.iter().flat_map(|outcome| {
+        // Of idle connections there is only memory, which stands in the table of figures.
+        let baseline = Some(BASELINE).filter(|_| outcome.scenario.load.mode != "idle");
+        let rows = outcome.scenario.rows.iter().copied().chain(baseline);
+        rows.map(move |row| (outcome, row))
+    });
     rows.filter(|(outcome, row)| {
         // No row for a reference that did not run, or that is the subject itself.
         let ran =
             |name: Implementation| outcome.rounds.iter().any(|r| r.runs.contains_key(name.name()));
-        row.demand != Demand::Nothing
+        row.demand != Demand::Nothing && row.against != Some(Implementation::Baseline)
             || row.against.is_none_or(|other| other != subject && ran(other))
     })
-    .map(|(outcome, row)| evaluate_row(outcome, *row, subject))
+    .map(|(outcome, row)| evaluate_row(outcome, row, subject))
     .collect()
 }
+
+/// Against another build of towline: not slower.
+const BASELINE: Row = Row {
+    figure: Figure::LinesPerCpuSecond,
+    against: Some(Implementation::Baseline),
+    demand: Demand::AtLeast(0.99),
+};
 
 fn evaluate_row(outcome: &Outcome, row: Row, subject: Implementation) -> RowResult {
     let values: Vec<f64> = outcome
