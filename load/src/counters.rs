@@ -56,11 +56,11 @@ counters! {
         closed,
         /// Replies that did not arrive within the reply timeout (ping-pong).
         timeout,
-        /// Lines without a reply when their connection or the drain ended.
+        /// Lines without a reply that are not counted as `missing`.
         unanswered,
         /// Lines that were due but never sent (paced).
         unsent,
-        /// Replies compared with what is expected.
+        /// Replies compared with what is expected, `ERR …` lines included.
         checked,
         /// Replies that match no expected line.
         corrupted,
@@ -68,8 +68,10 @@ counters! {
         duplicated,
         /// Replies received after the reply to a later line.
         reordered,
-        /// Lines without a reply although a later line has one, or because the server fell silent.
+        /// Lines whose reply did not arrive, although it was waited for.
         missing,
+        /// `ERR …` lines in place of replies (with verification).
+        error_replies,
         /// Heartbeats of the server (`ping`), which are not counted as replies.
         heartbeats,
         /// `ERR timeout` lines.
@@ -78,7 +80,7 @@ counters! {
         err_overloaded,
         /// `ERR line too long` lines.
         err_line_too_long,
-        /// `ERR too many connections` lines.
+        /// Lines that begin with `ERR too many connections`: refusals of a connection, no line's reply.
         err_too_many_connections,
         /// Other lines that begin with `ERR `.
         err_other,
@@ -119,9 +121,14 @@ impl Counters {
         self.reset + self.closed
     }
 
-    /// Replies other than the expected ones.
+    /// Replies other than the expected ones, `ERR …` lines aside.
     pub fn mismatched(&self) -> u64 {
         self.corrupted + self.duplicated + self.reordered
+    }
+
+    /// Findings of verification: replies that were wrong, error lines or missing.
+    pub(crate) fn wrong(&self) -> u64 {
+        self.mismatched() + self.error_replies + self.missing
     }
 
     /// `ERR …` lines of all kinds.

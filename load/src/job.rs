@@ -18,7 +18,13 @@ pub(crate) struct Job {
     pub(crate) lines_in_flight: u64,
     /// Whether the server's heartbeat has the same bytes as a reply.
     pub(crate) heartbeat_alike: bool,
+    /// Bytes kept of an unexpected line whose end has not arrived: more than an expected line has, so
+    /// that a line cut off here does not become a match.
+    pub(crate) partial_bytes_max: usize,
 }
+
+/// Least bytes kept of an unexpected line: enough for every `ERR …` line and for an example.
+const PARTIAL_BYTES_MIN: usize = 64;
 
 impl Job {
     pub(crate) fn new(plan: Plan) -> Result<Self, LoadError> {
@@ -30,6 +36,7 @@ impl Job {
             distinct: expect.numbers_its_lines(),
             lines_in_flight: lines_in_flight(&plan, &message),
             heartbeat_alike: expect.is_heartbeat(),
+            partial_bytes_max: expect.longest_line().max(PARTIAL_BYTES_MIN) + 1,
             plan,
         })
     }

@@ -114,7 +114,7 @@ fn an_echo_of_a_pong_is_not_a_mismatch() {
 }
 
 #[test]
-fn error_lines_are_counted_by_kind_and_are_not_mismatches() {
+fn error_lines_are_counted_by_kind_and_apart_from_mismatches() {
     let server = LineServer::start(|| {
         let mut number = 0;
         Box::new(move |line| {
@@ -129,7 +129,10 @@ fn error_lines_are_counted_by_kind_and_are_not_mismatches() {
     });
     for mode in [Mode::Flood, Mode::PingPong { window: 5 }] {
         let report = run(&plan_for(&server, mode));
-        assert_eq!(report.verdict(&[]).0, RunVerdict::Clean, "{:?}", report.verify);
+        assert_eq!(report.verdict(&[]).0, RunVerdict::WrongReplies, "{:?}", report.verify);
+        assert_eq!((report.verify.mismatched, report.verify.missing), (0, 0));
+        assert_eq!(report.verify.error_replies, report.error_lines.values().sum::<u64>());
+        assert_eq!(report.verify.checked, report.lines.received);
         assert_eq!(report.lines.sent, report.lines.received);
         for kind in ["timeout", "overloaded", "other"] {
             let count = report.error_lines[kind];

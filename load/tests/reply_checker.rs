@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{plan_for, run};
-use towline_load::{Mode, Report, RunVerdict};
+use towline_load::{Mode, Plan, Report, RunVerdict};
 use towline_test_support::{Answer, LineServer};
 
 const MODES: [Mode; 4] =
@@ -23,6 +23,13 @@ fn faulty(every: u64, wrong: fn(&[u8]) -> Vec<u8>) -> LineServer {
         });
         answer
     })
+}
+
+/// A plan for a server that loses lines: the drain waits in vain, so it is short.
+fn losing(server: &LineServer, window: u32) -> Plan {
+    let mut plan = plan_for(server, Mode::PingPong { window });
+    plan.drain = Duration::from_secs(2);
+    plan
 }
 
 fn corrupt(line: &[u8]) -> Vec<u8> {
@@ -82,7 +89,7 @@ fn a_corrupted_line_is_found() {
 #[test]
 fn a_dropped_line_is_missing() {
     let server = faulty(100, |_| Vec::new());
-    let report = run(&plan_for(&server, Mode::PingPong { window: 10 }));
+    let report = run(&losing(&server, 10));
     found_wrong(&report);
     assert!(report.verify.missing > 0);
     assert_eq!(report.verify.mismatched, 0, "{:?}", report.verify);
@@ -92,7 +99,7 @@ fn a_dropped_line_is_missing() {
 #[test]
 fn a_dropped_line_is_missing_even_when_all_lines_look_alike() {
     let server = faulty(100, |_| Vec::new());
-    let mut plan = plan_for(&server, Mode::PingPong { window: 10 });
+    let mut plan = losing(&server, 10);
     plan.message = "ping\\n".to_owned();
     let report = run(&plan);
     found_wrong(&report);
@@ -129,7 +136,7 @@ fn swapped_lines_are_reordered_and_not_missing() {
             reply
         })
     });
-    let report = run(&plan_for(&server, Mode::PingPong { window: 10 }));
+    let report = run(&losing(&server, 10));
     found_wrong(&report);
     assert!(report.verify.reordered > 0, "{:?}", report.verify);
     // The server may hold the last line of a connection forever.
@@ -193,7 +200,7 @@ fn without_verify_other_replies_are_only_counted() {
 #[test]
 fn a_reply_that_is_overdue_is_counted_and_the_connection_goes_on() {
     let server = faulty(5, |_| Vec::new());
-    let mut plan = plan_for(&server, Mode::PingPong { window: 1 });
+    let mut plan = losing(&server, 1);
     plan.duration = Duration::from_secs(3);
     plan.reply_timeout = Duration::from_millis(100);
     let report = run(&plan);

@@ -139,7 +139,7 @@ impl EventLoop {
         }
         if ready.read {
             match self.checker.discard(&self.conns[index]) {
-                Received::Replies(lines) => {
+                Received::Settled(lines) => {
                     self.bad_clients.counts_of(behavior).lines_received += lines;
                     if behavior == ClientBehavior::Churn && lines > 0 {
                         return self.close(index, ClosedBy::Generator);

@@ -1,12 +1,14 @@
 //! Classifies a line that is not the reply expected next.
 //!
 //! First come the lines that the server sends by itself: its heartbeat `ping`, an echo of the
-//! generator's `pong`, and `ERR …`. Then, if the lines of the message differ: the reply to a later line
-//! (those between are missing or late), or to an earlier one (late, or sent twice). Any other line is
-//! a corrupted reply.
+//! generator's `pong`, and `ERR …`, which takes the place of a reply. Then, if the lines of the message
+//! differ: the reply to a later line (those between are missing or late), or to an earlier one (late, or
+//! sent twice). Any other line is a corrupted reply.
+
+use std::ops::Range;
 
 use super::conn::{Anomalies, Conn, PONG};
-use super::reply_checker::ReplyChecker;
+use super::reply_checker::{Exception, ReplyChecker, SettledBy};
 use crate::clock::MILLI;
 
 /// How many lines ahead and behind are searched for the line that a reply belongs to.
@@ -20,8 +22,8 @@ const EXAMPLES_MAX: usize = 8;
 const HEARTBEAT_SILENCE: u64 = 500 * MILLI;
 
 impl ReplyChecker {
-    /// Classifies and counts a whole line. Returns how many lines it shows to be missing so far.
-    pub(super) fn classify(&mut self, conn: &mut Conn, line: &[u8]) -> u64 {
+    /// Classifies and counts a whole line.
+    pub(super) fn classify(&mut self, conn: &mut Conn, line: &[u8]) {
         if self.is_expected(conn, conn.received.line, line) {
             conn.received.line += 1;
             self.counters.lines_received += 1;
@@ -29,27 +31,25 @@ impl ReplyChecker {
             if conn.received.line > conn.sent.line {
                 self.surplus_replies(conn);
             }
-            return 0;
+            return;
         }
         if line == b"ping\n" {
-            self.heartbeat(conn);
-            return 0;
+            return self.heartbeat(conn);
         }
         if line == b"pong\n" && conn.anomalies().pongs > 0 {
             conn.anomalies().pongs -= 1;
-            return 0;
+            return;
         }
         self.counters.lines_received += 1;
         if line.starts_with(b"ERR ") {
             self.error_line(conn, line);
         } else if self.job.plan.verify {
             self.counters.checked += 1;
-            return self.misplaced(conn, line);
+            self.misplaced(conn, line);
         } else {
             self.non_echoes = self.non_echoes.saturating_add(1);
             consume_reply(conn);
         }
-        0
     }
 
     fn is_expected(&mut self, conn: &Conn, number: u64, line: &[u8]) -> bool {
@@ -70,27 +70,50 @@ impl ReplyChecker {
 
     fn error_line(&mut self, conn: &mut Conn, line: &[u8]) {
         let counters = &mut self.counters;
-        let (kind, last) = match line {
-            b"ERR timeout\n" => (&mut counters.err_timeout, false),
-            b"ERR overloaded\n" => (&mut counters.err_overloaded, false),
-            b"ERR line too long\n" => (&mut counters.err_line_too_long, true),
-            b"ERR too many connections\n" => (&mut counters.err_too_many_connections, true),
-            _ => (&mut counters.err_other, false),
-        };
-        *kind += 1;
-        conn.anomalies().refused |= last;
-        consume_reply(conn);
+        if line.starts_with(b"ERR too many connections") {
+            // Refuses the connection, and is no line's reply.
+            counters.err_too_many_connections += 1;
+            conn.anomalies().refused = true;
+            return;
+        }
+        *match line {
+            b"ERR timeout\n" => &mut counters.err_timeout,
+            b"ERR overloaded\n" => &mut counters.err_overloaded,
+            b"ERR line too long\n" => &mut counters.err_line_too_long,
+            _ => &mut counters.err_other,
+        } += 1;
+        if self.job.plan.verify {
+            counters.checked += 1;
+            counters.error_replies += 1;
+        }
+        if line == b"ERR line too long\n" {
+            conn.anomalies().refused = true;
+        }
+        let next = conn.received.line;
+        if consume_reply(conn) {
+            self.except(next..next + 1, SettledBy::ErrorLine);
+        }
+    }
+
+    /// Notes that lines were settled otherwise than by replies.
+    fn except(&mut self, lines: Range<u64>, by: SettledBy) {
+        match self.exceptions.last_mut() {
+            Some(last) if last.by == by && last.lines.end == lines.start => {
+                last.lines.end = lines.end;
+            }
+            _ => self.exceptions.push(Exception { lines, by }),
+        }
     }
 
     /// Finds the line that a reply out of order belongs to; if there is none, the reply is corrupted.
-    fn misplaced(&mut self, conn: &mut Conn, line: &[u8]) -> u64 {
+    fn misplaced(&mut self, conn: &mut Conn, line: &[u8]) {
         let next = conn.received.line;
         if self.job.distinct {
             // The corrupted line before this one was an extra line: it took no reply's place.
             if conn.anomalies().corrupted_at.take() == Some(next.wrapping_sub(1))
                 && self.is_expected(conn, next - 1, line)
             {
-                return 0;
+                return;
             }
             let ahead = conn.sent.line.saturating_sub(next).min(SEARCH_LINES);
             if let Some(found) = (next + 1..next + ahead).find(|n| self.is_expected(conn, *n, line))
@@ -99,29 +122,31 @@ impl ReplyChecker {
             }
             let behind = next.saturating_sub(SEARCH_LINES)..next;
             if let Some(found) = behind.rev().find(|n| self.is_expected(conn, *n, line)) {
-                self.late_reply(conn, found);
-                return 0;
+                return self.late_reply(conn, found);
             }
         }
         self.counters.corrupted += 1;
         self.add_example(conn, "is not any line that was sent", Some(line));
         conn.anomalies().corrupted_at = Some(next);
         consume_reply(conn);
-        0
     }
 
     /// Handles the reply to line `found` while replies to earlier lines are missing.
-    fn skip_to(&mut self, conn: &mut Conn, found: u64) -> u64 {
+    fn skip_to(&mut self, conn: &mut Conn, found: u64) {
         let next = conn.received.line;
         self.add_example(conn, "came too early: a reply before it is missing or late", None);
+        self.note_gap(conn, next..found);
+        conn.received.line = found + 1;
+        self.except(next..found, SettledBy::LaterReply);
+    }
+
+    /// Remembers lines that have no reply so far.
+    pub(super) fn note_gap(&mut self, conn: &mut Conn, lines: Range<u64>) {
         let gaps = &mut conn.anomalies().gaps;
         let room = GAPS_MAX.saturating_sub(gaps.len()) as u64;
-        let kept = (found - next).min(room);
-        gaps.extend(next..next + kept);
-        self.counters.missing += found - next - kept;
-        conn.received.line = found + 1;
-        self.send_times.pop(&mut conn.in_flight, found - next, |_, _, _| ());
-        found - next
+        let kept = lines.end.min(lines.start + room);
+        gaps.extend(lines.start..kept);
+        self.counters.missing += lines.end - kept;
     }
 
     /// Handles the reply to line `found` after replies to later lines: it is late, or a duplicate.
@@ -186,11 +211,16 @@ impl ReplyChecker {
     }
 }
 
-/// Takes the received line as the reply that is expected next, if one is.
-fn consume_reply(conn: &mut Conn) {
-    if conn.received.line < conn.sent.line {
+/// Takes the received line as the reply that is expected next, or as one that was given up. Returns
+/// whether one was expected.
+fn consume_reply(conn: &mut Conn) -> bool {
+    let expected = conn.received.line < conn.sent.line;
+    if expected {
         conn.received.line += 1;
+    } else if let Some(anomalies) = &mut conn.anomalies {
+        anomalies.given_up = anomalies.given_up.saturating_sub(1);
     }
+    expected
 }
 
 impl Anomalies {

@@ -100,6 +100,13 @@ impl Conn {
         self.sent.line.saturating_sub(self.received.line)
     }
 
+    /// Stops waiting for replies; returns how many were waited for.
+    pub(crate) fn abandon(&mut self) -> u64 {
+        let lines = self.outstanding();
+        self.sent.line -= lines;
+        lines
+    }
+
     /// Whether the connection follows the mode and is measured.
     pub(crate) fn is_well_behaved(&self) -> bool {
         self.behavior == ClientBehavior::WellBehaved

@@ -22,7 +22,7 @@ impl EventLoop {
     fn well_behaved_ready(&mut self, ready: Ready) {
         if ready.read {
             match self.checker.receive(&mut self.conns[ready.conn]) {
-                Received::Replies(replies) => self.replied(ready.conn, replies),
+                Received::Settled(lines) => self.settled(ready.conn, lines),
                 Received::End => return self.close(ready.conn, ClosedBy::Server(None)),
                 Received::Broken(error) => {
                     return self.close(ready.conn, ClosedBy::Server(Some(error)));

@@ -3,11 +3,9 @@
 
 use super::EventLoop;
 use super::conn::{Conn, Interest, State};
-use crate::clock::{MILLI, SECOND};
+use crate::clock::MILLI;
 use crate::plan::Mode;
 
-/// Time without any reply after which the replies still missing are given up.
-const SILENCE: u64 = 2 * SECOND;
 /// Time to wait for surplus replies once every line has its reply (`--verify`).
 const SURPLUS_WAIT: u64 = 200 * MILLI;
 /// Interval between checks of whether the drain is over.
@@ -22,8 +20,6 @@ pub(crate) struct Drain {
     pub(super) next_check: u64,
     surplus_until: Option<u64>,
     pub(super) over: bool,
-    /// The drain ended because of [`SILENCE`]: lines without a reply are lost.
-    silent: bool,
     /// Index of the next idle connection that sends its line; past the end if none is left.
     sweep_next: usize,
     sweeping: u32,
@@ -47,7 +43,6 @@ impl EventLoop {
             surplus_until: None,
             // A flood can have gigabytes in flight. Without `--verify` it does not wait for them.
             over: mode == Mode::Flood && !verify,
-            silent: false,
             sweep_next: if idle { 0 } else { usize::MAX },
             sweeping: 0,
         });
@@ -74,7 +69,6 @@ impl EventLoop {
     }
 
     pub(super) fn drain_step(&mut self, now: u64) {
-        let last_reply = self.checker.last_reply;
         let plan = &self.checker.job.plan;
         let Some(drain) = &mut self.drain else { return };
         if now < drain.next_check || drain.over {
@@ -82,15 +76,16 @@ impl EventLoop {
         }
         drain.next_check = now + CHECK_INTERVAL;
         let unsettled = |c: &Conn| c.state == State::Open && (c.outstanding() > 0 || c.pending > 0);
+        let limit = u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX);
         let swept = drain.sweep_next >= self.conns.len();
         if swept && !self.conns.iter().any(|c| c.is_well_behaved() && unsettled(c)) {
             let listen = if plan.verify { SURPLUS_WAIT } else { 0 };
             drain.over = now >= *drain.surplus_until.get_or_insert(now + listen);
-        } else if self.quiet && now.saturating_sub(last_reply.max(drain.began)) >= SILENCE {
-            drain.silent = true;
+        } else if now >= drain.began.saturating_add(limit) {
             drain.over = true;
         } else {
-            drain.over = now >= drain.began + plan.drain.as_nanos() as u64;
+            // A connection that ended without a reply made room for another.
+            self.sweep(now);
         }
     }
 
@@ -121,21 +116,23 @@ impl EventLoop {
         }
     }
 
-    /// Counts the lines that have no reply when the drain is over.
+    /// Counts the lines that have no reply when the drain is over: with `--verify` as missing.
+    ///
+    /// Of the lines in flight only those are missing whose reply was waited for: not with a drain of 0,
+    /// unless no reply came at all, and not on a connection that the server refused and closed.
     pub(super) fn count_unanswered(&mut self) {
         let plan = &self.checker.job.plan;
-        let silent = self.drain.as_ref().is_some_and(|drain| drain.silent);
         let counters = &mut self.checker.counters;
+        let waited = !plan.drain.is_zero() || counters.checked == 0;
         for conn in self.conns.iter().filter(|c| c.is_well_behaved()) {
-            if plan.verify {
-                counters.missing += conn.anomalies.as_ref().map_or(0, |t| t.lost());
-            }
-            if plan.mode == Mode::Flood && !plan.verify {
-                continue;
-            }
-            if plan.verify && silent && conn.state == State::Open && !conn.is_refused() {
-                counters.missing += conn.outstanding();
+            let lost = conn.anomalies.as_ref().map_or(0, |t| t.lost());
+            let refused = conn.state == State::Closed && conn.is_refused();
+            if !plan.verify {
+                counters.unanswered += lost + conn.outstanding();
+            } else if waited && !refused {
+                counters.missing += lost + conn.outstanding();
             } else {
+                counters.missing += lost;
                 counters.unanswered += conn.outstanding();
             }
         }

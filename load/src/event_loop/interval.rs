@@ -125,6 +125,7 @@ impl EventLoop {
         Event::Finished(Box::new(Finished {
             loop_index: self.share.index,
             connect: std::mem::take(&mut self.stats.connect),
+            errors: std::mem::take(&mut self.checker.errors),
             spread,
             lag: std::mem::take(&mut self.stats.lag),
             steady: self.stats.steady,

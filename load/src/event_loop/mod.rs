@@ -76,9 +76,6 @@ pub(crate) struct EventLoop {
     stats: LoopStats,
     outbox: SyncSender<Event>,
     next_scan: u64,
-    /// Whether the last wait returned no event. Only then does a long time without replies mean that
-    /// the server is silent, and not that this thread has yet to read them.
-    quiet: bool,
 }
 
 impl EventLoop {
@@ -124,7 +121,6 @@ impl EventLoop {
             stats: LoopStats::new(timing),
             outbox,
             next_scan: 0,
-            quiet: false,
         })
     }
 
@@ -152,7 +148,6 @@ impl EventLoop {
                 .map_err(|e| LoadError::failed(format!("waiting for sockets failed: {e}")))?;
             let woke_at = clock::now();
             self.stats.slept(self.phase, woke_at - now);
-            self.quiet = events == 0;
             for index in 0..events {
                 if let Some(ready) = self.epoll.event(index) {
                     self.dispatch(ready);
@@ -231,15 +226,21 @@ impl EventLoop {
         conn.pong_left = 0;
         self.checker.send_times.clear(&mut conn.in_flight);
         if !conn.is_well_behaved() {
-            self.bad_client_closed(index, closed_by, was_open);
-        } else if self.phase != Phase::Drain && was_open {
-            match closed_by {
-                ClosedBy::Server(None) => self.checker.counters.closed += 1,
-                ClosedBy::Server(Some(_)) => self.checker.counters.reset += 1,
-                ClosedBy::Generator => {}
-            }
-        } else if let Some(drain) = &mut self.drain {
-            drain.connection_closed(conn.outstanding());
+            return self.bad_client_closed(index, closed_by, was_open);
+        }
+        let counters = &mut self.checker.counters;
+        match closed_by {
+            // A server may close in the drain, when the run is over, unless it refuses the connection.
+            _ if !was_open || self.phase == Phase::Drain && !conn.is_refused() => {}
+            ClosedBy::Server(None) => counters.closed += 1,
+            ClosedBy::Server(Some(_)) => counters.reset += 1,
+            ClosedBy::Generator => {}
+        }
+        match &mut self.drain {
+            Some(drain) => drain.connection_closed(conn.outstanding()),
+            // That the server ended the connection is its own verdict: whether it had received these
+            // lines is unknown.
+            None => counters.unanswered += conn.abandon(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! they differ are lines examined one by one (`classify.rs`), so checking costs about as much as
 //! counting.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr;
@@ -24,8 +25,6 @@ const PAGE_BYTES: usize = 4096;
 const FLOOD_WRITE_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes compared at once after a mismatch; doubled after every match.
 const AFTER_MISMATCH_BYTES: usize = 128;
-/// Bytes kept of an unexpected line whose end has not arrived. A line this long cannot become a match.
-const PARTIAL_BYTES_MAX: usize = 1024 * 1024;
 /// Without `--verify`, the number of replies other than the expected ones after which comparing stops.
 const NON_ECHOES_MAX: u32 = 64;
 
@@ -44,6 +43,11 @@ pub(crate) struct ReplyChecker {
     pub(crate) service: Hist,
     /// Nanoseconds from the time a line was due to its reply (paced mode).
     pub(crate) response: Hist,
+    /// Nanoseconds to the error lines in place of replies: from the send of the line, in paced mode from
+    /// the time it was due.
+    pub(crate) errors: Hist,
+    /// What the last read settled otherwise than by replies, in the order of the lines.
+    pub(super) exceptions: Vec<Exception>,
     /// Bytes that one write of a flood offers the kernel.
     pub(super) flood_write_bytes: usize,
     /// Descriptions of the first unexpected replies.
@@ -79,11 +83,27 @@ impl Buffer {
     }
 }
 
+/// Consecutive lines in flight that a read settled otherwise than by replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Exception {
+    pub(super) lines: Range<u64>,
+    pub(super) by: SettledBy,
+}
+
+/// Why the reply to a line is no longer waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SettledBy {
+    Reply,
+    ErrorLine,
+    /// The reply to a later line.
+    LaterReply,
+}
+
 /// Outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// This many lines in flight have their reply.
-    Replies(u64),
+    /// This many lines in flight are settled: by replies, but for the checker's `exceptions`.
+    Settled(u64),
     /// The server closed its side.
     End,
     /// The connection failed.
@@ -101,6 +121,8 @@ impl ReplyChecker {
             counters: Counters::default(),
             service: Hist::default(),
             response: Hist::default(),
+            errors: Hist::default(),
+            exceptions: Vec::new(),
             examples: Vec::new(),
             scratch: Vec::new(),
             buffer: Buffer::new(),
@@ -112,7 +134,7 @@ impl ReplyChecker {
     /// Reads once and checks the replies.
     #[inline]
     pub(crate) fn receive(&mut self, conn: &mut Conn) -> Received {
-        let Some(fd) = &conn.fd else { return Received::Replies(0) };
+        let Some(fd) = &conn.fd else { return Received::Settled(0) };
         match read(fd, self.buffer.as_mut()) {
             Ok(0) => Received::End,
             Ok(n) => {
@@ -121,38 +143,37 @@ impl ReplyChecker {
                 self.counters.reads += 1;
                 self.counters.bytes_received += n as u64;
                 let buffer = std::mem::take(&mut self.buffer);
-                let replies = self.check(conn, &buffer.as_ref()[..n]);
+                let lines = self.check(conn, &buffer.as_ref()[..n]);
                 self.buffer = buffer;
-                Received::Replies(replies)
+                Received::Settled(lines)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Received::Replies(0),
+            Err(Errno::AGAIN | Errno::INTR) => Received::Settled(0),
             Err(error) => Received::Broken(error),
         }
     }
 
     /// Reads once and only counts lines, for bad clients.
     pub(crate) fn discard(&mut self, conn: &Conn) -> Received {
-        let Some(fd) = &conn.fd else { return Received::Replies(0) };
+        let Some(fd) = &conn.fd else { return Received::Settled(0) };
         match read(fd, self.buffer.as_mut()) {
             Ok(0) => Received::End,
-            Ok(n) => Received::Replies(
+            Ok(n) => Received::Settled(
                 memchr::memchr_iter(b'\n', &self.buffer.as_ref()[..n]).count() as u64,
             ),
-            Err(Errno::AGAIN | Errno::INTR) => Received::Replies(0),
+            Err(Errno::AGAIN | Errno::INTR) => Received::Settled(0),
             Err(error) => Received::Broken(error),
         }
     }
 
-    /// Compares bytes with what the connection expects. Returns how many lines in flight they answer.
+    /// Compares bytes with what the connection expects. Returns how many lines in flight they settle.
     fn check(&mut self, conn: &mut Conn, mut rest: &[u8]) -> u64 {
         let before = conn.received.line;
-        let mut skipped = 0;
         // After a mismatch the next line may not match either, so the comparison restarts with few
         // bytes: rendering a full window for every line that does not match takes quadratic time.
         let mut window_bytes = usize::MAX;
         while !rest.is_empty() {
             if conn.anomalies.as_ref().is_some_and(|t| !t.partial.is_empty()) || !self.compares() {
-                rest = self.check_line(conn, rest, &mut skipped);
+                rest = self.check_line(conn, rest);
                 window_bytes = AFTER_MISMATCH_BYTES;
                 continue;
             }
@@ -172,9 +193,9 @@ impl ReplyChecker {
             self.matched(conn, at);
             self.keep_begun_line(conn);
             window_bytes = AFTER_MISMATCH_BYTES;
-            rest = self.check_line(conn, &rest[same..], &mut skipped);
+            rest = self.check_line(conn, &rest[same..]);
         }
-        (conn.received.line - before).saturating_sub(skipped)
+        conn.received.line - before
     }
 
     /// Whether replies are compared with the expected stream.
@@ -212,10 +233,10 @@ impl ReplyChecker {
 
     /// Classifies the first line of `rest` and returns what follows it. An incomplete line is kept for
     /// the next read.
-    fn check_line<'a>(&mut self, conn: &mut Conn, rest: &'a [u8], skipped: &mut u64) -> &'a [u8] {
+    fn check_line<'a>(&mut self, conn: &mut Conn, rest: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr(b'\n', rest) else {
             let partial = &mut conn.anomalies().partial;
-            let room = PARTIAL_BYTES_MAX.saturating_sub(partial.len());
+            let room = self.job.partial_bytes_max.saturating_sub(partial.len());
             partial.extend_from_slice(&rest[..room.min(rest.len())]);
             return &[];
         };
@@ -227,10 +248,10 @@ impl ReplyChecker {
                 whole.append(&mut anomalies.partial);
                 anomalies.partial = Vec::new();
                 whole.extend_from_slice(line);
-                *skipped += self.classify(conn, &whole);
+                self.classify(conn, &whole);
                 self.line = whole;
             }
-            _ => *skipped += self.classify(conn, line),
+            _ => self.classify(conn, line),
         }
         rest
     }

@@ -1,10 +1,13 @@
 //! What a well-behaved connection does when it is established, receives replies, or can write.
 
+use std::ops::Range;
+
 use super::conn::{Conn, Interest};
-use super::reply_checker::ReplyChecker;
+use super::reply_checker::{Exception, ReplyChecker, SettledBy};
 use super::send::Sent;
 use super::{ClosedBy, EventLoop};
 use crate::clock;
+use crate::histogram::Hist;
 use crate::plan::Mode;
 use crate::run::event::Phase;
 
@@ -20,14 +23,19 @@ impl EventLoop {
         }
     }
 
-    /// Times `replies` that were just received, and sends what the mode sends next.
+    /// Times the `lines` that a read has just settled, and sends what the mode sends next.
     #[inline]
-    pub(super) fn replied(&mut self, index: usize, replies: u64) {
+    pub(super) fn settled(&mut self, index: usize, lines: u64) {
         let now = self.checker.now;
+        if self.checker.exceptions.is_empty() {
+            let end = self.conns[index].received.line;
+            self.time(index, end - lines..end, SettledBy::Reply);
+        } else {
+            self.time_with_exceptions(index, lines);
+        }
         let conn = &mut self.conns[index];
         match self.checker.job.plan.mode {
             Mode::Flood => {
-                self.checker.time_sample(conn, replies, now);
                 let room = conn.outstanding() <= self.checker.job.lines_in_flight / 2;
                 if conn.pong_left > 0 || conn.pending > 0 {
                     // What the socket does not take now is sent later; meanwhile the flood itself shows
@@ -40,33 +48,55 @@ impl EventLoop {
                 return;
             }
             Mode::PingPong { window } => {
-                self.checker.time_service(conn, replies, now);
                 if self.phase != Phase::Drain && !conn.is_refused() {
                     conn.pending = u64::from(window).saturating_sub(conn.outstanding()) as u32;
                 }
             }
-            Mode::Paced { .. } => {
-                if let Some(schedule) = &self.schedule {
-                    let first = conn.received.line - replies;
-                    let rank = schedule.rank(index);
-                    for line in first..first + replies {
-                        let due = schedule.due(rank, line);
-                        self.checker.response.record(now.saturating_sub(due), 1);
-                    }
-                }
-                self.checker.time_service(conn, replies, now);
-            }
-            Mode::Idle => {
-                self.checker.time_service(conn, replies, now);
-                if replies > 0 {
-                    self.swept(index, now);
-                }
-            }
+            Mode::Idle if lines > 0 => self.swept(index, now),
+            Mode::Idle | Mode::Paced { .. } => {}
         }
         let conn = &self.conns[index];
         if conn.pending > 0 || conn.pong_left > 0 {
             self.send_pending(index, now);
         }
+    }
+
+    /// Records the latency of lines in flight that were settled in the same way.
+    #[inline]
+    fn time(&mut self, index: usize, lines: Range<u64>, by: SettledBy) {
+        let now = self.checker.now;
+        let conn = &mut self.conns[index];
+        let count = lines.end - lines.start;
+        match self.checker.job.plan.mode {
+            Mode::Flood => self.checker.time_sample(conn, count, by),
+            Mode::PingPong { .. } | Mode::Idle => self.checker.time_service(conn, count, by),
+            Mode::Paced { .. } => {
+                if let (Some(schedule), Some(hist)) =
+                    (&self.schedule, self.checker.response_hist(by))
+                {
+                    let rank = schedule.rank(index);
+                    for line in lines {
+                        hist.record(now.saturating_sub(schedule.due(rank, line)), 1);
+                    }
+                }
+                self.checker.time_service(conn, count, by);
+            }
+        }
+    }
+
+    #[cold]
+    fn time_with_exceptions(&mut self, index: usize, lines: u64) {
+        let mut exceptions = std::mem::take(&mut self.checker.exceptions);
+        let end = self.conns[index].received.line;
+        let mut next = end - lines;
+        for Exception { lines, by } in &exceptions {
+            self.time(index, next..lines.start, SettledBy::Reply);
+            self.time(index, lines.clone(), *by);
+            next = lines.end;
+        }
+        self.time(index, next..end, SettledBy::Reply);
+        exceptions.clear();
+        self.checker.exceptions = exceptions;
     }
 
     #[inline]
@@ -114,24 +144,47 @@ impl EventLoop {
 }
 
 impl ReplyChecker {
-    /// Records the time from send to reply of every answered line.
+    /// Records the time from send to reply, or to the error line, of lines in flight.
     #[inline]
-    fn time_service(&mut self, conn: &mut Conn, replies: u64, now: u64) {
-        let service = &mut self.service;
-        self.send_times.pop(&mut conn.in_flight, replies, |sent_at, lines, _| {
-            service.record(now.saturating_sub(sent_at), lines);
+    fn time_service(&mut self, conn: &mut Conn, lines: u64, by: SettledBy) {
+        let now = self.now;
+        let mut hist = match by {
+            SettledBy::Reply => Some(&mut self.service),
+            // In paced mode their time is counted from when they were due.
+            SettledBy::ErrorLine if !self.job.plan.is_paced() => Some(&mut self.errors),
+            SettledBy::ErrorLine | SettledBy::LaterReply => None,
+        };
+        self.send_times.pop(&mut conn.in_flight, lines, |sent_at, lines, _| {
+            if let Some(hist) = &mut hist {
+                hist.record(now.saturating_sub(sent_at), lines);
+            }
         });
     }
 
-    /// Records the time from send to reply of a flood's one timed line, once it is answered.
+    /// Records the time from send to reply, or to the error line, of a flood's one timed line.
     #[inline]
-    fn time_sample(&mut self, conn: &mut Conn, replies: u64, now: u64) {
-        let service = &mut self.service;
-        self.send_times.pop(&mut conn.in_flight, replies, |sent_at, _, last| {
-            if last {
-                service.record(now.saturating_sub(sent_at), 1);
+    fn time_sample(&mut self, conn: &mut Conn, lines: u64, by: SettledBy) {
+        let now = self.now;
+        let mut hist = match by {
+            SettledBy::Reply => Some(&mut self.service),
+            SettledBy::ErrorLine => Some(&mut self.errors),
+            SettledBy::LaterReply => None,
+        };
+        self.send_times.pop(&mut conn.in_flight, lines, |sent_at, _, last| {
+            if let (true, Some(hist)) = (last, &mut hist) {
+                hist.record(now.saturating_sub(sent_at), 1);
             }
         });
+    }
+
+    /// The histogram of times from when a line was due.
+    #[inline]
+    fn response_hist(&mut self, by: SettledBy) -> Option<&mut Hist> {
+        match by {
+            SettledBy::Reply => Some(&mut self.response),
+            SettledBy::ErrorLine => Some(&mut self.errors),
+            SettledBy::LaterReply => None,
+        }
     }
 
     fn give_up(&mut self, conn: &mut Conn) {
@@ -140,12 +193,10 @@ impl ReplyChecker {
         self.send_times.clear(&mut conn.in_flight);
         let numbers = conn.received.line..conn.sent.line;
         conn.received.line = conn.sent.line;
-        let distinct = self.job.distinct;
-        let anomalies = conn.anomalies();
-        if distinct {
-            anomalies.gaps.extend(numbers);
+        if self.job.distinct && self.job.plan.verify {
+            self.note_gap(conn, numbers);
         } else {
-            anomalies.given_up += lines;
+            conn.anomalies().given_up += lines;
         }
     }
 }

@@ -30,6 +30,9 @@ enum Part {
     Random(u16),
 }
 
+/// The most digits of a connection's number, and of a line's.
+const CONNECTION_DIGITS_MAX: usize = 10;
+const SEQUENCE_DIGITS_MAX: usize = 20;
 /// The largest N of `{rand:N}`.
 const RANDOM_MAX: u16 = 4096;
 
@@ -83,6 +86,17 @@ impl Message {
             rendered::render(line, 0, i as u64, 0, &mut out);
         }
         out.len()
+    }
+
+    /// The most bytes that a line has on any connection.
+    pub(crate) fn longest_line(&self) -> usize {
+        let len = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Connection => CONNECTION_DIGITS_MAX,
+            Part::Sequence => SEQUENCE_DIGITS_MAX,
+            Part::Random(len) => usize::from(*len),
+        };
+        self.lines.iter().map(|line| line.iter().map(len).sum()).max().unwrap_or(0)
     }
 
     /// Mean length of a line in bytes.
@@ -211,6 +225,14 @@ mod tests {
         let message = Message::parse("{\"id\":{seq},\"x\":{}}\\n").unwrap();
         assert!(message.numbers_its_lines());
         assert_eq!(message.first_len(), "{\"id\":0,\"x\":{}}\n".len());
+    }
+
+    #[test]
+    fn the_longest_line_has_the_largest_numbers() {
+        let message = Message::parse("a\\nset {conn} {seq} {rand:7}\\n").unwrap();
+        let mut line = Vec::new();
+        rendered::render(&message.lines[1], u32::MAX.into(), u64::MAX, 1, &mut line);
+        assert_eq!(message.longest_line(), line.len());
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Plan {
         }
     }
 
+    /// Whether lines follow a schedule.
+    pub(crate) fn is_paced(&self) -> bool {
+        matches!(self.mode, Mode::Paced { .. })
+    }
+
     /// The target of connection `id`.
     pub(crate) fn target(&self, id: u32) -> &TargetAddr {
         &self.targets[id as usize % self.targets.len()]

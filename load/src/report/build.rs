@@ -32,7 +32,7 @@ impl Report {
         let end = totals.stop_at.max(totals.last_reply);
         let span = seconds(end.saturating_sub(start));
         let histograms = histograms(plan, totals);
-        let paced = matches!(plan.mode, Mode::Paced { .. });
+        let paced = plan.is_paced();
         let steady = seconds(totals.stop_at.saturating_sub(totals.steady_at));
         let bad_established: u64 =
             totals.bad_clients.iter().map(|(_, c)| c.established.min(c.connections)).sum();
@@ -61,6 +61,7 @@ impl Report {
             calls: calls(&total),
             rates: Rates::of(&total, span, total.established),
             latency_us,
+            error_latency_us: Latency::of_some(&histograms.errors),
             service_us: paced.then(|| Latency::of(&histograms.service)),
             response_us: paced.then_some(latency_us),
             connect_us: Latency::of(&histograms.connect),
@@ -109,9 +110,10 @@ fn unix_seconds(at: u64) -> f64 {
 }
 
 fn histograms(plan: &Plan, totals: &RunTotals) -> Histograms {
-    let paced = matches!(plan.mode, Mode::Paced { .. });
+    let paced = plan.is_paced();
     let mut all = Histograms {
         connect: totals.connect.clone(),
+        errors: totals.errors.clone(),
         lines_per_connection: totals.spread.lines.clone(),
         ..Histograms::default()
     };
@@ -143,6 +145,11 @@ impl Latency {
             max: micros(hist.max()),
             mean: hist.mean() / 1000.0,
         }
+    }
+
+    /// The distribution of a histogram that is not empty.
+    pub(crate) fn of_some(hist: &Hist) -> Option<Self> {
+        (hist.count() > 0).then(|| Self::of(hist))
     }
 }
 
@@ -201,6 +208,7 @@ fn verify(total: &Counters, examples: &[String]) -> Verification {
     Verification {
         checked: total.checked,
         mismatched: total.mismatched(),
+        error_replies: total.error_replies,
         missing: total.missing,
         corrupted: total.corrupted,
         duplicated: total.duplicated,

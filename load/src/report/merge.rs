@@ -70,6 +70,7 @@ impl Report {
         mine.latency.add(&theirs.latency);
         mine.after_ramp.add(&theirs.after_ramp);
         mine.service.add(&theirs.service);
+        mine.errors.add(&theirs.errors);
         mine.connect.add(&theirs.connect);
         mine.lines_per_connection.add(&theirs.lines_per_connection);
     }
@@ -104,6 +105,7 @@ impl Report {
         self.rates = Rates::from_sums(self.lines, self.bytes, self.seconds, made);
         let histograms = &self.histograms;
         self.latency_us = Latency::of(&histograms.latency);
+        self.error_latency_us = Latency::of_some(&histograms.errors);
         self.connect_us = Latency::of(&histograms.connect);
         self.service_us = self.service_us.map(|_| Latency::of(&histograms.service));
         self.response_us = self.response_us.map(|_| self.latency_us);
@@ -126,6 +128,7 @@ impl Verification {
     fn add(&mut self, other: &Self) {
         self.checked += other.checked;
         self.mismatched += other.mismatched;
+        self.error_replies += other.error_replies;
         self.missing += other.missing;
         self.corrupted += other.corrupted;
         self.duplicated += other.duplicated;

@@ -49,8 +49,11 @@ pub struct Report {
     /// Over `seconds`.
     pub rates: Rates,
     /// From send to reply; in paced mode from when the line was due to its reply. In flood mode one
-    /// line in flight per connection is timed.
+    /// line in flight per connection is timed. `ERR …` lines are not in it.
     pub latency_us: Latency,
+    /// As `latency_us`, to the `ERR …` lines that came in place of replies; only if some were timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_latency_us: Option<Latency>,
     /// Paced mode only: from send to reply. Leaves out the time by which a line was sent late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Latency>,
@@ -59,7 +62,7 @@ pub struct Report {
     pub response_us: Option<Latency>,
     /// From connect to established.
     pub connect_us: Latency,
-    /// What verification found; all zero without `--verify`.
+    /// What verification found; all zero without `--verify`, but for `unanswered`.
     pub verify: Verification,
     /// Errors by the stage in which they happened.
     pub errors: ErrorCounts,
@@ -141,11 +144,15 @@ pub struct Latency {
 /// What verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// Replies compared with what was expected.
+    /// Replies compared with what was expected, `ERR …` lines included.
     pub checked: u64,
     /// Replies other than the expected ones: corrupted, duplicated or reordered.
     pub mismatched: u64,
-    /// Lines without a reply although a later line has one, or because the server fell silent.
+    /// `ERR …` lines in place of replies; not part of `mismatched`. A refusal of the connection (`ERR too
+    /// many connections`) is none.
+    #[serde(default)]
+    pub error_replies: u64,
+    /// Lines without a reply: a later line has one, the reply timeout passed, or the drain ended.
     pub missing: u64,
     /// Mismatched replies that match no expected line.
     pub corrupted: u64,
@@ -153,12 +160,20 @@ pub struct Verification {
     pub duplicated: u64,
     /// Mismatched replies received after the reply to a later line.
     pub reordered: u64,
-    /// Lines without a reply when their connection or the drain ended. Whether the server received them
-    /// is unknown.
+    /// Lines without a reply that are not counted as missing: those whose connection the server ended
+    /// during the run (whether it had received them is unknown); those in flight at the end if replies
+    /// were not waited for (a drain of 0, a flood without `--verify`); all of them without `--verify`.
     pub unanswered: u64,
     /// Descriptions of the first mismatches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
+}
+
+impl Verification {
+    /// Findings that fail the verification: replies that were wrong, error lines or missing.
+    pub fn failures(&self) -> u64 {
+        self.mismatched + self.error_replies + self.missing
+    }
 }
 
 /// Errors by the stage in which they happened.
@@ -275,6 +290,9 @@ pub struct Histograms {
     pub after_ramp: Hist,
     /// Of `service_us`; empty unless paced.
     pub service: Hist,
+    /// Of `error_latency_us`.
+    #[serde(default)]
+    pub errors: Hist,
     /// Of `connect_us`.
     pub connect: Hist,
     /// Of `spread`: replies per connection.

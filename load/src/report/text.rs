@@ -43,7 +43,7 @@ impl TextReport<'_> {
             grouped(r.connections.established),
             grouped(r.connections.requested),
             r.ramp_seconds,
-            micros(r.connect_us.p99),
+            shown(&r.connect_us, r.connect_us.p99),
             grouped(r.connections.failed),
             grouped(r.connections.closed_early)
         );
@@ -72,7 +72,7 @@ impl TextReport<'_> {
         row("received", &|p| bytes(p.bytes.received))?;
         row("down / up", &|p| format!("{:.1} / {:.1} Mbps", p.rates.mbps_down, p.rates.mbps_up))?;
         row("per connection", &|p| format!("{:.2} kB/s", p.rates.per_connection_kbps))?;
-        let latency = |p: &Period, of: fn(&Latency) -> u64| micros(of(&p.latency_us));
+        let latency = |p: &Period, of: fn(&Latency) -> u64| shown(&p.latency_us, of(&p.latency_us));
         let what = if r.response_us.is_some() { "response" } else { "latency" };
         row(&format!("{what} p50"), &|p| latency(p, |l| l.p50))?;
         row("        p90", &|p| latency(p, |l| l.p90))?;
@@ -104,24 +104,14 @@ impl TextReport<'_> {
             entry(f, "timed", &format!("one line in flight per connection: {samples} samples"))?;
         }
         let s = &r.spread;
+        // The index of connections that all received nothing is 0/0.
+        let jain = if s.squares > 0.0 { format!("{:.4}", s.jain) } else { "-".to_owned() };
         let text = format!(
-            "lines per connection: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {:.4}",
-            s.min, s.p1, s.p50, s.p99, s.max, s.jain
+            "lines per connection: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {jain}",
+            s.min, s.p1, s.p50, s.p99, s.max
         );
         entry(f, "spread", &text)?;
-        if r.verify.checked > 0 {
-            let text = format!(
-                "{} replies: {} mismatched, {} missing, {} unanswered",
-                grouped(r.verify.checked),
-                r.verify.mismatched,
-                r.verify.missing,
-                r.verify.unanswered
-            );
-            entry(f, "verified", &text)?;
-        }
-        for (kind, count) in &r.error_lines {
-            entry(f, "server said", &format!("ERR {} {count} times", kind.replace('_', " ")))?;
-        }
+        self.replies(f)?;
         if r.heartbeats > 0 {
             entry(f, "heartbeats", &r.heartbeats.to_string())?;
         }
@@ -149,6 +139,40 @@ impl TextReport<'_> {
         entry(f, "generator", &text)
     }
 
+    /// Replies that were wrong, error lines, and lines without a reply.
+    fn replies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
+        let v = &r.verify;
+        if v.checked + v.missing > 0 {
+            let text = format!(
+                "{} replies: {} mismatched, {} error lines, {} missing, {} unanswered",
+                grouped(v.checked),
+                grouped(v.mismatched),
+                grouped(v.error_replies),
+                grouped(v.missing),
+                grouped(v.unanswered)
+            );
+            entry(f, "verified", &text)?;
+        } else if v.unanswered > 0 {
+            let why = if r.mode == "flood" {
+                "had no reply when their connection or the load ended (a flood waits for replies only \
+                 with --verify)"
+            } else {
+                "were never answered"
+            };
+            entry(f, "unanswered", &format!("{} lines {why}", grouped(v.unanswered)))?;
+        }
+        for (kind, count) in &r.error_lines {
+            let text = format!("ERR {} {} times", kind.replace('_', " "), grouped(*count));
+            entry(f, "server said", &text)?;
+        }
+        if let Some(latency) = &r.error_latency_us {
+            let text = format!("{}: not part of the latency above", percentiles(latency));
+            entry(f, "error lines", &text)?;
+        }
+        Ok(())
+    }
+
     fn remarks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         for example in &r.verify.examples {
@@ -164,7 +188,12 @@ impl TextReport<'_> {
 }
 
 fn percentiles(of: &Latency) -> String {
-    format!("p50 {}, p99 {}, max {}", micros(of.p50), micros(of.p99), micros(of.max))
+    format!("p50 {}, p99 {}, max {}", shown(of, of.p50), shown(of, of.p99), shown(of, of.max))
+}
+
+/// A value of a distribution; `-` if it has no samples.
+fn shown(of: &Latency, micro_seconds: u64) -> String {
+    if of.count == 0 { "-".to_owned() } else { micros(micro_seconds) }
 }
 
 /// Writes a label and a text, which is wrapped at spaces and indented. A number stays with the word

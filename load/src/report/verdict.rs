@@ -7,7 +7,7 @@ use crate::plan::{Mode, Plan};
 /// How a run ended, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunVerdict {
-    /// Replies were wrong or missing (exit code 4).
+    /// Replies were wrong, error lines or missing (exit code 4).
     WrongReplies,
     /// An assertion was missed (exit code 3).
     AssertionMissed,
@@ -30,7 +30,7 @@ impl RunVerdict {
 }
 
 impl Report {
-    /// Returns the verdict, and a sentence for each of its reasons.
+    /// Returns the verdict, the worst that applies, and a sentence for each reason against the run.
     pub fn verdict(&self, assertions: &[Assertion]) -> (RunVerdict, Vec<String>) {
         let mut sentences = Vec::new();
         let mut verdict = RunVerdict::Clean;
@@ -43,17 +43,19 @@ impl Report {
             verdict = RunVerdict::AssertionMissed;
             sentences.extend(missed);
         }
-        if self.verify.mismatched + self.verify.missing > 0 {
+        let v = &self.verify;
+        if v.failures() > 0 {
             verdict = RunVerdict::WrongReplies;
             sentences.push(format!(
                 "verification failed: of {} replies checked {} were wrong ({} corrupted, {} duplicated, \
-                 {} reordered), and {} lines had no reply",
-                self.verify.checked,
-                self.verify.mismatched,
-                self.verify.corrupted,
-                self.verify.duplicated,
-                self.verify.reordered,
-                self.verify.missing
+                 {} reordered) and {} were error lines, and {} lines had no reply",
+                v.checked,
+                v.mismatched,
+                v.corrupted,
+                v.duplicated,
+                v.reordered,
+                v.error_replies,
+                v.missing
             ));
         }
         (verdict, sentences)

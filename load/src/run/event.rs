@@ -53,6 +53,8 @@ pub(crate) struct Finished {
     pub(crate) loop_index: u32,
     /// Nanoseconds from connect to established.
     pub(crate) connect: Hist,
+    /// Nanoseconds to the error lines in place of replies.
+    pub(crate) errors: Hist,
     /// Replies per well-behaved connection.
     pub(crate) spread: SpreadSums,
     /// Nanoseconds by which due lines were sent late (paced mode).

@@ -97,7 +97,7 @@ impl ProgressDisplay {
             _ => None,
         });
         let errors = total.connect_failed() + total.closed_early() + total.timeout;
-        let wrong = total.mismatched() + total.missing;
+        let wrong = total.wrong();
         let mut parts = vec![
             format!("{:6.1} s  {phase:5}", seconds(now.saturating_sub(self.start))),
             format!("{}/{} open", totals.open(), self.requested),

@@ -23,6 +23,7 @@ pub(crate) struct RunTotals {
     pub(crate) phases: [PhaseTotals; 3],
     pub(crate) timeline: BTreeMap<u64, IntervalTotals>,
     pub(crate) connect: Hist,
+    pub(crate) errors: Hist,
     pub(crate) spread: SpreadSums,
     pub(crate) lag: Hist,
     pub(crate) cpu: u64,
@@ -99,6 +100,7 @@ impl RunTotals {
             phases: Default::default(),
             timeline: BTreeMap::new(),
             connect: Hist::default(),
+            errors: Hist::default(),
             spread: SpreadSums::default(),
             lag: Hist::default(),
             cpu: 0,
@@ -160,6 +162,7 @@ impl RunTotals {
 
     fn add_finished(&mut self, finished: Finished) {
         self.connect.add(&finished.connect);
+        self.errors.add(&finished.errors);
         self.spread.add(&finished.spread);
         self.lag.add(&finished.lag);
         self.cpu += finished.cpu_total;
