@@ -1,4 +1,5 @@
-//! The verdict on a run: error lines and lines without a reply fail verification.
+//! The verdict on a run: error lines and lines without a reply fail verification, and an assertion
+//! about a figure that was not measured is missed.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::{plan_for, run};
-use towline_load::{InFlightLimit, Mode, Plan, Report, RunVerdict};
+use towline_load::{Assertion, InFlightLimit, Mode, Plan, Report, RunVerdict};
 use towline_test_support::LineServer;
 
 const MODES: [Mode; 4] =
@@ -45,6 +46,12 @@ fn always(reply: &'static [u8]) -> LineServer {
 
 fn verdict(report: &Report) -> RunVerdict {
     report.verdict(&[]).0
+}
+
+/// The sentence of an assertion that was missed.
+fn missed(report: &Report, assertion: &str) -> Option<String> {
+    let (verdict, mut sentences) = report.verdict(&[Assertion::parse(assertion).unwrap()]);
+    (verdict == RunVerdict::AssertionMissed).then(|| sentences.remove(0))
 }
 
 /// A server answered `ERR timeout` to 139,246 lines of as many, `--verify` ended with exit code 0, and
@@ -332,4 +339,43 @@ fn one_line_of_one_connection_decides() {
         assert_eq!(report.lines.sent, 1);
         assert_eq!(verdict(&report), expected, "{:?}", report.verify);
     }
+}
+
+/// `--assert 'p99<10ms'` held on a server that never answers, and in idle mode: the p99 of nothing was
+/// taken for 0 ns.
+#[test]
+fn an_assertion_about_no_samples_is_missed() {
+    let server = silent();
+    for mode in MODES {
+        let mut plan = plan(&server, mode);
+        plan.verify = false;
+        plan.drain = Duration::from_millis(200);
+        let report = run(&plan);
+        assert_eq!(verdict(&report), RunVerdict::Clean, "{mode:?}");
+        for figure in [
+            "p99<10ms",
+            "after_ramp.max<1s",
+            "service.p50<1s",
+            "response.mean>=0s",
+            "jain>0.9",
+            "mismatched==0",
+        ] {
+            let sentence = missed(&report, figure).unwrap_or_default();
+            assert!(sentence.contains("no samples"), "{mode:?} {figure}: {sentence}");
+        }
+        for measured in ["connect.p99<60s", "spread.max==0", "after_ramp.lines_per_second==0"] {
+            assert_eq!(missed(&report, measured), None, "{mode:?}");
+        }
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            (&json["latency_us"]["count"], &json["latency_us"]["p99"]),
+            (&0.into(), &0.into())
+        );
+        let text = report.text().to_string();
+        let p99 = text.lines().find(|line| line.trim_start().starts_with("p99 ")).unwrap();
+        assert_eq!(p99.split_whitespace().collect::<Vec<_>>(), ["p99", "-", "-"], "{text}");
+    }
+    let idle = run(&plan(&LineServer::echo(), Mode::Idle));
+    assert_eq!(missed(&idle, "p99<60s"), None, "the lines at the end were timed");
+    assert!(missed(&idle, "after_ramp.p99<60s").is_some(), "but none before");
 }

@@ -2,7 +2,7 @@
 
 use towline_units::{human, parse_duration, parse_number};
 
-use super::{Latency, Report};
+use super::{Latency, Rates, Report};
 use crate::error::LoadError;
 
 /// A comparison of one figure of the report with a number.
@@ -14,6 +14,10 @@ use crate::error::LoadError;
 /// (their sum); `error_lines`; `jain`, `spread.min spread.p1 spread.p50 spread.p99 spread.max`;
 /// `cpu_seconds saturated` (0 or 1); `ramp_seconds seconds`. Operators: `< <= > >= == !=`. Times carry a
 /// unit (`10ms`); counts take `k` and `m`.
+///
+/// An assertion about a figure that was not measured is missed, whatever it compares with: a latency of
+/// no samples, a rate or the spread without a connection, `mismatched` and `missing` without
+/// verification.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     text: String,
@@ -63,7 +67,12 @@ impl Assertion {
 
     /// A sentence if the report does not meet the assertion.
     pub(super) fn missed_by(&self, report: &Report) -> Option<String> {
-        let measured = figure(report, &self.figure)?;
+        let Figure::Measured(measured) = figure(report, &self.figure)? else {
+            return Some(format!(
+                "the assertion {} was missed: {} has no samples",
+                self.text, self.figure
+            ));
+        };
         let met = match self.operator {
             "<" => measured < self.value,
             "<=" => measured <= self.value,
@@ -87,6 +96,19 @@ fn is_time(figure: &str) -> bool {
     of != "spread" && TIMES.contains(&name)
 }
 
+/// A figure of a report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Figure {
+    Measured(f64),
+    NoSamples,
+}
+
+impl Figure {
+    fn if_measured(measured: bool, value: f64) -> Self {
+        if measured { Self::Measured(value) } else { Self::NoSamples }
+    }
+}
+
 /// Whether reports have a figure of this name.
 fn is_figure(name: &str) -> bool {
     let paced = Report {
@@ -97,20 +119,22 @@ fn is_figure(name: &str) -> bool {
     figure(&paced, name).is_some()
 }
 
-fn figure(report: &Report, name: &str) -> Option<f64> {
+/// The figure of a name; `None` if reports have none of this name.
+fn figure(report: &Report, name: &str) -> Option<Figure> {
     if let Some((of, name)) = name.split_once('.') {
         return match of {
             "latency" => latency(&report.latency_us, name),
             "service" => latency(report.service_us.as_ref().unwrap_or(&report.latency_us), name),
             "response" => latency(report.response_us.as_ref().unwrap_or(&report.latency_us), name),
             "connect" => latency(&report.connect_us, name),
-            "after_ramp" => latency(&report.after_ramp.latency_us, name)
-                .or_else(|| rate(&report.after_ramp.rates, name)),
+            "after_ramp" => latency(&report.after_ramp.latency_us, name).or_else(|| {
+                rate(report, report.after_ramp.seconds, &report.after_ramp.rates, name)
+            }),
             "spread" => spread(report, name),
             _ => None,
         };
     }
-    let errors = &report.errors;
+    let (errors, verify) = (&report.errors, &report.verify);
     let count = match name {
         "requested" => report.connections.requested,
         "established" => report.connections.established,
@@ -118,10 +142,13 @@ fn figure(report: &Report, name: &str) -> Option<f64> {
         "closed_early" => report.connections.closed_early,
         "sent" => report.lines.sent,
         "received" => report.lines.received,
-        "checked" => report.verify.checked,
-        "mismatched" => report.verify.mismatched,
-        "missing" => report.verify.missing,
-        "unanswered" => report.verify.unanswered,
+        "checked" => verify.checked,
+        "mismatched" | "missing" if verify.checked + verify.missing == 0 => {
+            return Some(Figure::NoSamples);
+        }
+        "mismatched" => verify.mismatched,
+        "missing" => verify.missing,
+        "unanswered" => verify.unanswered,
         "connect" => errors.connect,
         "reset" => errors.reset,
         "timeout" => errors.timeout,
@@ -129,18 +156,25 @@ fn figure(report: &Report, name: &str) -> Option<f64> {
         "unsent" => errors.unsent,
         "errors" => errors.connect + errors.reset + errors.timeout + errors.closed + errors.unsent,
         "error_lines" => report.error_lines.values().sum(),
-        "saturated" => report.generator.saturated.into(),
-        "jain" => return Some(report.spread.jain),
-        "cpu_seconds" => return Some(report.generator.cpu_seconds),
-        "ramp_seconds" => return Some(report.ramp_seconds),
-        "seconds" => return Some(report.seconds),
-        _ => return latency(&report.latency_us, name).or_else(|| rate(&report.rates, name)),
+        "saturated" => {
+            // No event loop ran for long enough to tell.
+            let known = !report.generator.busiest.is_empty();
+            return Some(Figure::if_measured(known, report.generator.saturated.into()));
+        }
+        "jain" => return spread(report, name),
+        "cpu_seconds" => return Some(Figure::Measured(report.generator.cpu_seconds)),
+        "ramp_seconds" => return Some(Figure::Measured(report.ramp_seconds)),
+        "seconds" => return Some(Figure::Measured(report.seconds)),
+        _ => {
+            return latency(&report.latency_us, name)
+                .or_else(|| rate(report, report.seconds, &report.rates, name));
+        }
     };
-    Some(count as f64)
+    Some(Figure::Measured(count as f64))
 }
 
-fn latency(of: &Latency, name: &str) -> Option<f64> {
-    Some(match name {
+fn latency(of: &Latency, name: &str) -> Option<Figure> {
+    let value = match name {
         "min" => of.min as f64,
         "p50" => of.p50 as f64,
         "p90" => of.p90 as f64,
@@ -149,20 +183,22 @@ fn latency(of: &Latency, name: &str) -> Option<f64> {
         "max" => of.max as f64,
         "mean" => of.mean,
         _ => return None,
-    })
+    };
+    Some(Figure::if_measured(of.count > 0, value))
 }
 
-fn rate(of: &super::Rates, name: &str) -> Option<f64> {
-    Some(match name {
+fn rate(report: &Report, seconds: f64, of: &Rates, name: &str) -> Option<Figure> {
+    let value = match name {
         "lines_per_second" => of.lines_per_second,
         "mbps_up" => of.mbps_up,
         "mbps_down" => of.mbps_down,
         "per_connection_kbps" => of.per_connection_kbps,
         _ => return None,
-    })
+    };
+    Some(Figure::if_measured(seconds > 0.0 && has_connections(report), value))
 }
 
-fn spread(report: &Report, name: &str) -> Option<f64> {
+fn spread(report: &Report, name: &str) -> Option<Figure> {
     let of = &report.spread;
     let count = match name {
         "min" => of.min,
@@ -170,19 +206,27 @@ fn spread(report: &Report, name: &str) -> Option<f64> {
         "p50" => of.p50,
         "p99" => of.p99,
         "max" => of.max,
-        "jain" => return Some(of.jain),
+        // Of connections that all received nothing the index is 0/0.
+        "jain" => return Some(Figure::if_measured(of.squares > 0.0, of.jain)),
         _ => return None,
     };
-    Some(count as f64)
+    Some(Figure::if_measured(has_connections(report), count as f64))
+}
+
+/// Whether the report has the figures of a connection.
+fn has_connections(report: &Report) -> bool {
+    report.connections.established > 0 && report.histograms.lines_per_connection.count() > 0
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Verification;
     use super::*;
 
     fn report() -> Report {
-        let latency_us = Latency { p99: 9_000, ..Latency::default() };
-        Report { latency_us, ..Report::default() }
+        let latency_us = Latency { count: 1, p99: 9_000, ..Latency::default() };
+        let verify = Verification { checked: 1, ..Verification::default() };
+        Report { latency_us, verify, ..Report::default() }
     }
 
     #[test]
@@ -192,6 +236,30 @@ mod tests {
         assert!(missed.contains("9.00 ms"), "{missed}");
         assert!(Assertion::parse("mismatched==0").unwrap().missed_by(&report()).is_none());
         assert!(Assertion::parse("lines_per_second>=1k").unwrap().missed_by(&report()).is_some());
+    }
+
+    #[test]
+    fn an_assertion_about_a_figure_that_was_not_measured_is_missed() {
+        let nothing = Report::default();
+        for text in [
+            "p99<10ms",
+            "connect.max<1s",
+            "after_ramp.mean>=0s",
+            "lines_per_second<1k",
+            "after_ramp.mbps_up>=0",
+            "per_connection_kbps==0",
+            "jain>0.9",
+            "spread.min==0",
+            "mismatched==0",
+            "missing==0",
+            "saturated==0",
+        ] {
+            let missed = Assertion::parse(text).unwrap().missed_by(&nothing).unwrap();
+            assert!(missed.contains("no samples"), "{text}: {missed}");
+        }
+        for text in ["established==0", "sent==0", "errors==0", "checked==0", "unanswered==0"] {
+            assert_eq!(Assertion::parse(text).unwrap().missed_by(&nothing), None, "{text}");
+        }
     }
 
     #[test]
