@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -100,6 +100,71 @@ fn a_wrong_reply_ends_with_4_and_a_missed_assertion_with_3() {
     assert!(errors.contains("received<3 was missed"), "{errors}");
     assert!(!errors.contains("errors==0"), "{errors}");
     assert!(json["lines"]["received"].as_u64().unwrap() >= 3);
+}
+
+/// `--verify` ended with 0 at a server that answered `ERR timeout` to every line.
+#[test]
+fn error_lines_in_place_of_replies_end_with_4_and_are_shown_apart() {
+    let server = LineServer::start(|| Box::new(|_| b"ERR timeout\n".to_vec()));
+    for mode in ["ping-pong", "idle"] {
+        let (code, json, errors) = load(&server, &["--mode", mode, "--verify"]);
+        assert_eq!(code, 4, "{mode}: {errors}");
+        assert!(errors.contains("were error lines"), "{errors}");
+        assert_eq!(json["verify"]["error_replies"], json["lines"]["received"]);
+        assert_eq!(json["verify"]["mismatched"], 0);
+        assert_eq!(
+            (&json["latency_us"]["count"], &json["latency_us"]["p50"]),
+            (&0.into(), &0.into())
+        );
+        assert!(json["error_latency_us"]["count"].as_u64().unwrap() >= 6, "{json}");
+    }
+    // Without --verify they are counted, and are still no part of the latency.
+    let address = server.address.to_string();
+    let run =
+        towline(&["load", &address, "-c", "6", "-T", "300ms", "--quiet", "--mode", "ping-pong"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("\nerror lines   p50 "), "{run:?}");
+    assert!(run.stdout.contains("\nserver said   ERR timeout "), "{run:?}");
+}
+
+/// `--verify` ended with 0 at a server that sent bytes without end and never a line, and
+/// `--assert 'p99<10ms'` held at one that never answered.
+#[test]
+fn of_several_verdicts_the_highest_is_the_exit_code() {
+    let silent = LineServer::with(|mut stream| {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let flags = ["--drain", "300ms", "--assert", "p99<10ms"];
+    for mode in ["flood", "ping-pong", "idle"] {
+        let (code, json, errors) = load(&silent, &[&flags[..], &["--mode", mode]].concat());
+        assert_eq!(code, 3, "{mode}: {errors}");
+        assert_eq!(errors, "towline: the assertion p99<10ms was missed: p99 has no samples\n");
+        assert_eq!(json["verify"]["unanswered"], json["lines"]["sent"], "{mode}");
+    }
+    let several = ["--mode", "ping-pong", "--verify", "--processes", "2"];
+    let (code, json, errors) = load(&silent, &[&flags[..], &several].concat());
+    assert_eq!(code, 4, "{errors}");
+    assert!(errors.contains("p99 has no samples"), "{errors}");
+    assert!(errors.contains("and 6 lines had no reply"), "{errors}");
+    assert_eq!(json["verify"]["missing"], 6);
+
+    let endless = LineServer::with(|mut stream| {
+        while stream.write_all(&[b'x'; 1024]).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let (code, json, errors) = load(&endless, &["--mode", "flood", "--verify", "--drain", "300ms"]);
+    assert_eq!(code, 4, "{errors}");
+    assert_eq!(json["verify"]["missing"], json["lines"]["sent"]);
+
+    // The server ends every connection, so nothing is as requested, and nothing was measured.
+    let closing = LineServer::with(drop);
+    let (code, _, errors) = load(&closing, &["--mode", "ping-pong", "--verify"]);
+    assert_eq!(code, 1, "{errors}");
+    let (code, _, errors) =
+        load(&closing, &["--mode", "ping-pong", "--verify", "--assert", "p99<10ms"]);
+    assert_eq!(code, 3, "{errors}");
+    assert!(errors.contains("the server ended 6 connections"), "{errors}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(short = 'T', long, value_name = "TIME", value_parser = flag_value::duration,
           default_value = "10s", help_heading = LOAD)]
     duration: Duration,
-    /// How long to wait for replies after the load has ended
+    /// How long to wait for replies after the load has ended; 0 waits for none
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
           help_heading = LOAD)]
     drain: Duration,

@@ -36,6 +36,13 @@ Verification (--verify):
   answered and not counted. If the message itself is `ping\\n`, a surplus line
   counts as a heartbeat only after half a second in which the connection sent
   nothing.
+  A line that begins with `ERR ` takes the place of a reply and fails the
+  verification; such lines and their latency are shown apart. A refusal (`ERR too
+  many connections`) is no reply: it counts as a connection that failed.
+  A line that has no reply when the drain ends is missing. Only unanswered are:
+  lines whose connection the server ended during the run, and lines in flight at
+  the end with --drain 0, unless no reply came at all. A server that is slower
+  than a flood needs a longer --drain or a smaller --in-flight.
 
 Figures for --assert, with < <= > >= == != and a number or duration:
   latency      min p50 p90 p99 p999 max mean; with service. response. connect.
@@ -47,13 +54,17 @@ Figures for --assert, with < <= > >= == != and a number or duration:
   errors       connect reset timeout closed unsent; errors is their sum
   fairness     jain spread.min spread.p1 spread.p50 spread.p99 spread.max
   run          seconds ramp_seconds cpu_seconds saturated (0 or 1)
+A figure that was not measured meets no assertion: a latency without samples
+(shown as -), a rate or spread without a connection, jain if no line came back,
+mismatched and missing without --verify. No latency includes `ERR ` lines.
 
 Exit codes:
   0  the run went as requested
   1  connections failed or were ended by the server, or the run could not start
   2  a flag is wrong; nothing was sent
-  3  an --assert was missed
-  4  replies were wrong or missing (--verify)";
+  3  an --assert was missed, or is about a figure that was not measured
+  4  replies were wrong, error lines or missing (--verify)
+If several of 1, 3 and 4 apply, the exit code is the highest.";
 
 #[cfg(test)]
 mod tests {

@@ -141,7 +141,7 @@ impl Table {
 
     /// 4 when a reply was wrong, 1 when a column could not be measured, else 0.
     pub(super) fn exit_code(&self) -> u8 {
-        let wrong = |m: &Measured| m.verify.mismatched + m.verify.missing > 0;
+        let wrong = |m: &Measured| m.verify.failures() > 0;
         if self.columns.iter().filter_map(|c| c.measured.as_ref()).any(wrong) {
             return WRONG_REPLIES;
         }

@@ -37,6 +37,7 @@ pub(super) fn assess(observed: &Observed<'_>) -> (Outcome, Vec<String>, Option<M
         (report.connections.closed_early, "connections were closed by the server"),
         (lost, "lines were lost"),
         (report.verify.mismatched, "replies were wrong"),
+        (report.verify.error_replies, "replies were error lines"),
         (counters(observed.held).heartbeats_missed as u64, "heartbeats were missed"),
     ];
     against
