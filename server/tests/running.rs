@@ -1,24 +1,14 @@
-//! A server beside async code: started, run, shut down and logged there.
+//! A server beside async code: started, run and shut down there.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod support;
 
-use std::{
-    fmt::Write as _,
-    future::Future,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use support::{Client, PATIENCE, echo_service, web};
 use tokio::{runtime, time::timeout};
 use towline::{BoxError, Builder, Lines, Outcome, Running, Server, service_fn};
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
 
 fn builder() -> Builder {
     Server::builder().listen("127.0.0.1:0").threads(1)
@@ -138,52 +128,6 @@ fn metrics_of_the_program_are_on_the_page() {
         .unwrap();
     let page = web::get(running.admin_address().unwrap(), "/metrics").body;
     assert!(page.contains(text) && page.contains("towline_connections_active"), "{page}");
-}
-
-/// A subscriber that keeps each event as a line.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        struct Fields<'a>(&'a mut String);
-        impl Visit for Fields<'_> {
-            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                let _ = write!(self.0, "{field}={value:?} ");
-            }
-        }
-        let mut log = self.0.lock().unwrap();
-        event.record(&mut Fields(&mut log));
-        log.push('\n');
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// A library server said nothing at start, not even at the level `trace`.
-#[test]
-fn a_start_is_logged() {
-    let log = Log::default();
-    let running = tracing::subscriber::with_default(log.clone(), start);
-    let written = log.0.lock().unwrap().clone();
-    let address = running.address().unwrap();
-    assert!(written.contains(&format!("message=serving address={address} ")), "{written}");
-    assert!(written.contains("threads=1 "), "{written}");
-    assert!(!written.contains("workload"), "the service is the caller's: {written}");
 }
 
 #[test]
