@@ -28,10 +28,12 @@ use towline_middleware::{
     Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
     Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
     heartbeat::{Deadlines, HeartbeatLayer},
-    internal::{KIB, put_block, take_block},
+    internal::{put_block, take_block},
     serve::Serve,
     stats::{Nanos, State, StateCells, Stats},
 };
+
+const KIB: usize = 1024;
 
 const BATCHES: [usize; 4] = [1, 100, 3_000, 13_107];
 

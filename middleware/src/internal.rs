@@ -3,7 +3,6 @@
 //! **Without any promise**: everything here may change or go in any release.
 
 pub use crate::{
-    KIB,
     codec::LINES_MAX,
     fairness::{run_close_pacer, run_yield_queue},
     stats::{connection::ConnectionStats, counter::Writers},

@@ -88,8 +88,7 @@ pub use transport::Transport;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One kibibyte.
-#[doc(hidden)]
-pub const KIB: usize = 1024;
+const KIB: usize = 1024;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

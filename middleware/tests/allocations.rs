@@ -26,11 +26,12 @@ use towline_middleware::{
     TimeoutLayer, Utf8LinesCodec,
     drain::{self, Watch},
     heartbeat::{Deadlines, HeartbeatLayer},
-    internal::KIB,
     serve::Serve,
     serve_connection,
     stats::Stats,
 };
+
+const KIB: usize = 1024;
 
 /// Gives what it was handed, a piece a read, and forgets what is written. Before an empty piece it has
 /// nothing, once.

@@ -370,3 +370,21 @@ async fn a_batch_of_a_connection_is_timed_without_the_batch_after_it() {
     drop(connection);
     assert_eq!(stats.batch_duration.snapshot().count(), 3);
 }
+
+/// As Tower's own do, so that they fit stacks of single lines and of anything else.
+#[tokio::test]
+async fn the_limit_and_the_timeout_take_any_request_and_any_error() {
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(SECOND))
+        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(1))))
+        .layer(ReadyPerCallLayer::new())
+        .service(service_fn(async |text: &'static str| Ok::<_, std::convert::Infallible>(text)));
+    assert_eq!(service.oneshot("not a line").await.unwrap(), "not a line");
+
+    // Errors that know how to become boxed need no adapter around the layers that handle lines either.
+    let service = ServiceBuilder::new()
+        .layer(ErrorReplyLayer::new())
+        .layer(ObserveLayer::new(books()))
+        .service(service_fn(async |lines| Ok::<_, std::convert::Infallible>(lines)));
+    assert_eq!(service.oneshot(lines("a\n")).await.unwrap(), lines("a\n"));
+}

@@ -13,10 +13,12 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 use towline_middleware::{
     DigestMode, Echo, FramedTransport, LinesBatchCodec, Sha256Layer,
-    internal::{BLOCK_BYTES, KIB, SMALL_BLOCK_BYTES},
+    internal::{BLOCK_BYTES, SMALL_BLOCK_BYTES},
     serve::{Connection, ConnectionConfig, Serve, WritePolicy},
     stats::{State, Stats},
 };
+
+const KIB: usize = 1024;
 
 const LINE: &str = "abc\n";
 

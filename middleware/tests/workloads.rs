@@ -16,9 +16,10 @@ use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, DigestMode, EachLine, Echo, Line, Lines, Sha256Layer, TimeoutLayer, internal::KIB,
-    stats::Stats,
+    BoxError, DigestMode, EachLine, Echo, Line, Lines, Sha256Layer, TimeoutLayer, stats::Stats,
 };
+
+const KIB: usize = 1024;
 
 /// Published digests: FIPS 180-4's examples, and a million times `a`.
 const VECTORS: [(&str, &str); 3] = [

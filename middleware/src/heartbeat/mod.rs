@@ -30,6 +30,7 @@
 
 mod deadlines;
 mod layer;
+mod pong;
 mod supervision;
 mod suspend_clock;
 mod timers;

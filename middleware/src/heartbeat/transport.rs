@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
+    pong::without_pong,
     supervision::Supervision,
     suspend_clock::Reading,
-    timers::{Action, ConnectionTimers, Observation, Rearm},
+    timers::{Action, ConnectionTimers, Observation, Rearm, coalesced},
 };
 use crate::{
     LineError, Lines, Transport,
@@ -26,7 +27,6 @@ use crate::{
 };
 
 const PING: &[u8] = b"ping\n";
-const PONG: &[u8] = b"pong";
 
 pin_project! {
     /// A transport that pings a silent peer, and tells the serving loop when a deadline passed.
@@ -114,17 +114,6 @@ impl<T: Transport> Stream for HeartbeatTransport<T> {
     }
 }
 
-/// The moment at which a timer for a deadline at `at` fires: up to the 256th part of the wait late, and
-/// the same for many connections. A thread with many connections then wakes for several at a time, and a
-/// host with a million spends its time on them and not on waking.
-const fn coalesced(now: Nanos, at: Nanos) -> Nanos {
-    let wait = at.0.saturating_sub(now.0);
-    // The largest power of two that is not above that part.
-    let Some(shift) = (wait / 256).checked_ilog2() else { return at };
-    let grain = (1_u64 << shift) - 1;
-    Nanos(at.0.saturating_add(grain) & !grain)
-}
-
 const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase) -> Observation {
     Observation {
         line_received,
@@ -133,21 +122,6 @@ const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase
         written_bytes: buffered.written_bytes,
         phase,
     }
-}
-
-/// Removes the first line `pong`, and returns whether there was one.
-fn without_pong(lines: Lines) -> (Lines, bool) {
-    let Some(at) = lines.iter().position(|line| line == PONG) else { return (lines, false) };
-    let mut after = lines;
-    let before = after.split_to(at);
-    let _pong = after.split_to(1);
-    let rest = match (before.is_empty(), after.is_empty()) {
-        (true, _) => after,
-        (_, true) => before,
-        // Rare: other lines on both sides of it in one read.
-        (false, false) => before.iter().chain(after.iter()).collect(),
-    };
-    (rest, true)
 }
 
 impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {

@@ -176,3 +176,14 @@ fn jitter(quiet_since: u64, interval: Duration) -> u64 {
 fn after(since: u64, limit: Duration) -> Option<u64> {
     (since != NEVER).then(|| since.saturating_add(limit.as_nanos() as u64))
 }
+
+/// The moment at which a timer for a deadline at `at` fires: up to the 256th part of the wait late, and
+/// the same for many connections. A thread with many connections then wakes for several at a time, and a
+/// host with a million spends its time on them and not on waking.
+pub(super) const fn coalesced(now: Nanos, at: Nanos) -> Nanos {
+    let wait = at.0.saturating_sub(now.0);
+    // The largest power of two that is not above that part.
+    let Some(shift) = (wait / 256).checked_ilog2() else { return at };
+    let grain = (1_u64 << shift) - 1;
+    Nanos(at.0.saturating_add(grain) & !grain)
+}
