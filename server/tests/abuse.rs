@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     convert::Infallible,
-    io::{BufRead as _, BufReader, Read as _},
+    io::Read as _,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -20,8 +20,9 @@ use std::{
 };
 
 use socket2::SockRef;
-use support::{Client, Metrics, TestServer, echo};
+use support::{TestServer, echo};
 use towline::{Lines, service_fn};
+use towline_test_support::{Client, Metrics};
 
 #[test]
 fn fault_03_an_endless_line_is_refused_and_holds_no_more_than_its_limit() {
@@ -29,7 +30,7 @@ fn fault_03_an_endless_line_is_refused_and_holds_no_more_than_its_limit() {
     const SENT: usize = 64 * 1024 * 1024;
     let server = echo(|settings| settings.limits.line_bytes = LIMIT);
     let (mut sending, mut other) = (server.connect(), server.connect());
-    let mut receiving = sending.stream().try_clone().unwrap();
+    let mut receiving = sending.try_clone().unwrap();
     let over = AtomicBool::new(false);
     let mut held_max = 0.0_f64;
     thread::scope(|scope| {
@@ -110,7 +111,7 @@ fn fault_42_urgent_data_is_not_a_line_nor_a_part_of_one() {
     let mut client = server.connect();
     client.ask("a\n", "a\n");
     client.send("b");
-    SockRef::from(client.stream()).send_out_of_band(b"!").unwrap();
+    SockRef::from(&*client).send_out_of_band(b"!").unwrap();
     client.send("c\n");
     client.end_of_input();
     client.expect_end("bc\n");
@@ -162,8 +163,7 @@ impl Turns {
         // Over loopback the line has arrived when `send` returns. A delay of this thread from here on
         // makes the difference smaller, never larger.
         let arrived = self.now();
-        let mut reply = String::new();
-        BufReader::new(client.stream()).read_line(&mut reply).unwrap();
+        let reply = client.read_line();
         let (shard, turn) = reply.trim_end().split_once(' ').unwrap();
         let (shard, turn): (usize, usize) = (shard.parse().unwrap(), turn.parse().unwrap());
         turn.saturating_sub(arrived[shard])
@@ -194,7 +194,7 @@ fn flood<'scope>(
 ) -> Floods<'scope> {
     for _ in 0..clients {
         let mut client = server.connect();
-        let mut receiving = client.stream().try_clone().unwrap();
+        let mut receiving = client.try_clone().unwrap();
         scope.spawn(move || std::io::copy(&mut receiving, &mut std::io::sink()));
         scope.spawn(move || {
             let flood = "x\n".repeat(100_000);

@@ -18,11 +18,13 @@ use std::{
 
 use tokio::time::Instant;
 use towline::Server;
-
-use support::{
-    Metrics, PATIENCE, TestServer, echo, echo_service,
-    web::{get, request},
+use towline_test_support::{
+    Metrics, PATIENCE,
+    http::{get, request},
+    wait_until,
 };
+
+use support::{TestServer, echo, echo_service};
 
 #[test]
 fn health_readiness_and_configuration_are_answered() {
@@ -45,11 +47,7 @@ fn a_full_server_is_ready_unless_it_is_told_to_fail_then() {
     let mut client = server.connect();
     client.ask("a\n", "a\n");
     let ready = |status, body: &str| {
-        let until = Instant::now() + PATIENCE;
-        while get(server.admin, "/readyz").body != body {
-            assert!(Instant::now() < until, "it was never {body}");
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(body, || get(server.admin, "/readyz").body == body);
         assert_eq!(get(server.admin, "/readyz").status, status);
     };
     ready(200, "accepting\n");

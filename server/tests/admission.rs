@@ -6,9 +6,10 @@ mod support;
 
 use std::{net::Ipv4Addr, num::NonZeroU32, time::Duration};
 
-use support::{Client, echo};
+use support::echo;
 use tokio::time::Instant;
 use towline_config::Admission;
+use towline_test_support::Client;
 
 const MOMENT: Duration = Duration::from_millis(100);
 const TOO_MANY: &str = "ERR too many connections\n";

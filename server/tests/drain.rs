@@ -18,9 +18,14 @@ use std::{
     time::Duration,
 };
 
-use support::{PATIENCE, echo, serve, web::get};
+use support::{echo, serve};
 use tokio::sync::Notify;
 use towline::{BoxError, Lines, Outcome, service_fn};
+use towline_test_support::{
+    PATIENCE,
+    http::{self, get},
+    wait_until,
+};
 
 /// An echo that counts the lines it serves.
 fn counting(
@@ -133,18 +138,12 @@ fn a_line_in_service_is_answered_while_the_server_is_not_ready_and_accepts_no_co
     server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
 
     let draining = thread::spawn(move || server.drain());
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while get(admin, "/readyz").status == 200 {
-        assert!(tokio::time::Instant::now() < until, "it is still ready");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("/readyz to fail", || get(admin, "/readyz").status != 200);
     let unready = get(admin, "/readyz");
     assert_eq!((unready.status, unready.body.as_str()), (503, "draining\n"));
     assert_eq!(get(admin, "/healthz").status, 200);
-    assert_eq!(support::web::scrape(admin).get("towline_draining"), 1.0);
-    while TcpStream::connect(address).is_ok() {
-        assert!(tokio::time::Instant::now() < until, "it still accepts");
-    }
+    assert_eq!(http::scrape(admin).get("towline_draining"), 1.0);
+    wait_until("the listening socket to close", || TcpStream::connect(address).is_err());
 
     go.notify_one();
     client.expect_end("in service\n");
@@ -175,7 +174,7 @@ fn fault_26_every_line_of_a_read_is_answered_when_the_drain_begins_while_it_is_s
     let mut idle = server.connect();
     let mut client = server.connect();
     let sent = "x\n".repeat(100_000);
-    let mut sending = client.stream().try_clone().unwrap();
+    let mut sending = client.try_clone().unwrap();
     let sender = thread::spawn(move || sending.write_all(sent.as_bytes()));
     let metrics =
         server.metrics_when(|metrics| metrics.get("towline_connections{state=\"service\"}") == 1.0);
@@ -219,11 +218,7 @@ fn a_drain_waits_for_timeouts_linger_only_for_a_client_that_does_not_close() {
     client.ask("a\n", "a\n");
     let draining = thread::spawn(move || server.drain());
     client.expect_end("");
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while !draining.is_finished() {
-        assert!(tokio::time::Instant::now() < until, "it still waits for the client");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the end of the linger", || draining.is_finished());
     assert_eq!(draining.join().unwrap(), Outcome::Clean);
 }
 
@@ -231,7 +226,7 @@ fn a_drain_waits_for_timeouts_linger_only_for_a_client_that_does_not_close() {
 fn fault_27_a_client_that_never_reads_is_cut_at_the_deadline_and_counted() {
     let server = echo(|settings| settings.timeouts.drain = Duration::from_millis(200));
     let stuck = server.connect();
-    let mut stream = stuck.stream().try_clone().unwrap();
+    let mut stream = stuck.try_clone().unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let flood = "ping\n".repeat(20_000);
     while stream.write_all(flood.as_bytes()).is_ok() {}
@@ -250,7 +245,7 @@ fn a_server_at_its_connection_limit_drains_too() {
     served.ask("a\n", "a\n");
     let waiting: BTreeSet<u16> = (0..3)
         .map(|_| server.connect())
-        .map(|client| client.stream().local_addr().unwrap().port())
+        .map(|client| client.local_addr().unwrap().port())
         .collect();
     assert_eq!(waiting.len(), 3);
     let draining = thread::spawn(move || server.drain());

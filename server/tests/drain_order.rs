@@ -7,8 +7,12 @@ mod support;
 
 use std::{num::NonZeroU32, thread, time::Duration};
 
-use support::{Client, TestServer, echo, web::get};
+use support::{TestServer, echo};
 use towline::Outcome;
+use towline_test_support::{
+    Client,
+    http::{self, get},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -32,7 +36,7 @@ fn fault_26_during_the_drain_delay_the_server_accepts_and_serves_but_is_not_read
     let mut during = Client::connect(address);
     during.ask("b\n", "b\n");
     before.ask("a\n", "a\n");
-    assert_eq!(support::web::scrape(admin).get("towline_draining"), 1.0);
+    assert_eq!(http::scrape(admin).get("towline_draining"), 1.0);
     before.expect_end("");
     during.expect_end("");
     drop((before, during));

@@ -7,8 +7,9 @@ mod support;
 
 use std::{io::Write as _, thread, time::Duration};
 
-use support::{PATIENCE, TestServer, echo};
+use support::{TestServer, echo};
 use tokio::time::Instant;
+use towline_test_support::PATIENCE;
 
 /// Short enough for a test. No test asserts how long something took.
 const SHORT: Duration = Duration::from_millis(50);
@@ -105,7 +106,7 @@ fn a_client_without_a_line_for_the_idle_timeout_is_closed_without_a_reply() {
 fn fault_06_a_client_that_reads_no_reply_for_the_write_timeout_is_closed() {
     let server = echo(|settings| settings.timeouts.write = Some(4 * SHORT));
     let stuck = server.connect();
-    let mut stream = stuck.stream().try_clone().unwrap();
+    let mut stream = stuck.try_clone().unwrap();
     let flood = "ping\n".repeat(20_000);
     while stream.write_all(flood.as_bytes()).is_ok() {}
     let metrics = server.metrics_when_empty();

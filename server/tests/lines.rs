@@ -236,7 +236,7 @@ fn fault_10_a_client_that_half_closes_gets_every_reply() {
     let mut client = server.connect();
     let many: String = (0..50_000).map(|line| format!("{line}\n")).collect();
     let sender = {
-        let mut stream = client.stream().try_clone().unwrap();
+        let mut stream = client.try_clone().unwrap();
         let many = many.clone();
         thread::spawn(move || {
             use std::io::Write as _;

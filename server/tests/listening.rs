@@ -17,11 +17,12 @@ use std::{
 };
 
 use socket2::SockRef;
-use support::{Client, PATIENCE, echo, echo_service};
+use support::{echo, echo_service};
 use towline::{
     Outcome, RunError, Running, Server, Settings,
     config::{Framing, Processes, ProxyMode},
 };
+use towline_test_support::{Client, PATIENCE, wait_until};
 
 /// A free path, removed when the test ends.
 struct TempPath(PathBuf);
@@ -337,8 +338,5 @@ fn a_server_that_is_dropped_cuts_its_connections_and_ends_its_threads() {
     drop(server);
     client.expect_end("");
     // The port is free as soon as the acceptor's thread has ended.
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(address).is_ok() {
-        assert!(tokio::time::Instant::now() < until, "it still accepts");
-    }
+    wait_until("the acceptor to end", || std::net::TcpStream::connect(address).is_err());
 }

@@ -14,8 +14,9 @@ use std::{
     time::Duration,
 };
 
-use support::{Client, Metrics, TestServer, echo, web};
+use support::{TestServer, echo};
 use tokio::time::Instant;
+use towline_test_support::{Client, Metrics, http};
 
 /// Connects, exchanges lines and closes in every way that a client can, until `stop` is set.
 fn churn(server: &TestServer, seed: usize, stop: &AtomicBool) {
@@ -94,13 +95,13 @@ fn fault_33_no_request_adds_a_series_or_takes_one_away() {
     let server = echo(|_| ());
     let first = server.metrics();
     for path in ["/nothing", "/metrics?name[]=x", "/metrics%0a", "/metrics", "/a{b=\"c\"}"] {
-        web::get(server.admin, path);
+        http::get(server.admin, path);
     }
     for request in [
         "BREW /metrics HTTP/1.1\r\nhost: x\r\nuser-agent: evil{}\"\r\n\r\n",
         "GET /metrics HTTP/1.1\r\nhost: x\r\ntowline_evil: 1\r\n\r\n",
     ] {
-        web::request(server.admin, request);
+        http::request(server.admin, request);
     }
     assert_eq!(first.names(), server.metrics().names());
 }
@@ -264,7 +265,7 @@ fn half_a_line_is_a_read_wait_and_its_bytes_are_counted_while_held() {
 fn fault_06_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops() {
     let server = echo(|settings| settings.limits.output_bytes = 16 * 1024);
     let client = server.connect();
-    let mut stream = client.stream().try_clone().unwrap();
+    let mut stream = client.try_clone().unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let flood = "ping\n".repeat(20_000);
     // Until neither the server nor the kernel takes more.

@@ -6,8 +6,9 @@ mod support;
 
 use std::{io::Write as _, time::Duration};
 
-use support::{Client, TestServer, echo};
+use support::{TestServer, echo};
 use towline_config::{Admission, Settings};
+use towline_test_support::Client;
 
 const MIB: usize = 1 << 20;
 
@@ -74,15 +75,15 @@ fn fault_17_clients_that_flood_and_never_read_leave_room_for_a_batch_of_each() {
     let mut well_behaved = server.connect();
     well_behaved.ask("a\n", "a\n");
     let block = "some line\n".repeat(6000);
-    let flooders: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    let mut flooders: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
     for flooder in &flooders {
-        flooder.stream().set_nonblocking(true).unwrap();
+        flooder.set_nonblocking(true).unwrap();
     }
     let mut most = 0.0_f64;
     for _ in 0..100 {
-        for flooder in &flooders {
+        for flooder in &mut flooders {
             // As much as the kernel takes.
-            let _ = flooder.stream().write(block.as_bytes());
+            let _ = flooder.write(block.as_bytes());
         }
         most = most.max(server.metrics().get("towline_buffer_bytes{direction=\"write\"}"));
         well_behaved.ask("a\n", "a\n");

@@ -15,15 +15,16 @@ use std::{
     time::Duration,
 };
 
-use support::{Client, TestServer, echo, serve, web::get};
+use support::{TestServer, echo, serve};
 use tokio::sync::Notify;
 use towline::{BoxError, Lines, Settings, service_fn};
+use towline_test_support::{Client, http::get};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(20));
 
 /// Sends until every buffer is full, and reads nothing.
 fn flood(client: &Client) {
-    let mut stream = client.stream().try_clone().unwrap();
+    let mut stream = client.try_clone().unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let flood = "ping\n".repeat(20_000);
     while stream.write_all(flood.as_bytes()).is_ok() {}

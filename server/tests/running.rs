@@ -6,9 +6,10 @@ mod support;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use support::{Client, PATIENCE, echo_service, web};
+use support::echo_service;
 use tokio::{runtime, time::timeout};
 use towline::{BoxError, Builder, Lines, Outcome, Running, Server, service_fn};
+use towline_test_support::{Client, http, wait_until};
 
 fn builder() -> Builder {
     Server::builder().listen("127.0.0.1:0").threads(1)
@@ -93,7 +94,7 @@ fn dropping_a_shutdown_cuts_the_connections_that_are_left() {
         let admin = running.admin_address().unwrap();
         let mut client = Client::connect(running.address().unwrap());
         client.send("never\n");
-        while web::scrape(admin).get("towline_connections{state=\"service\"}") < 1.0 {
+        while http::scrape(admin).get("towline_connections{state=\"service\"}") < 1.0 {
             tokio::task::yield_now().await;
         }
         assert!(timeout(Duration::from_millis(50), running.shutdown()).await.is_err());
@@ -126,7 +127,7 @@ fn metrics_of_the_program_are_on_the_page() {
         .serve(echo_service())
         .start()
         .unwrap();
-    let page = web::get(running.admin_address().unwrap(), "/metrics").body;
+    let page = http::get(running.admin_address().unwrap(), "/metrics").body;
     assert!(page.contains(text) && page.contains("towline_connections_active"), "{page}");
 }
 
@@ -140,9 +141,5 @@ fn a_running_server_knows_its_addresses_and_connections() {
     client.ask("one\n", "one\n");
     assert_eq!(running.connections(), 1);
     drop(client);
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while running.connections() > 0 {
-        assert!(tokio::time::Instant::now() < until, "it never ended");
-        std::thread::yield_now();
-    }
+    wait_until("the close", || running.connections() == 0);
 }

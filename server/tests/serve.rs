@@ -6,7 +6,7 @@ mod support;
 
 use std::{convert::Infallible, net::SocketAddr};
 
-use support::{PATIENCE, echo_service};
+use support::echo_service;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,6 +14,7 @@ use tokio::{
     time::timeout,
 };
 use towline::{BoxError, EachLine, Line, drain, service_fn};
+use towline_test_support::PATIENCE;
 
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -14,10 +14,11 @@ use std::{
     time::Duration,
 };
 
-use support::{Client, echo, serve, serve_with};
+use support::{echo, serve, serve_with};
 use tokio::sync::Notify;
 use towline::{BoxError, EachLine, Line, Lines, Peer, ServiceBuilder, service_fn};
 use towline_config::Overload;
+use towline_test_support::Client;
 
 /// A service that panics, fails or never answers when a line says so.
 fn misbehaving()
@@ -205,7 +206,7 @@ fn each_connection_has_its_own_state_and_knows_its_peer() {
     let server = serve_with(make, |_| ());
     for _ in 0..3 {
         let mut client = server.connect();
-        let port = client.stream().local_addr().unwrap().port();
+        let port = client.local_addr().unwrap().port();
         client.ask("a\nb\n", format!("{port} 0\n{port} 1\n"));
         client.ask("c\n", format!("{port} 2\n"));
     }

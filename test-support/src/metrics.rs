@@ -78,7 +78,7 @@ impl Metrics {
 
     /// Fails unless accepted − Σ closed = Σ connections, as at every scrape.
     #[track_caller]
-    pub fn assert_balanced(&self) {
+    pub fn assert_connections_add_up(&self) {
         let accepted = self.get("towline_connections_accepted_total");
         let closed = self.sum("towline_connections_closed_total");
         let open = self.sum("towline_connections");

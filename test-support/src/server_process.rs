@@ -7,7 +7,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Client, Metrics, Run, can, command::binary, http, wait_until};
+use crate::{Client, Metrics, Run, can, command::binary, http, wait_for};
 
 /// A `towline serve` on ports chosen by the kernel, killed when dropped.
 #[derive(Debug)]
@@ -137,7 +137,10 @@ impl ServerProcess {
     /// Waits until a series is as `expected`.
     #[track_caller]
     pub fn metric_when(&self, series: &str, expected: impl Fn(f64) -> bool) {
-        wait_until(series, || expected(self.metric(series)));
+        wait_for(series, || {
+            let value = self.metric(series);
+            if expected(value) { Ok(()) } else { Err(value) }
+        });
     }
 
     /// Sends it a signal.

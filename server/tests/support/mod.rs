@@ -1,22 +1,16 @@
-//! A server in this process, clients that speak raw bytes, and a reader of metrics.
+//! A server in this process.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-mod client;
-mod metrics;
-pub(crate) mod web;
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+};
 
-use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, thread, time::Duration};
-
-pub(crate) use client::Client;
-pub(crate) use metrics::Metrics;
-use tokio::time::Instant;
 use tower::Service;
 use towline::{BoxError, Lines, Outcome, Peer, Running, Server, Settings, service_fn};
-use web::scrape;
-
-/// Long enough for a busy machine; what hangs fails the test instead of blocking it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use towline_test_support::{Client, Metrics, http::scrape, wait_for};
 
 /// A server on ports of its own, ended with the test.
 #[derive(Debug)]
@@ -80,7 +74,7 @@ impl TestServer {
         Client::connect(self.address)
     }
 
-    pub(crate) fn connect_from(&self, source: std::net::Ipv4Addr) -> Client {
+    pub(crate) fn connect_from(&self, source: Ipv4Addr) -> Client {
         Client::connect_from(source, self.address)
     }
 
@@ -91,15 +85,10 @@ impl TestServer {
     /// Waits until the metrics are as `expected`, and returns them.
     #[track_caller]
     pub(crate) fn metrics_when(&self, expected: impl Fn(&Metrics) -> bool) -> Metrics {
-        let until = Instant::now() + PATIENCE;
-        loop {
+        wait_for("other metrics", || {
             let metrics = self.metrics();
-            if expected(&metrics) {
-                return metrics;
-            }
-            assert!(Instant::now() < until, "it never came to that: {metrics:#?}");
-            thread::sleep(Duration::from_millis(10));
-        }
+            if expected(&metrics) { Ok(metrics) } else { Err(metrics) }
+        })
     }
 
     /// Waits until no connection is open, and returns the metrics.
