@@ -19,13 +19,14 @@ pub struct Response {
 }
 
 impl Response {
-    /// `None` if the answer is cut short.
-    fn parse(answer: &str) -> Option<Self> {
+    /// `None` if the answer is cut short. That to a HEAD request has no body, whatever its length says.
+    fn parse(answer: &str, has_body: bool) -> Option<Self> {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let head = head.to_ascii_lowercase();
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let mut lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
-        let whole = lengths.next().is_none_or(|length| length == body.len().to_string());
+        let length = lengths.next().filter(|_| has_body);
+        let whole = length.is_none_or(|length| length == body.len().to_string());
         whole.then(|| Self { status, body: body.to_owned(), head })
     }
 }
@@ -41,7 +42,8 @@ pub fn try_request(admin: SocketAddr, bytes: &str) -> io::Result<Response> {
     stream.write_all(bytes.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Response::parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, answer))
+    Response::parse(&answer, !bytes.starts_with("HEAD "))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, answer))
 }
 
 /// Like [`scrape`].
