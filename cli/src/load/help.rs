@@ -37,8 +37,9 @@ Verification (--verify):
   counts as a heartbeat only after half a second in which the connection sent
   nothing.
   A line that begins with `ERR ` takes the place of a reply and fails the
-  verification; such lines and their latency are shown apart. A refusal (`ERR too
-  many connections`) is no reply: it counts as a connection that failed.
+  verification; such lines and their latency are shown apart. A refusal (`ERR
+  too many connections`) is no reply: the connection counts as ended by the
+  server.
   A line that has no reply when the drain ends is missing. Only unanswered are:
   lines whose connection the server ended during the run, and lines in flight at
   the end with --drain 0, unless no reply came at all. A server that is slower
