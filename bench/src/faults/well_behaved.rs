@@ -50,6 +50,8 @@ struct Rates {
 struct Verify {
     mismatched: u64,
     missing: u64,
+    /// Lines answered with an error line, such as `ERR overloaded`.
+    error_replies: u64,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -73,7 +75,7 @@ struct Spread {
 impl From<Report> for ClientReport {
     fn from(report: Report) -> Self {
         let Report { latency_us, rates, verify, errors, connections, spread } = report;
-        let lines = verify.mismatched + verify.missing;
+        let lines = verify.mismatched + verify.missing + verify.error_replies;
         let broken = errors.connect + errors.reset + errors.timeout;
         Self {
             p50_ms: latency_us.p50 / 1e3,
@@ -135,7 +137,7 @@ mod tests {
     fn the_latency_is_the_median_and_failures_are_summed() {
         let report: Report = serde_json::from_str(
             r#"{"latency_us":{"p50":1000,"p99":2000},"rates":{"lines_per_second":4000},
-                "verify":{"mismatched":1,"missing":2},"errors":{"connect":3,"reset":4,"timeout":5},
+                "verify":{"mismatched":1,"missing":2,"error_replies":0},"errors":{"connect":3,"reset":4,"timeout":5},
                 "connections":{"failed":6,"closed_early":7},"spread":{"jain":0.5}}"#,
         )
         .expect("as the generator writes it");
