@@ -142,9 +142,9 @@ async fn a_shed_line_leaves_no_waiter_behind() {
 }
 
 /// Tower's `LoadShed` says "ready" while the limit inside has queued for a permit, which the permit
-/// would find although nobody waits any more.
+/// would give to a call that no longer waits.
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_tower_s_own_layers_shed() {
+async fn nor_does_a_line_that_tower_s_own_layers_shed() {
     let permits = Arc::new(sync::Semaphore::new(0));
     let mut service = ServiceBuilder::new()
         .layer(ReadyPerCallLayer::new())

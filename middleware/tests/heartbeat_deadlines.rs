@@ -1,4 +1,4 @@
-//! Peers that trickle, stall or read too little, on a paused clock: who is let be and who is not.
+//! Peers that trickle, stall or read too little, on a paused clock: which deadlines close them.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -76,7 +76,7 @@ async fn fault_06_a_stuck_reader_stalls_out() {
 }
 
 /// A thousand flooding peers whose time was up at once were closed in a row, each as long as many
-/// a line, came back at once and flooded again; whoever had a line waited for all of them.
+/// a line, came back at once and flooded again; connections with a line waited for all of them.
 #[tokio::test(start_paused = true)]
 async fn fault_06_peers_whose_time_is_up_at_once_are_cut_over_a_while() {
     tokio::spawn(run_close_pacer());

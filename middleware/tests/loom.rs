@@ -165,9 +165,9 @@ fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
     });
 }
 
-/// A lost wake-up would be a thread that nobody wakes, and the checker says so.
+/// A lost wake-up would leave a thread asleep for ever, which the checker reports.
 #[test]
-fn who_registers_while_the_drain_is_told_is_told() {
+fn a_connection_that_registers_during_the_signal_is_notified() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let connection = thread::spawn(move || block_on(watch.draining()));
@@ -193,9 +193,9 @@ fn the_drain_of_a_share_and_then_of_all_leaves_nobody_out() {
     });
 }
 
-/// Two who tell, as the end of a server and the second signal do.
+/// Two threads signal the drain, as the end of a server and a second signal do.
 #[test]
-fn two_may_tell_at_once() {
+fn two_threads_may_signal_at_once() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let connection = thread::spawn(move || block_on(watch.draining()));
@@ -209,9 +209,10 @@ fn two_may_tell_at_once() {
     });
 }
 
-/// A place that is free again goes to the next, who was not told by what the one before it was.
+/// A freed entry is reused by the next connection, which must not take the notification of the one
+/// before it.
 #[test]
-fn who_leaves_while_the_drain_is_told_takes_nobody_s_word_along() {
+fn a_connection_that_leaves_during_the_signal_takes_no_other_s_notification() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let leaves = {

@@ -219,9 +219,9 @@ async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
     assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
 }
 
-/// Only those who had just filled a block stood in line. Flooding peers that also waited for their
-/// replies were parked; one look at the driver woke hundreds of them, and each was served a block
-/// before whoever had a line: a thousand such peers kept the others waiting for 17 ms.
+/// Only connections that had just filled a block waited in the yield queue. Flooding connections that
+/// also waited for their replies were parked; one poll of the driver woke hundreds of them, and each was
+/// served a block before a connection with one line: a thousand of them delayed it by 17 ms.
 #[tokio::test]
 async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came_after_them() {
     const FLOODERS: usize = 20;
@@ -249,7 +249,7 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
     let block = "abc\n".repeat(BLOCK_BYTES / 4);
     for _ in 0..2 {
         served.store(0, Relaxed);
-        // There is room, so nobody else runs until the polite one waits for its answer.
+        // The pipes have room, so no other task runs until the well-behaved client waits for its reply.
         for flooder in &mut flooders {
             flooder.write_all(block.as_bytes()).await.unwrap();
         }
@@ -261,14 +261,14 @@ async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came
         }
         assert_eq!(served.load(Relaxed), FLOODERS);
     }
-    // The first time nobody could know them.
+    // In the first round the connections are not yet known to flood.
     assert_eq!(seen.load(Relaxed), 0, "blocks served before the line");
 }
 
-/// Those who were blocked in writing forgot meanwhile that they send much, and each was served a block
-/// before whoever had a line.
+/// Connections that were blocked in writing lost the hint that they flood, and each was served a block
+/// before a connection with one line.
 #[tokio::test(start_paused = true)]
-async fn fault_22_a_flooder_that_was_blocked_stands_in_line_before_it_goes_on() {
+async fn fault_22_a_flooder_that_was_blocked_waits_in_the_yield_queue_before_it_goes_on() {
     let io = FaultyIo::new("abc\n".repeat(BLOCK_BYTES / 4)).end(End::Silence);
     let io = io.writes([Step::Take(1), Step::Pending]);
     let record = io.record();

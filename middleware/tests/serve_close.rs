@@ -264,7 +264,7 @@ async fn fault_24_a_panic_in_the_service_ends_only_its_own_connection() {
     let closed = stats.states.snapshot().closed;
     assert_eq!(closed[CloseReason::ServicePanic as usize], 1);
 
-    // Whoever drops a connection cuts it.
+    // Dropping the connection's future cuts it.
     other.abort();
     assert!(other.await.unwrap_err().is_cancelled());
     let read = stats.states.snapshot();

@@ -1,4 +1,4 @@
-//! What many connections hold together, and that nobody waits for what another one holds.
+//! Memory that many connections hold together, and that none waits for what another one holds.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -79,8 +79,8 @@ fn flooder(at_a_time: usize) -> FaultyIo {
     FaultyIo::new(LINE.repeat(KIB * KIB / LINE.len())).end(End::Silence).reads(reads).then_stuck()
 }
 
-/// Each connection had its own bound alone, and who looked at all of them looked now and then: four
-/// hundred that flooded at once held a hundred MiB before that, and the kernel killed a server whose
+/// Each connection had a bound of its own, and their sum was checked only now and then: four hundred
+/// that flooded at once held a hundred MiB before the next check, and the kernel killed a server whose
 /// control group had 64.
 #[tokio::test(start_paused = true)]
 async fn fault_17_peers_that_flood_at_once_hold_the_bound_and_a_small_read_each() {
@@ -136,9 +136,9 @@ async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
     assert!(held <= most, "{held} bytes");
 }
 
-/// Whoever can write is none of those that hold, and is served as ever.
+/// A connection that can write its replies holds none, and is served as before.
 #[tokio::test(start_paused = true)]
-async fn fault_17_who_takes_its_replies_is_served_while_others_hold_all_there_is() {
+async fn fault_17_a_peer_that_takes_its_replies_is_served_while_others_hold_all_there_is() {
     let mut shard = Shard::with_bound(BLOCK_BYTES, WritePolicy::Auto);
     shard.connect(flooder(BLOCK_BYTES));
     shard.settle().await;
@@ -150,9 +150,9 @@ async fn fault_17_who_takes_its_replies_is_served_while_others_hold_all_there_is
     assert!(polite.output() == input.as_bytes(), "{} bytes", polite.output().len());
 }
 
-/// One that was held back waits for its own socket and for nobody who may never go.
+/// A connection that was held back waits for its own socket only, not for one that may never drain.
 #[tokio::test(start_paused = true)]
-async fn fault_17_who_was_held_back_goes_on_once_its_own_replies_are_written() {
+async fn fault_17_a_peer_that_was_held_back_goes_on_once_its_own_replies_are_written() {
     for flush in [WritePolicy::Auto, every(1 << 30)] {
         let mut shard = Shard::with_bound(BLOCK_BYTES, flush);
         shard.connect(flooder(BLOCK_BYTES));

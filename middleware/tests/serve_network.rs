@@ -42,7 +42,7 @@ fn network(seed: u64, latency: Duration) -> Builder {
         .tick_duration(Duration::from_millis(10))
         .min_message_latency(Duration::ZERO)
         .max_message_latency(latency)
-        // Not to be reached: who hangs fails.
+        // Never reached by a test that passes: one that hangs fails here.
         .simulation_duration(secs(3600));
     builder
 }
@@ -165,7 +165,7 @@ fn fault_40_a_longer_partition_ends_a_connection_on_both_sides_and_the_next_is_s
     }
 }
 
-/// Nobody has told either side that the other is gone.
+/// Neither side is notified that the other is gone.
 #[test]
 fn fault_09_a_peer_whose_cable_is_pulled_is_given_up_at_the_heartbeat_deadline() {
     let ends = served(&network(1, Duration::from_millis(50)), LIMITS, async {

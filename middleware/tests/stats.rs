@@ -134,7 +134,7 @@ const SNAPSHOTS: usize = 100_000;
 /// later entered; a reader in between counts the moment to the old state and takes it back with the
 /// next reading. No other step back is possible: a torn pair of numbers would be wrong by the time
 /// since the beginning, which is made enormous here. (The exporter publishes the highest value so
-/// far, so nobody sees the moment.)
+/// far, so no scrape shows the moment.)
 #[test]
 fn a_hundred_thousand_readings_under_churn_are_whole() {
     let cells = StateCells::default();
