@@ -2,13 +2,10 @@
 
 //! Reads arbitrary bytes as a configuration file.
 
-#[path = "../../config/tests/properties/mod.rs"]
-mod properties;
+use std::sync::LazyLock;
 
-use std::{path::PathBuf, sync::LazyLock};
+use towline_test_support::{TempFile, fuzz};
 
-static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    std::env::temp_dir().join(format!("towline-fuzz-{}.toml", std::process::id()))
-});
+static FILE: LazyLock<TempFile> = LazyLock::new(TempFile::absent);
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::config(&FILE, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::config(FILE.path(), data));

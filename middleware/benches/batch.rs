@@ -27,11 +27,12 @@ use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, EachLine, Echo, ErrorReplyLayer, FramingLayer,
     Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
     Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
-    heartbeat::{Deadlines, HeartbeatLayer},
+    heartbeat::HeartbeatLayer,
     internal::{put_block, take_block},
     serve::Serve,
     stats::{Nanos, State, StateCells, Stats},
 };
+use towline_test_support::{DEADLINES, line_stack};
 
 const KIB: usize = 1024;
 
@@ -88,11 +89,6 @@ impl AsyncWrite for Peer {
     }
 }
 
-const LIMITS: Deadlines = Deadlines::new()
-    .heartbeat(Some(Duration::from_secs(30)), Duration::from_secs(10))
-    .line(Some(Duration::from_secs(30)))
-    .write(Some(Duration::from_secs(10)));
-
 /// From the wake-up that brings a batch to the next park, replies written.
 fn whole_stack(c: &mut Criterion) {
     let mut group = c.benchmark_group("stack");
@@ -129,16 +125,12 @@ where
         + 'static,
 {
     let stats = stats();
-    let lines = ServiceBuilder::new()
-        .layer(ErrorReplyLayer::new())
-        .layer(ObserveLayer::new(stats.clone()))
-        .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096))))
-        .service(Echo);
+    let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
+    let lines = line_stack(&stats, Duration::from_secs(5), limit, Echo);
     let connection = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(codec, 64 * KIB))
-        .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
+        .layer(HeartbeatLayer::new(DEADLINES, stats.clone()))
         .service(Serve::unboxed(lines).stats(stats))
         .call(peer);
     Box::pin(async { connection.await.map_or_else(|never| match never {}, |_| ()) })

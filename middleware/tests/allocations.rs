@@ -1,4 +1,4 @@
-//! What is allocated: nothing a line, and next to nothing for a connection that is idle.
+//! Allocations: none per line, and little memory for an idle connection.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -21,20 +21,20 @@ use tokio::{
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
-    FramingLayer, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, Semaphore, Sha256Layer,
-    TimeoutLayer, Utf8LinesCodec,
+    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer, Lines,
+    LinesBatchCodec, MeterLayer, Semaphore, Sha256Layer, Utf8LinesCodec,
     drain::{self, Watch},
-    heartbeat::{Deadlines, HeartbeatLayer},
+    heartbeat::HeartbeatLayer,
     serve::Serve,
     serve_connection,
     stats::Stats,
 };
+use towline_test_support::{DEADLINES, line_stack};
 
 const KIB: usize = 1024;
 
-/// Gives what it was handed, a piece a read, and forgets what is written. Before an empty piece it has
-/// nothing, once.
+/// Gives one piece of its input per read, and discards what is written. An empty piece is one read that is
+/// pending.
 #[derive(Debug, Default)]
 struct Pieces {
     input: VecDeque<Bytes>,
@@ -79,12 +79,7 @@ impl AsyncWrite for Pieces {
     }
 }
 
-const LIMITS: Deadlines = Deadlines::new()
-    .heartbeat(Some(Duration::from_secs(30)), Duration::from_secs(10))
-    .line(Some(Duration::from_secs(30)))
-    .write(Some(Duration::from_secs(10)));
-
-/// Both stacks as the server builds them, around `workload`.
+/// Both stacks of the server around `workload`, as `server/src/stack.rs` builds them.
 fn connection<Io, S>(
     io: Io,
     stats: &Arc<Stats>,
@@ -95,16 +90,12 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
-    let lines = ServiceBuilder::new()
-        .layer(ErrorReplyLayer::new())
-        .layer(ObserveLayer::new(stats.clone()))
-        .layer(TimeoutLayer::new(Duration::from_secs(5)))
-        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(9))))
-        .service(workload);
+    let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(9)));
+    let lines = line_stack(stats, Duration::from_secs(5), limit, workload);
     ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(LinesBatchCodec::new, 64 * KIB))
-        .layer(HeartbeatLayer::new(LIMITS, stats.clone()))
+        .layer(HeartbeatLayer::new(DEADLINES, stats.clone()))
         .service(Serve::unboxed(lines).stats(stats.clone()).drain(drain))
         .call(io)
 }
@@ -117,24 +108,24 @@ fn in_runtime<T>(test: impl FnOnce() -> T) -> T {
     test()
 }
 
-fn books() -> Arc<Stats> {
+fn new_stats() -> Arc<Stats> {
     Arc::new(Stats::new(Instant::now()))
 }
 
-/// Polls until nothing is left to do, more often than any yield needs.
+/// Polls more often than any yield needs, so that nothing is left to do.
 fn run(mut connection: Pin<&mut impl Future>) {
     for _ in 0..20 {
         assert!(connection.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
 }
 
-/// Allocations for so many batches of so many lines, through everything.
+/// Allocations for `batches` batches of `lines` lines, through both stacks.
 fn allocations<S>(batches: usize, lines: usize, workload: impl Fn(Arc<Stats>) -> S) -> u64
 where
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
     in_runtime(|| {
-        let stats = books();
+        let stats = new_stats();
         let batch = Bytes::from("abcd\n".repeat(lines));
         let input = std::iter::repeat_n(batch, batches).collect();
         let io = Pieces { input, written: 0 };
@@ -148,32 +139,32 @@ where
 }
 
 #[test]
-fn ten_thousand_lines_allocate_no_more_than_ten() {
+fn a_batch_of_ten_thousand_lines_allocates_no_more_than_one_of_ten() {
     let echo = |_| Echo;
     let sha256 = |stats| tower::Layer::layer(&Sha256Layer::new(DigestMode::Discard, stats), Echo);
-    // The second time: the first one fills the thread's pool.
+    // The first batch fills the pool of the thread.
     allocations(1, 10, echo);
     let ten = [allocations(1, 10, echo), allocations(1, 10, sha256)];
     println!("allocations of a batch of ten lines: {ten:?}");
-    // The batch, and what is kept of it while it is hashed.
+    // The batch, and the state of its hashing.
     assert!(ten[0] <= 1 && ten[1] <= 2, "{ten:?} allocations for a batch");
     for lines in [1, 100, 1_000, 10_000] {
         allocations(1, lines, echo);
         let many = [allocations(1, lines, echo), allocations(1, lines, sha256)];
-        // One that is hashed in pieces gives way between them, and a call that waits is boxed.
+        // A batch that is hashed in pieces yields between them, and a call that waits is boxed.
         let no_more = many[0] <= ten[0] && many[1] <= ten[1] + 1;
         assert!(no_more, "{many:?} for {lines} lines, {ten:?} for ten");
     }
 }
 
 #[test]
-fn a_line_that_comes_alone_allocates_nothing() {
+fn a_single_line_allocates_nothing() {
     in_runtime(|| {
-        let stats = books();
+        let stats = new_stats();
         let input = std::iter::repeat_n(["abcd\n", ""].map(Bytes::from), 40).flatten();
         let io = Pieces { input: input.collect(), written: 0 };
         let mut connection = Box::pin(connection(io, &stats, Watch::never(), Echo));
-        // The first finds no block in the thread's pool.
+        // The first read finds no block in the pool of the thread.
         run(connection.as_mut());
         let counted = measure(|| run(connection.as_mut()));
         assert_eq!((stats.batches.get(), counted.count_total), (40, 0));
@@ -181,9 +172,9 @@ fn a_line_that_comes_alone_allocates_nothing() {
 }
 
 #[test]
-fn an_hour_of_batches_leaves_nothing_behind() {
+fn ten_thousand_batches_leave_no_memory_behind() {
     in_runtime(|| {
-        let stats = books();
+        let stats = new_stats();
         let batches = std::iter::repeat_n(Bytes::from("abcd\n".repeat(20)), 10_000);
         let mut held = Vec::with_capacity(10);
         let io = Pieces { input: batches.collect(), written: 0 };
@@ -197,19 +188,18 @@ fn an_hour_of_batches_leaves_nothing_behind() {
     });
 }
 
-/// The budget of an idle connection is 1 KiB of process memory, 600 bytes the aim, and 1 GB at a
-/// million. Beside what is measured here there are tokio's task header and its registration of the
-/// socket, about 230 bytes together.
+/// An idle connection may take 1 KiB of process memory, which is 1 GB per million; the aim is 600 bytes.
+/// Tokio's task header and its registration of the socket, about 230 bytes, are not measured here.
 #[test]
 fn an_idle_connection_fits_its_budget() {
     fn future_bytes<Io, F>(_: impl FnOnce(Io) -> F) -> usize {
         size_of::<F>()
     }
     in_runtime(|| {
-        let stats = books();
+        let stats = new_stats();
         let future = future_bytes(|io: TcpStream| connection(io, &stats, Watch::never(), Echo));
         println!("future of an idle connection: {future} bytes");
-        // Every 100 bytes are 100 MB at a million connections.
+        // 100 bytes are 100 MB per million connections.
         assert!(future <= 416, "the connection's future takes {future} bytes");
 
         let (_signal, watch) = drain::channel();
@@ -220,12 +210,12 @@ fn an_idle_connection_fits_its_budget() {
         let mut connection = Box::pin(connection(io, &stats, watch, Echo));
         let held = measure(|| run(connection.as_mut())).bytes_current;
         println!("held by an idle connection beside its future: {held} bytes");
-        // Half a line, and its share of the list of those to wake for drain.
+        // Half a line, and its entry in the list of connections that a drain wakes.
         assert!(held <= 200, "an idle connection holds {held} bytes");
     });
 }
 
-/// A gigabyte without a newline costs what a long line may cost.
+/// A gigabyte without a newline takes as much memory as a long line may.
 #[test]
 fn fault_03_an_endless_line_is_bounded() {
     for limit in [64 * KIB, 1024 * KIB] {
@@ -235,34 +225,34 @@ fn fault_03_an_endless_line_is_bounded() {
         let mut batch =
             Box::pin(serve_connection(io, LinesBatchCodec::new(limit), Echo, Watch::never()));
         in_runtime(|| {
-            let most = measure(|| run_to_goodbye(batch.as_mut())).bytes_max;
+            let most = measure(|| run_to_end(batch.as_mut())).bytes_max;
             assert!(most <= 4 * limit as u64, "{most} bytes for lines of at most {limit}");
         });
     }
 }
 
 #[test]
-fn fault_03_an_endless_line_is_bounded_line_by_line_too() {
+fn fault_03_an_endless_line_is_bounded_in_lines_framing_too() {
     let piece = Bytes::from(vec![b'x'; 16 * KIB]);
     let input = std::iter::repeat_n(piece, 64 * KIB).collect();
     let io = Pieces { input, written: 0 };
     let codec = Utf8LinesCodec::new(64 * KIB);
     let mut lines = Box::pin(serve_connection(io, codec, Echo, Watch::never()));
     in_runtime(|| {
-        let most = measure(|| run_to_goodbye(lines.as_mut())).bytes_max;
+        let most = measure(|| run_to_end(lines.as_mut())).bytes_max;
         assert!(most <= 4 * 64 * KIB as u64, "{most} bytes");
     });
 }
 
-fn run_to_goodbye(mut connection: Pin<&mut impl Future>) {
+fn run_to_end(mut connection: Pin<&mut impl Future>) {
     let mut cx = Context::from_waker(Waker::noop());
-    // The goodbye discards a read a poll, until it has had enough.
+    // After the error reply each poll discards one read, up to the limit of the linger.
     let polls = (0..64 * KIB).take_while(|_| connection.as_mut().poll(&mut cx).is_pending());
-    assert!(polls.count() < 64 * KIB, "it would have read for ever");
+    assert!(polls.count() < 64 * KIB, "it reads for ever");
 }
 
-/// A thousand connections that wait for a permit with a short line each held a 64 KiB block each:
-/// the batch was a slice of the block it was read into.
+/// A thousand connections that waited for a permit with one short line held a 64 KiB block each: the batch
+/// was a slice of the block that it was read into.
 #[test]
 fn a_short_batch_that_waits_holds_no_block() {
     let never = service_fn(|lines: Lines| async move {
@@ -274,7 +264,7 @@ fn a_short_batch_that_waits_holds_no_block() {
             let io = Pieces { input: [Bytes::from("a\n")].into(), written: 0 };
             Box::pin(Serve::new(never).call(FramedTransport::new(io, LinesBatchCodec::new(99))))
         };
-        // It may take the block that the thread had at hand; the others show what they need.
+        // The first connection may keep the block of the thread's pool; the others show what they need.
         let mut connections: Vec<_> = (0..11).map(|_| waiting()).collect();
         run(connections[0].as_mut());
         let held = measure(|| connections[1..].iter_mut().for_each(|one| run(one.as_mut())));

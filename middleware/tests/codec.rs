@@ -1,14 +1,13 @@
-//! Both codecs against a reference that anybody can check by eye, and against each other.
+//! Both codecs against a reference that is simple enough to check by eye, and against each other.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use support::splits;
 use tokio_util::codec::{Decoder, Encoder};
-use towline_middleware::{LineError, Lines, LinesBatchCodec, Utf8LinesCodec};
+use towline_middleware::{LineError, LineLimits, Lines, LinesBatchCodec, Utf8LinesCodec};
 
 /// Lines as delivered, and how the stream ended.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,7 +18,7 @@ struct Outcome {
     rest: usize,
 }
 
-/// What [`LinesBatchCodec`] promises, without any cleverness.
+/// What [`LinesBatchCodec`] promises, byte by byte.
 fn reference(bytes: &[u8], limit: usize) -> Outcome {
     let mut outcome = Outcome::default();
     let mut line = Vec::new();
@@ -35,6 +34,11 @@ fn reference(bytes: &[u8], limit: usize) -> Outcome {
     }
     outcome.rest = line.len();
     outcome
+}
+
+/// Every way to cut `bytes` in two.
+fn splits(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 2]> {
+    (0..=bytes.len()).map(|at| [&bytes[..at], &bytes[at..]])
 }
 
 /// Feeds a codec piece by piece, as a transport does.
@@ -69,7 +73,7 @@ where
 }
 
 #[track_caller]
-fn same_at_every_split(bytes: &[u8], limit: usize) {
+fn assert_same_at_every_split(bytes: &[u8], limit: usize) {
     let expected = reference(bytes, limit);
     for pieces in splits(bytes) {
         assert_eq!(decoded(LinesBatchCodec::new(limit), &pieces), expected, "split {pieces:?}");
@@ -90,7 +94,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(byte, 0..200)
 }
 
-/// Cuts `bytes` at the given places, wherever they fall.
+/// Cuts `bytes` at these places.
 fn cut<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut at: Vec<_> = at.iter().map(|at| at.index(bytes.len() + 1)).collect();
     at.extend([0, bytes.len()]);
@@ -100,7 +104,7 @@ fn cut<'a>(bytes: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 
 proptest! {
     #[test]
-    fn fault_19_a_batch_is_what_the_reference_says_for_every_cut_and_limit(
+    fn fault_19_batches_are_those_of_the_reference_for_every_cut_and_limit(
         bytes in noise(),
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         limit in 0_usize..40,
@@ -109,10 +113,10 @@ proptest! {
         prop_assert_eq!(decoded(LinesBatchCodec::new(limit), &cut(&bytes, &at)), expected);
     }
 
-    /// Where their contracts agree (UTF-8, no carriage return) only the rest at the end differs:
-    /// tokio's codec delivers it as a line.
+    /// For UTF-8 without carriage returns they differ only in an unfinished line at the end, which the
+    /// codec for single lines delivers.
     #[test]
-    fn fault_04_both_codecs_agree_where_their_contracts_do(
+    fn fault_04_both_codecs_agree_on_utf8_without_carriage_returns(
         text in "(\\PC|\n|\n|[a-e]){0,80}",
         at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         limit in 0_usize..60,
@@ -129,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_decoded_is_encoded_to_the_same_bytes(text in "([a-zß☃]{0,9}\n){0,20}") {
+    fn decoded_lines_are_encoded_to_the_same_bytes(text in "([a-zß☃]{0,9}\n){0,20}") {
         let bytes = text.as_bytes();
         prop_assert_eq!(echoed(&mut LinesBatchCodec::new(99), bytes), bytes);
         prop_assert_eq!(echoed(&mut Utf8LinesCodec::new(99), bytes), bytes);
@@ -148,9 +152,9 @@ where
     write.to_vec()
 }
 
-/// Lengths around the limit, alone, in company, with and without an end.
+/// Lengths around the limit, after other lines and before them, with and without a newline.
 #[test]
-fn fault_04_a_line_of_the_limit_passes_and_one_byte_more_does_not() {
+fn fault_04_a_line_as_long_as_the_limit_passes_and_one_byte_more_does_not() {
     const LIMIT: usize = 7;
     for (length, passes) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
         let line = vec![b'x'; length];
@@ -158,7 +162,7 @@ fn fault_04_a_line_of_the_limit_passes_and_one_byte_more_does_not() {
             for before in [&b""[..], b"\n", b"a\nbb\n", b"1234567\n"] {
                 let bytes = [before, &line, ending].concat();
                 assert_eq!(reference(&bytes, LIMIT).too_long, !passes);
-                same_at_every_split(&bytes, LIMIT);
+                assert_same_at_every_split(&bytes, LIMIT);
             }
         }
     }
@@ -166,14 +170,14 @@ fn fault_04_a_line_of_the_limit_passes_and_one_byte_more_does_not() {
 
 #[test]
 fn fault_04_a_carriage_return_counts_towards_the_limit_and_belongs_to_the_line() {
-    same_at_every_split(b"123456\r\n", 7);
-    same_at_every_split(b"1234567\r\n", 7);
+    assert_same_at_every_split(b"123456\r\n", 7);
+    assert_same_at_every_split(b"1234567\r\n", 7);
     let outcome = decoded(LinesBatchCodec::new(7), &[b"a\r\n\r\n\rb\n"]);
     assert_eq!(outcome.lines, [&b"a\r"[..], b"\r", b"\rb"]);
 }
 
 #[test]
-fn lines_before_one_that_is_too_long_are_delivered_first() {
+fn lines_before_a_line_that_is_too_long_are_delivered_first() {
     for pieces in splits(b"one\ntwo\nthree!\nfour\n") {
         let outcome = decoded(LinesBatchCodec::new(5), &pieces);
         let lines = vec![b"one".to_vec(), b"two".to_vec()];
@@ -196,21 +200,21 @@ fn fault_19_every_byte_but_the_newline_is_opaque() {
         b"",
     ] {
         let bytes = [odd, b"\n", odd, odd, b"\n\n", odd, b"\n"].concat();
-        same_at_every_split(&bytes, 16);
+        assert_same_at_every_split(&bytes, 16);
         assert_eq!(echoed(&mut LinesBatchCodec::new(16), &bytes), bytes);
     }
 }
 
 #[test]
-fn a_limit_of_nothing_passes_empty_lines_only_and_the_largest_passes_everything() {
-    same_at_every_split(b"\n\n\n", 0);
-    same_at_every_split(b"\n\na\n", 0);
-    same_at_every_split(b"abc\n\ndef", usize::MAX);
+fn a_limit_of_0_passes_empty_lines_only_and_the_largest_passes_everything() {
+    assert_same_at_every_split(b"\n\n\n", 0);
+    assert_same_at_every_split(b"\n\na\n", 0);
+    assert_same_at_every_split(b"abc\n\ndef", usize::MAX);
 }
 
-/// A peer that sends an endless line byte by byte must not make the codec look at the
-/// whole of it at every byte. Instead of a clock the test changes what was scanned already: a
-/// newline put there afterwards must not be found.
+/// A client that sends an endless line byte by byte must not make the codec scan the whole of it for each
+/// byte. Instead of measuring time the test changes the bytes that were scanned: newlines put there must
+/// not be found.
 #[test]
 fn fault_03_bytes_without_a_newline_are_scanned_once() {
     let mut codec = LinesBatchCodec::new(1 << 20);
@@ -224,13 +228,13 @@ fn fault_03_bytes_without_a_newline_are_scanned_once() {
     buffer.extend_from_slice(b"\nrest");
     let line = codec.decode(&mut buffer).unwrap().unwrap();
     assert_eq!((line.as_bytes().len(), line.count()), (4001, 1));
-    // The rest behind it is known to hold no newline, too.
+    // The rest after the line has been scanned, too.
     buffer.fill(b'\n');
     assert_eq!(codec.decode(&mut buffer).unwrap(), None);
 }
 
 #[test]
-fn fault_19_invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
+fn fault_19_invalid_utf8_is_an_error_after_the_lines_before_it() {
     let mut codec = Utf8LinesCodec::new(99);
     let mut buffer = BytesMut::from(&b"good\n\xff\nnever\n"[..]);
     assert_eq!(codec.decode(&mut buffer).unwrap().unwrap().as_bytes(), b"good\n");
@@ -239,11 +243,28 @@ fn fault_19_invalid_utf8_is_an_error_of_its_own_after_the_lines_before_it() {
     let mut out = BytesMut::new();
     let reply = Lines::new(&b"\xff\n"[..]).unwrap();
     assert!(matches!(codec.encode(reply, &mut out), Err(LineError::NotUtf8)));
-    assert!(out.is_empty(), "nothing of a reply that cannot be sent is sent");
+    assert!(out.is_empty(), "no part of a reply that cannot be sent is sent");
 }
 
 #[test]
-fn the_per_line_codec_strips_a_carriage_return_and_delivers_the_rest() {
+fn the_codec_for_single_lines_strips_a_carriage_return_and_delivers_an_unfinished_line() {
     let outcome = decoded(Utf8LinesCodec::new(99), &[b"a\r\nb\nc"]);
     assert_eq!(outcome.lines, [b"a", b"b", b"c"]);
+}
+
+#[test]
+fn a_shared_line_limit_can_be_changed_for_codecs_that_exist() {
+    let limits = Arc::new(LineLimits::new(3));
+    let mut batch = LinesBatchCodec::shared(limits.clone());
+    let mut lines = Utf8LinesCodec::shared(limits.clone());
+    let mut fits = |text: &str| {
+        let batch = batch.decode(&mut BytesMut::from(text)).is_ok();
+        assert_eq!(lines.decode(&mut BytesMut::from(text)).is_ok(), batch, "{text}");
+        batch
+    };
+    assert!(fits("abc\n"));
+    limits.set_bytes(5);
+    assert!(fits("abcde\n"));
+    limits.set_bytes(4);
+    assert!(!fits("abcde\n"));
 }

@@ -1,32 +1,27 @@
-//! The layers of the line stack, one at a time and as they are stacked.
+//! Permits: the order in which calls get them, and how they come back.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use support::{End, FaultyIo};
+use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    sync,
     time::{Instant, sleep},
 };
-use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
-use tower::{
-    ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
-    service_fn,
-};
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::{ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn};
 use tower_layer::Layer;
 use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
-    BoxError, ConcurrencyLimitLayer, ErrorReplyLayer, FramedTransport, Lines, LinesBatchCodec,
-    LoadShed, ObserveLayer, ReadyPerCallLayer, Semaphore, TimeoutLayer, drain,
+    BoxError, ConcurrencyLimitLayer, Echo, FramedTransport, Lines, LinesBatchCodec, LoadShed,
+    ReadyPerCallLayer, Semaphore, drain,
     serve::Serve,
     serve_connection,
     stats::{LineResult, State, Stats},
 };
+use towline_test_support::{End, FaultyIo, line_stack};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,102 +29,27 @@ fn lines(lines: &'static str) -> Lines {
     Lines::new(lines).unwrap()
 }
 
-/// The line stack of the server, with its parts at hand.
+/// The line stack of the server with a request timeout of a second, around a service of a user's.
 fn stack<S>(
     stats: &Arc<Stats>,
     permits: &Arc<Semaphore>,
     load_shed: LoadShed,
-    workload: S,
+    service: S,
 ) -> impl Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + use<S>
 where
-    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send + Sync,
+    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send> + Clone + Send,
 {
-    ServiceBuilder::new()
-        .layer(ErrorReplyLayer::new())
-        .layer(ObserveLayer::new(stats.clone()))
-        .layer(TimeoutLayer::new(SECOND))
-        .layer(ConcurrencyLimitLayer::new(permits.clone()).load_shed(load_shed))
-        .layer(ReadyPerCallLayer::new())
-        .service(workload)
+    let limit = ConcurrencyLimitLayer::new(permits.clone()).load_shed(load_shed);
+    line_stack(stats, SECOND, limit, ReadyPerCallLayer::new().layer(service))
 }
 
-fn books() -> Arc<Stats> {
+fn new_stats() -> Arc<Stats> {
     Arc::new(Stats::new(Instant::now()))
 }
 
 #[tokio::test(start_paused = true)]
-async fn readiness_is_asked_for_with_a_request_in_hand() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
-    handle.allow(0);
-    // The outside is ready although the inside is not.
-    assert_ready_ok!(service.poll_ready());
-    let mut call = task::spawn(service.call(lines("a\n")));
-    assert_pending!(call.poll());
-    assert_pending!(handle.poll_request());
-
-    handle.allow(1);
-    assert!(call.is_woken());
-    assert_pending!(call.poll());
-    let (request, reply) = assert_ready!(handle.poll_request()).unwrap();
-    assert_eq!(request, lines("a\n"));
-    reply.send_response(lines("b\n"));
-    assert_eq!(assert_ready_ok!(call.poll()), lines("b\n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn fault_24_an_inside_that_fails_to_get_ready_fails_the_call() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
-    handle.allow(0);
-    assert_ready_ok!(service.poll_ready());
-    let mut waiting = task::spawn(service.call(lines("a\n")));
-    assert_pending!(waiting.poll());
-    handle.send_error("broken");
-    assert_eq!(assert_ready_err!(waiting.poll()).to_string(), "broken");
-
-    // Also when it failed before the call.
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(ReadyPerCallLayer::new());
-    handle.send_error("broken");
-    assert_ready_ok!(service.poll_ready());
-    let mut call = task::spawn(service.call(lines("a\n")));
-    assert_eq!(assert_ready_err!(call.poll()).to_string(), "broken");
-}
-
-#[tokio::test(start_paused = true)]
-async fn fault_24_the_timeout_counts_from_a_call_s_first_wait_and_gives_its_inside_a_last_look() {
-    let (mut service, mut handle) = mock::spawn_layer::<Lines, Lines, _>(TimeoutLayer::new(SECOND));
-    let begun = Instant::now();
-    let mut calls = [(); 2].map(|()| {
-        assert_ready_ok!(service.poll_ready());
-        task::spawn(service.call(lines("a\n")))
-    });
-    for call in &mut calls {
-        assert_pending!(call.poll());
-    }
-    let (_, reply) = assert_ready!(handle.poll_request()).unwrap();
-    tokio::time::advance(SECOND + Duration::from_millis(1)).await;
-    reply.send_response(lines("b\n"));
-    let [answered, hanging] = &mut calls;
-    assert_eq!(assert_ready_ok!(answered.poll()), lines("b\n"));
-    assert!(assert_ready_err!(hanging.poll()).is::<tower::timeout::error::Elapsed>());
-    assert!(begun.elapsed() < 2 * SECOND);
-}
-
-#[tokio::test(start_paused = true)]
-async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
-    let (workload, _handle) = mock::pair::<Lines, Lines>();
-    let begun = Instant::now();
-    let reply =
-        stack(&stats, &permits, LoadShed::Off, workload).oneshot(lines("a\nb\n")).await.unwrap();
-    assert_eq!(reply.as_bytes(), b"ERR timeout\nERR timeout\n");
-    assert!(begun.elapsed() < SECOND + Duration::from_millis(2));
-    permits.set_limit(1);
-    assert_eq!(permits.in_use(), 0, "no waiter is left behind");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_shed_line_leaves_no_waiter_behind() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(0)));
+    let (stats, permits) = (new_stats(), Arc::new(Semaphore::new(0)));
     let (workload, _handle) = mock::pair::<Lines, Lines>();
     let mut stack = stack(&stats, &permits, LoadShed::WhenFull, workload);
     for _ in 0..3 {
@@ -141,27 +61,11 @@ async fn a_shed_line_leaves_no_waiter_behind() {
     assert_eq!(stats.lines_processed[LineResult::Shed as usize].get(), 6);
 }
 
-/// Tower's `LoadShed` says "ready" while the limit inside has queued for a permit, which the permit
-/// would give to a call that no longer waits.
 #[tokio::test(start_paused = true)]
-async fn nor_does_a_line_that_tower_s_own_layers_shed() {
-    let permits = Arc::new(sync::Semaphore::new(0));
-    let mut service = ServiceBuilder::new()
-        .layer(ReadyPerCallLayer::new())
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()))
-        .service(towline_middleware::Echo);
-    let error = service.ready().await.unwrap().call(lines("a\n")).await.unwrap_err();
-    assert!(error.is::<tower::load_shed::error::Overloaded>());
-    permits.add_permits(1);
-    assert_eq!(permits.available_permits(), 1, "a waiter would have taken it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
+async fn waiting_calls_get_permits_in_the_order_of_their_arrival() {
     let permits = Arc::new(Semaphore::new(0));
     let limit = ConcurrencyLimitLayer::new(permits.clone());
-    let mut service = ServiceBuilder::new().layer(limit).service(towline_middleware::Echo);
+    let mut service = ServiceBuilder::new().layer(limit).service(Echo);
     let mut call = |request| {
         assert_ready_ok!(task::spawn(service.ready()).poll());
         task::spawn(service.call(lines(request)))
@@ -171,7 +75,7 @@ async fn those_who_wait_for_a_permit_get_it_in_the_order_of_arrival() {
     assert_pending!(second.poll());
     permits.set_limit(1);
     let mut third = call("3\n");
-    assert_pending!(third.poll(), "it may not overtake");
+    assert_pending!(third.poll(), "it overtakes the second one");
     assert!(first.is_woken() && !second.is_woken());
     assert_eq!(assert_ready_ok!(first.poll()), lines("1\n"));
     drop(first);
@@ -194,7 +98,7 @@ fn endless_calls(permits: &Arc<Semaphore>) -> impl FnMut() -> Pin<Box<task::Spaw
 type EndlessCall = Pin<Box<dyn Future<Output = Result<Lines, BoxError>>>>;
 
 #[test]
-fn a_raised_limit_lets_in_who_waits() {
+fn a_raised_limit_gives_permits_to_waiting_calls() {
     let permits = Arc::new(Semaphore::new(1));
     let mut call = endless_calls(&permits);
     let _first = call();
@@ -205,7 +109,7 @@ fn a_raised_limit_lets_in_who_waits() {
 }
 
 #[test]
-fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one() {
+fn a_lowered_limit_is_reached_before_a_waiting_call_gets_a_permit() {
     let permits = Arc::new(Semaphore::new(10));
     let mut call = endless_calls(&permits);
     let mut calls: Vec<_> = (0..8).map(|_| call()).collect();
@@ -214,7 +118,7 @@ fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one()
     let waits = call();
     while calls.len() > 3 {
         calls.pop();
-        assert!(!waits.is_woken(), "{} are out", calls.len());
+        assert!(!waits.is_woken(), "{} permits are in use", calls.len());
     }
     calls.pop();
     assert!(waits.is_woken());
@@ -224,15 +128,15 @@ fn a_lowered_limit_is_reached_as_permits_come_back_and_before_anybody_gets_one()
 }
 
 #[test]
-fn who_gives_up_in_line_or_with_a_permit_at_hand_leaves_it_to_the_next() {
+fn a_dropped_call_leaves_its_place_in_the_queue_and_its_permit_to_the_next() {
     let permits = Arc::new(Semaphore::new(1));
     let mut call = endless_calls(&permits);
     let first = call();
-    let [granted, gives_up, next, last] = [call(), call(), call(), call()];
-    drop(gives_up);
+    let [granted, dropped, next, last] = [call(), call(), call(), call()];
+    drop(dropped);
     drop(first);
     assert!(granted.is_woken() && !next.is_woken());
-    // It was granted one and never came for it.
+    // It has been granted a permit that it has not taken.
     drop(granted);
     assert!(next.is_woken() && !last.is_woken());
     assert_eq!(permits.in_use(), 1);
@@ -241,8 +145,8 @@ fn who_gives_up_in_line_or_with_a_permit_at_hand_leaves_it_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(1)));
+async fn fault_24_a_permit_is_released_when_a_batch_is_answered_dropped_or_panics() {
+    let (stats, permits) = (new_stats(), Arc::new(Semaphore::new(1)));
     let workload = service_fn(|lines: Lines| async move {
         match lines.as_bytes() {
             b"panic\n" => panic!("the service was asked to panic"),
@@ -267,10 +171,10 @@ async fn fault_24_a_permit_comes_back_when_a_batch_is_answered_dropped_or_panics
 
 #[tokio::test(start_paused = true)]
 async fn fault_24_idle_connections_hold_no_permits() {
-    let (stats, permits) = (books(), Arc::new(Semaphore::new(2)));
+    let (stats, permits) = (new_stats(), Arc::new(Semaphore::new(2)));
     let serve = || {
         let (peer, server) = duplex(64);
-        let lines = stack(&stats, &permits, LoadShed::Off, towline_middleware::Echo);
+        let lines = stack(&stats, &permits, LoadShed::Off, Echo);
         let watch = drain::Watch::never();
         tokio::spawn(async move {
             serve_connection(server, LinesBatchCodec::new(99), lines, watch).await
@@ -290,16 +194,16 @@ async fn fault_24_idle_connections_hold_no_permits() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
-/// A batch whose timeout passed while it waited for a permit left the mark "waits for readiness"
-/// behind, and the next connection of the thread that parked for its service took it: a batch in
-/// its service was shown as one that waits for a permit.
+/// A batch whose timeout passed while it waited for a permit left the mark "waits for readiness" behind.
+/// The next connection of the thread that parked took it, so that a batch in its service was shown as
+/// one that waits for a permit.
 #[tokio::test(start_paused = true)]
 async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
-    let stats = books();
+    let stats = new_stats();
     let state = |state: State| stats.states.snapshot().connections[state as usize];
     let transport =
         || FramedTransport::new(FaultyIo::new("a\n").end(End::Silence), LinesBatchCodec::new(99));
-    // Looked at ten times a second, like a service with several things to wait for.
+    // Polled ten times a second, like a service that waits for several things.
     let slow = service_fn(|lines: Lines| async move {
         for _ in 0..100 {
             sleep(SECOND / 10).await;
@@ -307,84 +211,29 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
         Ok::<_, BoxError>(lines)
     });
     tokio::spawn(Serve::new(slow).stats(stats.clone()).call(transport()));
-    let none = Arc::new(Semaphore::new(0));
-    let limited = stack(&stats, &none, LoadShed::Off, towline_middleware::Echo);
+    let permits = Arc::new(Semaphore::new(0));
+    let limited = stack(&stats, &permits, LoadShed::Off, Echo);
     tokio::spawn(Serve::new(limited).stats(stats.clone()).call(transport()));
 
     sleep(SECOND * 19 / 20).await;
     assert_eq!([state(State::LimitWait), state(State::Service), state(State::Idle)], [1, 1, 0]);
-    // Right behind the timeout, and behind the next time the other one is looked at.
+    // Right after the timeout, and after the next poll of the slow one.
     for _ in 0..2 {
         sleep(SECOND / 10).await;
         assert_eq!([state(State::LimitWait), state(State::Service), state(State::Idle)], [0, 1, 1]);
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn lines_are_counted_by_how_they_ended() {
-    let stats = books();
-    let workload = service_fn(|lines: Lines| async move {
-        sleep(SECOND / 100).await;
-        match lines.as_bytes() {
-            b"fail\n" => Err(BoxError::from("no")),
-            b"hang\n" => std::future::pending().await,
-            _ => Ok(lines),
-        }
-    });
-    let permits = Arc::new(Semaphore::new(9));
-    let call = |request| stack(&stats, &permits, LoadShed::Off, workload).oneshot(lines(request));
-    call("a\nb\nc\n").await.unwrap();
-    call("d\n").await.unwrap();
-    assert_eq!(call("fail\n").await.unwrap_err().to_string(), "no");
-    call("hang\n").await.unwrap();
-    let mut cut = task::spawn(call("cut\noff\n"));
-    assert_pending!(cut.poll());
-    drop(cut);
-
-    let processed = LineResult::ALL.map(|result| stats.lines_processed[result as usize].get());
-    assert_eq!(processed, [4, 1, 0, 1], "ok, timeout, shed, error");
-    assert_eq!((stats.lines_received.get(), stats.batches.get()), (8, 5));
-    let durations = stats.batch_duration.snapshot();
-    assert_eq!(durations.count(), 4, "a batch that was cut off has no duration");
-    let seconds = durations.sum_nanos as f64 / 1e9;
-    assert!((1.03..1.04).contains(&seconds), "{seconds}");
-}
-
-/// Most batches are timed by the look at the clock with which their connection parks. One that another
-/// follows before that is not charged with what the other takes.
-#[tokio::test(start_paused = true)]
-async fn a_batch_of_a_connection_is_timed_without_the_batch_after_it() {
-    let stats = books();
-    let slow = service_fn(|lines: Lines| {
-        // The clock moves when this is first polled.
-        assert_pending!(task::spawn(tokio::time::advance(SECOND)).poll());
-        std::future::ready(Ok::<_, BoxError>(lines))
-    });
-    let service = ObserveLayer::new(stats.clone()).layer(slow);
-    let codec = LinesBatchCodec::new(99).lines_max(1);
-    let wire = FramedTransport::new(FaultyIo::new("a\nb\nc\n").end(End::Silence), codec);
-    let mut connection = task::spawn(Serve::new(service).stats(stats.clone()).call(wire));
-    assert_pending!(connection.poll());
-    let durations = stats.batch_duration.snapshot();
-    assert_eq!((durations.count(), durations.sum_nanos), (3, 3_000_000_000));
-    drop(connection);
-    assert_eq!(stats.batch_duration.snapshot().count(), 3);
-}
-
-/// As Tower's own do, so that they fit stacks of single lines and of anything else.
 #[tokio::test]
-async fn the_limit_and_the_timeout_take_any_request_and_any_error() {
-    let service = ServiceBuilder::new()
-        .layer(TimeoutLayer::new(SECOND))
-        .layer(ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(1))))
-        .layer(ReadyPerCallLayer::new())
-        .service(service_fn(async |text: &'static str| Ok::<_, std::convert::Infallible>(text)));
-    assert_eq!(service.oneshot("not a line").await.unwrap(), "not a line");
-
-    // Errors that know how to become boxed need no adapter around the layers that handle lines either.
-    let service = ServiceBuilder::new()
-        .layer(ErrorReplyLayer::new())
-        .layer(ObserveLayer::new(books()))
-        .service(service_fn(async |lines| Ok::<_, std::convert::Infallible>(lines)));
-    assert_eq!(service.oneshot(lines("a\n")).await.unwrap(), lines("a\n"));
+async fn load_shedding_can_be_changed_for_services_that_exist() {
+    let layers =
+        [0, 1].map(|permits| ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(permits))));
+    let [full, free] = layers.each_ref().map(|layer| layer.layer(Echo));
+    let set = |load_shed| layers.iter().for_each(|layer| layer.set_load_shed(load_shed));
+    assert!(full.clone().call(lines("a\n")).now_or_never().is_none(), "it waits");
+    set(LoadShed::WhenFull);
+    assert!(full.clone().oneshot(lines("a\n")).await.unwrap_err().is::<Overloaded>());
+    assert!(free.clone().oneshot(lines("a\n")).await.is_ok());
+    set(LoadShed::Always);
+    assert!(free.oneshot(lines("a\n")).await.unwrap_err().is::<Overloaded>());
 }

@@ -1,78 +1,156 @@
-//! How open connections learn what changed: shares of a drain, a wake-up, settings that were changed.
+//! Drains: of all connections and of a share, of busy and idle ones, and the linger at their end.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::{JoinHandle, yield_now},
-    time::Instant,
+    time::{Instant, sleep},
 };
-use tower::{ServiceBuilder, ServiceExt};
-use tower_layer::Layer;
+use tower::ServiceBuilder;
 use tower_service::Service;
+use tower_test::mock;
 use towline_middleware::{
-    ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer, LineLimits, Lines,
-    LinesBatchCodec, LoadShed, Semaphore, Sha256Layer, Utf8LinesCodec, drain,
+    Echo, FramedTransport, FramingLayer, Lines, LinesBatchCodec, drain,
     heartbeat::{Deadlines, HeartbeatLayer},
-    serve::{ConnectionConfig, Serve},
+    serve::{ConnectionConfig, LINGER, Serve},
     stats::{CloseReason, Stats},
 };
+use towline_test_support::FaultyIo;
 
-fn served(serve: Serve<Echo>) -> (DuplexStream, JoinHandle<CloseReason>) {
-    let (client, server) = duplex(4096);
-    let mut serve = serve;
-    let served = serve.call(FramedTransport::new(server, LinesBatchCodec::new(99)));
-    (client, tokio::spawn(async move { served.await.unwrap() }))
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// A client, and the end of its connection.
+fn connect(mut serve: Serve<Echo>) -> (DuplexStream, JoinHandle<CloseReason>) {
+    let (client, server) = duplex(LINE_BYTES_MAX);
+    let codec = LinesBatchCodec::new(LINE_BYTES_MAX);
+    let connection = serve.call(FramedTransport::new(server, codec));
+    (client, tokio::spawn(async move { connection.await.unwrap() }))
+}
+
+fn echo(watch: &drain::Watch) -> Serve<Echo> {
+    Serve::unboxed(Echo).drain(watch.clone())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_share_of_the_drain_reaches_so_many_and_the_rest_goes_on() {
+async fn a_line_in_service_is_answered_then_the_server_half_closes_and_lingers() {
+    let (service, mut handle) = mock::pair::<Lines, Lines>();
     let (signal, watch) = drain::channel();
-    let mut connections: Vec<_> =
-        (0..10).map(|_| served(Serve::unboxed(Echo).drain(watch.clone()))).collect();
+    let (mut client, server) = duplex(LINE_BYTES_MAX);
+    let transport = FramedTransport::new(server, LinesBatchCodec::new(LINE_BYTES_MAX));
+    let connection = tokio::spawn(Serve::new(service).drain(watch).call(transport));
+
+    client.write_all(b"in service\nnot a li").await.unwrap();
+    handle.allow(1);
+    let (_, reply) = handle.next_request().await.unwrap();
+    signal.drain();
     yield_now().await;
-    for (share, told) in [(0.0, 0), (0.35, 3), (0.2, 3), (0.8, 8), (1.0, 10)] {
+    assert!(!connection.is_finished(), "a line that was taken is answered");
+
+    reply.send_response(Lines::new("IN SERVICE\n").unwrap());
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"IN SERVICE\n");
+    let half_closed = Instant::now();
+    client.write_all(b"ne\nignored\n").await.unwrap();
+    yield_now().await;
+    assert!(!connection.is_finished(), "the client's side is still open");
+
+    assert_eq!(connection.await.unwrap(), Ok(CloseReason::Drain));
+    let lingered = half_closed.elapsed();
+    assert!((LINGER..LINGER + Duration::from_millis(2)).contains(&lingered), "{lingered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_at_once_if_the_client_closes_too() {
+    let (signal, watch) = drain::channel();
+    let (mut client, end) = connect(echo(&watch));
+    client.write_all(b"a\n").await.unwrap();
+    client.read_exact(&mut [0; 2]).await.unwrap();
+
+    let start = Instant::now();
+    signal.drain();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    drop(client);
+    assert_eq!(end.await.unwrap(), CloseReason::Drain);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_made_during_a_drain_ends_without_reading_a_line() {
+    let (signal, watch) = drain::channel();
+    signal.drain();
+    let io = FaultyIo::new("late\n");
+    let record = io.record();
+    let transport = FramedTransport::new(io, LinesBatchCodec::new(LINE_BYTES_MAX));
+    assert_eq!(echo(&watch).call(transport).await, Ok(CloseReason::Drain));
+    assert_eq!(record.output(), b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_client_never_pauses_drains() {
+    let (signal, watch) = drain::channel();
+    let (client, end) = connect(echo(&watch));
+    let (mut from, mut to) = tokio::io::split(client);
+    let flood = tokio::spawn(async move {
+        let block = "abc\n".repeat(8 * 1024);
+        while to.write_all(block.as_bytes()).await.is_ok() {}
+    });
+
+    let mut got = vec![0; 1 << 20];
+    from.read_exact(&mut got).await.unwrap();
+    signal.drain();
+    from.read_to_end(&mut got).await.unwrap();
+    assert!(got.chunks(4).all(|line| line == b"abc\n"), "no line is cut");
+    flood.abort();
+    let _cancelled = flood.await;
+    drop(from);
+    assert_eq!(end.await.unwrap(), CloseReason::Drain);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_a_share_ends_that_share_of_the_connections_and_no_new_one() {
+    let (signal, watch) = drain::channel();
+    let mut connections: Vec<_> = (0..10).map(|_| connect(echo(&watch))).collect();
+    yield_now().await;
+    for (share, drained) in [(0.0, 0), (0.35, 3), (0.2, 3), (0.8, 8), (1.0, 10)] {
         signal.drain_share(share);
         for (at, (client, _)) in connections.iter_mut().enumerate() {
-            // Sent to one that is told already it is read and forgotten.
+            // A connection that lingers reads and discards it.
             client.write_all(b"a\n").await.unwrap();
             let answered = client.read(&mut [0; 2]).await.unwrap();
-            assert_eq!(answered, if at < told { 0 } else { 2 }, "{at} at {share}");
+            assert_eq!(answered, if at < drained { 0 } else { 2 }, "{at} at {share}");
         }
     }
-    assert!(!watch.is_draining(), "those to come are not told");
-    let (mut late, ended) = served(Serve::unboxed(Echo).drain(watch.clone()));
+    assert!(!watch.is_draining());
+    let (mut new, end) = connect(echo(&watch));
     yield_now().await;
     signal.drain();
-    assert_eq!(late.read(&mut [0; 2]).await.unwrap(), 0);
-    drop((late, connections));
-    assert_eq!(ended.await.unwrap(), CloseReason::Drain);
+    assert_eq!(new.read(&mut [0; 2]).await.unwrap(), 0);
+    drop((new, connections));
+    assert_eq!(end.await.unwrap(), CloseReason::Drain);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
+async fn the_linger_lasts_as_long_as_configured_and_a_connection_cut_in_it_counts_as_drained() {
     let (signal, watch) = drain::channel();
-    let (rules, stats) =
-        (Arc::new(ConnectionConfig::default()), Arc::new(Stats::new(Instant::now())));
-    let serve =
-        || Serve::unboxed(Echo).drain(watch.clone()).config(rules.clone()).stats(stats.clone());
-    let (first, ended) = served(serve());
-    let (second, cut) = served(serve());
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let config = Arc::new(ConnectionConfig::default());
+    let serve = || echo(&watch).config(config.clone()).stats(stats.clone());
+    let (first, end) = connect(serve());
+    let (second, cut) = connect(serve());
     yield_now().await;
-    rules.set_linger(Duration::from_secs(7));
-    let begun = Instant::now();
+    config.set_linger(Duration::from_secs(7));
+    let start = Instant::now();
     signal.drain();
     yield_now().await;
     assert_eq!(stats.lingering.get(), 2);
     cut.abort();
     assert!(cut.await.unwrap_err().is_cancelled());
-    assert_eq!(ended.await.unwrap(), CloseReason::Drain);
-    assert_eq!(begun.elapsed().as_secs(), 7);
+    assert_eq!(end.await.unwrap(), CloseReason::Drain);
+    assert_eq!(start.elapsed().as_secs(), 7);
     assert_eq!(stats.lingering.get(), 0);
     let closed = stats.states.snapshot().closed;
     assert_eq!(closed[CloseReason::Drain as usize], 2, "{closed:?}");
@@ -80,118 +158,34 @@ async fn the_linger_lasts_as_long_as_the_rules_say_and_costs_nobody_a_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nudge_has_parked_connections_look_at_new_limits() {
+async fn parked_connections_that_are_woken_adopt_new_deadlines() {
+    // More than are woken in one step.
+    const CLIENTS: usize = 600;
     let (signal, watch) = drain::channel();
     let stats = Arc::new(Stats::new(Instant::now()));
     let heartbeat = HeartbeatLayer::new(Deadlines::default(), stats.clone());
     let mut stack = ServiceBuilder::new()
         .layer(FramingLayer::new(LinesBatchCodec::new, 99))
         .layer(heartbeat.clone())
-        .service(Serve::unboxed(Echo).drain(watch).stats(stats.clone()));
-    // More than are woken at once.
-    let (clients, ends): (Vec<_>, Vec<_>) = (0..600)
+        .service(echo(&watch).stats(stats.clone()));
+    let (clients, ends): (Vec<_>, Vec<_>) = (0..CLIENTS)
         .map(|_| {
             let (client, server) = duplex(64);
-            let served = stack.call(server);
-            (client, tokio::spawn(async move { served.await.unwrap() }))
+            let connection = stack.call(server);
+            (client, tokio::spawn(async move { connection.await.unwrap() }))
         })
         .unzip();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let idle = Some(Duration::from_secs(20));
-    heartbeat.set_deadlines(Deadlines::new().idle(idle));
+    sleep(Duration::from_secs(5)).await;
+    heartbeat.set_deadlines(Deadlines::new().idle(Some(Duration::from_secs(20))));
     let mut next = Some(0);
     while let Some(from) = next {
         next = signal.wake_from(from);
         yield_now().await;
     }
-    let begun = Instant::now();
+    let start = Instant::now();
     for end in ends {
         assert_eq!(end.await.unwrap(), CloseReason::IdleTimeout);
     }
-    assert_eq!(begun.elapsed().as_secs(), 15, "the silence before counts");
+    assert_eq!(start.elapsed().as_secs(), 15, "the silence before the change counts");
     drop(clients);
-}
-
-/// Every deadline passed while the process was stopped, and everybody was closed when it went on.
-#[tokio::test(start_paused = true)]
-async fn fault_25_who_could_not_be_heard_while_the_server_stood_still_gets_that_time_more() {
-    let minute = Duration::from_secs(60);
-    let limits =
-        Deadlines::new().heartbeat(Some(minute), minute).idle(Some(3 * minute)).line(Some(minute));
-    for kept in [false, true] {
-        let stats = Arc::new(Stats::new(Instant::now()));
-        let heartbeat = HeartbeatLayer::new(limits, stats.clone());
-        let keeper = kept.then(|| tokio::spawn(heartbeat.clone().run_watchdog()));
-        let mut stack = ServiceBuilder::new()
-            .layer(FramingLayer::new(LinesBatchCodec::new, 99))
-            .layer(heartbeat)
-            .service(Serve::unboxed(Echo).stats(stats.clone()));
-        let (mut client, server) = duplex(64);
-        let served = stack.call(server);
-        let ended = tokio::spawn(async move { served.await.unwrap() });
-        client.read_exact(&mut [0; 5]).await.unwrap();
-        tokio::time::advance(10 * minute).await;
-        if kept {
-            tokio::time::sleep(minute / 2).await;
-            client.write_all(b"pong\nhere\nhalf").await.unwrap();
-            client.read_exact(&mut [0; 5]).await.unwrap();
-            let begun = Instant::now();
-            assert_eq!(ended.await.unwrap(), CloseReason::ReadTimeout, "deadlines go on");
-            assert_eq!(begun.elapsed().as_secs(), 60);
-        } else {
-            assert_eq!(ended.await.unwrap(), CloseReason::HeartbeatTimeout);
-        }
-        if let Some(keeper) = keeper {
-            keeper.abort();
-        }
-    }
-}
-
-#[tokio::test]
-async fn line_limits_change_for_codecs_that_exist() {
-    use bytes::BytesMut;
-    use tokio_util::codec::Decoder;
-    let limits = Arc::new(LineLimits::new(3));
-    let mut batch = LinesBatchCodec::shared(limits.clone());
-    let mut lines = Utf8LinesCodec::shared(limits.clone());
-    let mut fits = |text: &str| {
-        let batch = batch.decode(&mut BytesMut::from(text)).is_ok();
-        assert_eq!(lines.decode(&mut BytesMut::from(text)).is_ok(), batch, "{text}");
-        batch
-    };
-    assert!(fits("abc\n"));
-    limits.set_bytes(5);
-    assert!(fits("abcde\n"));
-    limits.set_bytes(4);
-    assert!(!fits("abcde\n"));
-}
-
-fn lines(line: &'static [u8]) -> Lines {
-    std::iter::once(line).collect()
-}
-
-#[tokio::test]
-async fn a_layer_is_told_what_is_hashed_and_what_is_shed() {
-    let hashing = Sha256Layer::new(None, Stats::unobserved());
-    let hash = hashing.layer(Echo);
-    let reply = async |hash: &_| {
-        let hash: &towline_middleware::Sha256<Echo> = hash;
-        hash.clone().oneshot(lines(b"")).await.unwrap().as_bytes().len()
-    };
-    assert_eq!(reply(&hash).await, 1);
-    hashing.set_digest(Some(DigestMode::Reply));
-    assert_eq!(reply(&hash).await, 65);
-
-    let limiting = [0, 1].map(|n| ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(n))));
-    let [busy, free] = [&limiting[0], &limiting[1]].map(|layer| layer.layer(Echo));
-    let set_load_shed =
-        |load_shed| limiting.iter().for_each(|layer| layer.set_load_shed(load_shed));
-    assert!(busy.clone().call(lines(b"a")).now_or_never().is_none(), "it waits");
-    set_load_shed(LoadShed::WhenFull);
-    let error = busy.clone().oneshot(lines(b"a")).await.unwrap_err();
-    assert!(error.is::<tower::load_shed::error::Overloaded>());
-    assert!(free.clone().oneshot(lines(b"a")).await.is_ok());
-    set_load_shed(LoadShed::Always);
-    let error = free.oneshot(lines(b"a")).await.unwrap_err();
-    assert!(error.is::<tower::load_shed::error::Overloaded>());
 }

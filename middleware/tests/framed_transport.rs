@@ -1,8 +1,6 @@
-//! The transport on streams that misbehave: whatever the schedule, the same bytes.
+//! The transport on streams with short reads and writes, interrupted calls and errors.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-mod support;
 
 use std::{
     cell::RefCell,
@@ -14,12 +12,12 @@ use std::{
 
 use futures_util::{SinkExt, Stream};
 use proptest::prelude::*;
-use support::{End, FaultyIo, Step, block_on, every, served};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use towline_middleware::{
     Echo, FramedTransport, LineError, Lines, LinesBatchCodec, Transport, Utf8LinesCodec,
     internal::BufferedBytes, serve::WritePolicy, stats::CloseReason,
 };
+use towline_test_support::{End, FaultyIo, Step, block_on, every, serve};
 
 type Framed = FramedTransport<FaultyIo, LinesBatchCodec>;
 
@@ -53,8 +51,7 @@ fn policy() -> impl Strategy<Value = WritePolicy> {
 }
 
 proptest! {
-    /// Short reads, short writes, wake-ups for nothing and interrupted calls, in any
-    /// order: the peer cannot tell.
+    /// Short reads, short writes, spurious wake-ups and interrupted calls in any order.
     #[test]
     fn fault_43_the_same_bytes_come_back_for_every_schedule(
         lines in prop::collection::vec("[a-zé]{0,30}", 0..40),
@@ -65,33 +62,33 @@ proptest! {
         let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let io = || FaultyIo::new(input.clone()).reads(reads.clone()).writes(writes.clone());
         let expected = (CloseReason::PeerEof, input.clone().into_bytes());
-        prop_assert_eq!(&served(io(), LinesBatchCodec::new(99), Echo, policy), &expected);
-        prop_assert_eq!(&served(io(), Utf8LinesCodec::new(99), Echo, policy), &expected);
+        prop_assert_eq!(&serve(io(), LinesBatchCodec::new(99), Echo, policy), &expected);
+        prop_assert_eq!(&serve(io(), Utf8LinesCodec::new(99), Echo, policy), &expected);
     }
 }
 
-/// A signal that interrupts `recv` or `send` used to end the connection as `io_error`: the error
-/// went up as any other. It means "again", not "broken".
+/// A signal that interrupted `recv` or `send` ended the connection as `io_error`. The call must be
+/// repeated instead.
 #[test]
-fn fault_43_an_interrupted_call_is_made_again() {
+fn fault_43_an_interrupted_call_is_repeated() {
     let io = FaultyIo::new("a\n").reads([Step::Interrupted]).writes([Step::Interrupted]);
-    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
+    let (reason, output) = serve(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::PeerEof, &b"a\n"[..]));
 }
 
 #[test]
-fn a_stream_that_takes_nothing_is_gone() {
+fn a_write_that_takes_nothing_is_a_reset() {
     let io = FaultyIo::new("a\n").writes([Step::Take(0)]);
-    let (reason, output) = served(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
+    let (reason, output) = serve(io, LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!((reason, &output[..]), (CloseReason::PeerReset, &b""[..]));
 }
 
 #[test]
-fn fault_05_half_a_line_at_the_end_is_dropped_by_the_batch_codec_and_a_line_to_the_other() {
+fn fault_05_an_unfinished_line_at_the_end_is_dropped_or_a_line_as_the_codec_says() {
     let io = || FaultyIo::new("whole\nhal").reads([Step::Take(7)]);
-    let (_, output) = served(io(), LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
+    let (_, output) = serve(io(), LinesBatchCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!(output, b"whole\n");
-    let (_, output) = served(io(), Utf8LinesCodec::new(9), Echo, WritePolicy::Auto);
+    let (_, output) = serve(io(), Utf8LinesCodec::new(9), Echo, WritePolicy::Auto);
     assert_eq!(output, b"whole\nhal\n");
 }
 
@@ -103,7 +100,7 @@ fn an_unfinished_line_survives_parking_at_every_byte() {
         assert!(poll(&mut transport).is_pending());
         let parked = BufferedBytes { read_bytes: at.min(5), write_bytes: 0, written_bytes: 0 };
         assert_eq!(Pin::new(&mut transport).park(), parked);
-        // Woken for nothing and parked again: still there.
+        // Parked again after a spurious wake-up.
         assert_eq!(Pin::new(&mut transport).park(), parked);
         assert_eq!(next(&mut transport), b"hello\n");
     }
@@ -111,7 +108,7 @@ fn an_unfinished_line_survives_parking_at_every_byte() {
 
 #[test]
 fn a_long_unfinished_line_survives_parking_wherever_it_is_kept() {
-    // Around the size from which a line stays in its block, and around the block's own.
+    // Around the size from which a line stays in its block, and around that of the block.
     for size in [16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 64 * 1024 - 1, 64 * 1024, 200_000] {
         let line = [vec![b'x'; size], b"\n".to_vec()].concat();
         let steps = (0..size.div_ceil(60_000)).flat_map(|_| [Step::Take(60_000), Step::Pending]);
@@ -137,7 +134,7 @@ fn an_idle_transport_holds_nothing() {
     assert!(poll(&mut transport).is_pending());
     let holding = Pin::new(&mut transport).park();
     assert_eq!(holding, BufferedBytes { read_bytes: 0, write_bytes: 0, written_bytes: 2 });
-    assert_eq!(Pin::new(&mut transport).park().written_bytes, 0, "progress is told once");
+    assert_eq!(Pin::new(&mut transport).park().written_bytes, 0, "progress is reported once");
 }
 
 #[test]
@@ -160,7 +157,7 @@ fn unwritten_replies_survive_parking_at_every_byte() {
 }
 
 #[test]
-fn a_read_that_fills_the_block_says_so_once() {
+fn a_read_that_fills_the_block_is_reported_once() {
     let mut transport = framed(FaultyIo::new("abc\n".repeat(64 * 1024)));
     assert_eq!(next(&mut transport).len() % 4, 0);
     assert!(Pin::new(&mut transport).take_full_read());
@@ -171,7 +168,7 @@ fn a_read_that_fills_the_block_says_so_once() {
     assert!(!Pin::new(&mut transport).take_full_read());
 }
 
-/// What arrives between two parks, and how much room each read of it was offered.
+/// The bytes that arrive between two parks, and the room that each read offered for them.
 #[derive(Clone, Default)]
 struct Bursts(Rc<RefCell<(Vec<u8>, Vec<usize>)>>);
 
@@ -207,7 +204,7 @@ impl AsyncWrite for Bursts {
 }
 
 #[test]
-fn who_sent_little_is_read_with_little_room_until_more_comes() {
+fn a_client_that_sent_little_is_read_with_little_room_until_more_comes() {
     let io = Bursts::default();
     let mut transport = FramedTransport::new(io.clone(), LinesBatchCodec::new(99));
     let mut cx = Context::from_waker(Waker::noop());
@@ -224,7 +221,7 @@ fn who_sent_little_is_read_with_little_room_until_more_comes() {
         let room = std::mem::take(&mut io.0.borrow_mut().1);
         little.push(room.iter().map(|room| *room < 1000).collect::<Vec<_>>());
     }
-    // The first read of the first burst is not known to be one after a park.
+    // The first read of all has no park before it.
     let expected: [&[bool]; 7] =
         [&[false], &[false], &[true], &[true, false], &[false], &[false], &[true]];
     assert_eq!(little, expected);
@@ -242,7 +239,7 @@ fn an_error_of_the_stream_comes_after_the_lines_before_it() {
 }
 
 #[test]
-fn the_goodbye_discards_what_still_comes() {
+fn a_discard_reads_until_the_end() {
     let mut transport = framed(FaultyIo::new("x".repeat(300_000)));
     let mut cx = Context::from_waker(Waker::noop());
     let mut discarded = 0;

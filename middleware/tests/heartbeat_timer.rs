@@ -1,8 +1,6 @@
-//! The one timer of a supervised connection, asked through the door the serving loop uses.
+//! The one timer of a supervised connection, called as the serving loop calls it.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-mod support;
 
 use std::{
     convert::Infallible,
@@ -17,7 +15,6 @@ use std::{
 };
 
 use futures_util::SinkExt;
-use support::{End, FaultyIo, Step};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, advance, sleep},
@@ -32,6 +29,7 @@ use towline_middleware::{
     serve::Serve,
     stats::{CloseReason, Nanos, Stats},
 };
+use towline_test_support::{End, FaultyIo, Step};
 
 const LIMITS: Deadlines = Deadlines::new()
     .heartbeat(None, Duration::from_secs(10))
@@ -41,66 +39,66 @@ const LIMITS: Deadlines = Deadlines::new()
 type Supervised = HeartbeatTransport<FramedTransport<FaultyIo, LinesBatchCodec>>;
 
 async fn supervised(io: FaultyIo, stats: &Arc<Stats>) -> Pin<Box<Supervised>> {
-    let pass = service_fn(|wire: Supervised| ready(Ok::<_, Infallible>(wire)));
+    let pass = service_fn(|transport: Supervised| ready(Ok::<_, Infallible>(transport)));
     let mut layer = HeartbeatLayer::new(LIMITS, stats.clone()).layer(pass);
     Box::pin(layer.call(FramedTransport::new(io, LinesBatchCodec::new(99))).await.unwrap())
 }
 
-fn lapse(wire: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Poll<Expired> {
-    let mut holding = wire.as_mut().park();
+fn expired(transport: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Poll<Expired> {
+    let mut holding = transport.as_mut().park();
     let mut cx = Context::from_waker(Waker::noop());
     let parked = Parked { now, phase, same_task: false };
-    wire.as_mut().poll_expired(&mut cx, parked, &mut holding)
+    transport.as_mut().poll_expired(&mut cx, parked, &mut holding)
 }
 
-/// A task reads the clock, is put aside by the scheduler, and asks its timer: meanwhile another
-/// thread of the runtime moved the timers past the deadline. The timer had fired, the deadline was
-/// not reached by the clock as read, so the timer was armed again, had fired again, and so on until
-/// the task's budget was used up: the clock was never read anew.
+/// A task read the clock, was preempted, and polled its timer; meanwhile another thread of the runtime had
+/// moved the timers past the deadline. The timer had fired, but by the clock as read the deadline was not
+/// reached, so the timer was armed again, had fired again, and so on until the task's budget was used up:
+/// the clock was never read again.
 #[tokio::test(start_paused = true)]
-async fn a_timer_that_fires_between_two_looks_at_the_clock_ends_the_wait() {
+async fn a_timer_that_fires_after_the_clock_was_read_ends_the_wait() {
     let stats = Arc::new(Stats::new(Instant::now()));
-    let mut wire = supervised(FaultyIo::new("").end(End::Silence), &stats).await;
+    let mut transport = supervised(FaultyIo::new("").end(End::Silence), &stats).await;
     let before = stats.now();
-    assert!(lapse(&mut wire, before, Phase::Reading).is_pending());
+    assert!(expired(&mut transport, before, Phase::Reading).is_pending());
     advance(Duration::from_secs(31)).await;
-    assert_eq!(lapse(&mut wire, before, Phase::Reading), Poll::Ready(Expired::Idle));
+    assert_eq!(expired(&mut transport, before, Phase::Reading), Poll::Ready(Expired::Idle));
 }
 
-/// A connection that gave way between two reads asked what it holds and threw the answer away, and
-/// with it the news that the socket had taken some bytes: a slow reader whose progress fell into
-/// those moments was cut by the write timeout.
+/// A connection that yielded between two reads discarded what `park` returned, and with it the number of
+/// bytes that the socket had taken: a slow reader whose progress came at those moments was closed by the
+/// write timeout.
 #[tokio::test(start_paused = true)]
-async fn progress_told_while_giving_way_still_re_arms_the_write_timeout() {
+async fn progress_reported_in_a_yield_re_arms_the_write_timeout() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let io = FaultyIo::new("")
         .end(End::Silence)
         .writes([Step::Pending, Step::Take(PROGRESS_BYTES.into())]);
-    let mut wire = supervised(io.then_stuck(), &stats).await;
+    let mut transport = supervised(io.then_stuck(), &stats).await;
     let mut cx = Context::from_waker(Waker::noop());
-    wire.start_send_unpin(Lines::new("12345678\n".repeat(1000)).unwrap()).unwrap();
-    assert!(wire.poll_flush_unpin(&mut cx).is_pending());
-    assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
+    transport.start_send_unpin(Lines::new("12345678\n".repeat(1000)).unwrap()).unwrap();
+    assert!(transport.poll_flush_unpin(&mut cx).is_pending());
+    assert!(expired(&mut transport, stats.now(), Phase::Blocked).is_pending());
 
     advance(Duration::from_secs(9)).await;
-    assert!(wire.poll_flush_unpin(&mut cx).is_pending());
-    // Gives way: no deadline is looked at.
-    let holding = wire.as_mut().park();
+    assert!(transport.poll_flush_unpin(&mut cx).is_pending());
+    // A yield: no deadline is checked.
+    let holding = transport.as_mut().park();
     let write_bytes = 9000 - usize::from(PROGRESS_BYTES);
     assert_eq!(
         holding,
         BufferedBytes { read_bytes: 0, write_bytes, written_bytes: PROGRESS_BYTES }
     );
 
-    assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
+    assert!(expired(&mut transport, stats.now(), Phase::Blocked).is_pending());
     advance(Duration::from_secs(9)).await;
-    assert!(lapse(&mut wire, stats.now(), Phase::Blocked).is_pending());
+    assert!(expired(&mut transport, stats.now(), Phase::Blocked).is_pending());
     advance(Duration::from_secs(2)).await;
-    assert_eq!(lapse(&mut wire, stats.now(), Phase::Blocked), Poll::Ready(Expired::Write));
+    assert_eq!(expired(&mut transport, stats.now(), Phase::Blocked), Poll::Ready(Expired::Write));
 }
 
-/// The timer is compared when it fires, not reset at each line: an hour of lines costs a wake-up
-/// more an interval, and no timer stays behind to wake anybody later.
+/// The deadline is compared when the timer fires; the timer is not reset by each line. An hour of lines
+/// costs one more wake-up per interval, and leaves no timer behind.
 #[tokio::test(start_paused = true)]
 async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     let stats = Arc::new(Stats::new(Instant::now()));
@@ -125,7 +123,7 @@ async fn fault_38_a_busy_connection_is_woken_by_its_timer_once_an_interval() {
     for _ in 0..LINES {
         peer.write_all(b"a\n").await.unwrap();
         peer.read_exact(&mut [0; 2]).await.unwrap();
-        // Never at the same moment as the timer.
+        // Never at the same time as the timer.
         sleep(Duration::from_millis(1_001)).await;
     }
     let timer = polls.load(Relaxed) - LINES;

@@ -1,6 +1,6 @@
-//! The sequence word of the state cells, the permits of the concurrency limit and the latch of the
-//! drain, under every interleaving, and every order of memory, that the language allows. Empty in an
-//! ordinary run; in earnest:
+//! The sequence word of the state cells, the permits of the concurrency limit and the drain signal, in every
+//! interleaving and memory order that the language allows. Empty in an ordinary run; under the model
+//! checker:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg towline_loom" \
@@ -24,7 +24,7 @@ use towline_middleware::{
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot},
 };
 
-/// Whole: what one moment could have shown, with the times that belong to the counts.
+/// Fails unless all numbers are of one moment, with the times that belong to the counts.
 #[track_caller]
 fn check(read: &StateSnapshot, entered: u64) {
     let closed: u64 = read.closed.iter().sum();
@@ -37,7 +37,7 @@ fn check(read: &StateSnapshot, entered: u64) {
     }
 }
 
-/// Reads in a thread of its own: the checker does not interrupt the one that spawns the others.
+/// Reads in a separate thread: the checker does not interrupt the thread that spawns the others.
 fn read_beside(cells: &Arc<StateCells>) {
     let cells = cells.clone();
     let reader = thread::spawn(move || check(&cells.snapshot(), 7));
@@ -97,7 +97,7 @@ fn two_writers_lose_nothing() {
     });
 }
 
-/// A service that asks the checker to let others run while it has its permit.
+/// A service that yields to other threads while it has its permit.
 #[derive(Clone)]
 struct Yields;
 
@@ -121,7 +121,7 @@ fn limited(permits: &std::sync::Arc<Semaphore>) -> ConcurrencyLimit<Yields> {
 }
 
 #[test]
-fn who_waits_for_a_permit_gets_it_when_it_comes_back() {
+fn a_waiting_call_gets_a_permit_that_is_released() {
     loom::model(|| {
         let permits = std::sync::Arc::new(Semaphore::new(1));
         let callers = [(); 2].map(|()| {
@@ -136,23 +136,23 @@ fn who_waits_for_a_permit_gets_it_when_it_comes_back() {
 }
 
 #[test]
-fn a_permit_granted_to_one_that_gives_up_is_not_lost() {
+fn a_permit_granted_to_a_dropped_call_is_not_lost() {
     loom::model(|| {
         let permits = std::sync::Arc::new(Semaphore::new(1));
         let done = {
             let mut limited = limited(&permits);
             thread::spawn(move || block_on(limited.call(())).unwrap())
         };
-        let mut gives_up = Box::pin(limited(&permits).call(()));
-        let _ = gives_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        drop(gives_up);
+        let mut dropped = Box::pin(limited(&permits).call(()));
+        let _ = dropped.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(dropped);
         done.join().unwrap();
         assert_eq!(permits.in_use(), 0);
     });
 }
 
 #[test]
-fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
+fn a_call_that_enters_the_queue_meanwhile_sees_a_raised_limit() {
     loom::model(|| {
         let permits = std::sync::Arc::new(Semaphore::new(0));
         let raises = {
@@ -165,9 +165,9 @@ fn a_raised_limit_is_seen_by_one_that_comes_into_line_meanwhile() {
     });
 }
 
-/// A lost wake-up would leave a thread asleep for ever, which the checker reports.
+/// The checker reports a lost wake-up as a deadlock.
 #[test]
-fn a_connection_that_registers_during_the_signal_is_notified() {
+fn a_connection_that_registers_during_the_drain_signal_is_woken() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let connection = thread::spawn(move || block_on(watch.draining()));
@@ -177,9 +177,9 @@ fn a_connection_that_registers_during_the_signal_is_notified() {
 }
 
 #[test]
-fn the_drain_of_a_share_and_then_of_all_leaves_nobody_out() {
+fn a_drain_of_a_share_and_then_of_all_reaches_every_connection() {
     let mut model = loom::model::Builder::new();
-    // All of them are too many with three threads: enough to be interrupted at two places.
+    // All interleavings of three threads are too many: those with two preemptions.
     model.preemption_bound = Some(2);
     model.check(|| {
         let (signal, watch) = drain::channel();
@@ -193,9 +193,9 @@ fn the_drain_of_a_share_and_then_of_all_leaves_nobody_out() {
     });
 }
 
-/// Two threads signal the drain, as the end of a server and a second signal do.
+/// As at the end of a server, when a second signal arrives.
 #[test]
-fn two_threads_may_signal_at_once() {
+fn two_drain_signals_may_be_sent_at_once() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let connection = thread::spawn(move || block_on(watch.draining()));
@@ -209,10 +209,9 @@ fn two_threads_may_signal_at_once() {
     });
 }
 
-/// A freed entry is reused by the next connection, which must not take the notification of the one
-/// before it.
+/// The freed entry of a connection is used by the next one, which its wake-up did not wake.
 #[test]
-fn a_connection_that_leaves_during_the_signal_takes_no_other_s_notification() {
+fn a_connection_that_leaves_during_the_drain_signal_takes_no_wake_up_of_another() {
     loom::model(|| {
         let (signal, watch) = drain::channel();
         let leaves = {

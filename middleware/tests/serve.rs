@@ -1,8 +1,6 @@
-//! The serving loop while a connection lives: order, flushing, back-pressure, fairness.
+//! The serving loop of an open connection: order, write policy, back-pressure.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-mod support;
 
 use std::{
     convert::Infallible,
@@ -14,7 +12,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use support::{End, FaultyIo, Step, every, served};
 use tokio::time::Instant;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -26,24 +23,25 @@ use tower_service::Service;
 use tower_test::mock;
 use towline_middleware::{
     Echo, FramedTransport, Lines, LinesBatchCodec, Utf8LinesCodec, drain,
-    internal::{BLOCK_BYTES, run_yield_queue},
+    internal::BLOCK_BYTES,
     serve::{Connection, Serve, WritePolicy},
     serve_connection,
     stats::{CloseReason, State, Stats},
 };
+use towline_test_support::{End, FaultyIo, Step, assert_closed_once, every, serve};
 
-const LIMIT: usize = 64 * 1024;
+const LINE_BYTES_MAX: usize = 64 * 1024;
 
 fn transport(io: FaultyIo) -> FramedTransport<FaultyIo, LinesBatchCodec> {
-    FramedTransport::new(io, LinesBatchCodec::new(LIMIT))
+    FramedTransport::new(io, LinesBatchCodec::new(LINE_BYTES_MAX))
 }
 
-/// An echo behind a pipe, served under `policy`.
+/// The client of an echo with this write policy.
 fn echo(policy: WritePolicy) -> DuplexStream {
-    let (client, server) = duplex(LIMIT);
+    let (client, server) = duplex(LINE_BYTES_MAX);
     let connection = Serve::new(Echo)
         .write_policy(policy)
-        .call(FramedTransport::new(server, LinesBatchCodec::new(LIMIT)));
+        .call(FramedTransport::new(server, LinesBatchCodec::new(LINE_BYTES_MAX)));
     tokio::spawn(connection);
     client
 }
@@ -63,7 +61,7 @@ async fn a_lone_line_is_answered_without_a_second_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nine_lines_are_answered_under_every_flush_policy() {
+async fn nine_lines_are_answered_with_every_write_policy() {
     let nine = b"1\n22\n333\n\n5\n6\n7\n8\n9\n";
     let policies = [1, 2, 4, 8, 9, 10, 1000].map(every);
     for policy in policies.into_iter().chain([WritePolicy::Auto]) {
@@ -83,7 +81,7 @@ async fn nine_lines_are_answered_under_every_flush_policy() {
 }
 
 #[test]
-fn fifty_pipelined_lines_leave_in_one_write() {
+fn fifty_pipelined_lines_are_answered_in_one_write() {
     for (policy, writes) in [
         (WritePolicy::Auto, vec![250]),
         (every(1), vec![5; 50]),
@@ -93,17 +91,17 @@ fn fifty_pipelined_lines_leave_in_one_write() {
     ] {
         let io = FaultyIo::new("line\n".repeat(50));
         let record = io.record();
-        served(io, LinesBatchCodec::new(LIMIT), Echo, policy);
+        serve(io, LinesBatchCodec::new(LINE_BYTES_MAX), Echo, policy);
         assert_eq!(record.get().writes, writes, "{policy:?}");
     }
 }
 
 #[test]
-fn lines_of_several_reads_count_together_towards_the_policy() {
-    // Two lines a read: the third read brings the fifth line.
+fn lines_of_several_reads_count_together_for_the_write_policy() {
+    // Two lines per read: the third read brings the fifth line.
     let io = FaultyIo::new("abc\n".repeat(8)).reads([Step::Take(8); 4]);
     let record = io.record();
-    served(io, LinesBatchCodec::new(LIMIT), Echo, every(5));
+    serve(io, LinesBatchCodec::new(LINE_BYTES_MAX), Echo, every(5));
     assert_eq!(record.get().writes, [20, 12]);
 }
 
@@ -118,7 +116,7 @@ async fn nothing_stays_buffered_when_the_task_parks() {
         handle.allow(2);
         assert_pending!(connection.poll());
 
-        // It parks for the second reply, with the first one in hand.
+        // It parks for the second reply, and has the first one.
         let (_, first) = handle.next_request().await.unwrap();
         first.send_response(Lines::new("A\n").unwrap());
         assert!(connection.is_woken());
@@ -163,131 +161,28 @@ async fn fault_21_reading_stops_while_replies_cannot_be_written() {
         let stats = Arc::new(Stats::new(Instant::now()));
         let serve = Serve::new(Echo).output_bytes_max(limit).stats(stats.clone());
         let mut connection = task::spawn(serve.clone().call(transport(io)));
-        // After each full read it gives way, which wakes it once the others ran, and once more before it
-        // tries to write again.
+        // It yields after each full read, and once more before it tries to write again; each time it is
+        // woken after the others have run.
         for _ in 0..2 * limit / BLOCK_BYTES + 3 {
             assert_pending!(connection.poll());
             tokio::task::yield_now().await;
         }
         assert!(!connection.is_woken());
-        // What is over the limit is the one batch that was being served when it was reached.
+        // Only the batch in service when the limit was reached is above it.
         let consumed = record.get().consumed;
         assert!(consumed <= limit + BLOCK_BYTES, "{consumed} bytes taken with a limit of {limit}");
         let read = stats.states.snapshot();
         assert_eq!(read.connections[State::WriteWait as usize], 1);
         assert_eq!(stats.write_buffer_bytes.get(), consumed as i64);
         drop(connection);
-        support::assert_ended_once(&stats, CloseReason::Shutdown);
+        assert_closed_once(&stats, CloseReason::Shutdown);
     }
 }
 
-/// How often another task ran while a connection was served to its end.
-async fn turns_of_others(
-    connection: Connection<FramedTransport<FaultyIo, LinesBatchCodec>, Echo>,
-) -> usize {
-    let turns = Arc::new(AtomicUsize::new(0));
-    let taken = turns.clone();
-    let other = tokio::spawn(async move {
-        loop {
-            taken.fetch_add(1, Relaxed);
-            tokio::task::yield_now().await;
-        }
-    });
-    assert_eq!(tokio::spawn(connection).await.unwrap(), Ok(CloseReason::PeerEof));
-    other.abort();
-    turns.load(Relaxed)
-}
-
 #[tokio::test(start_paused = true)]
-async fn fault_21_a_connection_whose_reads_are_full_gives_way_to_the_others() {
-    const BLOCKS: usize = 32;
-    let io = FaultyIo::new("abc\n".repeat(BLOCKS * BLOCK_BYTES / 4));
-    let polled = turns_of_others(Serve::unboxed(Echo).call(transport(io))).await;
-    assert!(polled >= BLOCKS - 1, "others ran {polled} times while {BLOCKS} blocks were read");
-}
-
-/// A socket that takes everything was given the replies of a batch one by one without a pause: with
-/// `flush.policy = "line"` some 30 ms a block.
-#[tokio::test(start_paused = true)]
-async fn fault_21_a_batch_that_is_written_line_by_line_lets_others_run() {
-    const LINES: usize = 10_000;
-    let io = FaultyIo::new("a\n".repeat(LINES));
-    let record = io.record();
-    let polled =
-        turns_of_others(Serve::unboxed(Echo).write_policy(every(1)).call(transport(io))).await;
-    assert_eq!(record.get().writes, vec![2; LINES]);
-    assert!(polled >= LINES / 200, "others ran {polled} times while {LINES} lines were written");
-}
-
-/// Only connections that had just filled a block waited in the yield queue. Flooding connections that
-/// also waited for their replies were parked; one poll of the driver woke hundreds of them, and each was
-/// served a block before a connection with one line: a thousand of them delayed it by 17 ms.
-#[tokio::test]
-async fn fault_22_flooders_that_wake_together_are_served_behind_a_line_that_came_after_them() {
-    const FLOODERS: usize = 20;
-    let served = Arc::new(AtomicUsize::new(0));
-    let counting = |at_polite: Option<Arc<AtomicUsize>>| {
-        let served = served.clone();
-        service_fn(move |lines: Lines| {
-            match &at_polite {
-                Some(seen) => seen.store(served.load(Relaxed), Relaxed),
-                None => drop(served.fetch_add(1, Relaxed)),
-            }
-            std::future::ready(Ok::<_, Infallible>(lines))
-        })
-    };
-    let connect = |service| {
-        let (client, server) = duplex(4 * BLOCK_BYTES);
-        let codec = LinesBatchCodec::new(LIMIT);
-        tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
-        client
-    };
-    tokio::spawn(run_yield_queue());
-    let seen = Arc::new(AtomicUsize::new(usize::MAX));
-    let mut polite = connect(counting(Some(seen.clone())));
-    let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();
-    let block = "abc\n".repeat(BLOCK_BYTES / 4);
-    for _ in 0..2 {
-        served.store(0, Relaxed);
-        // The pipes have room, so no other task runs until the well-behaved client waits for its reply.
-        for flooder in &mut flooders {
-            flooder.write_all(block.as_bytes()).await.unwrap();
-        }
-        polite.write_all(b"a line\n").await.unwrap();
-        polite.read_exact(&mut [0; 7]).await.unwrap();
-        // Until all are served and parked again.
-        for _ in 0..10 * FLOODERS {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(served.load(Relaxed), FLOODERS);
-    }
-    // In the first round the connections are not yet known to flood.
-    assert_eq!(seen.load(Relaxed), 0, "blocks served before the line");
-}
-
-/// Connections that were blocked in writing lost the hint that they flood, and each was served a block
-/// before a connection with one line.
-#[tokio::test(start_paused = true)]
-async fn fault_22_a_flooder_that_was_blocked_waits_in_the_yield_queue_before_it_goes_on() {
-    let io = FaultyIo::new("abc\n".repeat(BLOCK_BYTES / 4)).end(End::Silence);
-    let io = io.writes([Step::Take(1), Step::Pending]);
-    let record = io.record();
-    let serve = Serve::new(Echo).output_bytes_max(1);
-    let mut connection = task::spawn(serve.clone().call(transport(io)));
-    assert_pending!(connection.poll());
-    let blocked = record.get().writes.len();
-    assert_pending!(connection.poll());
-    assert_eq!(record.get().writes.len(), blocked, "the others were not let on first");
-    tokio::task::yield_now().await;
-    assert!(connection.is_woken(), "it was its turn");
-    assert_pending!(connection.poll());
-    assert_eq!(record.get().writes.iter().sum::<usize>(), BLOCK_BYTES);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_late_gets_everything() {
+async fn a_client_that_reads_late_gets_everything() {
     let (mut client, server) = duplex(100);
-    let codec = LinesBatchCodec::new(LIMIT);
+    let codec = LinesBatchCodec::new(LINE_BYTES_MAX);
     tokio::spawn(serve_connection(server, codec, Echo, drain::Watch::never()));
     let sent = Bytes::from("0123456789\n".repeat(50_000));
     let (mut from, mut to) = tokio::io::split(&mut client);
@@ -304,22 +199,22 @@ async fn a_peer_that_reads_late_gets_everything() {
     assert_echoed(&got, &sent);
 }
 
-/// Under `Every` a reply that is not UTF-8 was booked as the peer's fault, `invalid_utf8`, and the
-/// connection cut without its goodbye; under `Auto` it was the service's.
+/// With the policy `Every` a reply that is not UTF-8 was counted as an error of the client,
+/// `invalid_utf8`, and the connection was cut without a linger; with `Auto`, as one of the service.
 #[test]
-fn a_reply_the_codec_cannot_send_is_the_services_fault_under_every_policy() {
+fn a_reply_that_the_codec_cannot_send_is_a_service_error_with_every_policy() {
     for policy in [WritePolicy::Auto, every(1)] {
         let noise = service_fn(|_: Lines| async {
             Ok::<_, Infallible>(Lines::new(&b"\xff\n"[..]).unwrap())
         });
-        let (reason, output) = served(FaultyIo::new("a\n"), Utf8LinesCodec::new(9), noise, policy);
+        let (reason, output) = serve(FaultyIo::new("a\n"), Utf8LinesCodec::new(9), noise, policy);
         assert_eq!((reason, &output[..]), (CloseReason::ServiceError, &b""[..]), "{policy:?}");
     }
 }
 
-/// The type of a served connection can be written down.
+/// The type of a served connection can be named.
 #[test]
-fn an_exchange_is_send() {
+fn a_connection_is_send() {
     fn assert_send<T: Send>() {}
     assert_send::<Connection<FramedTransport<DuplexStream, LinesBatchCodec>, Echo>>();
 }

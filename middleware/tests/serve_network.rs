@@ -1,19 +1,13 @@
-//! A supervised connection over a simulated network: segments that are late, each by its own time,
-//! and a network that is cut and comes back. Loss and reordering as the kernel's TCP meets them are
-//! tried on a real one, in `cli/tests/server_network.rs`.
+//! A connection over a simulated network: late segments and partitions. The test of a real network with
+//! loss and reordering is `cli/tests/server_network.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-#[path = "support/peer.rs"]
-mod peer;
-mod support;
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use peer::{LIMITS, secs};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep},
@@ -26,6 +20,7 @@ use towline_middleware::{
     serve::Serve,
     stats::{CloseReason, Stats},
 };
+use towline_test_support::{DEADLINES, secs};
 use turmoil::{
     Builder, hold,
     net::{TcpListener, TcpStream},
@@ -34,7 +29,7 @@ use turmoil::{
 
 const PORT: u16 = 9000;
 
-/// A network whose segments take up to `latency`, each as long as `seed` says.
+/// A network whose segments take up to `latency`, each a time that follows from `seed`.
 fn network(seed: u64, latency: Duration) -> Builder {
     let mut builder = Builder::new();
     builder
@@ -42,21 +37,21 @@ fn network(seed: u64, latency: Duration) -> Builder {
         .tick_duration(Duration::from_millis(10))
         .min_message_latency(Duration::ZERO)
         .max_message_latency(latency)
-        // Never reached by a test that passes: one that hangs fails here.
+        // Only a test that hangs reaches it.
         .simulation_duration(secs(3600));
     builder
 }
 
-/// Lets `client` talk to an echo over `network` and returns how its connections ended.
+/// Runs `client` against an echo over `network`, and returns how its connections ended.
 fn served<F>(network: &Builder, limits: Deadlines, client: F) -> Vec<CloseReason>
 where
     F: Future<Output = turmoil::Result> + 'static,
 {
     let ends = Arc::new(Mutex::new(Vec::new()));
     let mut sim = network.build();
-    let noted = ends.clone();
+    let record = ends.clone();
     sim.host("server", move || {
-        let noted = noted.clone();
+        let record = record.clone();
         async move {
             let stats = Arc::new(Stats::new(Instant::now()));
             let mut stack = ServiceBuilder::new()
@@ -67,17 +62,17 @@ where
             let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
             loop {
                 let connection = stack.call(listener.accept().await?.0);
-                let noted = noted.clone();
+                let record = record.clone();
                 tokio::spawn(async move {
                     let Ok(reason) = connection.await;
-                    noted.lock().unwrap().push(reason);
+                    record.lock().unwrap().push(reason);
                 });
             }
         }
     });
     sim.client("client", client);
     sim.run().unwrap();
-    // The last of them may end behind the client.
+    // The last of them may end after the client.
     for _ in 0..100 {
         sim.step().unwrap();
     }
@@ -101,12 +96,12 @@ fn numbered(lines: usize) -> String {
 #[test]
 fn fault_39_late_segments_in_any_order_change_no_byte() {
     for seed in 0..12 {
-        let ends = served(&network(seed, Duration::from_millis(200)), LIMITS, async {
+        let ends = served(&network(seed, Duration::from_millis(200)), DEADLINES, async {
             let (mut from, mut to) = tokio::io::split(connect().await);
             let sent = numbered(2000);
             let copy = sent.clone();
             tokio::spawn(async move {
-                // Pieces that end anywhere in a line.
+                // Pieces that end within a line.
                 for piece in copy.as_bytes().chunks(97) {
                     to.write_all(piece).await.unwrap();
                 }
@@ -121,9 +116,9 @@ fn fault_39_late_segments_in_any_order_change_no_byte() {
 }
 
 #[test]
-fn fault_40_a_connection_outlives_a_partition_that_is_shorter_than_its_deadlines() {
+fn fault_40_a_connection_survives_a_partition_shorter_than_its_deadlines() {
     for seed in 0..6 {
-        let ends = served(&network(seed, Duration::from_millis(50)), LIMITS, async {
+        let ends = served(&network(seed, Duration::from_millis(50)), DEADLINES, async {
             let mut stream = connect().await;
             for _ in 0..3 {
                 stream.write_all(b"before\n").await?;
@@ -141,16 +136,16 @@ fn fault_40_a_connection_outlives_a_partition_that_is_shorter_than_its_deadlines
 }
 
 #[test]
-fn fault_40_a_longer_partition_ends_a_connection_on_both_sides_and_the_next_is_served() {
+fn fault_40_a_longer_partition_ends_a_connection_on_both_sides_and_the_next_one_is_served() {
     for seed in 0..6 {
-        let ends = served(&network(seed, Duration::from_millis(50)), LIMITS, async {
+        let ends = served(&network(seed, Duration::from_millis(50)), DEADLINES, async {
             let mut stream = connect().await;
             stream.write_all(b"before\n").await?;
             expect(&mut stream, "before\n").await;
             hold("client", "server");
             sleep(secs(60)).await;
             release("client", "server");
-            // What was on its way arrives, and nothing is cut in two.
+            // Bytes in transit arrive, and no line is cut.
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest).await;
             assert!(rest.is_empty() || rest == b"ping\n", "{}", rest.escape_ascii());
@@ -165,15 +160,15 @@ fn fault_40_a_longer_partition_ends_a_connection_on_both_sides_and_the_next_is_s
     }
 }
 
-/// Neither side is notified that the other is gone.
+/// Neither side gets a FIN or a reset.
 #[test]
-fn fault_09_a_peer_whose_cable_is_pulled_is_given_up_at_the_heartbeat_deadline() {
-    let ends = served(&network(1, Duration::from_millis(50)), LIMITS, async {
+fn fault_09_a_connection_whose_cable_is_pulled_is_closed_at_the_heartbeat_deadline() {
+    let ends = served(&network(1, Duration::from_millis(50)), DEADLINES, async {
         let mut stream = connect().await;
         stream.write_all(b"before\n").await?;
         expect(&mut stream, "before\n").await;
         hold("client", "server");
-        // An interval, what the first ping may be spread by, the timeout, and a second.
+        // The interval, a tenth of it by which first pings are spread, the timeout, and a second.
         sleep(secs(30 + 3 + 10 + 1)).await;
         Ok(())
     });

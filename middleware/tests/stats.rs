@@ -1,8 +1,6 @@
-//! Time in states: exact to the nanosecond, whole at every reading.
+//! Counts of connections and their time in states: exact, and consistent at every reading.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
-mod support;
 
 use std::{
     sync::{
@@ -25,8 +23,9 @@ use towline_middleware::{
     serve::Serve,
     stats::{Clock, CloseReason, Nanos, State, StateCells, StateSnapshot, Stats},
 };
+use towline_test_support::assert_closed_once;
 
-/// What happens to one of some connections.
+/// An event of one of several connections.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Open(State),
@@ -44,7 +43,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The same by visiting every connection.
+/// A reference that visits every connection.
 #[derive(Default)]
 struct Naive {
     open: Vec<(State, u64)>,
@@ -67,7 +66,7 @@ impl Naive {
 proptest! {
     #[test]
     fn time_in_states_is_the_naive_sum_to_the_nanosecond(
-        // From late in a long life, where 64 bits of connection-nanoseconds are used up at once.
+        // Also from late on, where 64 bits of connection-nanoseconds overflow at once.
         begin in prop_oneof![Just(0), Just(u64::MAX / 2)],
         events in prop::collection::vec((0_u64..1 << 50, event()), 1..120),
     ) {
@@ -122,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn discriminants_are_places_in_the_list() {
+fn discriminants_are_indices_of_the_list() {
     assert!(State::ALL.iter().enumerate().all(|(at, &state)| state as usize == at));
     assert!(CloseReason::ALL.iter().enumerate().all(|(at, &why)| why as usize == at));
 }
@@ -130,13 +129,13 @@ fn discriminants_are_places_in_the_list() {
 const WRITERS: u64 = 2;
 const SNAPSHOTS: usize = 100_000;
 
-/// Writers and the reader share a clock that ticks at every look. A change is stamped, and a moment
-/// later entered; a reader in between counts the moment to the old state and takes it back with the
-/// next reading. No other step back is possible: a torn pair of numbers would be wrong by the time
-/// since the beginning, which is made enormous here. (The exporter publishes the highest value so
-/// far, so no scrape shows the moment.)
+/// Writers and the reader share a clock that advances at every reading. A change has its time first and is
+/// entered a moment later; a reader in between counts that moment to the old state, and the next reading
+/// takes it back. No other step back is possible: a torn pair of numbers would be wrong by the time since
+/// the start, which is enormous here. (The exporter publishes the highest value so far, which hides the
+/// moment.)
 #[test]
-fn a_hundred_thousand_readings_under_churn_are_whole() {
+fn a_hundred_thousand_readings_under_churn_are_consistent() {
     let cells = StateCells::default();
     let clock = AtomicU64::new(1 << 60);
     let longest_moment = AtomicU64::new(0);
@@ -176,7 +175,7 @@ fn a_hundred_thousand_readings_under_churn_are_whole() {
         done.store(true, SeqCst);
     });
     let moments = u128::from(WRITERS * longest_moment.load(SeqCst));
-    assert!(back <= moments, "stepped back by {back}, with at most {moments} on the way");
+    assert!(back <= moments, "stepped back by {back}, by at most {moments} expected");
     let (read, now) = (cells.snapshot(), clock.load(SeqCst));
     assert_eq!((read.open(), read.nanos_in(State::Handshake, Nanos(now))), (0, 0));
     let total: u128 = State::ALL.iter().map(|&state| read.nanos_in(state, Nanos(now))).sum();
@@ -198,7 +197,7 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!(seconds_in(&stats, State::Idle), 10.0, "a wait still open counts");
 
-    // Half a line is the peer's debt; the rest of it ends that.
+    // Half a line: the connection waits for the rest of it.
     peer.write_all(b"ha").await.unwrap();
     sleep(Duration::from_secs(7)).await;
     assert_eq!((stats.read_buffer_bytes.get(), seconds_in(&stats, State::ReadWait)), (2, 7.0));
@@ -208,7 +207,7 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
     assert_eq!(seconds_in(&stats, State::Idle), 15.0);
     assert_eq!((stats.read_buffer_bytes.get(), seconds_in(&stats, State::ReadWait)), (0, 7.0));
 
-    // Replies the peer does not read: 64 bytes are in the pipe, the rest waits for it.
+    // Replies that the client does not read: 64 bytes are in the pipe, the rest waits.
     peer.write_all(&b"0123456789abcde\n".repeat(4)).await.unwrap();
     peer.write_all(&b"0123456789abcde\n".repeat(4)).await.unwrap();
     sleep(Duration::from_secs(3)).await;
@@ -218,35 +217,35 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
     connection.await.unwrap().unwrap();
     let read = stats.states.snapshot();
     let total: u128 = State::ALL.iter().map(|&state| read.nanos_in(state, stats.now())).sum();
-    assert_eq!(total, 25_000_000_000, "the states share out the connection's life");
-    support::assert_ended_once(&stats, CloseReason::PeerEof);
+    assert_eq!(total, 25_000_000_000, "the times in all states are the age of the connection");
+    assert_closed_once(&stats, CloseReason::PeerEof);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_closed_in_the_books_once() {
+async fn a_connection_is_counted_as_closed_once() {
     let stats = Arc::new(Stats::new(Instant::now()));
-    let mut presence = ConnectionStats::new(stats.clone());
-    presence.set_buffered(3, 4);
-    presence.close(CloseReason::Drain);
-    presence.close(CloseReason::IoError);
-    drop(presence);
-    support::assert_ended_once(&stats, CloseReason::Drain);
+    let mut connection = ConnectionStats::new(stats.clone());
+    connection.set_buffered(3, 4);
+    connection.close(CloseReason::Drain);
+    connection.close(CloseReason::IoError);
+    drop(connection);
+    assert_closed_once(&stats, CloseReason::Drain);
     drop(ConnectionStats::new(stats.clone()));
     assert_eq!(stats.states.snapshot().closed[CloseReason::Shutdown as usize], 1);
 }
 
-/// A clock that a test moves by hand.
-static HANDS: AtomicU64 = AtomicU64::new(7_000_000_000);
+/// A clock that a test sets.
+static TEST_CLOCK: AtomicU64 = AtomicU64::new(7_000_000_000);
 
 #[tokio::test(start_paused = true)]
-async fn another_clock_counts_from_the_same_epoch_and_times_mean_the_same() {
+async fn another_clock_counts_from_the_same_epoch() {
     let epoch = Instant::now();
     sleep(Duration::from_secs(2)).await;
-    let clock = Clock::read_by(epoch, || HANDS.load(SeqCst));
+    let clock = Clock::read_by(epoch, || TEST_CLOCK.load(SeqCst));
     let stats = Stats::new(clock);
     assert_eq!(stats.now(), stats.at(Instant::now()));
 
-    HANDS.fetch_add(1_500_000_000, SeqCst);
+    TEST_CLOCK.fetch_add(1_500_000_000, SeqCst);
     sleep(Duration::from_millis(1500)).await;
     assert_eq!(stats.now(), Nanos(3_500_000_000));
     assert_eq!(stats.instant(stats.now()), Instant::now());

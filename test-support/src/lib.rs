@@ -11,6 +11,9 @@
 mod client;
 mod command;
 mod control_group;
+#[cfg(feature = "middleware")]
+mod faulty_io;
+pub mod fuzz;
 pub mod http;
 mod line_server;
 mod metrics;
@@ -18,17 +21,27 @@ mod namespace;
 mod process;
 mod require;
 mod server_process;
+#[cfg(feature = "middleware")]
+mod stack;
+#[cfg(feature = "middleware")]
+mod supervised_client;
 mod temp_file;
 mod wait;
 
 pub use client::Client;
 pub use command::{Run, refusal, refusal_in, towline, towline_in};
 pub use control_group::ControlGroup;
+#[cfg(feature = "middleware")]
+pub use faulty_io::{End, FaultyIo, Record, SharedRecord, Step};
 pub use line_server::{Answer, LineServer};
 pub use metrics::Metrics;
 pub use namespace::{Namespace, network_namespace};
 pub use process::{has_ended, kernel_counter, signal};
 pub use require::{can, require};
 pub use server_process::ServerProcess;
+#[cfg(feature = "middleware")]
+pub use stack::{assert_closed_once, block_on, every, line_stack, serve};
+#[cfg(feature = "middleware")]
+pub use supervised_client::{DEADLINES, SupervisedClient, assert_on_time, secs};
 pub use temp_file::TempFile;
 pub use wait::{PATIENCE, wait_for, wait_until};

@@ -1,13 +1,8 @@
-//! What must hold for any bytes. Shared with the fuzz targets in `fuzz/`: they look for bytes that
-//! break it, `fuzz_corpus.rs` replays what they kept.
-
-#![allow(clippy::unwrap_used, reason = "a property fails by panicking")]
-
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 use towline_middleware::{Echo, Lines, LinesBatchCodec, serve::WritePolicy, stats::CloseReason};
 
-use crate::support::{End, FaultyIo, Step, every, served};
+use crate::{End, FaultyIo, Step, every, serve};
 
 /// Lines of at most `limit` bytes from the front of `bytes`, and whether a longer one follows.
 fn whole_lines(bytes: &[u8], limit: usize) -> (&[u8], bool) {
@@ -24,9 +19,9 @@ fn whole_lines(bytes: &[u8], limit: usize) -> (&[u8], bool) {
     (&bytes[..end], false)
 }
 
-/// The first byte is the limit, the second one the size of a piece, the rest what is sent: however
-/// it is cut, the same lines come out.
-pub(crate) fn codec(data: &[u8]) {
+/// The same lines are decoded however the bytes are cut. The first byte is the limit, the second one the
+/// size of a piece, the rest the bytes.
+pub fn codec(data: &[u8]) {
     let [limit, piece, bytes @ ..] = data else { return };
     let (limit, piece) = (usize::from(*limit), usize::from(*piece).max(1));
     let (expected, too_long) = whole_lines(bytes, limit);
@@ -64,11 +59,10 @@ fn check_batch(lines: &Lines) {
     assert_eq!([head.as_bytes(), rest.as_bytes()].concat(), lines.as_bytes());
 }
 
-/// A connection with misfortunes and an echo: the peer gets its whole lines back, in order.
-///
-/// The first byte is the limit, the second one the flush policy, the third one how many bytes of
-/// misfortunes follow, first those of reads; the rest is what is sent.
-pub(crate) fn connection(data: &[u8]) {
+/// A client gets its whole lines back, in order, whatever the reads and writes of the server's stream do.
+/// The first byte is the limit, the second one the write policy, the third one how many bytes of steps
+/// follow, first those of reads; the rest is what the client sends.
+pub fn connection(data: &[u8]) {
     let [limit, policy, steps, rest @ ..] = data else { return };
     let (steps, bytes) = rest.split_at(usize::from(*steps).min(rest.len()));
     let (reads, writes) = steps.split_at(steps.len() / 2);
@@ -81,7 +75,7 @@ pub(crate) fn connection(data: &[u8]) {
         .reads(reads.iter().copied().map(step))
         .writes(writes.iter().copied().map(step))
         .end(End::Eof);
-    let (reason, output) = served(io, LinesBatchCodec::new(limit), Echo, policy);
+    let (reason, output) = serve(io, LinesBatchCodec::new(limit), Echo, policy);
 
     let (mut expected, too_long) =
         (whole_lines(bytes, limit).0.to_vec(), whole_lines(bytes, limit).1);

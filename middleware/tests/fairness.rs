@@ -1,0 +1,161 @@
+//! Which connection of a thread runs next: full reads, floods, and many closes at once.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    time::sleep,
+};
+use tokio_test::{assert_pending, task};
+use tower::service_fn;
+use tower_service::Service;
+use towline_middleware::{
+    Echo, FramedTransport, Lines, LinesBatchCodec, drain,
+    internal::{BLOCK_BYTES, run_close_pacer, run_yield_queue},
+    serve::{Connection, Serve},
+    serve_connection,
+    stats::CloseReason,
+};
+use towline_test_support::{DEADLINES, End, FaultyIo, Step, SupervisedClient, every, secs};
+
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+fn transport(io: FaultyIo) -> FramedTransport<FaultyIo, LinesBatchCodec> {
+    FramedTransport::new(io, LinesBatchCodec::new(LINE_BYTES_MAX))
+}
+
+/// How often another task runs while a connection is served to its end.
+async fn turns_of_another_task(
+    connection: Connection<FramedTransport<FaultyIo, LinesBatchCodec>, Echo>,
+) -> usize {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    let other = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(tokio::spawn(connection).await.unwrap(), Ok(CloseReason::PeerEof));
+    other.abort();
+    turns.load(Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_21_other_tasks_run_between_full_reads() {
+    const BLOCKS: usize = 32;
+    let io = FaultyIo::new("abc\n".repeat(BLOCKS * BLOCK_BYTES / 4));
+    let turns = turns_of_another_task(Serve::unboxed(Echo).call(transport(io))).await;
+    assert!(turns >= BLOCKS - 1, "{turns} turns while {BLOCKS} blocks were read");
+}
+
+/// To a socket that takes everything the replies of a batch were written one by one without a pause:
+/// with `flush.policy = "line"` for some 30 ms per block.
+#[tokio::test(start_paused = true)]
+async fn fault_21_other_tasks_run_while_a_batch_is_written_line_by_line() {
+    const LINES: usize = 10_000;
+    let io = FaultyIo::new("a\n".repeat(LINES));
+    let record = io.record();
+    let turns =
+        turns_of_another_task(Serve::unboxed(Echo).write_policy(every(1)).call(transport(io)))
+            .await;
+    assert_eq!(record.get().writes, vec![2; LINES]);
+    assert!(turns >= LINES / 200, "{turns} turns while {LINES} lines were written");
+}
+
+/// Only connections that had just filled a block entered the yield queue. Flooding clients that also
+/// waited for their replies were parked; one poll of the driver woke hundreds of them, and each was
+/// served a block before a connection with one line: a thousand of them delayed the others by 17 ms.
+#[tokio::test]
+async fn fault_22_a_line_is_served_before_floods_that_woke_earlier() {
+    const FLOODERS: usize = 20;
+    let served = Arc::new(AtomicUsize::new(0));
+    let counting = |seen_by: Option<Arc<AtomicUsize>>| {
+        let served = served.clone();
+        service_fn(move |lines: Lines| {
+            match &seen_by {
+                Some(seen) => seen.store(served.load(Relaxed), Relaxed),
+                None => drop(served.fetch_add(1, Relaxed)),
+            }
+            std::future::ready(Ok::<_, Infallible>(lines))
+        })
+    };
+    let connect = |service| {
+        let (client, server) = duplex(4 * BLOCK_BYTES);
+        let codec = LinesBatchCodec::new(LINE_BYTES_MAX);
+        tokio::spawn(serve_connection(server, codec, service, drain::Watch::never()));
+        client
+    };
+    tokio::spawn(run_yield_queue());
+    let seen = Arc::new(AtomicUsize::new(usize::MAX));
+    let mut well_behaved = connect(counting(Some(seen.clone())));
+    let mut flooders: Vec<_> = (0..FLOODERS).map(|_| connect(counting(None))).collect();
+    let block = "abc\n".repeat(BLOCK_BYTES / 4);
+    for _ in 0..2 {
+        served.store(0, Relaxed);
+        // The pipes have room, so no connection runs before the well-behaved client waits for its reply.
+        for flooder in &mut flooders {
+            flooder.write_all(block.as_bytes()).await.unwrap();
+        }
+        well_behaved.write_all(b"a line\n").await.unwrap();
+        well_behaved.read_exact(&mut [0; 7]).await.unwrap();
+        // Until all connections are served and parked again.
+        for _ in 0..10 * FLOODERS {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(served.load(Relaxed), FLOODERS);
+    }
+    // In the first round the flooders are not known yet.
+    assert_eq!(seen.load(Relaxed), 0, "blocks served before the line");
+}
+
+/// A connection that was blocked in writing lost its mark as a flood meanwhile, and was served a block
+/// before a connection with one line.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_flood_that_was_blocked_in_writing_yields_before_it_goes_on() {
+    let io = FaultyIo::new("abc\n".repeat(BLOCK_BYTES / 4)).end(End::Silence);
+    let io = io.writes([Step::Take(1), Step::Pending]);
+    let record = io.record();
+    let serve = Serve::new(Echo).output_bytes_max(1);
+    let mut connection = task::spawn(serve.clone().call(transport(io)));
+    assert_pending!(connection.poll());
+    let blocked = record.get().writes.len();
+    assert_pending!(connection.poll());
+    assert_eq!(record.get().writes.len(), blocked, "it did not yield first");
+    tokio::task::yield_now().await;
+    assert!(connection.is_woken());
+    assert_pending!(connection.poll());
+    assert_eq!(record.get().writes.iter().sum::<usize>(), BLOCK_BYTES);
+}
+
+/// A thousand flooding clients whose deadlines passed together were closed in a row, which took as long
+/// as serving many lines, and flooded again at once; other connections waited for all of them.
+#[tokio::test(start_paused = true)]
+async fn fault_06_connections_whose_deadlines_pass_together_are_closed_one_after_another() {
+    tokio::spawn(run_close_pacer());
+    let no_ping = DEADLINES.heartbeat(None, DEADLINES.heartbeat_timeout);
+    let mut clients: Vec<_> = (0..100).map(|_| SupervisedClient::new(no_ping)).collect();
+    for client in &mut clients {
+        client.send("x").await;
+    }
+    // Until each connection has read its byte and parked.
+    sleep(secs(1)).await;
+    tokio::time::advance(secs(60)).await;
+    let closed = || clients.iter().filter(|client| client.end.is_finished()).count();
+    let mut before = closed();
+    for _ in 0..2 * clients.len() {
+        sleep(Duration::from_millis(1)).await;
+        let now = closed();
+        assert!(now - before <= 2, "{} closed in a millisecond", now - before);
+        before = now;
+    }
+    assert_eq!(before, clients.len());
+}
