@@ -2,14 +2,17 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Sleep, sleep},
+};
 use tower::timeout::error::Elapsed;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -24,8 +27,9 @@ use crate::{
 /// and that the timeout can change while connections are open.
 ///
 /// *Does*: fails a call with Tower's own [`Elapsed`] if it is not done this long after it first returned
-/// `Pending`. *Does not*: interrupt a computation that never awaits, nor count what a call computes
-/// before its first wait; Tower's polls the call first too, so it does neither. *Goes*: outside
+/// `Pending`, also a call that uses up its task's budget at every poll, around which Tower's never fires.
+/// *Does not*: interrupt a computation that never awaits, nor count what a call computes before its first
+/// wait; Tower's polls the call first too, so it does neither. *Goes*: outside
 /// [`ConcurrencyLimit`](crate::ConcurrencyLimit), so that the wait for a permit counts. *Costs*: a branch
 /// for a call that does not wait. Tower's makes and drops a `Sleep` in every call, which reads the clock:
 /// a tenth of what serving a line costs in ping-pong, where almost every call is done at once.
@@ -103,7 +107,10 @@ fn poll_timer(
     timeout: Duration,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
-    timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut();
+    // A call that used up its task's budget would otherwise keep the timer pending at every poll: a
+    // `Sleep` asks for budget before it looks at the time.
+    pin!(unconstrained(timer)).poll(cx)
 }
 
 /// Layer for [`Timeout`]. Clones share the timeout: changing it through one changes it for the services

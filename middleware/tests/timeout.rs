@@ -2,14 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 use towline_middleware::{
-    ConcurrencyLimitLayer, Lines, ReadyPerCallLayer, Semaphore, TimeoutLayer, stats::Stats,
+    ConcurrencyLimitLayer, EachLine, Line, Lines, ReadyPerCallLayer, Semaphore, TimeoutLayer,
+    stats::Stats,
 };
 use towline_test_support::line_stack;
 
@@ -65,4 +74,34 @@ async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
     assert!(start.elapsed() < SECOND + Duration::from_millis(2));
     permits.set_limit(1);
     assert_eq!(permits.in_use(), 0, "no waiter is left behind");
+}
+
+/// A service of single lines that never wait was not interrupted: `EachLine` uses up its task's budget at
+/// every poll, and a timer that is polled without any is pending. 16,384 lines of a millisecond were served
+/// to the end with a timeout of 200 ms.
+#[tokio::test(start_paused = true)]
+async fn fault_24_the_timeout_fires_around_a_call_that_uses_up_its_budget_at_every_poll() {
+    const LINE: Duration = Duration::from_millis(1);
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    // Tokio gives a task 128 units at each poll, and a line takes one.
+    const POLL: Duration = Duration::from_millis(128);
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = served.clone();
+    let each_line = EachLine::new(service_fn(move |line: Line| {
+        let count = count.clone();
+        async move {
+            count.fetch_add(1, Relaxed);
+            advance(LINE).now_or_never();
+            Ok::<_, Infallible>(line)
+        }
+    }));
+    let service = TimeoutLayer::new(TIMEOUT).layer(each_line);
+    let error =
+        service.oneshot(std::iter::repeat_n("x", 16_384).collect::<Lines>()).await.unwrap_err();
+    assert!(error.is::<tower::timeout::error::Elapsed>());
+    // It begins at the end of the first poll, is checked at the end of each, and fires when the runtime
+    // looked at its timers since.
+    let lines_max = (TIMEOUT + 3 * POLL).as_millis() as usize;
+    let served = served.load(Relaxed);
+    assert!(served <= lines_max, "{served} lines were served within {TIMEOUT:?}");
 }
