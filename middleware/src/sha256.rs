@@ -31,6 +31,10 @@ const PIECE_LINES: usize = 4096;
 /// Hex digits of a digest and a terminator.
 const REPLY_BYTES: usize = 65;
 
+/// Replies for which memory is reserved before the first line is hashed; further memory comes as digests
+/// do. A reservation for a whole batch of short lines would be 33 times the batch.
+const REPLIES_RESERVED_MAX: usize = 1024;
+
 /// What [`Sha256`] does with the digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -117,7 +121,9 @@ where
             return ResponseFuture { state: State::Called { future: inner.call(lines) } };
         };
         let replies = match digest {
-            DigestMode::Reply => BytesMut::with_capacity(lines.count() * REPLY_BYTES),
+            DigestMode::Reply => {
+                BytesMut::with_capacity(lines.count().min(REPLIES_RESERVED_MAX) * REPLY_BYTES)
+            }
             DigestMode::Discard => BytesMut::new(),
         };
         let stats = self.shared.stats.clone();
