@@ -4,7 +4,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, TryFutureExt as _, future::try_join};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, sleep},
@@ -222,6 +222,32 @@ async fn only_the_batch_that_waits_for_a_permit_is_shown_as_waiting() {
         sleep(SECOND / 10).await;
         assert_eq!([state(State::LimitWait), state(State::Service), state(State::Idle)], [0, 1, 1]);
     }
+}
+
+/// Of two calls in one batch, the last that was polled decided how the batch was shown: one that had its
+/// permit hid the other, which waited for one.
+#[tokio::test(start_paused = true)]
+async fn a_batch_with_one_call_that_waits_for_a_permit_is_shown_as_waiting() {
+    let stats = new_stats();
+    let [never, later] = [0, 0].map(|permits| Arc::new(Semaphore::new(permits)));
+    let limited = |permits: &Arc<Semaphore>| {
+        let hangs = service_fn(|_: Lines| std::future::pending::<Result<Lines, BoxError>>());
+        ConcurrencyLimitLayer::new(permits.clone()).layer(hangs)
+    };
+    let (full, granted) = (limited(&never), limited(&later));
+    let both = service_fn(move |lines: Lines| {
+        try_join(full.clone().oneshot(lines.clone()), granted.clone().oneshot(lines))
+            .map_ok(|(reply, _)| reply)
+    });
+    let io = FaultyIo::new("a\n").end(End::Silence);
+    let transport = FramedTransport::new(io, LinesBatchCodec::new(99));
+    tokio::spawn(Serve::new(both).stats(stats.clone()).call(transport));
+    sleep(SECOND).await;
+    later.set_limit(1);
+    sleep(SECOND).await;
+    assert_eq!(later.in_use(), 1);
+    let state = |state: State| stats.states.snapshot().connections[state as usize];
+    assert_eq!([state(State::LimitWait), state(State::Service)], [1, 0]);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-use std::{
-    cell::Cell,
-    task::{Poll, ready},
-};
+use std::{cell::Cell, task::Poll};
 
-/// Whether the call that returned `Pending` last waits for readiness (a permit) and not for its service.
+/// Whether a call that was polled since the flag was reset waits for readiness (a permit) and not for its
+/// service.
+///
+/// Of several calls in one task, as in a `join!`, one is enough. A call that is not polled again when its
+/// task is, as in a `FuturesUnordered`, does not count: only the state in the metrics depends on it.
 pub(crate) struct Readiness {
     awaited: Cell<bool>,
 }
@@ -16,11 +17,11 @@ impl Readiness {
     /// Polls for readiness, and records it when that is pending.
     #[inline]
     pub(crate) fn poll<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
-        // Set before and cleared after, so that only a `Pending` leaves it set.
-        self.awaited.set(true);
-        let ready = ready!(poll());
-        self.awaited.set(false);
-        Poll::Ready(ready)
+        let ready = poll();
+        if ready.is_pending() {
+            self.awaited.set(true);
+        }
+        ready
     }
 
     /// Whether readiness is awaited; resets it.
