@@ -4,6 +4,7 @@
 
 pub use crate::{
     codec::LINES_MAX,
+    drain::Registration,
     fairness::{run_close_pacer, run_yield_queue},
     stats::{connection::ConnectionStats, counter::Writers},
     thread_context::{

@@ -9,7 +9,7 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::{LineError, Lines, clock::Nanos, stats::CloseReason};
+use crate::{LineError, Lines, clock::Nanos, drain::Registration, stats::CloseReason};
 
 /// A framed connection: batches of lines in and out, and what only the owner of its buffers knows.
 ///
@@ -42,12 +42,13 @@ pub trait Transport:
     /// Checks deadlines and registers for the next one, if the connection has any.
     ///
     /// Called before the task parks, with what [`park`](Self::park) returned. May send a line, and then
-    /// corrects `buffered`.
+    /// corrects `buffered`. `wake` wakes the task at the next deadline.
     #[doc(hidden)]
     fn poll_expired(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
+        wake: &mut Registration,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired>;
 

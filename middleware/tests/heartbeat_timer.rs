@@ -24,6 +24,7 @@ use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     Echo, FramedTransport, FramingLayer, Lines, LinesBatchCodec, Transport,
+    drain::{self, Watch},
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PROGRESS_BYTES},
     internal::{BufferedBytes, Expired, Parked, Phase},
     serve::Serve,
@@ -48,7 +49,8 @@ fn expired(transport: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Po
     let mut holding = transport.as_mut().park();
     let mut cx = Context::from_waker(Waker::noop());
     let parked = Parked { now, phase, same_task: false };
-    transport.as_mut().poll_expired(&mut cx, parked, &mut holding)
+    let mut wake = Watch::never().registration();
+    transport.as_mut().poll_expired(&mut cx, parked, &mut wake, &mut holding)
 }
 
 /// A task read the clock, was preempted, and polled its timer; meanwhile another thread of the runtime had
@@ -163,4 +165,64 @@ async fn fault_25_a_connection_that_wakes_before_the_watchdog_after_a_suspension
     };
     assert_eq!(reason, Ok(CloseReason::IdleTimeout));
     assert!((minute..minute + Duration::from_secs(1)).contains(&resumed.elapsed()));
+}
+
+/// Connections that are woken by the timers of their shard: their clients, and why each ended.
+fn on_shard(
+    watch: &Watch,
+    stats: &Arc<Stats>,
+    deadlines: Deadlines,
+) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<(CloseReason, Instant)>) {
+    let (client, server) = duplex(64);
+    let mut stack = ServiceBuilder::new()
+        .layer(FramingLayer::new(LinesBatchCodec::new, 99))
+        .layer(HeartbeatLayer::new(deadlines, stats.clone()))
+        .service(Serve::new(Echo).stats(stats.clone()).drain(watch.clone()));
+    let connection = stack.call(server);
+    (client, tokio::spawn(async move { (connection.await.unwrap(), Instant::now()) }))
+}
+
+/// A deadline that is set later and passes sooner must wake the task that waits for the first one.
+#[tokio::test(start_paused = true)]
+async fn the_timers_of_a_shard_end_each_connection_at_its_own_deadline() {
+    let begun = Instant::now();
+    let stats = Arc::new(Stats::new(begun));
+    let (signal, watch) = drain::channel();
+    tokio::spawn(signal.timers(stats.clock()).run());
+    let seconds = [40, 300, 5, 80];
+    let connections: Vec<_> = seconds
+        .into_iter()
+        .map(|seconds| {
+            let deadlines = Deadlines::new().idle(Some(Duration::from_secs(seconds)));
+            on_shard(&watch, &stats, deadlines)
+        })
+        .collect();
+    for ((_client, ended), seconds) in connections.into_iter().zip(seconds) {
+        let (reason, at) = ended.await.unwrap();
+        assert_eq!(reason, CloseReason::IdleTimeout);
+        let late = at.duration_since(begun).abs_diff(Duration::from_secs(seconds));
+        // Deadlines are rounded up by a 256th at most, and timers to the next millisecond.
+        let most = Duration::from_secs(seconds) / 256 + Duration::from_millis(20);
+        assert!(late <= most, "{late:?} after {seconds} s");
+    }
+}
+
+/// A line moves the deadline; the time that was set before must not be missed, nor be taken for it.
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_a_shard_lives_as_long_as_its_client_sends_lines() {
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let (signal, watch) = drain::channel();
+    tokio::spawn(signal.timers(stats.clock()).run());
+    let deadlines = Deadlines::new().idle(Some(Duration::from_secs(10)));
+    let (mut client, ended) = on_shard(&watch, &stats, deadlines);
+    for _ in 0..100 {
+        client.write_all(b"a\n").await.unwrap();
+        client.read_exact(&mut [0; 2]).await.unwrap();
+        sleep(Duration::from_secs(9)).await;
+    }
+    assert!(!ended.is_finished());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(client.read(&mut [0; 2]).await.unwrap(), 0);
+    drop(client);
+    assert_eq!(ended.await.unwrap().0, CloseReason::IdleTimeout);
 }

@@ -13,7 +13,7 @@ use towline_config::{
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer, LineError,
     LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
-    drain::Watch,
+    drain::{Signal, Timers, Watch},
     heartbeat::{Deadlines, HeartbeatLayer},
     internal::{ConnectionStats, LINES_MAX},
     serve::{self, Serve},
@@ -108,6 +108,11 @@ impl StackParts {
     /// suspended.
     pub fn run_watchdog(&self) -> impl Future<Output = ()> + Send + use<> {
         self.heartbeat.clone().run_watchdog()
+    }
+
+    /// What wakes this shard's connections at their deadlines.
+    pub fn timers(&self, signal: &Signal) -> Timers {
+        signal.timers(self.stats.clock())
     }
 
     /// Counts a connection until the returned guard is closed or dropped.

@@ -23,6 +23,7 @@ use self::{
 };
 use crate::{
     Lines, Transport,
+    drain::Registration,
     transport::{BufferedBytes, Expired, Parked, Sealed},
 };
 
@@ -265,6 +266,7 @@ where
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         _: Parked,
+        _: &mut Registration,
         _: &mut BufferedBytes,
     ) -> Poll<Expired> {
         Poll::Pending

@@ -13,7 +13,8 @@
 //! *Goes*: above framing, because it must see whole lines and owns the sink through which it sends;
 //! directly around [`Serve`](crate::serve::Serve).
 //!
-//! *Costs*: one timer and about 200 bytes a connection, a comparison a park, nothing a line. The timer
+//! *Costs*: one time to wake at and about 100 bytes a connection (96 more where it needs a timer of its own, see
+//! [`Timers`](crate::drain::Timers)), a comparison a park, nothing a line. The timer
 //! is compared when it fires, not reset on activity, and fires up to the 256th part of its wait late,
 //! together with others.
 //!

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     LineError, Lines, Transport,
     clock::Nanos,
+    drain::Registration,
     transport::{BufferedBytes, Expired, Parked, Phase, Sealed},
 };
 
@@ -42,8 +43,8 @@ pin_project! {
         inner: T,
         supervision: Arc<Supervision>,
         timers: ConnectionTimers,
-        #[pin]
-        timer: Sleep,
+        // Only where no `Timers` run.
+        own_timer: Option<Pin<Box<Sleep>>>,
         // Monotonic time at which the timer fires: never later than the earliest deadline, often earlier.
         armed: Nanos,
         // Until when the `pong` of a ping may still come; in the past when none may.
@@ -63,12 +64,11 @@ const UNARMED: Nanos = Nanos(u64::MAX);
 
 impl<T> HeartbeatTransport<T> {
     pub(super) fn new(inner: T, supervision: Arc<Supervision>) -> Self {
-        let now = Instant::now();
-        let begun = supervision.at(supervision.stats.at(now)).active;
+        let begun = supervision.at(supervision.stats.at(Instant::now())).active;
         Self {
             inner,
             timers: ConnectionTimers::new(begun),
-            timer: sleep_until(now),
+            own_timer: None,
             armed: UNARMED,
             pong_until: Nanos(0),
             line_received: false,
@@ -169,6 +169,7 @@ impl<T: Transport> Projection<'_, T> {
         cx: &mut Context<'_>,
         mut now: Reading,
         phase: Phase,
+        wake: &mut Registration,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let deadlines = self.supervision.deadlines();
@@ -178,18 +179,27 @@ impl<T: Transport> Projection<'_, T> {
             };
             if at > now.active {
                 let fires = now.monotonic_at(at);
+                if *self.armed <= now.monotonic {
+                    // It fired, for a deadline that has moved since.
+                    *self.armed = UNARMED;
+                }
                 if fires < *self.armed {
                     *self.armed = coalesced(now.monotonic, fires);
-                    self.timer.as_mut().reset(self.supervision.instant(*self.armed));
+                    if !wake.wake_at(cx.waker(), *self.armed) {
+                        let instant = self.supervision.instant(*self.armed);
+                        match self.own_timer {
+                            Some(timer) => timer.as_mut().reset(instant),
+                            None => *self.own_timer = Some(Box::pin(sleep_until(instant))),
+                        }
+                    }
                 }
+                let Some(timer) = self.own_timer else { return Poll::Pending };
                 // Out of its task's budget a timer would be pending without being registered, and the
                 // next park relies on its being registered.
-                let timer = pin!(unconstrained(self.timer.as_mut()));
-                if timer.poll(cx).is_pending() {
+                if pin!(unconstrained(timer.as_mut())).poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // It fired for a deadline that has moved since, or for this one, which passed since the
-                // clock was read.
+                // This deadline passed since the clock was read.
                 *self.armed = UNARMED;
                 now = self.supervision.now();
                 continue;
@@ -262,6 +272,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
+        wake: &mut Registration,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let this = self.project();
@@ -291,7 +302,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
             // Otherwise the peer would have to answer it when pings are turned on again.
             this.timers.clear_ping();
         }
-        this.poll_deadlines(cx, now, parked.phase, buffered)
+        this.poll_deadlines(cx, now, parked.phase, wake, buffered)
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

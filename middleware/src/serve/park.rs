@@ -83,7 +83,7 @@ where
             same_task: self.drain.is_registered(cx.waker()),
         };
         if let Poll::Ready(expired) =
-            self.transport.as_mut().poll_expired(cx, parked, &mut buffered)
+            self.transport.as_mut().poll_expired(cx, parked, self.drain, &mut buffered)
         {
             *self.step = Step::Expired(expired.into());
             self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);

@@ -119,6 +119,11 @@ impl Stats {
         usize::try_from(held).unwrap_or(0)
     }
 
+    /// The clock.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Reads the clock (20 to 40 ns).
     #[inline]
     pub fn now(&self) -> Nanos {

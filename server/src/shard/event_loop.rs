@@ -75,6 +75,7 @@ impl Shard {
             tokio::spawn(run_yield_queue());
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
+            tokio::spawn(parts.timers(&signal).run());
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
                 tokio::select! {

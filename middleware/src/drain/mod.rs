@@ -2,8 +2,8 @@
 //!
 //! One [`channel`] a shard. Each connection registers its task's waker once, not at every park; the
 //! signal sets a flag that running connections read at their next batch, and wakes the parked ones. A
-//! shared notification list would cost every park a lock; this costs a connection 40 bytes and a park a
-//! comparison.
+//! shared notification list would cost every park a lock; this costs a connection 48 bytes and a park a
+//! comparison. The same list wakes connections at their next deadline, as [`Timers`] has it.
 //!
 //! ```
 //! use towline_middleware::{Echo, LinesBatchCodec, drain, serve_connection, stats::CloseReason};
@@ -17,10 +17,16 @@
 //! # }
 //! ```
 
+mod timers;
+mod wake_list;
+
 use std::{fmt, sync::PoisonError, task::Waker};
 
-use slab::Slab;
 use sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+
+pub use self::timers::Timers;
+use self::{timers::Driver, wake_list::WakeList};
+use crate::clock::Nanos;
 
 /// The types that the model checker replaces with its own; see `tests/loom.rs`.
 mod sync {
@@ -40,15 +46,21 @@ mod sync {
 struct DrainState {
     /// Connections with a key below this drain.
     drain_below: AtomicU64,
-    /// Wakers of connections that have parked, by key.
-    wakers: Mutex<Slab<Waker>>,
+    wakers: Mutex<Wakers>,
+}
+
+/// The wakers of connections that have parked, and of the task that wakes them at their deadlines.
+#[derive(Default)]
+struct Wakers {
+    list: WakeList,
+    driver: Driver,
 }
 
 /// Above every key.
 const ALL: u64 = u64::MAX;
 
 impl DrainState {
-    fn wakers(&self) -> MutexGuard<'_, Slab<Waker>> {
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
         // No code that can panic runs under this lock.
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,22 +88,15 @@ impl Signal {
     /// on. A larger share includes the smaller ones before it. End with [`drain`](Self::drain), which also
     /// reaches connections that never parked.
     pub fn drain_share(&self, share: f64) {
-        self.drain_below(|wakers| {
-            let keys = wakers.iter().next_back().map_or(0, |(highest, _)| highest + 1);
-            (keys as f64 * share) as u64
-        });
+        self.drain_below(|list| (list.keys() as f64 * share) as u64);
     }
 
-    fn drain_below(&self, key: impl FnOnce(&Slab<Waker>) -> u64) {
+    fn drain_below(&self, key: impl FnOnce(&WakeList) -> u64) {
         let wakers = self.shared.wakers();
-        let until = key(&wakers);
+        let until = key(&wakers.list);
         // Before the wake-ups: a connection that registers later checks it under the same lock.
         let from = self.shared.drain_below.fetch_max(until, Ordering::SeqCst);
-        for (key, waker) in &*wakers {
-            if (from..until).contains(&(key as u64)) {
-                waker.wake_by_ref();
-            }
-        }
+        wakers.list.wake(from..until);
     }
 }
 
@@ -107,12 +112,8 @@ impl Signal {
     pub fn wake_from(&self, from: usize) -> Option<usize> {
         let wakers = self.shared.wakers();
         let until = from + WAKES_AT_ONCE;
-        for key in from..until.min(wakers.capacity()) {
-            if let Some(waker) = wakers.get(key) {
-                waker.wake_by_ref();
-            }
-        }
-        (until < wakers.capacity()).then_some(until)
+        wakers.list.wake(from as u64..until as u64);
+        (until < wakers.list.keys_end()).then_some(until)
     }
 }
 
@@ -160,7 +161,8 @@ impl Watch {
     }
 
     /// Room for one connection's waker.
-    pub(crate) fn registration(&self) -> Registration {
+    #[doc(hidden)]
+    pub fn registration(&self) -> Registration {
         Registration { watch: self.clone(), key: UNREGISTERED, registered: 0 }
     }
 }
@@ -172,7 +174,8 @@ impl fmt::Debug for Watch {
 }
 
 /// One connection's waker in the list, removed when dropped.
-pub(crate) struct Registration {
+#[doc(hidden)]
+pub struct Registration {
     watch: Watch,
     key: u32,
     /// Identity of the registered waker, without holding a second one.
@@ -213,10 +216,25 @@ impl Registration {
         let mut wakers = shared.wakers();
         match self.key {
             // Bounded by the connections of a process, far below 2³².
-            UNREGISTERED => self.key = wakers.insert(waker.clone()) as u32,
-            key => wakers[key as usize] = waker.clone(),
+            UNREGISTERED => self.key = wakers.list.insert(waker.clone()),
+            key => wakers.list.replace(key, waker.clone()),
         }
         u64::from(self.key) < shared.drain_below.load(Ordering::SeqCst)
+    }
+
+    /// Has `waker` woken at `at`, in place of the time that was set before. Returns `false` if no
+    /// [`Timers`] run that would do so.
+    pub(crate) fn wake_at(&mut self, waker: &Waker, at: Nanos) -> bool {
+        let Some(shared) = self.watch.shared.clone() else { return false };
+        if !shared.wakers().driver.runs() {
+            return false;
+        }
+        self.register(waker);
+        let mut wakers = shared.wakers();
+        if wakers.list.set(self.key, at) {
+            wakers.driver.wake_before(at);
+        }
+        true
     }
 }
 
@@ -225,7 +243,7 @@ impl Drop for Registration {
         if let Some(shared) = &self.watch.shared
             && self.key != UNREGISTERED
         {
-            shared.wakers().remove(self.key as usize);
+            shared.wakers().list.remove(self.key);
         }
     }
 }
