@@ -27,7 +27,11 @@ pub(crate) fn run() -> ExitCode {
     };
     let (level, _log) = match logging::start(worker.settings().log) {
         Ok(log) => log,
-        Err(error) => return exit::with(exit::FAILED, error),
+        Err(error) => {
+            // The supervisor says it.
+            worker.refuse(&error.to_string());
+            return ExitCode::from(exit::FAILED);
+        }
     };
     match worker.serve(move |settings| level.set(settings.log.level)) {
         // The supervisor reports the connections that all workers cut.

@@ -85,7 +85,7 @@ impl Server {
         if !in_runtime() {
             return self.start_here();
         }
-        // What fails half-way drops the runtimes made so far, which panics on a thread that runs one.
+        // Outside of the caller's runtime, whose clock may be paused.
         let starting = thread::Builder::new().name("start".into()).spawn(|| self.start_here());
         match starting.map(thread::JoinHandle::join) {
             Ok(Ok(started)) => started,

@@ -76,6 +76,13 @@ impl Worker {
         &self.settings
     }
 
+    /// Reports to the supervisor that this process cannot serve, and why.
+    pub fn refuse(self, why: &str) {
+        let failed = WorkerMsg::Failed(why.to_owned()).encode();
+        // Fails only if the supervisor has ended.
+        let _ = self.runtime.block_on(self.channel.send(&failed));
+    }
+
     /// Serves until the supervisor asks to stop or has ended, and drains then. Calls `applied` with the
     /// settings of each reload, for parts of the program outside the server, such as its log.
     ///

@@ -40,7 +40,8 @@ impl Level {
 /// When a thread cannot be started, or a log has been started already.
 pub(crate) fn start(log: Log) -> Result<(Level, FlushGuard), Error> {
     let (level, handle) = reload::Layer::new(filter(log.level));
-    let (sink, guard) = Sink::start(io::stderr(), report_dropped)?;
+    let (sink, guard) = Sink::start(io::stderr(), report_dropped)
+        .map_err(|error| format!("the thread of the log cannot be started: {error}"))?;
     let lines = fmt::layer().with_writer(sink);
     let lines = match log.format {
         // Colours on a terminal only, and not where https://no-color.org turns them off.

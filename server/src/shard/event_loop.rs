@@ -21,7 +21,7 @@ use towline_middleware::{
     stats::CloseReason,
 };
 
-use super::{Peer, connection::serve_io};
+use super::{Peer, connection::serve_io, threads};
 use crate::{
     accept::{ConnectionSlot, NewConnection, is_unix},
     live_config::LiveConfig,
@@ -111,9 +111,9 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
         };
-        let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let thread = threads::run_on(&format!("shard-{index}"), runtime, || {
             share_clock_between_tasks();
-            runtime.block_on(event_loop);
+            event_loop
         })?;
         Ok(Self { new_connections, runtime: handle, thread })
     }

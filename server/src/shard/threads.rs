@@ -41,13 +41,40 @@ fn start(
     builder: &mut Builder,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
-    builder
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            thread::Builder::new().name(name.into()).spawn(move || runtime.block_on(future))
-        })
+    let runtime = builder.enable_all().build();
+    runtime
+        .and_then(|runtime| run_on(name, runtime, || future))
         .map_err(|error| RunError::failed("a thread cannot be started", &error))
+}
+
+/// Starts a thread on which `runtime` runs the future that `start` returns there.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub(super) fn run_on<F: Future<Output = ()>>(
+    name: &str,
+    runtime: Runtime,
+    start: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let mut unstarted = Unstarted(Some(runtime));
+    thread::Builder::new().name(name.into()).spawn(move || {
+        if let Some(runtime) = unstarted.0.take() {
+            runtime.block_on(start());
+        }
+    })
+}
+
+/// A runtime whose thread has not started. Where the thread cannot be started, dropping the runtime
+/// itself would wait for its blocking tasks: on a thread that runs another runtime, as both the
+/// supervisor's and a worker's first thread do, that panics.
+struct Unstarted(Option<Runtime>);
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Makes a current-thread runtime for the calling thread.
