@@ -5,7 +5,7 @@ use towline_host::PROCESSES_MAX;
 use super::{Facts, ProcessCount, Side, Target, bytes, cost, grouped, knobs::tracks};
 
 /// Threads of a process that do not serve.
-const THREADS_ASIDE: u64 = 3;
+const THREADS_ASIDE: u64 = 4;
 
 /// The number of quiet connections that the host can hold, for the side and processes of a target.
 #[derive(Debug, Clone, PartialEq)]

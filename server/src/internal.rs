@@ -8,7 +8,8 @@ pub use crate::{
     },
     counts::Snapshot,
     lifecycle::{
-        ConfigChange, ServerState, Stage, announcement, control, drain, log_start, reload, signals,
+        ConfigChange, ServerState, Stage, announcement, control, drain, loader, log_start, reload,
+        signals,
     },
     live_config::LiveConfig,
     overload::{run_overload_control, watch_connection_limit},

@@ -16,7 +16,9 @@ use towline::{
     Outcome, RunError,
     internal::{
         Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, ProcessPlan,
-        ProcessUsage, ServerState, Stage, admin, announcement, drain, log_start, notify,
+        ProcessUsage, ServerState, Stage, admin, announcement, drain,
+        loader::ConfigLoader,
+        log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
         threads, watch_connection_limit,
@@ -70,7 +72,8 @@ pub fn run(
     let failed = |error| RunError::failed("the supervisor cannot be started", &error);
     let settings = &effective.settings;
     let runtime = threads::runtime().map_err(failed)?;
-    let outcome = runtime.block_on(async {
+    let loader = ConfigLoader::start(source.clone())?;
+    runtime.block_on(async {
         let mut stop = StopSignals::new().map_err(failed)?;
         let mut hang_up = HangUpSignal::new().map_err(failed)?;
         let listeners = Listener::open(settings, passed, plan.processes)?;
@@ -99,7 +102,7 @@ pub fn run(
                 supervisor.end().await;
                 return Err(RunError::failed("the listening socket failed", &error));
             }
-            () = reload::reload_on_sighup(&mut hang_up, Some(source), &*server) => {}
+            () = reload::reload_on_sighup(&mut hang_up, Some(&loader), &*server) => {}
         }
         let second = async {
             tokio::select! {
@@ -110,10 +113,7 @@ pub fn run(
             }
         };
         Ok(supervisor.drain(second).await)
-    });
-    // Dropping the runtime would wait for a reload that reads a file system which may never answer.
-    runtime.shutdown_background();
-    outcome
+    })
 }
 
 impl Supervisor {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{ServerProcess, require};
+use crate::{ServerProcess, command::binary, require};
 
 /// A control group, removed when dropped.
 #[derive(Debug)]
@@ -64,9 +64,23 @@ impl ControlGroup {
     /// Starts a server in the group.
     #[track_caller]
     pub fn start(&self, arguments: &[&str]) -> ServerProcess {
+        ServerProcess::start_by(&mut self.enter(), arguments)
+    }
+
+    /// The command `towline` in the group, without arguments.
+    pub fn command(&self) -> Command {
+        let mut command = self.enter();
+        command.arg(binary());
+        command
+    }
+
+    /// A command that runs the program named by its further arguments in the group.
+    fn enter(&self) -> Command {
         let enter =
             format!("echo $$ >{}/cgroup.procs && exec \"$0\" \"$@\"", self.directory.display());
-        ServerProcess::start_by(Command::new("sh").args(["-c", &enter]), arguments)
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &enter]);
+        shell
     }
 }
 

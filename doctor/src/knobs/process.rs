@@ -4,7 +4,7 @@ use towline_host::PROCESSES_MAX;
 
 use crate::{Facts, Fix, Row, Scope, Target, row::ALL, target::ProcessCount};
 
-/// Threads of a process that do not serve: main, acceptor, admin, and some to spare.
+/// Threads of a process that do not serve: main, acceptor, admin, log, reload, and some to spare.
 const THREADS_ASIDE: u64 = 8;
 /// Memory mappings of a process, whatever the number of connections: no connection makes one.
 const MAPS: u64 = 4_096;

@@ -5,6 +5,7 @@
 //! | `running.rs` | a server that runs, until it is drained |
 //! | `state.rs` | the state of a whole server |
 //! | `signals.rs`, `reload.rs`, `control.rs` | signals; SIGHUP; applying new settings |
+//! | `loader.rs` | the thread that loads them |
 //! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
 //! | `activation.rs`, `notify.rs` | the service manager: the socket it passes, what it is notified of |
 
@@ -13,6 +14,7 @@ pub mod activation;
 mod announce;
 pub mod control;
 pub mod drain;
+pub mod loader;
 #[cfg(feature = "systemd")]
 pub mod notify;
 pub mod reload;

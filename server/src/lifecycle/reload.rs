@@ -1,11 +1,8 @@
 //! SIGHUP: loads the settings again and applies those that can change in a running server.
 
-use std::sync::Arc;
-
-use tokio::task::spawn_blocking;
 use towline_config::{Effective, Errors, PendingRestart, Settings};
 
-use super::{ServerState, signals::HangUpSignal};
+use super::{ServerState, loader::ConfigLoader, signals::HangUpSignal};
 use crate::RunError;
 
 /// Loads the settings of a server, at every reload.
@@ -37,13 +34,13 @@ pub trait Reloadable {
 /// Reloads at each SIGHUP, and never returns. Signals during a reload cause one more.
 pub async fn reload_on_sighup(
     hang_up: &mut HangUpSignal,
-    source: Option<&Arc<dyn ConfigSource>>,
+    loader: Option<&ConfigLoader>,
     server: &impl Reloadable,
 ) {
     loop {
         hang_up.next().await;
-        match source {
-            Some(source) => reload(source.clone(), server).await,
+        match loader {
+            Some(loader) => reload(loader, server).await,
             None => tracing::warn!("SIGHUP ignored: the program has no configuration source"),
         }
     }
@@ -57,11 +54,9 @@ pub async fn ignore_sighup(hang_up: &mut HangUpSignal) {
     }
 }
 
-async fn reload(source: Arc<dyn ConfigSource>, server: &impl Reloadable) {
+async fn reload(loader: &ConfigLoader, server: &impl Reloadable) {
     let state = server.state();
-    let loading = source.clone();
-    // On another thread: a file system that does not answer must not delay the signal to stop.
-    let wanted = match spawn_blocking(move || loading.load()).await {
+    let wanted = match loader.load().await {
         Ok(Ok(wanted)) => wanted,
         Ok(Err(errors)) => {
             state.reloads.count(false);
@@ -78,7 +73,7 @@ async fn reload(source: Arc<dyn ConfigSource>, server: &impl Reloadable) {
     };
     match server.apply(&wanted).await {
         Ok(pending) => {
-            source.applied(&state.effective().settings);
+            loader.applied(&state.effective().settings);
             for difference in &pending {
                 tracing::warn!("{difference}");
             }

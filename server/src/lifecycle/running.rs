@@ -11,7 +11,9 @@ use towline_config::{PendingRestart, Settings};
 #[cfg(feature = "systemd")]
 use super::notify;
 use super::{
-    Control, Outcome, ServerState, announcement, drain, log_start,
+    Control, Outcome, ServerState, announcement, drain,
+    loader::ConfigLoader,
+    log_start,
     reload::{self, ConfigSource},
     signals::{HangUpSignal, StopSignals},
 };
@@ -139,15 +141,13 @@ impl Running {
     ) -> Result<Outcome, RunError> {
         let runtime = threads::runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
-        let outcome = runtime.block_on(self.drain_after_signal(source, ready));
-        // Not by dropping it, which waits for a configuration file that may never answer.
-        runtime.shutdown_background();
-        outcome
+        let loader = source.map(|source| ConfigLoader::start(source.clone())).transpose()?;
+        runtime.block_on(self.drain_after_signal(loader.as_ref(), ready))
     }
 
     async fn drain_after_signal(
         mut self,
-        source: Option<&Arc<dyn ConfigSource>>,
+        loader: Option<&ConfigLoader>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
         let handled = |error| RunError::failed("signals cannot be handled", &error);
@@ -164,7 +164,7 @@ impl Running {
             Ok(error) = &mut self.listener_failed => {
                 return Err(RunError::failed("the listening socket failed", &error));
             }
-            () = reload::reload_on_sighup(&mut hang_up, source, &control) => {}
+            () = reload::reload_on_sighup(&mut hang_up, loader, &control) => {}
         }
         let second = async {
             tokio::select! {
