@@ -4,7 +4,7 @@
 
 pub use crate::{
     codec::LINES_MAX,
-    drain::Registration,
+    drain::WakeEntry,
     fairness::{run_close_pacer, run_yield_queue},
     stats::{connection::ConnectionStats, counter::Writers},
     thread_context::{

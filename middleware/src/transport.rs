@@ -9,7 +9,7 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::{LineError, Lines, clock::Nanos, drain::Registration, stats::CloseReason};
+use crate::{LineError, Lines, clock::Nanos, drain::WakeEntry, stats::CloseReason};
 
 /// A framed connection: batches of lines in and out, and what only the owner of its buffers knows.
 ///
@@ -48,7 +48,7 @@ pub trait Transport:
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
-        wake: &mut Registration,
+        wake: &mut WakeEntry<'_>,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired>;
 

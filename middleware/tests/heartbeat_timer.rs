@@ -50,7 +50,7 @@ fn expired(transport: &mut Pin<Box<Supervised>>, now: Nanos, phase: Phase) -> Po
     let mut cx = Context::from_waker(Waker::noop());
     let parked = Parked { now, phase, same_task: false };
     let mut wake = Watch::never().registration();
-    transport.as_mut().poll_expired(&mut cx, parked, &mut wake, &mut holding)
+    transport.as_mut().poll_expired(&mut cx, parked, &mut wake.entry(), &mut holding)
 }
 
 /// A task read the clock, was preempted, and polled its timer; meanwhile another thread of the runtime had

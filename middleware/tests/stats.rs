@@ -225,7 +225,6 @@ async fn ten_idle_seconds_are_ten_seconds_of_read_wait() {
 async fn a_connection_is_counted_as_closed_once() {
     let stats = Arc::new(Stats::new(Instant::now()));
     let mut connection = ConnectionStats::new(stats.clone());
-    connection.set_buffered(3, 4);
     connection.close(CloseReason::Drain);
     connection.close(CloseReason::IoError);
     drop(connection);

@@ -27,8 +27,9 @@ use crate::live_config::{LiveConfig, Mitigation};
 #[derive(Debug, Clone)]
 pub struct StackParts {
     stats: Arc<Stats>,
-    drain: Watch,
     heartbeat: HeartbeatLayer,
+    /// Of any service: what the loops of this shard's connections share.
+    serve: Serve<Echo>,
     connection: Arc<serve::ConnectionConfig>,
     lines: Arc<LineLimits>,
     timeout: TimeoutLayer,
@@ -48,6 +49,9 @@ impl StackParts {
         permits: Arc<Semaphore>,
         drain: Watch,
     ) -> Self {
+        let connection: Arc<serve::ConnectionConfig> = Arc::default();
+        let serve =
+            Serve::unboxed(Echo).stats(stats.clone()).drain(drain).config(connection.clone());
         let parts = Self {
             heartbeat: HeartbeatLayer::new(
                 limits(&config.effective.settings, config.mitigation),
@@ -57,8 +61,8 @@ impl StackParts {
             limit: ConcurrencyLimitLayer::new(permits),
             sha256: Sha256Layer::new(None, stats.clone()),
             stats,
-            drain,
-            connection: Arc::default(),
+            serve,
+            connection,
             lines: Arc::default(),
             shards,
         };
@@ -226,7 +230,7 @@ where
     Codec: LinesCodec,
     S: LineService,
 {
-    let StackParts { stats, drain, heartbeat, connection, lines, .. } = parts;
+    let StackParts { stats, heartbeat, serve, lines, .. } = parts;
 
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
@@ -236,12 +240,7 @@ where
         // FramedTransport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
-        .service(
-            Serve::unboxed(line_stack)
-                .stats(stats.clone())
-                .drain(drain.clone())
-                .config(connection.clone()),
-        )
+        .service(serve.with_service(line_stack))
 }
 
 #[cfg(test)]

@@ -140,30 +140,40 @@ impl Watch {
     /// Whether all connections should finish.
     #[inline]
     pub fn is_draining(&self) -> bool {
-        self.is_draining_key(UNREGISTERED)
+        self.is_draining_key(WakerKey::NONE)
     }
 
     /// Whether the connection with this key should finish. One load of memory that is hardly ever written.
     #[inline]
-    fn is_draining_key(&self, key: u32) -> bool {
+    pub(crate) fn is_draining_key(&self, key: WakerKey) -> bool {
         let drain_below = |shared: &Arc<DrainState>| shared.drain_below.load(Ordering::Relaxed);
-        self.shared.as_ref().is_some_and(|shared| u64::from(key) < drain_below(shared))
+        self.shared.as_ref().is_some_and(|shared| u64::from(key.0) < drain_below(shared))
+    }
+
+    /// Removes a waker from the list.
+    pub(crate) fn remove(&self, key: WakerKey) {
+        if let Some(shared) = &self.shared
+            && key != WakerKey::NONE
+        {
+            shared.wakers().list.remove(key.0);
+        }
     }
 
     /// Waits until it is time to finish.
     pub async fn draining(&self) {
         let mut registration = self.registration();
         std::future::poll_fn(|cx| {
-            let now = registration.register(cx.waker()) || registration.is_draining();
+            let mut entry = registration.entry();
+            let now = entry.register(cx.waker()) || self.is_draining_key(*entry.key);
             if now { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
     }
 
-    /// Room for one connection's waker.
+    /// Room for one task's waker.
     #[doc(hidden)]
     pub fn registration(&self) -> Registration {
-        Registration { watch: self.clone(), key: UNREGISTERED, registered: 0 }
+        Registration { watch: self.clone(), key: WakerKey::NONE, registered: WakerIdentity::NONE }
     }
 }
 
@@ -173,78 +183,93 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// One connection's waker in the list, removed when dropped.
-#[doc(hidden)]
-pub struct Registration {
-    watch: Watch,
-    key: u32,
-    /// Identity of the registered waker, without holding a second one.
-    registered: usize,
-}
+/// The key of a waker in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WakerKey(u32);
 
-/// The key before the first registration: above all others.
-const UNREGISTERED: u32 = u32::MAX;
+impl WakerKey {
+    /// Before the first registration: above all others.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
 
 /// What two wakers of one task share, and a task's waker with no other living waker: its data and its
-/// vtable.
-fn identity(waker: &Waker) -> usize {
-    (waker.data() as usize).wrapping_add(std::ptr::from_ref(waker.vtable()) as usize)
+/// vtable. It stands for the waker in the list, without holding a second one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WakerIdentity(usize);
+
+impl WakerIdentity {
+    pub(crate) const NONE: Self = Self(0);
+
+    #[inline]
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self((waker.data() as usize).wrapping_add(std::ptr::from_ref(waker.vtable()) as usize))
+    }
 }
 
-impl Registration {
-    #[inline]
-    pub(crate) fn is_draining(&self) -> bool {
-        self.watch.is_draining_key(self.key)
-    }
+/// The place of one task's waker in the list. The two parts are borrowed, because a connection stores them
+/// where they need no padding.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WakeEntry<'a> {
+    pub(crate) watch: &'a Watch,
+    pub(crate) key: &'a mut WakerKey,
+    pub(crate) registered: &'a mut WakerIdentity,
+}
 
-    /// Whether this waker is the one that was registered last.
-    #[inline]
-    pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
-        self.registered == identity(waker)
-    }
-
+impl WakeEntry<'_> {
     /// Makes sure that `waker` will be woken. Returns whether it is time to finish already.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        !self.is_registered(waker) && self.register_slow(waker)
+        *self.registered != WakerIdentity::of(waker) && self.register_slow(waker)
     }
 
     #[cold]
     fn register_slow(&mut self, waker: &Waker) -> bool {
-        self.registered = identity(waker);
+        *self.registered = WakerIdentity::of(waker);
         let Some(shared) = &self.watch.shared else { return false };
         let mut wakers = shared.wakers();
-        match self.key {
+        match *self.key {
             // Bounded by the connections of a process, far below 2³².
-            UNREGISTERED => self.key = wakers.list.insert(waker.clone()),
-            key => wakers.list.replace(key, waker.clone()),
+            WakerKey::NONE => *self.key = WakerKey(wakers.list.insert(waker.clone())),
+            key => wakers.list.replace(key.0, waker.clone()),
         }
-        u64::from(self.key) < shared.drain_below.load(Ordering::SeqCst)
+        u64::from(self.key.0) < shared.drain_below.load(Ordering::SeqCst)
     }
 
     /// Has `waker` woken at `at`, in place of the time that was set before. Returns `false` if no
     /// [`Timers`] run that would do so.
     pub(crate) fn wake_at(&mut self, waker: &Waker, at: Nanos) -> bool {
-        let Some(shared) = self.watch.shared.clone() else { return false };
+        let Some(shared) = &self.watch.shared else { return false };
         if !shared.wakers().driver.runs() {
             return false;
         }
         self.register(waker);
         let mut wakers = shared.wakers();
-        if wakers.list.set(self.key, at) {
+        if wakers.list.set(self.key.0, at) {
             wakers.driver.wake_before(at);
         }
         true
     }
 }
 
+/// One waker in the list, removed when dropped.
+#[doc(hidden)]
+pub struct Registration {
+    watch: Watch,
+    key: WakerKey,
+    registered: WakerIdentity,
+}
+
+impl Registration {
+    pub fn entry(&mut self) -> WakeEntry<'_> {
+        let Self { watch, key, registered } = self;
+        WakeEntry { watch, key, registered }
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(shared) = &self.watch.shared
-            && self.key != UNREGISTERED
-        {
-            shared.wakers().list.remove(self.key);
-        }
+        self.watch.remove(self.key);
     }
 }
 

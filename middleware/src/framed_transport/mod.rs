@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     Lines, Transport,
-    drain::Registration,
+    drain::WakeEntry,
     transport::{BufferedBytes, Expired, Parked, Sealed},
 };
 
@@ -266,7 +266,7 @@ where
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         _: Parked,
-        _: &mut Registration,
+        _: &mut WakeEntry<'_>,
         _: &mut BufferedBytes,
     ) -> Poll<Expired> {
         Poll::Pending

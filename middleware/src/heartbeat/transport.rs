@@ -23,7 +23,7 @@ use super::{
 use crate::{
     LineError, Lines, Transport,
     clock::Nanos,
-    drain::Registration,
+    drain::WakeEntry,
     transport::{BufferedBytes, Expired, Parked, Phase, Sealed},
 };
 
@@ -169,7 +169,7 @@ impl<T: Transport> Projection<'_, T> {
         cx: &mut Context<'_>,
         mut now: Reading,
         phase: Phase,
-        wake: &mut Registration,
+        wake: &mut WakeEntry<'_>,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let deadlines = self.supervision.deadlines();
@@ -272,7 +272,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parked: Parked,
-        wake: &mut Registration,
+        wake: &mut WakeEntry<'_>,
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired> {
         let this = self.project();

@@ -12,14 +12,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::{ConnectionConfig, Serve};
-use crate::{
-    Lines, Transport,
-    drain::Registration,
-    fairness::FloodHint,
-    stats::{CloseReason, ConnectionStats},
-    transport::Phase,
-};
+use super::shard_link::{ShardLink, Shared};
+use crate::{Lines, Transport, fairness::FloodHint, stats::CloseReason, transport::Phase};
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
 /// not have room for it.
@@ -116,7 +110,7 @@ pub(super) struct Linger {
 pin_project! {
     /// One connection being served: a future that ends, with the reason, when the connection does.
     ///
-    /// Made by [`Serve`]. Dropping it cuts the connection, which then counts as
+    /// Made by [`Serve`](super::Serve). Dropping it cuts the connection, which then counts as
     /// [`CloseReason::Shutdown`], or as [`CloseReason::ServicePanic`] while panicking.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
@@ -125,22 +119,13 @@ pin_project! {
         pub(super) transport: T,
         pub(super) service: S,
         pub(super) step: Step<S>,
-        pub(super) stats: ConnectionStats,
-        pub(super) drain: Registration,
-        pub(super) config: Arc<ConnectionConfig>,
+        pub(super) shard: ShardLink,
     }
 }
 
 impl<T, S: Service<Lines>> Connection<T, S> {
-    pub(super) fn new(transport: T, serve: Serve<S>) -> Self {
-        Self {
-            transport,
-            service: serve.service,
-            step: Step::OPEN,
-            stats: ConnectionStats::new(serve.stats),
-            drain: serve.drain.registration(),
-            config: serve.config,
-        }
+    pub(super) fn new(transport: T, service: S, shared: Arc<Shared>) -> Self {
+        Self { transport, service, step: Step::OPEN, shard: ShardLink::new(shared) }
     }
 }
 
@@ -154,15 +139,15 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        this.stats.resume();
+        this.shard.resume();
         let reason = ready!(this.run(cx));
-        this.stats.close(reason);
+        this.shard.close(reason);
         Poll::Ready(Ok(reason))
     }
 }
 
 impl<T, S: Service<Lines>> fmt::Debug for Connection<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Connection").field("shard", &self.shard).finish_non_exhaustive()
     }
 }

@@ -47,7 +47,7 @@ where
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Transition {
-        let next = if self.drain.is_draining() {
+        let next = if self.shard.is_draining() {
             // One read may have brought several batches, and all of them are answered.
             match self.transport.as_mut().next_buffered() {
                 Some(lines) => Poll::Ready(Some(lines)),
@@ -74,7 +74,7 @@ where
             Poll::Ready(Some(Err(error))) => Transition::End((&error).into()),
             Poll::Ready(None) => {
                 if self.transport.as_mut().park().read_bytes > 0 {
-                    self.stats.shared().unterminated_lines.add(1);
+                    self.shard.stats().unterminated_lines.add(1);
                 }
                 self.go(Step::Closing(CloseReason::PeerEof))
             }

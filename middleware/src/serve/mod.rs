@@ -26,6 +26,7 @@ mod config;
 mod connection;
 mod dispatch;
 mod park;
+mod shard_link;
 mod write;
 mod write_policy;
 
@@ -41,6 +42,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 pub use write_policy::WritePolicy;
+
+use self::shard_link::Shared;
 
 use crate::{
     BoxFuture, FramedTransport, LineError, Lines, ReadyPerCall, Transport,
@@ -85,9 +88,7 @@ pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 #[derive(Debug, Clone)]
 pub struct Serve<S> {
     service: S,
-    stats: Arc<Stats>,
-    drain: Watch,
-    config: Arc<ConnectionConfig>,
+    shared: Arc<Shared>,
 }
 
 impl<S: Service<Lines>> Serve<BoxFuture<S>> {
@@ -102,34 +103,44 @@ impl<S: Service<Lines, Future: Unpin>> Serve<S> {
     /// Like [`new`](Serve::new), for a service whose futures are `Unpin`, as those of every layer here are
     /// around a service whose futures are. A call that is done at once then costs no allocation.
     pub fn unboxed(service: S) -> Self {
-        Self {
-            service,
+        let shared = Shared {
             stats: Stats::unobserved(),
             drain: Watch::never(),
             config: ConnectionConfig::shared_default(),
-        }
+        };
+        Self { service, shared: Arc::new(shared) }
+    }
+
+    /// Another service, served like this one. The connections of both then share one pointer to the
+    /// metrics, the drain and the configuration, where two of `Serve` alike take one each.
+    pub fn with_service<T>(&self, service: T) -> Serve<T> {
+        Serve { service, shared: self.shared.clone() }
     }
 }
 
 impl<S> Serve<S> {
+    fn change(self, change: impl FnOnce(&mut Shared)) -> Self {
+        let mut shared = Arc::unwrap_or_clone(self.shared);
+        change(&mut shared);
+        Self { service: self.service, shared: Arc::new(shared) }
+    }
+
     /// Counts in `stats`. Default: a [`Stats`] that is not exported.
     #[must_use]
-    pub fn stats(mut self, stats: Arc<Stats>) -> Self {
-        self.stats = stats;
-        self
+    pub fn stats(self, stats: Arc<Stats>) -> Self {
+        self.change(|shared| shared.stats = stats)
     }
 
     /// Finishes connections when `drain` signals. Default: never.
     #[must_use]
-    pub fn drain(mut self, drain: Watch) -> Self {
-        self.drain = drain;
-        self
+    pub fn drain(self, drain: Watch) -> Self {
+        self.change(|shared| shared.drain = drain)
     }
 
     /// Writes replies by `policy`. Default: [`WritePolicy::Auto`].
     #[must_use]
     pub fn write_policy(self, policy: WritePolicy) -> Self {
-        let config = self.config.detached();
+        let config = self.shared.config.detached();
         config.set_write_policy(policy);
         self.config(Arc::new(config))
     }
@@ -138,7 +149,7 @@ impl<S> Serve<S> {
     /// Default: 256 KiB.
     #[must_use]
     pub fn output_bytes_max(self, bytes: usize) -> Self {
-        let config = self.config.detached();
+        let config = self.shared.config.detached();
         config.set_output_bytes_max(bytes);
         self.config(Arc::new(config))
     }
@@ -146,9 +157,8 @@ impl<S> Serve<S> {
     /// Serves by a configuration that others may share, and that may change while connections are open.
     /// Default: that of [`ConnectionConfig::default`].
     #[must_use]
-    pub fn config(mut self, config: Arc<ConnectionConfig>) -> Self {
-        self.config = config;
-        self
+    pub fn config(self, config: Arc<ConnectionConfig>) -> Self {
+        self.change(|shared| shared.config = config)
     }
 
     /// The line service.
@@ -181,7 +191,7 @@ where
     }
 
     fn call(&mut self, transport: T) -> Connection<T, S> {
-        Connection::new(transport, self.clone())
+        Connection::new(transport, self.service.clone(), self.shared.clone())
     }
 }
 

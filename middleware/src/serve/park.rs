@@ -37,8 +37,8 @@ where
         }
         match self.transport.as_mut().poll_close(cx) {
             Poll::Ready(Ok(())) => {
-                let timer = Box::pin(sleep(self.config.linger.load()));
-                self.stats.linger(reason);
+                let timer = Box::pin(sleep(self.shard.config().linger.load()));
+                self.shard.linger(reason);
                 self.go(Step::Lingering(Box::new(Linger {
                     reason,
                     timer,
@@ -78,23 +78,26 @@ where
         }
         let mut buffered = self.transport.as_mut().park();
         let parked = Parked {
-            now: self.stats.shared().now(),
+            now: self.shard.stats().now(),
             phase,
-            same_task: self.drain.is_registered(cx.waker()),
+            same_task: self.shard.is_registered(cx.waker()),
         };
-        if let Poll::Ready(expired) =
-            self.transport.as_mut().poll_expired(cx, parked, self.drain, &mut buffered)
-        {
+        if let Poll::Ready(expired) = self.transport.as_mut().poll_expired(
+            cx,
+            parked,
+            &mut self.shard.wake_entry(),
+            &mut buffered,
+        ) {
             *self.step = Step::Expired(expired.into());
-            self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);
-            self.stats.park(State::Closing, parked.now);
+            self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
+            self.shard.park(State::Closing, parked.now);
             fairness::enqueue_close(cx);
             return Poll::Pending;
         }
-        if self.drain.register(cx.waker()) {
+        if self.shard.wake_entry().register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
-        self.stats.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
+        self.shard.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
@@ -104,15 +107,15 @@ where
             Phase::Reading if buffered.read_bytes > 0 => State::ReadWait,
             Phase::Reading => State::Idle,
         };
-        self.stats.park(state, parked.now);
+        self.shard.park(state, parked.now);
         Poll::Pending
     }
 
     /// Lets the other runnable connections, and the I/O driver, run first.
     pub(super) fn yield_thread(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let buffered = self.transport.as_mut().park();
-        self.stats.set_buffered(buffered.read_bytes, buffered.write_bytes);
-        self.stats.yield_thread();
+        self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
+        self.shard.yield_thread();
         fairness::enqueue_yield(cx);
         Poll::Pending
     }

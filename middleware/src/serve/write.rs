@@ -22,7 +22,7 @@ where
     /// Gives a reply to the sink.
     #[inline]
     pub(super) fn send(&mut self, cx: &mut Context<'_>, reply: Lines) -> Transition {
-        if let WritePolicy::Every(every) = self.config.write_policy.load() {
+        if let WritePolicy::Every(every) = self.shard.config().write_policy.load() {
             let unflushed = self.unflushed();
             return self.go(Step::Feeding(Box::new(Feed { rest: reply, every, unflushed })));
         }
@@ -94,7 +94,7 @@ where
             return Transition::Yield;
         }
         let full_read = self.transport.as_mut().take_full_read();
-        let auto = self.config.write_policy.load() == WritePolicy::Auto;
+        let auto = self.shard.config().write_policy.load() == WritePolicy::Auto;
         let mut unflushed = self.unflushed();
         if auto || full_read || self.must_write_before_read() {
             match self.transport.as_mut().poll_flush(cx) {
@@ -121,14 +121,14 @@ where
     #[inline(never)]
     pub(super) fn must_write_before_read(&self) -> bool {
         let unsent_bytes = self.transport.unsent_bytes();
-        unsent_bytes >= self.config.output_bytes_max.load()
+        unsent_bytes >= self.shard.config().output_bytes_max.load()
             || unsent_bytes > 0 && self.shard_is_full()
     }
 
     /// Whether all connections together buffer so much that those with unsent replies stop reading.
     fn shard_is_full(&self) -> bool {
-        self.stats.buffered_by_all(self.transport.unsent_bytes())
-            >= self.config.buffered_bytes_max.load()
+        self.shard.buffered_by_all(self.transport.unsent_bytes())
+            >= self.shard.config().buffered_bytes_max.load()
     }
 
     /// Waits until the socket accepts more, and reads nothing meanwhile. Waits for nothing else: what other
@@ -137,8 +137,8 @@ where
     pub(super) fn wait_to_write(&mut self) -> Transition {
         if self.shard_is_full() {
             // A connection with nothing unsent may still read once, and then holds what it read.
-            let stats = self.stats.shared().clone();
-            let max = self.config.buffered_bytes_max.load();
+            let stats = self.shard.stats().clone();
+            let max = self.shard.config().buffered_bytes_max.load();
             block_pool::use_small_blocks_while(move || stats.buffered_bytes() >= max);
         }
         let unflushed = self.unflushed();

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-pub(crate) use connection::ConnectionStats;
+pub(crate) use connection::ConnectionEntry;
 use counter::Writers;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};

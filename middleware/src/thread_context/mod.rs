@@ -7,7 +7,7 @@
 //!
 //! | part | what it is for | written by | read by |
 //! |---|---|---|---|
-//! | `CLOCK` | one clock read serves several measurements: a read costs as much as the rest of the counting | [`ConnectionStats`](crate::stats::ConnectionStats) at resume and park | [`Observe`](crate::Observe), through [`Stats`](crate::stats::Stats) |
+//! | `CLOCK` | one clock read serves several measurements: a read costs as much as the rest of the counting | the loop, at resume and park | [`Observe`](crate::Observe), through [`Stats`](crate::stats::Stats) |
 //! | `READINESS` | tells the state `limit_wait` from `service` | [`ConcurrencyLimit`](crate::ConcurrencyLimit), [`ReadyPerCall`](crate::ReadyPerCall) | the loop, when it parks |
 //! | `BLOCKS` | an idle connection owns no read buffer | [`FramedTransport`](crate::FramedTransport), [`Utf8LinesCodec`](crate::Utf8LinesCodec); the loop asks for small blocks | the same, and [`LinesBatchCodec`](crate::LinesBatchCodec) |
 //! | `YIELDING` | a flooding connection waits for the others | the loop, when it yields | [`run_yield_queue`](crate::fairness::run_yield_queue) |

@@ -1,0 +1,126 @@
+//! What ties a connection to its shard.
+
+use std::{fmt, sync::Arc, task::Waker};
+
+use super::ConnectionConfig;
+use crate::{
+    drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
+    stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
+};
+
+/// What the connections of a shard share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) stats: Arc<Stats>,
+    pub(super) drain: Watch,
+    pub(super) config: Arc<ConnectionConfig>,
+}
+
+/// A connection's entries in what its shard shares: in the metrics, counted as open when made and as
+/// closed once when dropped, and in the list of wakers.
+///
+/// One pointer to all that is shared, because each pointer takes eight bytes of every connection; the
+/// four small fields fill 24 bytes without padding.
+pub(super) struct ShardLink {
+    shared: Arc<Shared>,
+    entry: ConnectionEntry,
+    key: WakerKey,
+    registered: WakerIdentity,
+}
+
+impl ShardLink {
+    /// Counts a connection as open and runnable.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            entry: ConnectionEntry::open(&shared.stats),
+            key: WakerKey::NONE,
+            registered: WakerIdentity::NONE,
+            shared,
+        }
+    }
+
+    /// The metrics in which the connection counts.
+    #[inline]
+    pub(super) fn stats(&self) -> &Arc<Stats> {
+        &self.shared.stats
+    }
+
+    /// How the connection is served.
+    #[inline]
+    pub(super) fn config(&self) -> &ConnectionConfig {
+        &self.shared.config
+    }
+
+    /// Whether it is time to finish.
+    #[inline]
+    pub(super) fn is_draining(&self) -> bool {
+        self.shared.drain.is_draining_key(self.key)
+    }
+
+    /// Whether this waker is the one that was registered last.
+    #[inline]
+    pub(super) fn is_registered(&self, waker: &Waker) -> bool {
+        self.registered == WakerIdentity::of(waker)
+    }
+
+    /// The entry in the list of wakers.
+    #[inline]
+    pub(super) fn wake_entry(&mut self) -> WakeEntry<'_> {
+        WakeEntry {
+            watch: &self.shared.drain,
+            key: &mut self.key,
+            registered: &mut self.registered,
+        }
+    }
+
+    /// See [`ConnectionEntry::resume`].
+    #[inline]
+    pub(super) fn resume(&mut self) {
+        self.entry.resume(&self.shared.stats);
+    }
+
+    /// See [`ConnectionEntry::park`].
+    #[inline]
+    pub(super) fn park(&mut self, state: State, now: Nanos) {
+        self.entry.park(&self.shared.stats, state, now);
+    }
+
+    /// See [`ConnectionEntry::yield_thread`].
+    pub(super) fn yield_thread(&self) {
+        self.entry.yield_thread(&self.shared.stats);
+    }
+
+    /// See [`ConnectionEntry::set_buffered`].
+    #[inline]
+    pub(super) fn set_buffered(&mut self, read_bytes: usize, write_bytes: usize) {
+        self.entry.set_buffered(&self.shared.stats, read_bytes, write_bytes);
+    }
+
+    /// See [`ConnectionEntry::buffered_by_all`].
+    pub(super) fn buffered_by_all(&self, unsent_bytes: usize) -> usize {
+        self.entry.buffered_by_all(&self.shared.stats, unsent_bytes)
+    }
+
+    /// See [`ConnectionEntry::linger`].
+    pub(super) fn linger(&mut self, reason: CloseReason) {
+        self.entry.linger(&self.shared.stats, reason);
+    }
+
+    /// See [`ConnectionEntry::close`].
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        self.entry.close(&self.shared.stats, reason);
+    }
+}
+
+impl Drop for ShardLink {
+    fn drop(&mut self) {
+        self.entry.cut(&self.shared.stats);
+        self.shared.drain.remove(self.key);
+    }
+}
+
+impl fmt::Debug for ShardLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardLink").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
