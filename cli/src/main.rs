@@ -19,6 +19,7 @@ mod http;
 mod load;
 mod logging;
 mod serve;
+mod signals;
 mod usage;
 mod worker;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use towline_supervisor::{Worker, WorkerCommand};
 
-use crate::{exit, logging};
+use crate::{exit, logging, signals};
 
 /// The name of the command. It is hidden: only the supervisor starts it.
 pub(crate) const NAME: &str = "worker";
@@ -18,6 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run() -> ExitCode {
+    signals::ignore_for_worker();
     // The process would be listed as `exe`; an error does not matter.
     let _ = std::fs::write("/proc/self/comm", "towline-worker");
     let worker = match Worker::receive() {

@@ -1,11 +1,11 @@
-//! A log whose reader has stopped.
+//! A log whose reader has stopped, or whose file takes no more.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{io::Read as _, thread};
+use std::{fs::File, io::Read as _, process::Command, thread};
 
 use rustix::process::Signal;
-use towline_test_support::ServerProcess;
+use towline_test_support::{ServerProcess, TempFile, wait_until};
 
 /// Connections, and so log lines: more than the pipe and the queue before it hold.
 const FLOOD: u64 = 7000;
@@ -59,4 +59,33 @@ fn fault_44_dropped_log_lines_are_counted_and_reported() {
     let dropped: u64 = dropped.map(Result::unwrap).sum();
     assert!(dropped > 0, "{} lines were written", written.len());
     assert!(written.len() as u64 + dropped >= FLOOD, "{} and {dropped}", written.len());
+}
+
+/// The kernel sent SIGXFSZ to a server whose log file had reached the limit of a file's size, and its
+/// default action ended the server in the middle of its lines.
+#[test]
+fn fault_44_a_log_file_at_its_greatest_size_ends_no_server_and_dropped_lines_are_counted() {
+    for processes in ["1", "2"] {
+        let file = TempFile::new("");
+        let mut shell = Command::new("sh");
+        // Two blocks are one KiB or two, by the shell.
+        shell.args(["-c", r#"ulimit -f 2; exec "$@" 2>>"$LOG""#, "sh"]).env("LOG", file.name());
+        let flags = ["--threads", "1", "--log-level", "trace", "--processes", processes];
+        let server = ServerProcess::start_by(&mut shell, &flags);
+        let mut witness = server.connect();
+        for _ in 0..200 {
+            server.connect().ask("a\n", "a\n");
+        }
+        witness.ask("still served\n", "still served\n");
+        let text = || std::fs::read_to_string(file.name()).unwrap();
+        assert!(text().len() <= 2048, "{}", text());
+        // Rotated, as by `copytruncate`.
+        File::options().write(true).open(file.name()).unwrap().set_len(0).unwrap();
+        wait_until("a report", || {
+            server.connect().ask("a\n", "a\n");
+            text().contains("log lines dropped")
+        });
+        server.signal(Signal::TERM);
+        assert_eq!(server.end().code, 0);
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use towline_test_support::{Client, ServerProcess, wait_until};
+use towline_test_support::{Client, ServerProcess, signal, wait_until};
 
 /// Sends numbered lines, `pipelined` at a time, until the server closes in order. Checks that the replies
 /// are the first of them, in order and whole, and returns how many came.
@@ -112,5 +112,39 @@ fn fault_28_a_second_signal_ends_the_drain_at_once_with_exit_code_1() {
         assert_eq!(run.code, 1, "{run:?}");
         assert!(run.stderr.contains("second signal"), "{run:?}");
         assert!(run.stderr.ends_with("1 connection was cut before it was finished\n"), "{run:?}");
+    }
+}
+
+/// Other servers open their logs again at SIGUSR1, and a timer can outlive the exec(2) of the program
+/// that set it. The default action of each of these signals is to end the process: every connection was
+/// cut.
+#[test]
+fn fault_28_signals_that_mean_nothing_to_a_server_end_no_process_of_it() {
+    const IGNORED: [Signal; 9] = [
+        Signal::USR1,
+        Signal::USR2,
+        Signal::PIPE,
+        Signal::ALARM,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::XCPU,
+        Signal::XFSZ,
+    ];
+    for processes in ["1", "2"] {
+        let server = ServerProcess::start(&[], &["--threads", "1", "--processes", processes]);
+        let clients = [1, 50].map(|pipelined| verify_until_closed(server.connect(), pipelined));
+        for ignored in IGNORED {
+            server.workers().into_iter().for_each(|worker| signal(worker, ignored));
+            server.signal(ignored);
+            server.connect().ask("still\n", "still\n");
+        }
+        server.signal(Signal::TERM);
+        let run = server.end();
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(!run.stderr.contains("lost"), "{run:?}");
+        for client in clients {
+            assert!(client.join().unwrap() > 0);
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Sink {
 /// What logging threads and the log thread share beside the queue.
 #[derive(Debug, Default)]
 struct SinkState {
-    /// Lines dropped since the last report.
+    /// Lines dropped since the last report: the queue was full, or they could not be written.
     dropped: AtomicU64,
     /// Whether the process ends: the log thread makes no more pauses.
     ending: AtomicBool,
@@ -72,7 +72,7 @@ impl Sink {
     ) -> io::Result<(Self, FlushGuard)> {
         let (queue, entries) = sync_channel(LINES_MAX);
         let state = Arc::<SinkState>::default();
-        let thread = LogThread { output, entries, state: state.clone(), report };
+        let thread = LogThread { output, torn: false, entries, state: state.clone(), report };
         thread::Builder::new().name("log".into()).spawn(|| thread.run())?;
         let guard = FlushGuard { queue: queue.clone(), state: state.clone() };
         Ok((Self { queue, state }, guard))
@@ -108,6 +108,8 @@ impl<'a> MakeWriter<'a> for Sink {
 #[derive(Debug)]
 struct LogThread<W> {
     output: W,
+    /// Whether the last write ended inside a line.
+    torn: bool,
     entries: Receiver<Entry>,
     state: Arc<SinkState>,
     report: fn(u64),
@@ -123,7 +125,7 @@ impl<W: Write> LogThread<W> {
                 self.entries.recv()
             });
             match entry {
-                Ok(Entry::Line(line)) => self.write(&line),
+                Ok(Entry::Line(line)) => self.write(&line, 1),
                 Ok(Entry::End(_done)) => return self.report_dropped(),
                 Err(_disconnected) => return,
             }
@@ -145,15 +147,38 @@ impl<W: Write> LogThread<W> {
             REPORT.set(Some(Vec::new()));
             (self.report)(dropped);
             let lines = REPORT.take().unwrap_or_default();
-            self.write(&lines);
+            self.write(&lines, dropped);
         }
     }
 
-    fn write(&mut self, lines: &[u8]) {
-        // An error means that the reader has closed its end: the lines are lost, and so is every
-        // place to say so.
-        let _ = self.output.write_all(lines);
+    /// Writes whole lines. If that fails, because the reader has closed its end, the disk is full or
+    /// the file has reached its greatest size, counts `stands_for` dropped lines. They are reported once
+    /// writing succeeds again.
+    fn write(&mut self, lines: &[u8], stands_for: u64) {
+        // The part of a line that was written stays alone in its line.
+        if self.torn && write_up_to(&mut self.output, b"\n") == 1 {
+            self.torn = false;
+        }
+        let written = if self.torn { 0 } else { write_up_to(&mut self.output, lines) };
+        self.torn |= (1..lines.len()).contains(&written);
+        if written < lines.len() {
+            self.state.dropped.fetch_add(stands_for, Relaxed);
+        }
     }
+}
+
+/// Writes bytes until all are written or an error. Returns how many were.
+fn write_up_to(output: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        match output.write(&bytes[written..]) {
+            Ok(0) => break,
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    written
 }
 
 /// Writes what is queued when it is dropped, or at [`flush`](Self::flush).
@@ -191,80 +216,4 @@ impl Drop for FlushGuard {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Mutex, MutexGuard, PoisonError};
-
-    use super::*;
-
-    /// Keeps what is written. A write blocks while it is locked.
-    #[derive(Debug, Clone, Default)]
-    struct Reader(Arc<Mutex<Vec<u8>>>);
-
-    impl Reader {
-        fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    impl Write for Reader {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn ignore(_: u64) {}
-
-    #[test]
-    fn fault_44_at_the_end_everything_logged_is_written_in_order() {
-        let reader = Reader::default();
-        let (sink, guard) = Sink::start(reader.clone(), ignore).expect("a thread");
-        let lines: Vec<String> = (0..LINES_MAX / 2).map(|n| format!("{n}\n")).collect();
-        for line in &lines {
-            (&sink).write_all(line.as_bytes()).expect("never fails");
-        }
-        assert!(guard.flush());
-        assert_eq!(String::from_utf8_lossy(&reader.lock()), lines.concat());
-    }
-
-    #[test]
-    fn fault_44_a_stopped_reader_blocks_no_logging_thread_and_dropped_lines_are_counted() {
-        const FLOOD: u64 = 100_000;
-        let reader = Reader::default();
-        let (sink, guard) = Sink::start(reader.clone(), ignore).expect("a thread");
-        let stopped = reader.lock();
-        for _ in 0..FLOOD {
-            (&sink).write_all(b"error\n").expect("never fails");
-        }
-        let dropped = sink.state.dropped.load(Relaxed);
-        // All but those in the queue and the one that is being written.
-        assert!((FLOOD - LINES_MAX as u64 - 1..FLOOD).contains(&dropped), "{dropped}");
-        assert!(!guard.flush(), "the end does not wait for a reader that has stopped");
-        drop(stopped);
-    }
-
-    #[test]
-    fn fault_44_the_number_of_dropped_lines_is_reported_past_a_full_queue() {
-        let (queue, entries) = sync_channel(0);
-        let state = Arc::<SinkState>::default();
-        let sink: &'static Sink = Box::leak(Box::new(Sink { queue, state: state.clone() }));
-        static SINK: std::sync::OnceLock<&Sink> = std::sync::OnceLock::new();
-        SINK.get_or_init(|| sink);
-        let report = |dropped| {
-            let mut sink = *SINK.get().expect("set above");
-            writeln!(sink, "{dropped} dropped").expect("never fails");
-        };
-        let reader = Reader::default();
-        let mut thread = LogThread { output: reader.clone(), entries, state, report };
-        for _ in 0..7 {
-            { sink }.write_all(b"lost\n").expect("never fails");
-        }
-        thread.report_dropped();
-        thread.report_dropped();
-        assert_eq!(&reader.lock()[..], b"7 dropped\n");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use towline::{Outcome, Settings, internal::reload::ConfigSource};
 use towline_config::{Effective, Errors};
 
-use crate::{exit, flags::SettingFlags, logging, worker};
+use crate::{exit, flags::SettingFlags, logging, signals, worker};
 
 /// Serve lines.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(effective) => effective,
         Err(errors) => return exit::with_configuration(&errors),
     };
+    signals::ignore_for_server();
     let (level, log) = match logging::start(effective.settings.log) {
         Ok(log) => log,
         Err(error) => return exit::with(exit::FAILED, error),
