@@ -8,7 +8,8 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::{UnixDatagram, UnixListener, UnixStream},
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr as UnixAddress, UnixDatagram, UnixListener, UnixStream},
     },
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -107,24 +108,96 @@ impl<F: Fn()> Drop for OnDrop<F> {
 
 #[test]
 fn a_manager_is_notified_when_connections_are_accepted_and_when_the_drain_starts() {
-    let file = TempFile::absent();
-    let socket = UnixDatagram::bind(file.name()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let receive = || {
-        let mut message = [0; 1024];
-        let length = socket.recv(&mut message).unwrap();
-        String::from_utf8(message[..length].to_vec()).unwrap()
-    };
-
-    let server = ServerProcess::start(&[("NOTIFY_SOCKET", file.name())], &["--threads", "1"]);
-    let ready = receive();
+    let manager = Manager::new();
+    let server = manager.start(&["--threads", "1"]);
+    let ready = manager.receive();
     assert!(ready.starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"), "{ready:?}");
     server.connect().ask("a\n", "a\n");
 
     server.signal(Signal::TERM);
-    let stopping = receive();
+    let stopping = manager.receive();
     assert!(stopping.starts_with("STOPPING=1\nSTATUS=draining "), "{stopping:?}");
     assert_eq!(server.end().code, 0);
+}
+
+/// A service manager's socket, to be read by [`receive`](Self::receive) only.
+struct Manager {
+    file: TempFile,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let file = TempFile::absent();
+        let socket = UnixDatagram::bind(file.name()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { file, socket }
+    }
+
+    fn start(&self, flags: &[&str]) -> ServerProcess {
+        ServerProcess::start(&[("NOTIFY_SOCKET", self.file.name())], flags)
+    }
+
+    fn receive(&self) -> String {
+        let mut message = [0; 1024];
+        let length = self.socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+
+    /// Fills the queue of the socket; returns with how many messages.
+    fn fill(&self) -> usize {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        (0..).find(|_| sender.send_to(b"EXTRA=1", self.file.name()).is_err()).unwrap()
+    }
+}
+
+/// Notifications were sent by the thread that handles signals, and waited for room in the queue of the
+/// manager. When that was full, neither the first SIGTERM nor the second ended the server.
+#[test]
+fn fault_30_a_manager_that_does_not_read_delays_no_stop() {
+    for processes in ["1", "2"] {
+        let manager = Manager::new();
+        let server = manager.start(&["--threads", "1", "--processes", processes]);
+        assert!(manager.receive().starts_with("READY=1\n"));
+        manager.fill();
+        server.signal(Signal::TERM);
+        let run = server.end();
+        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!(run.stderr.matches("NOTIFY_SOCKET").count(), 1, "{run:?}");
+    }
+}
+
+/// A manager that misses this one would end the server.
+#[test]
+fn fault_30_a_full_queue_of_the_manager_delays_readiness_and_loses_it_not() {
+    let manager = Manager::new();
+    let extra = manager.fill();
+    let mut server = manager.start(&["--threads", "1"]);
+    let mut log = BufReader::new(server.log()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("NOTIFY_SOCKET")), "it is said");
+    server.connect().ask("a\n", "a\n");
+    for _ in 0..extra {
+        assert_eq!(manager.receive(), "EXTRA=1");
+    }
+    assert!(manager.receive().starts_with("READY=1\n"));
+    server.signal(Signal::TERM);
+    assert!(manager.receive().starts_with("STOPPING=1\n"));
+    assert_eq!(server.end().code, 0);
+    assert!(!log.any(|line| line.contains("NOTIFY_SOCKET")), "it is said once");
+}
+
+/// Managers of users and of containers use such names.
+#[test]
+fn a_manager_behind_an_abstract_name_is_notified() {
+    let name = format!("towline-test-{}", std::process::id());
+    let address = UnixAddress::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _server = ServerProcess::start(&[("NOTIFY_SOCKET", &format!("@{name}"))], &[]);
+    let mut message = [0; 8];
+    socket.recv(&mut message).unwrap();
+    assert_eq!(&message, b"READY=1\n");
 }
 
 #[test]
