@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::FramedTransport;
+use super::{FramedTransport, flags::Flag};
 use crate::thread_context::block_pool;
 
 /// A rest up to this size moves to memory of its own size when the connection parks; a larger one keeps
@@ -20,11 +20,11 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
     /// `bytes_max`.
     #[inline]
     pub(super) fn return_read_block(&mut self, bytes_max: usize) {
-        if self.pooled && self.read.len() <= bytes_max {
+        if self.flags.has(Flag::Pooled) && self.read.len() <= bytes_max {
             let rest =
                 if self.read.is_empty() { BytesMut::new() } else { BytesMut::from(&self.read[..]) };
             block_pool::put(std::mem::replace(&mut self.read, rest));
-            self.pooled = false;
+            self.flags.set(Flag::Pooled, false);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bytes to lines and back, over any byte stream and any tokio-util codec.
 
 mod blocks;
+mod flags;
 mod layer;
 mod read;
 
@@ -19,6 +20,7 @@ use tokio_util::codec::{Decoder, Encoder};
 pub use self::layer::{FramingLayer, FramingService};
 use self::{
     blocks::{COPY_BYTES_MAX, POOL_BLOCK},
+    flags::{Flag, Flags},
     read::retry_interrupted,
 };
 use crate::{
@@ -65,18 +67,7 @@ pub struct FramedTransport<Io, Codec> {
     write: BytesMut,
     /// Size of the memory behind `write` if that is its own; the size of a block otherwise.
     write_block_bytes: u32,
-    /// `read` is a block of the pool, or the rest of one.
-    pooled: bool,
-    /// So much was read that the codec returns slices of the block itself.
-    shares: bool,
-    /// `read` may hold a complete item.
-    decodable: bool,
-    full_read: bool,
-    ended: bool,
-    /// Nothing was read since the last park.
-    woken: bool,
-    /// The first read after the last park was short.
-    short: bool,
+    flags: Flags,
     /// Bytes written since the last park, saturating.
     written_bytes: u16,
 }
@@ -90,13 +81,7 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
             read: BytesMut::new(),
             write: BytesMut::new(),
             write_block_bytes: POOL_BLOCK,
-            pooled: false,
-            shares: false,
-            decodable: false,
-            full_read: false,
-            ended: false,
-            woken: false,
-            short: false,
+            flags: Flags::default(),
             written_bytes: 0,
         }
     }
@@ -126,14 +111,14 @@ impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
     /// The next item of what was read already.
     #[inline]
     fn decode(&mut self) -> Option<Result<Codec::Item, Codec::Error>> {
-        if !self.decodable {
+        if !self.flags.has(Flag::Decodable) {
             return None;
         }
-        let decoded = match self.ended {
+        let decoded = match self.flags.has(Flag::Ended) {
             false => self.codec.decode(&mut self.read),
             true => self.codec.decode_eof(&mut self.read),
         };
-        self.decodable = !matches!(decoded, Ok(None));
+        self.flags.set(Flag::Decodable, !matches!(decoded, Ok(None)));
         decoded.transpose()
     }
 }
@@ -151,7 +136,7 @@ where
             if let Some(item) = this.decode() {
                 return Poll::Ready(Some(item));
             }
-            if this.ended {
+            if this.flags.has(Flag::Ended) {
                 return Poll::Ready(None);
             }
             match this.poll_fill(cx) {
@@ -161,8 +146,8 @@ where
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Poll::Ready(Ok(n)) => {
-                    this.ended = n == 0;
-                    this.decodable = true;
+                    this.flags.set(Flag::Ended, n == 0);
+                    this.flags.set(Flag::Decodable, true);
                 }
             }
         }
@@ -187,7 +172,7 @@ where
         // An unfinished line moves out now, so that an echoed batch is the only owner of its block and
         // can be written from where it was read. At most once a read, and not if batches were copied:
         // then the next read uses the block.
-        if self.shares {
+        if self.flags.has(Flag::Shares) {
             self.return_read_block(COPY_BYTES_MAX);
         }
         let this = &mut *self;
@@ -241,7 +226,7 @@ where
 
     #[inline]
     fn take_full_read(mut self: Pin<&mut Self>) -> bool {
-        std::mem::take(&mut self.full_read)
+        self.flags.take(Flag::FullRead)
     }
 
     fn next_buffered(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
@@ -252,7 +237,7 @@ where
     fn park(mut self: Pin<&mut Self>) -> BufferedBytes {
         self.return_read_block(COPY_BYTES_MAX);
         self.return_write_block();
-        self.woken = true;
+        self.flags.set(Flag::Woken, true);
         BufferedBytes {
             read_bytes: self.read.len(),
             write_bytes: self.write.len(),

@@ -12,6 +12,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     FramedTransport,
     blocks::{COPIED_BYTES_MAX, COPY_BYTES_MAX},
+    flags::Flag,
 };
 use crate::thread_context::block_pool;
 
@@ -27,14 +28,14 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
     #[inline]
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.pooled {
+        if self.flags.has(Flag::Pooled) {
             // Behind what it holds already.
         } else if self.read.is_empty() {
-            if self.short {
+            if self.flags.has(Flag::Short) {
                 return self.poll_read_short(cx);
             }
             self.read = block_pool::take();
-            self.pooled = true;
+            self.flags.set(Flag::Pooled, true);
         } else if self.read.len() <= COPY_BYTES_MAX {
             return self.poll_fill_behind_rest(cx);
         }
@@ -60,11 +61,11 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     fn poll_fill_behind_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let rest = std::mem::replace(&mut self.read, block_pool::take());
         self.read.extend_from_slice(&rest);
-        self.pooled = true;
+        self.flags.set(Flag::Pooled, true);
         let result = self.poll_read(cx);
         if result.is_pending() {
             block_pool::put(std::mem::replace(&mut self.read, rest));
-            self.pooled = false;
+            self.flags.set(Flag::Pooled, false);
         }
         result
     }
@@ -79,7 +80,7 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
         let result =
             retry_interrupted(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
         if let Poll::Ready(Ok(n)) = &result {
-            self.full_read = *n == free;
+            self.flags.set(Flag::FullRead, *n == free);
             self.record_read(*n);
         }
         result
@@ -87,10 +88,10 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
 
     #[inline]
     fn record_read(&mut self, bytes: usize) {
-        if std::mem::take(&mut self.woken) || bytes >= SHORT_READ_BYTES {
-            self.short = bytes < SHORT_READ_BYTES;
+        if self.flags.take(Flag::Woken) || bytes >= SHORT_READ_BYTES {
+            self.flags.set(Flag::Short, bytes < SHORT_READ_BYTES);
         }
-        self.shares = self.read.len() > COPIED_BYTES_MAX;
+        self.flags.set(Flag::Shares, self.read.len() > COPIED_BYTES_MAX);
     }
 }
 
