@@ -60,6 +60,7 @@ impl Default for Timeouts {
             drain_delay: None,
             drain_spread: None,
             linger: Duration::from_secs(2),
+            half_close: Some(Duration::from_millis(500)),
         }
     }
 }

@@ -217,6 +217,9 @@ pub struct Timeouts {
     /// `timeouts.linger`: time that the client has to close its side of a connection that the server
     /// closes. Default: 2 s.
     pub linger: Duration,
+    /// `timeouts.half_close`: time that a batch is still served after its client has closed its
+    /// sending side. Default: 500 ms.
+    pub half_close: Option<Duration>,
 }
 
 /// `heartbeat.*`

@@ -309,6 +309,14 @@ static KEYS: &[Key] = &[
     )
     .live(),
     key!(
+        timeouts.half_close,
+        off(TIME),
+        "Maximum time to serve a batch after its client has closed its sending side, as a client \
+         does that only waits for replies, and one that is gone. Then the call is cancelled and \
+         the connection closed. A client that resets its connection ends it at once.",
+    )
+    .live(),
+    key!(
         heartbeat.interval,
         off(TIME),
         "Send `ping` to a client after this much silence. Any line answers it.",

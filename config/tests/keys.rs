@@ -38,6 +38,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("timeouts.drain_delay", "--drain-delay", "off"),
     ("timeouts.drain_spread", "--drain-spread", "off"),
     ("timeouts.linger", "", "2s"),
+    ("timeouts.half_close", "", "500ms"),
     ("heartbeat.interval", "--heartbeat", "30s"),
     ("heartbeat.timeout", "--heartbeat-timeout", "10s"),
     ("socket.nodelay", "", "true"),

@@ -11,5 +11,5 @@ pub use crate::{
         block_pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES, put as put_block, take as take_block},
         invalidate_clock, share_clock_between_tasks,
     },
-    transport::{BufferedBytes, Expired, Parked, Phase},
+    transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase},
 };

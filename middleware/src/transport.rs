@@ -52,6 +52,18 @@ pub trait Transport:
         buffered: &mut BufferedBytes,
     ) -> Poll<Expired>;
 
+    /// Looks for the end of the peer, behind up to `bytes_max` bytes of input, which stay buffered. Pending
+    /// if the peer is there, and the task is woken when it ends or sends more.
+    ///
+    /// # Errors
+    /// Those of the stream, a reset by the peer among them.
+    #[doc(hidden)]
+    fn poll_peer_end(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<PeerEnd>>;
+
     /// Reads and discards. `Ready(Ok(0))` is the end of input.
     ///
     /// # Errors
@@ -96,6 +108,16 @@ pub enum Phase {
     Blocked,
     /// The close to be sent and received.
     Closing,
+}
+
+/// What is known of the end of a peer that is not just silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerEnd {
+    /// The peer sends no more. It may still read.
+    HalfClosed,
+    /// The peer sent more than may be read ahead, and may have ended behind that. The task is not woken
+    /// then.
+    Hidden,
 }
 
 /// A deadline that passed.

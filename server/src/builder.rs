@@ -213,6 +213,15 @@ impl Builder {
         self.time("timeouts.write", timeout.into())
     }
 
+    /// Time that a batch is still served after its client has closed its sending side, as a client
+    /// does that only waits for replies, and one that is gone. Then the call is cancelled. `None`
+    /// serves it to its end.
+    ///
+    /// Default: 500 ms.
+    pub fn half_close_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.half_close", timeout.into())
+    }
+
     /// Deadline of a drain, after which the connections that are left are cut.
     ///
     /// Default: 30 s.

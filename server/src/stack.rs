@@ -84,6 +84,7 @@ impl StackParts {
         self.connection
             .set_buffered_bytes_max(held_bytes_max(config.buffer_limit_bytes, self.shards));
         self.connection.set_linger(settings.timeouts.linger);
+        self.connection.set_half_close(settings.timeouts.half_close);
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_load_shed(match settings.limits.overload {
             _ if mitigation.sheds => LoadShed::Always,

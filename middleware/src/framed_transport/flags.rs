@@ -18,6 +18,9 @@ pub(super) enum Flag {
     Woken = 32,
     /// The first read after the last park was short.
     Short = 64,
+    /// The read buffer may hold a complete item, and more is read before it is decoded: it came in while
+    /// the batch before it was served.
+    ReadAhead = 128,
 }
 
 /// A set of [`Flag`]s. As seven fields they would make the task of a connection 128 bytes larger: it

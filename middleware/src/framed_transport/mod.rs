@@ -3,6 +3,7 @@
 mod blocks;
 mod flags;
 mod layer;
+mod peer_end;
 mod read;
 
 use std::{
@@ -26,7 +27,7 @@ use self::{
 use crate::{
     Lines, Transport,
     drain::WakeEntry,
-    transport::{BufferedBytes, Expired, Parked, Sealed},
+    transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
 
 /// Most bytes of replies buffered before the `Sink` half asks for a flush first.
@@ -140,6 +141,9 @@ where
                 return Poll::Ready(None);
             }
             match this.poll_fill(cx) {
+                Poll::Pending if this.flags.take(Flag::ReadAhead) => {
+                    this.flags.set(Flag::Decodable, true);
+                }
                 Poll::Pending => {
                     this.return_read_block(COPY_BYTES_MAX);
                     return Poll::Pending;
@@ -230,6 +234,9 @@ where
     }
 
     fn next_buffered(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
+        if self.flags.take(Flag::ReadAhead) {
+            self.flags.set(Flag::Decodable, true);
+        }
         self.decode()
     }
 
@@ -255,6 +262,14 @@ where
         _: &mut BufferedBytes,
     ) -> Poll<Expired> {
         Poll::Pending
+    }
+
+    fn poll_peer_end(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<PeerEnd>> {
+        self.poll_read_ahead(cx, bytes_max)
     }
 
     fn poll_discard(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

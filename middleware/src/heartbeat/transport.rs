@@ -24,7 +24,7 @@ use crate::{
     LineError, Lines, Transport,
     clock::Nanos,
     drain::WakeEntry,
-    transport::{BufferedBytes, Expired, Parked, Phase, Sealed},
+    transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase, Sealed},
 };
 
 const PING: &[u8] = b"ping\n";
@@ -303,6 +303,14 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
             this.timers.clear_ping();
         }
         this.poll_deadlines(cx, now, parked.phase, wake, buffered)
+    }
+
+    fn poll_peer_end(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<PeerEnd>> {
+        self.project().inner.poll_peer_end(cx, bytes_max)
     }
 
     fn poll_discard(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

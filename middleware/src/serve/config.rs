@@ -9,6 +9,9 @@ use crate::live_setting::LiveSetting;
 /// Default for the longest wait for the peer's close after ours.
 pub const LINGER: Duration = Duration::from_secs(2);
 
+/// Default for the time that a call goes on after its peer has half-closed.
+const HALF_CLOSE: Duration = Duration::from_millis(500);
+
 /// Default for the most bytes of replies that are unsent while the connection reads.
 const OUTPUT_BYTES_MAX: usize = 256 * crate::KIB;
 
@@ -29,6 +32,7 @@ pub struct ConnectionConfig {
     pub(super) output_bytes_max: LiveSetting<usize>,
     pub(super) buffered_bytes_max: LiveSetting<usize>,
     pub(super) linger: LiveSetting<Duration>,
+    pub(super) half_close: LiveSetting<Option<Duration>>,
 }
 
 impl ConnectionConfig {
@@ -45,6 +49,7 @@ impl ConnectionConfig {
             output_bytes_max: LiveSetting::new(self.output_bytes_max.load()),
             buffered_bytes_max: LiveSetting::new(self.buffered_bytes_max.load()),
             linger: LiveSetting::new(self.linger.load()),
+            half_close: LiveSetting::new(self.half_close.load()),
         }
     }
 
@@ -73,6 +78,14 @@ impl ConnectionConfig {
     pub fn set_linger(&self, timeout: Duration) {
         self.linger.store(timeout);
     }
+
+    /// Changes how long a call goes on whose peer has half-closed: a peer that only ends its sending side
+    /// waits for its replies, and one that is gone looks the same. The call is then cancelled, and the
+    /// connection ends as [`PeerEof`](crate::stats::CloseReason::PeerEof). With `None` a call goes on until
+    /// it is done. A reset cancels a call at once. Default: 500 ms.
+    pub fn set_half_close(&self, grace: impl Into<Option<Duration>>) {
+        self.half_close.store(grace.into());
+    }
 }
 
 impl Default for ConnectionConfig {
@@ -83,6 +96,7 @@ impl Default for ConnectionConfig {
             output_bytes_max: LiveSetting::new(OUTPUT_BYTES_MAX),
             buffered_bytes_max: LiveSetting::new(usize::MAX),
             linger: LiveSetting::new(LINGER),
+            half_close: LiveSetting::new(Some(HALF_CLOSE)),
         }
     }
 }

@@ -12,7 +12,10 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use super::shard_link::{ShardLink, Shared};
+use super::{
+    peer_end::{PendingCall, WaitingBatch},
+    shard_link::{ShardLink, Shared},
+};
 use crate::{Lines, Transport, fairness::FloodHint, stats::CloseReason, transport::Phase};
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
@@ -23,10 +26,9 @@ pub(super) enum Step<S: Service<Lines>> {
         unflushed: u32,
         flood_hint: FloodHint,
     },
-    /// A batch for which the service is not ready yet.
-    Waiting(Box<Lines>),
+    Waiting(Box<WaitingBatch>),
     Serving {
-        call: Box<S::Future>,
+        call: Box<PendingCall<S::Future>>,
         /// Bytes of the batch.
         in_hand: u32,
         flood_hint: FloodHint,
@@ -71,7 +73,7 @@ impl<S: Service<Lines>> Step<S> {
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {
         match self {
-            Self::Waiting(lines) => lines.as_bytes().len(),
+            Self::Waiting(batch) => batch.lines.as_bytes().len(),
             Self::Serving { in_hand, .. } => *in_hand as usize,
             _ => 0,
         }

@@ -9,7 +9,10 @@ use std::{
 
 use tower_service::Service;
 
-use super::connection::{Projection, Step, Transition};
+use super::{
+    connection::{Projection, Step, Transition},
+    peer_end::{PeerWatch, PendingCall, WaitingBatch},
+};
 use crate::{
     LineError, Lines, Transport,
     stats::CloseReason,
@@ -103,37 +106,54 @@ where
             flood_hint.record_batch(in_hand as usize);
         }
         match self.service.poll_ready(cx) {
-            Poll::Ready(Ok(())) => {
-                let mut call = self.service.call(lines);
-                match poll_call(cx, &mut call) {
-                    Poll::Ready(reply) => {
-                        drop(call);
-                        self.answer(cx, reply)
-                    }
-                    Poll::Pending => self.serve_later(cx, Box::new(call), in_hand),
-                }
-            }
+            Poll::Ready(Ok(())) => self.call_ready(cx, lines, in_hand),
             Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
             Poll::Pending => {
-                *self.step = Step::Waiting(Box::new(lines));
+                let peer = PeerWatch::default();
+                *self.step = Step::Waiting(Box::new(WaitingBatch { lines, peer }));
                 self.wait_serving(cx)
+            }
+        }
+    }
+
+    #[inline]
+    fn call_ready(&mut self, cx: &mut Context<'_>, lines: Lines, in_hand: u32) -> Transition {
+        let mut call = self.service.call(lines);
+        match poll_call(cx, &mut call) {
+            Poll::Ready(reply) => {
+                drop(call);
+                self.answer(cx, reply)
+            }
+            Poll::Pending => {
+                let call = PendingCall { future: call, peer: PeerWatch::default() };
+                self.serve_later(cx, Box::new(call), in_hand)
             }
         }
     }
 
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Transition {
-        let Step::Waiting(lines) = self.step else { return Transition::Continue };
-        let lines = std::mem::take(&mut **lines);
-        self.call(cx, lines)
+        let Step::Waiting(batch) = self.step else { return Transition::Continue };
+        match self.service.poll_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                let lines = std::mem::take(&mut batch.lines);
+                let in_hand = lines.as_bytes().len() as u32;
+                *self.step = Step::OPEN;
+                self.call_ready(cx, lines, in_hand)
+            }
+            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
+            Poll::Pending => self.wait_serving(cx),
+        }
     }
 
-    /// Writes earlier replies, which do not wait for this one, and parks.
+    /// Writes earlier replies, which do not wait for this one, and parks, unless the peer has ended.
     #[inline(never)]
     fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
         match self.transport.as_mut().poll_flush(cx) {
             Poll::Ready(Err(error)) => Transition::End((&error).into()),
-            Poll::Ready(Ok(())) | Poll::Pending => Transition::Park(Phase::Serving),
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                self.cancel_if_peer_ended(cx).unwrap_or(Transition::Park(Phase::Serving))
+            }
         }
     }
 
@@ -151,7 +171,7 @@ where
     fn serve_later(
         &mut self,
         cx: &mut Context<'_>,
-        call: Box<S::Future>,
+        call: Box<PendingCall<S::Future>>,
         in_hand: u32,
     ) -> Transition {
         let flood_hint = self.step.flood_hint();
@@ -164,7 +184,7 @@ where
         match std::mem::replace(self.step, Step::OPEN) {
             Step::Serving { mut call, in_hand, flood_hint } => {
                 *self.step = Step::Open { unflushed: 0, flood_hint };
-                match poll_call(cx, &mut call) {
+                match poll_call(cx, &mut call.future) {
                     Poll::Ready(reply) => {
                         drop(call);
                         self.answer(cx, reply)

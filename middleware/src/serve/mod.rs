@@ -10,6 +10,7 @@
 //!    ▲                                                            │
 //!    └────────────────────────────────────────────────────────────┘ written
 //!   Open ── end of input, drain, line too long, service error ──► Closing ── we ended it ──► Lingering
+//!   Serving ── peer reset ──► ended    Serving ── peer half-closed, grace period over ──► Closing
 //!   anywhere ── deadline passed ──► Expired ── paced ──► ended    anywhere ── stream failed ──► ended
 //! ```
 //!
@@ -18,14 +19,18 @@
 //! - nothing stays buffered when the task parks or the connection ends;
 //! - a connection whose read filled the block yields before it reads on;
 //! - after our close the rest of the input is read and discarded until the peer closes too, for 2 s and
-//!   4 MiB at most; otherwise the kernel would answer it with a reset that overtakes our replies.
+//!   4 MiB at most; otherwise the kernel would answer it with a reset that overtakes our replies;
+//! - while a call waits, the connection watches for the peer's end, behind a bounded number of bytes that it
+//!   reads ahead (`tests/serve_peer_end.rs`).
 //!
-//! `connection.rs` is the future and its states; `dispatch.rs`, `write.rs` and `park.rs` are its steps.
+//! `connection.rs` is the future and its states; `dispatch.rs`, `write.rs`, `park.rs` and `peer_end.rs` are
+//! its steps.
 
 mod config;
 mod connection;
 mod dispatch;
 mod park;
+mod peer_end;
 mod shard_link;
 mod write;
 mod write_policy;
@@ -34,6 +39,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 pub use config::{ConnectionConfig, LINGER};
@@ -57,8 +63,8 @@ pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 
 /// The innermost service of a connection stack: runs the loop over a framed connection.
 ///
-/// *Does*: serves batches one after another until the connection ends, and answers a line that is too long
-/// with `ERR line too long`. *Does not*: measure deadlines; that is
+/// *Does*: serves batches one after another until the connection ends, answers a line that is too long
+/// with `ERR line too long`, and cancels a call whose peer is gone. *Does not*: measure deadlines; that is
 /// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer). *Goes*: innermost in the connection stack, around
 /// the line stack. *Costs*: some 400 bytes a connection with the whole stack, and no allocation a batch if
 /// the call is done at once.
@@ -151,6 +157,15 @@ impl<S> Serve<S> {
     pub fn output_bytes_max(self, bytes: usize) -> Self {
         let config = self.shared.config.detached();
         config.set_output_bytes_max(bytes);
+        self.config(Arc::new(config))
+    }
+
+    /// Goes on with a call whose peer has half-closed for this long, and then cancels it; with `None` until
+    /// it is done. Default: 500 ms.
+    #[must_use]
+    pub fn half_close(self, grace: impl Into<Option<Duration>>) -> Self {
+        let config = self.shared.config.detached();
+        config.set_half_close(grace);
         self.config(Arc::new(config))
     }
 

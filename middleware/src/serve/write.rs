@@ -126,7 +126,7 @@ where
     }
 
     /// Whether all connections together buffer so much that those with unsent replies stop reading.
-    fn shard_is_full(&self) -> bool {
+    pub(super) fn shard_is_full(&self) -> bool {
         self.shard.buffered_by_all(self.transport.unsent_bytes())
             >= self.shard.config().buffered_bytes_max.load()
     }

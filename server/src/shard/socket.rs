@@ -3,27 +3,31 @@
 use std::{
     io,
     os::fd::AsFd,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker, ready},
 };
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendFlags, recv, send, sockopt},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::{TcpStream, UnixStream},
 };
 
 /// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
 
-/// A Tokio socket whose writes and small reads skip the C library.
+/// A Tokio socket that knows of its peer's end, and whose writes and small reads skip the C library.
 ///
 /// In a process with several threads glibc makes each `recv` and `send` a cancellation point: four
 /// locked instructions for a line and its reply, more than all the counting of that line. Larger reads
 /// go through Tokio, because only unsafe code can pass uninitialised memory to the kernel.
+///
+/// A read into an empty buffer fails if the peer has ended the connection, even if input that was not read
+/// lies in front of the end: with `UnexpectedEof` if the peer sends no more, else with the error of the
+/// connection. It makes no system call unless there is an error.
 #[derive(Debug)]
 pub(super) struct Socket<S>(S);
 
@@ -38,6 +42,8 @@ pub(crate) trait TokioSocket: AsyncRead + AsyncWrite + AsFd + Unpin {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn try_io<T>(&self, on: Interest, io: impl FnOnce() -> io::Result<T>) -> io::Result<T>;
+    /// What the runtime knows of the input, without waiting.
+    fn read_readiness(&self) -> Ready;
 }
 
 macro_rules! tokio_socket {
@@ -56,6 +62,14 @@ macro_rules! tokio_socket {
             #[inline]
             fn try_io<T>(&self, on: Interest, io: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
                 self.try_io(on, io)
+            }
+
+            fn read_readiness(&self) -> Ready {
+                let ready = pin!(self.ready(Interest::READABLE | Interest::ERROR));
+                match ready.poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Ok(ready)) => ready,
+                    _ => Ready::EMPTY,
+                }
             }
         }
     };
@@ -89,6 +103,21 @@ impl<S: TokioSocket> Socket<S> {
         });
         done
     }
+
+    /// Fails if the peer has ended the connection, as far as the runtime knows. The kernel reports that
+    /// once, whether or not a task waits for it.
+    #[cold]
+    fn peer_end(&self) -> io::Result<()> {
+        let ready = self.0.read_readiness();
+        if ready.is_error() {
+            // The error may have been fetched already.
+            return Err(match sockopt::socket_error(&self.0) {
+                Ok(Err(error)) => error.into(),
+                _ => io::ErrorKind::ConnectionReset.into(),
+            });
+        }
+        if ready.is_read_closed() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
 }
 
 impl<S: TokioSocket> AsyncRead for Socket<S> {
@@ -100,8 +129,12 @@ impl<S: TokioSocket> AsyncRead for Socket<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let bytes_max = buf.remaining();
-        if bytes_max > DIRECT_BYTES_MAX {
-            return Pin::new(&mut self.0).poll_read(cx, buf);
+        // One comparison for both exceptions: none wraps to most.
+        if bytes_max.wrapping_sub(1) >= DIRECT_BYTES_MAX {
+            return match bytes_max {
+                0 => Poll::Ready(self.peer_end()),
+                _ => Pin::new(&mut self.0).poll_read(cx, buf),
+            };
         }
         loop {
             let read = self.transfer(Interest::READABLE, bytes_max, || {

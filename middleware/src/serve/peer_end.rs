@@ -1,0 +1,104 @@
+//! What happens to a call whose peer ends the connection meanwhile.
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep},
+};
+use tower_service::Service;
+
+use super::connection::{Projection, Step, Transition};
+use crate::{LineError, Lines, Transport, stats::CloseReason, transport::PeerEnd};
+
+/// Most input that is read ahead of a call to find the peer's end behind it. The rest stays in the
+/// socket, and back-pressure reaches the peer.
+const READ_AHEAD_BYTES_MAX: usize = 16 * crate::KIB;
+
+/// Time between two checks for the end of a peer that sent more than is read ahead.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What is known of the peer of a call that waits.
+#[derive(Debug, Default)]
+pub(super) struct PeerWatch {
+    half_closed: bool,
+    /// The end of the grace period if the peer has half-closed, else the next check.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A call that waits for its service.
+pub(super) struct PendingCall<F> {
+    pub(super) future: F,
+    pub(super) peer: PeerWatch,
+}
+
+/// A batch for which the service is not ready yet.
+pub(super) struct WaitingBatch {
+    pub(super) lines: Lines,
+    pub(super) peer: PeerWatch,
+}
+
+impl PeerWatch {
+    /// Ready when the call must be cancelled; otherwise registered for the time at which it may have to be.
+    fn poll_cancel(
+        &mut self,
+        cx: &mut Context<'_>,
+        end: PeerEnd,
+        grace: Option<Duration>,
+    ) -> Poll<()> {
+        if end == PeerEnd::HalfClosed && !self.half_closed {
+            *self = Self { half_closed: true, timer: grace.map(|grace| Box::pin(sleep(grace))) };
+        } else if end == PeerEnd::Hidden && self.timer.is_none() {
+            self.timer = Some(Box::pin(sleep(CHECK_INTERVAL)));
+        }
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        while poll_unconstrained(timer, cx).is_ready() {
+            if self.half_closed {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(Instant::now() + CHECK_INTERVAL);
+        }
+        Poll::Pending
+    }
+}
+
+/// The call may have used up its task's budget, without which a timer is pending whatever the time.
+fn poll_unconstrained(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    pin!(unconstrained(timer.as_mut())).poll(cx)
+}
+
+impl<T, S> Projection<'_, T, S>
+where
+    T: Transport,
+    S: Service<Lines, Response = Lines, Future: Unpin>,
+{
+    /// Looks for the end of the peer of a batch that waits. Returns how the connection goes on if the
+    /// batch is not served any more: after a reset at once, after a half-close when its grace period is
+    /// over.
+    #[inline(never)]
+    pub(super) fn cancel_if_peer_ended(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
+        let bytes_max = if self.shard_is_full() { 0 } else { READ_AHEAD_BYTES_MAX };
+        let end = match self.transport.as_mut().poll_peer_end(cx, bytes_max) {
+            Poll::Ready(Ok(end)) => end,
+            Poll::Ready(Err(error)) => {
+                // The call is dropped before the connection counts as closed.
+                *self.step = Step::OPEN;
+                return Some(Transition::End((&LineError::from(error)).into()));
+            }
+            Poll::Pending => return None,
+        };
+        let peer = match self.step {
+            Step::Serving { call, .. } => &mut call.peer,
+            Step::Waiting(batch) => &mut batch.peer,
+            _ => return None,
+        };
+        match peer.poll_cancel(cx, end, self.shard.config().half_close.load()) {
+            Poll::Ready(()) => Some(self.go(Step::Closing(CloseReason::PeerEof))),
+            Poll::Pending => None,
+        }
+    }
+}
