@@ -102,6 +102,15 @@ RESOURCES = (
         many=True,
     ),
     series(
+        "Worker processes that do not serve",
+        "short",
+        "Processes that stand still (unresponsive), or that start, have ended or drain (missing). "
+        "Clients are served by the others.",
+        (own(gauge("towline_worker_processes", 'state!="serving"')), "{{state}}, {{instance}}"),
+        soft_maximum=1,
+        many=True,
+    ),
+    series(
         "Scrape time",
         "s",
         "Duration of a scrape of all metrics, measured by Prometheus.",
