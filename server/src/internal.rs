@@ -6,7 +6,7 @@ pub use crate::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, register,
     },
-    counts::Snapshot,
+    counts::{ProcessState, Snapshot},
     lifecycle::{
         ConfigChange, ServerState, Stage, announcement, control, drain, loader, log_start, reload,
         signals,

@@ -111,29 +111,34 @@ impl Channel {
 
     /// Receives a message without waiting; `None` once the other end is closed.
     pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let mut into = [IoSliceMut::new(buffer)];
-        let mut receive = || recvmsg(self.0.get_ref().as_fd(), &mut into, &mut ancillary, flags);
-        let received = match receive() {
-            // The other end was closed with unread messages. The kernel reports that once, before the
-            // messages which the other end had sent.
-            Err(Errno::CONNRESET) => receive()?,
-            received => received?,
-        };
-        if received.flags.contains(ReturnFlags::TRUNC) {
-            return Err(io::Error::other("a message is longer than the buffer"));
-        }
-        // Without a free descriptor in this process the kernel drops the sent one, and the message
-        // comes without it.
-        let socket = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
-            _ => None,
-        });
-        // No message is empty, so zero bytes are the end.
-        Ok((received.bytes > 0).then_some(Received { length: received.bytes, socket }))
+        receive_from(self.0.get_ref(), buffer)
     }
+}
+
+/// Receives a message from an end without waiting; `None` once the other end is closed.
+pub(crate) fn receive_from(end: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<Received>> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let mut into = [IoSliceMut::new(buffer)];
+    let mut receive = || recvmsg(end.as_fd(), &mut into, &mut ancillary, flags);
+    let received = match receive() {
+        // The other end was closed with unread messages. The kernel reports that once, before the
+        // messages which the other end had sent.
+        Err(Errno::CONNRESET) => receive()?,
+        received => received?,
+    };
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::Error::other("a message is longer than the buffer"));
+    }
+    // Without a free descriptor in this process the kernel drops the sent one, and the message
+    // comes without it.
+    let socket = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
+        _ => None,
+    });
+    // No message is empty, so zero bytes are the end.
+    Ok((received.bytes > 0).then_some(Received { length: received.bytes, socket }))
 }
 
 #[cfg(test)]

@@ -2,20 +2,59 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use towline::internal::{ConnectionSlots, Dispatch, NewConnection};
 
-use crate::pool::WorkerPool;
+use crate::{pool::WorkerPool, worker_slot::IN_FLIGHT_MAX};
+
+/// Most connections that wait for a process to take them, after another did not. Further ones are
+/// closed, and counted as lost.
+const RETURNED_MAX: usize = 8 * IN_FLIGHT_MAX as usize;
 
 /// Sends new connections to worker processes over their channels.
 ///
 /// A process that is stopped or very busy receives nothing: the connections on their way to it grow to
 /// their limit, and from then on connections go to the other processes. The acceptor waits only when no
 /// process has room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WorkerDispatch {
     pub(crate) pool: Arc<WorkerPool>,
     /// The connection slots of the server; a process counts as a shard.
-    pub(crate) slots: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
+    /// Connections that no process has taken yet.
+    returned: Sender<NewConnection>,
+}
+
+impl WorkerDispatch {
+    /// Returns also the queue for [`deliver_returned`](Self::deliver_returned).
+    pub(crate) fn new(
+        pool: Arc<WorkerPool>,
+        slots: Arc<ConnectionSlots>,
+    ) -> (Self, Receiver<NewConnection>) {
+        let (returned, queue) = mpsc::channel(RETURNED_MAX);
+        (Self { pool, slots, returned }, queue)
+    }
+
+    /// Queues a connection that a process did not take, for the next one with room.
+    pub(crate) fn give_back(&self, connection: NewConnection) {
+        let index = connection.slot.shard();
+        if self.returned.try_send(connection).is_err() {
+            self.pool.count_undelivered(index);
+        }
+    }
+
+    /// Sends queued connections to processes as these have room. Never returns.
+    pub(crate) async fn deliver_returned(mut self, mut queue: Receiver<NewConnection>) {
+        while let Some(NewConnection { accepted, slot }) = queue.recv().await {
+            let index = loop {
+                self.ready().await;
+                if let Some(index) = self.pool.with_room() {
+                    break index;
+                }
+            };
+            self.dispatch(NewConnection { accepted, slot: self.slots.reassign(slot, index) });
+        }
+    }
 }
 
 impl Dispatch for WorkerDispatch {
@@ -43,11 +82,12 @@ impl Dispatch for WorkerDispatch {
                 return;
             };
             tracing::debug!(process = index, %error, "connection not taken by the worker process");
-            let Some(next) = (0..self.pool.slots()).find(|index| self.has_room(*index)) else {
-                return self.pool.count_undelivered(index);
+            connection = match self.pool.with_room() {
+                Some(next) => NewConnection { accepted, slot: self.slots.reassign(slot, next) },
+                None => return self.give_back(NewConnection { accepted, slot }),
             };
-            connection = NewConnection { accepted, slot: self.slots.reassign(slot, next) };
         }
+        self.give_back(connection);
     }
 }
 
@@ -68,6 +108,7 @@ mod tests {
     struct Fixture {
         slots: Arc<ConnectionSlots>,
         dispatch: WorkerDispatch,
+        returned: Receiver<NewConnection>,
         per_address: Arc<PerAddress>,
     }
 
@@ -75,8 +116,8 @@ mod tests {
         fn new(slots: usize, connections_max: usize) -> Self {
             let pool = Arc::new(WorkerPool::new(slots, connections_max, 1));
             let slots = ConnectionSlots::new(1000, slots);
-            let dispatch = WorkerDispatch { pool, slots: slots.clone() };
-            Self { slots, dispatch, per_address: PerAddress::new(Some(1)) }
+            let (dispatch, returned) = WorkerDispatch::new(pool, slots.clone());
+            Self { slots, dispatch, returned, per_address: PerAddress::new(Some(1)) }
         }
 
         fn pool(&self) -> &WorkerPool {
@@ -204,12 +245,39 @@ mod tests {
         fixture.dispatch(None);
         assert_eq!(fixture.pool().process_ended(1), 3);
         let total = fixture.pool().total().counted;
-        assert_eq!(
-            (total.accepted, total.closed.iter().sum::<u64>()),
-            (5, 5),
-            "no process took the last one"
-        );
-        assert_eq!(fixture.slots.taken(), 0);
+        assert_eq!((total.accepted, total.closed.iter().sum::<u64>()), (4, 4));
+        assert_eq!(fixture.slots.taken(), 1, "no process took the last one, and it waits");
         assert!(fixture.per_address.acquire("10.0.0.1:2".parse().ok()).is_ok());
+    }
+
+    /// A connection that came while no process took any was closed without a word.
+    #[tokio::test]
+    async fn connections_that_no_process_takes_wait_for_the_next_one() {
+        let mut fixture = Fixture::new(2, 10);
+        let gone = fixture.start_process(0);
+        fixture.pool().stop_sending(0);
+        drop(gone);
+        for peer in [None, Some("10.0.0.1:1")] {
+            fixture.dispatch(peer);
+        }
+        let (dispatch, mut returned) =
+            WorkerDispatch::new(fixture.dispatch.pool.clone(), fixture.slots.clone());
+        std::mem::swap(&mut returned, &mut fixture.returned);
+        let deliver = tokio::spawn(dispatch.deliver_returned(returned));
+        let next = fixture.start_process(1);
+        let mut buffer = channel::buffer();
+        for has_tag in [false, true] {
+            let received = next.receive(&mut buffer).await.expect("no error").expect("a message");
+            assert!(received.socket.is_some());
+            let Some(ToWorker::Connection(message)) = ToWorker::decode(&buffer[..received.length])
+            else {
+                panic!("it is a connection")
+            };
+            assert_eq!(message.tag.is_some(), has_tag);
+        }
+        assert_eq!((fixture.slots.by_shard(0), fixture.slots.by_shard(1)), (0, 2));
+        assert!(fixture.per_address.acquire("10.0.0.1:2".parse().ok()).is_err(), "it is open");
+        assert_eq!(fixture.pool().total().counted.accepted, 0, "none was lost");
+        deliver.abort();
     }
 }

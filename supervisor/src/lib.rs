@@ -26,7 +26,8 @@
 //! | `supervisor.rs` | the supervisor process: start, signals, drain |
 //! | `multi_process.rs` | the whole server as the admin endpoint and reloads see it |
 //! | `dispatch.rs`, `pool.rs`, `worker_slot.rs` | workers as the acceptor sees them, and the connections sent to each |
-//! | `worker_supervisor.rs`, `worker_process.rs` | restarting a worker; one process from start to exit |
+//! | `worker_supervisor.rs`, `worker_process.rs`, `command.rs` | restarting a worker; one process from start to exit; commands to it |
+//! | `liveness.rs`, `inbound.rs` | whether a process answers; connections taken back from one that does not |
 //! | `totals.rs` | counts that outlive the process that made them |
 //! | `channel.rs`, `message.rs` | the socket pair and what is sent over it |
 //! | `worker.rs`, `control_session.rs`, `inbox.rs`, `watchdog.rs` | the worker process |
@@ -35,9 +36,12 @@
 compile_error!("towline needs Linux 5.11 or later");
 
 mod channel;
+mod command;
 mod control_session;
 mod dispatch;
+mod inbound;
 mod inbox;
+mod liveness;
 mod message;
 mod multi_process;
 mod pool;

@@ -18,7 +18,7 @@ use towline::{
 use towline_config::{Effective, PendingRestart, Processes, Settings};
 use towline_host::buffer_limit;
 
-use crate::{message::SettingsText, pool::WorkerPool, worker_process::Command};
+use crate::{command::Command, message::SettingsText, pool::WorkerPool};
 
 /// How long a scrape waits for the workers' counts. For a slower worker, a stopped one for instance, its
 /// last report is shown.
@@ -67,6 +67,10 @@ impl MultiProcess {
 impl admin::StatusSource for MultiProcess {
     fn state(&self) -> &ServerState {
         &self.state
+    }
+
+    fn is_served(&self) -> bool {
+        *self.pool.serving().borrow() > 0
     }
 
     async fn snapshot(&self) -> Snapshot {

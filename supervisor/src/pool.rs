@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, futures::Notified};
-use towline::internal::{NewConnection, Snapshot};
+use tokio::sync::{Notify, futures::Notified, watch};
+use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot};
 
 use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
 
@@ -20,12 +20,15 @@ pub(crate) struct WorkerPool {
     threads: usize,
     /// Notified when a slot may have room that it did not have.
     room: Notify,
+    /// Processes that take connections.
+    serving: watch::Sender<usize>,
 }
 
 impl WorkerPool {
     pub(crate) fn new(slots: usize, connections_max: usize, threads: usize) -> Self {
         let slots = (0..slots).map(|_| Mutex::default()).collect();
-        Self { slots, connections_max, threads, room: Notify::new() }
+        let (room, serving) = (Notify::new(), watch::Sender::new(0));
+        Self { slots, connections_max, threads, room, serving }
     }
 
     fn slot(&self, index: usize) -> MutexGuard<'_, WorkerSlot> {
@@ -36,12 +39,32 @@ impl WorkerPool {
     /// A process has started and takes connections through `channel`.
     pub(crate) fn process_started(&self, index: usize, channel: Arc<Channel>) {
         self.slot(index).channel = Some(channel);
-        self.room.notify_one();
+        self.count_serving();
+        self.room.notify_waiters();
     }
 
     /// Sends the process no more connections; those it has go on.
     pub(crate) fn stop_sending(&self, index: usize) {
         self.slot(index).channel = None;
+        self.count_serving();
+    }
+
+    /// The process has stopped to answer, or answers again.
+    pub(crate) fn set_unresponsive(&self, index: usize, unresponsive: bool) {
+        self.slot(index).unresponsive = unresponsive;
+        self.count_serving();
+        self.room.notify_waiters();
+    }
+
+    /// The number of processes that take connections, now and after each change.
+    pub(crate) fn serving(&self) -> watch::Receiver<usize> {
+        self.serving.subscribe()
+    }
+
+    fn count_serving(&self) {
+        let serves = |index: &usize| self.slot(*index).state() == ProcessState::Serving;
+        let serving = (0..self.slots()).filter(serves).count();
+        self.serving.send_if_modified(|before| std::mem::replace(before, serving) != serving);
     }
 
     /// The number of slots.
@@ -68,7 +91,22 @@ impl WorkerPool {
         index: usize,
         connection: NewConnection,
     ) -> Result<(), (io::Error, NewConnection)> {
-        self.slot(index).send(connection)
+        let sent = self.slot(index).send(connection);
+        if sent.is_err() {
+            self.count_serving();
+        }
+        sent
+    }
+
+    /// The slot of a process with room, of those the one with the fewest connections.
+    pub(crate) fn with_room(&self) -> Option<usize> {
+        let with_room = (0..self.slots()).filter(|index| self.has_room(*index));
+        with_room.min_by_key(|index| self.slot(*index).connections())
+    }
+
+    /// Takes back a connection that was sent to the process and that it has not received.
+    pub(crate) fn take_back(&self, index: usize, tag: Option<u32>) -> Option<ConnectionSlot> {
+        self.slot(index).take_back(tag)
     }
 
     /// Counts a connection that was closed because no process took it.
@@ -81,13 +119,13 @@ impl WorkerPool {
         let ended = self.slot(index).ack(ack);
         // Outside the lock: each freed slot may wake the acceptor.
         drop(ended);
-        self.room.notify_one();
+        self.room.notify_waiters();
     }
 
     /// Records a report of the process.
     pub(crate) fn record(&self, index: usize, snapshot: Snapshot) {
         self.slot(index).record(snapshot);
-        self.room.notify_one();
+        self.room.notify_waiters();
     }
 
     /// The process has ended. Returns how many connections ended with it.
@@ -95,7 +133,8 @@ impl WorkerPool {
         let ended = self.slot(index).process_ended();
         let lost = ended.connections();
         drop(ended);
-        self.room.notify_one();
+        self.count_serving();
+        self.room.notify_waiters();
         lost
     }
 
@@ -108,7 +147,10 @@ impl WorkerPool {
     pub(crate) fn total(&self) -> Snapshot {
         let mut total = Snapshot::default();
         for index in 0..self.slots.len() {
-            total.join(self.slot(index).totals.total(self.threads));
+            let slot = self.slot(index);
+            let mut process = slot.totals.total(self.threads);
+            process.held.processes[slot.state() as usize] = 1;
+            total.join(process);
         }
         total
     }

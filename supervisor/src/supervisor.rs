@@ -27,11 +27,12 @@ use towline::{
 use towline_config::Effective;
 
 use crate::{
+    command::Command,
     dispatch::WorkerDispatch,
     message::SettingsText,
     multi_process::{MultiProcess, worker_settings},
     pool::WorkerPool,
-    worker_process::{Command, WorkerCommand},
+    worker_process::WorkerCommand,
     worker_supervisor::WorkerSupervisor,
 };
 
@@ -88,7 +89,8 @@ pub fn run(
         }
         server.state.lifecycle.set(Stage::Accepting);
         log_start(plan, &address, admin_address, Some(settings));
-        ready(&announcement(&address, admin_address));
+        let announcement = announcement(&address, admin_address);
+        ready(&announcement);
         tokio::select! {
             name = stop.next() => {
                 tracing::info!(signal = name, "draining");
@@ -103,6 +105,7 @@ pub fn run(
                 return Err(RunError::failed("the listening socket failed", &error));
             }
             () = reload::reload_on_sighup(&mut hang_up, Some(&loader), &*server) => {}
+            () = report_serving(server.pool.serving(), plan.processes, &announcement) => {}
         }
         let second = async {
             tokio::select! {
@@ -116,6 +119,29 @@ pub fn run(
     })
 }
 
+/// Reports to the log and to the service manager how many of the worker `processes` serve.
+async fn report_serving(mut serving: watch::Receiver<usize>, processes: usize, announcement: &str) {
+    let mut before = processes;
+    loop {
+        let now = *serving.borrow_and_update();
+        if now == 0 && before > 0 {
+            tracing::error!("no worker process serves: new connections wait");
+        } else if now > 0 && before == 0 {
+            tracing::info!(processes = now, "worker processes serve again");
+        }
+        if now != before && now < processes {
+            notify::status(&format!("{now} of {processes} worker processes serve, {announcement}"));
+        } else if now != before {
+            notify::status(announcement);
+        }
+        before = now;
+        if serving.changed().await.is_err() {
+            // The pool lives as long as the server.
+            return future::pending().await;
+        }
+    }
+}
+
 impl Supervisor {
     /// Starts the workers, and the acceptor once all of them serve.
     async fn start(
@@ -126,6 +152,9 @@ impl Supervisor {
     ) -> Result<Self, RunError> {
         let settings = &effective.settings;
         let pool = Arc::new(WorkerPool::new(plan.processes, plan.per_process, plan.threads));
+        let slots = ConnectionSlots::new(plan.connections, plan.processes);
+        let (dispatch, returned) = WorkerDispatch::new(pool.clone(), slots.clone());
+        tokio::spawn(dispatch.clone().deliver_returned(returned));
         let command = Arc::new(command);
         let text = SettingsText::encode(&worker_settings(settings, plan));
         let worker_settings = Arc::new(Mutex::new(text));
@@ -136,7 +165,7 @@ impl Supervisor {
             let worker = WorkerSupervisor {
                 index,
                 command: command.clone(),
-                pool: pool.clone(),
+                dispatch: dispatch.clone(),
                 settings: worker_settings.clone(),
                 commands: receiver,
             };
@@ -151,7 +180,6 @@ impl Supervisor {
         }
 
         let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
-        let slots = ConnectionSlots::new(plan.connections, plan.processes);
         let admission = AdmissionControl::new(slots.clone(), &settings.limits);
         let state = ServerState::new(*plan, config.clone(), listeners[0].address(), slots);
         let acceptor = Acceptor {
@@ -159,7 +187,7 @@ impl Supervisor {
             admission,
             config: config.subscribe(),
             stats: state.accept.clone(),
-            dispatch: WorkerDispatch { pool: pool.clone(), slots: state.slots.clone() },
+            dispatch,
         };
         let (stop_accepting, mut stop) = watch::channel(false);
         let acceptor = tokio::spawn(acceptor.run(async move {
@@ -201,6 +229,8 @@ impl Supervisor {
     async fn end(&mut self) {
         self.command(|| Command::Cut).await;
         self.all_exited().await;
+        // Those that no worker has taken.
+        self.cut += self.server.state.slots.connections() as u64;
     }
 
     /// Sends a command to every worker.

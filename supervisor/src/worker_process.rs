@@ -1,13 +1,6 @@
 //! One worker process, from its start to its exit, as the supervisor sees it.
 
-use std::{
-    ffi::OsString,
-    io,
-    path::PathBuf,
-    process::{ExitStatus, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use tokio::{
     process::{self, Child},
@@ -18,6 +11,10 @@ use towline::RunError;
 
 use crate::{
     channel::{self, Channel, Received},
+    command::{Command, StopIntent, WorkerExit},
+    dispatch::WorkerDispatch,
+    inbound::Inbound,
+    liveness::{Change, KILLED_AFTER, Liveness},
     message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
@@ -25,7 +22,8 @@ use crate::{
 /// A process that does not serve within this time has failed.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// How often a process reports its counts. Those since the last report are lost when it dies.
+/// How often a process reports its counts, which also shows that it answers. Counts since the last
+/// report are lost when it dies.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a message may wait for room in the channel. A process that reads nothing for that long is
@@ -46,51 +44,18 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
 }
 
-/// A command to the task that supervises a process.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Record the latest counts; answered when that is done.
-    SendCounts(oneshot::Sender<()>),
-    /// Apply new settings; answered with the reason if they are not applied.
-    Reload(SettingsText, oneshot::Sender<Result<(), String>>),
-    /// Drain, and do not restart.
-    Drain,
-    /// No further connection follows.
-    NoMoreConnections,
-    /// Cut remaining connections and exit, and do not restart.
-    Cut,
-}
-
-/// Why a process was told to end, if it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StopIntent {
-    /// It was not.
-    None,
-    /// It received SIGTERM; another process replaces it.
-    Replace,
-    /// The server ends.
-    Stop,
-}
-
-/// How a process ended.
-#[derive(Debug)]
-pub(crate) struct WorkerExit {
-    pub(crate) stop_intent: StopIntent,
-    pub(crate) status: io::Result<ExitStatus>,
-    /// The connections that it cut; `None` if it ended without reporting them.
-    pub(crate) cut: Option<u64>,
-}
-
 /// A process that serves.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     child: Child,
     channel: Arc<Channel>,
+    inbound: Inbound,
     buffer: Box<[u8]>,
     /// Answered by the next report.
     count_requests: Vec<oneshot::Sender<()>>,
     /// Answered by the reply to the last reload.
     reload_request: Option<oneshot::Sender<Result<(), String>>>,
+    liveness: Liveness,
     stop_intent: StopIntent,
     /// When it is killed, unless it has exited.
     kill_at: Option<Instant>,
@@ -106,6 +71,7 @@ impl WorkerProcess {
     ) -> Result<Self, RunError> {
         let failed = |why: io::Error| RunError::failed(&format!("worker process {index}"), &why);
         let (ours, theirs) = channel::pair().map_err(failed)?;
+        let inbound = Inbound::of(&theirs).map_err(failed)?;
         let child = process::Command::new(&command.program)
             .arg0("towline")
             .args(&command.arguments)
@@ -118,9 +84,11 @@ impl WorkerProcess {
         let mut process = Self {
             child,
             channel: Arc::new(Channel::new(ours).map_err(failed)?),
+            inbound,
             buffer: channel::buffer(),
             count_requests: Vec::new(),
             reload_request: None,
+            liveness: Liveness::default(),
             stop_intent: StopIntent::None,
             kill_at: None,
             cut: None,
@@ -133,10 +101,18 @@ impl WorkerProcess {
     }
 
     async fn wait_until_ready(&mut self) -> io::Result<()> {
-        let Some(Received { length, .. }) = self.channel.receive(&mut self.buffer).await? else {
-            let status = self.child.wait().await?;
-            return Err(io::Error::other(format!("it ended before it served ({status})")));
-        };
+        let length = tokio::select! {
+            received = self.channel.receive(&mut self.buffer) => received?,
+            // It may have said why.
+            status = self.child.wait() => match self.channel.try_receive(&mut self.buffer) {
+                Err(_nothing) => {
+                    let status = status?;
+                    return Err(io::Error::other(format!("it ended before it served ({status})")));
+                }
+                received => received?,
+            },
+        }
+        .map_or(0, |received| received.length);
         match ToSupervisor::decode(&self.buffer[..length]) {
             Some(ToSupervisor::Control(WorkerMsg::Ready)) => Ok(()),
             Some(ToSupervisor::Control(WorkerMsg::Failed(why))) => Err(io::Error::other(why)),
@@ -156,9 +132,10 @@ impl WorkerProcess {
     pub(crate) async fn run(
         mut self,
         index: usize,
-        pool: &WorkerPool,
+        dispatch: &WorkerDispatch,
         commands: &mut mpsc::Receiver<Command>,
     ) -> WorkerExit {
+        let pool = &*dispatch.pool;
         let mut report = interval_at(Instant::now() + REPORT_INTERVAL, REPORT_INTERVAL);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -167,28 +144,94 @@ impl WorkerProcess {
                 received = self.channel.receive(&mut self.buffer) => match received {
                     Ok(Some(Received { length, .. })) => {
                         let message = ToSupervisor::decode(&self.buffer[..length]);
+                        self.answered(index, pool);
                         self.handle(index, pool, message).await;
                     }
+                    // Not seen while `inbound` keeps the channel open.
                     Ok(None) => break,
                     Err(error) => {
                         tracing::error!(process = index, %error, "cannot read from worker process");
                         break;
                     }
                 },
+                _ = self.child.wait() => break,
                 // The queue closes when the supervisor has ended without a drain.
                 command = commands.recv() => {
                     self.execute(index, pool, command.unwrap_or(Command::Cut)).await;
                 }
-                _ = report.tick() => self.request_counts(),
+                _ = report.tick() => {
+                    if self.ask(index, pool) == Change::Dead {
+                        break;
+                    }
+                    if self.liveness.is_unresponsive() && self.stop_intent == StopIntent::None {
+                        self.take_back(index, dispatch);
+                    }
+                }
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                     tracing::warn!(process = index, "worker process does not end, killing it");
                     break;
                 }
             }
         }
-        // It has closed its end and is exiting, or is unusable.
+        // It has exited, or is unusable.
         let _ = self.child.start_kill();
-        WorkerExit { stop_intent: self.stop_intent, status: self.child.wait().await, cut: self.cut }
+        let status = self.child.wait().await;
+        // The last messages, which it sent before its exit.
+        while let Ok(Some(Received { length, .. })) = self.channel.try_receive(&mut self.buffer) {
+            let message = ToSupervisor::decode(&self.buffer[..length]);
+            self.handle(index, pool, message).await;
+        }
+        pool.stop_sending(index);
+        if self.stop_intent != StopIntent::Stop {
+            self.take_back(index, dispatch);
+        }
+        WorkerExit { stop_intent: self.stop_intent, status, cut: self.cut }
+    }
+
+    /// Returns the connections that the process has not received to the queue for the next process with
+    /// room.
+    fn take_back(&mut self, index: usize, dispatch: &WorkerDispatch) {
+        for message in self.inbound.return_connections(index, dispatch, &mut self.buffer) {
+            // There is room: the channel is empty now.
+            let _ = self.channel.try_send(&message.encode(), None);
+        }
+    }
+
+    /// Asks for a report, and notes whether the process has answered the questions before.
+    fn ask(&mut self, index: usize, pool: &WorkerPool) -> Change {
+        self.request_counts();
+        let change = self.liveness.asked();
+        match change {
+            Change::Dead => tracing::error!(
+                process = index,
+                pid = self.id(),
+                "worker process did not answer for {:?}, killing it",
+                KILLED_AFTER * REPORT_INTERVAL
+            ),
+            // One that drains answers late while its threads end, and gets no connections anyway.
+            Change::Unresponsive if self.stop_intent == StopIntent::None => {
+                tracing::warn!(
+                    process = index,
+                    pid = self.id(),
+                    "worker process does not answer: it gets no new connections"
+                );
+                pool.set_unresponsive(index, true);
+            }
+            _ => {}
+        }
+        if self.liveness.is_unresponsive() {
+            // Scrapes do not wait for it: dropping the senders answers them.
+            self.count_requests.clear();
+        }
+        change
+    }
+
+    /// Notes that the process has sent a message.
+    fn answered(&mut self, index: usize, pool: &WorkerPool) {
+        if self.liveness.answered() == Change::Responsive && self.stop_intent == StopIntent::None {
+            tracing::info!(process = index, pid = self.id(), "worker process answers again");
+            pool.set_unresponsive(index, false);
+        }
     }
 
     async fn handle(&mut self, index: usize, pool: &WorkerPool, message: Option<ToSupervisor>) {
@@ -229,6 +272,8 @@ impl WorkerProcess {
 
     async fn execute(&mut self, index: usize, pool: &WorkerPool, command: Command) {
         match command {
+            // Answered at once, by dropping the sender: the last report is the latest there is.
+            Command::SendCounts(_) if self.liveness.is_unresponsive() => {}
             Command::SendCounts(answer) => {
                 self.count_requests.push(answer);
                 self.request_counts();

@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use slab::Slab;
-use towline::internal::{ConnectionSlot, NewConnection, Snapshot};
+use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot};
 
 use crate::{
     channel::Channel,
@@ -31,6 +31,8 @@ pub(crate) struct WorkerSlot {
     pub(crate) totals: WorkerTotals,
     /// No connection is sent before the next report: memory is short there, or the channel was full.
     refuses: bool,
+    /// No connection is sent until the process answers again.
+    pub(crate) unresponsive: bool,
 }
 
 impl WorkerSlot {
@@ -39,10 +41,19 @@ impl WorkerSlot {
         self.untagged.len() + self.tagged.len()
     }
 
+    pub(crate) fn state(&self) -> ProcessState {
+        match (&self.channel, self.unresponsive) {
+            (Some(_), false) => ProcessState::Serving,
+            (Some(_), true) => ProcessState::Unresponsive,
+            (None, _) => ProcessState::Missing,
+        }
+    }
+
     pub(crate) fn has_room(&self, connections_max: usize) -> bool {
         let in_flight = self.sent - self.received;
         self.channel.is_some()
             && !self.refuses
+            && !self.unresponsive
             && in_flight < IN_FLIGHT_MAX
             && self.connections() < connections_max
     }
@@ -84,6 +95,20 @@ impl WorkerSlot {
         let channel = self.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let message = ConnectionMsg { tag, peer: accepted.peer };
         channel.try_send(&message.encode(), Some(accepted.socket.as_fd()))
+    }
+
+    /// Takes back a connection that was sent and that the process has not received. Returns its slot.
+    pub(crate) fn take_back(&mut self, tag: Option<u32>) -> Option<ConnectionSlot> {
+        let slot = match tag {
+            Some(tag) => self.tagged.try_remove(tag as usize)?,
+            None => {
+                let slot = self.untagged.pop()?;
+                self.sent_untagged -= 1;
+                slot
+            }
+        };
+        self.sent -= 1;
+        Some(slot)
     }
 
     /// Applies an ack. Returns the slots of connections that have ended, which are freed when dropped.

@@ -13,9 +13,10 @@ use tokio::{
 use towline::RunError;
 
 use crate::{
+    command::{Command, StopIntent, WorkerExit},
+    dispatch::WorkerDispatch,
     message::SettingsText,
-    pool::WorkerPool,
-    worker_process::{Command, StopIntent, WorkerCommand, WorkerExit, WorkerProcess},
+    worker_process::{WorkerCommand, WorkerProcess},
 };
 
 /// First and longest pause before the restart of a process that was lost.
@@ -29,7 +30,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct WorkerSupervisor {
     pub(crate) index: usize,
     pub(crate) command: Arc<WorkerCommand>,
-    pub(crate) pool: Arc<WorkerPool>,
+    pub(crate) dispatch: WorkerDispatch,
     /// The settings that the next started process gets.
     pub(crate) settings: Arc<Mutex<SettingsText>>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -54,8 +55,8 @@ impl WorkerSupervisor {
         let mut pause = BACK_OFF[0];
         loop {
             let started = Instant::now();
-            let exit = process.run(self.index, &self.pool, &mut self.commands).await;
-            let lost = self.pool.process_ended(self.index);
+            let exit = process.run(self.index, &self.dispatch, &mut self.commands).await;
+            let lost = self.dispatch.pool.process_ended(self.index);
             if exit.stop_intent == StopIntent::Stop {
                 return exit.cut.unwrap_or(lost as u64);
             }
@@ -68,7 +69,7 @@ impl WorkerSupervisor {
                     return 0;
                 }
                 pause = (2 * pause).min(BACK_OFF[1]);
-                self.pool.count_restart(self.index);
+                self.dispatch.pool.count_restart(self.index);
                 match self.start().await {
                     Ok(process) => break process,
                     Err(why) => tracing::error!("{why}; trying again in {pause:?}"),
@@ -81,7 +82,7 @@ impl WorkerSupervisor {
     async fn start(&self) -> Result<WorkerProcess, RunError> {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let process = WorkerProcess::start(self.index, &self.command, settings).await?;
-        self.pool.process_started(self.index, process.channel());
+        self.dispatch.pool.process_started(self.index, process.channel());
         Ok(process)
     }
 

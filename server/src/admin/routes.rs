@@ -47,7 +47,9 @@ pub(super) async fn answer(
         }
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" if lifecycle.is(Stage::Accepting) => {
-            if state.is_full() && !state.effective().settings.server.ready_when_full {
+            if !context.source.is_served() {
+                reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no worker\n")
+            } else if state.is_full() && !state.effective().settings.server.ready_when_full {
                 reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "full\n")
             } else {
                 reply(StatusCode::OK, TEXT, "accepting\n")

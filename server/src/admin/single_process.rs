@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 use super::{Socket, StatusSource, start};
 use crate::{
     RunError,
-    counts::Snapshot,
+    counts::{ProcessState, Snapshot},
     exporter::{CountsReader, UserMetrics},
     lifecycle::ServerState,
     shard::ShardPool,
@@ -39,6 +39,7 @@ impl StatusSource for SingleProcess {
 
     async fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.reader.read();
+        snapshot.held.processes[ProcessState::Serving as usize] = 1;
         self.state.add_to(&mut snapshot);
         snapshot
     }

@@ -12,6 +12,11 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
     /// Reads all counts and gauges. They are at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 
+    /// Whether any process takes connections. Default: true.
+    fn is_served(&self) -> bool {
+        true
+    }
+
     /// Metrics of the program that the server is part of. Default: none.
     fn user_metrics(&self) -> Option<&UserMetrics> {
         None
@@ -25,6 +30,10 @@ impl<S: StatusSource> StatusSource for Arc<S> {
 
     async fn snapshot(&self) -> Snapshot {
         S::snapshot(self).await
+    }
+
+    fn is_served(&self) -> bool {
+        S::is_served(self)
     }
 
     fn user_metrics(&self) -> Option<&UserMetrics> {

@@ -33,6 +33,32 @@ impl Rejection {
     }
 }
 
+/// Whether a process that serves lines does. A closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ProcessState {
+    /// It takes new connections.
+    Serving,
+    /// It stands still: the supervisor had no message from it for seconds.
+    Unresponsive,
+    /// It starts, has ended, or drains to be replaced.
+    Missing,
+}
+
+impl ProcessState {
+    /// All values, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Serving, Self::Unresponsive, Self::Missing];
+
+    /// The value of the label `state`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Unresponsive => "unresponsive",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// Values of the label `errno`: errors of accept(2). The last one covers all others.
 pub(crate) const ERRNOS: [&str; 6] =
     ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "other"];

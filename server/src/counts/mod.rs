@@ -7,9 +7,9 @@ mod labels;
 mod snapshot;
 mod status;
 
-pub use self::snapshot::Snapshot;
 #[cfg(feature = "admin")]
 pub(crate) use self::snapshot::{Gauges, ShardUsage};
+pub use self::{labels::ProcessState, snapshot::Snapshot};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,

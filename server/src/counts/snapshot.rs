@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
 
-use super::{ERRNOS, Rejection, STEPS};
+use super::{ERRNOS, ProcessState, Rejection, STEPS};
 
 /// The counts and gauges of one process, or the sums over several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Gauges {
     pub buffer_limit_bytes: u64,
     /// Processes in which a step against overload is in force, indexed by [`STEPS`].
     pub overload_steps: [u64; STEPS.len()],
+    /// Processes, indexed by [`ProcessState`]. Set by the process that reports for the server.
+    pub processes: [u64; ProcessState::ALL.len()],
     /// Resident memory.
     pub resident_bytes: u64,
     /// Virtual memory.
@@ -200,6 +202,7 @@ impl Gauges {
             max_descriptors,
             buffer_limit_bytes,
             overload_steps,
+            processes,
         } = other;
         add_each(&mut self.connections, connections);
         self.concurrency_limit += concurrency_limit;
@@ -212,6 +215,7 @@ impl Gauges {
         self.max_descriptors += max_descriptors;
         self.buffer_limit_bytes += buffer_limit_bytes;
         add_each(&mut self.overload_steps, overload_steps);
+        add_each(&mut self.processes, processes);
     }
 }
 

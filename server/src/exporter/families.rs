@@ -7,7 +7,7 @@ use super::{
     family::{Family, Labels, Values, by, counter, gauge, seconds},
     kernel, overload,
 };
-use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status};
+use crate::counts::{Counters, ERRNOS, Gauges, ProcessState, Rejection, Snapshot, Status};
 
 /// The states in which a connection waits for its socket, by direction.
 fn waiting(direction: &str) -> &'static [State] {
@@ -240,6 +240,14 @@ fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str,
         "towline_worker_busy_seconds_total",
         "Time that a worker thread spent working instead of waiting for events.",
         Values::Seconds(workers().map(|(label, at)| (label, at.busy_nanos.into())).collect()),
+    );
+    add(
+        "towline_worker_processes",
+        "Processes that serve lines, by state. serving: takes new connections. unresponsive: stands \
+         still, and gets none. missing: starts, has ended, or drains to be replaced.",
+        Values::Gauge(by("state", &ProcessState::ALL, ProcessState::label, |state| {
+            snapshot.held.processes[state as usize] as f64
+        })),
     );
     add(
         "towline_worker_restarts_total",
