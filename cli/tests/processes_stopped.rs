@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
 use towline_test_support::{
-    Client, ControlGroup, PATIENCE, Run, ServerProcess, TempFile, signal, towline, wait_until,
+    Client, ControlGroup, PATIENCE, Run, ServerProcess, TempFile, signal, stop, towline, wait_until,
 };
 
 const UNRESPONSIVE: &str = "towline_worker_processes{state=\"unresponsive\"}";
@@ -30,7 +30,7 @@ fn fault_31_a_stopped_worker_gets_no_new_connections_until_it_goes_on() {
     let server = ServerProcess::start(&[], &FLAGS);
     let mut open = server.connect_many(4);
     let stopped = server.workers()[0];
-    signal(stopped, Signal::STOP);
+    stop(stopped);
     server.metric_when(UNRESPONSIVE, |processes| processes == 1.0);
     assert_eq!(server.metric(SERVING), 1.0);
     assert_eq!(server.get("/readyz"), "accepting\n", "one serves");
@@ -61,7 +61,7 @@ fn fault_31_connections_on_their_way_to_a_worker_that_stands_still_are_served_by
         let mut open = server.connect_many(2);
         assert_eq!(server.metric("towline_lines_received_total"), 2.0);
         let stopped = server.workers()[0];
-        signal(stopped, Signal::STOP);
+        stop(stopped);
         let mut new: Vec<_> = (0..40).map(|_| server.connect()).collect();
         if let Some(then) = then {
             signal(stopped, then);
@@ -93,7 +93,7 @@ fn fault_31_a_worker_that_stays_stopped_is_replaced_and_the_counts_stay_exact() 
     let server = ServerProcess::start(&[], &flags);
     let mut open = server.connect_many(10);
     assert_eq!(server.metric("towline_lines_received_total"), 10.0);
-    signal(server.workers()[0], Signal::STOP);
+    stop(server.workers()[0]);
     server.metric_when(RESTARTS, |restarts| restarts == 1.0);
     server.metric_when(SERVING, |processes| processes == 2.0);
     assert_eq!(server.metric(LOST), 5.0);
@@ -158,7 +158,7 @@ fn fault_31_the_service_manager_sees_how_many_workers_serve() {
     until("READY=1\nSTATUS=listening on ");
     let workers = server.workers();
     for &worker in &workers {
-        signal(worker, Signal::STOP);
+        stop(worker);
     }
     until("STATUS=0 of 2 worker processes serve, listening on ");
     assert_eq!(server.get("/readyz"), "no worker\n");

@@ -160,12 +160,14 @@ impl WorkerProcess {
                     self.execute(index, pool, command.unwrap_or(Command::Cut)).await;
                 }
                 _ = report.tick() => {
-                    if self.ask(index, pool) == Change::Dead {
+                    if self.count_silence(index, pool) == Change::Dead {
                         break;
                     }
+                    // Before the question, which would be taken back as well.
                     if self.liveness.is_unresponsive() && self.stop_intent == StopIntent::None {
                         self.take_back(index, dispatch);
                     }
+                    self.request_counts();
                 }
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                     tracing::warn!(process = index, "worker process does not end, killing it");
@@ -197,9 +199,8 @@ impl WorkerProcess {
         }
     }
 
-    /// Asks for a report, and notes whether the process has answered the questions before.
-    fn ask(&mut self, index: usize, pool: &WorkerPool) -> Change {
-        self.request_counts();
+    /// Notes that the process is asked for its counts, and whether it has answered before.
+    fn count_silence(&mut self, index: usize, pool: &WorkerPool) -> Change {
         let change = self.liveness.asked();
         match change {
             Change::Dead => tracing::error!(

@@ -36,7 +36,7 @@ pub use faulty_io::{End, FaultyIo, Record, SharedRecord, Step};
 pub use line_server::{Answer, LineServer};
 pub use metrics::Metrics;
 pub use namespace::{Namespace, network_namespace};
-pub use process::{has_ended, kernel_counter, signal};
+pub use process::{has_ended, kernel_counter, signal, stop};
 pub use require::{can, require};
 pub use server_process::ServerProcess;
 #[cfg(feature = "middleware")]
