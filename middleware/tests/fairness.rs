@@ -44,7 +44,7 @@ async fn turns_of_another_task(
             tokio::task::yield_now().await;
         }
     });
-    assert_eq!(tokio::spawn(connection).await.unwrap(), Ok(CloseReason::PeerEof));
+    assert_eq!(tokio::spawn(connection).await.unwrap().unwrap(), CloseReason::PeerEof);
     other.abort();
     turns.load(Relaxed)
 }

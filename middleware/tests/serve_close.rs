@@ -8,12 +8,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::Instant,
 };
+use tokio_test::{assert_pending, task};
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, Echo, ErrorReplyLayer, FramedTransport, FramingLayer, Lines, LinesBatchCodec,
-    MeterLayer, ObserveLayer,
+    MeterLayer, ObserveLayer, drain,
     serve::{LINGER, LINGER_BYTES, Serve, WritePolicy},
+    serve_connection,
     stats::{CloseReason, LineResult, Stats},
 };
 use towline_test_support::{End, FaultyIo, Step, assert_closed_once, block_on, every, serve};
@@ -35,8 +37,8 @@ where
             .layer(MeterLayer::new(stats.clone()))
             .layer(FramingLayer::new(LinesBatchCodec::new, LINE_BYTES_MAX))
             .service(Serve::new(lines).stats(stats.clone()).write_policy(policy));
-        let Ok(reason) = connection.call(io).await;
-        (stats, reason)
+        let ended = connection.call(io).await;
+        (stats, ended.unwrap_or(CloseReason::ServiceError))
     };
     block_on(end)
 }
@@ -82,7 +84,7 @@ async fn fault_03_a_limited_number_of_bytes_is_read_after_the_server_has_closed(
     while client.write_all(&[b'x'; 4096]).await.is_ok() {
         sent += 4096;
     }
-    assert_eq!(connection.await.unwrap(), Ok(CloseReason::LineTooLong));
+    assert_eq!(connection.await.unwrap().unwrap(), CloseReason::LineTooLong);
     assert!(
         (LINGER_BYTES..LINGER_BYTES + 2 * LINE_BYTES_MAX).contains(&sent),
         "{sent} bytes were taken"
@@ -162,6 +164,39 @@ fn an_error_without_a_reply_ends_the_connection_after_earlier_replies() {
     assert_closed_once(&stats, CloseReason::ServiceError);
     assert_eq!(record.output(), b"good\n");
     assert_eq!(stats.lines_processed[LineResult::Error as usize].get(), 1);
+}
+
+/// The error was dropped where the service returned it: neither the caller of `serve_connection` nor a log
+/// could tell why the connection ended.
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_service_is_returned_after_the_replies_before_it_were_written() {
+    let picky = service_fn(|lines: Lines| async move {
+        if lines.as_bytes() == b"bad\n" { Err("no such line") } else { Ok(lines) }
+    });
+    let input = || FaultyIo::new("good\nbad\nlate\n").reads([Step::Take(5), Step::Take(4)]);
+    let io = input();
+    let record = io.record();
+    let codec = LinesBatchCodec::new(LINE_BYTES_MAX);
+    let ended = serve_connection(io, codec, picky, drain::Watch::never()).await;
+    assert_eq!(ended.unwrap_err().to_string(), "no such line");
+    assert_eq!(record.output(), b"good\n");
+    assert_eq!(record.get().shut_down_after, Some(5));
+
+    // A caller that takes it gets it before the close, and the reason at the end.
+    let io = input();
+    let record = io.record();
+    let transport = FramedTransport::new(io, LinesBatchCodec::new(LINE_BYTES_MAX));
+    let mut connection = task::spawn(Serve::new(picky).call(transport));
+    let error = loop {
+        assert_pending!(connection.poll());
+        if let Some(error) = connection.enter(|_, connection| connection.take_service_error()) {
+            break error;
+        }
+    };
+    assert_eq!(error.to_string(), "no such line");
+    assert_eq!(record.get().shut_down_after, None, "the peer is still connected");
+    assert_eq!(connection.await.unwrap(), CloseReason::ServiceError);
+    assert_eq!(record.output(), b"good\n");
 }
 
 #[tokio::test(start_paused = true)]

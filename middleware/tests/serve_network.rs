@@ -64,7 +64,7 @@ where
                 let connection = stack.call(listener.accept().await?.0);
                 let record = record.clone();
                 tokio::spawn(async move {
-                    let Ok(reason) = connection.await;
+                    let reason = connection.await.unwrap();
                     record.lock().unwrap().push(reason);
                 });
             }

@@ -90,10 +90,7 @@ impl Server {
             .config(self.config.clone())
             .drain(self.drain.clone());
         let connection = serve.call(FramedTransport::new(io, LinesBatchCodec::new(64 * KIB)));
-        tokio::spawn(async move {
-            let Ok(reason) = connection.await;
-            reason
-        })
+        tokio::spawn(async move { connection.await.unwrap() })
     }
 
     fn connect(&self) -> (DuplexStream, JoinHandle<CloseReason>) {
@@ -238,7 +235,7 @@ async fn a_batch_that_waits_for_a_service_that_is_not_ready_ends_with_its_client
         let io = FaultyIo::new("a\nb\n").end(end);
         let transport = FramedTransport::new(io, LinesBatchCodec::new(99));
         let begun = Instant::now();
-        assert_eq!(Serve::new(service.clone()).call(transport).await, Ok(reason));
+        assert_eq!(Serve::new(service.clone()).call(transport).await.unwrap(), reason);
         assert!(begun.elapsed() < SECOND);
     }
     tokio_test::assert_pending!(tokio_test::task::spawn(handle.next_request()).poll());
@@ -310,7 +307,7 @@ async fn a_call_that_never_leaves_any_budget_is_cancelled_too() {
     let io = FaultyIo::new("a\n").end(End::Fail(ErrorKind::ConnectionReset)).reads([Step::Take(2)]);
     let transport = FramedTransport::new(Budgeted(io), LinesBatchCodec::new(99));
     let connection = Serve::new(busy).call(transport);
-    assert_eq!(timeout(SECOND, connection).await.unwrap(), Ok(CloseReason::PeerReset));
+    assert_eq!(timeout(SECOND, connection).await.unwrap().unwrap(), CloseReason::PeerReset);
 }
 
 /// Takes a unit of the task's budget for each read, as Tokio's sockets do.

@@ -77,7 +77,10 @@ where
 /// When the listener fails.
 pub async fn serve<S>(listener: TcpListener, stats: &Arc<Stats>, lines: S) -> io::Result<()>
 where
-    S: Service<Lines, Response = Lines, Future: Send> + Clone + Send + 'static,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
 {
     let deadlines = Deadlines::new().line(Some(Duration::from_secs(30)));
     let mut connections = ServiceBuilder::new()

@@ -2,7 +2,7 @@
 //!
 //! This is the only place where a setting becomes a layer.
 
-use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
@@ -11,10 +11,11 @@ use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramingLayer, LineError,
-    LineLimits, Lines, LoadShed, MeterLayer, ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
+    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
+    FramingLayer, LineError, LineLimits, Lines, LoadShed, MeterLayer, MeteredIo, ObserveLayer,
+    Semaphore, Sha256Layer, TimeoutLayer,
     drain::{Signal, Timers, Watch},
-    heartbeat::{Deadlines, HeartbeatLayer},
+    heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport},
     internal::{ConnectionStats, LINES_MAX},
     serve::{self, Serve},
     stats::{CloseReason, Stats},
@@ -219,12 +220,16 @@ where
         .service(workload)
 }
 
+/// A connection as its stack makes it.
+pub(crate) type ServedConnection<Io, Codec, S> =
+    serve::Connection<HeartbeatTransport<FramedTransport<MeteredIo<Io>, Codec>>, S>;
+
 /// The connection stack, from the socket inwards. Each layer changes the type of the connection.
 pub(crate) fn connection_stack<Io, Codec, S>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> Codec,
     line_stack: S,
-) -> impl Service<Io, Response = CloseReason, Error = Infallible, Future: Send + 'static>
+) -> impl Service<Io, Response = CloseReason, Error = BoxError, Future = ServedConnection<Io, Codec, S>>
 + use<Io, Codec, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -51,8 +51,8 @@ where
 {
     let record = io.record();
     let mut serve = Serve::new(service).write_policy(policy);
-    let Ok(reason) = block_on(async { serve.call(FramedTransport::new(io, codec)).await });
-    (reason, record.output())
+    let ended = block_on(async { serve.call(FramedTransport::new(io, codec)).await });
+    (ended.unwrap_or(CloseReason::ServiceError), record.output())
 }
 
 /// [`WritePolicy::Every`] of `lines`.

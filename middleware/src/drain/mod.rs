@@ -13,7 +13,7 @@
 //! let served = serve_connection(server, LinesBatchCodec::new(99), Echo, watch);
 //! signal.drain();
 //! drop(client);
-//! assert_eq!(served.await, CloseReason::Drain);
+//! assert_eq!(served.await.unwrap(), CloseReason::Drain);
 //! # }
 //! ```
 

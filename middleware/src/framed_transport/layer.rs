@@ -67,7 +67,7 @@ where
 /// let (mut client, server) = tokio::io::duplex(64);
 /// client.write_all(b"too long\n").await.unwrap();
 /// client.shutdown().await.unwrap();
-/// assert_eq!(connections.call(server).await, Ok(CloseReason::LineTooLong));
+/// assert_eq!(connections.call(server).await.unwrap(), CloseReason::LineTooLong);
 /// # }
 /// ```
 #[derive(Debug)]

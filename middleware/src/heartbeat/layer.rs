@@ -69,7 +69,7 @@ where
 ///     .layer(HeartbeatLayer::new(deadlines, stats.clone()))
 ///     .service(Serve::new(Echo).stats(stats));
 /// let (silent, server) = tokio::io::duplex(64);
-/// assert_eq!(connections.call(server).await, Ok(CloseReason::IdleTimeout));
+/// assert_eq!(connections.call(server).await.unwrap(), CloseReason::IdleTimeout);
 /// # drop(silent);
 /// # }
 /// ```

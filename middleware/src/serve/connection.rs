@@ -1,5 +1,4 @@
 use std::{
-    convert::Infallible,
     fmt,
     future::Future,
     num::NonZeroU32,
@@ -16,7 +15,9 @@ use super::{
     peer_end::{PendingCall, WaitingBatch},
     shard_link::{ShardLink, Shared},
 };
-use crate::{Lines, Transport, fairness::FloodHint, stats::CloseReason, transport::Phase};
+use crate::{
+    BoxError, Lines, Transport, fairness::FloodHint, stats::CloseReason, transport::Phase,
+};
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
 /// not have room for it.
@@ -43,6 +44,8 @@ pub(super) enum Step<S: Service<Lines>> {
     /// A deadline passed: the connection ends when the close pacer, or anything else, wakes it.
     Expired(CloseReason),
     Closing(CloseReason),
+    /// Closes because the service failed, with this error.
+    Failed(Box<BoxError>),
     Lingering(Box<Linger>),
 }
 
@@ -104,13 +107,15 @@ pub(super) struct Feed {
 /// The time between our close and the peer's.
 pub(super) struct Linger {
     pub(super) reason: CloseReason,
+    pub(super) service_error: Option<BoxError>,
     pub(super) timer: Pin<Box<Sleep>>,
     /// Bytes that may still be read and discarded.
     pub(super) left_bytes: usize,
 }
 
 pin_project! {
-    /// One connection being served: a future that ends, with the reason, when the connection does.
+    /// One connection being served: a future that ends when the connection does, with the reason, or with
+    /// the error of the service that ended it ([`CloseReason::ServiceError`]).
     ///
     /// Made by [`Serve`](super::Serve). Dropping it cuts the connection, which then counts as
     /// [`CloseReason::Shutdown`], or as [`CloseReason::ServicePanic`] while panicking.
@@ -131,12 +136,54 @@ impl<T, S: Service<Lines>> Connection<T, S> {
     }
 }
 
+impl<T, S: Service<Lines>> Connection<T, S> {
+    /// The transport.
+    pub const fn get_ref(&self) -> &T {
+        &self.transport
+    }
+
+    /// The error of the service, if that ended the connection; once.
+    ///
+    /// For a caller that reports it while the peer is still connected: the connection yields between the
+    /// error and its close, which may take seconds. Who takes it here gets
+    /// [`CloseReason::ServiceError`] in its place when the connection ends.
+    #[inline]
+    pub fn take_service_error(self: Pin<&mut Self>) -> Option<BoxError> {
+        let this = self.project();
+        match this.step {
+            Step::Failed(_) | Step::Lingering(_) => take_service_error(this.step),
+            _ => None,
+        }
+    }
+}
+
+#[cold]
+fn take_service_error<S: Service<Lines>>(step: &mut Step<S>) -> Option<BoxError> {
+    match step {
+        Step::Failed(_) => {
+            let failed = std::mem::replace(step, Step::Closing(CloseReason::ServiceError));
+            let Step::Failed(error) = failed else { return None };
+            Some(*error)
+        }
+        Step::Lingering(linger) => linger.service_error.take(),
+        _ => None,
+    }
+}
+
+impl<T, S: Service<Lines>> Projection<'_, T, S> {
+    /// See [`Connection::take_service_error`].
+    #[cold]
+    pub(super) fn take_service_error(&mut self) -> Option<BoxError> {
+        take_service_error(self.step)
+    }
+}
+
 impl<T, S> Future for Connection<T, S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
 {
-    type Output = Result<CloseReason, Infallible>;
+    type Output = Result<CloseReason, BoxError>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -144,7 +191,7 @@ where
         this.shard.resume();
         let reason = ready!(this.run(cx));
         this.shard.close(reason);
-        Poll::Ready(Ok(reason))
+        Poll::Ready(this.take_service_error().map_or(Ok(reason), Err))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     peer_end::{PeerWatch, PendingCall, WaitingBatch},
 };
 use crate::{
-    LineError, Lines, Transport,
+    BoxError, LineError, Lines, Transport,
     stats::CloseReason,
     thread_context::{READINESS, Readiness},
     transport::Phase,
@@ -25,7 +25,7 @@ const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
 impl<T, S> Projection<'_, T, S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
 {
     #[inline]
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -37,7 +37,7 @@ where
                 Step::Feeding(_) => self.feed(cx),
                 Step::Flushing { .. } => self.flush(cx),
                 Step::Expired(reason) => Transition::End(*reason),
-                Step::Closing(_) => self.close(cx),
+                Step::Closing(_) | Step::Failed(_) => self.close(cx),
                 Step::Lingering(_) => self.linger(cx),
             };
             match next {
@@ -107,7 +107,7 @@ where
         }
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.call_ready(cx, lines, in_hand),
-            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
+            Poll::Ready(Err(error)) => self.fail(error.into()),
             Poll::Pending => {
                 let peer = PeerWatch::default();
                 *self.step = Step::Waiting(Box::new(WaitingBatch { lines, peer }));
@@ -141,7 +141,7 @@ where
                 *self.step = Step::OPEN;
                 self.call_ready(cx, lines, in_hand)
             }
-            Poll::Ready(Err(_)) => self.go(Step::Closing(CloseReason::ServiceError)),
+            Poll::Ready(Err(error)) => self.fail(error.into()),
             Poll::Pending => self.wait_serving(cx),
         }
     }
@@ -163,7 +163,7 @@ where
     fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Transition {
         match reply {
             Ok(reply) => self.send(cx, reply),
-            Err(_) => self.go(Step::Closing(CloseReason::ServiceError)),
+            Err(error) => self.fail(error.into()),
         }
     }
 
@@ -194,6 +194,14 @@ where
             }
             other => self.go(other),
         }
+    }
+
+    /// Ends the connection because of the service. Yields first, so that the owner of the connection sees
+    /// the error while the peer is still connected.
+    #[cold]
+    pub(super) fn fail(&mut self, error: BoxError) -> Transition {
+        *self.step = Step::Failed(Box::new(error));
+        Transition::Yield
     }
 
     #[inline]

@@ -36,7 +36,6 @@ mod write;
 mod write_policy;
 
 use std::{
-    convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -52,7 +51,7 @@ pub use write_policy::WritePolicy;
 use self::shard_link::Shared;
 
 use crate::{
-    BoxFuture, FramedTransport, LineError, Lines, ReadyPerCall, Transport,
+    BoxError, BoxFuture, FramedTransport, LineError, Lines, ReadyPerCall, Transport,
     drain::Watch,
     stats::{CloseReason, Stats},
 };
@@ -88,7 +87,7 @@ pub const LINGER_BYTES: usize = 4 * 1024 * crate::KIB;
 /// client.write_all(b"ping\n").await.unwrap();
 /// client.shutdown().await.unwrap();
 /// let transport = FramedTransport::new(server, LinesBatchCodec::new(64 * 1024));
-/// assert_eq!(serve.call(transport).await, Ok(CloseReason::PeerEof));
+/// assert_eq!(serve.call(transport).await.unwrap(), CloseReason::PeerEof);
 /// # }
 /// ```
 #[derive(Debug, Clone)]
@@ -195,13 +194,13 @@ impl<S> Serve<S> {
 impl<S, T> Service<T> for Serve<S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin> + Clone,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin> + Clone,
 {
     type Response = CloseReason;
-    type Error = Infallible;
+    type Error = BoxError;
     type Future = Connection<T, S>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -215,23 +214,22 @@ where
 /// Without metrics and without deadlines: for those build the stack from
 /// [`HeartbeatLayer`](crate::heartbeat::HeartbeatLayer) and [`Serve`]. The [crate]'s first example
 /// uses it.
+///
+/// # Errors
+/// That of the service, if it ended the connection.
 pub async fn serve_connection<Io, Codec, S>(
     io: Io,
     codec: Codec,
     service: S,
     drain: Watch,
-) -> CloseReason
+) -> Result<CloseReason, BoxError>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
     Codec: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
-    S: Service<Lines, Response = Lines> + Clone,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>> + Clone,
 {
     // Readiness in the call, on a clone: what a layer inside reserves, and what a shed batch left
     // waiting, ends with the batch it was for.
     let serve = &mut Serve::new(ReadyPerCall::new(service)).drain(drain);
-    let served = serve.call(FramedTransport::new(io, codec)).await;
-    match served {
-        Ok(reason) => reason,
-        Err(never) => match never {},
-    }
+    serve.call(FramedTransport::new(io, codec)).await
 }

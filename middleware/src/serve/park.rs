@@ -13,7 +13,7 @@ use super::{
     connection::{Linger, Projection, Step, Transition},
 };
 use crate::{
-    Lines, Transport, fairness,
+    BoxError, Lines, Transport, fairness,
     stats::{CloseReason, State},
     thread_context::{READINESS, Readiness},
     transport::{Parked, Phase},
@@ -22,11 +22,15 @@ use crate::{
 impl<T, S> Projection<'_, T, S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
 {
     #[cold]
     pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Transition {
-        let Step::Closing(reason) = *self.step else { return Transition::Continue };
+        let reason = match *self.step {
+            Step::Closing(reason) => reason,
+            Step::Failed(_) => CloseReason::ServiceError,
+            _ => return Transition::Continue,
+        };
         if reason == CloseReason::PeerEof {
             // Dropping the stream closes it; no more input can cause a reset.
             return match self.transport.as_mut().poll_flush(cx) {
@@ -39,8 +43,10 @@ where
             Poll::Ready(Ok(())) => {
                 let timer = Box::pin(sleep(self.shard.config().linger.load()));
                 self.shard.linger(reason);
+                let service_error = self.take_service_error();
                 self.go(Step::Lingering(Box::new(Linger {
                     reason,
+                    service_error,
                     timer,
                     left_bytes: LINGER_BYTES,
                 })))
@@ -54,7 +60,7 @@ where
     #[cold]
     pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> Transition {
         let Step::Lingering(linger) = self.step else { return Transition::Continue };
-        let Linger { reason, timer, left_bytes } = &mut **linger;
+        let Linger { reason, timer, left_bytes, .. } = &mut **linger;
         if timer.as_mut().poll(cx).is_ready() {
             return Transition::End(*reason);
         }

@@ -13,7 +13,7 @@ use tokio::{
 use tower_service::Service;
 
 use super::connection::{Projection, Step, Transition};
-use crate::{LineError, Lines, Transport, stats::CloseReason, transport::PeerEnd};
+use crate::{BoxError, LineError, Lines, Transport, stats::CloseReason, transport::PeerEnd};
 
 /// Most input that is read ahead of a call to find the peer's end behind it. The rest stays in the
 /// socket, and back-pressure reaches the peer.
@@ -74,7 +74,7 @@ fn poll_unconstrained(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll
 impl<T, S> Projection<'_, T, S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
 {
     /// Looks for the end of the peer of a batch that waits. Returns how the connection goes on if the
     /// batch is not served any more: after a reset at once, after a half-close when its grace period is

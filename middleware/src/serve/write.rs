@@ -10,14 +10,14 @@ use super::{
     connection::{Feed, Projection, Step, Transition},
 };
 use crate::{
-    LineError, Lines, Transport, fairness::FloodHint, stats::CloseReason,
-    thread_context::block_pool, transport::Phase,
+    BoxError, LineError, Lines, Transport, fairness::FloodHint, thread_context::block_pool,
+    transport::Phase,
 };
 
 impl<T, S> Projection<'_, T, S>
 where
     T: Transport,
-    S: Service<Lines, Response = Lines, Future: Unpin>,
+    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
 {
     /// Gives a reply to the sink.
     #[inline]
@@ -36,7 +36,7 @@ where
     #[cold]
     fn refused(&mut self, error: &LineError) -> Transition {
         match error {
-            LineError::NotUtf8 => self.go(Step::Closing(CloseReason::ServiceError)),
+            LineError::NotUtf8 => self.fail(LineError::NotUtf8.into()),
             error => Transition::End(error.into()),
         }
     }

@@ -1,22 +1,24 @@
 //! One connection on its shard, in a task of its own.
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
 use tower::Service;
-use towline_middleware::{LineLimits, stats::CloseReason};
+use towline_middleware::{LineLimits, Lines, stats::CloseReason};
 
-use super::socket::{Socket, TokioSocket};
+use super::{
+    service_error,
+    socket::{Socket, TokioSocket},
+};
 use crate::{
     accept::ConnectionSlot,
-    stack::{LineService, LinesCodec, StackParts, connection_stack},
+    stack::{LineService, LinesCodec, ServedConnection, StackParts, connection_stack},
 };
 
 /// Serves a socket that is registered with this thread's runtime, in a task of its own.
@@ -46,20 +48,34 @@ pub(crate) fn serve_io<Io, C, S>(
 
 pin_project! {
     /// A connection being served, and its slot, which is freed after the socket is closed.
-    struct Connection<F> {
+    struct Connection<Io, C, S: Service<Lines>> {
         #[pin]
-        served: F,
+        served: ServedConnection<Socket<Io>, C, S>,
         slot: ConnectionSlot,
     }
 }
 
-impl<F: Future<Output = Result<CloseReason, Infallible>>> Future for Connection<F> {
+impl<Io: TokioSocket, C: LinesCodec, S: LineService> Future for Connection<Io, C, S> {
     type Output = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Ok(reason) = ready!(self.project().served.poll(cx));
-        tracing::trace!(reason = reason.label(), "connection closed");
-        Poll::Ready(())
+        let mut served = self.project().served;
+        let ended = served.as_mut().poll(cx);
+        match ended {
+            Poll::Pending => {
+                // Before the close, after which the socket has no peer any more.
+                if let Some(error) = served.as_mut().take_service_error() {
+                    let socket = served.get_ref().get_ref().get_ref().get_ref();
+                    service_error::log(socket.peer(), &error);
+                }
+                Poll::Pending
+            }
+            Poll::Ready(ended) => {
+                let reason = ended.unwrap_or(CloseReason::ServiceError);
+                tracing::trace!(reason = reason.label(), "connection closed");
+                Poll::Ready(())
+            }
+        }
     }
 }

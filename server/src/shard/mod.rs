@@ -7,6 +7,7 @@
 //! | `dispatch.rs` | the queues between the acceptor and the shards |
 //! | `event_loop.rs` | what a shard's thread does beside its connections |
 //! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
+//! | `service_error.rs` | the log of errors that end connections |
 //! | `drain.rs` | how connections are told to finish |
 //! | `threads.rs` | threads that run one future |
 
@@ -17,6 +18,7 @@ mod event_loop;
 mod peer;
 mod pool;
 mod pool_state;
+mod service_error;
 mod socket;
 pub mod threads;
 

@@ -9,12 +9,14 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, recv, send, sockopt},
+    net::{RecvFlags, SendFlags, getpeername, recv, send, sockopt},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::{TcpStream, UnixStream},
 };
+
+use super::Peer;
 
 /// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
@@ -34,6 +36,14 @@ pub(super) struct Socket<S>(S);
 impl<S> Socket<S> {
     pub(super) const fn new(socket: S) -> Self {
         Self(socket)
+    }
+}
+
+impl<S: AsFd> Socket<S> {
+    /// The peer, if the socket still has one.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        let address = getpeername(&self.0).ok()?;
+        Some(Peer::new(address.and_then(|address| address.try_into().ok())))
     }
 }
 

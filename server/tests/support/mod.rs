@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod log;
+
 use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
