@@ -21,6 +21,14 @@ use crate::{LineError, Lines, clock::Nanos, drain::WakeEntry, stats::CloseReason
 pub trait Transport:
     Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError> + Sealed
 {
+    /// The next item of the stream, with no look at deadlines: for a caller that
+    /// [checks](Self::poll_expired) them when it parks.
+    #[doc(hidden)]
+    fn poll_lines(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Lines, LineError>>>;
+
     /// Bytes of replies that were accepted and are not written.
     #[doc(hidden)]
     fn unsent_bytes(&self) -> usize;
@@ -121,15 +129,19 @@ pub enum PeerEnd {
 }
 
 /// A deadline that passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Expired {
     /// No line for too long.
+    #[error("the peer sent no line in time")]
     Idle,
     /// A line was begun and not finished.
+    #[error("the peer did not finish its line in time")]
     Line,
     /// The peer took too little of its replies.
+    #[error("the peer did not read its replies in time")]
     Write,
     /// A ping was not answered.
+    #[error("the peer did not answer a ping in time")]
     Heartbeat,
 }
 

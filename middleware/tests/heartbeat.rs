@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, io::ErrorKind, sync::Arc, time::Duration};
 
+use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, sleep},
 };
-use tower::{ServiceBuilder, service_fn};
+use tower::{Layer, ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, Echo, FramingLayer, Lines, LinesBatchCodec,
-    heartbeat::HeartbeatLayer,
+    BoxError, Echo, FramedTransport, FramingLayer, LineError, Lines, LinesBatchCodec,
+    heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport},
     serve::Serve,
     stats::{CloseReason, Stats},
 };
@@ -199,4 +200,69 @@ async fn first_pings_are_spread_over_a_tenth_of_the_interval() {
 
 fn stats_age(stats: &Stats) -> Duration {
     Duration::from_nanos(stats.now().0)
+}
+
+/// A supervised connection, for a loop of the test's own.
+async fn supervised(
+    deadlines: Deadlines,
+    io: DuplexStream,
+) -> HeartbeatTransport<FramedTransport<DuplexStream, LinesBatchCodec>> {
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let transport = service_fn(async |transport| Ok::<_, Infallible>(transport));
+    let mut stack = HeartbeatLayer::new(deadlines, stats).layer(transport);
+    let Ok(transport) = stack.call(FramedTransport::new(io, LinesBatchCodec::new(99))).await;
+    transport
+}
+
+/// Driven by another loop than `Serve`, the transport neither pinged nor ended: deadlines were checked in
+/// methods that `Serve` alone calls. A program that used it as a `Stream + Sink` kept dead peers for ever.
+#[tokio::test(start_paused = true)]
+async fn fault_38_a_plain_stream_pings_a_silent_client_and_ends_if_it_does_not_answer() {
+    let (mut client, io) = duplex(64);
+    let mut stream = supervised(DEADLINES, io).await;
+    let start = Instant::now();
+    let served = tokio::spawn(async move {
+        let lines = stream.next().await.unwrap().unwrap();
+        stream.send(lines).await.unwrap();
+        stream.next().await.unwrap().unwrap_err()
+    });
+    for (answer, reply) in [("pong\n", ""), ("line\n", "line\n")] {
+        let mut ping = [0; 5];
+        client.read_exact(&mut ping).await.unwrap();
+        assert_eq!(&ping, b"ping\n");
+        client.write_all(answer.as_bytes()).await.unwrap();
+        let mut got = vec![0; reply.len()];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, reply.as_bytes());
+    }
+    let answered = start.elapsed();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    let error = served.await.unwrap();
+    assert_eq!(error.to_string(), "the peer did not answer a ping in time");
+    assert!(matches!(error, LineError::Io(error) if error.kind() == ErrorKind::TimedOut));
+    let waited = start.elapsed() - answered;
+    assert!((secs(40)..=secs(44)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_stream_writes_its_ping_when_the_client_reads_again_and_ends_at_each_deadline() {
+    // The client's side is full: a ping does not fit until it reads.
+    let (mut client, io) = duplex(4);
+    let mut stream = supervised(DEADLINES, io).await;
+    let served = tokio::spawn(async move { stream.next().await.unwrap().unwrap_err() });
+    sleep(secs(35)).await;
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    client.write_all(b"ha").await.unwrap();
+    assert!(served.await.unwrap().to_string().contains("in time"));
+
+    let idle = Deadlines::new().idle(Some(secs(60)));
+    let line = Deadlines::new().line(Some(secs(20)));
+    for (deadlines, ends) in [(idle, secs(60)), (line, secs(20))] {
+        let (mut client, io) = duplex(64);
+        let mut stream = supervised(deadlines, io).await;
+        client.write_all(b"half").await.unwrap();
+        let start = Instant::now();
+        stream.next().await.unwrap().unwrap_err();
+        assert_on_time(start.elapsed(), ends);
+    }
 }

@@ -224,6 +224,14 @@ where
         + Unpin,
 {
     #[inline]
+    fn poll_lines(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Lines, crate::LineError>>> {
+        self.poll_next(cx)
+    }
+
+    #[inline]
     fn unsent_bytes(&self) -> usize {
         self.write.len()
     }

@@ -5,10 +5,7 @@
 //! finish a line within [`Deadlines::line`] of its first byte, or takes less than [`PROGRESS_BYTES`] of
 //! its replies in [`Deadlines::write`].
 //!
-//! *Does not*: time the service; that is [`Timeout`](crate::Timeout), in the line stack. Does not
-//! supervise a bare `Stream + Sink`: deadlines are checked in [`Transport`](crate::Transport)'s methods,
-//! which [`Serve`](crate::serve::Serve) alone calls. A [`HeartbeatTransport`] driven by another loop
-//! passes lines through, and neither pings nor expires.
+//! *Does not*: time the service; that is [`Timeout`](crate::Timeout), in the line stack.
 //!
 //! *Goes*: above framing, because it must see whole lines and owns the sink through which it sends;
 //! directly around [`Serve`](crate::serve::Serve).
@@ -32,6 +29,7 @@
 mod deadlines;
 mod layer;
 mod pong;
+mod stream_sink;
 mod supervision;
 mod suspend_clock;
 mod timers;

@@ -6,8 +6,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_core::Stream;
-use futures_sink::Sink;
 use pin_project_lite::pin_project;
 use tokio::{
     task::coop::unconstrained,
@@ -30,18 +28,23 @@ use crate::{
 const PING: &[u8] = b"ping\n";
 
 pin_project! {
-    /// A transport that pings a silent peer, and tells the serving loop when a deadline passed.
+    /// A transport that pings a silent peer, and ends the connection when a deadline passed.
     ///
     /// Made by [`HeartbeatService`](super::HeartbeatService). Requires of `T` that a line may be sent
-    /// whenever it is ready, between any two others. Pings and deadlines need
-    /// [`Serve`](crate::serve::Serve): as a plain `Stream + Sink` it passes lines through, without the
-    /// `pong` that answers a ping.
+    /// whenever it is ready, between any two others.
+    ///
+    /// As a plain `Stream + Sink` it does so while the stream is polled: a pending poll writes the ping
+    /// that is due, and after a deadline the next item is an error of the kind
+    /// [`TimedOut`](io::ErrorKind::TimedOut). A stream that is not polled counts as a peer that is silent.
+    /// One task must poll both halves, because the stream flushes the sink.
+    /// [`Serve`](crate::serve::Serve) checks deadlines when it parks, which costs less, and closes with
+    /// the reason of the deadline.
     #[derive(Debug)]
     #[project = Projection]
     pub struct HeartbeatTransport<T> {
         #[pin]
-        inner: T,
-        supervision: Arc<Supervision>,
+        pub(super) inner: T,
+        pub(super) supervision: Arc<Supervision>,
         timers: ConnectionTimers,
         // Only where no `Timers` run.
         own_timer: Option<Pin<Box<Sleep>>>,
@@ -95,25 +98,6 @@ impl<T> HeartbeatTransport<T> {
     }
 }
 
-impl<T: Transport> Stream for HeartbeatTransport<T> {
-    type Item = Result<Lines, LineError>;
-
-    #[inline]
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        loop {
-            let lines = match ready!(this.inner.as_mut().poll_next(cx)) {
-                Some(Ok(lines)) => lines,
-                ended => return Poll::Ready(ended),
-            };
-            let rest = this.receive(lines);
-            if !rest.is_empty() {
-                return Poll::Ready(Some(Ok(rest)));
-            }
-        }
-    }
-}
-
 const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase) -> Observation {
     Observation {
         line_received,
@@ -121,29 +105,6 @@ const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase
         unsent: buffered.write_bytes,
         written_bytes: buffered.written_bytes,
         phase,
-    }
-}
-
-impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {
-    type Error = LineError;
-
-    #[inline]
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
-        self.project().inner.poll_ready(cx)
-    }
-
-    #[inline]
-    fn start_send(self: Pin<&mut Self>, lines: Lines) -> Result<(), LineError> {
-        self.project().inner.start_send(lines)
-    }
-
-    #[inline]
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
-        self.project().inner.poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
-        self.project().inner.poll_close(cx)
     }
 }
 
@@ -235,6 +196,24 @@ impl<T: Transport> Projection<'_, T> {
 impl<T> Sealed for HeartbeatTransport<T> {}
 
 impl<T: Transport> Transport for HeartbeatTransport<T> {
+    #[inline]
+    fn poll_lines(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Lines, LineError>>> {
+        let mut this = self.project();
+        loop {
+            let lines = match ready!(this.inner.as_mut().poll_lines(cx)) {
+                Some(Ok(lines)) => lines,
+                ended => return Poll::Ready(ended),
+            };
+            let rest = this.receive(lines);
+            if !rest.is_empty() {
+                return Poll::Ready(Some(Ok(rest)));
+            }
+        }
+    }
+
     #[inline]
     fn unsent_bytes(&self) -> usize {
         self.inner.unsent_bytes()

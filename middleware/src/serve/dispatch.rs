@@ -61,7 +61,7 @@ where
         {
             return Transition::Yield;
         } else {
-            self.transport.as_mut().poll_next(cx)
+            self.transport.as_mut().poll_lines(cx)
         };
         match next {
             Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
