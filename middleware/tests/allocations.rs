@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -79,6 +79,9 @@ impl AsyncWrite for Pieces {
     }
 }
 
+/// One for all connections, as in the server. A thread allocates its part of it with its first batch.
+static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(99)));
+
 /// Both stacks of the server around `workload`, as `server/src/stack.rs` builds them.
 fn connection<Io, S>(
     io: Io,
@@ -90,7 +93,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
     S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
 {
-    let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(9)));
+    let limit = ConcurrencyLimitLayer::new(PERMITS.clone());
     let lines = line_stack(stats, Duration::from_secs(5), limit, workload);
     ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))

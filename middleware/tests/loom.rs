@@ -15,7 +15,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use loom::{future::block_on, sync::Arc, thread};
+use loom::{
+    future::block_on,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
@@ -165,6 +172,125 @@ fn a_call_that_enters_the_queue_meanwhile_sees_a_raised_limit() {
     });
 }
 
+/// A service that fails if it is called more often at a time than there are permits.
+#[derive(Clone)]
+struct Counts {
+    served: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Counts {
+    fn new(most: usize) -> Self {
+        Self { served: Arc::new(AtomicUsize::new(0)), most }
+    }
+
+    /// The service, behind a limit of its own thread.
+    fn limited(&self, permits: &std::sync::Arc<Semaphore>) -> ConcurrencyLimit<Self> {
+        ConcurrencyLimitLayer::new(permits.clone()).layer(self.clone())
+    }
+}
+
+impl Service<()> for Counts {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        assert!(self.served.fetch_add(1, SeqCst) < self.most, "more calls than permits");
+        thread::yield_now();
+        self.served.fetch_sub(1, SeqCst);
+        ready(Ok(()))
+    }
+}
+
+/// All interleavings of three threads are too many: those with two preemptions.
+fn model_of_three_threads(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+/// The first call of each thread makes its part of the semaphore, and the second finds its permit there.
+#[test]
+fn two_threads_hand_one_permit_back_and_forth() {
+    model_of_three_threads(|| {
+        let (permits, counts) = (std::sync::Arc::new(Semaphore::new(1)), Counts::new(1));
+        let callers = [(); 2].map(|()| {
+            let mut limited = counts.limited(&permits);
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    block_on(limited.call(())).unwrap();
+                }
+            })
+        });
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(permits.in_use(), 0);
+    });
+}
+
+#[test]
+fn three_threads_with_two_permits_never_use_three() {
+    model_of_three_threads(|| {
+        let (permits, counts) = (std::sync::Arc::new(Semaphore::new(2)), Counts::new(2));
+        let callers = [(); 2].map(|()| {
+            let mut limited = counts.limited(&permits);
+            thread::spawn(move || block_on(limited.call(())).unwrap())
+        });
+        block_on(counts.limited(&permits).call(())).unwrap();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(permits.in_use(), 0);
+    });
+}
+
+/// A thread keeps the permit that it released while another one lowers the limit and raises it again.
+#[test]
+fn a_limit_that_is_lowered_and_raised_meanwhile_is_not_exceeded_and_loses_no_permit() {
+    model_of_three_threads(|| {
+        let (permits, counts) = (std::sync::Arc::new(Semaphore::new(1)), Counts::new(1));
+        let caller = {
+            let mut limited = counts.limited(&permits);
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    block_on(limited.call(())).unwrap();
+                }
+            })
+        };
+        permits.set_limit(0);
+        permits.set_limit(1);
+        block_on(counts.limited(&permits).call(())).unwrap();
+        caller.join().unwrap();
+        assert_eq!((permits.limit(), permits.in_use()), (1, 0));
+        block_on(counts.limited(&permits).call(())).unwrap();
+    });
+}
+
+/// The call that leaves was the reason that released permits went to the queue.
+#[test]
+fn a_call_that_leaves_the_queue_meanwhile_leaves_the_permit_to_the_next() {
+    model_of_three_threads(|| {
+        let permits = std::sync::Arc::new(Semaphore::new(1));
+        let callers = [(); 2].map(|()| {
+            let mut limited = limited(&permits);
+            thread::spawn(move || block_on(limited.call(())).unwrap())
+        });
+        let mut leaves = Box::pin(limited(&permits).call(()));
+        let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(leaves);
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(permits.in_use(), 0);
+    });
+}
+
 /// The checker reports a lost wake-up as a deadlock.
 #[test]
 fn a_connection_that_registers_during_the_drain_signal_is_woken() {
@@ -178,10 +304,7 @@ fn a_connection_that_registers_during_the_drain_signal_is_woken() {
 
 #[test]
 fn a_drain_of_a_share_and_then_of_all_reaches_every_connection() {
-    let mut model = loom::model::Builder::new();
-    // All interleavings of three threads are too many: those with two preemptions.
-    model.preemption_bound = Some(2);
-    model.check(|| {
+    model_of_three_threads(|| {
         let (signal, watch) = drain::channel();
         let connections =
             [watch.clone(), watch].map(|watch| thread::spawn(move || block_on(watch.draining())));

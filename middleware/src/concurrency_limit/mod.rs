@@ -1,6 +1,9 @@
 //! A bound on the calls that are served at once.
 
+mod permit_cell;
 mod semaphore;
+mod sync;
+mod wait_queue;
 
 use std::{
     future::Future,
@@ -14,6 +17,7 @@ use tower::load_shed::error::Overloaded;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use self::permit_cell::Permit;
 pub use self::semaphore::Semaphore;
 use crate::{
     BoxError,
@@ -54,8 +58,8 @@ impl AtomicRepr for LoadShed {
 /// *Does*: acquires a permit for each call and releases it when the call's future is dropped; above the
 /// limit lets calls wait, or sheds them. *Does not*: reserve anything before the call, so an idle
 /// connection holds no permit and a shed call leaves no waiter behind. *Goes*: inside a
-/// [`Timeout`](crate::Timeout), so that the wait counts. *Costs*: two reference counts, which stay in the
-/// core's cache, and two other locked instructions a call. Tower's pair has to be cloned for each call to
+/// [`Timeout`](crate::Timeout), so that the wait counts. *Costs*: two reference counts and two
+/// other locked instructions a call, all of a cache line that only this thread writes. Tower's pair has to be cloned for each call to
 /// leave nothing behind, which costs three times that.
 ///
 /// Works for any request. Its errors are those of the inner service, boxed, and [`Overloaded`]. Made by
@@ -75,54 +79,36 @@ impl<S> ConcurrencyLimit<S> {
     service_accessors!();
 }
 
-/// What the services of one layer share: the connections of a shard, so that the reference counts stay in
-/// one core's cache.
+/// What the services of one layer share.
 #[derive(Debug)]
 struct LimitState {
     semaphore: Arc<Semaphore>,
     load_shed: LiveSetting<LoadShed>,
 }
 
-/// A permit of the semaphore, released when dropped.
-#[derive(Debug)]
-struct Permit(Arc<LimitState>);
-
 impl LimitState {
     fn new(semaphore: Arc<Semaphore>) -> Self {
         Self { semaphore, load_shed: LiveSetting::new(LoadShed::Off) }
-    }
-
-    #[inline]
-    fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        self.semaphore.try_acquire().then(|| Permit(self.clone()))
-    }
-}
-
-impl Drop for Permit {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.semaphore.release();
     }
 }
 
 /// A wait for a permit, cancelled when dropped.
 #[derive(Debug)]
 struct Acquire {
-    shared: Arc<LimitState>,
+    semaphore: Arc<Semaphore>,
     waiter: Option<usize>,
 }
 
 impl Acquire {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Permit> {
-        let Self { shared, waiter } = self;
-        shared.semaphore.poll_acquire(waiter, cx).map(|()| Permit(shared.clone()))
+        self.semaphore.poll_acquire(&mut self.waiter, cx)
     }
 }
 
 impl Drop for Acquire {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter {
-            self.shared.semaphore.cancel(waiter);
+            self.semaphore.cancel(waiter);
         }
     }
 }
@@ -141,7 +127,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let state = match (self.shared.load_shed.load(), self.shared.try_acquire()) {
+        let state = match (self.shared.load_shed.load(), self.shared.semaphore.try_acquire()) {
             (LoadShed::Always, _) | (LoadShed::WhenFull, None) => State::Shed,
             (_, Some(permit)) => {
                 State::Called { future: self.inner.call(request), _permit: permit }
@@ -158,7 +144,7 @@ impl<S: Clone> ConcurrencyLimit<S> {
         // The clone was not polled for readiness; the original was, so the call keeps that.
         let next = self.inner.clone();
         Waiting {
-            acquire: Acquire { shared: self.shared.clone(), waiter: None },
+            acquire: Acquire { semaphore: self.shared.semaphore.clone(), waiter: None },
             service: std::mem::replace(&mut self.inner, next),
             request: Some(request),
         }

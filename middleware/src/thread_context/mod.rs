@@ -12,19 +12,22 @@
 //! | `BLOCKS` | an idle connection owns no read buffer | [`FramedTransport`](crate::FramedTransport), [`Utf8LinesCodec`](crate::Utf8LinesCodec); the loop asks for small blocks | the same, and [`LinesBatchCodec`](crate::LinesBatchCodec) |
 //! | `YIELDING` | a flooding connection waits for the others | the loop, when it yields | [`run_yield_queue`](crate::fairness::run_yield_queue) |
 //! | `CLOSING` | deadlines that pass together close one after another | the loop, when a deadline passed | [`run_close_pacer`](crate::fairness::run_close_pacer) |
+//! | `NUMBER` | threads have parts of their own in what they share | the thread itself, once | [`Semaphore`](crate::Semaphore) |
 //!
 //! Each part works on a thread that serves other tasks as well, and on one of a work-stealing runtime:
-//! nothing in it outlives a poll of a connection, except free blocks, and what the drivers and
-//! [`ThreadClock::share_between_tasks`] ask for, which a current-thread runtime alone may do.
+//! nothing in it outlives a poll of a connection, except free blocks, the number of the thread, and what the
+//! drivers and [`ThreadClock::share_between_tasks`] ask for, which a current-thread runtime alone may do.
 
 pub(crate) mod block_pool;
 mod clock;
 mod readiness;
+mod thread_number;
 mod waker_queue;
 
 pub(crate) use self::{
     block_pool::BlockPool, clock::ThreadClock, readiness::Readiness, waker_queue::WakerQueue,
 };
+pub(crate) use thread_number::{THREADS_MAX, known_thread_number, thread_number};
 pub(crate) use waker_queue::QueueDriver;
 
 thread_local! {
