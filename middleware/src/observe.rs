@@ -34,13 +34,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
-    stats: Arc<Stats>,
+    /// `None` if they count nothing.
+    stats: Option<Arc<Stats>>,
 }
 
 impl<S> Observe<S> {
     /// Counts the batches of `inner` in `stats`.
-    pub const fn new(inner: S, stats: Arc<Stats>) -> Self {
-        Self { inner, stats }
+    pub fn new(inner: S, stats: Arc<Stats>) -> Self {
+        Self { inner, stats: counted(stats) }
     }
 
     service_accessors!();
@@ -59,16 +60,20 @@ where
     }
 
     fn call(&mut self, lines: Lines) -> Self::Future {
-        let count = lines.count() as u32;
-        self.stats.lines_received.add(u64::from(count));
-        self.stats.batches.add(1);
-        ResponseFuture {
-            count,
-            begun: self.stats.begin_batch(),
-            inner: self.inner.call(lines),
-            stats: self.stats.clone(),
+        let (mut count, mut begun) = (0, Nanos(0));
+        if let Some(stats) = &self.stats {
+            count = lines.count() as u32;
+            stats.lines_received.add(u64::from(count));
+            stats.batches.add(1);
+            begun = stats.begin_batch();
         }
+        ResponseFuture { count, begun, inner: self.inner.call(lines), stats: self.stats.clone() }
     }
+}
+
+/// The stats that a batch is counted in, if it is.
+fn counted(stats: Arc<Stats>) -> Option<Arc<Stats>> {
+    stats.is_counted().then_some(stats)
 }
 
 pin_project! {
@@ -79,7 +84,7 @@ pin_project! {
         inner: F,
         count: u32,
         begun: Nanos,
-        stats: Arc<Stats>,
+        stats: Option<Arc<Stats>>,
     }
 }
 
@@ -93,12 +98,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let output = ready!(this.inner.poll(cx)).map_err(Into::into);
-        let result = match &output {
-            Ok(_) => LineResult::Ok,
-            Err(error) => result_of(error),
-        };
-        this.stats.lines_processed[result as usize].add(u64::from(*this.count));
-        this.stats.reply_batch(*this.begun);
+        if let Some(stats) = this.stats {
+            let result = match &output {
+                Ok(_) => LineResult::Ok,
+                Err(error) => result_of(error),
+            };
+            stats.lines_processed[result as usize].add(u64::from(*this.count));
+            stats.reply_batch(*this.begun);
+        }
         Poll::Ready(output)
     }
 }
@@ -131,13 +138,13 @@ fn result_of(error: &BoxError) -> LineResult {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ObserveLayer {
-    stats: Arc<Stats>,
+    stats: Option<Arc<Stats>>,
 }
 
 impl ObserveLayer {
     /// Counts in `stats`.
-    pub const fn new(stats: Arc<Stats>) -> Self {
-        Self { stats }
+    pub fn new(stats: Arc<Stats>) -> Self {
+        Self { stats: counted(stats) }
     }
 }
 

@@ -31,7 +31,11 @@ struct Shard {
 
 impl Shard {
     fn with_bound(buffered_bytes_max: usize, flush: WritePolicy) -> Self {
-        let (stats, config) = (Arc::new(Stats::new(Instant::now())), ConnectionConfig::default());
+        Self::counting_in(Stats::new(Instant::now()), buffered_bytes_max, flush)
+    }
+
+    fn counting_in(stats: Stats, buffered_bytes_max: usize, flush: WritePolicy) -> Self {
+        let (stats, config) = (Arc::new(stats), ConnectionConfig::default());
         config.set_buffered_bytes_max(buffered_bytes_max);
         config.set_write_policy(flush);
         let serve = Serve::unboxed(Echo).stats(stats.clone()).config(Arc::new(config));
@@ -132,6 +136,19 @@ async fn fault_17_replies_longer_than_their_lines_are_bounded_too() {
     // Two connections may exceed the bound; the others also hold what they read and did not serve yet.
     let most = BOUND + 2 * 260 * KIB + CLIENTS * 3 * SMALL_BLOCK_BYTES;
     assert!(held <= most, "{held} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_17_connections_that_are_not_counted_are_held_to_the_bound_too() {
+    let stats = Stats::uncounted(Instant::now());
+    let mut shard = Shard::counting_in(stats, BLOCK_BYTES, WritePolicy::Auto);
+    let records = [(); 4].map(|()| shard.connect(flooder(BLOCK_BYTES)));
+    shard.settle().await;
+    let consumed: usize = records.iter().map(|record| record.get().consumed).sum();
+    assert_eq!(shard.buffered_bytes(), consumed);
+    assert!((BLOCK_BYTES..=BLOCK_BYTES + 4 * SMALL_BLOCK_BYTES).contains(&consumed), "{consumed}");
+    shard.served.clear();
+    assert_eq!(shard.buffered_bytes(), 0);
 }
 
 /// A connection that can write holds nothing for long.

@@ -16,12 +16,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, sleep},
 };
+use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    Echo, FramedTransport, LinesBatchCodec,
+    Echo, FramedTransport, LinesBatchCodec, MeteredIo, ObserveLayer,
     internal::ConnectionStats,
     serve::Serve,
-    stats::{Clock, CloseReason, Nanos, State, StateCells, StateSnapshot, Stats},
+    stats::{Clock, CloseReason, Counter, Nanos, State, StateCells, StateSnapshot, Stats},
 };
 use towline_test_support::assert_closed_once;
 
@@ -231,6 +232,27 @@ async fn a_connection_is_counted_as_closed_once() {
     assert_closed_once(&stats, CloseReason::Drain);
     drop(ConnectionStats::new(stats.clone()));
     assert_eq!(stats.states.snapshot().closed[CloseReason::Shutdown as usize], 1);
+}
+
+/// Connections whose numbers are not exported counted all the same, in one place for the process. With every
+/// line each thread took its lock, and a thread that the kernel stopped meanwhile stopped all others.
+#[tokio::test(start_paused = true)]
+async fn connections_that_were_given_no_stats_count_nowhere() {
+    let (mut peer, server) = duplex(64);
+    let mut serve = Serve::new(ObserveLayer::new(Stats::unobserved()).layer(Echo));
+    let server = MeteredIo::new(server, Stats::unobserved());
+    let connection = serve.call(FramedTransport::new(server, LinesBatchCodec::new(99)));
+    let connection = tokio::spawn(connection);
+    peer.write_all(b"a\nhalf").await.unwrap();
+    peer.read_exact(&mut [0; 2]).await.unwrap();
+    drop(peer);
+    assert_eq!(connection.await.unwrap().unwrap(), CloseReason::PeerEof);
+    let stats = Stats::unobserved();
+    assert_eq!(stats.states.snapshot(), StateSnapshot::default());
+    let counters = [&stats.lines_received, &stats.batches, &stats.read_bytes, &stats.written_bytes];
+    assert_eq!(counters.map(Counter::get), [0; 4]);
+    assert_eq!(stats.batch_duration.snapshot().count(), 0);
+    assert_eq!((stats.buffered_bytes(), stats.unterminated_lines.get()), (0, 0));
 }
 
 /// A clock that a test sets.

@@ -130,7 +130,7 @@ impl<S> Serve<S> {
         Self { service: self.service, shared: Arc::new(shared) }
     }
 
-    /// Counts in `stats`. Default: a [`Stats`] that is not exported.
+    /// Counts in `stats`. Default: [`Stats::unobserved`], which counts nothing.
     #[must_use]
     pub fn stats(self, stats: Arc<Stats>) -> Self {
         self.change(|shared| shared.stats = stats)

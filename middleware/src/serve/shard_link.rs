@@ -93,7 +93,9 @@ impl ShardLink {
     /// See [`ConnectionEntry::set_buffered`].
     #[inline]
     pub(super) fn set_buffered(&mut self, read_bytes: usize, write_bytes: usize) {
-        self.entry.set_buffered(&self.shared.stats, read_bytes, write_bytes);
+        let Shared { stats, config, .. } = &*self.shared;
+        let limited = || config.buffered_bytes_max.load() != usize::MAX;
+        self.entry.set_buffered(stats, read_bytes, write_bytes, limited);
     }
 
     /// See [`ConnectionEntry::buffered_by_all`].

@@ -19,7 +19,9 @@ pub(crate) struct ConnectionEntry {
 impl ConnectionEntry {
     /// Counts a connection as open and runnable.
     pub(crate) fn open(stats: &Stats) -> Self {
-        stats.states.open(State::Ready, stats.now());
+        if stats.is_counted() {
+            stats.states.open(State::Ready, stats.now());
+        }
         Self {
             state: State::Ready,
             closed: false,
@@ -33,7 +35,7 @@ impl ConnectionEntry {
     /// clock.
     #[inline]
     pub(crate) fn resume(&mut self, stats: &Stats) {
-        if self.state != State::Ready {
+        if self.state != State::Ready && stats.is_counted() {
             let now = stats.recent();
             CLOCK.with(|clock| clock.set(now));
             self.change(stats, State::Ready, now);
@@ -43,9 +45,11 @@ impl ConnectionEntry {
     /// Marks the connection parked in `state`.
     #[inline]
     pub(crate) fn park(&mut self, stats: &Stats, state: State, now: Nanos) {
-        stats.end_batch(|| now);
-        CLOCK.with(|clock| clock.park(now));
-        self.change(stats, state, now);
+        if stats.is_counted() {
+            stats.end_batch(|| now);
+            CLOCK.with(|clock| clock.park(now));
+            self.change(stats, state, now);
+        }
     }
 
     /// Records that the task lets others run; the connection stays runnable.
@@ -55,9 +59,26 @@ impl ConnectionEntry {
         CLOCK.with(ThreadClock::invalidate);
     }
 
-    /// Updates the gauges of buffered bytes.
+    /// Updates the gauges of buffered bytes, if they are exported or there is a limit to them.
     #[inline]
-    pub(crate) fn set_buffered(&mut self, stats: &Stats, read_bytes: usize, write_bytes: usize) {
+    pub(crate) fn set_buffered(
+        &mut self,
+        stats: &Stats,
+        read_bytes: usize,
+        write_bytes: usize,
+        limited: impl FnOnce() -> bool,
+    ) {
+        let reported =
+            [self.read_buffer_bytes, self.write_buffer_bytes].map(|bytes| bytes as usize);
+        if reported != [read_bytes, write_bytes]
+            && (stats.is_counted() || reported != [0; 2] || limited())
+        {
+            self.update_gauges(stats, read_bytes, write_bytes);
+        }
+    }
+
+    #[inline]
+    fn update_gauges(&mut self, stats: &Stats, read_bytes: usize, write_bytes: usize) {
         update_gauge(&stats.read_buffer_bytes, &mut self.read_buffer_bytes, read_bytes);
         update_gauge(&stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
@@ -84,7 +105,7 @@ impl ConnectionEntry {
             stats.end_batch(|| now);
             CLOCK.with(ThreadClock::invalidate);
             self.closed = true;
-            self.set_buffered(stats, 0, 0);
+            self.update_gauges(stats, 0, 0);
             if self.lingering.is_some() {
                 stats.lingering.add(-1);
             }

@@ -38,6 +38,7 @@ use crate::thread_context::{CLOCK, ThreadClock};
 #[repr(align(128))]
 pub struct Stats {
     clock: Clock,
+    writers: Writers,
     /// Connections by state, exact to the nanosecond.
     pub states: StateCells,
     /// Bytes read from sockets.
@@ -84,10 +85,19 @@ impl Stats {
         Self::with_writers(clock.into(), Writers::One)
     }
 
+    /// A clock and the gauges of buffered bytes, which
+    /// [`set_buffered_bytes_max`](crate::serve::ConnectionConfig::set_buffered_bytes_max) needs; all else
+    /// stays at zero. For connections whose numbers are not exported: threads that serve them write no
+    /// memory in common, unless a connection holds bytes while it waits and that limit is set.
+    pub fn uncounted(clock: impl Into<Clock>) -> Self {
+        Self::with_writers(clock.into(), Writers::None)
+    }
+
     fn with_writers(clock: Clock, writers: Writers) -> Self {
         let counter = || Counter::new(writers);
         Self {
             clock,
+            writers,
             states: StateCells::new(writers),
             read_bytes: counter(),
             written_bytes: counter(),
@@ -106,10 +116,16 @@ impl Stats {
         }
     }
 
-    /// One for all that need not be counted, so that the counting code has no branches.
+    /// One that is [`uncounted`](Self::uncounted), shared by everything that was given none.
     pub fn unobserved() -> Arc<Self> {
         static UNOBSERVED: OnceLock<Arc<Stats>> = OnceLock::new();
-        UNOBSERVED.get_or_init(|| Arc::new(Self::new(Instant::now()))).clone()
+        UNOBSERVED.get_or_init(|| Arc::new(Self::uncounted(Instant::now()))).clone()
+    }
+
+    /// Whether anything is counted here; `false` for [`uncounted`](Self::uncounted).
+    #[inline]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.writers != Writers::None
     }
 
     /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.

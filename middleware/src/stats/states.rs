@@ -117,13 +117,14 @@ impl StateCells {
 
     #[inline]
     fn write(&self, change: impl FnOnce(&Self)) {
-        let even = match self.writers {
-            Writers::Many => self.take(),
-            Writers::One => {
-                let even = self.sequence.load(Ordering::Relaxed);
-                self.sequence.store(even | 1, Ordering::Relaxed);
-                even
-            }
+        let even = if self.writers == Writers::One {
+            let even = self.sequence.load(Ordering::Relaxed);
+            self.sequence.store(even | 1, Ordering::Relaxed);
+            even
+        } else if self.writers == Writers::Many {
+            self.take()
+        } else {
+            return;
         };
         // Orders the odd number before the data for readers; pairs with their fence.
         fence(Ordering::Release);

@@ -102,7 +102,8 @@ async fn run(listener: TcpListener, service: impl LineService, drain: Watch) -> 
     let settings = &config.effective.settings;
     let plan = ProcessPlan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
     let slots = ConnectionSlots::new(plan.connections, 1);
-    let stats = Arc::new(Stats::new(Instant::now()));
+    // Not exported, and every thread of the runtime would write them with each line.
+    let stats = Arc::new(Stats::uncounted(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
     let parts = StackParts::new(&config, 1, stats, permits, drain.clone());
     let watchdog = parts.run_watchdog();
