@@ -142,6 +142,24 @@ fn fault_31_a_server_without_a_worker_that_serves_is_not_ready() {
     assert!(run.stderr.contains("no worker process serves"), "{run:?}");
 }
 
+/// The drain waited until its deadline for a worker to take a connection that waited, though none was to
+/// start any more.
+#[test]
+fn fault_31_a_server_without_a_worker_ends_at_the_first_signal() {
+    const PROCESSES: [&str; 2] = ["pids.max"; 2];
+    let Some(group) = ControlGroup::with_limit(PROCESSES, "max") else { return };
+    let server = group.start(&[&FLAGS[..], &["--drain-deadline", "1h"]].concat());
+    group.limit(PROCESSES, 0).unwrap();
+    server.workers().into_iter().for_each(|worker| signal(worker, Signal::KILL));
+    server.metric_when(MISSING, |processes| processes == 2.0);
+    // The first is accepted already, for a worker that was alive when its turn came.
+    let _wait = [server.connect(), server.connect()];
+    server.signal(Signal::TERM);
+    let run = server.end();
+    assert!(run.code <= 1, "{run:?}");
+    assert!(run.stderr.contains("no worker process is left"), "{run:?}");
+}
+
 #[test]
 fn fault_31_the_service_manager_sees_how_many_workers_serve() {
     let file = TempFile::absent();

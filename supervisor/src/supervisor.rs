@@ -207,10 +207,17 @@ impl Supervisor {
         let in_order = async {
             drain::stop_accepting(&server.state, &timeouts, &self.stop_accepting).await;
             self.command(|| Command::Drain).await;
-            // The acceptor empties the kernel's accept queues first, as far as there are slots.
-            let _ = (&mut self.acceptor).await;
+            // The acceptor empties the kernel's accept queues first, as far as there are slots. It would
+            // wait for a worker if none is left, and none starts any more.
+            let Self { acceptor, workers, cut, .. } = &mut self;
+            tokio::select! {
+                _ = acceptor => {}
+                () = all_exited(workers, cut) => {
+                    tracing::warn!("no worker process is left to take the connections that wait");
+                }
+            }
             self.command(|| Command::NoMoreConnections).await;
-            self.all_exited().await;
+            all_exited(&mut self.workers, &mut self.cut).await;
         };
         tokio::select! {
             () = in_order => {}
@@ -228,7 +235,7 @@ impl Supervisor {
     /// Cuts the workers that have not exited.
     async fn end(&mut self) {
         self.command(|| Command::Cut).await;
-        self.all_exited().await;
+        all_exited(&mut self.workers, &mut self.cut).await;
         // Those that no worker has taken.
         self.cut += self.server.state.slots.connections() as u64;
     }
@@ -240,12 +247,12 @@ impl Supervisor {
             let _ = worker.send(command()).await;
         }
     }
+}
 
-    /// Waits until all workers have exited.
-    async fn all_exited(&mut self) {
-        while let Some(worker) = self.workers.join_next().await {
-            // If the task panicked, its end of the channel is closed, and its worker drains by itself.
-            self.cut += worker.unwrap_or(0);
-        }
+/// Waits until all workers have exited, and adds to `cut` how many connections they cut.
+async fn all_exited(workers: &mut JoinSet<u64>, cut: &mut u64) {
+    while let Some(worker) = workers.join_next().await {
+        // If the task panicked, its end of the channel is closed, and its worker drains by itself.
+        *cut += worker.unwrap_or(0);
     }
 }
