@@ -6,7 +6,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,11 +18,11 @@ use tokio_test::{assert_pending, task};
 use tower::service_fn;
 use tower_service::Service;
 use towline_middleware::{
-    Echo, FramedTransport, Lines, LinesBatchCodec, drain,
+    BoxError, Echo, FramedTransport, Lines, LinesBatchCodec, drain,
     internal::{BLOCK_BYTES, run_close_pacer, run_yield_queue},
-    serve::{Connection, Serve},
+    serve::Serve,
     serve_connection,
-    stats::CloseReason,
+    stats::{Clock, CloseReason, Stats},
 };
 use towline_test_support::{DEADLINES, End, FaultyIo, Step, SupervisedClient, every, secs};
 
@@ -34,7 +34,7 @@ fn transport(io: FaultyIo) -> FramedTransport<FaultyIo, LinesBatchCodec> {
 
 /// How often another task runs while a connection is served to its end.
 async fn turns_of_another_task(
-    connection: Connection<FramedTransport<FaultyIo, LinesBatchCodec>, Echo>,
+    connection: impl Future<Output = Result<CloseReason, BoxError>> + Send + 'static,
 ) -> usize {
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = turns.clone();
@@ -158,4 +158,99 @@ async fn fault_06_connections_whose_deadlines_pass_together_are_closed_one_after
         before = now;
     }
     assert_eq!(before, clients.len());
+}
+
+/// A clock that a service moves: what its work costs.
+static WORK_CLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// A block of empty lines was served in one turn: sixteen batches of digests, some 5 ms, after which
+/// other clients had waited for a hundred such turns. What was counted was the block, not the work.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_turn_ends_when_its_work_is_done_however_much_was_read() {
+    const BATCHES: usize = 64;
+    const BATCH_NANOS: u64 = 150_000;
+    let clock = Clock::read_by(tokio::time::Instant::now(), || WORK_CLOCK.load(Relaxed));
+    let stats = Arc::new(Stats::new(clock));
+    let service = service_fn(|lines: Lines| {
+        WORK_CLOCK.fetch_add(BATCH_NANOS, Relaxed);
+        std::future::ready(Ok::<_, Infallible>(lines))
+    });
+    let lines = BLOCK_BYTES / BATCHES;
+    let io = FaultyIo::new("\n".repeat(BLOCK_BYTES));
+    let codec = LinesBatchCodec::new(LINE_BYTES_MAX).lines_max(lines as u32);
+    let serve = Serve::new(service).stats(stats).call(FramedTransport::new(io, codec));
+    let turns = turns_of_another_task(serve).await;
+    assert!(turns >= BATCHES / 3, "{turns} turns of another task beside {BATCHES} long batches");
+}
+
+/// Small batches, and a service whose work is not in proportion to their bytes.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_turn_of_many_small_batches_ends_too() {
+    const BATCHES: usize = 64;
+    static CLOCK: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::read_by(tokio::time::Instant::now(), || CLOCK.load(Relaxed));
+    let service = service_fn(|lines: Lines| {
+        CLOCK.fetch_add(1_000_000, Relaxed);
+        std::future::ready(Ok::<_, Infallible>(lines))
+    });
+    let io = FaultyIo::new("a\n".repeat(BATCHES));
+    let codec = LinesBatchCodec::new(LINE_BYTES_MAX).lines_max(1);
+    let stats = Arc::new(Stats::new(clock));
+    let serve = Serve::new(service).stats(stats).call(FramedTransport::new(io, codec));
+    let turns = turns_of_another_task(serve).await;
+    assert!(turns >= BATCHES - 8, "{turns} turns of another task beside {BATCHES} long batches");
+}
+
+/// A connection in the yield queue whose socket became writable was woken: it read a further block before
+/// its turn and queued once more. A hundred that read slowly had three hundred entries.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_connection_that_is_woken_in_the_queue_writes_and_keeps_its_place() {
+    tokio::spawn(run_yield_queue());
+    tokio::task::yield_now().await;
+    // Two blocks; the socket takes a part of the replies to the first.
+    let io = FaultyIo::new("abc\n".repeat(BLOCK_BYTES / 2)).end(End::Silence);
+    let io = io.writes([Step::Take(1000), Step::Pending, Step::Take(1000), Step::Pending]);
+    let record = io.record();
+    let serve = Serve::new(Echo).output_bytes_max(usize::MAX);
+    let mut connection = task::spawn(serve.clone().call(transport(io.then_stuck())));
+    assert_pending!(connection.poll());
+    assert_eq!(record.get().consumed, BLOCK_BYTES, "it yields behind its first block");
+    // Woken by something else, again and again, before its turn.
+    for _ in 0..5 {
+        assert_pending!(connection.poll());
+    }
+    let record = record.get();
+    assert_eq!(record.consumed, BLOCK_BYTES, "it read on before its turn");
+    assert_eq!(record.writes.iter().sum::<usize>(), 2000, "it wrote what the socket took");
+}
+
+/// While only floods run, a connection reads several blocks in its turn; beside a connection that does
+/// not flood it reads one.
+#[tokio::test(start_paused = true)]
+async fn fault_22_a_flood_reads_on_while_only_floods_run() {
+    const BLOCKS: usize = 24;
+    static CLOCK: AtomicU64 = AtomicU64::new(1_000_000_000);
+    let clock = Clock::read_by(tokio::time::Instant::now(), || CLOCK.load(Relaxed));
+    let flood = |stats: &Arc<Stats>| {
+        let io = FaultyIo::new("abc\n".repeat(BLOCKS * BLOCK_BYTES / 4));
+        Serve::unboxed(Echo).stats(stats.clone()).call(transport(io))
+    };
+    tokio::spawn(run_yield_queue());
+    tokio::task::yield_now().await;
+    let stats = Arc::new(Stats::new(clock));
+    CLOCK.fetch_add(1_000_000_000, Relaxed);
+    let alone = turns_of_another_task(flood(&stats)).await;
+    assert!(alone < 2 * BLOCKS, "{alone} turns of another task: the flood yielded at each block");
+
+    let (mut client, server) = duplex(64);
+    let polite = Serve::unboxed(Echo)
+        .stats(stats.clone())
+        .call(FramedTransport::new(server, LinesBatchCodec::new(LINE_BYTES_MAX)));
+    tokio::spawn(polite);
+    tokio::task::yield_now().await;
+    client.write_all(b"a\n").await.unwrap();
+    client.read_exact(&mut [0; 2]).await.unwrap();
+    let beside = turns_of_another_task(flood(&stats)).await;
+    assert!(beside >= BLOCKS - 1, "{beside} turns of another task while {BLOCKS} blocks were read");
+    assert!(alone < beside / 2, "{alone} turns alone, {beside} beside a connection with a line");
 }

@@ -127,9 +127,9 @@ impl StackParts {
     }
 }
 
-/// Lines of a batch where a short line has a long reply. The reply to one batch then stays near
-/// `limits.output_bytes`: 65 bytes per digest are 260 KiB.
-const DIGEST_LINES_MAX: u32 = 4096;
+/// Lines of a batch where a short line has a long reply: 65 bytes per digest are one block of replies,
+/// which a connection holds until all of them are hashed.
+const DIGEST_LINES_MAX: u32 = 1024;
 
 /// Unsent bytes of a shard above which a connection with unsent replies stops reading: half of the
 /// shard's equal part of the memory for buffers.

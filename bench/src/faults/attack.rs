@@ -51,7 +51,7 @@ pub(crate) enum Check {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(crate) static ATTACKS: [Attack; 13] = [
+pub(crate) static ATTACKS: [Attack; 16] = [
     Attack {
         name: "1-slowloris",
         what: "5,000 connections that send a byte per second and no newline (line deadline 5 s)",
@@ -174,6 +174,60 @@ pub(crate) static ATTACKS: [Attack; 13] = [
         what: "1,000 connections that flood",
         serve: &[],
         kind: AttackKind::Load(&["-c", "1000", "--mode", "flood", "--threads", "1"]),
+        settles: SECOND,
+        checks: &[Check::Jain(0.95)],
+        p99_ms: Some(5.0),
+    },
+    Attack {
+        name: "22-hash-flooders",
+        what: "1,000 connections that flood empty lines to be answered with digests",
+        serve: &["--workload", "sha256"],
+        kind: AttackKind::Load(&[
+            "-c",
+            "1000",
+            "--mode",
+            "flood",
+            "--message",
+            "\\n",
+            "--threads",
+            "1",
+        ]),
+        settles: SECOND,
+        checks: &[Check::Jain(0.95)],
+        p99_ms: Some(5.0),
+    },
+    Attack {
+        name: "22-hash-discarders",
+        what: "100 connections that flood empty lines to be hashed and echoed",
+        serve: &["--workload", "sha256", "--digest", "discard"],
+        kind: AttackKind::Load(&[
+            "-c",
+            "100",
+            "--mode",
+            "flood",
+            "--message",
+            "\\n",
+            "--threads",
+            "1",
+        ]),
+        settles: SECOND,
+        checks: &[Check::Jain(0.95)],
+        p99_ms: Some(5.0),
+    },
+    Attack {
+        name: "22-line-writes",
+        what: "100 connections that flood empty lines, each answered by a write of its own",
+        serve: &["--flush", "line"],
+        kind: AttackKind::Load(&[
+            "-c",
+            "100",
+            "--mode",
+            "flood",
+            "--message",
+            "\\n",
+            "--threads",
+            "1",
+        ]),
         settles: SECOND,
         checks: &[Check::Jain(0.95)],
         p99_ms: Some(5.0),

@@ -4,9 +4,12 @@ use crate::{live_setting::LiveSetting, thread_context::block_pool};
 /// of a fixed size a line, such as an error.
 pub const LINES_MAX: u32 = 16 * 1024;
 
-/// Divisor of a batch's lines while blocks are small: where 4,096 hexadecimal digests answer a block, 128
-/// of them fill a small one. Lines of 16 bytes fill it before the limit is met.
+/// Divisor of a batch's lines while blocks are small. Lines of 16 bytes fill a small block before the
+/// default is met.
 const SMALL_BATCH_SHARE: usize = 32;
+
+/// Batches of this many lines are not made smaller: 128 hexadecimal digests are 8 KiB, a small block.
+const SMALL_BATCH_LINES: usize = 128;
 
 /// How long a line and how large a batch may be. Codecs that share one see it change.
 #[derive(Debug)]
@@ -40,8 +43,8 @@ impl LineLimits {
     #[inline]
     pub(crate) fn lines_max_for(&self, count: usize) -> usize {
         let lines = self.lines() as usize;
-        let fewer = (lines / SMALL_BATCH_SHARE).max(1);
-        if count > fewer && block_pool::uses_small_blocks() { fewer } else { lines }
+        let fewer = (lines / SMALL_BATCH_SHARE).max(SMALL_BATCH_LINES).min(lines);
+        if count > fewer && block_pool::uses_small_batches() { fewer } else { lines }
     }
 
     /// Changes the longest line; 4 GiB is the most.

@@ -23,10 +23,24 @@ impl FloodHint {
         self.read_much |= bytes >= FLOOD_BYTES;
     }
 
-    /// Records that the connection parks.
+    /// Records that a turn took long.
     #[inline]
-    pub(crate) const fn park(&mut self) {
-        self.must_queue = std::mem::replace(&mut self.read_much, false);
+    pub(crate) const fn record_long_turn(&mut self) {
+        self.read_much = true;
+    }
+
+    /// Whether the connection must queue before it runs on.
+    #[inline]
+    pub(crate) const fn must_queue(self) -> bool {
+        self.must_queue
+    }
+
+    /// Records that the connection parks. Until it waits for input again it stays what it was: where it
+    /// waits for its service, or for its socket to take replies, one batch is served in several turns.
+    #[inline]
+    pub(crate) const fn park(&mut self, for_input: bool) {
+        self.must_queue = self.read_much;
+        self.read_much &= !for_input;
     }
 
     /// Whether the connection must queue before it runs on; resets it.

@@ -1,8 +1,8 @@
 //! Fair scheduling on a shard: connections that always have more to do yield to those with a line.
 //!
-//! - [`yield_queue`](self): a connection whose read filled its block waits in a queue of this thread,
-//!   from which [`run_yield_queue`] wakes a few at a time;
-//! - `flood_hint`: a connection that read much before it parked joins that queue when it wakes;
+//! - [`yield_queue`](self): a connection whose read filled its block, or whose turn took long, waits in a
+//!   queue of this thread, from which [`run_yield_queue`] wakes a few at a time;
+//! - `flood_hint`: a connection that did much before it parked joins that queue when it wakes;
 //! - `close_pacer`: connections whose deadlines passed together close one after another, as
 //!   [`run_close_pacer`] wakes them.
 //!
@@ -16,8 +16,10 @@ mod yield_queue;
 pub(crate) use close_pacer::enqueue_close;
 pub use close_pacer::run_close_pacer;
 pub(crate) use flood_hint::FloodHint;
-pub(crate) use yield_queue::enqueue_yield;
 pub use yield_queue::run_yield_queue;
+pub(crate) use yield_queue::{enqueue_yield, has_queue, waits};
+
+pub(crate) use crate::thread_context::Ticket;
 
 /// A task that waits in a queue once.
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::{future::poll_fn, task::Context};
 
 use tokio::task::yield_now;
 
-use crate::thread_context::{QueueDriver, YIELDING};
+use crate::thread_context::{QueueDriver, Ticket, WakerQueue, YIELDING};
 
 /// One of this many waiting connections is woken at a time, but never more than [`WAKE_AT_ONCE_MAX`].
 const WAKE_ONE_OF: usize = 8;
@@ -30,8 +30,19 @@ pub async fn run_yield_queue() {
 }
 
 /// Wakes the task of `cx` after the others of this thread have run.
-pub(crate) fn enqueue_yield(cx: &mut Context<'_>) {
-    YIELDING.with(|queue| queue.push(cx));
+pub(crate) fn enqueue_yield(cx: &mut Context<'_>) -> Ticket {
+    YIELDING.with(|queue| queue.push(cx))
+}
+
+/// Whether connections of this thread wait in a queue, so that those that do not flood are known.
+pub(crate) fn has_queue() -> bool {
+    YIELDING.with(WakerQueue::has_driver)
+}
+
+/// Whether the task with this ticket still waits for its turn.
+#[inline]
+pub(crate) fn waits(ticket: Ticket) -> bool {
+    ticket.is_some() && YIELDING.with(|queue| queue.holds(ticket))
 }
 
 #[cfg(test)]
@@ -49,7 +60,10 @@ mod tests {
         for polls in polls.clone() {
             tokio::spawn(async move {
                 loop {
-                    wait_once(enqueue_yield).await;
+                    wait_once(|cx| {
+                        enqueue_yield(cx);
+                    })
+                    .await;
                     polls.fetch_add(1, Relaxed);
                 }
             });

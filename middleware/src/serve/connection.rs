@@ -16,7 +16,11 @@ use super::{
     shard_link::{ShardLink, Shared},
 };
 use crate::{
-    BoxError, Lines, Transport, fairness::FloodHint, stats::CloseReason, transport::Phase,
+    BoxError, Lines, Transport,
+    fairness::{FloodHint, Ticket},
+    stats::CloseReason,
+    thread_context::TURN,
+    transport::Phase,
 };
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
@@ -26,6 +30,7 @@ pub(super) enum Step<S: Service<Lines>> {
         /// Lines given to the sink since the last write; counted only under `WritePolicy::Every`.
         unflushed: u32,
         flood_hint: FloodHint,
+        ticket: Ticket,
     },
     Waiting(Box<WaitingBatch>),
     Serving {
@@ -40,6 +45,7 @@ pub(super) enum Step<S: Service<Lines>> {
         /// As in `Open`.
         unflushed: u32,
         flood_hint: FloodHint,
+        ticket: Ticket,
     },
     /// A deadline passed: the connection ends when the close pacer, or anything else, wakes it.
     Expired(CloseReason),
@@ -51,24 +57,44 @@ pub(super) enum Step<S: Service<Lines>> {
 
 impl<S: Service<Lines>> Step<S> {
     /// Nothing being served and nothing unwritten.
-    pub(super) const OPEN: Self = Self::Open { unflushed: 0, flood_hint: FloodHint::NONE };
+    pub(super) const OPEN: Self = Self::open(0, FloodHint::NONE);
+
+    pub(super) const fn open(unflushed: u32, flood_hint: FloodHint) -> Self {
+        Self::Open { unflushed, flood_hint, ticket: Ticket::NONE }
+    }
+
+    pub(super) const fn flushing(unflushed: u32, flood_hint: FloodHint) -> Self {
+        Self::Flushing { unflushed, flood_hint, ticket: Ticket::NONE }
+    }
+
+    /// The connection's place in the yield queue, in the steps from which it yields.
+    pub(super) fn ticket_mut(&mut self) -> Option<&mut Ticket> {
+        match self {
+            Self::Open { ticket, .. } | Self::Flushing { ticket, .. } => Some(ticket),
+            Self::Feeding(feed) => Some(&mut feed.ticket),
+            Self::Lingering(linger) => Some(&mut linger.ticket),
+            _ => None,
+        }
+    }
 
     /// The hint of a step that has one; else the initial value.
-    pub(super) const fn flood_hint(&self) -> FloodHint {
+    pub(super) fn flood_hint(&self) -> FloodHint {
         match self {
             Self::Open { flood_hint, .. }
             | Self::Serving { flood_hint, .. }
             | Self::Flushing { flood_hint, .. } => *flood_hint,
+            Self::Feeding(feed) => feed.flood_hint,
             _ => FloodHint::NONE,
         }
     }
 
     /// The hint of a step that has one.
-    pub(super) const fn flood_hint_mut(&mut self) -> Option<&mut FloodHint> {
+    pub(super) fn flood_hint_mut(&mut self) -> Option<&mut FloodHint> {
         match self {
             Self::Open { flood_hint, .. }
             | Self::Serving { flood_hint, .. }
             | Self::Flushing { flood_hint, .. } => Some(flood_hint),
+            Self::Feeding(feed) => Some(&mut feed.flood_hint),
             _ => None,
         }
     }
@@ -102,6 +128,8 @@ pub(super) struct Feed {
     pub(super) every: NonZeroU32,
     /// Lines given to the sink since the last write.
     pub(super) unflushed: u32,
+    pub(super) flood_hint: FloodHint,
+    pub(super) ticket: Ticket,
 }
 
 /// The time between our close and the peer's.
@@ -111,6 +139,7 @@ pub(super) struct Linger {
     pub(super) timer: Pin<Box<Sleep>>,
     /// Bytes that may still be read and discarded.
     pub(super) left_bytes: usize,
+    pub(super) ticket: Ticket,
 }
 
 pin_project! {
@@ -188,8 +217,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        this.shard.resume();
-        let reason = ready!(this.run(cx));
+        let now = this.shard.resume();
+        let reason = if this.waits_in_queue(cx) {
+            ready!(this.flush_in_queue(cx))
+        } else {
+            let yielded = now.is_none() && this.shard.stats().is_counted();
+            TURN.with(|turn| turn.begin(now, yielded, this.step.flood_hint().must_queue()));
+            ready!(this.run(cx))
+        };
         this.shard.close(reason);
         Poll::Ready(this.take_service_error().map_or(Ok(reason), Err))
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     BoxError, LineError, Lines, Transport,
     stats::CloseReason,
-    thread_context::{READINESS, Readiness},
+    thread_context::{READINESS, Readiness, TURN},
     transport::Phase,
 };
 
@@ -105,6 +105,9 @@ where
         if let Some(flood_hint) = self.step.flood_hint_mut() {
             flood_hint.record_batch(in_hand as usize);
         }
+        TURN.with(|turn| {
+            turn.begin_batch(in_hand as usize, lines.count(), || self.shard.stats().now());
+        });
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.call_ready(cx, lines, in_hand),
             Poll::Ready(Err(error)) => self.fail(error.into()),
@@ -183,7 +186,7 @@ where
     fn serve_on(&mut self, cx: &mut Context<'_>) -> Transition {
         match std::mem::replace(self.step, Step::OPEN) {
             Step::Serving { mut call, in_hand, flood_hint } => {
-                *self.step = Step::Open { unflushed: 0, flood_hint };
+                *self.step = Step::open(0, flood_hint);
                 match poll_call(cx, &mut call.future) {
                     Poll::Ready(reply) => {
                         drop(call);

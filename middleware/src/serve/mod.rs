@@ -17,7 +17,7 @@
 //! Rules, each with a test in `tests/serve.rs`:
 //! - a batch first, readiness second: an idle connection reserves nothing;
 //! - nothing stays buffered when the task parks or the connection ends;
-//! - a connection whose read filled the block yields before it reads on;
+//! - a connection whose read filled the block, or whose turn took long, yields before it goes on;
 //! - after our close the rest of the input is read and discarded until the peer closes too, for 2 s and
 //!   4 MiB at most; otherwise the kernel would answer it with a reset that overtakes our replies;
 //! - while a call waits, the connection watches for the peer's end, behind a bounded number of bytes that it

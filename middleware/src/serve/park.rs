@@ -13,11 +13,21 @@ use super::{
     connection::{Linger, Projection, Step, Transition},
 };
 use crate::{
-    BoxError, Lines, Transport, fairness,
+    BoxError, Lines, Transport,
+    fairness::{self, Ticket},
     stats::{CloseReason, State},
-    thread_context::{READINESS, Readiness},
+    thread_context::{
+        READINESS, Readiness, TURN,
+        block_pool::{self, Batches},
+    },
     transport::{Parked, Phase},
 };
+
+/// A connection that holds more input than this holds a block of the pool for it.
+const HELD_BYTES_MIN: usize = block_pool::BLOCK_BYTES / 4;
+
+/// Bytes that the connections of a shard hold when new blocks become small: 256 blocks.
+const HELD_BYTES_MAX: usize = 256 * block_pool::BLOCK_BYTES;
 
 impl<T, S> Projection<'_, T, S>
 where
@@ -49,6 +59,7 @@ where
                     service_error,
                     timer,
                     left_bytes: LINGER_BYTES,
+                    ticket: Ticket::NONE,
                 })))
             }
             // The peer is gone already; the first reason says more.
@@ -79,15 +90,15 @@ where
     /// Parks the task: puts blocks back, updates the metrics, checks deadlines, and registers for the next
     /// deadline and the drain.
     pub(super) fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
+        let now = self.shard.stats().now();
         if let Some(flood_hint) = self.step.flood_hint_mut() {
-            flood_hint.park();
+            if TURN.with(|turn| turn.was_long(now)) {
+                flood_hint.record_long_turn();
+            }
+            flood_hint.park(phase == Phase::Reading);
         }
         let mut buffered = self.transport.as_mut().park();
-        let parked = Parked {
-            now: self.shard.stats().now(),
-            phase,
-            same_task: self.shard.is_registered(cx.waker()),
-        };
+        let parked = Parked { now, phase, same_task: self.shard.is_registered(cx.waker()) };
         if let Poll::Ready(expired) = self.transport.as_mut().poll_expired(
             cx,
             parked,
@@ -104,6 +115,7 @@ where
             cx.waker().wake_by_ref();
         }
         self.shard.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
+        self.bound_held_blocks(buffered.read_bytes);
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
@@ -121,8 +133,59 @@ where
     pub(super) fn yield_thread(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let buffered = self.transport.as_mut().park();
         self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
+        self.bound_held_blocks(buffered.read_bytes);
         self.shard.yield_thread();
-        fairness::enqueue_yield(cx);
+        let ticket = fairness::enqueue_yield(cx);
+        if let Some(place) = self.step.ticket_mut() {
+            *place = ticket;
+        }
+        // The turn may be that of another task by then.
+        self.shard.wake_entry().register(cx.waker());
         Poll::Pending
+    }
+
+    /// A connection whose turn ends within a block keeps the block until its next turn. While those of the
+    /// shard keep many, new blocks are small.
+    #[inline]
+    fn bound_held_blocks(&self, read_bytes: usize) {
+        if read_bytes > HELD_BYTES_MIN {
+            self.use_small_blocks();
+        }
+    }
+
+    #[cold]
+    fn use_small_blocks(&self) {
+        let stats = self.shard.stats().clone();
+        if stats.buffered_bytes() >= HELD_BYTES_MAX {
+            block_pool::use_small_blocks_while(Batches::Whole, move || {
+                stats.buffered_bytes() >= HELD_BYTES_MAX
+            });
+        }
+    }
+
+    /// Whether something else than the yield queue woke the connection, which waits there.
+    #[inline]
+    pub(super) fn waits_in_queue(&mut self, cx: &Context<'_>) -> bool {
+        let Some(ticket) = self.step.ticket_mut() else { return false };
+        ticket.is_some() && {
+            let waits = fairness::waits(*ticket) && self.shard.is_registered(cx.waker());
+            if !waits {
+                *ticket = Ticket::NONE;
+            }
+            waits
+        }
+    }
+
+    /// Writes what the socket takes, and keeps the connection's place in the queue.
+    #[cold]
+    pub(super) fn flush_in_queue(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        match self.transport.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready((&error).into()),
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                let buffered = self.transport.as_mut().park();
+                self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
+                Poll::Pending
+            }
+        }
     }
 }

@@ -75,8 +75,8 @@ impl ShardLink {
 
     /// See [`ConnectionEntry::resume`].
     #[inline]
-    pub(super) fn resume(&mut self) {
-        self.entry.resume(&self.shared.stats);
+    pub(super) fn resume(&mut self) -> Option<Nanos> {
+        self.entry.resume(&self.shared.stats)
     }
 
     /// See [`ConnectionEntry::park`].

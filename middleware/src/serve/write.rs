@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll};
 
-use tokio::task::coop;
 use tower_service::Service;
 
 use super::{
@@ -10,9 +9,17 @@ use super::{
     connection::{Feed, Projection, Step, Transition},
 };
 use crate::{
-    BoxError, LineError, Lines, Transport, fairness::FloodHint, thread_context::block_pool,
+    BoxError, LineError, Lines, Transport,
+    fairness::{self, Ticket},
+    thread_context::{
+        TURN,
+        block_pool::{self, Batches},
+    },
     transport::Phase,
 };
+
+/// Writes of a turn where each line is written by itself: a write takes 2 to 5 µs.
+const WRITES_A_TURN: u32 = 64;
 
 impl<T, S> Projection<'_, T, S>
 where
@@ -23,8 +30,14 @@ where
     #[inline]
     pub(super) fn send(&mut self, cx: &mut Context<'_>, reply: Lines) -> Transition {
         if let WritePolicy::Every(every) = self.shard.config().write_policy.load() {
-            let unflushed = self.unflushed();
-            return self.go(Step::Feeding(Box::new(Feed { rest: reply, every, unflushed })));
+            let (unflushed, flood_hint) = (self.unflushed(), self.step.flood_hint());
+            return self.go(Step::Feeding(Box::new(Feed {
+                rest: reply,
+                every,
+                unflushed,
+                flood_hint,
+                ticket: Ticket::NONE,
+            })));
         }
         match self.transport.as_mut().start_send(reply) {
             Ok(()) => self.flush(cx),
@@ -45,18 +58,25 @@ where
     #[inline(never)]
     pub(super) fn feed(&mut self, cx: &mut Context<'_>) -> Transition {
         let Step::Feeding(feed) = &mut *self.step else { return Transition::Continue };
-        let Feed { rest, every, unflushed } = &mut **feed;
+        let Feed { rest, every, unflushed, flood_hint, .. } = &mut **feed;
+        if flood_hint.take_must_queue() {
+            return Transition::Yield;
+        }
         let lines = every.get();
+        let mut writes = 0;
         loop {
             if *unflushed >= lines {
                 // A socket that accepts every piece must not hold the thread meanwhile.
-                let Poll::Ready(budget) = coop::poll_proceed(cx) else {
-                    return Transition::Park(Phase::Blocked);
-                };
+                if writes == WRITES_A_TURN {
+                    return Transition::Yield;
+                }
                 match self.transport.as_mut().poll_flush(cx) {
                     Poll::Ready(Ok(())) => {
-                        budget.made_progress();
                         *unflushed = 0;
+                        writes += 1;
+                        if writes == WRITES_A_TURN {
+                            flood_hint.record_long_turn();
+                        }
                     }
                     Poll::Ready(Err(error)) => return Transition::End((&error).into()),
                     Poll::Pending => return Transition::Park(Phase::Blocked),
@@ -71,8 +91,8 @@ where
                 return self.refused(&error);
             }
         }
-        let unflushed = *unflushed;
-        self.go(Step::Flushing { unflushed, flood_hint: FloodHint::NONE })
+        let (unflushed, flood_hint) = (*unflushed, *flood_hint);
+        self.go(Step::flushing(unflushed, flood_hint))
     }
 
     /// Lines given to the sink since the last write.
@@ -108,10 +128,20 @@ where
         if let Step::Open { unflushed: known, .. } = self.step {
             *known = unflushed;
         } else {
-            let flood_hint = self.step.flood_hint();
-            *self.step = Step::Open { unflushed, flood_hint };
+            *self.step = Step::open(unflushed, self.step.flood_hint());
         }
-        if full_read { Transition::Yield } else { Transition::Continue }
+        if self.is_turn_over(full_read) { Transition::Yield } else { Transition::Continue }
+    }
+
+    /// Whether other connections run before this one reads on, or serves what it has read.
+    #[inline]
+    fn is_turn_over(&self, full_read: bool) -> bool {
+        let clock = || self.shard.stats().now();
+        if !full_read {
+            return TURN.with(|turn| turn.is_over(clock));
+        }
+        let all_written = self.transport.unsent_bytes() == 0;
+        !(all_written && fairness::has_queue() && TURN.with(|turn| turn.may_read_on(clock)))
     }
 
     /// Whether unsent replies stop the reading: many bytes of them, or any while all connections together
@@ -139,11 +169,13 @@ where
             // A connection with nothing unsent may still read once, and then holds what it read.
             let stats = self.shard.stats().clone();
             let max = self.shard.config().buffered_bytes_max.load();
-            block_pool::use_small_blocks_while(move || stats.buffered_bytes() >= max);
+            block_pool::use_small_blocks_while(Batches::Small, move || {
+                stats.buffered_bytes() >= max
+            });
         }
         let unflushed = self.unflushed();
         let flood_hint = self.step.flood_hint();
-        *self.step = Step::Flushing { unflushed, flood_hint };
+        *self.step = Step::flushing(unflushed, flood_hint);
         Transition::Park(Phase::Blocked)
     }
 }

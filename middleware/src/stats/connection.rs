@@ -31,15 +31,17 @@ impl ConnectionEntry {
         }
     }
 
-    /// Marks the connection runnable. Uses the thread's cached time if that is recent, else reads the
-    /// clock.
+    /// Marks the connection runnable, and returns the time if it was parked and is counted. Uses the thread's cached time
+    /// if that is recent, else reads the clock.
     #[inline]
-    pub(crate) fn resume(&mut self, stats: &Stats) {
-        if self.state != State::Ready && stats.is_counted() {
-            let now = stats.recent();
-            CLOCK.with(|clock| clock.set(now));
-            self.change(stats, State::Ready, now);
+    pub(crate) fn resume(&mut self, stats: &Stats) -> Option<Nanos> {
+        if self.state == State::Ready || !stats.is_counted() {
+            return None;
         }
+        let now = stats.recent();
+        CLOCK.with(|clock| clock.set(now));
+        self.change(stats, State::Ready, now);
+        Some(now)
     }
 
     /// Marks the connection parked in `state`.

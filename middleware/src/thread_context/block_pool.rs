@@ -32,7 +32,19 @@ pub(crate) struct BlockPool {
     free: RefCell<Vec<BytesMut>>,
     short: Cell<Option<BytesMut>>,
     /// While this returns `true`, new blocks are small.
-    small_while: RefCell<Option<Box<dyn Fn() -> bool>>>,
+    small_while: RefCell<Option<(Batches, Condition)>>,
+}
+
+/// Whether a condition still holds.
+type Condition = Box<dyn Fn() -> bool>;
+
+/// How many lines a batch may have while blocks are small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Batches {
+    /// As many as ever: the blocks are small because many connections hold one.
+    Whole,
+    /// Fewer: replies must be small too, because nothing can be written.
+    Small,
 }
 
 impl BlockPool {
@@ -44,17 +56,18 @@ impl BlockPool {
         }
     }
 
-    fn uses_small_blocks(&self) -> bool {
+    /// The batches to make of small blocks, while blocks are small.
+    fn small(&self) -> Option<Batches> {
         let mut small_while = self.small_while.borrow_mut();
-        small_while.take_if(|still| !still());
-        small_while.is_some()
+        small_while.take_if(|(_, still)| !still());
+        small_while.as_ref().map(|(batches, _)| *batches)
     }
 
     /// A block when none is free, as always while blocks are small.
     #[cold]
     fn allocate(&self) -> BytesMut {
-        let small = self.uses_small_blocks();
-        BytesMut::with_capacity(if small { SMALL_BLOCK_BYTES } else { BLOCK_BYTES })
+        let small = self.small();
+        BytesMut::with_capacity(if small.is_some() { SMALL_BLOCK_BYTES } else { BLOCK_BYTES })
     }
 }
 
@@ -67,19 +80,22 @@ pub fn take() -> BytesMut {
     })
 }
 
-/// Whether this thread allocates small blocks.
-pub(crate) fn uses_small_blocks() -> bool {
-    BLOCKS.with(BlockPool::uses_small_blocks)
+/// Whether this thread makes small batches.
+pub(crate) fn uses_small_batches() -> bool {
+    BLOCKS.with(|pool| pool.small() == Some(Batches::Small))
 }
 
 /// Allocates small blocks on this thread until `condition` returns `false`.
 #[cold]
-pub(crate) fn use_small_blocks_while(condition: impl Fn() -> bool + 'static) {
+pub(crate) fn use_small_blocks_while(batches: Batches, condition: impl Fn() -> bool + 'static) {
     BLOCKS.with(|pool| {
-        pool.small_while.borrow_mut().get_or_insert_with(|| {
+        let now = pool.small();
+        if now.is_none() {
             pool.free.borrow_mut().clear();
-            Box::new(condition)
-        });
+        }
+        if now != Some(batches) && now != Some(Batches::Small) {
+            *pool.small_while.borrow_mut() = Some((batches, Box::new(condition)));
+        }
     });
 }
 

@@ -10,7 +10,8 @@
 //! | `CLOCK` | one clock read serves several measurements: a read costs as much as the rest of the counting | the loop, at resume and park | [`Observe`](crate::Observe), through [`Stats`](crate::stats::Stats) |
 //! | `READINESS` | tells the state `limit_wait` from `service` | [`ConcurrencyLimit`](crate::ConcurrencyLimit), [`ReadyPerCall`](crate::ReadyPerCall) | the loop, when it parks |
 //! | `BLOCKS` | an idle connection owns no read buffer | [`FramedTransport`](crate::FramedTransport), [`Utf8LinesCodec`](crate::Utf8LinesCodec); the loop asks for small blocks | the same, and [`LinesBatchCodec`](crate::LinesBatchCodec) |
-//! | `YIELDING` | a flooding connection waits for the others | the loop, when it yields | [`run_yield_queue`](crate::fairness::run_yield_queue) |
+//! | `TURN` | a connection's turn ends when its work is done, whatever the work is | the loop | the loop |
+//! | `YIELDING` | a flooding connection waits for the others | the loop, when it yields; [`Sha256`](crate::Sha256) between pieces | [`run_yield_queue`](crate::fairness::run_yield_queue) |
 //! | `CLOSING` | deadlines that pass together close one after another | the loop, when a deadline passed | [`run_close_pacer`](crate::fairness::run_close_pacer) |
 //! | `NUMBER` | threads have parts of their own in what they share | the thread itself, once | [`Semaphore`](crate::Semaphore) |
 //!
@@ -22,13 +23,15 @@ pub(crate) mod block_pool;
 mod clock;
 mod readiness;
 mod thread_number;
+mod turn;
 mod waker_queue;
 
 pub(crate) use self::{
-    block_pool::BlockPool, clock::ThreadClock, readiness::Readiness, waker_queue::WakerQueue,
+    block_pool::BlockPool, clock::ThreadClock, readiness::Readiness, turn::Turn,
+    waker_queue::WakerQueue,
 };
 pub(crate) use thread_number::{THREADS_MAX, known_thread_number, thread_number};
-pub(crate) use waker_queue::QueueDriver;
+pub(crate) use waker_queue::{QueueDriver, Ticket};
 
 thread_local! {
     // One static for each part and not one for all: those without a destructor are accessed without a
@@ -36,6 +39,7 @@ thread_local! {
     pub(crate) static CLOCK: ThreadClock = const { ThreadClock::new() };
     pub(crate) static READINESS: Readiness = const { Readiness::new() };
     pub(crate) static BLOCKS: BlockPool = const { BlockPool::new() };
+    pub(crate) static TURN: Turn = const { Turn::new() };
     pub(crate) static YIELDING: WakerQueue = const { WakerQueue::new() };
     pub(crate) static CLOSING: WakerQueue = const { WakerQueue::new() };
 }

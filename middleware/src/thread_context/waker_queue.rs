@@ -11,7 +11,8 @@ use tokio::task::yield_now;
 
 /// A FIFO of wakers of this thread, while a driver runs that wakes them.
 ///
-/// Each connection has at most one entry, unless something else woke it meanwhile.
+/// Each connection has at most one entry, so the queue is never longer than the shard has connections:
+/// one that something else wakes meanwhile sees by its [`Ticket`] that it is still in the queue.
 pub(crate) struct WakerQueue {
     /// `None` while no driver runs.
     queue: RefCell<Option<Queue>>,
@@ -20,7 +21,27 @@ pub(crate) struct WakerQueue {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waker>,
+    /// Entries that have left the queue, wrapping: the position of the first.
+    first: u32,
     driver: Option<Waker>,
+}
+
+/// A task's place in the queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket {
+    position: u32,
+    queued: bool,
+}
+
+impl Ticket {
+    /// No place.
+    pub(crate) const NONE: Self = Self { position: 0, queued: false };
+
+    /// Whether this is a place, even if its turn has come since.
+    #[inline]
+    pub(crate) const fn is_some(self) -> bool {
+        self.queued
+    }
 }
 
 impl WakerQueue {
@@ -30,19 +51,41 @@ impl WakerQueue {
 
     /// Adds the task of `cx`, which the driver wakes in its turn. While no driver runs, the task is woken
     /// after the other runnable tasks have run.
-    pub(crate) fn push(&self, cx: &mut Context<'_>) {
-        let driver = match &mut *self.queue.borrow_mut() {
-            None => return defer_wake(cx),
+    pub(crate) fn push(&self, cx: &mut Context<'_>) -> Ticket {
+        let (driver, ticket) = match &mut *self.queue.borrow_mut() {
+            None => {
+                defer_wake(cx);
+                return Ticket::NONE;
+            }
             Some(queue) => {
+                let position = queue.first.wrapping_add(queue.waiting.len() as u32);
                 queue.waiting.push_back(cx.waker().clone());
-                queue.driver.take()
+                (queue.driver.take(), Ticket { position, queued: true })
             }
         };
         driver.into_iter().for_each(Waker::wake);
+        ticket
+    }
+
+    /// Whether a task that got this ticket on this thread is still to be woken.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
+        let queue = self.queue.borrow();
+        let Some(queue) = &*queue else { return false };
+        let before = ticket.position.wrapping_sub(queue.first);
+        ticket.queued && (before as usize) < queue.waiting.len()
+    }
+
+    /// Whether a driver runs.
+    pub(crate) fn has_driver(&self) -> bool {
+        self.queue.borrow().is_some()
     }
 
     fn pop(&self) -> Option<Waker> {
-        self.queue.borrow_mut().as_mut()?.waiting.pop_front()
+        let mut queue = self.queue.borrow_mut();
+        let queue = queue.as_mut()?;
+        let waker = queue.waiting.pop_front()?;
+        queue.first = queue.first.wrapping_add(1);
+        Some(waker)
     }
 
     fn len(&self) -> usize {
