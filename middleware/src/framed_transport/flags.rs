@@ -1,8 +1,8 @@
-//! Facts about a connection's buffers, in one byte.
+//! Facts about a connection's buffers, in two bytes.
 
 /// One of the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub(super) enum Flag {
     /// The read buffer is a block of the pool, or the rest of one.
     Pooled = 1,
@@ -21,23 +21,25 @@ pub(super) enum Flag {
     /// The read buffer may hold a complete item, and more is read before it is decoded: it came in while
     /// the batch before it was served.
     ReadAhead = 128,
+    /// The stream has taken everything and has not written all of it, or has not finished its close.
+    FlushPending = 256,
 }
 
-/// A set of [`Flag`]s. As seven fields they would make the task of a connection 128 bytes larger: it
+/// A set of [`Flag`]s. As fields of their own they would make the task of a connection 128 bytes larger: it
 /// fills a block of 384 bytes exactly.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Flags(u8);
+pub(super) struct Flags(u16);
 
 impl Flags {
     #[inline]
     pub(super) const fn has(self, flag: Flag) -> bool {
-        self.0 & flag as u8 != 0
+        self.0 & flag as u16 != 0
     }
 
     #[inline]
     pub(super) const fn set(&mut self, flag: Flag, value: bool) {
-        let cleared = self.0 & !(flag as u8);
-        self.0 = if value { cleared | flag as u8 } else { cleared };
+        let cleared = self.0 & !(flag as u16);
+        self.0 = if value { cleared | flag as u16 } else { cleared };
     }
 
     /// Returns whether the flag was set, and clears it.

@@ -203,13 +203,17 @@ where
             }
         }
         this.return_write_block();
-        ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.flags.set(Flag::FlushPending, flushed.is_pending());
+        ready!(flushed)?;
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(Sink::<Item>::poll_flush(self.as_mut(), cx))?;
-        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        let closed = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.flags.set(Flag::FlushPending, closed.is_pending());
+        ready!(closed)?;
         Poll::Ready(Ok(()))
     }
 }
@@ -233,7 +237,8 @@ where
 
     #[inline]
     fn unsent_bytes(&self) -> usize {
-        self.write.len()
+        // What a stream holds back (a `BufWriter`, TLS) is unsent too, though it does not say how much.
+        self.write.len() + usize::from(self.flags.has(Flag::FlushPending))
     }
 
     #[inline]
@@ -255,7 +260,7 @@ where
         self.flags.set(Flag::Woken, true);
         BufferedBytes {
             read_bytes: self.read.len(),
-            write_bytes: self.write.len(),
+            write_bytes: self.unsent_bytes(),
             written_bytes: std::mem::take(&mut self.written_bytes),
         }
     }

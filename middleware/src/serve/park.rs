@@ -42,30 +42,39 @@ where
             _ => return Transition::Continue,
         };
         if reason == CloseReason::PeerEof {
-            // Dropping the stream closes it; no more input can cause a reset.
-            return match self.transport.as_mut().poll_flush(cx) {
-                Poll::Ready(Ok(())) => Transition::End(reason),
-                Poll::Ready(Err(error)) => Transition::End((&error).into()),
-                Poll::Pending => Transition::Park(Phase::Closing),
-            };
+            return self.close_after_peer(cx);
         }
         match self.transport.as_mut().poll_close(cx) {
-            Poll::Ready(Ok(())) => {
-                let timer = Box::pin(sleep(self.shard.config().linger.load()));
-                self.shard.linger(reason);
-                let service_error = self.take_service_error();
-                self.go(Step::Lingering(Box::new(Linger {
-                    reason,
-                    service_error,
-                    timer,
-                    left_bytes: LINGER_BYTES,
-                    ticket: Ticket::NONE,
-                })))
-            }
+            Poll::Ready(Ok(())) => self.begin_linger(reason),
             // The peer is gone already; the first reason says more.
             Poll::Ready(Err(_)) => Transition::End(reason),
             Poll::Pending => Transition::Park(Phase::Closing),
         }
+    }
+
+    /// The peer sends no more, so no input can cause a reset, and all that is left is our own close. It may
+    /// take steps in a stream such as TLS, and then has as long as a peer has otherwise.
+    #[cold]
+    fn close_after_peer(&mut self, cx: &mut Context<'_>) -> Transition {
+        match self.transport.as_mut().poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Transition::End((&error).into()),
+            Poll::Pending => return Transition::Park(Phase::Closing),
+        }
+        match self.transport.as_mut().poll_close(cx) {
+            // The peer has its replies: if it is gone now, it ended the connection all the same.
+            Poll::Ready(_) => Transition::End(CloseReason::PeerEof),
+            Poll::Pending => self.begin_linger(CloseReason::PeerEof),
+        }
+    }
+
+    fn begin_linger(&mut self, reason: CloseReason) -> Transition {
+        let timer = Box::pin(sleep(self.shard.config().linger.load()));
+        self.shard.linger(reason);
+        let service_error = self.take_service_error();
+        let (left_bytes, ticket) = (LINGER_BYTES, Ticket::NONE);
+        let linger = Linger { reason, service_error, timer, left_bytes, ticket };
+        self.go(Step::Lingering(Box::new(linger)))
     }
 
     #[cold]
@@ -74,6 +83,12 @@ where
         let Linger { reason, timer, left_bytes, .. } = &mut **linger;
         if timer.as_mut().poll(cx).is_ready() {
             return Transition::End(*reason);
+        }
+        if *reason == CloseReason::PeerEof {
+            return match self.transport.as_mut().poll_close(cx) {
+                Poll::Ready(_) => Transition::End(*reason),
+                Poll::Pending => Transition::Park(Phase::Closing),
+            };
         }
         match self.transport.as_mut().poll_discard(cx) {
             Poll::Ready(Ok(0) | Err(_)) => Transition::End(*reason),
