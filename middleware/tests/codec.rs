@@ -113,6 +113,26 @@ proptest! {
         prop_assert_eq!(decoded(LinesBatchCodec::new(limit), &cut(&bytes, &at)), expected);
     }
 
+    #[test]
+    fn fault_19_batches_have_their_most_lines_for_every_cut_and_limit(
+        bytes in noise(),
+        at in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        limit in 0_usize..40,
+        lines_max in 0_u32..200,
+    ) {
+        let codec = LinesBatchCodec::new(limit).lines_max(lines_max);
+        let pieces = cut(&bytes, &at);
+        prop_assert_eq!(decoded(codec, &pieces), reference(&bytes, limit));
+        let mut buffer = BytesMut::from(&bytes[..]);
+        let mut codec = LinesBatchCodec::new(99_999).lines_max(lines_max);
+        let mut lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+        while let Some(batch) = codec.decode(&mut buffer).unwrap() {
+            prop_assert_eq!(batch.count(), lines.min(lines_max.max(1) as usize));
+            lines -= batch.count();
+        }
+        prop_assert_eq!(lines, 0);
+    }
+
     /// For UTF-8 without carriage returns they differ only in an unfinished line at the end, which the
     /// codec for single lines delivers.
     #[test]

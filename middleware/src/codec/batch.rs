@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use memchr::{memchr_iter, memrchr};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::LineLimits;
+use super::{
+    LineLimits,
+    scan::{count, find_last, first_lines},
+};
 use crate::{LineError, Lines, lines::SMALL_BYTES, thread_context::block_pool::SHORT_BLOCK_BYTES};
 
 /// Decodes everything up to the *last* newline as one batch; encodes a batch as it is.
@@ -13,9 +15,10 @@ use crate::{LineError, Lines, lines::SMALL_BYTES, thread_context::block_pool::SH
 /// than the limit is an error, after the lines before it were delivered. At the end of input an
 /// unterminated rest stays in the buffer, undelivered.
 ///
-/// *Costs*: two SIMD passes over each byte (find the last newline, count them), no work a line. Bytes
-/// without a newline are never scanned twice, beyond the first 32 of a line. The length limit is checked
-/// only in batches in which a line *could* exceed it, and then once per limit's length, not once a line.
+/// *Costs*: two SIMD passes over each byte (count the newlines, find the last), no work a line, and at most
+/// five passes whatever the lines and the limits. Bytes without a newline are never scanned twice, beyond the
+/// first 32 of a line. The length limit is checked only in batches in which a line *could* exceed it, and
+/// then once per limit's length, not once a line.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -67,7 +70,7 @@ impl LinesBatchCodec {
         let window = self.limit_bytes().saturating_add(1);
         let mut start = 0;
         while terminated.len() - start > window {
-            match memrchr(b'\n', &terminated[start..start + window]) {
+            match find_last(&terminated[start..start + window]) {
                 Some(at) => start += at + 1,
                 None => return Some(start),
             }
@@ -78,12 +81,6 @@ impl LinesBatchCodec {
 
 /// Bytes up to which a plain loop finds a newline sooner than a search that needs setup.
 const SHORT_BYTES: usize = 32;
-
-/// Where the last newline is, and how many there are.
-fn newlines(bytes: &[u8]) -> Option<(usize, usize)> {
-    let last = memrchr(b'\n', bytes)?;
-    Some((last, memchr_iter(b'\n', &bytes[..=last]).count()))
-}
 
 /// Whether the first newline is the last byte.
 #[inline]
@@ -139,25 +136,20 @@ impl LinesBatchCodec {
     #[inline(never)]
     fn cut(&mut self, src: &mut BytesMut) -> Result<Option<Lines>, LineError> {
         let scanned = (self.scanned as usize).min(src.len());
-        let Some((last, lines)) = newlines(&src[scanned..]) else {
+        let lines_max = self.limits.lines_max_for(src.len() - scanned);
+        let Some(cut) = first_lines(&src[scanned..], lines_max) else {
             self.scanned = src.len() as u32;
             return if src.len() > self.limit_bytes() { Err(self.too_long()) } else { Ok(None) };
         };
-        let end = scanned + last + 1;
-        let (mut good, mut count) = match self.first_too_long(&src[..end]) {
-            None => (end, lines),
+        let end = scanned + cut.end;
+        let (good, lines) = match self.first_too_long(&src[..end]) {
+            None => (end, cut.lines),
             Some(0) => return Err(self.too_long()),
-            Some(start) => (start, memchr_iter(b'\n', &src[..start]).count()),
+            Some(start) => (start, count(&src[..start])),
         };
-        let lines_max = self.limits.lines_max_for(count);
-        if count > lines_max {
-            count = lines_max;
-            let last = memchr_iter(b'\n', &src[..good]).nth(count - 1);
-            good = last.map_or(good, |at| at + 1);
-        }
-        let lines = Lines::counted(take(src, good), count as u32);
-        // The rest begins with the line that is too long, or with more lines, or holds no newline.
-        self.scanned = if good == end { src.len() as u32 } else { 0 };
+        let lines = Lines::counted(take(src, good), lines as u32);
+        // The rest begins with the line that is too long, or with lines not examined, or holds no newline.
+        self.scanned = if good == end && cut.all { src.len() as u32 } else { 0 };
         Ok(Some(lines))
     }
 

@@ -38,7 +38,7 @@ impl LineLimits {
         self.lines.load()
     }
 
-    /// Most lines of a batch that could have `count`: fewer while blocks are small, because a reply can be
+    /// Most lines of a batch that has at most `count`: fewer while blocks are small, because a reply can be
     /// much longer than its line.
     #[inline]
     pub(crate) fn lines_max_for(&self, count: usize) -> usize {

@@ -12,6 +12,7 @@
 mod batch;
 mod error;
 mod limits;
+mod scan;
 mod utf8_lines;
 
 pub use batch::LinesBatchCodec;
