@@ -71,8 +71,7 @@ impl BlockPool {
     }
 }
 
-/// Takes an empty block of at least [`BLOCK_BYTES`], or of [`SMALL_BLOCK_BYTES`] while connections
-/// buffer much.
+/// Takes an empty block of [`BLOCK_BYTES`], or of [`SMALL_BLOCK_BYTES`] while connections buffer much.
 pub fn take() -> BytesMut {
     BLOCKS.with(|pool| {
         let free = pool.free.borrow_mut().pop();
@@ -101,11 +100,14 @@ pub(crate) fn use_small_blocks_while(batches: Batches, condition: impl Fn() -> b
 
 /// Puts a block back; its contents are dropped.
 ///
-/// It is kept if no slice of it is held elsewhere, its size is that of a block, and the pool is not
-/// full; otherwise it goes back to the allocator with its last slice.
+/// It is kept if no slice of it is held elsewhere, its memory has exactly the size of a block, and the pool
+/// is not full; otherwise it goes back to the allocator with its last slice. An output buffer that grew, or
+/// the front of a long line's memory, would make later reads larger, and batches of short lines then had
+/// more lines than their limit.
 pub fn put(mut block: BytesMut) {
     block.clear();
-    if block.try_reclaim(BLOCK_BYTES) && block.capacity() < 2 * BLOCK_BYTES {
+    let is_larger = block.capacity() > BLOCK_BYTES || block.try_reclaim(BLOCK_BYTES + 1);
+    if !is_larger && block.try_reclaim(BLOCK_BYTES) {
         BLOCKS.with(|pool| {
             let mut free = pool.free.borrow_mut();
             if free.len() < BLOCKS_KEPT_MAX {
@@ -150,7 +152,21 @@ mod tests {
         let Ok(block) = slice.try_into_mut() else { panic!("the slice is the only owner now") };
         put(block);
         assert_eq!(kept(), 1);
-        assert!(take().capacity() >= BLOCK_BYTES);
+        assert_eq!(take().capacity(), BLOCK_BYTES);
+    }
+
+    /// An output buffer had grown to 83,440 bytes and was kept. A flood read into it was cut at the limit of
+    /// lines, at 2.3 times the cost, for as long as the process ran. The front of a long line looked like a
+    /// block and kept all its memory.
+    #[test]
+    fn what_is_larger_than_a_block_is_not_kept_nor_is_a_part_of_it() {
+        put(BytesMut::with_capacity(83_440));
+        let mut long = BytesMut::with_capacity(8 * BLOCK_BYTES);
+        long.extend_from_slice(&[b'x'; 100]);
+        let front = long.split_to(50);
+        drop(long);
+        put(front);
+        assert_eq!(kept(), 0);
     }
 
     #[test]
