@@ -57,6 +57,25 @@ async fn fault_21_other_tasks_run_between_full_reads() {
     assert!(turns >= BLOCKS - 1, "{turns} turns while {BLOCKS} blocks were read");
 }
 
+/// A line longer than a block was read to its end in one poll, over a stream without tokio's budget, and 8 MiB
+/// at a time over a socket: the other connections of the thread waited that long for theirs.
+#[tokio::test(start_paused = true)]
+async fn fault_21_other_tasks_run_between_full_reads_of_one_line() {
+    const BLOCKS: usize = 32;
+    let line = format!("{}\n", "x".repeat(BLOCKS * BLOCK_BYTES));
+    let codec = LinesBatchCodec::new(2 * BLOCKS * BLOCK_BYTES);
+    let whole = FramedTransport::new(FaultyIo::new(line.clone()), codec.clone());
+    let turns = turns_of_another_task(Serve::unboxed(Echo).call(whole)).await;
+    assert!(turns >= BLOCKS - 1, "{turns} turns while {BLOCKS} blocks were read");
+
+    // Small reads cost as much as large ones.
+    let reads = (0..4096).map(|_| Step::Take(1));
+    let io = FaultyIo::new(line).reads(reads);
+    let turns = turns_of_another_task(Serve::unboxed(Echo).call(FramedTransport::new(io, codec)));
+    let turns = turns.await;
+    assert!(turns >= 4096 / 16, "{turns} turns in 4,096 reads of a byte");
+}
+
 /// To a socket that takes everything the replies of a batch were written one by one without a pause:
 /// with `flush.policy = "line"` for some 30 ms per block.
 #[tokio::test(start_paused = true)]

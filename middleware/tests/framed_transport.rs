@@ -15,7 +15,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use towline_middleware::{
     Echo, FramedTransport, LineError, Lines, LinesBatchCodec, Transport, Utf8LinesCodec,
-    internal::BufferedBytes, serve::WritePolicy, stats::CloseReason,
+    internal::{BLOCK_BYTES, BufferedBytes},
+    serve::WritePolicy,
+    stats::CloseReason,
 };
 use towline_test_support::{End, FaultyIo, Step, block_on, every, serve};
 
@@ -225,6 +227,27 @@ fn a_client_that_sent_little_is_read_with_little_room_until_more_comes() {
     let expected: [&[bool]; 7] =
         [&[false], &[false], &[true], &[true, false], &[false], &[false], &[true]];
     assert_eq!(little, expected);
+}
+
+/// The memory of a long line grew ahead of it, and one read could fill all that: its bytes were a batch of
+/// ten times the usual, served in one go. What a read brings must not depend on what was read before.
+#[test]
+fn no_read_has_room_for_more_than_a_block() {
+    let io = Bursts::default();
+    let mut transport = FramedTransport::new(io.clone(), LinesBatchCodec::new(1 << 30));
+    let mut cx = Context::from_waker(Waker::noop());
+    let input = format!("{}\n{}", "x".repeat(40 * BLOCK_BYTES), "y\n".repeat(20 * BLOCK_BYTES));
+    io.0.borrow_mut().0 = input.clone().into_bytes();
+    let mut batches = Vec::new();
+    while batches.iter().map(Vec::len).sum::<usize>() < input.len() {
+        if let Poll::Ready(lines) = Pin::new(&mut transport).poll_next(&mut cx) {
+            batches.push(lines.unwrap().unwrap().as_bytes().to_vec());
+        }
+    }
+    assert!(batches.concat() == input.as_bytes());
+    assert!(batches[1..].iter().all(|batch| batch.len() <= BLOCK_BYTES));
+    let largest = io.0.borrow().1.iter().copied().max();
+    assert_eq!(largest, Some(BLOCK_BYTES));
 }
 
 #[test]

@@ -28,6 +28,24 @@ impl<Io, Codec> FramedTransport<Io, Codec> {
         }
     }
 
+    /// Whether `read` is larger than a block, because a long item needed it.
+    #[inline]
+    pub(super) fn has_outgrown_a_block(&self) -> bool {
+        self.read.capacity() > block_pool::BLOCK_BYTES
+    }
+
+    /// Moves what follows a long item into a block, so that the memory of the item is free when the item is,
+    /// and not when the next one is complete. A read having brought it, that is less than a block.
+    #[cold]
+    pub(super) fn leave_memory_of_long_item(&mut self) {
+        let rest = std::mem::take(&mut self.read);
+        self.flags.set(Flag::Pooled, !rest.is_empty());
+        if !rest.is_empty() {
+            self.read = block_pool::take();
+            self.read.extend_from_slice(&rest);
+        }
+    }
+
     /// Puts the write block back, like [`return_read_block`](Self::return_read_block).
     #[inline]
     pub(super) fn return_write_block(&mut self) {

@@ -22,11 +22,12 @@ pub use self::layer::{FramingLayer, FramingService};
 use self::{
     blocks::{COPY_BYTES_MAX, POOL_BLOCK},
     flags::{Flag, Flags},
-    read::retry_interrupted,
+    read::{Unfinished, retry_interrupted},
 };
 use crate::{
     Lines, Transport,
     drain::WakeEntry,
+    fairness,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
 
@@ -115,10 +116,14 @@ impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
         if !self.flags.has(Flag::Decodable) {
             return None;
         }
+        let outgrown = self.has_outgrown_a_block();
         let decoded = match self.flags.has(Flag::Ended) {
             false => self.codec.decode(&mut self.read),
             true => self.codec.decode_eof(&mut self.read),
         };
+        if outgrown && matches!(decoded, Ok(Some(_))) {
+            self.leave_memory_of_long_item();
+        }
         self.flags.set(Flag::Decodable, !matches!(decoded, Ok(None)));
         decoded.transpose()
     }
@@ -133,12 +138,20 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        let mut unfinished = Unfinished::default();
         loop {
             if let Some(item) = this.decode() {
                 return Poll::Ready(Some(item));
             }
             if this.flags.has(Flag::Ended) {
                 return Poll::Ready(None);
+            }
+            if unfinished.must_yield() {
+                // The loop takes this for a socket without input, and parks until the queue wakes it.
+                this.flags.take(Flag::FullRead);
+                this.return_read_block(COPY_BYTES_MAX);
+                fairness::enqueue_yield(cx);
+                return Poll::Pending;
             }
             match this.poll_fill(cx) {
                 Poll::Pending if this.flags.take(Flag::ReadAhead) => {
@@ -152,6 +165,7 @@ where
                 Poll::Ready(Ok(n)) => {
                     this.flags.set(Flag::Ended, n == 0);
                     this.flags.set(Flag::Decodable, true);
+                    unfinished.add(n);
                 }
             }
         }

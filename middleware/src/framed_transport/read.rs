@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -23,6 +24,31 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 /// its bytes then have memory of their own, and a socket can make a plain system call. If the peer sends
 /// more now, that costs one more read.
 const SHORT_READ_BYTES: usize = block_pool::SHORT_BLOCK_BYTES;
+
+/// Most reads without an item in one poll of the stream. A socket ends them earlier, by being empty.
+const READS_MAX: u32 = 16;
+
+/// Reads without an item, in one poll of the stream.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    reads: u32,
+    bytes: usize,
+}
+
+impl Unfinished {
+    /// Counts a read of `bytes`, after which the item is still not complete.
+    #[inline]
+    pub(super) const fn add(&mut self, bytes: usize) {
+        self.reads += 1;
+        self.bytes += bytes;
+    }
+
+    /// Whether other connections should run before more is read: a block's worth was.
+    #[inline]
+    pub(super) const fn must_yield(&self) -> bool {
+        self.bytes >= block_pool::BLOCK_BYTES || self.reads >= READS_MAX
+    }
+}
 
 impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
@@ -72,15 +98,20 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
 
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
-            // A long line outgrew its block. Growing doubles it, so each byte moves about once.
-            self.read.reserve(block_pool::BLOCK_BYTES);
+        let used = self.read.len();
+        if self.read.capacity() - used < READ_BYTES_MIN {
+            // A long line gets a block of its own, and more if it outgrows that: growing doubles it, so each
+            // byte moves about once.
+            let fits_block = used + READ_BYTES_MIN <= block_pool::BLOCK_BYTES;
+            self.read.reserve(block_pool::BLOCK_BYTES - if fits_block { used } else { 0 });
         }
-        let free = self.read.capacity() - self.read.len();
-        let result =
-            retry_interrupted(|| poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read));
+        // However much memory a long line has: the rest of it may be many lines.
+        let room = (self.read.capacity() - used).min(block_pool::BLOCK_BYTES);
+        let result = retry_interrupted(|| {
+            poll_read_buf(Pin::new(&mut self.io), cx, &mut (&mut self.read).limit(room))
+        });
         if let Poll::Ready(Ok(n)) = &result {
-            self.flags.set(Flag::FullRead, *n == free);
+            self.flags.set(Flag::FullRead, *n == room);
             self.record_read(*n);
         }
         result
