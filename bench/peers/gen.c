@@ -1,9 +1,10 @@
 /* The load generator: one thread, epoll, and little work per line, so that the server is measured.
  *
- *   gen port=N mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
+ *   gen port=N|unix=PATH mode=flood|pingpong|noise|idle conns=N line=BYTES [pipes=N] [warm=MS] [run=MS]
  *       [pid=SERVER,...] [lines=N] [window=BYTES] [marks=N every=MS]
  *
- * flood     every connection is kept full from one shared block; replies are drained
+ * flood     every connection is kept full from one shared block; replies are drained. With window=BYTES
+ *           a connection has at most as many bytes in flight, rounded down to whole lines
  * pingpong  one line in flight per connection; measures latencies; with lines=N: stops after N lines
  * noise     `conns` ping-pong connections beside `pipes` flooding ones; latencies of the former
  * idle      connects, exchanges one line each, prints, then handles "burst" lines on standard input
@@ -15,6 +16,7 @@
  * the window, because no other process could read it at the same moment as the line count. */
 #include "common.h"
 #include "hist.h"
+#include <sys/un.h>
 
 #define BLOCK 65536
 #define BATCH 256      /* connections opened before waiting for their first echo */
@@ -28,7 +30,7 @@ struct conn {
     uint64_t sent_at;
 };
 
-static struct { long port, conns, pipes, line, warm, run, lines, window, marks, every; const char *mode, *pids; } o = {
+static struct { long port, conns, pipes, line, warm, run, lines, window, marks, every; const char *mode, *pids, *path; } o = {
     .conns = 1, .line = 5, .warm = 500, .run = 3000, .pids = "", .pipes = 0, .every = 500, .mode = "flood"};
 static char *block, in[4 * BLOCK];
 static struct conn *conns;
@@ -62,32 +64,25 @@ static uint64_t newlines(const char *p, size_t len) {
     return total;
 }
 
-/* utime + stime of a process in clock ticks: fields 14 and 15, counted after the name's ')'. */
-static long process_ticks(long pid) {
-    char path[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    size_t len = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[len] = 0;
-    char *rest = strrchr(text, ')');
-    if (!rest) return 0;
-    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return user + system;
+/* CPU time of a process and of all its threads, past ones too, in nanoseconds: exact, where
+ * /proc/PID/stat counts hundredths of a second. */
+static uint64_t process_cpu(long pid) {
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0) return 0;
+    return used.tv_sec * 1000000000ull + used.tv_nsec;
 }
 
-/* CPU time of all processes of the server, in ticks. */
-static long server_ticks(void) {
-    long ticks = 0;
+/* CPU time of all processes of the server. */
+static uint64_t server_cpu(void) {
+    uint64_t total = 0;
     char *end;
     for (const char *at = o.pids; *at; at = *end == ',' ? end + 1 : end) {
         long pid = strtol(at, &end, 10);
         if (end == at) { fprintf(stderr, "no process number: %s\n", at); exit(2); }
-        ticks += process_ticks(pid);
+        total += process_cpu(pid);
     }
-    return ticks;
+    return total;
 }
 
 static void lost(struct conn *c) {
@@ -130,11 +125,17 @@ static void on_ping(struct conn *c) {
     if (!o.lines || lines < (uint64_t)o.lines) ping(c, at);
 }
 
+/* Sends what the window allows. What the socket does not take is sent when replies come: some are due. */
+static void fill(struct conn *c) {
+    size_t room = o.window - (c->sent - c->got);
+    if (room) send_some(c, room < BLOCK ? room : BLOCK);
+}
+
 static void on_pipe(struct conn *c, uint32_t events) {
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) drain(c, sizeof in);
-    if (c->fd < 0 || !(events & EPOLLOUT)) return;
-    size_t room = o.window ? o.window - (c->sent - c->got) : BLOCK;
-    if (room) send_some(c, room < BLOCK ? room : BLOCK);
+    if (c->fd < 0) return;
+    if (o.window) fill(c);
+    else if (events & EPOLLOUT) send_some(c, BLOCK);
 }
 
 static int serve_pings(int timeout) {
@@ -158,24 +159,37 @@ static void drive(uint64_t until) {
     }
 }
 
-/* Every connection exchanges one line before the measurement, so that all are accepted and warm. */
-static void open_batch(long from, long to) {
+/* A connected socket of client number `i`. */
+static int connect_tcp(long i) {
     struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(o.port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (fd < 0) die("socket");
+    struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* no TIME_WAIT left for the next run */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    nodelay(fd);
+    struct sockaddr_in me = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i / PER_SOURCE)};
+    if (o.conns > PER_SOURCE && bind(fd, (void *)&me, sizeof me) < 0) die("bind");
+    if (connect(fd, (void *)&server, sizeof server) < 0) die("connect");
+    return fd;
+}
+
+static int connect_unix(void) {
+    struct sockaddr_un server = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0) die("socket");
+    strncpy(server.sun_path, o.path, sizeof server.sun_path - 1);
+    if (connect(fd, (void *)&server, sizeof server) < 0) die("connect");
+    return fd;
+}
+
+/* Every connection exchanges one line before the measurement, so that all are accepted and warm. */
+static void open_batch(long from, long to) {
     for (long i = from; i < to; i++) {
-        struct conn *c = &conns[i];
-        c->fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (c->fd < 0) die("socket");
-        int on = 1;
-        struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* no TIME_WAIT left for the next run */
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-        nodelay(c->fd);
-        struct sockaddr_in me = {.sin_family = AF_INET,
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i / PER_SOURCE)};
-        if (o.conns > PER_SOURCE && bind(c->fd, (void *)&me, sizeof me) < 0) die("bind");
-        if (connect(c->fd, (void *)&server, sizeof server) < 0) die("connect");
-        ping(c, now());
+        conns[i].fd = o.path ? connect_unix() : connect_tcp(i);
+        ping(&conns[i], now());
     }
     for (long i = from; i < to; i++) {
         while (conns[i].fd >= 0 && conns[i].got < conns[i].sent) drain(&conns[i], BLOCK);
@@ -225,6 +239,7 @@ static void options(int argc, char **argv) {
     for (int a = 1; a < argc; a++) {
         if (!strncmp(argv[a], "mode=", 5)) { o.mode = argv[a] + 5; continue; }
         if (!strncmp(argv[a], "pid=", 4)) { o.pids = argv[a] + 4; continue; }
+        if (!strncmp(argv[a], "unix=", 5)) { o.path = argv[a] + 5; continue; }
         size_t k = 0, count = sizeof known / sizeof *known;
         while (k < count && strncmp(argv[a], known[k].name, strlen(known[k].name))) k++;
         if (k == count) { fprintf(stderr, "unknown option %s\n", argv[a]); exit(2); }
@@ -232,6 +247,7 @@ static void options(int argc, char **argv) {
     }
     if (!strcmp(o.mode, "flood")) o.pipes = o.conns;
     else if (!strcmp(o.mode, "noise")) o.conns += o.pipes;
+    if (o.window) o.window = o.window < o.line ? o.line : o.window / o.line * o.line;
 }
 
 int main(int argc, char **argv) {
@@ -250,10 +266,12 @@ int main(int argc, char **argv) {
         struct conn *c = &conns[i];
         int pipe = i < o.pipes;
         fcntl(c->fd, F_SETFL, O_NONBLOCK);
-        watch(pipe ? floods : pings, EPOLL_CTL_ADD, c->fd, pipe ? EPOLLIN | EPOLLOUT : EPOLLIN, c);
+        uint32_t events = pipe && !o.window ? EPOLLIN | EPOLLOUT : EPOLLIN;
+        watch(pipe ? floods : pings, EPOLL_CTL_ADD, c->fd, events, c);
     }
     lines = 0;
     uint64_t begun = now();
+    for (long i = 0; o.window && i < o.pipes; i++) fill(&conns[i]);
     for (long i = o.pipes; i < o.conns; i++) ping(&conns[i], begun);
     if (!o.lines) drive(begun + o.warm * 1000000ull);
 
@@ -266,17 +284,17 @@ int main(int argc, char **argv) {
     if (o.marks) mark();
     struct timespec cpu0, cpu1;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu0);
-    long ticks = server_ticks();
+    uint64_t used = server_cpu();
     begun = now();
     drive(begun + o.run * 1000000ull);
-    ticks = server_ticks() - ticks;
+    used = server_cpu() - used;
     double seconds = (now() - begun) / 1e9;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu1);
 
-    printf("{\"seconds\":%.6f,\"lines\":%lu,\"bytes\":%lu,\"errors\":%lu,\"server_ticks\":%ld,"
-           "\"ticks_per_second\":%ld,\"generator_cpu_seconds\":%.6f,\"latencies\":%lu,"
+    printf("{\"seconds\":%.6f,\"lines\":%lu,\"bytes\":%lu,\"errors\":%lu,\"server_cpu_ns\":%lu,"
+           "\"generator_cpu_seconds\":%.6f,\"latencies\":%lu,"
            "\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"max_us\":%.3f}\n",
-           seconds, lines, bytes, errors, ticks, sysconf(_SC_CLK_TCK),
+           seconds, lines, bytes, errors, used,
            cpu1.tv_sec - cpu0.tv_sec + (cpu1.tv_nsec - cpu0.tv_nsec) / 1e9, latency.count,
            quantile_us(&latency, 0.5), quantile_us(&latency, 0.99), quantile_us(&latency, 0.999),
            latency.max / 1e3);

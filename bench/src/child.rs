@@ -3,7 +3,8 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -53,7 +54,10 @@ impl Drop for ChildGuard {
 #[derive(Debug)]
 pub(crate) struct Server {
     process: ChildGuard,
+    /// The address; unspecified when the server listens on a UNIX socket.
     pub(crate) addr: SocketAddr,
+    /// The UNIX socket on which the server listens.
+    pub(crate) path: Option<PathBuf>,
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -84,15 +88,16 @@ impl Server {
         // Reads on after the line: a full pipe would block a server that prints more.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Some(addresses) = listening_on(&line) {
-                    let _ = announce.try_send(addresses);
+                if let Some(announced) = listening_on(&line) {
+                    let _ = announce.try_send(announced);
                 }
             }
         });
-        let (addr, admin) = announced.recv_timeout(timeout).map_err(|_elapsed_or_ended| {
-            format!("{command:?} did not say `listening on ADDR` within {timeout:?}")
-        })?;
-        Ok(Self { process, addr, admin })
+        let Announced { addr, path, admin } =
+            announced.recv_timeout(timeout).map_err(|_elapsed_or_ended| {
+                format!("{command:?} did not say `listening on ADDR` within {timeout:?}")
+            })?;
+        Ok(Self { process, addr, path, admin })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -133,11 +138,23 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The addresses in `listening on ADDR` or `listening on ADDR (admin ADDR)`.
-fn listening_on(line: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
-    let addr = line.strip_prefix("listening on ")?.split_whitespace().next()?.parse().ok()?;
+/// What a server says of itself: `listening on ADDR` or `listening on ADDR (admin ADDR)`.
+#[derive(Debug, PartialEq, Eq)]
+struct Announced {
+    addr: SocketAddr,
+    path: Option<PathBuf>,
+    admin: Option<SocketAddr>,
+}
+
+fn listening_on(line: &str) -> Option<Announced> {
+    let address = line.strip_prefix("listening on ")?.split_whitespace().next()?;
+    let path = address.strip_prefix("unix:").map(PathBuf::from);
+    let addr = match path {
+        Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        None => address.parse().ok()?,
+    };
     let admin = line.split_once("(admin ").and_then(|(_, rest)| rest.strip_suffix(')'));
-    Some((addr, admin.and_then(|admin| admin.parse().ok())))
+    Some(Announced { addr, path, admin: admin.and_then(|admin| admin.parse().ok()) })
 }
 
 #[cfg(test)]
@@ -147,10 +164,12 @@ mod tests {
     #[test]
     fn the_address_is_read_with_and_without_an_admin_address() {
         let plain = listening_on("listening on 127.0.0.1:9000");
+        let [addr, metrics] = [9000, 9464].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(plain, Some(Announced { addr, path: None, admin: None }));
         let admin = listening_on("listening on 127.0.0.1:9000 (admin 127.0.0.1:9464)");
-        let [lines, metrics] = [9000, 9464].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        assert_eq!(plain, Some((lines, None)));
-        assert_eq!(admin, Some((lines, Some(metrics))));
+        assert_eq!(admin, Some(Announced { addr, path: None, admin: Some(metrics) }));
+        let unix = listening_on("listening on unix:/run/l.sock (admin off)").unwrap();
+        assert_eq!(unix.path, Some(PathBuf::from("/run/l.sock")));
         assert_eq!(listening_on("listening on 127.0.0.1:9000 (admin off)"), plain);
         assert_eq!(listening_on("INFO listening on 127.0.0.1:9000"), None);
         assert_eq!(listening_on("listening on"), None);

@@ -1,6 +1,8 @@
 //! The command line.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+mod ratio;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use towline_units::parse_duration;
@@ -10,15 +12,9 @@ use crate::{
     admin::{self, Activity},
     c_programs::CPrograms,
     faults::{self, FindingsTable, cycles::Ending},
-    generator::Timing,
-    implementation::Implementation,
     instructions, kernel,
     launcher::{Launcher, Towline, find_towline},
-    ratio::{self, Plan},
-    reference, report,
-    scenario::SCENARIOS,
-    scrape,
-    select::select,
+    reference, scrape,
 };
 
 /// Measures towline side by side with servers that do less.
@@ -31,7 +27,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Ratios of lines per server-CPU-second, latencies and memory, beside their bounds
-    Ratio(Ratio),
+    Ratio(ratio::Ratio),
     /// User instructions per ping-pong line under callgrind
     Instructions(Instructions),
     /// Attacks: the latency of well-behaved clients, and what the server spends
@@ -73,33 +69,6 @@ struct LaunchFlags {
     /// A flag for towline, as in `--flag=--heartbeat --flag=off`
     #[arg(long = "flag", value_name = "FLAG", allow_hyphen_values = true)]
     flags: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-struct Ratio {
-    #[command(flatten)]
-    launch: LaunchFlags,
-    /// Turns of each implementation
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Time measured in a turn, after a warm-up of a third of it
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "3s")]
-    seconds: Duration,
-    /// Only the scenario of this name, or those whose names begin with it; several may follow
-    #[arg(long, num_args = 1.., value_name = "NAME")]
-    only: Vec<String>,
-    /// Another towline binary that takes turns with the first, for what a change costs
-    #[arg(long, value_name = "PATH")]
-    baseline: Option<PathBuf>,
-    /// The implementation that is compared with the references
-    #[arg(long, value_enum, default_value_t = Implementation::Towline)]
-    subject: Implementation,
-    /// Also the references without bounds
-    #[arg(long)]
-    all: bool,
-    /// Writes every measurement to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -230,7 +199,7 @@ impl LaunchFlags {
 
 pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Ratio(args) => compare(args),
+        Command::Ratio(args) => args.run(),
         Command::Instructions(Instructions { launch, lines, keep }) => {
             println!("{}", instructions::report(&launch.launcher()?, lines, keep.as_deref())?);
             Ok(())
@@ -277,31 +246,4 @@ fn print_findings(findings: &FindingsTable) -> Result<(), Error> {
         1 => Err("one of the bounds was missed".into()),
         missed => Err(format!("{missed} of the bounds were missed").into()),
     }
-}
-
-fn compare(args: Ratio) -> Result<(), Error> {
-    let scenarios = select(&SCENARIOS, |scenario| scenario.name, &args.only)?;
-    let run = args.seconds;
-    let warm = (run / 3).clamp(Duration::from_millis(200), Duration::from_secs(2));
-    let plan = Plan {
-        subject: args.subject,
-        rounds: args.rounds,
-        timing: Timing { warm, run },
-        all: args.all,
-    };
-    let launcher = Launcher { baseline: args.baseline, ..args.launch.launcher()? };
-    let outcomes: Vec<_> =
-        scenarios.into_iter().map(|scenario| ratio::measure(&launcher, scenario, plan)).collect();
-    let rows = report::evaluate(&outcomes, plan.subject);
-    let host = kernel::host();
-    println!("{host}\n\n{}\n{}", report::demands(&rows), report::figures(&outcomes));
-    let voids = report::voids(&outcomes);
-    if !voids.is_empty() {
-        println!("Void rounds, with the reason:\n{voids}");
-    }
-    if let Some(path) = args.json {
-        fs::write(&path, report::json(&host, &outcomes, &rows)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
 }

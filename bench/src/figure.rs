@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::implementation::{Implementation, Measurement};
+use crate::{
+    implementation::{Implementation, Measurement},
+    stats::Spread,
+};
 
 /// A figure of the subject; a ratio where there is a reference.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +32,14 @@ pub(crate) enum Figure {
     LinesPerCpuSecond,
     CpuPerLine,
     NsPerLine,
+    LinesPerSecond,
+    /// CPU time per line of the slowest round, relative to the median round.
+    SlowestRound,
     P99,
     P99OverP50,
     IdleBytes,
     BurstGrowth,
+    BytesAfterBurst,
 }
 
 impl Demand {
@@ -62,10 +69,21 @@ impl Figure {
             Self::LinesPerCpuSecond => "lines per server-CPU-second",
             Self::CpuPerLine => "CPU per line",
             Self::NsPerLine => "server CPU, ns per line",
+            Self::LinesPerSecond => "lines per second",
+            Self::SlowestRound => "CPU per line, slowest round over median",
             Self::P99 => "p99 of the well-behaved clients",
             Self::P99OverP50 => "p99 over p50",
             Self::IdleBytes => "resident bytes per idle connection",
             Self::BurstGrowth => "the same, growth after a 16 KiB burst",
+            Self::BytesAfterBurst => "resident bytes per connection that was busy once",
+        }
+    }
+
+    /// The same of any clients, where two runs are compared.
+    pub(crate) const fn describe_alone(self) -> &'static str {
+        match self {
+            Self::P99 => "p99",
+            other => other.describe(),
         }
     }
 
@@ -80,12 +98,25 @@ impl Figure {
         match self {
             Self::LinesPerCpuSecond => per(Measurement::lines_per_cpu_second),
             Self::CpuPerLine => per(|run| 1.0 / run.lines_per_cpu_second()),
-            Self::NsPerLine => per(|run| 1e9 / run.lines_per_cpu_second()),
+            Self::NsPerLine | Self::SlowestRound => per(|run| 1e9 / run.lines_per_cpu_second()),
+            Self::LinesPerSecond => per(Measurement::lines_per_second),
             Self::P99 => per(|run| run.p99_us),
             Self::P99OverP50 => Some(run.p99_us / run.p50_us),
             Self::IdleBytes => run.idle_bytes,
             Self::BurstGrowth => run.burst_growth_bytes,
+            Self::BytesAfterBurst => Some(run.idle_bytes? + run.burst_growth_bytes?),
         }
+    }
+
+    /// What is compared with the bound, of the rounds of a row; with their spread.
+    pub(crate) fn judge(self, rounds: &[f64]) -> Option<(f64, Spread)> {
+        let spread = Spread::of(rounds)?;
+        if self != Self::SlowestRound {
+            return Some((spread.median, spread));
+        }
+        let relative: Vec<_> = rounds.iter().map(|round| round / spread.median).collect();
+        let spread = Spread::of(&relative)?;
+        Some((spread.max, spread))
     }
 }
 
@@ -103,6 +134,15 @@ mod tests {
         assert_eq!(Figure::LinesPerCpuSecond.of(&fast, Some(&busy)), Some(2.0));
         assert_eq!(Figure::CpuPerLine.of(&fast, Some(&busy)), Some(0.5));
         assert_eq!(Figure::IdleBytes.of(&fast, None), None);
+    }
+
+    #[test]
+    fn the_slowest_round_is_judged_and_of_all_else_the_median() {
+        let rounds = [4.0, 2.0, 1.9, 2.2, 2.0];
+        assert_eq!(Figure::SlowestRound.judge(&rounds).unwrap().0, 2.0);
+        assert_eq!(Figure::NsPerLine.judge(&rounds).unwrap().0, 2.0);
+        assert_eq!(Figure::SlowestRound.judge(&rounds[1..]).unwrap().0, 1.1);
+        assert_eq!(Figure::NsPerLine.judge(&[]), None);
     }
 
     #[test]

@@ -22,15 +22,27 @@ pub(crate) struct Load {
     pub(crate) conns: u32,
     pub(crate) pipes: u32,
     pub(crate) line: u32,
+    /// Most bytes in flight on a flooding connection; 0 for as many as the sockets take.
+    pub(crate) window: u32,
 }
 
 impl Load {
     pub(crate) const fn new(mode: &'static str, conns: u32) -> Self {
-        Self { mode, conns, pipes: 0, line: 5 }
+        Self { mode, conns, pipes: 0, line: 5, window: 0 }
     }
 
     pub(crate) const fn beside_pipes(self, pipes: u32) -> Self {
         Self { pipes, ..self }
+    }
+
+    /// The same with lines of so many bytes, terminator included.
+    pub(crate) const fn of_bytes(self, line: u32) -> Self {
+        Self { line, ..self }
+    }
+
+    /// The same with at most `window` bytes in flight on a connection, in whole lines.
+    pub(crate) const fn in_flight(self, window: u32) -> Self {
+        Self { window, ..self }
     }
 }
 
@@ -48,8 +60,7 @@ pub(crate) struct WindowReport {
     pub(crate) lines: u64,
     pub(crate) bytes: u64,
     pub(crate) errors: u64,
-    pub(crate) server_ticks: u64,
-    pub(crate) ticks_per_second: u64,
+    pub(crate) server_cpu_ns: u64,
     pub(crate) generator_cpu_seconds: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
@@ -101,12 +112,16 @@ impl Generator {
     ) -> Result<Self, Error> {
         let mut command = Command::new(programs.path("gen"));
         command
-            .arg(format!("port={}", server.addr.port()))
+            .arg(match &server.path {
+                Some(path) => format!("unix={}", path.display()),
+                None => format!("port={}", server.addr.port()),
+            })
             .arg(format!("pid={}", list(&server.processes())))
             .arg(format!("mode={}", load.mode))
             .arg(format!("conns={}", load.conns))
             .arg(format!("pipes={}", load.pipes))
             .arg(format!("line={}", load.line))
+            .arg(format!("window={}", load.window))
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -212,7 +227,7 @@ mod tests {
     fn report(lines: u64, bytes: u64, errors: u64) -> WindowReport {
         let text = format!(
             r#"{{"seconds":3.0,"lines":{lines},"bytes":{bytes},"errors":{errors},
-                "server_ticks":300,"ticks_per_second":100,"generator_cpu_seconds":2.5,
+                "server_cpu_ns":3000000000,"generator_cpu_seconds":2.5,
                 "latencies":0,"p50_us":0,"p99_us":0,"p999_us":0,"max_us":0}}"#
         );
         serde_json::from_str(&text).expect("the generator's own format")

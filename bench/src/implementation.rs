@@ -18,8 +18,12 @@ pub(crate) enum Implementation {
     Unsupervised,
     /// towline without the admin endpoint and its thread: shows the cost of observation.
     Unobserved,
-    /// towline in one process with a thread per core: shows the cost of several processes.
+    /// towline in one process with one thread: shows what a second thread adds.
+    OneThread,
+    /// towline in one process with two threads: shows the cost of several processes.
     Threads,
+    /// towline in one process with four threads.
+    FourThreads,
     /// Bare tokio that finds every line end: the reference of the demanded ratios.
     BareTokio,
     /// Bare tokio that finds only the last line end of each read.
@@ -46,7 +50,9 @@ impl Implementation {
                 "--request-timeout=off",
             ]),
             Self::Unobserved => Some(&["--admin=off"]),
+            Self::OneThread => Some(&["--threads=1"]),
             Self::Threads => Some(&["--threads=2"]),
+            Self::FourThreads => Some(&["--threads=4"]),
             _ => None,
         }
     }
@@ -57,7 +63,9 @@ impl Implementation {
             Self::Baseline => "baseline",
             Self::Unsupervised => "unsupervised",
             Self::Unobserved => "unobserved",
+            Self::OneThread => "one-thread",
             Self::Threads => "threads",
+            Self::FourThreads => "four-threads",
             Self::BareTokio => "bare-tokio",
             Self::TailTokio => "tail-tokio",
             Self::RawTokio => "raw-tokio",
@@ -89,15 +97,24 @@ impl Measurement {
     pub(crate) fn lines_per_cpu_second(&self) -> f64 {
         self.lines as f64 / self.cpu_seconds
     }
+
+    /// CPU time of the server per line, in nanoseconds; `None` for a measurement of memory.
+    pub(crate) fn ns_per_line(&self) -> Option<f64> {
+        (self.lines > 0).then(|| 1e9 / self.lines_per_cpu_second())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "ratios do not need the 53rd bit")]
+    pub(crate) fn lines_per_second(&self) -> f64 {
+        self.lines as f64 / self.seconds
+    }
 }
 
 impl From<(WindowReport, Duration)> for Measurement {
-    #[expect(clippy::cast_precision_loss, reason = "a window is some hundred ticks")]
     fn from((report, queued): (WindowReport, Duration)) -> Self {
         Self {
             lines: report.lines,
             seconds: report.seconds,
-            cpu_seconds: report.server_ticks as f64 / report.ticks_per_second as f64,
+            cpu_seconds: Duration::from_nanos(report.server_cpu_ns).as_secs_f64(),
             generator_cpu_seconds: report.generator_cpu_seconds,
             p50_us: report.p50_us,
             p99_us: report.p99_us,

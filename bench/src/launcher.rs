@@ -12,6 +12,9 @@ use crate::{Error, c_programs::CPrograms, child::Server, implementation::Impleme
 /// Longest wait for the address of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A flag that makes towline listen on a UNIX socket in the benchmark's own directory.
+pub(crate) const ON_UNIX_SOCKET: &str = "--listen=unix";
+
 /// The cores of a server; the load has a core of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cores {
@@ -53,6 +56,13 @@ impl Launcher {
             Implementation::Baseline => self.baseline.is_some(),
             _ => implementation.flags().is_none() || self.towline.path.is_some(),
         }
+    }
+
+    /// Whether the baseline has the same bytes: then two runs of one build are compared.
+    pub(crate) fn baseline_is_the_same_build(&self) -> bool {
+        let read = |path: &Option<PathBuf>| path.as_ref().and_then(|path| fs::read(path).ok());
+        let ours = read(&self.towline.path);
+        ours.is_some() && ours == read(&self.baseline)
     }
 
     /// Starts an implementation with further `flags`.
@@ -118,11 +128,16 @@ impl Launcher {
     /// The default configuration, on one thread like every reference, unless the flags say otherwise.
     fn towline_command(&self, path: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(path);
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.arg("serve").arg("--listen");
+        match flags.contains(&ON_UNIX_SOCKET) {
+            true => command.arg(format!("unix:{}", self.programs.path("lines.sock").display())),
+            false => command.arg("127.0.0.1:0"),
+        };
         if !flags.iter().any(|flag| flag.starts_with("--threads")) {
             command.args(["--threads", "1"]);
         }
-        command.args(flags).args(&self.towline.flags);
+        let others = flags.iter().filter(|flag| **flag != ON_UNIX_SOCKET);
+        command.args(others).args(&self.towline.flags);
         if !flags.contains(&"--admin=off") {
             command.arg("--admin").arg(&self.towline.admin);
         }

@@ -28,6 +28,7 @@ mod scenario;
 mod scrape;
 mod select;
 mod sha;
+mod spread;
 mod stats;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use crate::{
     periodic::Periodic,
     scenario::Scenario,
     sha,
+    stats::Spread,
 };
 
 /// The flags of the command line.
@@ -49,10 +50,39 @@ impl Outcome {
         let good: Vec<_> = self.rounds.iter().filter(|round| round.void.is_empty()).collect();
         if good.is_empty() { self.rounds.iter().collect() } else { good }
     }
+
+    /// CPU time per line of each round that counts, in nanoseconds.
+    pub(crate) fn ns_of_rounds(&self, implementation: Implementation) -> Vec<f64> {
+        let runs = self.counting().into_iter();
+        runs.filter_map(|round| round.runs.get(implementation.name())?.ns_per_line()).collect()
+    }
+
+    pub(crate) fn ns_per_line(&self, implementation: Implementation) -> Option<Spread> {
+        Spread::of(&self.ns_of_rounds(implementation))
+    }
 }
 
 /// Plays all rounds of a scenario.
 pub(crate) fn measure(launcher: &Launcher, scenario: &'static Scenario, plan: Plan) -> Outcome {
+    let mut turns = implementations(launcher, scenario, plan);
+    let rounds = scenario.rounds(plan.rounds);
+    let rounds = (1..=rounds).map(|number| {
+        eprint!("{} {number}/{rounds}:", scenario.name);
+        let round = play(launcher, scenario, plan, &turns);
+        // In alternating order, so that none is always first or follows the same other one.
+        turns.reverse();
+        eprintln!("{}", round.void.iter().map(|why| format!(" [{why}]")).collect::<String>());
+        round
+    });
+    Outcome { scenario, rounds: rounds.collect() }
+}
+
+/// The implementations that take turns.
+pub(crate) fn implementations(
+    launcher: &Launcher,
+    scenario: &Scenario,
+    plan: Plan,
+) -> Vec<Implementation> {
     let mut turns = vec![plan.subject];
     turns.push(Implementation::Baseline);
     turns.extend(scenario.references);
@@ -65,17 +95,14 @@ pub(crate) fn measure(launcher: &Launcher, scenario: &'static Scenario, plan: Pl
         listed.push(*turn);
         first && launcher.has(*turn)
     });
-    // Memory does not vary with the machine's speed: two rounds are enough.
-    let rounds = if scenario.load.mode == "idle" { plan.rounds.min(2) } else { plan.rounds };
-    let rounds = (1..=rounds).map(|number| {
-        eprint!("{} {number}/{rounds}:", scenario.name);
-        let round = play(launcher, scenario, plan, &turns);
-        // In alternating order, so that none is always first or follows the same other one.
-        turns.reverse();
-        eprintln!("{}", round.void.iter().map(|why| format!(" [{why}]")).collect::<String>());
-        round
-    });
-    Outcome { scenario, rounds: rounds.collect() }
+    turns
+}
+
+/// About how long the rounds of a scenario take.
+pub(crate) fn time_of(launcher: &Launcher, scenario: &Scenario, plan: Plan) -> Duration {
+    let turns = implementations(launcher, scenario, plan).len();
+    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+    scenario.turn_time(plan.timing) * turns * scenario.rounds(plan.rounds)
 }
 
 fn play(launcher: &Launcher, scenario: &Scenario, plan: Plan, turns: &[Implementation]) -> Round {
@@ -115,9 +142,9 @@ fn take_turn(
         return Ok((sha::hash_alone(b"xxxx", plan.timing.run), Vec::new()));
     }
     let is_build = matches!(subject, Implementation::Towline | Implementation::Baseline);
-    let flags = if is_build { scenario.flags } else { &[] };
-    let server = launcher.start(subject, flags, scenario.cores)?;
-    if scenario.load.mode == "idle" {
+    let own: &[&str] = if is_build { scenario.flags } else { &[] };
+    let server = launcher.start(subject, &[scenario.shared_flags, own].concat(), scenario.cores)?;
+    if scenario.is_idle() {
         return Ok((hold(launcher, scenario, &server)?, Vec::new()));
     }
     // Against a reference without metrics, the subject is scraped.

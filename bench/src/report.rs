@@ -8,6 +8,7 @@ use crate::{
     figure::{Demand, Figure, Row},
     implementation::{Implementation, Measurement},
     ratio::{Outcome, Round},
+    scenario::Scenario,
     stats::{Spread, short},
 };
 
@@ -19,8 +20,14 @@ pub(crate) struct RowResult {
     figure: Figure,
     against: Option<&'static str>,
     demand: Demand,
+    /// Median and spread of the rounds; of the slowest round, relative to the median round.
     measured: Option<Spread>,
+    /// What was compared with the bound: the median, or the slowest round.
+    judged: Option<f64>,
     met: Option<bool>,
+    /// CPU time per line of the subject and of the reference, in nanoseconds.
+    own_ns: Option<Spread>,
+    reference_ns: Option<Spread>,
     rounds: usize,
     void_rounds: usize,
     /// Largest of the medians of the implementations compared.
@@ -43,9 +50,7 @@ struct ScenarioRecord<'a> {
 /// Compares every demanded figure with its bound.
 pub(crate) fn evaluate(outcomes: &[Outcome], subject: Implementation) -> Vec<RowResult> {
     let rows = outcomes.iter().flat_map(|outcome| {
-        // Of idle connections there is only memory, which stands in the table of figures.
-        let baseline = Some(BASELINE).filter(|_| outcome.scenario.load.mode != "idle");
-        let rows = outcome.scenario.rows.iter().copied().chain(baseline);
+        let rows = outcome.scenario.rows.iter().copied().chain(further_rows(outcome.scenario));
         rows.map(move |row| (outcome, row))
     });
     rows.filter(|(outcome, row)| {
@@ -57,6 +62,26 @@ pub(crate) fn evaluate(outcomes: &[Outcome], subject: Implementation) -> Vec<Row
     })
     .map(|(outcome, row)| evaluate_row(outcome, row, subject))
     .collect()
+}
+
+/// Lines per CPU-second against another build, and against the references without a bound. Of idle
+/// connections there is only memory.
+fn further_rows(scenario: &Scenario) -> impl Iterator<Item = Row> {
+    let is_listed = |other| scenario.rows.iter().any(|row| row.against == Some(other));
+    let echoing = scenario.references.iter().chain(scenario.more).copied();
+    let mut others: Vec<_> = echoing.filter(|other| !is_listed(*other)).collect();
+    let mut listed = Vec::new();
+    others.retain(|other| {
+        let first = !listed.contains(other);
+        listed.push(*other);
+        first
+    });
+    let informing = others.into_iter().map(|other| Row {
+        figure: Figure::LinesPerCpuSecond,
+        against: Some(other),
+        demand: Demand::Nothing,
+    });
+    informing.chain([BASELINE]).filter(|_| !scenario.is_idle())
 }
 
 /// Against another build of towline: not slower.
@@ -78,7 +103,9 @@ fn evaluate_row(outcome: &Outcome, row: Row, subject: Implementation) -> RowResu
             }
         })
         .collect();
-    let measured = Spread::of(&values);
+    let judged = row.figure.judge(&values);
+    let measured = judged.map(|(_, spread)| spread);
+    let judged = judged.map(|(value, _)| value);
     RowResult {
         scenario: outcome.scenario.name,
         subject: subject.name(),
@@ -86,7 +113,10 @@ fn evaluate_row(outcome: &Outcome, row: Row, subject: Implementation) -> RowResu
         against: row.against.map(Implementation::name),
         demand: row.demand,
         measured,
-        met: measured.and_then(|spread| row.demand.is_met(spread.median)),
+        judged,
+        met: judged.and_then(|value| row.demand.is_met(value)),
+        own_ns: outcome.ns_per_line(subject),
+        reference_ns: row.against.and_then(|other| outcome.ns_per_line(other)),
         rounds: outcome.rounds.len(),
         queued_share: queued_share(outcome, [Some(subject), row.against]),
         void_rounds: outcome.rounds.iter().filter(|round| !round.void.is_empty()).count(),
@@ -104,13 +134,25 @@ fn queued_share(outcome: &Outcome, compared: [Option<Implementation>; 2]) -> f64
 /// Share of the window spent waiting for a core beyond which latencies are those of other processes.
 const CROWDED: f64 = 0.05;
 
+/// The words of the table of demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wording {
+    Terminal,
+    /// As in docs/BENCHMARKS.md.
+    Document,
+}
+
 impl RowResult {
     /// Pass or miss, and reasons to doubt it.
-    fn mark(&self) -> String {
+    fn mark(&self, wording: Wording) -> String {
+        let (pass, miss) = match wording {
+            Wording::Terminal => ("pass", "MISS"),
+            Wording::Document => ("met", "missed"),
+        };
         let mut mark = match (self.met, self.measured) {
             (_, None) => return "not measured".to_owned(),
-            (Some(true), _) => "pass".to_owned(),
-            (Some(false), _) => "MISS".to_owned(),
+            (Some(true), _) => pass.to_owned(),
+            (Some(false), _) => miss.to_owned(),
             (None, _) => String::new(),
         };
         if self.void_rounds == self.rounds {
@@ -125,30 +167,39 @@ impl RowResult {
 }
 
 /// The table of demanded and measured figures.
-pub(crate) fn demands(verdicts: &[RowResult]) -> String {
+pub(crate) fn demands(verdicts: &[RowResult], wording: Wording) -> String {
     let mut table = String::from(
-        "| scenario | figure | against | demanded | measured | min to max | rounds | |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| scenario | figure | against | demanded | measured | min to max | rounds | ns per line | \
+         reference, ns per line | |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for v in verdicts {
-        let (median, range) = v.measured.map_or(("–".into(), "–".into()), |s| {
-            (short(s.median), format!("{} to {}", short(s.min), short(s.max)))
-        });
+        let measured = v.judged.map_or("–".to_owned(), short);
+        let spread = v.measured.map_or("–".to_owned(), range);
         let rounds = match v.void_rounds {
             0 => v.rounds.to_string(),
             void => format!("{}, {void} void", v.rounds),
         };
-        let figure = v.figure.describe();
-        let against = v.against.unwrap_or("–");
+        let ns = |spread: Option<Spread>| match spread {
+            Some(ns) => format!("{} ({})", short(ns.median), range(ns)),
+            None => "–".to_owned(),
+        };
         let _ = writeln!(
             table,
-            "| {} | {figure} | {against} | {} | {median} | {range} | {rounds} | {} |",
+            "| {} | {} | {} | {} | {measured} | {spread} | {rounds} | {} | {} | {} |",
             v.scenario,
+            v.figure.describe(),
+            v.against.unwrap_or("–"),
             v.demand,
-            v.mark()
+            ns(v.own_ns),
+            ns(v.reference_ns),
+            v.mark(wording)
         );
     }
     table
+}
+
+fn range(spread: Spread) -> String {
+    format!("{} to {}", short(spread.min), short(spread.max))
 }
 
 /// The table of every implementation's own figures: medians over the rounds that count.
@@ -171,7 +222,6 @@ pub(crate) fn figures(outcomes: &[Outcome]) -> String {
     table
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
 fn cells(runs: &[&Measurement]) -> String {
     let cell = |value: fn(&Measurement) -> Option<f64>, unit: &str| {
         let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
@@ -180,8 +230,8 @@ fn cells(runs: &[&Measurement]) -> String {
     };
     [
         cell(|r| Some(r.lines_per_cpu_second()), ""),
-        cell(|r| Some(1e9 / r.lines_per_cpu_second()).filter(|_| r.lines > 0), ""),
-        cell(|r| Some(r.lines as f64 / r.seconds), ""),
+        cell(Measurement::ns_per_line, ""),
+        cell(|r| Some(r.lines_per_second()), ""),
         cell(|r| Some(100.0 * r.cpu_seconds / r.seconds), " %"),
         cell(|r| Some(100.0 * r.generator_cpu_seconds / r.seconds), " %"),
         cell(|r| Some(100.0 * r.queued_share), " %"),
