@@ -6,6 +6,7 @@ pub use crate::{
     codec::LINES_MAX,
     drain::WakeEntry,
     fairness::{run_close_pacer, run_yield_queue},
+    heartbeat::suspend_clock::SuspendClock,
     stats::{connection::ConnectionStats, counter::Writers},
     thread_context::{
         block_pool::{BLOCK_BYTES, SMALL_BLOCK_BYTES, put as put_block, take as take_block},

@@ -91,6 +91,7 @@ impl<S> Sha256<S> {
 
 /// What the services of one layer share.
 #[derive(Debug)]
+#[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
 struct Sha256State {
     digest: LiveSetting<Option<DigestMode>>,
     stats: Arc<Stats>,

@@ -38,13 +38,18 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Timeout<S> {
     inner: S,
-    timeout: Arc<LiveSetting<Option<Duration>>>,
+    timeout: Arc<TimeoutState>,
 }
+
+/// What the services of one layer share.
+#[derive(Debug)]
+#[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
+struct TimeoutState(LiveSetting<Option<Duration>>);
 
 impl<S> Timeout<S> {
     /// Fails calls of `inner` that wait longer than `timeout`; with `None` none.
     pub fn new(inner: S, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { inner, timeout: Arc::new(LiveSetting::new(timeout.into())) }
+        Self { inner, timeout: Arc::new(TimeoutState(LiveSetting::new(timeout.into()))) }
     }
 
     service_accessors!();
@@ -65,7 +70,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         ResponseFuture {
             inner: self.inner.call(request),
-            timeout: self.timeout.load_raw(),
+            timeout: self.timeout.0.load_raw(),
             timer: None,
         }
     }
@@ -129,18 +134,18 @@ fn poll_timer(
 /// ```
 #[derive(Debug, Clone)]
 pub struct TimeoutLayer {
-    timeout: Arc<LiveSetting<Option<Duration>>>,
+    timeout: Arc<TimeoutState>,
 }
 
 impl TimeoutLayer {
     /// Fails calls that wait longer than `timeout`; with `None` none.
     pub fn new(timeout: impl Into<Option<Duration>>) -> Self {
-        Self { timeout: Arc::new(LiveSetting::new(timeout.into())) }
+        Self { timeout: Arc::new(TimeoutState(LiveSetting::new(timeout.into()))) }
     }
 
     /// Changes the timeout of calls to come, on open connections too.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
-        self.timeout.store(timeout);
+        self.timeout.0.store(timeout);
     }
 }
 

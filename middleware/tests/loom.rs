@@ -1,5 +1,5 @@
-//! The sequence word of the state cells, the permits of the concurrency limit and the drain signal, in every
-//! interleaving and memory order that the language allows. Empty in an ordinary run; under the model
+//! The sequence word of the state cells, the permits of the concurrency limit, the drain signal and the clock
+//! of deadlines, in every interleaving and memory order that the language allows. Empty in an ordinary run; under the model
 //! checker:
 //!
 //! ```text
@@ -27,7 +27,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, drain,
-    internal::Writers,
+    internal::{SuspendClock, Writers},
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot},
 };
 
@@ -349,5 +349,28 @@ fn a_connection_that_leaves_during_the_drain_signal_takes_no_wake_up_of_another(
         signal.drain();
         leaves.join().unwrap();
         stays.join().unwrap();
+    });
+}
+
+fn seconds(seconds: u64) -> Nanos {
+    Nanos(seconds * 1_000_000_000)
+}
+
+/// Threads of a caller's runtime read what one watchdog samples. After ten minutes in which the process was
+/// stopped, one that saw half a sample would judge its peers by a clock ten minutes ahead.
+#[test]
+fn fault_25_a_thread_that_reads_the_clock_during_a_sample_does_not_see_the_suspension() {
+    loom::model(|| {
+        let clock = Arc::new(SuspendClock::default());
+        clock.sample(seconds(1));
+        let readers = [(); 2].map(|()| {
+            let clock = clock.clone();
+            thread::spawn(move || assert_eq!(clock.active_at(seconds(601)), seconds(1)))
+        });
+        clock.sample(seconds(601));
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        assert_eq!(clock.active_at(Nanos(seconds(601).0 + 1)), Nanos(seconds(1).0 + 1));
     });
 }

@@ -71,6 +71,16 @@ impl StackParts {
         parts
     }
 
+    /// Allocates anew, on the calling thread, what every connection counts a reference of. Those of two
+    /// shards would otherwise lie side by side, and each connection that opens on one would take a cache
+    /// line from the batches of the other. Their settings are those of `config`.
+    pub(crate) fn on_this_thread(mut self, config: &LiveConfig) -> Self {
+        self.serve = self.serve.config(self.connection.clone());
+        self.lines = Arc::default();
+        self.apply(config);
+        self
+    }
+
     /// Stores every live setting. Called on the thread whose connections load them, between two polls
     /// of its tasks, so that no line meets half of a change. Returns whether deadlines changed, so that
     /// parked connections must be woken.

@@ -31,7 +31,7 @@ mod layer;
 mod pong;
 mod stream_sink;
 mod supervision;
-mod suspend_clock;
+pub(crate) mod suspend_clock;
 mod timers;
 mod transport;
 

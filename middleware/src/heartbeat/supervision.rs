@@ -10,6 +10,7 @@ use crate::{clock::Nanos, live_setting::LiveSetting, stats::Stats};
 
 /// What all supervised connections of a layer share.
 #[derive(Debug)]
+#[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
 pub(super) struct Supervision {
     deadlines: LiveDeadlines,
     /// Changes with the deadlines, so that a parked connection sees that its timer was armed by others.
@@ -36,7 +37,7 @@ impl Supervision {
             line: LiveSetting::new(deadlines.line),
             write: LiveSetting::new(deadlines.write),
         };
-        Self { deadlines, version: LiveSetting::new(0), clock: SuspendClock::new(), stats }
+        Self { deadlines, version: LiveSetting::new(0), clock: SuspendClock::default(), stats }
     }
 
     pub(super) fn deadlines(&self) -> Deadlines {

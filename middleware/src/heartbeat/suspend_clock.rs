@@ -1,14 +1,21 @@
 //! A monotonic clock that excludes time during which the process was suspended.
 
-use std::{
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-    },
-    time::Duration,
+use std::time::Duration;
+
+use sync::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use crate::clock::Nanos;
+
+/// The types that the model checker replaces with its own; see `tests/loom.rs`.
+mod sync {
+    #[cfg(towline_loom)]
+    pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+    #[cfg(not(towline_loom))]
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 /// How often the watchdog samples the clock.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
@@ -31,7 +38,7 @@ const NEVER: u64 = u64::MAX;
 /// Only the watchdog writes. `excluded` is written before `sampled` and read after it, so a reader sees
 /// the clock before or after a sample, and both give the same active time.
 #[derive(Debug)]
-pub(super) struct SuspendClock {
+pub struct SuspendClock {
     /// Active time of the last sample.
     sampled: AtomicU64,
     /// Monotonic time minus active time.
@@ -39,11 +46,6 @@ pub(super) struct SuspendClock {
 }
 
 impl SuspendClock {
-    /// A clock that equals the monotonic one until it is [sampled](Self::sample) first.
-    pub(super) const fn new() -> Self {
-        Self { sampled: AtomicU64::new(NEVER), excluded: AtomicU64::new(0) }
-    }
-
     /// The active time at the monotonic time `now`.
     #[inline]
     pub(super) fn at(&self, now: Nanos) -> Reading {
@@ -56,8 +58,13 @@ impl SuspendClock {
         Reading { monotonic: now, active: Nanos(active) }
     }
 
+    /// The active time alone.
+    pub fn active_at(&self, now: Nanos) -> Nanos {
+        self.at(now).active
+    }
+
     /// Records that the process runs at the monotonic time `now`.
-    pub(super) fn sample(&self, now: Nanos) {
+    pub fn sample(&self, now: Nanos) {
         let active = self.at(now).active;
         self.excluded.store(now.0.saturating_sub(active.0), Relaxed);
         self.sampled.store(active.0, Release);
@@ -66,6 +73,13 @@ impl SuspendClock {
     /// No more samples follow: active time goes on like the monotonic time.
     pub(super) fn stop_sampling(&self) {
         self.sampled.store(NEVER, Release);
+    }
+}
+
+impl Default for SuspendClock {
+    /// A clock that equals the monotonic one until it is [sampled](Self::sample) first.
+    fn default() -> Self {
+        Self { sampled: AtomicU64::new(NEVER), excluded: AtomicU64::new(0) }
     }
 }
 
@@ -95,52 +109,48 @@ mod tests {
         Nanos(ms * 1_000_000)
     }
 
-    fn active(clock: &SuspendClock, now: Nanos) -> Nanos {
-        clock.at(now).active
-    }
-
     #[test]
     fn fault_25_a_suspension_is_excluded_once_and_the_clock_goes_on_from_there() {
-        let clock = SuspendClock::new();
+        let clock = SuspendClock::default();
         for now in (0..=1000).step_by(250) {
             clock.sample(ms(now));
-            assert_eq!(active(&clock, ms(now + 10)), ms(now + 10));
+            assert_eq!(clock.active_at(ms(now + 10)), ms(now + 10));
         }
         // After a suspension a connection may run before the watchdog does.
-        assert_eq!(active(&clock, ms(11_000)), ms(1000));
+        assert_eq!(clock.active_at(ms(11_000)), ms(1000));
         assert_eq!(clock.at(ms(11_000)).monotonic_at(ms(1500)), ms(11_500));
         clock.sample(ms(11_250));
-        assert_eq!(active(&clock, ms(11_250)), ms(1000));
-        assert_eq!(active(&clock, ms(11_260)), ms(1010));
+        assert_eq!(clock.active_at(ms(11_250)), ms(1000));
+        assert_eq!(clock.active_at(ms(11_260)), ms(1010));
         clock.sample(ms(60_000));
-        assert_eq!(active(&clock, ms(60_100)), ms(1100));
+        assert_eq!(clock.active_at(ms(60_100)), ms(1100));
         assert_eq!(clock.at(ms(60_100)).monotonic_at(ms(1150)), ms(60_150));
     }
 
     #[test]
     fn fault_25_a_busy_thread_is_not_suspended_and_a_clock_without_samples_never_is() {
-        let clock = SuspendClock::new();
-        assert_eq!(active(&clock, ms(1_000_000)), ms(1_000_000));
+        let clock = SuspendClock::default();
+        assert_eq!(clock.active_at(ms(1_000_000)), ms(1_000_000));
         clock.sample(ms(1_000_000));
         clock.sample(ms(1_000_500));
-        assert_eq!(active(&clock, ms(1_001_000)), ms(1_001_000));
+        assert_eq!(clock.active_at(ms(1_001_000)), ms(1_001_000));
         clock.stop_sampling();
-        assert_eq!(active(&clock, ms(2_000_000)), ms(2_000_000));
+        assert_eq!(clock.active_at(ms(2_000_000)), ms(2_000_000));
     }
 
     /// Two numbers used to be published one after the other by whichever thread found the gap: one that
     /// read between them judged its peer by a clock ten minutes ahead.
     #[test]
     fn fault_25_a_reader_between_the_two_stores_of_a_sample_sees_the_same_active_time() {
-        let clock = SuspendClock::new();
+        let clock = SuspendClock::default();
         clock.sample(ms(1000));
-        let before = active(&clock, ms(601_000));
+        let before = clock.active_at(ms(601_000));
         // The first store of `sample(601 s)`, without the second.
         clock.excluded.store(ms(600_000).0, Relaxed);
-        assert_eq!(active(&clock, ms(601_000)), before);
+        assert_eq!(clock.active_at(ms(601_000)), before);
         clock.sampled.store(ms(1000).0, Release);
-        assert_eq!(active(&clock, ms(601_000)), before);
+        assert_eq!(clock.active_at(ms(601_000)), before);
         // A thread that read the time, was suspended with the process, and goes on after the sample.
-        assert_eq!(active(&clock, ms(1100)), before);
+        assert_eq!(clock.active_at(ms(1100)), before);
     }
 }

@@ -27,6 +27,7 @@ const OUTPUT_BYTES_MAX: usize = 256 * crate::KIB;
 /// config.set_linger(Duration::from_millis(500));
 /// ```
 #[derive(Debug)]
+#[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
 pub struct ConnectionConfig {
     pub(super) write_policy: LiveSetting<WritePolicy>,
     pub(super) output_bytes_max: LiveSetting<usize>,

@@ -72,6 +72,7 @@ impl Shard {
         let handle = runtime.handle().clone();
         let framing = config.borrow().effective.settings.workload.framing;
         let event_loop = async move {
+            let parts = parts.on_this_thread(&config.borrow());
             tokio::spawn(run_yield_queue());
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
