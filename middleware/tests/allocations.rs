@@ -248,6 +248,26 @@ fn fault_03_an_endless_line_is_bounded() {
     }
 }
 
+/// The memory of a long line doubled and moved each time: with the old memory beside the new one a line took
+/// three times its length, and a server with room for one line was killed.
+#[test]
+fn fault_03_a_long_line_takes_little_more_memory_than_its_length() {
+    let piece = Bytes::from(vec![b'x'; 16 * KIB]);
+    for limit in [1, 5, 16].map(|mib| mib * KIB * KIB) {
+        let input = std::iter::repeat_n(piece.clone(), 64 * KIB).collect();
+        let io = Pieces { input, written: 0 };
+        let mut batch =
+            Box::pin(serve_connection(io, LinesBatchCodec::new(limit), Echo, Watch::never()));
+        in_runtime(|| {
+            let most = measure(|| run_to_end(batch.as_mut())).bytes_max;
+            // Reserved bytes count here. While the line moves, its old memory, at most half of the limit,
+            // stands beside new memory that is written as far as the line goes.
+            let most_allowed = limit + limit / 2 + 2 * KIB * KIB;
+            assert!(most <= most_allowed as u64, "{most} bytes for lines of at most {limit}");
+        });
+    }
+}
+
 #[test]
 fn fault_03_an_endless_line_is_bounded_in_lines_framing_too() {
     let piece = Bytes::from(vec![b'x'; 16 * KIB]);

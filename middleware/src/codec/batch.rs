@@ -139,7 +139,11 @@ impl LinesBatchCodec {
         let lines_max = self.limits.lines_max_for(src.len() - scanned);
         let Some(cut) = first_lines(&src[scanned..], lines_max) else {
             self.scanned = src.len() as u32;
-            return if src.len() > self.limit_bytes() { Err(self.too_long()) } else { Ok(None) };
+            if src.len() > self.limit_bytes() {
+                return Err(self.too_long());
+            }
+            self.limits.reserve_for_rest(src);
+            return Ok(None);
         };
         let end = scanned + cut.end;
         let (good, lines) = match self.first_too_long(&src[..end]) {

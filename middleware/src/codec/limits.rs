@@ -1,4 +1,9 @@
-use crate::{live_setting::LiveSetting, thread_context::block_pool};
+use bytes::BytesMut;
+
+use crate::{
+    live_setting::LiveSetting,
+    thread_context::block_pool::{self, READ_BYTES_MIN},
+};
 
 /// Default for the most lines of a batch. Only batches of very short lines come near it: it bounds replies
 /// of a fixed size a line, such as an error.
@@ -10,6 +15,13 @@ const SMALL_BATCH_SHARE: usize = 32;
 
 /// Batches of this many lines are not made smaller: 128 hexadecimal digests are 8 KiB, a small block.
 const SMALL_BATCH_LINES: usize = 128;
+
+/// Length from which an unfinished line reserves memory for what it may become.
+const LONG_BYTES: usize = 512 * crate::KIB;
+
+/// Such a line reserves this many times its length, or twice as many if that is enough for every line: no
+/// memory that is more than half of the longest line is ever moved.
+const GROWTH: usize = 16;
 
 /// How long a line and how large a batch may be. Codecs that share one see it change.
 #[derive(Debug)]
@@ -45,6 +57,20 @@ impl LineLimits {
         let lines = self.lines() as usize;
         let fewer = (lines / SMALL_BATCH_SHARE).max(SMALL_BATCH_LINES).min(lines);
         if count > fewer && block_pool::uses_small_batches() { fewer } else { lines }
+    }
+
+    /// Reserves memory for a long line when the buffer of its beginning is full: for the longest line, but at
+    /// most for 32 times what there is.
+    ///
+    /// Doubling would copy it again and again, with old and new memory in use meanwhile. Reserved memory
+    /// that was not written to takes no place, so the line costs its length.
+    pub(super) fn reserve_for_rest(&self, unfinished: &mut BytesMut) {
+        let len = unfinished.len();
+        if len >= LONG_BYTES && unfinished.capacity() - len < READ_BYTES_MIN {
+            let longest = self.bytes().saturating_add(1 + block_pool::BLOCK_BYTES);
+            let enough = if longest <= 2 * GROWTH * len { longest } else { GROWTH * len };
+            unfinished.reserve(enough.saturating_sub(len));
+        }
     }
 
     /// Changes the longest line; 4 GiB is the most.

@@ -15,10 +15,7 @@ use super::{
     blocks::{COPIED_BYTES_MAX, COPY_BYTES_MAX},
     flags::Flag,
 };
-use crate::thread_context::block_pool;
-
-/// Least free space for a read.
-const READ_BYTES_MIN: usize = 4 * 1024;
+use crate::thread_context::block_pool::{self, READ_BYTES_MIN};
 
 /// If the first read after the last wake-up brought less than this, the next is of this size, on the stack:
 /// its bytes then have memory of their own, and a socket can make a plain system call. If the peer sends
@@ -101,7 +98,7 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
         let used = self.read.len();
         if self.read.capacity() - used < READ_BYTES_MIN {
             // A long line gets a block of its own, and more if it outgrows that: growing doubles it, so each
-            // byte moves about once.
+            // byte moves about once. Of a very long one the codec reserves the memory, knowing the limit.
             let fits_block = used + READ_BYTES_MIN <= block_pool::BLOCK_BYTES;
             self.read.reserve(block_pool::BLOCK_BYTES - if fits_block { used } else { 0 });
         }

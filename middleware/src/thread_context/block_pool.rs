@@ -17,6 +17,9 @@ use super::BLOCKS;
 /// Size of a block.
 pub const BLOCK_BYTES: usize = 64 * 1024;
 
+/// Least free space for a read.
+pub(crate) const READ_BYTES_MIN: usize = 4 * 1024;
+
 /// Most blocks that a thread keeps; more go back to the allocator.
 const BLOCKS_KEPT_MAX: usize = 16;
 
