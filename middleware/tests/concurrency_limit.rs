@@ -339,6 +339,34 @@ mod several_threads {
         assert_eq!(permits.in_use(), 0);
     }
 
+    /// The thread first uses the semaphore while calls wait: what it releases must go to them too.
+    #[test]
+    fn a_thread_whose_first_call_waits_leaves_its_permit_to_the_next() {
+        let permits = Arc::new(Semaphore::new(1));
+        let (queued, granted) = (Barrier::new(2), Barrier::new(2));
+        let mut call = endless_calls(&permits);
+        let (held, before) = (call(), call());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut first = endless_calls(&permits)();
+                queued.wait();
+                granted.wait();
+                assert!(first.is_woken());
+                assert_pending!(first.poll());
+            });
+            queued.wait();
+            let after = call();
+            drop(held);
+            drop(before);
+            assert!(!after.is_woken());
+            granted.wait();
+            while !after.is_woken() {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(permits.in_use(), 0);
+    }
+
     #[test]
     fn a_lowered_limit_takes_back_what_other_threads_keep() {
         let permits = Arc::new(Semaphore::new(8));
