@@ -77,7 +77,8 @@ async fn fault_21_other_tasks_run_between_full_reads_of_one_line() {
 }
 
 /// To a socket that takes everything the replies of a batch were written one by one without a pause:
-/// with `flush.policy = "line"` for some 30 ms per block.
+/// with `flush.policy = "line"` for some 30 ms per block. With 64 writes in a turn, a turn took several times
+/// as long as that of a full block, and beside a hundred floods the median line waited for 1 ms.
 #[tokio::test(start_paused = true)]
 async fn fault_21_other_tasks_run_while_a_batch_is_written_line_by_line() {
     const LINES: usize = 10_000;
@@ -87,7 +88,7 @@ async fn fault_21_other_tasks_run_while_a_batch_is_written_line_by_line() {
         turns_of_another_task(Serve::unboxed(Echo).write_policy(every(1)).call(transport(io)))
             .await;
     assert_eq!(record.get().writes, vec![2; LINES]);
-    assert!(turns >= LINES / 200, "{turns} turns while {LINES} lines were written");
+    assert!(turns >= LINES / 20, "{turns} turns while {LINES} lines were written");
 }
 
 /// Only connections that had just filled a block entered the yield queue. Flooding clients that also

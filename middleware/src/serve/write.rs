@@ -18,8 +18,9 @@ use crate::{
     transport::Phase,
 };
 
-/// Writes of a turn where each line is written by itself: a write takes 2 to 5 µs.
-const WRITES_A_TURN: u32 = 64;
+/// Writes of a turn where each line is written by itself. A write takes 2 to 5 µs, so they take as long as
+/// the service of a full block, some 60 µs.
+const WRITES_A_TURN: u32 = 16;
 
 impl<T, S> Projection<'_, T, S>
 where
