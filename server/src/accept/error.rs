@@ -9,7 +9,7 @@ use crate::counts::ERRNOS;
 pub(super) enum AcceptErrorClass {
     /// One connection, which is gone: accept the next.
     Connection,
-    /// The resources of the process or host, which may come back: wait.
+    /// The process or the host, which lacks resources or permission and may have them later: wait.
     Resources,
     /// The listening socket, which will not work again: stop.
     Listener,
@@ -30,7 +30,7 @@ pub(super) fn classify(error: &io::Error) -> (AcceptErrorClass, usize) {
         Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
             (AcceptErrorClass::Listener, index("other"))
         }
-        // Network errors already pending on the new socket, a firewall's refusal, a signal.
+        // Network errors already pending on the new socket, a signal.
         Some(
             Errno::PROTO
             | Errno::NETDOWN
@@ -42,10 +42,10 @@ pub(super) fn classify(error: &io::Error) -> (AcceptErrorClass, usize) {
             | Errno::NETUNREACH
             | Errno::CONNRESET
             | Errno::TIMEDOUT
-            | Errno::PERM
             | Errno::INTR,
         ) => (AcceptErrorClass::Connection, index("other")),
-        // Retrying an unknown error at once could spin, so it backs off.
+        // Among others EPERM: a firewall's refusal of one connection, or a seccomp filter's of every
+        // call. Retrying it or an unknown error at once could spin, so they back off.
         _ => (AcceptErrorClass::Resources, index("other")),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(class(Errno::MFILE), (AcceptErrorClass::Resources, "EMFILE"));
         assert_eq!(class(Errno::NOMEM), (AcceptErrorClass::Resources, "ENOMEM"));
         assert_eq!(class(Errno::CONNABORTED), (AcceptErrorClass::Connection, "ECONNABORTED"));
-        assert_eq!(class(Errno::PERM), (AcceptErrorClass::Connection, "other"));
+        assert_eq!(class(Errno::PERM), (AcceptErrorClass::Resources, "other"));
         assert_eq!(class(Errno::INVAL), (AcceptErrorClass::Listener, "other"));
         assert_eq!(class(Errno::NOSYS), (AcceptErrorClass::Resources, "other"));
     }

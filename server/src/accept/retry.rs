@@ -18,7 +18,7 @@ use super::{
 };
 use crate::counts::Rejection;
 
-/// First and longest pause after an error for lack of resources.
+/// First and longest pause after an error of the process or host.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
 /// After this long without a shortage the next one is logged again.
@@ -29,18 +29,24 @@ const EPISODE_END: Duration = Duration::from_secs(5);
 const REJECTIONS_PER_BURST: usize = 64;
 const REJECTIONS_PAUSE: Duration = Duration::from_millis(25);
 
+/// Errors of single connections in a row that are retried at once. After more of them the cause is
+/// something that lasts, whatever the error says.
+const CONNECTION_ERRORS_MAX: u32 = 64;
+
 /// Accepts, and handles the errors of accept(2).
 #[derive(Debug)]
 pub(super) struct AcceptRetry {
     pub(super) rejector: Rejector,
     stats: Arc<AcceptStats>,
     reserve: ReserveFd,
-    /// The pause after the last attempt, if it failed for lack of resources.
+    /// The pause after the last attempt, if it failed for a reason that lasts.
     pause: Option<Duration>,
     /// When resources were short last.
     last_shortage: Option<Instant>,
     /// Connections rejected on the reserve descriptor since the last accept or pause.
     rejected: usize,
+    /// Errors of single connections since the last attempt without one.
+    connection_errors: u32,
 }
 
 /// The result of one attempt to accept.
@@ -61,6 +67,7 @@ impl AcceptRetry {
             pause: None,
             last_shortage: None,
             rejected: 0,
+            connection_errors: 0,
         }
     }
 
@@ -104,7 +111,14 @@ impl AcceptRetry {
         let _lock = self.stats.accept_lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.reserve.acquire();
         match listener.accept() {
-            Ok(accepted) => Attempt::Accepted(accepted),
+            Ok(accepted) => {
+                self.connection_errors = 0;
+                Attempt::Accepted(accepted)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.connection_errors = 0;
+                Attempt::Failed(error)
+            }
             Err(error) if lacks_descriptors(&error) && self.reserve.is_held() => {
                 self.stats.errors[classify(&error).1].fetch_add(1, Relaxed);
                 self.reserve.release();
@@ -122,7 +136,7 @@ impl AcceptRetry {
         }
     }
 
-    /// Counts an error, and pauses if it is for lack of resources.
+    /// Counts an error, and pauses if its cause may last.
     ///
     /// # Errors
     /// The error itself, if the listening socket failed.
@@ -130,9 +144,11 @@ impl AcceptRetry {
         let (class, errno) = classify(&error);
         self.stats.errors[errno].fetch_add(1, Relaxed);
         match class {
-            AcceptErrorClass::Connection => {}
+            AcceptErrorClass::Connection if self.connection_errors < CONNECTION_ERRORS_MAX => {
+                self.connection_errors += 1;
+            }
             AcceptErrorClass::Listener => return Err(error),
-            AcceptErrorClass::Resources => {
+            AcceptErrorClass::Connection | AcceptErrorClass::Resources => {
                 if self.begins_episode() {
                     tracing::warn!(%error, "cannot accept, backing off");
                 }
@@ -149,5 +165,38 @@ impl AcceptRetry {
     fn begins_episode(&mut self) -> bool {
         let now = Instant::now();
         self.last_shortage.replace(now).is_none_or(|last| now - last >= EPISODE_END)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// Tries `attempts` times in a row, each failing with `errno`; returns how long that took.
+    async fn fail(errno: Errno, attempts: u32) -> Duration {
+        let mut retry = AcceptRetry::new(Arc::default());
+        let before = Instant::now();
+        for _ in 0..attempts {
+            retry.back_off(errno.into()).await.expect("the listener works");
+        }
+        before.elapsed()
+    }
+
+    /// EPERM was taken for a firewall's refusal of one connection and retried at once. A seccomp filter
+    /// refuses every call with it, which kept a core busy without a line in the log.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_to_accept_backs_off() {
+        assert_eq!(fail(Errno::PERM, 2).await, 3 * BACK_OFF[0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_error_of_accept_is_retried_at_once_for_ever() {
+        for raw in (1..134).filter(|raw| ![9, 22, 88].contains(raw)) {
+            let took = fail(Errno::from_raw_os_error(raw), CONNECTION_ERRORS_MAX + 1).await;
+            assert!(took >= BACK_OFF[0], "errno {raw}");
+        }
+        assert_eq!(fail(Errno::CONNABORTED, CONNECTION_ERRORS_MAX).await, Duration::ZERO);
     }
 }
