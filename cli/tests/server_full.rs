@@ -32,3 +32,37 @@ fn a_full_server_says_so_once_and_is_not_ready_if_told_to() {
 fn several_processes_are_full_when_all_of_them_together_are() {
     reaches_and_leaves_its_limit_once(&["--processes", "2"]);
 }
+
+/// A full server waited for a slot for each connection in the kernel's queue, at the pace of the
+/// connections that ended. At the drain's deadline the listening socket closed, which reset most of the
+/// queue, and the exit code was 0.
+#[track_caller]
+fn ends_its_accept_queue_in_order(arguments: &[&str]) {
+    let full = ["--max-connections", "2", "--threads", "1", "--drain-deadline", "10s"];
+    let server = ServerProcess::start(&[], &[&full, arguments].concat());
+    let mut served = server.connect_many(2);
+    // More than may linger at a time, none of which closes.
+    let mut waiting: Vec<_> = (0..400).map(|_| server.connect()).collect();
+    for client in &mut waiting {
+        client.send("waits\n");
+    }
+    server.metric_when("towline_accept_queue_length", |length| length == 400.0);
+    server.signal(Signal::TERM);
+    for client in waiting.iter_mut().chain(&mut served) {
+        client.expect_end("");
+    }
+    drop((waiting, served));
+    let run = server.end();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("connections=400"), "{}", run.stderr);
+}
+
+#[test]
+fn a_full_server_that_drains_resets_no_connection_in_the_accept_queue() {
+    ends_its_accept_queue_in_order(&[]);
+}
+
+#[test]
+fn several_full_processes_that_drain_reset_no_connection_in_the_accept_queue() {
+    ends_its_accept_queue_in_order(&["--processes", "2"]);
+}

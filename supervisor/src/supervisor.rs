@@ -204,18 +204,13 @@ impl Supervisor {
     async fn drain(mut self, cut: impl Future<Output = ()>) -> Outcome {
         let server = self.server.clone();
         let timeouts = server.state.effective().settings.timeouts.clone();
+        let mut queue_ended = false;
         let in_order = async {
             drain::stop_accepting(&server.state, &timeouts, &self.stop_accepting).await;
             self.command(|| Command::Drain).await;
-            // The acceptor empties the kernel's accept queues first, as far as there are slots. It would
-            // wait for a worker if none is left, and none starts any more.
-            let Self { acceptor, workers, cut, .. } = &mut self;
-            tokio::select! {
-                _ = acceptor => {}
-                () = all_exited(workers, cut) => {
-                    tracing::warn!("no worker process is left to take the connections that wait");
-                }
-            }
+            // The acceptor ends the connections in the kernel's accept queues, without a worker.
+            let _ = (&mut self.acceptor).await;
+            queue_ended = true;
             self.command(|| Command::NoMoreConnections).await;
             all_exited(&mut self.workers, &mut self.cut).await;
         };
@@ -225,6 +220,10 @@ impl Supervisor {
                 tracing::warn!("worker processes have not ended by the drain deadline");
             }
             () = cut => {}
+        }
+        if !queue_ended {
+            let Self { server, stop_accepting, acceptor, .. } = &mut self;
+            self.cut += drain::end_queue_before_cut(&server.state, stop_accepting, acceptor).await;
         }
         self.end().await;
         let outcome = Outcome::of(self.cut);

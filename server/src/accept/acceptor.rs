@@ -32,7 +32,7 @@ pub struct Acceptor<D> {
 }
 
 impl<D: Dispatch> Acceptor<D> {
-    /// Accepts until `stop` completes, then empties the kernel's accept queue.
+    /// Accepts until `stop` completes, then ends the connections in the kernel's accept queue.
     ///
     /// # Errors
     /// When the listening socket fails.
@@ -99,27 +99,31 @@ impl<D: Dispatch> AcceptLoop<D> {
         }
     }
 
-    /// Accepts the connections that wait in the kernel's accept queues, because closing the listening
-    /// sockets would reset them. Their shards are draining and close each in order. Each needs a slot,
-    /// freed by connections that end; the drain's deadline bounds the wait. The queue of a socket that
-    /// a service manager keeps is left to the next server.
+    /// Accepts and ends the connections that wait in the kernel's accept queues, because closing the
+    /// listening sockets would reset them. None is served, so none needs a slot or a shard: a full
+    /// server ends them as fast as an empty one. The queue of a socket that a service manager keeps
+    /// is left to the next server.
     async fn drain_queues(mut self) -> io::Result<()> {
-        self.admission.lift_limits();
+        let mut ended = 0_u64;
         for listener in self.listeners.take() {
-            self.drain_queue(listener.get_ref()).await?;
+            ended += self.drain_queue(listener.get_ref()).await?;
         }
+        if ended > 0 {
+            tracing::info!(connections = ended, "ended the connections in the accept queue");
+        }
+        self.retry.rejector.all_closed().await;
         Ok(())
     }
 
-    async fn drain_queue(&mut self, listener: &Listener) -> io::Result<()> {
+    /// Returns how many connections it ended.
+    async fn drain_queue(&mut self, listener: &Listener) -> io::Result<u64> {
+        let mut ended = 0;
         // Bounded by the queue's length at this moment; later connections are not accepted.
         for accepts in 1..=listener.unaccepted_max() {
-            let Some(slot) = self.admission.reserve().await else { break };
-            self.dispatch.ready().await;
             match self.retry.attempt(listener) {
                 Attempt::Accepted(accepted) => {
-                    let slot = slot.assign(None, |shard| self.dispatch.has_room(shard));
-                    self.dispatch.dispatch(NewConnection { accepted, slot });
+                    self.retry.rejector.end(accepted);
+                    ended += 1;
                 }
                 Attempt::Rejected => {}
                 Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -129,6 +133,6 @@ impl<D: Dispatch> AcceptLoop<D> {
                 tokio::task::yield_now().await;
             }
         }
-        Ok(())
+        Ok(ended)
     }
 }

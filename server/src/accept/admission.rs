@@ -64,14 +64,6 @@ impl AdmissionControl {
         self.memory_short = short;
     }
 
-    /// Lifts every limit but the number of connections, which is waited for from now on.
-    pub fn lift_limits(&mut self) {
-        self.admission = Admission::Wait;
-        self.rate = None;
-        self.memory_short = false;
-        self.per_address.set_limit(None);
-    }
-
     /// With `limits.admission = "wait"`, waits until the limits admit one more connection and reserves
     /// its slot. With `"reject"`, returns `None` at once.
     ///

@@ -1,18 +1,20 @@
 //! Rejected connections: the line that each is sent, and a close that does not overtake it.
 
 use std::{
+    net::Shutdown,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
+use socket2::SockRef;
 use tokio::{io::Interest, sync::Semaphore};
 
 use super::{AcceptStats, Accepted, accepted::say_goodbye, fd::register};
 use crate::counts::Rejection;
 
-/// Rejected connections that may stay open at once until their line has arrived; further ones are
-/// closed without the wait.
+/// Rejected connections that may stay open at once until their line has arrived, and with them those
+/// that a drain ends in the accept queue; further ones are closed without the wait.
 const GOODBYES_MAX: usize = 256;
 
 /// How long a rejected connection may stay open until its line has arrived.
@@ -52,7 +54,28 @@ impl Rejector {
     /// Sends a connection the reason, and closes it once the client can have read that.
     pub(super) fn reject(&self, accepted: Accepted, why: Rejection) {
         self.count_and_say_goodbye(&accepted, why);
-        let Ok(permit) = self.goodbyes.clone().try_acquire_owned() else { return };
+        self.linger(accepted);
+    }
+
+    /// Ends a connection that is not served because the server drains. The client reads no line, only
+    /// the end.
+    pub(super) fn end(&self, accepted: Accepted) {
+        // A peer that has closed already needs no end.
+        let _ = SockRef::from(&accepted.socket).shutdown(Shutdown::Write);
+        self.linger(accepted);
+    }
+
+    /// Waits until every connection that was rejected or ended is closed, at most
+    /// [`GOODBYE_TIMEOUT`] after the last one.
+    pub(super) async fn all_closed(&self) {
+        let _ = self.goodbyes.acquire_many(GOODBYES_MAX as u32).await;
+    }
+
+    /// Closes a half-closed connection once the client has closed it, or after [`GOODBYE_TIMEOUT`].
+    fn linger(&self, accepted: Accepted) {
+        let Ok(permit) = self.goodbyes.clone().try_acquire_owned() else {
+            return discard_and_close(accepted);
+        };
         tokio::spawn(async move {
             // Closing with unread input makes the kernel send a reset, which overtakes the line. So
             // input is read and discarded until the client closes.
@@ -80,13 +103,18 @@ impl Rejector {
     /// behind the line.
     pub(super) fn reject_at_once(&self, accepted: Accepted, why: Rejection) {
         self.count_and_say_goodbye(&accepted, why);
-        let mut discarded = [0; 4096];
-        for _ in 0..DISCARDED_BYTES_MAX / discarded.len() {
-            match recv(&accepted.socket, &mut discarded, RecvFlags::empty()) {
-                Ok((1.., _)) => {}
-                Ok((0, _)) | Err(_) => break,
-            }
-        }
-        drop(accepted);
+        discard_and_close(accepted);
     }
+}
+
+/// Discards the input that has arrived, because closing with unread input sends a reset, and closes.
+fn discard_and_close(accepted: Accepted) {
+    let mut discarded = [0; 4096];
+    for _ in 0..DISCARDED_BYTES_MAX / discarded.len() {
+        match recv(&accepted.socket, &mut discarded, RecvFlags::empty()) {
+            Ok((1.., _)) => {}
+            Ok((0, _)) | Err(_) => break,
+        }
+    }
+    drop(accepted);
 }

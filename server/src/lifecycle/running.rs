@@ -178,13 +178,15 @@ impl Running {
     }
 
     async fn drain_unless(self, cut: impl Future<Output = ()>) -> Outcome {
-        let Self { state, shards, stop_accepting, listener_failed, threads, .. } = self;
+        let Self { state, shards, stop_accepting, mut listener_failed, threads, .. } = self;
         let timeouts = state.effective().settings.timeouts.clone();
+        let mut queue_ended = false;
         let in_order = async {
             drain::stop_accepting(&state, &timeouts, &stop_accepting).await;
             shards.drain_connections(&timeouts).await;
             // Its sender goes with the acceptor, once the kernel's queue is empty.
-            let _ = listener_failed.await;
+            let _ = (&mut listener_failed).await;
+            queue_ended = true;
             shards.all_closed().await;
         };
         tokio::select! {
@@ -194,7 +196,12 @@ impl Running {
             }
             () = cut => {}
         }
-        let outcome = Outcome::of(shards.shut_down().await);
+        let reset = if queue_ended {
+            0
+        } else {
+            drain::end_queue_before_cut(&state, &stop_accepting, listener_failed).await
+        };
+        let outcome = Outcome::of(shards.shut_down().await + reset);
         threads::end(&threads).await;
         outcome.log();
         outcome
