@@ -1,20 +1,17 @@
 //! Listening sockets, with the options that their connections inherit.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     net::SocketAddr,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-        unix::fs::FileTypeExt,
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::{Path, PathBuf},
 };
 
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use towline_config::{Listen, Settings};
 
-use super::Accepted;
+use super::{Accepted, unix_socket::SocketFile};
 use crate::RunError;
 
 /// Most listening sockets that share one port.
@@ -25,8 +22,8 @@ pub(crate) const QUEUES_MAX: usize = 64;
 pub struct Listener {
     socket: Socket,
     address: Address,
-    /// The socket's file, if this listener made it and removes it.
-    file: Option<PathBuf>,
+    /// The socket's file, if this listener made it; it is removed with the listener.
+    _file: Option<SocketFile>,
     /// See [`unaccepted_max`](Self::unaccepted_max).
     unaccepted_max: u32,
 }
@@ -115,23 +112,15 @@ impl Listener {
         socket.listen(backlog(settings))?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         let unaccepted_max = settings.server.backlog;
-        Ok(Self { socket, address: Address::Tcp(address), file: None, unaccepted_max })
+        Ok(Self { socket, address: Address::Tcp(address), _file: None, unaccepted_max })
     }
 
     fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-        let address = SockAddr::unix(path)?;
-        if let Err(error) = socket.bind(&address) {
-            if error.kind() != io::ErrorKind::AddrInUse || !is_stale(path, &address)? {
-                return Err(error);
-            }
-            fs::remove_file(path)?;
-            socket.bind(&address)?;
-        }
-        socket.listen(backlog(settings))?;
+        let file = SocketFile::listen(&socket, path, backlog(settings))?;
         let address = Address::Unix(path.to_owned());
         let unaccepted_max = settings.server.backlog;
-        Ok(Self { socket, address, file: Some(path.to_owned()), unaccepted_max })
+        Ok(Self { socket, address, _file: Some(file), unaccepted_max })
     }
 
     /// Serves a listening socket that the caller bound. With `configure` sets the options of
@@ -145,7 +134,7 @@ impl Listener {
         if configure && matches!(address, Address::Tcp(_)) {
             set_options(&socket, &settings.socket)?;
         }
-        Ok(Self { socket, address, file: None, unaccepted_max: settings.server.backlog })
+        Ok(Self { socket, address, _file: None, unaccepted_max: settings.server.backlog })
     }
 
     /// Serves a listening socket that a service manager made and keeps.
@@ -162,7 +151,7 @@ impl Listener {
         };
         let address = apply()
             .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
-        Ok(Self { socket, address, file: None, unaccepted_max: 0 })
+        Ok(Self { socket, address, _file: None, unaccepted_max: 0 })
     }
 
     /// Most connections that closing this socket would reset because they wait unaccepted in its
@@ -199,14 +188,6 @@ impl AsRawFd for Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            let _ = fs::remove_file(file);
-        }
-    }
-}
-
 /// Sets the options of `socket.*`. Accepted sockets inherit them, so a connection costs no system call
 /// for them.
 pub(super) fn set_options(
@@ -227,27 +208,21 @@ pub(super) fn set_options(
     Ok(())
 }
 
-/// Whether a path is a socket without a listener, left behind by a server that was killed.
-fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
-    // Connecting to a file of another kind fails with the same error.
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::other("there is a file that is no socket"));
-    }
-    // Non-blocking: a server whose queue is full is a listener too.
-    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    let refused = probe.connect(address).err();
-    Ok(refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
-}
-
 fn backlog(settings: &Settings) -> i32 {
     i32::try_from(settings.server.backlog).unwrap_or(i32::MAX)
+}
+
+/// Whether the port of an address is one that needs a capability.
+fn is_privileged(address: &str) -> bool {
+    let port = address.parse().map(|address: SocketAddr| address.port());
+    port.is_ok_and(|port| (1..1024).contains(&port))
 }
 
 /// The sentence for an address that cannot be listened on.
 pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
-        io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied if is_privileged(address) => {
             "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, expected a higher one"
                 .to_owned()
         }

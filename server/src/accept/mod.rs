@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `listen.rs` | listening sockets and the options that connections inherit |
+//! | `unix_socket.rs` | the file of a UNIX socket |
 //! | `bound_listener.rs` | listening sockets that the caller bound |
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
@@ -27,6 +28,7 @@ mod reserve_fd;
 mod retry;
 mod slots;
 mod stats;
+mod unix_socket;
 
 use std::future::Future;
 
