@@ -67,6 +67,9 @@ impl Contradiction {
     }
 }
 
+/// Least number of the longest lines for which `limits.buffer_bytes` has room.
+const LINES_PER_BUFFER: usize = 4;
+
 fn contradictions(settings: &Settings) -> Vec<Contradiction> {
     let tls = &settings.tls;
     let same_address = match (&settings.server.listen, settings.server.admin) {
@@ -76,7 +79,14 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
     let timeouts = &settings.timeouts;
     let delays =
         timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
+    let line_share = settings.limits.buffer_bytes.map(|bytes| bytes / LINES_PER_BUFFER);
     let rules = [
+        (
+            line_share.is_some_and(|share| settings.limits.line_bytes > share),
+            "limits.line_bytes",
+            "is more than a quarter of limits.buffer_bytes, and one line would leave no memory for \
+             others: expected a shorter line, or a larger limits.buffer_bytes",
+        ),
         (
             delays >= timeouts.drain,
             "timeouts.drain",
@@ -142,6 +152,21 @@ mod tests {
         assert!(drain(seconds(10), seconds(19)).is_empty());
         assert_eq!(drain(seconds(10), seconds(20)), ["timeouts.drain"]);
         assert_eq!(drain(seconds(40), None), ["timeouts.drain"]);
+    }
+
+    /// With lines of 1 GiB and memory of 64 MiB for all buffers, one client made the server hold 25 times
+    /// that memory.
+    #[test]
+    fn one_line_takes_a_quarter_of_the_memory_for_buffers_at_most() {
+        let limits = |line_bytes, buffer_bytes| {
+            keys_at_fault(|settings| {
+                settings.limits.line_bytes = line_bytes;
+                settings.limits.buffer_bytes = buffer_bytes;
+            })
+        };
+        assert!(limits(1000, Some(4000)).is_empty());
+        assert_eq!(limits(1001, Some(4000)), ["limits.line_bytes"]);
+        assert!(limits(usize::MAX, None).is_empty(), "auto is not known before the start");
     }
 
     #[test]

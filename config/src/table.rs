@@ -244,8 +244,9 @@ static KEYS: &[Key] = &[
         "Memory for unfinished lines, batches in service and unread replies of all connections, \
          divided among the processes. `auto` is a quarter of what the host or its control group \
          has available at start. Above half of it, the server does not read from connections \
-         with unread replies. Near it, timeouts shrink, then lines are answered `ERR overloaded`, \
-         then `limits.admission` says what happens to new connections.",
+         with unread replies. At nine tenths of it, connections that hold the most are closed; where \
+         batches in service take it, lines are answered `ERR overloaded`, then `limits.admission` \
+         says what happens to new connections. Expected at least four times `limits.line_bytes`.",
     )
     .flag("--max-buffer")
     .live(),

@@ -47,6 +47,10 @@ pub trait Transport:
     #[doc(hidden)]
     fn park(self: Pin<&mut Self>) -> BufferedBytes;
 
+    /// Drops what is buffered, unfinished lines and unsent replies alike. Only for a connection that ends.
+    #[doc(hidden)]
+    fn drop_buffers(self: Pin<&mut Self>);
+
     /// Checks deadlines and registers for the next one, if the connection has any.
     ///
     /// Called before the task parks, with what [`park`](Self::park) returned. May send a line, and then
@@ -92,6 +96,15 @@ pub struct BufferedBytes {
     pub write_bytes: usize,
     /// Bytes written since the last park; more than 65,535 are 65,535.
     pub written_bytes: u16,
+}
+
+impl BufferedBytes {
+    /// What the peer alone can free, by finishing its line or reading its replies. While a batch is in
+    /// service nothing is read, so what is behind it is not the peer's to finish.
+    pub(crate) fn held_bytes(&self, phase: Phase) -> usize {
+        let read_bytes = if phase == Phase::Serving { 0 } else { self.read_bytes };
+        read_bytes.saturating_add(self.write_bytes)
+    }
 }
 
 /// How a connection parks.

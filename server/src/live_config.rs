@@ -25,6 +25,13 @@ impl LiveConfig {
         Self { effective: Arc::new(effective), mitigation: Mitigation::NONE, buffer_limit_bytes }
     }
 
+    /// Bytes that the connections of one of `shards` shards may buffer before those that hold the most are
+    /// closed: nine tenths of the shard's equal part, below the pressure at which lines are shed.
+    pub fn eviction_bytes(&self, shards: usize) -> usize {
+        let bytes = self.buffer_limit_bytes / shards.max(1) as u64 / 10 * 9;
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// Replaces the settings by others that were validated for this host.
     pub fn apply(&mut self, effective: Effective) {
         let asked = effective.settings.limits.buffer_bytes;

@@ -94,6 +94,7 @@ impl StackParts {
         self.connection.set_output_bytes_max(settings.limits.output_bytes);
         self.connection
             .set_buffered_bytes_max(held_bytes_max(config.buffer_limit_bytes, self.shards));
+        self.connection.set_eviction_bytes(config.eviction_bytes(self.shards));
         self.connection.set_linger(settings.timeouts.linger);
         self.connection.set_half_close(settings.timeouts.half_close);
         self.timeout.set_timeout(settings.timeouts.request);

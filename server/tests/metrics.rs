@@ -288,7 +288,8 @@ fn fault_06_a_peer_that_does_not_read_is_a_write_wait_and_reading_from_it_stops(
     let metrics = server.metrics();
     assert_eq!(metrics.get("towline_read_bytes_total"), read + read_from_other, "it read on");
     stream.set_nonblocking(true).unwrap();
-    let refused = stream.write(b"ping\n").unwrap_err();
+    // The kernel may have moved some of the input from one side to the other meanwhile.
+    let refused = (0..100).find_map(|_| stream.write(flood.as_bytes()).err()).unwrap();
     assert_eq!(refused.kind(), ErrorKind::WouldBlock, "there was nothing to read");
     assert!(server.metrics().get("towline_io_wait_seconds_total{direction=\"write\"}") > 0.0);
 }

@@ -279,6 +279,13 @@ where
         }
     }
 
+    fn drop_buffers(mut self: Pin<&mut Self>) {
+        self.read = BytesMut::new();
+        self.write = BytesMut::new();
+        self.flags.set(Flag::Pooled, false);
+        self.flags.set(Flag::Decodable, false);
+    }
+
     /// A bare transport has no deadlines.
     #[inline]
     fn poll_expired(

@@ -246,6 +246,10 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         buffered
     }
 
+    fn drop_buffers(self: Pin<&mut Self>) {
+        self.project().inner.drop_buffers();
+    }
+
     #[inline]
     fn poll_expired(
         self: Pin<&mut Self>,

@@ -32,6 +32,7 @@ pub struct ConnectionConfig {
     pub(super) write_policy: LiveSetting<WritePolicy>,
     pub(super) output_bytes_max: LiveSetting<usize>,
     pub(super) buffered_bytes_max: LiveSetting<usize>,
+    pub(super) eviction_bytes: LiveSetting<usize>,
     pub(super) linger: LiveSetting<Duration>,
     pub(super) half_close: LiveSetting<Option<Duration>>,
 }
@@ -49,6 +50,7 @@ impl ConnectionConfig {
             write_policy: LiveSetting::new(self.write_policy.load()),
             output_bytes_max: LiveSetting::new(self.output_bytes_max.load()),
             buffered_bytes_max: LiveSetting::new(self.buffered_bytes_max.load()),
+            eviction_bytes: LiveSetting::new(self.eviction_bytes.load()),
             linger: LiveSetting::new(self.linger.load()),
             half_close: LiveSetting::new(self.half_close.load()),
         }
@@ -75,6 +77,18 @@ impl ConnectionConfig {
         self.buffered_bytes_max.store(bytes);
     }
 
+    /// While all connections that count in the same [`Stats`](crate::stats::Stats) together buffer more
+    /// bytes than this, those whose clients hold an unfinished line or unsent replies are closed as
+    /// [`CloseReason::Overload`](crate::stats::CloseReason::Overload): those that hold the most first, by
+    /// power of two, then those that have held it longest. Default: no limit.
+    ///
+    /// Checked when a connection parks with more than 128 bytes buffered;
+    /// [`Stats::evict_above`](crate::stats::Stats::evict_above) checks it at any other time. What is in
+    /// service counts towards the limit and is not closed for it.
+    pub fn set_eviction_bytes(&self, bytes: usize) {
+        self.eviction_bytes.store(bytes);
+    }
+
     /// Changes the longest wait for the peer's close after ours. Default: 2 s.
     pub fn set_linger(&self, timeout: Duration) {
         self.linger.store(timeout);
@@ -96,6 +110,7 @@ impl Default for ConnectionConfig {
             write_policy: LiveSetting::new(WritePolicy::Auto),
             output_bytes_max: LiveSetting::new(OUTPUT_BYTES_MAX),
             buffered_bytes_max: LiveSetting::new(usize::MAX),
+            eviction_bytes: LiveSetting::new(usize::MAX),
             linger: LiveSetting::new(LINGER),
             half_close: LiveSetting::new(Some(HALF_CLOSE)),
         }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     BoxError, Lines, Transport,
+    clock::Nanos,
     fairness::{self, Ticket},
     stats::{CloseReason, State},
     thread_context::{
@@ -120,17 +121,16 @@ where
             &mut self.shard.wake_entry(),
             &mut buffered,
         ) {
-            *self.step = Step::Expired(expired.into());
-            self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
-            self.shard.park(State::Closing, parked.now);
-            fairness::enqueue_close(cx);
-            return Poll::Pending;
+            return self.expire(cx, expired.into(), now);
         }
         if self.shard.wake_entry().register(cx.waker()) {
             cx.waker().wake_by_ref();
         }
         self.shard.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
         self.bound_held_blocks(buffered.read_bytes);
+        if self.shard.hold(buffered.held_bytes(phase), cx.waker()) {
+            return self.expire(cx, CloseReason::Overload, now);
+        }
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
@@ -141,6 +141,23 @@ where
             Phase::Reading => State::Idle,
         };
         self.shard.park(state, parked.now);
+        Poll::Pending
+    }
+
+    /// Parks the task until it may close for `reason`. What it buffers is free now, not when the close
+    /// pacer gets to it.
+    #[cold]
+    fn expire(
+        &mut self,
+        cx: &mut Context<'_>,
+        reason: CloseReason,
+        now: Nanos,
+    ) -> Poll<CloseReason> {
+        *self.step = Step::Expired(reason);
+        self.transport.as_mut().drop_buffers();
+        self.shard.release_buffers();
+        self.shard.park(State::Closing, now);
+        fairness::enqueue_close(cx);
         Poll::Pending
     }
 

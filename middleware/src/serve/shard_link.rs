@@ -94,8 +94,23 @@ impl ShardLink {
     #[inline]
     pub(super) fn set_buffered(&mut self, read_bytes: usize, write_bytes: usize) {
         let Shared { stats, config, .. } = &*self.shared;
-        let limited = || config.buffered_bytes_max.load() != usize::MAX;
+        let limited = || {
+            config.buffered_bytes_max.load() != usize::MAX
+                || config.eviction_bytes.load() != usize::MAX
+        };
         self.entry.set_buffered(stats, read_bytes, write_bytes, limited);
+    }
+
+    /// See [`ConnectionEntry::hold`].
+    #[inline]
+    pub(super) fn hold(&mut self, held_bytes: usize, waker: &Waker) -> bool {
+        let Shared { stats, config, .. } = &*self.shared;
+        self.entry.hold(stats, held_bytes, waker, || config.eviction_bytes.load())
+    }
+
+    /// See [`ConnectionEntry::release_buffers`].
+    pub(super) fn release_buffers(&mut self) {
+        self.entry.release_buffers(&self.shared.stats);
     }
 
     /// See [`ConnectionEntry::buffered_by_all`].

@@ -1,6 +1,9 @@
-use std::{fmt, sync::Arc, thread};
+use std::{fmt, sync::Arc, task::Waker, thread};
 
-use super::{CloseReason, Nanos, State, Stats};
+use super::{
+    CloseReason, Nanos, State, Stats,
+    holders::{HOLDER_BYTES_MIN, HolderId},
+};
 use crate::thread_context::{CLOCK, ThreadClock};
 
 /// One connection's entry in the metrics, without a pointer to them: each method takes the [`Stats`] in
@@ -14,6 +17,8 @@ pub(crate) struct ConnectionEntry {
     /// Buffered bytes as the gauges have them.
     read_buffer_bytes: u32,
     write_buffer_bytes: u32,
+    /// Whether it is among the holders.
+    holds: bool,
 }
 
 impl ConnectionEntry {
@@ -28,6 +33,7 @@ impl ConnectionEntry {
             lingering: None,
             read_buffer_bytes: 0,
             write_buffer_bytes: 0,
+            holds: false,
         }
     }
 
@@ -85,6 +91,68 @@ impl ConnectionEntry {
         update_gauge(&stats.write_buffer_bytes, &mut self.write_buffer_bytes, write_bytes);
     }
 
+    /// Records what this connection's client holds, an unfinished line and unsent replies, when the task
+    /// parks. Returns whether the connection must close to free it.
+    ///
+    /// `eviction_bytes` is what all connections may buffer before those that hold the most close. Of this
+    /// connection the gauges must be up to date. It must not move any more: its address is its key among
+    /// the holders, because a key of its own would take eight bytes of every connection.
+    #[inline]
+    pub(crate) fn hold(
+        &mut self,
+        stats: &Stats,
+        held_bytes: usize,
+        waker: &Waker,
+        eviction_bytes: impl FnOnce() -> usize,
+    ) -> bool {
+        // What is in service counts as well, so a connection that holds nothing may have to make room.
+        let small =
+            self.read_buffer_bytes as usize + self.write_buffer_bytes as usize <= HOLDER_BYTES_MIN;
+        if small && !self.holds {
+            return false;
+        }
+        self.hold_much(stats, held_bytes, waker, eviction_bytes())
+    }
+
+    #[cold]
+    fn hold_much(
+        &mut self,
+        stats: &Stats,
+        held_bytes: usize,
+        waker: &Waker,
+        eviction_bytes: usize,
+    ) -> bool {
+        if held_bytes <= HOLDER_BYTES_MIN {
+            self.release(stats);
+        } else if self.holds || eviction_bytes != usize::MAX {
+            self.holds = true;
+            let bytes = u32::try_from(held_bytes).unwrap_or(u32::MAX);
+            if stats.holders.update(self.id(), bytes, waker) {
+                return true;
+            }
+        }
+        stats.evict_above(eviction_bytes);
+        false
+    }
+
+    /// Records that this connection buffers nothing any more.
+    pub(crate) fn release_buffers(&mut self, stats: &Stats) {
+        self.update_gauges(stats, 0, 0);
+        self.release(stats);
+    }
+
+    /// Records that this connection's client holds nothing.
+    fn release(&mut self, stats: &Stats) {
+        if self.holds {
+            stats.holders.remove(self.id());
+            self.holds = false;
+        }
+    }
+
+    fn id(&self) -> HolderId {
+        HolderId(std::ptr::from_ref(self) as usize)
+    }
+
     /// Bytes that all connections buffer, if this one has `unsent_bytes` now. The gauges have of it what it
     /// buffered when it parked.
     pub(crate) fn buffered_by_all(&self, stats: &Stats, unsent_bytes: usize) -> usize {
@@ -107,7 +175,7 @@ impl ConnectionEntry {
             stats.end_batch(|| now);
             CLOCK.with(ThreadClock::invalidate);
             self.closed = true;
-            self.update_gauges(stats, 0, 0);
+            self.release_buffers(stats);
             if self.lingering.is_some() {
                 stats.lingering.add(-1);
             }

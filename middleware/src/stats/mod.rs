@@ -6,6 +6,7 @@
 pub(crate) mod connection;
 pub(crate) mod counter;
 mod histogram;
+pub(crate) mod holders;
 mod labels;
 mod states;
 
@@ -17,6 +18,7 @@ pub(crate) use connection::ConnectionEntry;
 use counter::Writers;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
+use holders::Holders;
 pub use labels::{CloseReason, LineResult, State};
 pub use states::{StateCells, StateSnapshot};
 
@@ -70,6 +72,8 @@ pub struct Stats {
     pub read_buffer_bytes: Gauge,
     /// Bytes of unsent replies held while connections are parked.
     pub write_buffer_bytes: Gauge,
+    /// Connections that hold much of those bytes.
+    pub(crate) holders: Holders,
 }
 
 impl Stats {
@@ -113,6 +117,7 @@ impl Stats {
             lingering: Gauge::default(),
             read_buffer_bytes: Gauge::default(),
             write_buffer_bytes: Gauge::default(),
+            holders: Holders::default(),
         }
     }
 
@@ -138,6 +143,32 @@ impl Stats {
     /// The clock.
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Bytes of unfinished lines and unsent replies, which clients hold: those that
+    /// [`evict_above`](Self::evict_above) can free. Connections with 128 bytes or fewer are not counted.
+    pub fn held_bytes(&self) -> usize {
+        self.holders.bytes()
+    }
+
+    /// Connections that were told to close because they held buffers.
+    pub fn evicted(&self) -> u64 {
+        self.holders.evicted()
+    }
+
+    /// Closes connections that hold an unfinished line or unsent replies, as
+    /// [`CloseReason::Overload`], while all buffers together are above `bytes_max`: those that hold the
+    /// most first, by power of two, then those that have held it longest. Where clients hold less than an
+    /// eighth of it, batches in service take the rest, and none is closed for them.
+    ///
+    /// Connections do the same when they park, by
+    /// [`ConnectionConfig::set_eviction_bytes`](crate::serve::ConnectionConfig::set_eviction_bytes).
+    /// *Costs*: a lock, and a wake-up for each connection that is closed.
+    pub fn evict_above(&self, bytes_max: usize) {
+        let buffered_bytes = self.buffered_bytes();
+        if buffered_bytes > bytes_max {
+            self.holders.evict(buffered_bytes, bytes_max);
+        }
     }
 
     /// Reads the clock (20 to 40 ns).

@@ -30,6 +30,11 @@ impl PoolState {
         self.stats.iter().map(|stats| stats.buffered_bytes() as u64).sum()
     }
 
+    /// The part of those bytes that clients hold: unfinished lines and unsent replies.
+    pub fn held_bytes(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.held_bytes() as u64).sum()
+    }
+
     /// Puts settings in force that were validated for this host. Each shard applies them when its
     /// thread next polls its event loop.
     pub fn apply(&self, effective: Effective) {
