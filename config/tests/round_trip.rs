@@ -5,7 +5,7 @@
 mod support;
 
 use proptest::{prelude::*, sample::select};
-use support::{built, from_file, is_part_of_the_drain, valid_text};
+use support::{built, from_file, is_bound_to_others, valid_text};
 use towline_config::{Effective, Key, Settings};
 
 fn any_key() -> impl Strategy<Value = &'static Key> {
@@ -20,7 +20,7 @@ fn any_key_with_valid_text() -> impl Strategy<Value = (&'static Key, String)> {
 fn any_settings() -> impl Strategy<Value = Effective> {
     built().map(valid_text).collect::<Vec<_>>().prop_map(|texts| {
         let mut effective = Effective::default();
-        for (key, text) in built().zip(texts).filter(|(key, _)| !is_part_of_the_drain(key)) {
+        for (key, text) in built().zip(texts).filter(|(key, _)| !is_bound_to_others(key)) {
             key.set(&mut effective.settings, &text).unwrap();
         }
         effective

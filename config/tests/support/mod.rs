@@ -17,9 +17,10 @@ pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
     Key::all().iter().filter(|key| key.support == Support::Built)
 }
 
-/// Whether a rule binds the value of `key` to others: a drain must be longer than its delays.
-pub(crate) fn is_part_of_the_drain(key: &Key) -> bool {
-    key.name.starts_with("timeouts.drain")
+/// Whether a rule binds the value of `key` to others: a drain must be longer than its delays, and a line
+/// shorter than the memory for buffers.
+pub(crate) fn is_bound_to_others(key: &Key) -> bool {
+    key.name.starts_with("timeouts.drain") || key.name == "limits.line_bytes"
 }
 
 pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>> {
