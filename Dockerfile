@@ -32,8 +32,10 @@ LABEL org.opencontainers.image.title="towline" \
 COPY --from=build /out/towline /towline
 # Nothing outside a container reaches its loopback. `-p`, or the network, decides who may connect;
 # publish the admin port on 127.0.0.1 only: it has no password.
+# The allocator gives memory back when it is freed, not when more is allocated.
 ENV TOWLINE_SERVER__LISTEN=0.0.0.0:9000 \
-    TOWLINE_SERVER__ADMIN=0.0.0.0:9464
+    TOWLINE_SERVER__ADMIN=0.0.0.0:9464 \
+    MIMALLOC_PURGE_DELAY=0
 # Numeric, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 EXPOSE 9000/tcp 9464/tcp
