@@ -31,8 +31,8 @@ const NEVER: u64 = u64::MAX;
 ///
 /// A process that was stopped (SIGSTOP, a paused container or virtual machine) resumes behind all its
 /// deadlines at once: by the monotonic clock every peer has been silent, though none could have been
-/// heard. So a watchdog [samples](Self::sample) this clock every [`SAMPLE_INTERVAL`]. When the last
-/// sample is older than [`SUSPENSION_MIN`], active time stands still at that sample, until the next one
+/// heard. So a watchdog [samples](Self::sample) this clock every `SAMPLE_INTERVAL`. When the last
+/// sample is older than `SUSPENSION_MIN`, active time stands still at that sample, until the next one
 /// excludes the gap for good.
 ///
 /// Only the watchdog writes. `excluded` is written before `sampled` and read after it, so a reader sees
