@@ -128,10 +128,10 @@ fn carry_out(
     repetitions: u32,
 ) -> Result<[ClientReport; 2], Error> {
     let (addr, admin) = server.addresses();
-    let before = ClientReport::measure(towline, addr, time, 1)?;
+    let before = ClientReport::measure(towline, addr, true, time, 1)?;
     let attacker = Attacker::start(attack.kind, towline, addr, admin)?;
     thread::sleep(attack.settles);
-    let under = ClientReport::measure(towline, addr, time, repetitions)?;
+    let under = ClientReport::measure(towline, addr, true, time, repetitions)?;
     drop(attacker);
     thread::sleep(AFTERMATH);
     Ok([before, under])

@@ -53,7 +53,10 @@ fn carry_out(
     repetitions: u32,
 ) -> Result<Vec<Finding>, Error> {
     let server = ObservedServer::start(towline, attack.serve)?;
-    let measure = |repetitions| ClientReport::measure(towline, server.addr, time, repetitions);
+    // A digest in place of a line is no echo.
+    let echoes = !attack.serve.contains(&"sha256") || attack.serve.contains(&"discard");
+    let measure =
+        |repetitions| ClientReport::measure(towline, server.addr, echoes, time, repetitions);
     // A warm-up too: what the server allocates once is not due to the attack.
     let before = measure(1)?;
     let rest = server.snapshot_at_rest(AFTERMATH)?;

@@ -89,14 +89,15 @@ impl From<Report> for ClientReport {
 
 impl ClientReport {
     /// Measures for `time`, `repetitions` times: the latency is that of the median repetition, the other
-    /// figures are the worst of all.
+    /// figures are the worst of all. Every reply is compared with its line if the server `echoes`.
     pub(crate) fn measure(
         towline: &Path,
         addr: SocketAddr,
+        echoes: bool,
         time: Duration,
         repetitions: u32,
     ) -> Result<Self, Error> {
-        let all = (0..repetitions).map(|_| Self::measure_once(towline, addr, time));
+        let all = (0..repetitions).map(|_| Self::measure_once(towline, addr, echoes, time));
         Ok(Self::combine(all.collect::<Result<_, _>>()?))
     }
 
@@ -114,9 +115,15 @@ impl ClientReport {
         }
     }
 
-    fn measure_once(towline: &Path, addr: SocketAddr, time: Duration) -> Result<Self, Error> {
+    fn measure_once(
+        towline: &Path,
+        addr: SocketAddr,
+        echoes: bool,
+        time: Duration,
+    ) -> Result<Self, Error> {
         let output = priority::real_time_command(towline)
-            .args(["load", &addr.to_string(), "--mode", "paced", "--verify", "--quiet"])
+            .args(["load", &addr.to_string(), "--mode", "paced", "--quiet"])
+            .args(echoes.then_some("--verify"))
             .args(["-c", &CONNECTIONS.to_string(), "--rate", &LINES_PER_SECOND.to_string()])
             .args(["-T", &format!("{}ms", time.as_millis()), "--json", "-"])
             .args(["--processes", "1", "--threads", "1"])
