@@ -51,6 +51,10 @@ pub(crate) enum Check {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A hundred connections that flood empty lines.
+const EMPTY_LINES: AttackKind =
+    AttackKind::Load(&["-c", "100", "--mode", "flood", "--message", "\\n", "--threads", "1"]);
+
 pub(crate) static ATTACKS: [Attack; 16] = [
     Attack {
         name: "1-slowloris",
@@ -200,16 +204,7 @@ pub(crate) static ATTACKS: [Attack; 16] = [
         name: "22-hash-discarders",
         what: "100 connections that flood empty lines to be hashed and echoed",
         serve: &["--workload", "sha256", "--digest", "discard"],
-        kind: AttackKind::Load(&[
-            "-c",
-            "100",
-            "--mode",
-            "flood",
-            "--message",
-            "\\n",
-            "--threads",
-            "1",
-        ]),
+        kind: EMPTY_LINES,
         settles: SECOND,
         checks: &[Check::Jain(0.95)],
         p99_ms: Some(5.0),
@@ -218,16 +213,7 @@ pub(crate) static ATTACKS: [Attack; 16] = [
         name: "22-line-writes",
         what: "100 connections that flood empty lines, each answered by a write of its own",
         serve: &["--flush", "line"],
-        kind: AttackKind::Load(&[
-            "-c",
-            "100",
-            "--mode",
-            "flood",
-            "--message",
-            "\\n",
-            "--threads",
-            "1",
-        ]),
+        kind: EMPTY_LINES,
         settles: SECOND,
         checks: &[Check::Jain(0.95)],
         p99_ms: Some(5.0),
