@@ -75,7 +75,8 @@ impl<Io> MeteredIo<Io> {
 
 #[warn(clippy::missing_trait_methods)]
 impl<Io: AsyncWrite + Unpin> AsyncWrite for MeteredIo<Io> {
-    #[inline]
+    // As `poll_read`.
+    #[inline(always)]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
