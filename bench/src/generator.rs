@@ -35,7 +35,7 @@ impl Load {
         Self { pipes, ..self }
     }
 
-    /// The same with lines of so many bytes, terminator included.
+    /// The same with lines of this length in bytes, terminator included.
     pub(crate) const fn of_bytes(self, line: u32) -> Self {
         Self { line, ..self }
     }

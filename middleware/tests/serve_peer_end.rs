@@ -154,7 +154,7 @@ async fn a_call_whose_client_resets_the_connection_is_cancelled_at_once() {
     }
 }
 
-/// `printf '100\n1\n' | nc -N`: whoever only ends the sending side waits for replies.
+/// `printf '100\n1\n' | nc -N`: a client that ends only its sending side waits for replies.
 #[tokio::test(start_paused = true)]
 async fn fault_10_a_call_that_is_done_within_the_grace_period_is_answered_and_so_are_the_lines_behind()
  {

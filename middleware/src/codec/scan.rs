@@ -35,7 +35,7 @@ pub(super) fn first_lines(bytes: &[u8], lines_max: usize) -> Option<Cut> {
         }
         return (lines > 0).then_some(Cut { end: start, lines, all: true });
     }
-    // Without so many bytes the limit cannot be met, and they are counted at once.
+    // A buffer of fewer bytes than lines allowed cannot meet the limit, and is counted in one pass.
     let piece_bytes =
         if bytes.len() < lines_max { lines_max } else { lines_max.min(PIECE_BYTES_MAX) };
     for piece in bytes.chunks(piece_bytes) {

@@ -174,7 +174,7 @@ impl<T, S: Service<Lines>> Connection<T, S> {
     /// The error of the service, if that ended the connection; once.
     ///
     /// For a caller that reports it while the peer is still connected: the connection yields between the
-    /// error and its close, which may take seconds. Who takes it here gets
+    /// error and its close, which may take seconds. A caller that takes it here gets
     /// [`CloseReason::ServiceError`] in its place when the connection ends.
     #[inline]
     pub fn take_service_error(self: Pin<&mut Self>) -> Option<BoxError> {
