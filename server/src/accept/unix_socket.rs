@@ -5,13 +5,20 @@ use std::{
     io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Attempts to lock a path whose lock file other servers remove meanwhile.
+/// Attempts to lock a path, and the pause before the next: a second in all. The lock is held for a few
+/// system calls, unless the server that holds it is suspended in one of them.
 const LOCK_ATTEMPTS_MAX: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a listening socket, removed when dropped if it still is that socket's.
 #[derive(Debug)]
@@ -77,21 +84,27 @@ struct PathLock {
 }
 
 impl PathLock {
-    /// Waits for the lock, which is held for a few system calls.
+    /// Waits for the lock, for a second at most.
     fn acquire(socket: &Path) -> io::Result<Self> {
         let mut path = socket.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
         for _ in 0..LOCK_ATTEMPTS_MAX {
             let file = File::options().create(true).append(true).open(&path)?;
-            flock(&file, FlockOperation::LockExclusive)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => {
+                    thread::sleep(LOCK_PAUSE);
+                    continue;
+                }
+                locked => locked?,
+            }
             // The server that held it has removed the file, and a third may have locked a new one.
             let locked = identity(&file.metadata()?);
             if fs::symlink_metadata(&path).is_ok_and(|file| identity(&file) == locked) {
                 return Ok(Self { path, _file: file });
             }
         }
-        Err(io::Error::other("its lock file is removed again and again"))
+        Err(io::Error::other("another server holds its lock"))
     }
 }
 
@@ -104,7 +117,7 @@ impl Drop for PathLock {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::net::UnixStream, thread};
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
