@@ -5,28 +5,28 @@ const FLOOD_BYTES: usize = 16 * crate::KIB;
 ///
 /// A flooding peer's connection does not always yield: where it waits for its replies as well, or is
 /// served less than it would send, it parks, and one poll of the I/O driver may wake hundreds of its
-/// kind. A parked connection cannot know how much it will find. But one that read much since it parked
+/// kind. A parked connection cannot know how much it will find. But one that did much since it parked
 /// before mostly will again, and one that reads a line at a time will not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FloodHint {
-    read_much: bool,
+    did_much: bool,
     must_queue: bool,
 }
 
 impl FloodHint {
     /// Initial value, before anything was read.
-    pub(crate) const NONE: Self = Self { read_much: false, must_queue: false };
+    pub(crate) const NONE: Self = Self { did_much: false, must_queue: false };
 
     /// Records a batch of `bytes`.
     #[inline]
     pub(crate) const fn record_batch(&mut self, bytes: usize) {
-        self.read_much |= bytes >= FLOOD_BYTES;
+        self.did_much |= bytes >= FLOOD_BYTES;
     }
 
     /// Records that a turn took long.
     #[inline]
     pub(crate) const fn record_long_turn(&mut self) {
-        self.read_much = true;
+        self.did_much = true;
     }
 
     /// Whether the connection must queue before it runs on.
@@ -39,8 +39,8 @@ impl FloodHint {
     /// waits for its service, or for its socket to take replies, one batch is served in several turns.
     #[inline]
     pub(crate) const fn park(&mut self, for_input: bool) {
-        self.must_queue = self.read_much;
-        self.read_much &= !for_input;
+        self.must_queue = self.did_much;
+        self.did_much &= !for_input;
     }
 
     /// Whether the connection must queue before it runs on; resets it.

@@ -5,16 +5,16 @@ mod flags;
 mod layer;
 mod peer_end;
 mod read;
+mod write;
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_core::Stream;
-use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -22,7 +22,7 @@ pub use self::layer::{FramingLayer, FramingService};
 use self::{
     blocks::{COPY_BYTES_MAX, POOL_BLOCK},
     flags::{Flag, Flags},
-    read::{Unfinished, retry_interrupted},
+    read::Unfinished,
 };
 use crate::{
     Lines, Transport,
@@ -30,9 +30,6 @@ use crate::{
     fairness,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
-
-/// Most bytes of replies buffered before the `Sink` half asks for a flush first.
-const SINK_BOUNDARY_BYTES: usize = 64 * 1024;
 
 /// A `Stream + Sink` over a byte stream and a codec, which owns no buffer while it has nothing to keep.
 ///
@@ -169,66 +166,6 @@ where
                 }
             }
         }
-    }
-}
-
-impl<Io, Codec, Item> Sink<Item> for FramedTransport<Io, Codec>
-where
-    Io: AsyncWrite + Unpin,
-    Codec: Encoder<Item> + Unpin,
-{
-    type Error = Codec::Error;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.write.len() < SINK_BOUNDARY_BYTES {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_flush(cx)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, item: Item) -> Result<(), Self::Error> {
-        // An unfinished line moves out now, so that an echoed batch is the only owner of its block and
-        // can be written from where it was read. At most once a read, and not if batches were copied:
-        // then the next read uses the block.
-        if self.flags.has(Flag::Shares) {
-            self.return_read_block(COPY_BYTES_MAX);
-        }
-        let this = &mut *self;
-        let result = this.codec.encode(item, &mut this.write);
-        this.write_block_bytes =
-            this.write.capacity().try_into().unwrap_or(u32::MAX).max(POOL_BLOCK);
-        result
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let this = &mut *self;
-        while !this.write.is_empty() {
-            let n =
-                ready!(retry_interrupted(|| Pin::new(&mut this.io).poll_write(cx, &this.write)))?;
-            if n == 0 {
-                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
-            }
-            this.written_bytes =
-                this.written_bytes.saturating_add(n.try_into().unwrap_or(u16::MAX));
-            if n < this.write.len() {
-                this.write.advance(n);
-            } else {
-                this.write.clear();
-            }
-        }
-        this.return_write_block();
-        let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.flags.set(Flag::FlushPending, flushed.is_pending());
-        ready!(flushed)?;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        ready!(Sink::<Item>::poll_flush(self.as_mut(), cx))?;
-        let closed = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.flags.set(Flag::FlushPending, closed.is_pending());
-        ready!(closed)?;
-        Poll::Ready(Ok(()))
     }
 }
 

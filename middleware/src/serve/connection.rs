@@ -99,6 +99,26 @@ impl<S: Service<Lines>> Step<S> {
         }
     }
 
+    /// The error of the service that ends the connection, once.
+    #[inline]
+    pub(super) fn take_service_error(&mut self) -> Option<BoxError> {
+        match self {
+            Self::Failed(_) | Self::Lingering(_) => self.take_error(),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn take_error(&mut self) -> Option<BoxError> {
+        if let Self::Lingering(linger) = self {
+            return linger.service_error.take();
+        }
+        match std::mem::replace(self, Self::Closing(CloseReason::ServiceError)) {
+            Self::Failed(error) => Some(*error),
+            _ => None,
+        }
+    }
+
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {
         match self {
@@ -163,9 +183,7 @@ impl<T, S: Service<Lines>> Connection<T, S> {
     pub(super) fn new(transport: T, service: S, shared: Arc<Shared>) -> Self {
         Self { transport, service, step: Step::OPEN, shard: ShardLink::new(shared) }
     }
-}
 
-impl<T, S: Service<Lines>> Connection<T, S> {
     /// The transport.
     pub const fn get_ref(&self) -> &T {
         &self.transport
@@ -178,32 +196,7 @@ impl<T, S: Service<Lines>> Connection<T, S> {
     /// [`CloseReason::ServiceError`] in its place when the connection ends.
     #[inline]
     pub fn take_service_error(self: Pin<&mut Self>) -> Option<BoxError> {
-        let this = self.project();
-        match this.step {
-            Step::Failed(_) | Step::Lingering(_) => take_service_error(this.step),
-            _ => None,
-        }
-    }
-}
-
-#[cold]
-fn take_service_error<S: Service<Lines>>(step: &mut Step<S>) -> Option<BoxError> {
-    match step {
-        Step::Failed(_) => {
-            let failed = std::mem::replace(step, Step::Closing(CloseReason::ServiceError));
-            let Step::Failed(error) = failed else { return None };
-            Some(*error)
-        }
-        Step::Lingering(linger) => linger.service_error.take(),
-        _ => None,
-    }
-}
-
-impl<T, S: Service<Lines>> Projection<'_, T, S> {
-    /// See [`Connection::take_service_error`].
-    #[cold]
-    pub(super) fn take_service_error(&mut self) -> Option<BoxError> {
-        take_service_error(self.step)
+        self.project().step.take_service_error()
     }
 }
 
@@ -226,7 +219,7 @@ where
             ready!(this.run(cx))
         };
         this.shard.close(reason);
-        Poll::Ready(this.take_service_error().map_or(Ok(reason), Err))
+        Poll::Ready(this.step.take_service_error().map_or(Ok(reason), Err))
     }
 }
 

@@ -72,7 +72,7 @@ where
     fn begin_linger(&mut self, reason: CloseReason) -> Transition {
         let timer = Box::pin(sleep(self.shard.config().linger.load()));
         self.shard.linger(reason);
-        let service_error = self.take_service_error();
+        let service_error = self.step.take_service_error();
         let (left_bytes, ticket) = (LINGER_BYTES, Ticket::NONE);
         let linger = Linger { reason, service_error, timer, left_bytes, ticket };
         self.go(Step::Lingering(Box::new(linger)))

@@ -37,8 +37,8 @@ impl ConnectionEntry {
         }
     }
 
-    /// Marks the connection runnable, and returns the time if it was parked and is counted. Uses the thread's cached time
-    /// if that is recent, else reads the clock.
+    /// Marks the connection runnable, and returns the time if it was parked and is counted. Uses the
+    /// thread's cached time if that is recent, else reads the clock.
     #[inline]
     pub(crate) fn resume(&mut self, stats: &Stats) -> Option<Nanos> {
         if self.state == State::Ready || !stats.is_counted() {
