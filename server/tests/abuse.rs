@@ -157,6 +157,14 @@ impl Turns {
         }
     }
 
+    /// A client that was answered once. Its first line may arrive long before the acceptor's thread gets a
+    /// processor, and turns of the shard pass meanwhile that say nothing about the order of its connections.
+    fn client(&self, server: &TestServer) -> Client {
+        let mut client = server.connect();
+        self.ask(&mut client);
+        client
+    }
+
     /// Sends [`ASK`], and returns how many turns of others came between its arrival and its reply.
     fn ask(&self, client: &mut Client) -> usize {
         client.send(ASK);
@@ -214,7 +222,7 @@ fn fault_21_a_line_beside_endless_floods_waits_for_a_few_turns_of_each() {
     thread::scope(|scope| {
         let _floods = flood(scope, &server, FLOODS, &stop);
         turns.wait_for_floods(1);
-        let mut client = server.connect();
+        let mut client = turns.client(&server);
         let waited: Vec<_> = (0..200).map(|_| turns.ask(&mut client)).collect();
         assert!(waited.iter().all(|turns| *turns <= TURNS_MAX * FLOODS), "{waited:?}");
     });
@@ -232,7 +240,7 @@ fn fault_22_beside_as_many_floods_every_client_waits_for_a_few_turns_of_each() {
         turns.wait_for_floods(SHARDS);
         let asking: Vec<_> = (0..EACH)
             .map(|_| {
-                let (mut client, turns) = (server.connect(), &turns);
+                let (mut client, turns) = (turns.client(&server), &turns);
                 scope.spawn(move || (0..20).map(|_| turns.ask(&mut client)).max().unwrap())
             })
             .collect();
