@@ -59,6 +59,7 @@ mod live_setting;
 mod macros;
 mod metered_io;
 mod observe;
+pub mod protocol;
 mod ready_per_call;
 pub mod serve;
 mod sha256;

@@ -12,7 +12,7 @@
 mod batch;
 mod error;
 mod limits;
-mod scan;
+pub(crate) mod scan;
 mod utf8_lines;
 
 pub use batch::LinesBatchCodec;
