@@ -35,12 +35,13 @@ impl FloodHint {
         self.must_queue
     }
 
-    /// Records that the connection parks. Until it waits for input again it stays what it was: where it
-    /// waits for its service, or for its socket to take replies, one batch is served in several turns.
+    /// Records that the connection parks, after a turn that took `long` or not. Until it waits for input
+    /// again it stays what it was: where it waits for its service, or for its socket to take replies, one
+    /// batch is served in several turns.
     #[inline]
-    pub(crate) const fn park(&mut self, for_input: bool) {
-        self.must_queue = self.did_much;
-        self.did_much &= !for_input;
+    pub(crate) const fn park(&mut self, long: bool, for_input: bool) {
+        self.must_queue = self.did_much | long;
+        self.did_much = self.must_queue & !for_input;
     }
 
     /// Whether the connection must queue before it runs on; resets it.

@@ -116,13 +116,20 @@ impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
         let outgrown = self.has_outgrown_a_block();
         let decoded = match self.flags.has(Flag::Ended) {
             false => self.codec.decode(&mut self.read),
-            true => self.codec.decode_eof(&mut self.read),
+            true => self.decode_last(),
         };
         if outgrown && matches!(decoded, Ok(Some(_))) {
             self.leave_memory_of_long_item();
         }
         self.flags.set(Flag::Decodable, !matches!(decoded, Ok(None)));
         decoded.transpose()
+    }
+}
+
+impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
+    #[inline(never)]
+    fn decode_last(&mut self) -> Result<Option<Codec::Item>, Codec::Error> {
+        self.codec.decode_eof(&mut self.read)
     }
 }
 

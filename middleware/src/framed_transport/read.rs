@@ -51,12 +51,17 @@ impl<Io: AsyncRead + Unpin, Codec> FramedTransport<Io, Codec> {
     /// Reads more behind what is buffered. `Ready(Ok(0))` is the end of input.
     #[inline]
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.flags.has(Flag::Short) && !self.flags.has(Flag::Pooled) && self.read.is_empty() {
+            return self.poll_read_short(cx);
+        }
+        self.poll_fill_block(cx)
+    }
+
+    #[inline(never)]
+    fn poll_fill_block(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.flags.has(Flag::Pooled) {
             // Behind what it holds already.
         } else if self.read.is_empty() {
-            if self.flags.has(Flag::Short) {
-                return self.poll_read_short(cx);
-            }
             self.read = block_pool::take();
             self.flags.set(Flag::Pooled, true);
         } else if self.read.len() <= COPY_BYTES_MAX {

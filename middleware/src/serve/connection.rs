@@ -67,6 +67,13 @@ impl<S: Service<Lines>> Step<S> {
         Self::Flushing { unflushed, flood_hint, ticket: Ticket::NONE }
     }
 
+    /// Whether the step is `Open`, outside the yield queue and not about to join it: that of most wake-ups.
+    #[inline]
+    pub(super) const fn is_plainly_open(&self) -> bool {
+        matches!(self, Self::Open { ticket, flood_hint, .. }
+            if !ticket.is_some() && !flood_hint.must_queue())
+    }
+
     /// The connection's place in the yield queue, in the steps from which it yields.
     pub(super) fn ticket_mut(&mut self) -> Option<&mut Ticket> {
         match self {
@@ -127,6 +134,17 @@ impl<S: Service<Lines>> Step<S> {
             _ => 0,
         }
     }
+}
+
+/// What a connection that is polled has to do with the yield queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Nothing: it runs.
+    Skip,
+    /// It joins the queue before it reads or serves anything.
+    Join,
+    /// It is in the queue still: something else woke it.
+    Wait,
 }
 
 /// What a step leads to.
@@ -211,11 +229,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let now = this.shard.resume();
-        let reason = if this.waits_in_queue(cx) {
+        let queue = if this.step.is_plainly_open() { Queue::Skip } else { this.queue(cx) };
+        let reason = if queue == Queue::Wait {
             ready!(this.flush_in_queue(cx))
         } else {
             let yielded = now.is_none() && this.shard.stats().is_counted();
-            TURN.with(|turn| turn.begin(now, yielded, this.step.flood_hint().must_queue()));
+            TURN.with(|turn| turn.begin(now, yielded, queue == Queue::Join));
             ready!(this.run(cx))
         };
         this.shard.close(reason);

@@ -31,14 +31,8 @@ where
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             let next = match self.step {
-                Step::Open { .. } => self.read(cx),
-                Step::Waiting(_) => self.wait(cx),
-                Step::Serving { .. } => self.serve_on(cx),
-                Step::Feeding(_) => self.feed(cx),
-                Step::Flushing { .. } => self.flush(cx),
-                Step::Expired(reason) => Transition::End(*reason),
-                Step::Closing(_) | Step::Failed(_) => self.close(cx),
-                Step::Lingering(_) => self.linger(cx),
+                Step::Open { flood_hint, .. } if !flood_hint.must_queue() => self.read(cx),
+                _ => self.other_step(cx),
             };
             match next {
                 Transition::Continue => {}
@@ -49,52 +43,84 @@ where
         }
     }
 
+    /// Any step but a read at once. Apart from that one, so that the code of a line is in one piece.
+    #[inline(never)]
+    fn other_step(&mut self, cx: &mut Context<'_>) -> Transition {
+        match self.step {
+            Step::Open { flood_hint, .. } => {
+                flood_hint.take_must_queue();
+                Transition::Yield
+            }
+            Step::Waiting(_) => self.wait(cx),
+            Step::Serving { .. } => self.serve_on(cx),
+            Step::Feeding(_) => self.feed(cx),
+            Step::Flushing { .. } => self.flush(cx),
+            Step::Expired(reason) => Transition::End(*reason),
+            Step::Closing(_) | Step::Failed(_) => self.close(cx),
+            Step::Lingering(_) => self.linger(cx),
+        }
+    }
+
+    #[inline]
     fn read(&mut self, cx: &mut Context<'_>) -> Transition {
         let next = if self.shard.is_draining() {
             // One read may have brought several batches, and all of them are answered.
-            match self.transport.as_mut().next_buffered() {
-                Some(lines) => Poll::Ready(Some(lines)),
-                None => return self.go(Step::Closing(CloseReason::Drain)),
-            }
-        } else if let Step::Open { flood_hint, .. } = &mut *self.step
-            && flood_hint.take_must_queue()
-        {
-            return Transition::Yield;
+            Poll::Ready(self.transport.as_mut().next_buffered())
         } else {
             self.transport.as_mut().poll_lines(cx)
         };
         match next {
             Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
-            Poll::Ready(Some(Err(LineError::TooLong { .. }))) => {
+            Poll::Ready(Some(Err(error))) => self.fail_input(&error),
+            Poll::Ready(None) => self.end_input(),
+            Poll::Pending if self.transport.unsent_bytes() == 0 => self.wait_for_input(),
+            Poll::Pending => self.flush_and_wait(cx),
+        }
+    }
+
+    #[cold]
+    fn fail_input(&mut self, error: &LineError) -> Transition {
+        match error {
+            LineError::TooLong { .. } => {
                 match self.transport.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
                     Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
                     Err(error) => Transition::End((&error).into()),
                 }
             }
-            Poll::Ready(Some(Err(LineError::NotUtf8))) => {
-                self.go(Step::Closing(CloseReason::InvalidUtf8))
-            }
-            Poll::Ready(Some(Err(error))) => Transition::End((&error).into()),
-            Poll::Ready(None) => {
-                if self.transport.as_mut().park().read_bytes > 0 {
-                    self.shard.stats().unterminated_lines.add(1);
-                }
-                self.go(Step::Closing(CloseReason::PeerEof))
-            }
-            // Before it parks, the connection writes its replies. If it cannot, reading goes on, and the
-            // peer's silence counts, as long as the output has room.
-            Poll::Pending => match self.transport.as_mut().poll_flush(cx) {
-                Poll::Ready(Err(error)) => Transition::End((&error).into()),
-                Poll::Ready(Ok(())) => {
-                    if let Step::Open { unflushed, .. } = self.step {
-                        *unflushed = 0;
-                    }
-                    Transition::Park(Phase::Reading)
-                }
-                Poll::Pending if self.must_write_before_read() => self.wait_to_write(),
-                Poll::Pending => Transition::Park(Phase::Reading),
-            },
+            LineError::NotUtf8 => self.go(Step::Closing(CloseReason::InvalidUtf8)),
+            error => Transition::End(error.into()),
         }
+    }
+
+    #[cold]
+    fn end_input(&mut self) -> Transition {
+        if self.shard.is_draining() {
+            return self.go(Step::Closing(CloseReason::Drain));
+        }
+        if self.transport.as_mut().park().read_bytes > 0 {
+            self.shard.stats().unterminated_lines.add(1);
+        }
+        self.go(Step::Closing(CloseReason::PeerEof))
+    }
+
+    /// Before it parks, the connection writes its replies. If it cannot, reading goes on, and the peer's
+    /// silence counts, as long as the output has room.
+    #[inline(never)]
+    fn flush_and_wait(&mut self, cx: &mut Context<'_>) -> Transition {
+        match self.transport.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => Transition::End((&error).into()),
+            Poll::Ready(Ok(())) => self.wait_for_input(),
+            Poll::Pending if self.must_write_before_read() => self.wait_to_write(),
+            Poll::Pending => Transition::Park(Phase::Reading),
+        }
+    }
+
+    #[inline]
+    fn wait_for_input(&mut self) -> Transition {
+        if let Step::Open { unflushed, .. } = self.step {
+            *unflushed = 0;
+        }
+        Transition::Park(Phase::Reading)
     }
 
     /// Polls for readiness with a batch to serve: an idle connection reserves nothing.

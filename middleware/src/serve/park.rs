@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{
     LINGER_BYTES,
-    connection::{Linger, Projection, Step, Transition},
+    connection::{Linger, Projection, Queue, Step, Transition},
 };
 use crate::{
     BoxError, Lines, Transport,
@@ -107,11 +107,11 @@ where
     /// deadline and the drain.
     pub(super) fn park(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<CloseReason> {
         let now = self.shard.stats().now();
-        if let Some(flood_hint) = self.step.flood_hint_mut() {
-            if TURN.with(|turn| turn.was_long(now)) {
-                flood_hint.record_long_turn();
-            }
-            flood_hint.park(phase == Phase::Reading);
+        let long = TURN.with(|turn| turn.was_long(now));
+        match self.step {
+            // Always for input.
+            Step::Open { flood_hint, .. } => flood_hint.park(long, true),
+            _ => self.record_turn(long, phase),
         }
         let mut buffered = self.transport.as_mut().park();
         let parked = Parked { now, phase, same_task: self.shard.is_registered(cx.waker()) };
@@ -142,6 +142,14 @@ where
         };
         self.shard.park(state, parked.now);
         Poll::Pending
+    }
+
+    /// Records in the step that the turn ends, and whether it took long.
+    #[inline(never)]
+    fn record_turn(&mut self, long: bool, phase: Phase) {
+        if let Some(flood_hint) = self.step.flood_hint_mut() {
+            flood_hint.park(long, phase == Phase::Reading);
+        }
     }
 
     /// Parks the task until it may close for `reason`. What it buffers is free now, not when the close
@@ -195,17 +203,18 @@ where
         }
     }
 
-    /// Whether something else than the yield queue woke the connection, which waits there.
-    #[inline]
-    pub(super) fn waits_in_queue(&mut self, cx: &Context<'_>) -> bool {
-        let Some(ticket) = self.step.ticket_mut() else { return false };
-        ticket.is_some() && {
-            let waits = fairness::waits(*ticket) && self.shard.is_registered(cx.waker());
-            if !waits {
-                *ticket = Ticket::NONE;
+    /// What the connection has to do with the yield queue, whichever step it is in.
+    #[inline(never)]
+    pub(super) fn queue(&mut self, cx: &Context<'_>) -> Queue {
+        if let Some(ticket) = self.step.ticket_mut()
+            && ticket.is_some()
+        {
+            if fairness::waits(*ticket) && self.shard.is_registered(cx.waker()) {
+                return Queue::Wait;
             }
-            waits
+            *ticket = Ticket::NONE;
         }
+        if self.step.flood_hint().must_queue() { Queue::Join } else { Queue::Skip }
     }
 
     /// Writes what the socket takes, and keeps the connection's place in the queue.
