@@ -11,16 +11,18 @@ use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, Lines, macros::service_accessors};
-
-const TIMEOUT: &[u8] = b"ERR timeout\n";
-const OVERLOADED: &[u8] = b"ERR overloaded\n";
+use crate::{
+    Batch, BoxError,
+    macros::service_accessors,
+    protocol::{Notice, Protocol},
+};
 
 /// Answers the errors that a peer can act on; other errors end the connection.
 ///
-/// *Does*: turns Tower's [`Elapsed`] into `ERR timeout` and [`Overloaded`] into `ERR overloaded`, once
-/// for each line of the batch, so that replies still match lines. *Does not*: change other errors.
-/// *Goes*: outermost in the line stack. *Costs*: eight bytes a call.
+/// *Does*: turns Tower's [`Elapsed`] into [`Notice::Timeout`] and [`Overloaded`] into [`Notice::Overloaded`],
+/// for lines `ERR timeout` and `ERR overloaded`, once for each frame of the batch, so that replies still
+/// match frames. *Does not*: change other errors. *Goes*: outermost in the line stack. *Costs*: eight bytes
+/// a call.
 ///
 /// Made by [`ErrorReplyLayer`], which has an example.
 #[derive(Debug, Clone)]
@@ -37,11 +39,12 @@ impl<S> ErrorReply<S> {
     service_accessors!();
 }
 
-impl<S> Service<Lines> for ErrorReply<S>
+impl<S, P> Service<Batch<P>> for ErrorReply<S>
 where
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>>,
+    P: Protocol,
 {
-    type Response = Lines;
+    type Response = Batch<P>;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
@@ -49,8 +52,8 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, lines: Lines) -> Self::Future {
-        ResponseFuture { count: lines.count() as u32, inner: self.inner.call(lines) }
+    fn call(&mut self, batch: Batch<P>) -> Self::Future {
+        ResponseFuture { count: batch.count() as u32, inner: self.inner.call(batch) }
     }
 }
 
@@ -64,12 +67,13 @@ pin_project! {
     }
 }
 
-impl<F, Error> Future for ResponseFuture<F>
+impl<F, P, Error> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Lines, Error>>,
+    F: Future<Output = Result<Batch<P>, Error>>,
+    P: Protocol,
     Error: Into<BoxError>,
 {
-    type Output = Result<Lines, BoxError>;
+    type Output = Result<Batch<P>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -81,11 +85,11 @@ where
 }
 
 #[cold]
-fn answer(error: BoxError, count: u32) -> Result<Lines, BoxError> {
+fn answer<P: Protocol>(error: BoxError, count: u32) -> Result<Batch<P>, BoxError> {
     if error.is::<Elapsed>() {
-        Ok(Lines::repeat(TIMEOUT, count))
+        Ok(Batch::notice(&Notice::Timeout, count))
     } else if error.is::<Overloaded>() {
-        Ok(Lines::repeat(OVERLOADED, count))
+        Ok(Batch::notice(&Notice::Overloaded, count))
     } else {
         Err(error)
     }

@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+mod batch;
 mod box_future;
 mod clock;
 mod codec;
@@ -68,8 +69,9 @@ mod thread_context;
 mod timeout;
 mod transport;
 
+pub use batch::{Batch, Frames};
 pub use box_future::BoxFuture;
-pub use codec::{LineError, LineLimits, LinesBatchCodec, Utf8LinesCodec};
+pub use codec::{BatchCodec, LineError, LineLimits, LinesBatchCodec, Utf8LinesCodec};
 pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer, LoadShed, Semaphore};
 pub use each_line::EachLine;
 pub use echo::Echo;

@@ -1,23 +1,16 @@
-//! A batch of lines: the unit of service.
+//! What a batch has that is one of lines.
 
-use std::{fmt, iter};
+use std::iter;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use memchr::{memchr, memchr_iter};
 
-use crate::Line;
+use crate::{Batch, Line, protocol::Lf};
 
-/// A batch up to this size has memory of its own: one small allocation. A slice of the read block would
-/// keep the whole block while the batch waits for a permit or in its service.
-pub(crate) const SMALL_BYTES: usize = 4 * crate::KIB;
-
-/// One or more complete lines, terminators included, contiguous in one [`Bytes`].
+/// One or more complete lines, terminators included, contiguous in one [`Bytes`](bytes::Bytes): the batch of
+/// the default protocol.
 ///
-/// Cheap to clone and to split: a batch of up to 4 KiB is copied, a larger one shares the memory of the
-/// read. Iterating costs about 4 ns a line; [`count`](Self::count) was taken with SIMD when the batch was
-/// cut and costs nothing.
-///
-/// A batch of more than 4 KiB, or a [`Line`] of it, keeps the whole 64 KiB read block alive.
+/// Iterating costs about 4 ns a line; the lines were counted with SIMD when the batch was cut.
 ///
 /// ```
 /// use towline_middleware::Lines;
@@ -26,99 +19,16 @@ pub(crate) const SMALL_BYTES: usize = 4 * crate::KIB;
 /// assert!(lines.iter().eq([b"one", b"two"]));
 /// assert_eq!(Lines::from_iter(["one", "two"]), lines);
 /// ```
-#[derive(Clone, Default)]
-pub struct Lines {
-    memory: Memory,
-    count: u32,
-}
+pub type Lines = Batch<Lf>;
 
-/// Where the bytes of a batch are.
-#[derive(Clone)]
-enum Memory {
-    /// Not shared, so that they can become an output buffer as they are. The two conversions that
-    /// [`Bytes`] would take cost as much as counting the line.
-    Own(BytesMut),
-    Shared(Bytes),
-}
-
-impl Lines {
-    /// A batch from bytes in which every line, the last included, ends in `\n`.
-    ///
-    /// Returns `None` if the bytes end in an unterminated line. *Costs*: one SIMD pass.
-    pub fn new(bytes: impl Into<Bytes>) -> Option<Self> {
-        let bytes = bytes.into();
-        match bytes.last() {
-            None | Some(b'\n') => {
-                let count = count(&bytes);
-                Some(Self { memory: Memory::Shared(bytes), count })
-            }
-            Some(_) => None,
-        }
-    }
-
+/// Batches of lines.
+impl Batch<Lf> {
     /// A batch from bytes that are known to end in `\n`.
     pub(crate) fn from_terminated(bytes: BytesMut) -> Self {
         debug_assert!(bytes.last().is_none_or(|&b| b == b'\n'));
-        let count = count(&bytes);
+        // A batch is bounded by the read block or by one line, both far below 4 GiB.
+        let count = memchr_iter(b'\n', &bytes).count() as u32;
         Self::counted(bytes, count)
-    }
-
-    /// A batch from bytes that are known to be `lines` whole lines.
-    #[inline]
-    pub(crate) fn counted(bytes: BytesMut, lines: u32) -> Self {
-        debug_assert_eq!(count(&bytes), lines);
-        let memory = if bytes.len() <= SMALL_BYTES {
-            Memory::Own(bytes)
-        } else {
-            Memory::Shared(bytes.freeze())
-        };
-        Self { memory, count: lines }
-    }
-
-    /// A batch of `line`, terminator included, `count` times over.
-    pub(crate) fn repeat(line: &'static [u8], count: u32) -> Self {
-        debug_assert!(line.ends_with(b"\n"));
-        let bytes = match count {
-            1 => Bytes::from_static(line),
-            _ => Bytes::from(line.repeat(count as usize)),
-        };
-        Self { memory: Memory::Shared(bytes), count }
-    }
-
-    /// The number of lines.
-    pub fn count(&self) -> usize {
-        self.count as usize
-    }
-
-    /// Whether there are no lines.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// All lines, terminators included.
-    #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Own(bytes) => bytes,
-            Memory::Shared(bytes) => bytes,
-        }
-    }
-
-    /// All lines, terminators included, without copying.
-    pub fn into_bytes(self) -> Bytes {
-        match self.memory {
-            Memory::Own(bytes) => bytes.freeze(),
-            Memory::Shared(bytes) => bytes,
-        }
-    }
-
-    /// Converts into a writable buffer, or returns the shared `Bytes` if another handle exists.
-    #[inline]
-    pub(crate) fn try_into_mut(self) -> Result<BytesMut, Bytes> {
-        match self.memory {
-            Memory::Own(bytes) => Ok(bytes),
-            Memory::Shared(bytes) => bytes.try_into_mut(),
-        }
     }
 
     /// The lines without their terminators, as slices.
@@ -142,50 +52,10 @@ impl Lines {
             Some(Line::from(line))
         })
     }
-
-    /// Splits off and returns the first `count` lines, or all if there are no more.
-    ///
-    /// *Costs*: a scan of these lines.
-    #[must_use]
-    pub fn split_to(&mut self, count: usize) -> Self {
-        if count >= self.count() {
-            return std::mem::take(self);
-        }
-        let end = match count.checked_sub(1) {
-            None => 0,
-            Some(last) => memchr_iter(b'\n', self.as_bytes()).nth(last).map_or(0, |at| at + 1),
-        };
-        let memory = match &mut self.memory {
-            Memory::Own(bytes) => Memory::Own(bytes.split_to(end)),
-            Memory::Shared(bytes) => Memory::Shared(bytes.split_to(end)),
-        };
-        self.count -= count as u32;
-        Self { memory, count: count as u32 }
-    }
 }
-
-fn count(bytes: &[u8]) -> u32 {
-    // A batch is bounded by the read block or by one line, both far below 4 GiB.
-    memchr_iter(b'\n', bytes).count() as u32
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::Own(BytesMut::new())
-    }
-}
-
-/// Lines are equal if their bytes are.
-impl PartialEq for Lines {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Lines {}
 
 /// Each item becomes a line; items must not contain `\n` themselves.
-impl<T: AsRef<[u8]>> FromIterator<T> for Lines {
+impl<T: AsRef<[u8]>> FromIterator<T> for Batch<Lf> {
     fn from_iter<I: IntoIterator<Item = T>>(lines: I) -> Self {
         let mut bytes = BytesMut::new();
         for line in lines {
@@ -193,12 +63,6 @@ impl<T: AsRef<[u8]>> FromIterator<T> for Lines {
             bytes.extend_from_slice(b"\n");
         }
         Self::from_terminated(bytes)
-    }
-}
-
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lines({} in \"{}\")", self.count, self.as_bytes().escape_ascii())
     }
 }
 

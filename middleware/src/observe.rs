@@ -13,9 +13,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Lines,
+    Batch, BoxError,
     clock::Nanos,
     macros::service_accessors,
+    protocol::Protocol,
     stats::{LineResult, Stats},
 };
 
@@ -47,11 +48,12 @@ impl<S> Observe<S> {
     service_accessors!();
 }
 
-impl<S> Service<Lines> for Observe<S>
+impl<S, P> Service<Batch<P>> for Observe<S>
 where
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>>,
+    P: Protocol,
 {
-    type Response = Lines;
+    type Response = Batch<P>;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
@@ -59,15 +61,15 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, lines: Lines) -> Self::Future {
+    fn call(&mut self, batch: Batch<P>) -> Self::Future {
         let (mut count, mut begun) = (0, Nanos(0));
         if let Some(stats) = &self.stats {
-            count = lines.count() as u32;
+            count = batch.count() as u32;
             stats.lines_received.add(u64::from(count));
             stats.batches.add(1);
             begun = stats.begin_batch();
         }
-        ResponseFuture { count, begun, inner: self.inner.call(lines), stats: self.stats.clone() }
+        ResponseFuture { count, begun, inner: self.inner.call(batch), stats: self.stats.clone() }
     }
 }
 
@@ -88,12 +90,13 @@ pin_project! {
     }
 }
 
-impl<F, Error> Future for ResponseFuture<F>
+impl<F, P, Error> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Lines, Error>>,
+    F: Future<Output = Result<Batch<P>, Error>>,
+    P: Protocol,
     Error: Into<BoxError>,
 {
-    type Output = Result<Lines, BoxError>;
+    type Output = Result<Batch<P>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

@@ -1,4 +1,4 @@
-//! What the serving loop asks of a connection besides its lines.
+//! What the serving loop asks of a connection besides its frames.
 
 use std::{
     io,
@@ -9,9 +9,11 @@ use std::{
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::{LineError, Lines, clock::Nanos, drain::WakeEntry, stats::CloseReason};
+use crate::{
+    Batch, LineError, clock::Nanos, drain::WakeEntry, protocol::Protocol, stats::CloseReason,
+};
 
-/// A framed connection: batches of lines in and out, and what only the owner of its buffers knows.
+/// A framed connection: batches of a protocol's frames in and out, and what only the owner of its buffers knows.
 ///
 /// [`FramedTransport`](crate::FramedTransport) is one; an adapter such as
 /// [`HeartbeatTransport`](crate::heartbeat::HeartbeatTransport) wraps one and is one again.
@@ -19,15 +21,20 @@ use crate::{LineError, Lines, clock::Nanos, drain::WakeEntry, stats::CloseReason
 /// Sealed: its methods are what [`Serve`](crate::serve::Serve) needs today, and may change. A custom
 /// protocol is a codec for [`FramedTransport`](crate::FramedTransport).
 pub trait Transport:
-    Stream<Item = Result<Lines, LineError>> + Sink<Lines, Error = LineError> + Sealed
+    Stream<Item = Result<Batch<<Self as Transport>::Protocol>, LineError>>
+    + Sink<Batch<<Self as Transport>::Protocol>, Error = LineError>
+    + Sealed
 {
+    /// What is spoken on the connection.
+    type Protocol: Protocol;
+
     /// The next item of the stream, with no look at deadlines: for a caller that
     /// [checks](Self::poll_expired) them when it parks.
     #[doc(hidden)]
-    fn poll_lines(
+    fn poll_batch(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Lines, LineError>>>;
+    ) -> Poll<Option<Result<Batch<Self::Protocol>, LineError>>>;
 
     /// Bytes of replies that were accepted and are not written.
     #[doc(hidden)]
@@ -38,9 +45,9 @@ pub trait Transport:
     #[doc(hidden)]
     fn take_full_read(self: Pin<&mut Self>) -> bool;
 
-    /// The next lines of what was read already. Reads nothing.
+    /// The next batch of what was read already. Reads nothing.
     #[doc(hidden)]
-    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>>;
+    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Batch<Self::Protocol>, LineError>>;
 
     /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.

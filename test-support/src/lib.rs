@@ -18,6 +18,8 @@ pub mod http;
 mod line_server;
 mod metrics;
 mod namespace;
+#[cfg(feature = "middleware")]
+mod netstring;
 mod process;
 mod require;
 mod server_process;
@@ -36,6 +38,8 @@ pub use faulty_io::{End, FaultyIo, Record, SharedRecord, Step};
 pub use line_server::{Answer, LineServer};
 pub use metrics::Metrics;
 pub use namespace::{Namespace, network_namespace};
+#[cfg(feature = "middleware")]
+pub use netstring::Netstring;
 pub use process::{has_ended, kernel_counter, signal, stop};
 pub use require::{can, require};
 pub use server_process::ServerProcess;

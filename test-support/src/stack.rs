@@ -3,8 +3,9 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, ErrorReply, ErrorReplyLayer,
-    FramedTransport, LineError, Lines, Observe, ObserveLayer, Timeout, TimeoutLayer,
+    Batch, BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, ErrorReply, ErrorReplyLayer,
+    FramedTransport, LineError, Observe, ObserveLayer, Timeout, TimeoutLayer,
+    protocol::Protocol,
     serve::{Serve, WritePolicy},
     stats::{CloseReason, Stats},
 };
@@ -38,15 +39,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Serves one connection to its end: why it ended, and what its client received.
-pub fn serve<C, S>(
+pub fn serve<C, S, P>(
     io: FaultyIo,
     codec: C,
     service: S,
     policy: WritePolicy,
 ) -> (CloseReason, Vec<u8>)
 where
-    C: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
-    S: Service<Lines, Response = Lines> + Clone,
+    C: Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    S: Service<Batch<P>, Response = Batch<P>> + Clone,
+    P: Protocol,
     S::Error: Into<BoxError>,
 {
     let record = io.record();

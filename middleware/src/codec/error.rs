@@ -2,18 +2,21 @@ use std::io;
 
 use tokio_util::codec::LinesCodecError;
 
-use crate::stats::CloseReason;
+use crate::{protocol::FrameError, stats::CloseReason};
 
-/// Why a stream of bytes stopped being lines.
+/// Why a stream of bytes stopped being lines, or frames of another protocol.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// A line is longer than the codec's limit. The lines before it were delivered.
+    /// A line, or frame, is longer than the codec's limit. Those before it were delivered.
     #[error("line longer than {limit_bytes} bytes")]
     TooLong {
         /// The limit, terminator excluded.
         limit_bytes: usize,
     },
+    /// What was read is no frame of the protocol, with the reason. The frames before it were delivered.
+    #[error("malformed frame: {0}")]
+    Malformed(&'static str),
     /// A line is not UTF-8; an error of [`Utf8LinesCodec`](super::Utf8LinesCodec) only.
     #[error("line is not UTF-8")]
     NotUtf8,
@@ -35,6 +38,16 @@ impl LineError {
     }
 }
 
+impl From<FrameError> for LineError {
+    #[cold]
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLong { limit_bytes } => Self::TooLong { limit_bytes },
+            FrameError::Malformed(why) => Self::Malformed(why),
+        }
+    }
+}
+
 /// The reason for which a connection ends when its stream fails with this error.
 impl From<&LineError> for CloseReason {
     #[cold]
@@ -45,6 +58,7 @@ impl From<&LineError> for CloseReason {
         };
         match error {
             LineError::TooLong { .. } => Self::LineTooLong,
+            LineError::Malformed(_) => Self::Malformed,
             LineError::NotUtf8 => Self::InvalidUtf8,
             LineError::Io(error) => match error.kind() {
                 BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof

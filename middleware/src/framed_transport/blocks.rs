@@ -10,7 +10,7 @@ use crate::thread_context::block_pool;
 pub(super) const COPY_BYTES_MAX: usize = block_pool::BLOCK_BYTES / 4;
 
 /// A read up to this size is copied by the codec, which leaves the block whole.
-pub(super) const COPIED_BYTES_MAX: usize = crate::lines::SMALL_BYTES;
+pub(super) const COPIED_BYTES_MAX: usize = crate::batch::SMALL_BYTES;
 
 /// The size of a block, as the transport stores it.
 pub(super) const POOL_BLOCK: u32 = block_pool::BLOCK_BYTES as u32;

@@ -25,9 +25,10 @@ use self::{
     read::Unfinished,
 };
 use crate::{
-    Lines, Transport,
+    Batch, LineError, Transport,
     drain::WakeEntry,
     fairness,
+    protocol::Protocol,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
 
@@ -178,18 +179,20 @@ where
 
 impl<Io, Codec> Sealed for FramedTransport<Io, Codec> {}
 
-impl<Io, Codec> Transport for FramedTransport<Io, Codec>
+impl<Io, Codec, P> Transport for FramedTransport<Io, Codec>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    Codec: Decoder<Item = Lines, Error = crate::LineError>
-        + Encoder<Lines, Error = crate::LineError>
-        + Unpin,
+    Codec:
+        Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    P: Protocol,
 {
+    type Protocol = P;
+
     #[inline]
-    fn poll_lines(
+    fn poll_batch(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Lines, crate::LineError>>> {
+    ) -> Poll<Option<Result<Batch<P>, LineError>>> {
         self.poll_next(cx)
     }
 
@@ -204,7 +207,7 @@ where
         self.flags.take(Flag::FullRead)
     }
 
-    fn next_buffered(mut self: Pin<&mut Self>) -> Option<Result<Lines, crate::LineError>> {
+    fn next_buffered(mut self: Pin<&mut Self>) -> Option<Result<Batch<P>, LineError>> {
         if self.flags.take(Flag::ReadAhead) {
             self.flags.set(Flag::Decodable, true);
         }

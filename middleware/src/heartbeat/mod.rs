@@ -15,6 +15,11 @@
 //! is compared when it fires, not reset on activity, and fires up to the 256th part of its wait late,
 //! together with others.
 //!
+//! That is for lines. For another protocol `ping` is what it says for
+//! [`Notice::Ping`](crate::protocol::Notice::Ping), and `pong` what its
+//! [`is_pong`](crate::protocol::Protocol::is_pong) tells. A protocol without a word for a ping must have no
+//! heartbeat: nothing would be sent, and a silent peer closed all the same.
+//!
 //! Any whole line shows that the peer lives and answers a ping. The line `pong` answers it without being
 //! served: once a ping, within [`Deadlines::heartbeat_timeout`] of it, even if other lines that were on
 //! their way came first. Any other `pong` is an ordinary line. Bytes that never become a line do not

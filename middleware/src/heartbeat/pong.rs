@@ -1,18 +1,22 @@
-use crate::Lines;
+use bytes::BytesMut;
 
-const PONG: &[u8] = b"pong";
+use crate::{Batch, protocol::Protocol};
 
-/// Removes the first line `pong`, and returns whether there was one.
-pub(super) fn without_pong(lines: Lines) -> (Lines, bool) {
-    let Some(at) = lines.iter().position(|line| line == PONG) else { return (lines, false) };
-    let mut after = lines;
+/// Removes the first frame that only answers a ping, and returns whether there was one.
+pub(super) fn without_pong<P: Protocol>(batch: Batch<P>) -> (Batch<P>, bool) {
+    let Some(at) = batch.frames().position(P::is_pong) else { return (batch, false) };
+    let mut after = batch;
     let before = after.split_to(at);
     let _pong = after.split_to(1);
     let rest = match (before.is_empty(), after.is_empty()) {
         (true, _) => after,
         (_, true) => before,
-        // Rare: other lines on both sides of it in one read.
-        (false, false) => before.iter().chain(after.iter()).collect(),
+        // Rare: other frames on both sides of it in one read.
+        (false, false) => {
+            let mut bytes = BytesMut::from(before.as_bytes());
+            bytes.extend_from_slice(after.as_bytes());
+            Batch::counted(bytes, (before.count() + after.count()) as u32)
+        }
     };
     (rest, true)
 }

@@ -11,16 +11,16 @@ use futures_sink::Sink;
 
 use super::HeartbeatTransport;
 use crate::{
-    LineError, Lines, Transport,
+    Batch, LineError, Transport,
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
     transport::{Parked, Phase},
 };
 
 impl<T: Transport> Stream for HeartbeatTransport<T> {
-    type Item = Result<Lines, LineError>;
+    type Item = Result<Batch<T::Protocol>, LineError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(next) = self.as_mut().poll_lines(cx) {
+        if let Poll::Ready(next) = self.as_mut().poll_batch(cx) {
             return Poll::Ready(next);
         }
         // A ping that could not be written is here.
@@ -41,7 +41,7 @@ impl<T: Transport> Stream for HeartbeatTransport<T> {
     }
 }
 
-impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {
+impl<T: Transport> Sink<Batch<T::Protocol>> for HeartbeatTransport<T> {
     type Error = LineError;
 
     #[inline]
@@ -50,8 +50,8 @@ impl<T: Transport> Sink<Lines> for HeartbeatTransport<T> {
     }
 
     #[inline]
-    fn start_send(self: Pin<&mut Self>, lines: Lines) -> Result<(), LineError> {
-        self.project().inner.start_send(lines)
+    fn start_send(self: Pin<&mut Self>, batch: Batch<T::Protocol>) -> Result<(), LineError> {
+        self.project().inner.start_send(batch)
     }
 
     #[inline]

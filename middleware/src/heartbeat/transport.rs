@@ -19,18 +19,17 @@ use super::{
     timers::{Action, ConnectionTimers, Observation, Rearm, coalesced},
 };
 use crate::{
-    LineError, Lines, Transport,
+    Batch, LineError, Transport,
     clock::Nanos,
     drain::WakeEntry,
+    protocol::Notice,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase, Sealed},
 };
-
-const PING: &[u8] = b"ping\n";
 
 pin_project! {
     /// A transport that pings a silent peer, and ends the connection when a deadline passed.
     ///
-    /// Made by [`HeartbeatService`](super::HeartbeatService). Requires of `T` that a line may be sent
+    /// Made by [`HeartbeatService`](super::HeartbeatService). Requires of `T` that a frame may be sent
     /// whenever it is ready, between any two others.
     ///
     /// As a plain `Stream + Sink` it does so while the stream is polled: a pending poll writes the ping
@@ -111,13 +110,13 @@ const fn observation(line_received: bool, buffered: &BufferedBytes, phase: Phase
 impl<T: Transport> Projection<'_, T> {
     /// Records that lines came in, and removes the answer to a ping from them.
     #[inline]
-    fn receive(&mut self, lines: Lines) -> Lines {
+    fn receive(&mut self, batch: Batch<T::Protocol>) -> Batch<T::Protocol> {
         *self.line_received = true;
         if *self.pong_until == Nanos(0) {
-            return lines;
+            return batch;
         }
         let in_time = self.supervision.now().active <= *self.pong_until;
-        let (rest, answered) = if in_time { without_pong(lines) } else { (lines, true) };
+        let (rest, answered) = if in_time { without_pong(batch) } else { (batch, true) };
         if answered {
             *self.pong_until = Nanos(0);
         }
@@ -178,7 +177,7 @@ impl<T: Transport> Projection<'_, T> {
                     *self.pong_until = Nanos(now.active.0.saturating_add(timeout));
                     self.supervision.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
-                    if self.inner.as_mut().start_send(Lines::repeat(PING, 1)).is_ok() {
+                    if self.inner.as_mut().start_send(Batch::notice(&Notice::Ping, 1)).is_ok() {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
                     *buffered = self.inner.as_mut().park();
@@ -196,18 +195,20 @@ impl<T: Transport> Projection<'_, T> {
 impl<T> Sealed for HeartbeatTransport<T> {}
 
 impl<T: Transport> Transport for HeartbeatTransport<T> {
+    type Protocol = T::Protocol;
+
     #[inline]
-    fn poll_lines(
+    fn poll_batch(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Lines, LineError>>> {
+    ) -> Poll<Option<Result<Batch<T::Protocol>, LineError>>> {
         let mut this = self.project();
         loop {
-            let lines = match ready!(this.inner.as_mut().poll_lines(cx)) {
-                Some(Ok(lines)) => lines,
+            let batch = match ready!(this.inner.as_mut().poll_batch(cx)) {
+                Some(Ok(batch)) => batch,
                 ended => return Poll::Ready(ended),
             };
-            let rest = this.receive(lines);
+            let rest = this.receive(batch);
             if !rest.is_empty() {
                 return Poll::Ready(Some(Ok(rest)));
             }
@@ -224,11 +225,11 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self.project().inner.take_full_read()
     }
 
-    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Lines, LineError>> {
+    fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Batch<T::Protocol>, LineError>> {
         let mut this = self.project();
         loop {
             let rest = match this.inner.as_mut().next_buffered()? {
-                Ok(lines) => this.receive(lines),
+                Ok(batch) => this.receive(batch),
                 Err(error) => return Some(Err(error)),
             };
             if !rest.is_empty() {

@@ -1,8 +1,10 @@
+mod scan;
+
 use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
+use self::scan::{count, find_last, first_lines};
 use super::{Delimited, FrameError, FrameLimits, Notice, Protocol};
-use crate::codec::scan::{count, find_last, first_lines};
 
 /// Lines that end in `\n`. A `\r` in front of it belongs to the line, and every other byte is opaque.
 ///

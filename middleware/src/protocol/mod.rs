@@ -3,7 +3,8 @@
 mod lf;
 mod notice;
 
-use bytes::BytesMut;
+#[doc(no_inline)]
+pub use bytes::BytesMut;
 
 pub use self::{lf::Lf, notice::Notice};
 
@@ -106,6 +107,14 @@ pub trait Protocol: Send + Sync + 'static {
     ///
     /// A protocol that says nothing for [`Notice::Ping`] has no heartbeat.
     fn notice(notice: &Notice<'_>, out: &mut BytesMut);
+
+    /// Whether the protocol has a word for [`Notice::Ping`], and so can have a heartbeat. Asks
+    /// [`notice`](Self::notice).
+    fn has_ping() -> bool {
+        let mut ping = BytesMut::new();
+        Self::notice(&Notice::Ping, &mut ping);
+        !ping.is_empty()
+    }
 
     /// Whether `frame` does nothing but answer a ping. The first such frame after a ping is not given to
     /// the service. Default: `false`; any frame shows that the peer lives, so only a protocol whose peers

@@ -16,8 +16,9 @@ use super::{
     shard_link::{ShardLink, Shared},
 };
 use crate::{
-    BoxError, Lines, Transport,
+    Batch, BoxError, Transport,
     fairness::{FloodHint, Ticket},
+    protocol::{Lf, Protocol},
     stats::CloseReason,
     thread_context::TURN,
     transport::Phase,
@@ -25,14 +26,14 @@ use crate::{
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
 /// not have room for it.
-pub(super) enum Step<S: Service<Lines>> {
+pub(super) enum Step<P: Protocol, S: Service<Batch<P>>> {
     Open {
         /// Lines given to the sink since the last write; counted only under `WritePolicy::Every`.
         unflushed: u32,
         flood_hint: FloodHint,
         ticket: Ticket,
     },
-    Waiting(Box<WaitingBatch>),
+    Waiting(Box<WaitingBatch<P>>),
     Serving {
         call: Box<PendingCall<S::Future>>,
         /// Bytes of the batch.
@@ -40,7 +41,7 @@ pub(super) enum Step<S: Service<Lines>> {
         flood_hint: FloodHint,
     },
     /// Replies that go to the sink in pieces, with a write after each.
-    Feeding(Box<Feed>),
+    Feeding(Box<Feed<P>>),
     Flushing {
         /// As in `Open`.
         unflushed: u32,
@@ -55,7 +56,7 @@ pub(super) enum Step<S: Service<Lines>> {
     Lingering(Box<Linger>),
 }
 
-impl<S: Service<Lines>> Step<S> {
+impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
     /// Nothing being served and nothing unwritten.
     pub(super) const OPEN: Self = Self::open(0, FloodHint::NONE);
 
@@ -129,7 +130,7 @@ impl<S: Service<Lines>> Step<S> {
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {
         match self {
-            Self::Waiting(batch) => batch.lines.as_bytes().len(),
+            Self::Waiting(waiting) => waiting.batch.as_bytes().len(),
             Self::Serving { in_hand, .. } => *in_hand as usize,
             _ => 0,
         }
@@ -160,8 +161,8 @@ pub(super) enum Transition {
 }
 
 /// A reply on its way to the sink, under [`WritePolicy::Every`](super::WritePolicy::Every).
-pub(super) struct Feed {
-    pub(super) rest: Lines,
+pub(super) struct Feed<P: Protocol> {
+    pub(super) rest: Batch<P>,
     /// Lines between two writes, by the policy when the reply came.
     pub(super) every: NonZeroU32,
     /// Lines given to the sink since the last write.
@@ -188,16 +189,16 @@ pin_project! {
     /// [`CloseReason::Shutdown`], or as [`CloseReason::ServicePanic`] while panicking.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Connection<T, S: Service<Lines>> {
+    pub struct Connection<T, S: Service<Batch<P>>, P: Protocol = Lf> {
         #[pin]
         pub(super) transport: T,
         pub(super) service: S,
-        pub(super) step: Step<S>,
+        pub(super) step: Step<P, S>,
         pub(super) shard: ShardLink,
     }
 }
 
-impl<T, S: Service<Lines>> Connection<T, S> {
+impl<T, S: Service<Batch<P>>, P: Protocol> Connection<T, S, P> {
     pub(super) fn new(transport: T, service: S, shared: Arc<Shared>) -> Self {
         Self { transport, service, step: Step::OPEN, shard: ShardLink::new(shared) }
     }
@@ -218,10 +219,11 @@ impl<T, S: Service<Lines>> Connection<T, S> {
     }
 }
 
-impl<T, S> Future for Connection<T, S>
+impl<T, S, P> Future for Connection<T, S, P>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    P: Protocol,
 {
     type Output = Result<CloseReason, BoxError>;
 
@@ -242,7 +244,7 @@ where
     }
 }
 
-impl<T, S: Service<Lines>> fmt::Debug for Connection<T, S> {
+impl<T, S: Service<Batch<P>>, P: Protocol> fmt::Debug for Connection<T, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("shard", &self.shard).finish_non_exhaustive()
     }

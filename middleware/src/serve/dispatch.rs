@@ -14,18 +14,18 @@ use super::{
     peer_end::{PeerWatch, PendingCall, WaitingBatch},
 };
 use crate::{
-    BoxError, LineError, Lines, Transport,
+    Batch, BoxError, LineError, Transport,
+    protocol::{Notice, Protocol},
     stats::CloseReason,
     thread_context::{READINESS, Readiness, TURN},
     transport::Phase,
 };
 
-const LINE_TOO_LONG: &[u8] = b"ERR line too long\n";
-
-impl<T, S> Projection<'_, T, S>
+impl<T, S, P> Projection<'_, T, S, P>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    P: Protocol,
 {
     #[inline]
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -67,10 +67,10 @@ where
             // One read may have brought several batches, and all of them are answered.
             Poll::Ready(self.transport.as_mut().next_buffered())
         } else {
-            self.transport.as_mut().poll_lines(cx)
+            self.transport.as_mut().poll_batch(cx)
         };
         match next {
-            Poll::Ready(Some(Ok(lines))) => self.call(cx, lines),
+            Poll::Ready(Some(Ok(batch))) => self.call(cx, batch),
             Poll::Ready(Some(Err(error))) => self.fail_input(&error),
             Poll::Ready(None) => self.end_input(),
             Poll::Pending if self.transport.unsent_bytes() == 0 => self.wait_for_input(),
@@ -80,15 +80,23 @@ where
 
     #[cold]
     fn fail_input(&mut self, error: &LineError) -> Transition {
-        match error {
-            LineError::TooLong { .. } => {
-                match self.transport.as_mut().start_send(Lines::repeat(LINE_TOO_LONG, 1)) {
-                    Ok(()) => self.go(Step::Closing(CloseReason::LineTooLong)),
-                    Err(error) => Transition::End((&error).into()),
-                }
+        match *error {
+            LineError::TooLong { limit_bytes } => {
+                self.close_with(CloseReason::LineTooLong, &Notice::TooLong { limit_bytes })
+            }
+            LineError::Malformed(why) => {
+                self.close_with(CloseReason::Malformed, &Notice::Malformed(why))
             }
             LineError::NotUtf8 => self.go(Step::Closing(CloseReason::InvalidUtf8)),
-            error => Transition::End(error.into()),
+            LineError::Io(_) => Transition::End(error.into()),
+        }
+    }
+
+    /// Closes after the server's own last words.
+    fn close_with(&mut self, reason: CloseReason, notice: &Notice<'_>) -> Transition {
+        match self.transport.as_mut().start_send(Batch::notice(notice, 1)) {
+            Ok(()) => self.go(Step::Closing(reason)),
+            Err(error) => Transition::End((&error).into()),
         }
     }
 
@@ -125,29 +133,29 @@ where
 
     /// Polls for readiness with a batch to serve: an idle connection reserves nothing.
     #[inline]
-    fn call(&mut self, cx: &mut Context<'_>, lines: Lines) -> Transition {
+    fn call(&mut self, cx: &mut Context<'_>, batch: Batch<P>) -> Transition {
         // A batch is bounded by the read block or by one line, both below 4 GiB.
-        let in_hand = lines.as_bytes().len() as u32;
+        let in_hand = batch.as_bytes().len() as u32;
         if let Some(flood_hint) = self.step.flood_hint_mut() {
             flood_hint.record_batch(in_hand as usize);
         }
         TURN.with(|turn| {
-            turn.begin_batch(in_hand as usize, lines.count(), || self.shard.stats().now());
+            turn.begin_batch(in_hand as usize, batch.count(), || self.shard.stats().now());
         });
         match self.service.poll_ready(cx) {
-            Poll::Ready(Ok(())) => self.call_ready(cx, lines, in_hand),
+            Poll::Ready(Ok(())) => self.call_ready(cx, batch, in_hand),
             Poll::Ready(Err(error)) => self.fail(error.into()),
             Poll::Pending => {
                 let peer = PeerWatch::default();
-                *self.step = Step::Waiting(Box::new(WaitingBatch { lines, peer }));
+                *self.step = Step::Waiting(Box::new(WaitingBatch { batch, peer }));
                 self.wait_serving(cx)
             }
         }
     }
 
     #[inline]
-    fn call_ready(&mut self, cx: &mut Context<'_>, lines: Lines, in_hand: u32) -> Transition {
-        let mut call = self.service.call(lines);
+    fn call_ready(&mut self, cx: &mut Context<'_>, batch: Batch<P>, in_hand: u32) -> Transition {
+        let mut call = self.service.call(batch);
         match poll_call(cx, &mut call) {
             Poll::Ready(reply) => {
                 drop(call);
@@ -162,13 +170,13 @@ where
 
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Transition {
-        let Step::Waiting(batch) = self.step else { return Transition::Continue };
+        let Step::Waiting(waiting) = self.step else { return Transition::Continue };
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {
-                let lines = std::mem::take(&mut batch.lines);
-                let in_hand = lines.as_bytes().len() as u32;
+                let batch = std::mem::take(&mut waiting.batch);
+                let in_hand = batch.as_bytes().len() as u32;
                 *self.step = Step::OPEN;
-                self.call_ready(cx, lines, in_hand)
+                self.call_ready(cx, batch, in_hand)
             }
             Poll::Ready(Err(error)) => self.fail(error.into()),
             Poll::Pending => self.wait_serving(cx),
@@ -189,7 +197,7 @@ where
     /// Most calls are done at once, and are then no step of their own: the straight path from the read to
     /// the write saves a percent of a line in ping-pong.
     #[inline]
-    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Lines, S::Error>) -> Transition {
+    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Batch<P>, S::Error>) -> Transition {
         match reply {
             Ok(reply) => self.send(cx, reply),
             Err(error) => self.fail(error.into()),
@@ -234,7 +242,7 @@ where
     }
 
     #[inline]
-    pub(super) fn go(&mut self, step: Step<S>) -> Transition {
+    pub(super) fn go(&mut self, step: Step<P, S>) -> Transition {
         *self.step = step;
         Transition::Continue
     }

@@ -51,8 +51,9 @@ pub use write_policy::WritePolicy;
 use self::shard_link::Shared;
 
 use crate::{
-    BoxError, BoxFuture, FramedTransport, LineError, Lines, ReadyPerCall, Transport,
+    Batch, BoxError, BoxFuture, FramedTransport, LineError, ReadyPerCall, Transport,
     drain::Watch,
+    protocol::Protocol,
     stats::{CloseReason, Stats},
 };
 
@@ -96,7 +97,7 @@ pub struct Serve<S> {
     shared: Arc<Shared>,
 }
 
-impl<S: Service<Lines>> Serve<BoxFuture<S>> {
+impl<S> Serve<BoxFuture<S>> {
     /// Serves each connection's lines with a clone of `service`, with the defaults of the setters below.
     /// Each call's future is boxed.
     pub fn new(service: S) -> Self {
@@ -104,7 +105,7 @@ impl<S: Service<Lines>> Serve<BoxFuture<S>> {
     }
 }
 
-impl<S: Service<Lines, Future: Unpin>> Serve<S> {
+impl<S> Serve<S> {
     /// Like [`new`](Serve::new), for a service whose futures are `Unpin`, as those of every layer here are
     /// around a service whose futures are. A call that is done at once then costs no allocation.
     pub fn unboxed(service: S) -> Self {
@@ -191,20 +192,21 @@ impl<S> Serve<S> {
     }
 }
 
-impl<S, T> Service<T> for Serve<S>
+impl<S, T, P> Service<T> for Serve<S>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin> + Clone,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin> + Clone,
+    P: Protocol,
 {
     type Response = CloseReason;
     type Error = BoxError;
-    type Future = Connection<T, S>;
+    type Future = Connection<T, S, P>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, transport: T) -> Connection<T, S> {
+    fn call(&mut self, transport: T) -> Connection<T, S, P> {
         Connection::new(transport, self.service.clone(), self.shared.clone())
     }
 }
@@ -217,7 +219,7 @@ where
 ///
 /// # Errors
 /// That of the service, if it ended the connection.
-pub async fn serve_connection<Io, Codec, S>(
+pub async fn serve_connection<Io, Codec, S, P>(
     io: Io,
     codec: Codec,
     service: S,
@@ -225,8 +227,10 @@ pub async fn serve_connection<Io, Codec, S>(
 ) -> Result<CloseReason, BoxError>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    Codec: Decoder<Item = Lines, Error = LineError> + Encoder<Lines, Error = LineError> + Unpin,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>> + Clone,
+    Codec:
+        Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>> + Clone,
+    P: Protocol,
 {
     // Readiness in the call, on a clone: what a layer inside reserves, and what a shed batch left
     // waiting, ends with the batch it was for.

@@ -13,9 +13,10 @@ use super::{
     connection::{Linger, Projection, Queue, Step, Transition},
 };
 use crate::{
-    BoxError, Lines, Transport,
+    Batch, BoxError, Transport,
     clock::Nanos,
     fairness::{self, Ticket},
+    protocol::Protocol,
     stats::{CloseReason, State},
     thread_context::{
         READINESS, Readiness, TURN,
@@ -30,10 +31,11 @@ const HELD_BYTES_MIN: usize = block_pool::BLOCK_BYTES / 4;
 /// Bytes that the connections of a shard hold when new blocks become small: 256 blocks.
 const HELD_BYTES_MAX: usize = 256 * block_pool::BLOCK_BYTES;
 
-impl<T, S> Projection<'_, T, S>
+impl<T, S, P> Projection<'_, T, S, P>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    P: Protocol,
 {
     #[cold]
     pub(super) fn close(&mut self, cx: &mut Context<'_>) -> Transition {

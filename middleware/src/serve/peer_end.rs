@@ -13,7 +13,10 @@ use tokio::{
 use tower_service::Service;
 
 use super::connection::{Projection, Step, Transition};
-use crate::{BoxError, LineError, Lines, Transport, stats::CloseReason, transport::PeerEnd};
+use crate::{
+    Batch, BoxError, LineError, Transport, protocol::Protocol, stats::CloseReason,
+    transport::PeerEnd,
+};
 
 /// Most input that is read ahead of a call to find the peer's end behind it. The rest stays in the
 /// socket, and back-pressure reaches the peer.
@@ -37,8 +40,8 @@ pub(super) struct PendingCall<F> {
 }
 
 /// A batch for which the service is not ready yet.
-pub(super) struct WaitingBatch {
-    pub(super) lines: Lines,
+pub(super) struct WaitingBatch<P: Protocol> {
+    pub(super) batch: Batch<P>,
     pub(super) peer: PeerWatch,
 }
 
@@ -71,10 +74,11 @@ fn poll_unconstrained(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll
     pin!(unconstrained(timer.as_mut())).poll(cx)
 }
 
-impl<T, S> Projection<'_, T, S>
+impl<T, S, P> Projection<'_, T, S, P>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    P: Protocol,
 {
     /// Looks for the end of the peer of a batch that waits. Returns how the connection goes on if the
     /// batch is not served any more: after a reset at once, after a half-close when its grace period is
@@ -93,7 +97,7 @@ where
         };
         let peer = match self.step {
             Step::Serving { call, .. } => &mut call.peer,
-            Step::Waiting(batch) => &mut batch.peer,
+            Step::Waiting(waiting) => &mut waiting.peer,
             _ => return None,
         };
         match peer.poll_cancel(cx, end, self.shard.config().half_close.load()) {

@@ -9,8 +9,9 @@ use super::{
     connection::{Feed, Projection, Step, Transition},
 };
 use crate::{
-    BoxError, LineError, Lines, Transport,
+    Batch, BoxError, LineError, Transport,
     fairness::{self, Ticket},
+    protocol::Protocol,
     thread_context::{
         TURN,
         block_pool::{self, Batches},
@@ -22,14 +23,15 @@ use crate::{
 /// the service of a full block, some 60 µs.
 const WRITES_A_TURN: u32 = 16;
 
-impl<T, S> Projection<'_, T, S>
+impl<T, S, P> Projection<'_, T, S, P>
 where
-    T: Transport,
-    S: Service<Lines, Response = Lines, Error: Into<BoxError>, Future: Unpin>,
+    T: Transport<Protocol = P>,
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    P: Protocol,
 {
     /// Gives a reply to the sink.
     #[inline]
-    pub(super) fn send(&mut self, cx: &mut Context<'_>, reply: Lines) -> Transition {
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, reply: Batch<P>) -> Transition {
         if let WritePolicy::Every(every) = self.shard.config().write_policy.load() {
             let (unflushed, flood_hint) = (self.unflushed(), self.step.flood_hint());
             return self.go(Step::Feeding(Box::new(Feed {

@@ -70,6 +70,8 @@ pub enum CloseReason {
     HeartbeatTimeout,
     /// A line was longer than `limits.line_bytes`.
     LineTooLong,
+    /// What was read is no frame of the protocol; lines never are.
+    Malformed,
     /// A line was not UTF-8 (`framing = "lines"` only).
     InvalidUtf8,
     /// A PROXY header was wrong, missing or late.
@@ -94,7 +96,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -102,6 +104,7 @@ impl CloseReason {
         Self::WriteTimeout,
         Self::HeartbeatTimeout,
         Self::LineTooLong,
+        Self::Malformed,
         Self::InvalidUtf8,
         Self::ProxyError,
         Self::TlsError,
@@ -124,6 +127,7 @@ impl CloseReason {
             Self::WriteTimeout => "write_timeout",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::LineTooLong => "line_too_long",
+            Self::Malformed => "malformed",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::ProxyError => "proxy_error",
             Self::TlsError => "tls_error",

@@ -11,19 +11,19 @@ const PIECE_BYTES_MAX: usize = 4 * crate::KIB;
 
 /// Complete lines at the beginning of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(super) struct Cut {
     /// Where they end.
-    pub(crate) end: usize,
-    pub(crate) lines: usize,
+    pub(super) end: usize,
+    pub(super) lines: usize,
     /// All complete lines there are: no newline follows.
-    pub(crate) all: bool,
+    pub(super) all: bool,
 }
 
 /// Finds the first `lines_max` lines, at least one, or all complete lines if there are fewer.
 ///
 /// *Costs*: the limit having been met, what follows the batch is not examined, beyond one piece: bytes
 /// that hold many batches would be examined once for each.
-pub(crate) fn first_lines(bytes: &[u8], lines_max: usize) -> Option<Cut> {
+pub(super) fn first_lines(bytes: &[u8], lines_max: usize) -> Option<Cut> {
     let (mut start, mut lines) = (0, 0);
     if lines_max < WALKED_LINES_MAX {
         while let Some(at) = find(&bytes[start..]) {
@@ -74,14 +74,14 @@ fn end_of_line(mut bytes: &[u8], mut number: usize) -> usize {
 
 /// The number of newlines.
 #[inline]
-pub(crate) fn count(bytes: &[u8]) -> usize {
+pub(super) fn count(bytes: &[u8]) -> usize {
     examined(bytes.len());
     memchr_iter(b'\n', bytes).count()
 }
 
 /// The last newline.
 #[inline]
-pub(crate) fn find_last(bytes: &[u8]) -> Option<usize> {
+pub(super) fn find_last(bytes: &[u8]) -> Option<usize> {
     let found = memrchr(b'\n', bytes);
     examined(bytes.len() - found.unwrap_or(0));
     found
@@ -112,7 +112,7 @@ mod tests {
     use crate::LinesBatchCodec;
 
     thread_local! {
-        pub(crate) static EXAMINED: Cell<usize> = const { Cell::new(0) };
+        pub(super) static EXAMINED: Cell<usize> = const { Cell::new(0) };
     }
 
     const BLOCK_BYTES: usize = 64 * 1024;
