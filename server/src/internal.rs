@@ -15,7 +15,7 @@ pub use crate::{
     overload::{run_overload_control, watch_connection_limit},
     plan::ProcessPlan,
     server::{Parts, start},
-    shard::{PoolState, ShardDispatch, ShardPool, threads},
+    shard::{PoolState, ShardDispatch, ShardPool, serve_lines, threads},
 };
 
 #[cfg(feature = "admin")]
@@ -31,5 +31,5 @@ pub mod admin {
 
 /// The stacks that settings describe.
 pub mod stack {
-    pub use crate::stack::{LineService, StackParts, configured};
+    pub use crate::stack::{FrameService, StackParts, configured};
 }

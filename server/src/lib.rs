@@ -47,7 +47,7 @@ mod shard;
 mod stack;
 
 pub use accept::{BoundListener, configure_listener};
-pub use builder::Builder;
+pub use builder::{Builder, ProtocolBuilder};
 pub use error::RunError;
 pub use lifecycle::{Control, Outcome, Running};
 pub use serve::{BatchService, Serving, serve, serve_until};
@@ -60,7 +60,10 @@ pub use towline_config::{
 };
 pub use towline_middleware as middleware;
 pub use towline_middleware::{
-    BoxError, EachLine, Line, Lines, LinesBatchCodec, drain, serve_connection, stats::CloseReason,
+    Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, drain,
+    protocol::{self, Protocol},
+    serve_connection,
+    stats::CloseReason,
 };
 
 /// The guide: a service, its state, its layers, errors, drain, tests.

@@ -5,6 +5,7 @@ use std::{fmt, panic, sync::Arc, thread};
 use tokio::sync::{oneshot, watch};
 use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
+use towline_middleware::protocol::Protocol;
 
 use crate::{
     Builder, Outcome, RunError,
@@ -13,10 +14,10 @@ use crate::{
     lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
     live_config::LiveConfig,
     overload::{run_overload_control, watch_connection_limit},
-    plan::ProcessPlan,
+    plan::{ProcessPlan, ProtocolRules},
     serve::{BatchService, embedded},
-    shard::{Peer, ShardPool, threads},
-    stack::{LineService, StackParts, line_stack},
+    shard::{Peer, ServeSocket, ShardPool, serve_frames, serve_lines, threads},
+    stack::{FrameService, StackParts, line_stack},
 };
 
 /// A line server with threads of its own: one per core that serves lines, one that accepts, and one
@@ -41,6 +42,7 @@ use crate::{
 #[must_use = "a server does nothing until it is started or run"]
 pub struct Server {
     builder: Builder,
+    protocol: ProtocolRules,
     start: Start,
 }
 
@@ -74,7 +76,26 @@ impl Server {
                 move |peer| line_stack(&stack, embedded(make(peer)))
             })
         };
-        Self { builder, start: Box::new(start) }
+        Self { builder, protocol: ProtocolRules::LINES, start: Box::new(start) }
+    }
+
+    /// A server of another protocol than lines, or of lines without the choice of a framing.
+    pub(crate) fn of_protocol<M, S, Via, P>(builder: Builder, make: M) -> Self
+    where
+        M: Fn(Peer) -> S + Clone + Send + 'static,
+        S: BatchService<Via, P, Future: Send + 'static> + Clone + Send + 'static,
+        Via: 'static,
+        P: Protocol,
+    {
+        let protocol = ProtocolRules::of::<P>();
+        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
+            let per_shard = |stack: &StackParts| {
+                let (stack, make) = (stack.clone(), make.clone());
+                move |peer| line_stack(&stack, embedded(make(peer)))
+            };
+            start_protocol(effective, plan, parts, per_shard, serve_frames::<_, P>, protocol)
+        };
+        Self { builder, protocol, start: Box::new(start) }
     }
 
     /// Binds and starts every thread; returns while they run. Works inside and outside of async code.
@@ -127,8 +148,8 @@ impl Server {
     }
 
     fn start_here(self) -> Result<Running, RunError> {
-        let Self { mut builder, start } = self;
-        let effective = builder.take_settings()?;
+        let Self { mut builder, protocol, start } = self;
+        let effective = builder.take_settings(protocol)?;
         let settings = &effective.settings;
         if builder.raise_descriptor_limit {
             raise_descriptor_limit();
@@ -165,27 +186,45 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Starts every thread, and returns once connections are accepted.
+/// Starts every thread of a server of lines, and returns once connections are accepted.
 ///
 /// Calls `lines` once per shard; what it returns makes the line stack of each connection there.
-pub fn start<P, S>(
+pub fn start<M, S>(
     effective: &Effective,
     plan: &ProcessPlan,
     parts: Parts,
-    lines: impl Fn(&StackParts) -> P,
+    lines: impl Fn(&StackParts) -> M,
 ) -> Result<Running, RunError>
 where
-    P: Fn(Peer) -> S + Send + 'static,
-    S: LineService,
+    M: Fn(Peer) -> S + Send + 'static,
+    S: FrameService,
+{
+    start_protocol(effective, plan, parts, lines, serve_lines, ProtocolRules::LINES)
+}
+
+/// As [`start`], for a protocol with these rules, whose sockets are served by `serve`.
+fn start_protocol<M, S>(
+    effective: &Effective,
+    plan: &ProcessPlan,
+    parts: Parts,
+    per_shard: impl Fn(&StackParts) -> M,
+    serve: ServeSocket<S>,
+    protocol: ProtocolRules,
+) -> Result<Running, RunError>
+where
+    M: Fn(Peer) -> S + Send + 'static,
+    S: 'static,
 {
     let Parts { listeners, user_metrics } = parts;
     let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-    let (shards, dispatch) = ShardPool::start(&config, plan, lines)?;
+    let (shards, dispatch) = ShardPool::start(&config, plan, per_shard, serve)?;
     let slots = shards.state().slots.clone();
-    let state = Arc::new(ServerState::new(*plan, config.clone(), &address, slots.clone()));
+    let mut state = ServerState::new(*plan, config.clone(), &address, slots.clone());
+    state.protocol = protocol;
+    let state = Arc::new(state);
 
     let (stop_accepting, mut stop) = watch::channel(false);
     let (listener_fails, listener_failed) = oneshot::channel();

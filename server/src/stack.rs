@@ -11,12 +11,13 @@ use towline_config::{
     self as config, FlushPolicy, Heartbeat, Overload, Settings, Timeouts, WorkloadKind,
 };
 use towline_middleware::{
-    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
-    FramingLayer, LineError, LineLimits, Lines, LoadShed, MeterLayer, MeteredIo, ObserveLayer,
-    Semaphore, Sha256Layer, TimeoutLayer,
+    Batch, BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
+    FramingLayer, LineError, LineLimits, LoadShed, MeterLayer, MeteredIo, ObserveLayer, Semaphore,
+    Sha256Layer, TimeoutLayer,
     drain::{Signal, Timers, Watch},
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport},
     internal::{ConnectionStats, LINES_MAX},
+    protocol::{Lf, Protocol},
     serve::{self, Serve},
     stats::{CloseReason, Stats},
 };
@@ -167,16 +168,16 @@ fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
 }
 
 /// A service that the line stack can be built around: its errors are boxed, its futures can be moved.
-pub trait LineService:
-    Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
+pub trait FrameService<P: Protocol = Lf>:
+    Service<Batch<P>, Response = Batch<P>, Error = BoxError, Future: Send + Unpin + 'static>
     + Clone
     + Send
     + 'static
 {
 }
 
-impl<S> LineService for S where
-    S: Service<Lines, Response = Lines, Error = BoxError, Future: Send + Unpin + 'static>
+impl<S, P: Protocol> FrameService<P> for S where
+    S: Service<Batch<P>, Response = Batch<P>, Error = BoxError, Future: Send + Unpin + 'static>
         + Clone
         + Send
         + 'static
@@ -184,18 +185,18 @@ impl<S> LineService for S where
 }
 
 /// A codec that the connection stack can be built around.
-pub(crate) trait LinesCodec:
-    Decoder<Item = Lines, Error = LineError>
-    + Encoder<Lines, Error = LineError>
+pub(crate) trait FrameCodec<P: Protocol>:
+    Decoder<Item = Batch<P>, Error = LineError>
+    + Encoder<Batch<P>, Error = LineError>
     + Unpin
     + Send
     + 'static
 {
 }
 
-impl<C> LinesCodec for C where
-    C: Decoder<Item = Lines, Error = LineError>
-        + Encoder<Lines, Error = LineError>
+impl<C, P: Protocol> FrameCodec<P> for C where
+    C: Decoder<Item = Batch<P>, Error = LineError>
+        + Encoder<Batch<P>, Error = LineError>
         + Unpin
         + Send
         + 'static
@@ -203,19 +204,20 @@ impl<C> LinesCodec for C where
 }
 
 /// The workload that the settings name: the innermost service of the line stack.
-pub(crate) fn workload(parts: &StackParts) -> impl LineService + use<> {
+pub(crate) fn workload(parts: &StackParts) -> impl FrameService + use<> {
     ServiceBuilder::new().layer(parts.sha256.clone()).service(Echo)
 }
 
 /// The line stack around the workload that the settings name.
-pub fn configured(parts: &StackParts) -> impl LineService + use<> {
+pub fn configured(parts: &StackParts) -> impl FrameService + use<> {
     line_stack(parts, workload(parts))
 }
 
-/// The line stack, outside in: the order in which a batch travels. Every layer takes and returns lines.
-pub(crate) fn line_stack<S>(parts: &StackParts, workload: S) -> impl LineService + use<S>
+/// The line stack, outside in: the order in which a batch travels. Every layer takes and returns batches.
+pub(crate) fn line_stack<S, P>(parts: &StackParts, workload: S) -> impl FrameService<P> + use<S, P>
 where
-    S: LineService,
+    S: FrameService<P>,
+    P: Protocol,
 {
     let StackParts { stats, timeout, limit, .. } = parts;
 
@@ -232,27 +234,32 @@ where
 }
 
 /// A connection as its stack makes it.
-pub(crate) type ServedConnection<Io, Codec, S> =
-    serve::Connection<HeartbeatTransport<FramedTransport<MeteredIo<Io>, Codec>>, S>;
+pub(crate) type ServedConnection<Io, Codec, S, P> =
+    serve::Connection<HeartbeatTransport<FramedTransport<MeteredIo<Io>, Codec>>, S, P>;
 
 /// The connection stack, from the socket inwards. Each layer changes the type of the connection.
-pub(crate) fn connection_stack<Io, Codec, S>(
+pub(crate) fn connection_stack<Io, Codec, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> Codec,
     line_stack: S,
-) -> impl Service<Io, Response = CloseReason, Error = BoxError, Future = ServedConnection<Io, Codec, S>>
-+ use<Io, Codec, S>
+) -> impl Service<
+    Io,
+    Response = CloseReason,
+    Error = BoxError,
+    Future = ServedConnection<Io, Codec, S, P>,
+> + use<Io, Codec, S, P>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    Codec: LinesCodec,
-    S: LineService,
+    Codec: FrameCodec<P>,
+    S: FrameService<P>,
+    P: Protocol,
 {
     let StackParts { stats, heartbeat, serve, lines, .. } = parts;
 
     ServiceBuilder::new()
         // TcpStream → MeteredIo: bytes, below framing.
         .layer(MeterLayer::new(stats.clone()))
-        // MeteredIo → FramedTransport: lines; buffers are borrowed only while they are full.
+        // MeteredIo → FramedTransport: batches; buffers are borrowed only while they are full.
         .layer(FramingLayer::new(codec, lines.clone()))
         // FramedTransport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())

@@ -13,8 +13,11 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        LiveConfig, ProcessPlan, ShardDispatch, ShardPool, control::programmatic,
-        run_overload_control, stack, threads,
+        LiveConfig, ProcessPlan, ShardDispatch, ShardPool,
+        control::programmatic,
+        run_overload_control, serve_lines,
+        stack::{self, StackParts},
+        threads,
     },
 };
 use towline_config::Settings;
@@ -127,10 +130,11 @@ fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
     let plan = ProcessPlan::of(&settings, HostLimits::read())?;
     let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
-    ShardPool::start(&config, &plan, |parts| {
+    let per_shard = |parts: &StackParts| {
         let line_stack = stack::configured(parts);
         move |_peer| line_stack.clone()
-    })
+    };
+    ShardPool::start(&config, &plan, per_shard, serve_lines)
 }
 
 /// Ignores SIGINT, SIGQUIT and SIGHUP: a terminal sends them to every process of its group, and the

@@ -62,7 +62,7 @@ impl Control {
     /// at once, when its thread next polls its event loop.
     ///
     /// # Errors
-    /// When the host does not allow what the settings ask. Nothing has changed then.
+    /// When the host or the protocol does not allow what the settings ask. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
         self.apply_now(&programmatic(settings))
     }

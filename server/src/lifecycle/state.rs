@@ -15,7 +15,7 @@ use crate::{
     accept::{AcceptStats, Address, ConnectionSlots},
     counts::{Snapshot, Status},
     live_config::LiveConfig,
-    plan::ProcessPlan,
+    plan::{ProcessPlan, ProtocolRules},
 };
 
 /// The state of a server outside its shards or workers: configuration, admission, lifecycle.
@@ -23,6 +23,8 @@ use crate::{
 pub struct ServerState {
     /// Processes, threads and connections, as decided at start.
     pub plan: ProcessPlan,
+    /// What reloads may ask for. Default: those of lines.
+    pub(crate) protocol: ProtocolRules,
     /// The configuration in force.
     pub config: Arc<watch::Sender<LiveConfig>>,
     /// Counts of reloads.
@@ -65,7 +67,8 @@ impl ServerState {
         let (reloads, lifecycle, accept) =
             (ReloadStats::default(), Lifecycle::new(), Arc::default());
         let full = AtomicBool::new(false);
-        Self { plan, config, reloads, lifecycle, full, slots, accept, port }
+        let protocol = ProtocolRules::LINES;
+        Self { plan, protocol, config, reloads, lifecycle, full, slots, accept, port }
     }
 
     /// Whether the server is at `limits.connections`. With hysteresis, so that it does not flap.
@@ -86,10 +89,11 @@ impl ServerState {
     /// Computes what a reload with `wanted` changes, and changes nothing yet.
     ///
     /// # Errors
-    /// When the host does not allow what the settings ask.
+    /// When the host or the protocol does not allow what the settings ask.
     pub fn plan_change(&self, wanted: &Effective) -> Result<ConfigChange, RunError> {
         let running = self.effective();
         let (effective, pending) = running.reload(wanted);
+        self.protocol.check(&effective.settings)?;
         let (old, new) = (&running.settings.limits, &effective.settings.limits);
         // An unchanged limit keeps what `auto` found at start: with open connections it would find less.
         let connections = if new.connections == old.connections {

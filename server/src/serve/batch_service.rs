@@ -6,12 +6,16 @@ use std::{
 };
 
 use tower::{Service, ServiceExt};
-use towline_middleware::{BoxError, BoxFuture, Lines, ReadyPerCall};
+use towline_middleware::{
+    Batch, BoxError, BoxFuture, ReadyPerCall,
+    protocol::{Lf, Protocol},
+};
 
-use crate::stack::LineService;
+use crate::stack::FrameService;
 
-/// A Tower service of batches: every `Service<Lines, Response = Lines>` whose error converts into
-/// [`BoxError`] is one. It cannot be implemented otherwise.
+/// A Tower service of batches: every `Service<Batch<P>, Response = Batch<P>>` whose error converts into
+/// [`BoxError`] is one. It cannot be implemented otherwise. Without a protocol it is one of
+/// [`Lines`](crate::Lines).
 ///
 /// A service of single lines becomes one in [`EachLine`](crate::EachLine); an `async fn` becomes a
 /// service in [`service_fn`](crate::service_fn).
@@ -20,27 +24,28 @@ use crate::stack::LineService;
 /// `BatchService`, though a closed one, a type that is none is reported as such, once and with what to
 /// do, instead of the inner bound that it does not meet.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not serve lines",
-    label = "expected a `Service<Lines, Response = Lines>`",
+    message = "`{Self}` does not serve batches of `{P}`",
+    label = "expected a `Service<Batch<{P}>, Response = Batch<{P}>>`",
+    note = "`Lines` is `Batch<Lf>`",
     note = "a service of single lines goes into `EachLine::new(…)`",
     note = "an `async fn` goes into `service_fn(…)`: `service_fn(f)` if it takes `Lines`, `EachLine::new(service_fn(f))` if it takes a `Line`",
     note = "it returns a `Result`: of `Lines`, or in `EachLine` of anything that is `AsRef<[u8]>`; its error converts into `BoxError`"
 )]
-pub trait BatchService<Via> {
+pub trait BatchService<Via, P: Protocol = Lf> {
     /// The service's error.
     #[doc(hidden)]
     type Error: Into<BoxError>;
     /// The service's future.
     #[doc(hidden)]
-    type Future: Future<Output = Result<Lines, Self::Error>>;
+    type Future: Future<Output = Result<Batch<P>, Self::Error>>;
     #[doc(hidden)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
     #[doc(hidden)]
-    fn call(&mut self, lines: Lines) -> Self::Future;
+    fn call(&mut self, batch: Batch<P>) -> Self::Future;
 }
 
 mod via {
-    use super::BatchService;
+    use super::{BatchService, Protocol};
 
     /// A `BatchService` by being a Tower service.
     #[derive(Debug)]
@@ -51,14 +56,15 @@ mod via {
     pub enum Nothing {}
 
     /// Implemented by no type.
-    pub trait Closed: BatchService<Tower> {}
+    pub trait Closed<P: Protocol>: BatchService<Tower, P> {}
 }
 
-impl<S, E, F> BatchService<via::Tower> for S
+impl<S, E, F, P> BatchService<via::Tower, P> for S
 where
-    S: Service<Lines, Response = Lines, Error = E, Future = F>,
+    S: Service<Batch<P>, Response = Batch<P>, Error = E, Future = F>,
     E: Into<BoxError>,
-    F: Future<Output = Result<Lines, E>>,
+    F: Future<Output = Result<Batch<P>, E>>,
+    P: Protocol,
 {
     type Error = E;
     type Future = F;
@@ -69,21 +75,21 @@ where
     }
 
     #[inline]
-    fn call(&mut self, lines: Lines) -> F {
-        Service::call(self, lines)
+    fn call(&mut self, batch: Batch<P>) -> F {
+        Service::call(self, batch)
     }
 }
 
-impl<S: via::Closed> BatchService<via::Nothing> for S {
-    type Error = <S as BatchService<via::Tower>>::Error;
-    type Future = <S as BatchService<via::Tower>>::Future;
+impl<S: via::Closed<P>, P: Protocol> BatchService<via::Nothing, P> for S {
+    type Error = <S as BatchService<via::Tower, P>>::Error;
+    type Future = <S as BatchService<via::Tower, P>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        BatchService::<via::Tower>::poll_ready(self, cx)
+        BatchService::<via::Tower, P>::poll_ready(self, cx)
     }
 
-    fn call(&mut self, lines: Lines) -> Self::Future {
-        BatchService::<via::Tower>::call(self, lines)
+    fn call(&mut self, batch: Batch<P>) -> Self::Future {
+        BatchService::<via::Tower, P>::call(self, batch)
     }
 }
 
@@ -107,8 +113,8 @@ impl<S: Clone, Via> Clone for Batched<S, Via> {
     }
 }
 
-impl<S: BatchService<Via>, Via> Service<Lines> for Batched<S, Via> {
-    type Response = Lines;
+impl<S: BatchService<Via, P>, Via, P: Protocol> Service<Batch<P>> for Batched<S, Via> {
+    type Response = Batch<P>;
     type Error = S::Error;
     type Future = S::Future;
 
@@ -118,17 +124,18 @@ impl<S: BatchService<Via>, Via> Service<Lines> for Batched<S, Via> {
     }
 
     #[inline]
-    fn call(&mut self, lines: Lines) -> S::Future {
-        self.inner.call(lines)
+    fn call(&mut self, batch: Batch<P>) -> S::Future {
+        self.inner.call(batch)
     }
 }
 
-/// Makes any service of batches a [`LineService`]: boxes its errors and its futures, and asks it for
+/// Makes any service of batches a [`FrameService`]: boxes its errors and its futures, and asks it for
 /// readiness inside the call, where whatever it reserves ends with the batch it was for.
-pub(crate) fn embedded<S, Via>(service: S) -> impl LineService + use<S, Via>
+pub(crate) fn embedded<S, Via, P>(service: S) -> impl FrameService<P> + use<S, Via, P>
 where
-    S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
+    S: BatchService<Via, P, Future: Send + 'static> + Clone + Send + 'static,
     Via: 'static,
+    P: Protocol,
 {
     ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
 }

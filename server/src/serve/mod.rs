@@ -25,7 +25,7 @@ use crate::{
     live_config::LiveConfig,
     plan::ProcessPlan,
     shard::serve_io,
-    stack::{LineService, StackParts, line_stack},
+    stack::{FrameService, StackParts, line_stack},
 };
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
@@ -97,7 +97,7 @@ impl fmt::Debug for Serving {
     }
 }
 
-async fn run(listener: TcpListener, service: impl LineService, drain: Watch) -> io::Result<()> {
+async fn run(listener: TcpListener, service: impl FrameService, drain: Watch) -> io::Result<()> {
     let config = LiveConfig::first(Effective::default());
     let settings = &config.effective.settings;
     let plan = ProcessPlan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
@@ -135,7 +135,7 @@ struct ToTasks<S> {
     service: S,
 }
 
-impl<S: LineService> Dispatch for ToTasks<S> {
+impl<S: FrameService> Dispatch for ToTasks<S> {
     fn ready(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -10,7 +10,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tower::Service;
-use towline_middleware::{LineLimits, Lines, stats::CloseReason};
+use towline_middleware::{Batch, LineLimits, protocol::Protocol, stats::CloseReason};
 
 use super::{
     service_error,
@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     accept::ConnectionSlot,
-    stack::{LineService, LinesCodec, ServedConnection, StackParts, connection_stack},
+    stack::{FrameCodec, FrameService, ServedConnection, StackParts, connection_stack},
 };
 
 /// Serves a socket that is registered with this thread's runtime, in a task of its own.
-pub(crate) fn serve_io<Io, C, S>(
+pub(crate) fn serve_io<Io, C, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
@@ -30,8 +30,9 @@ pub(crate) fn serve_io<Io, C, S>(
     line_stack: S,
 ) where
     Io: TokioSocket + Send + 'static,
-    C: LinesCodec,
-    S: LineService,
+    C: FrameCodec<P>,
+    S: FrameService<P>,
+    P: Protocol,
 {
     match io {
         Ok(io) => {
@@ -48,14 +49,20 @@ pub(crate) fn serve_io<Io, C, S>(
 
 pin_project! {
     /// A connection being served, and its slot, which is freed after the socket is closed.
-    struct Connection<Io, C, S: Service<Lines>> {
+    struct Connection<Io, C, S: Service<Batch<P>>, P: Protocol> {
         #[pin]
-        served: ServedConnection<Socket<Io>, C, S>,
+        served: ServedConnection<Socket<Io>, C, S, P>,
         slot: ConnectionSlot,
     }
 }
 
-impl<Io: TokioSocket, C: LinesCodec, S: LineService> Future for Connection<Io, C, S> {
+impl<Io, C, S, P> Future for Connection<Io, C, S, P>
+where
+    Io: TokioSocket,
+    C: FrameCodec<P>,
+    S: FrameService<P>,
+    P: Protocol,
+{
     type Output = ();
 
     #[inline]

@@ -2,31 +2,22 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
     panic::{self, AssertUnwindSafe},
-    sync::Arc,
     thread,
 };
 
 use tokio::{
-    net::{TcpStream, UnixStream},
     runtime,
     sync::{mpsc, watch},
 };
-use towline_config::Framing;
 use towline_middleware::{
-    LineLimits, LinesBatchCodec, Utf8LinesCodec,
     drain::Signal,
     internal::{invalidate_clock, run_close_pacer, run_yield_queue, share_clock_between_tasks},
     stats::CloseReason,
 };
 
-use super::{Peer, connection::serve_io, threads};
-use crate::{
-    accept::{ConnectionSlot, NewConnection, is_unix},
-    live_config::LiveConfig,
-    stack::{LineService, LinesCodec, StackParts},
-};
+use super::{Peer, ServeSocket, threads};
+use crate::{accept::NewConnection, live_config::LiveConfig, stack::StackParts};
 
 /// New connections that may wait in a shard's queue.
 const NEW_CONNECTIONS_MAX: usize = 1024;
@@ -50,18 +41,19 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Starts a shard that serves each connection with the line stack that `make_stack` returns for
-    /// its peer, until `cut` becomes true.
-    pub(super) fn start<P, S>(
+    /// its peer, by `serve`, until `cut` becomes true.
+    pub(super) fn start<M, S>(
         index: usize,
         mut config: watch::Receiver<LiveConfig>,
         signal: Signal,
         parts: StackParts,
-        make_stack: P,
+        make_stack: M,
+        serve: ServeSocket<S>,
         mut cut: watch::Receiver<bool>,
     ) -> io::Result<Self>
     where
-        P: Fn(Peer) -> S + Send + 'static,
-        S: LineService,
+        M: Fn(Peer) -> S + Send + 'static,
+        S: 'static,
     {
         let (new_connections, mut queue) = mpsc::channel(NEW_CONNECTIONS_MAX);
         let runtime = runtime::Builder::new_current_thread()
@@ -99,15 +91,7 @@ impl Shard {
                     let Some(stack) = unless_it_panics(&parts, || make_stack(peer)) else {
                         continue;
                     };
-                    let socket = accepted.socket;
-                    match framing {
-                        Framing::Lines => {
-                            serve_socket(&parts, Utf8LinesCodec::shared, socket, slot, stack);
-                        }
-                        _ => {
-                            serve_socket(&parts, LinesBatchCodec::shared, socket, slot, stack);
-                        }
-                    }
+                    serve(&parts, framing, accepted.socket, slot, stack);
                 }
                 tokio::task::yield_now().await;
             }
@@ -128,25 +112,6 @@ fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S
         parts.connection_stats().close(CloseReason::ServicePanic);
     }
     made.ok()
-}
-
-fn serve_socket<C, S>(
-    parts: &StackParts,
-    codec: fn(Arc<LineLimits>) -> C,
-    socket: OwnedFd,
-    slot: ConnectionSlot,
-    line_stack: S,
-) where
-    C: LinesCodec,
-    S: LineService,
-{
-    if is_unix(&socket) {
-        let socket = std::os::unix::net::UnixStream::from(socket);
-        serve_io(parts, codec, UnixStream::from_std(socket), slot, line_stack);
-    } else {
-        let socket = std::net::TcpStream::from(socket);
-        serve_io(parts, codec, TcpStream::from_std(socket), slot, line_stack);
-    }
 }
 
 /// Wakes every parked connection so that it computes its deadlines anew; yields between groups.

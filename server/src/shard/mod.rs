@@ -6,6 +6,7 @@
 //! | `pool.rs`, `pool_state.rs` | the shards of a process, and what they share |
 //! | `dispatch.rs` | the queues between the acceptor and the shards |
 //! | `event_loop.rs` | what a shard's thread does beside its connections |
+//! | `serve_socket.rs` | the codec and the stack of a socket |
 //! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
 //! | `service_error.rs` | the log of errors that end connections |
 //! | `drain.rs` | how connections are told to finish |
@@ -18,9 +19,16 @@ mod event_loop;
 mod peer;
 mod pool;
 mod pool_state;
+mod serve_socket;
 mod service_error;
 mod socket;
 pub mod threads;
 
-pub(crate) use self::connection::serve_io;
-pub use self::{dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState};
+pub(crate) use self::{
+    connection::serve_io,
+    serve_socket::{ServeSocket, serve_frames},
+};
+pub use self::{
+    dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState,
+    serve_socket::serve_lines,
+};

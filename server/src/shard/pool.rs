@@ -12,17 +12,14 @@ use towline_middleware::{
 };
 
 use super::{
-    Peer, PoolState, ShardDispatch,
+    Peer, PoolState, ServeSocket, ShardDispatch,
     drain::{drain_in_steps, unfinished},
     event_loop::Shard,
     threads,
 };
 use crate::{
-    RunError,
-    accept::ConnectionSlots,
-    live_config::LiveConfig,
-    plan::ProcessPlan,
-    stack::{LineService, StackParts},
+    RunError, accept::ConnectionSlots, live_config::LiveConfig, plan::ProcessPlan,
+    stack::StackParts,
 };
 
 /// The threads that serve lines, and the signals that end them.
@@ -41,18 +38,19 @@ impl ShardPool {
     /// connections.
     ///
     /// `per_shard` is called once for each shard and returns what makes the line stack of each
-    /// connection there.
+    /// connection there, which is then served by `serve`.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start<P, S>(
+    pub fn start<M, S>(
         config: &Arc<watch::Sender<LiveConfig>>,
         plan: &ProcessPlan,
-        per_shard: impl Fn(&StackParts) -> P,
+        per_shard: impl Fn(&StackParts) -> M,
+        serve: ServeSocket<S>,
     ) -> Result<(Self, ShardDispatch), RunError>
     where
-        P: Fn(Peer) -> S + Send + 'static,
-        S: LineService,
+        M: Fn(Peer) -> S + Send + 'static,
+        S: 'static,
     {
         let first = config.borrow().clone();
         let settings = &first.effective.settings;
@@ -68,7 +66,7 @@ impl ShardPool {
                 StackParts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
             let make_stack = per_shard(&parts);
             let (config, cut) = (config.subscribe(), cut.subscribe());
-            let shard = Shard::start(index, config, signal.clone(), parts, make_stack, cut)
+            let shard = Shard::start(index, config, signal.clone(), parts, make_stack, serve, cut)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
             drain_signals.push(signal);
             stats.push(shard_stats);

@@ -1,8 +1,11 @@
-//! The plan of a server: processes, threads, and limits of connections.
+//! The plan of a server: processes, threads, and limits of connections; and what its protocol allows.
+
+mod protocol_rules;
 
 use towline_config::{Processes, Settings};
 use towline_host::{HostLimits, PROCESSES_MAX, descriptors_reserved, max_connections};
 
+pub(crate) use self::protocol_rules::ProtocolRules;
 use crate::RunError;
 
 /// How a server is divided over processes and threads.

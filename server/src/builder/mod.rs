@@ -1,15 +1,19 @@
 //! What a server is made of, collected before it starts.
 
+mod protocol_builder;
+
 use std::{fmt, time::Duration};
 
 use towline_config::{
     Admission, Effective, FlushPolicy, Framing, Heartbeat, Key, Overload, Settings, Timeouts,
 };
+use towline_middleware::protocol::Protocol;
 use towline_units::print_duration;
 
+pub use self::protocol_builder::ProtocolBuilder;
 use crate::{
-    RunError, accept::BoundListener, admin::UserMetrics, serve::BatchService, server::Server,
-    shard::Peer,
+    RunError, accept::BoundListener, admin::UserMetrics, plan::ProtocolRules, serve::BatchService,
+    server::Server, shard::Peer,
 };
 
 /// A change of the settings, made when the server is.
@@ -22,7 +26,8 @@ type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
 /// an error of [`Server::start`], in the words of the configuration file's errors.
 #[must_use = "a builder does nothing until `serve` gives it a service"]
 pub struct Builder {
-    base: Settings,
+    /// `None`: the defaults of the protocol.
+    base: Option<Settings>,
     changes: Vec<Change>,
     pub(crate) listener: Option<BoundListener>,
     pub(crate) configure_listener: bool,
@@ -33,10 +38,8 @@ pub struct Builder {
 /// Where it listens, and what it does to the process it runs in.
 impl Builder {
     pub(crate) fn new() -> Self {
-        let mut base = Settings::default();
-        base.server.admin = None;
         Self {
-            base,
+            base: None,
             changes: Vec::new(),
             listener: None,
             configure_listener: false,
@@ -155,6 +158,14 @@ impl Builder {
         self.key("limits.line_bytes", bytes.to_string())
     }
 
+    /// Maximum length of a frame in bytes, as its protocol counts it: the same limit as
+    /// [`line_bytes`](Self::line_bytes), by the name that fits other protocols.
+    ///
+    /// Default: 64 KiB.
+    pub fn frame_max(self, bytes: usize) -> Self {
+        self.line_bytes(bytes)
+    }
+
     /// Maximum batches in the service at a time, of all connections together.
     ///
     /// Default: 4,096.
@@ -239,7 +250,11 @@ impl Builder {
     /// How the server tells a quiet client from a dead one: it sends the line `ping`, which a
     /// client of a protocol without it does not expect. [`Heartbeat::off`] sends none.
     ///
-    /// Default: a ping after 30 s of silence, and 10 s to answer it with any line.
+    /// Another [`protocol`](Self::protocol) has its own word, or none: asking for a heartbeat without one
+    /// is an error of [`Server::start`].
+    ///
+    /// Default: a ping after 30 s of silence, and 10 s to answer it with any line; off for a protocol that
+    /// has no word for a ping.
     pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
         self.set(move |settings| settings.heartbeat = heartbeat)
     }
@@ -273,11 +288,19 @@ impl Builder {
     /// The settings that all setters change, in the place of the defaults; setters called before
     /// still apply. Workload kind and digest are ignored: the service decides.
     ///
-    /// Default: [`Settings::default`] without the admin port. `Settings::default()` itself has one, on
+    /// Default: [`Settings::default`] without the admin port, and without the heartbeat for a
+    /// [`protocol`](Self::protocol) that has no word for a ping. `Settings::default()` itself has one, on
     /// `127.0.0.1:9464`.
     pub fn settings(mut self, settings: Settings) -> Self {
-        self.base = settings;
+        self.base = Some(settings);
         self
+    }
+
+    /// Serves another protocol than lines. What follows gives it a service of its batches.
+    ///
+    /// Default: lines.
+    pub fn protocol<P: Protocol>(self) -> ProtocolBuilder<P> {
+        ProtocolBuilder::new(self)
     }
 
     /// Serves every batch of every connection with a clone of `service`. What connections share
@@ -324,11 +347,17 @@ impl Builder {
     }
 
     /// The settings with all changes made.
-    pub(crate) fn take_settings(&mut self) -> Result<Effective, RunError> {
-        let mut settings = std::mem::take(&mut self.base);
+    pub(crate) fn take_settings(&mut self, protocol: ProtocolRules) -> Result<Effective, RunError> {
+        let mut settings = self.base.take().unwrap_or_else(|| {
+            let mut defaults = Settings::default();
+            defaults.server.admin = None;
+            protocol.adapt_defaults(&mut defaults);
+            defaults
+        });
         for change in self.changes.drain(..) {
             change(&mut settings)?;
         }
+        protocol.check(&settings)?;
         let effective = Effective::new(settings, "program");
         effective.check_features().map_err(|errors| RunError::usage(errors.to_string()))?;
         Ok(effective)
