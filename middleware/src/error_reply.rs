@@ -15,6 +15,7 @@ use crate::{
     Batch, BoxError,
     macros::service_accessors,
     protocol::{Notice, Protocol},
+    response::IntoResponse,
 };
 
 /// Answers the errors that a peer can act on; other errors end the connection.
@@ -41,10 +42,11 @@ impl<S> ErrorReply<S> {
 
 impl<S, P> Service<Batch<P>> for ErrorReply<S>
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>>,
+    S: Service<Batch<P>, Error: Into<BoxError>>,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
-    type Response = Batch<P>;
+    type Response = S::Response;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
@@ -67,13 +69,13 @@ pin_project! {
     }
 }
 
-impl<F, P, Error> Future for ResponseFuture<F>
+impl<F, Response, Error> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Batch<P>, Error>>,
-    P: Protocol,
+    F: Future<Output = Result<Response, Error>>,
+    Response: IntoResponse,
     Error: Into<BoxError>,
 {
-    type Output = Result<Batch<P>, BoxError>;
+    type Output = Result<Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -85,11 +87,11 @@ where
 }
 
 #[cold]
-fn answer<P: Protocol>(error: BoxError, count: u32) -> Result<Batch<P>, BoxError> {
+fn answer<R: IntoResponse>(error: BoxError, count: u32) -> Result<R, BoxError> {
     if error.is::<Elapsed>() {
-        Ok(Batch::notice(&Notice::Timeout, count))
+        Ok(Batch::notice(&Notice::Timeout, count).into())
     } else if error.is::<Overloaded>() {
-        Ok(Batch::notice(&Notice::Overloaded, count))
+        Ok(Batch::notice(&Notice::Overloaded, count).into())
     } else {
         Err(error)
     }

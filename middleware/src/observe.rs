@@ -50,10 +50,10 @@ impl<S> Observe<S> {
 
 impl<S, P> Service<Batch<P>> for Observe<S>
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>>,
+    S: Service<Batch<P>, Error: Into<BoxError>>,
     P: Protocol,
 {
-    type Response = Batch<P>;
+    type Response = S::Response;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
@@ -90,13 +90,12 @@ pin_project! {
     }
 }
 
-impl<F, P, Error> Future for ResponseFuture<F>
+impl<F, Response, Error> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Batch<P>, Error>>,
-    P: Protocol,
+    F: Future<Output = Result<Response, Error>>,
     Error: Into<BoxError>,
 {
-    type Output = Result<Batch<P>, BoxError>;
+    type Output = Result<Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

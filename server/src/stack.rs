@@ -12,13 +12,13 @@ use towline_config::{
 };
 use towline_middleware::{
     Batch, BoxError, ConcurrencyLimitLayer, DigestMode, Echo, ErrorReplyLayer, FramedTransport,
-    FramingLayer, LineError, LineLimits, LoadShed, MeterLayer, MeteredIo, ObserveLayer, Semaphore,
-    Sha256Layer, TimeoutLayer,
+    FramingLayer, IntoResponse, LineError, LineLimits, LoadShed, MeterLayer, MeteredIo,
+    ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
     drain::{Signal, Timers, Watch},
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport},
     internal::{ConnectionStats, LINES_MAX},
     protocol::{Lf, Protocol},
-    serve::{self, Serve},
+    serve::{self, Respond, Serve},
     stats::{CloseReason, Stats},
 };
 
@@ -169,20 +169,36 @@ fn limits(settings: &Settings, mitigation: Mitigation) -> Deadlines {
 
 /// A service that the line stack can be built around: its errors are boxed, its futures can be moved.
 pub trait FrameService<P: Protocol = Lf>:
-    Service<Batch<P>, Response = Batch<P>, Error = BoxError, Future: Send + Unpin + 'static>
-    + Clone
+    Service<
+        Batch<P>,
+        Response: IntoResponse<Protocol = P>,
+        Error = BoxError,
+        Future: Send + Unpin + 'static,
+    > + Clone
     + Send
     + 'static
 {
 }
 
 impl<S, P: Protocol> FrameService<P> for S where
-    S: Service<Batch<P>, Response = Batch<P>, Error = BoxError, Future: Send + Unpin + 'static>
-        + Clone
+    S: Service<
+            Batch<P>,
+            Response: IntoResponse<Protocol = P>,
+            Error = BoxError,
+            Future: Send + Unpin + 'static,
+        > + Clone
         + Send
         + 'static
 {
 }
+
+/// What answers the batches of a connection on a shard: a [`FrameService`], or a session.
+pub trait Responder<P: Protocol>:
+    Respond<P, Call: Send + 'static> + Send + 'static
+{
+}
+
+impl<S, P: Protocol> Responder<P> for S where S: Respond<P, Call: Send + 'static> + Send + 'static {}
 
 /// A codec that the connection stack can be built around.
 pub(crate) trait FrameCodec<P: Protocol>:
@@ -241,7 +257,7 @@ pub(crate) type ServedConnection<Io, Codec, S, P> =
 pub(crate) fn connection_stack<Io, Codec, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> Codec,
-    line_stack: S,
+    responder: S,
 ) -> impl Service<
     Io,
     Response = CloseReason,
@@ -251,7 +267,7 @@ pub(crate) fn connection_stack<Io, Codec, S, P>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     Codec: FrameCodec<P>,
-    S: FrameService<P>,
+    S: Responder<P>,
     P: Protocol,
 {
     let StackParts { stats, heartbeat, serve, lines, .. } = parts;
@@ -264,7 +280,7 @@ where
         // FramedTransport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
-        .service(serve.with_service(line_stack))
+        .service(serve.one(responder))
 }
 
 #[cfg(test)]

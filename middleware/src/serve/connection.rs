@@ -9,10 +9,11 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
-use tower_service::Service;
 
 use super::{
+    answer::Answering,
     peer_end::{PendingCall, WaitingBatch},
+    respond::Respond,
     shard_link::{ShardLink, Shared},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 
 /// The state of a connection's loop. What only some steps need is boxed, so that an idle connection does
 /// not have room for it.
-pub(super) enum Step<P: Protocol, S: Service<Batch<P>>> {
+pub(super) enum Step<P: Protocol, S: Respond<P>> {
     Open {
         /// Lines given to the sink since the last write; counted only under `WritePolicy::Every`.
         unflushed: u32,
@@ -35,13 +36,17 @@ pub(super) enum Step<P: Protocol, S: Service<Batch<P>>> {
     },
     Waiting(Box<WaitingBatch<P>>),
     Serving {
-        call: Box<PendingCall<S::Future>>,
+        call: Box<PendingCall<S::Call>>,
         /// Bytes of the batch.
         in_hand: u32,
         flood_hint: FloodHint,
     },
     /// Replies that go to the sink in pieces, with a write after each.
     Feeding(Box<Feed<P>>),
+    /// A reply that comes in parts.
+    Answering(Box<Answering<S::Call>>),
+    /// A session's connection, before anything was read.
+    Opening,
     Flushing {
         /// As in `Open`.
         unflushed: u32,
@@ -56,7 +61,7 @@ pub(super) enum Step<P: Protocol, S: Service<Batch<P>>> {
     Lingering(Box<Linger>),
 }
 
-impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
+impl<P: Protocol, S: Respond<P>> Step<P, S> {
     /// Nothing being served and nothing unwritten.
     pub(super) const OPEN: Self = Self::open(0, FloodHint::NONE);
 
@@ -80,6 +85,7 @@ impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
         match self {
             Self::Open { ticket, .. } | Self::Flushing { ticket, .. } => Some(ticket),
             Self::Feeding(feed) => Some(&mut feed.ticket),
+            Self::Answering(answering) => Some(&mut answering.ticket),
             Self::Lingering(linger) => Some(&mut linger.ticket),
             _ => None,
         }
@@ -92,6 +98,7 @@ impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
             | Self::Serving { flood_hint, .. }
             | Self::Flushing { flood_hint, .. } => *flood_hint,
             Self::Feeding(feed) => feed.flood_hint,
+            Self::Answering(answering) => answering.flood_hint,
             _ => FloodHint::NONE,
         }
     }
@@ -103,6 +110,7 @@ impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
             | Self::Serving { flood_hint, .. }
             | Self::Flushing { flood_hint, .. } => Some(flood_hint),
             Self::Feeding(feed) => Some(&mut feed.flood_hint),
+            Self::Answering(answering) => Some(&mut answering.flood_hint),
             _ => None,
         }
     }
@@ -132,6 +140,7 @@ impl<P: Protocol, S: Service<Batch<P>>> Step<P, S> {
         match self {
             Self::Waiting(waiting) => waiting.batch.as_bytes().len(),
             Self::Serving { in_hand, .. } => *in_hand as usize,
+            Self::Answering(answering) => answering.in_hand as usize,
             _ => 0,
         }
     }
@@ -189,7 +198,7 @@ pin_project! {
     /// [`CloseReason::Shutdown`], or as [`CloseReason::ServicePanic`] while panicking.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Connection<T, S: Service<Batch<P>>, P: Protocol = Lf> {
+    pub struct Connection<T, S: Respond<P>, P: Protocol = Lf> {
         #[pin]
         pub(super) transport: T,
         pub(super) service: S,
@@ -198,9 +207,10 @@ pin_project! {
     }
 }
 
-impl<T, S: Service<Batch<P>>, P: Protocol> Connection<T, S, P> {
+impl<T, S: Respond<P>, P: Protocol> Connection<T, S, P> {
     pub(super) fn new(transport: T, service: S, shared: Arc<Shared>) -> Self {
-        Self { transport, service, step: Step::OPEN, shard: ShardLink::new(shared) }
+        let step = if S::IS_SESSION { Step::Opening } else { Step::OPEN };
+        Self { transport, service, step, shard: ShardLink::new(shared) }
     }
 
     /// The transport.
@@ -222,7 +232,7 @@ impl<T, S: Service<Batch<P>>, P: Protocol> Connection<T, S, P> {
 impl<T, S, P> Future for Connection<T, S, P>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    S: Respond<P>,
     P: Protocol,
 {
     type Output = Result<CloseReason, BoxError>;
@@ -239,12 +249,13 @@ where
             TURN.with(|turn| turn.begin(now, yielded, queue == Queue::Join));
             ready!(this.run(cx))
         };
+        this.service.close(reason);
         this.shard.close(reason);
         Poll::Ready(this.step.take_service_error().map_or(Ok(reason), Err))
     }
 }
 
-impl<T, S: Service<Batch<P>>, P: Protocol> fmt::Debug for Connection<T, S, P> {
+impl<T, S: Respond<P>, P: Protocol> fmt::Debug for Connection<T, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("shard", &self.shard).finish_non_exhaustive()
     }

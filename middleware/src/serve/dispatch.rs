@@ -1,30 +1,26 @@
 //! The loop's steps from a line to its reply: read, call the service. Replies are written in
 //! [`write`](super::write), and the ways to stop are in [`park`](super::park).
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use tower_service::Service;
+use std::task::{Context, Poll};
 
 use super::{
     connection::{Projection, Step, Transition},
     peer_end::{PeerWatch, PendingCall, WaitingBatch},
+    respond::Respond,
 };
 use crate::{
     Batch, BoxError, LineError, Transport,
     protocol::{Notice, Protocol},
+    response::IntoResponse,
     stats::CloseReason,
-    thread_context::{READINESS, Readiness, TURN},
+    thread_context::TURN,
     transport::Phase,
 };
 
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    S: Respond<P>,
     P: Protocol,
 {
     #[inline]
@@ -54,6 +50,11 @@ where
             Step::Waiting(_) => self.wait(cx),
             Step::Serving { .. } => self.serve_on(cx),
             Step::Feeding(_) => self.feed(cx),
+            Step::Answering(_) => self.answer_on(cx),
+            Step::Opening => {
+                *self.step = Step::OPEN;
+                self.call_hook(cx, S::open)
+            }
             Step::Flushing { .. } => self.flush(cx),
             Step::Expired(reason) => Transition::End(*reason),
             Step::Closing(_) | Step::Failed(_) => self.close(cx),
@@ -72,8 +73,8 @@ where
         match next {
             Poll::Ready(Some(Ok(batch))) => self.call(cx, batch),
             Poll::Ready(Some(Err(error))) => self.fail_input(&error),
-            Poll::Ready(None) => self.end_input(),
-            Poll::Pending if self.transport.unsent_bytes() == 0 => self.wait_for_input(),
+            Poll::Ready(None) => self.end_input(cx),
+            Poll::Pending if self.transport.unsent_bytes() == 0 => self.wait_for_input(cx),
             Poll::Pending => self.flush_and_wait(cx),
         }
     }
@@ -101,9 +102,10 @@ where
     }
 
     #[cold]
-    fn end_input(&mut self) -> Transition {
+    fn end_input(&mut self, cx: &mut Context<'_>) -> Transition {
         if self.shard.is_draining() {
-            return self.go(Step::Closing(CloseReason::Drain));
+            *self.step = Step::Closing(CloseReason::Drain);
+            return self.call_hook(cx, S::drain);
         }
         if self.transport.as_mut().park().read_bytes > 0 {
             self.shard.stats().unterminated_lines.add(1);
@@ -117,14 +119,19 @@ where
     fn flush_and_wait(&mut self, cx: &mut Context<'_>) -> Transition {
         match self.transport.as_mut().poll_flush(cx) {
             Poll::Ready(Err(error)) => Transition::End((&error).into()),
-            Poll::Ready(Ok(())) => self.wait_for_input(),
+            Poll::Ready(Ok(())) => self.wait_for_input(cx),
             Poll::Pending if self.must_write_before_read() => self.wait_to_write(),
             Poll::Pending => Transition::Park(Phase::Reading),
         }
     }
 
     #[inline]
-    fn wait_for_input(&mut self) -> Transition {
+    fn wait_for_input(&mut self, cx: &mut Context<'_>) -> Transition {
+        if S::IS_SESSION
+            && let Poll::Ready(call) = self.service.poll_timer(cx)
+        {
+            return self.poll_first(cx, call, 0);
+        }
         if let Step::Open { unflushed, .. } = self.step {
             *unflushed = 0;
         }
@@ -144,7 +151,7 @@ where
         });
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.call_ready(cx, batch, in_hand),
-            Poll::Ready(Err(error)) => self.fail(error.into()),
+            Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => {
                 let peer = PeerWatch::default();
                 *self.step = Step::Waiting(Box::new(WaitingBatch { batch, peer }));
@@ -155,16 +162,32 @@ where
 
     #[inline]
     fn call_ready(&mut self, cx: &mut Context<'_>, batch: Batch<P>, in_hand: u32) -> Transition {
-        let mut call = self.service.call(batch);
-        match poll_call(cx, &mut call) {
-            Poll::Ready(reply) => {
-                drop(call);
-                self.answer(cx, reply)
-            }
+        let call = self.service.call(batch);
+        self.poll_first(cx, call, in_hand)
+    }
+
+    /// Polls a call for the first time.
+    #[inline]
+    fn poll_first(&mut self, cx: &mut Context<'_>, mut call: S::Call, in_hand: u32) -> Transition {
+        match self.service.poll_call(cx, &mut call) {
+            Poll::Ready(reply) => self.answer(cx, reply, call, in_hand),
             Poll::Pending => {
                 let call = PendingCall { future: call, peer: PeerWatch::default() };
                 self.serve_later(cx, Box::new(call), in_hand)
             }
+        }
+    }
+
+    /// Calls what a session does at the beginning or the end of its connection.
+    #[cold]
+    fn call_hook(
+        &mut self,
+        cx: &mut Context<'_>,
+        hook: impl FnOnce(&mut S) -> Option<S::Call>,
+    ) -> Transition {
+        match hook(self.service) {
+            Some(call) => self.poll_first(cx, call, 0),
+            None => Transition::Continue,
         }
     }
 
@@ -178,7 +201,7 @@ where
                 *self.step = Step::OPEN;
                 self.call_ready(cx, batch, in_hand)
             }
-            Poll::Ready(Err(error)) => self.fail(error.into()),
+            Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => self.wait_serving(cx),
         }
     }
@@ -197,10 +220,20 @@ where
     /// Most calls are done at once, and are then no step of their own: the straight path from the read to
     /// the write saves a percent of a line in ping-pong.
     #[inline]
-    fn answer(&mut self, cx: &mut Context<'_>, reply: Result<Batch<P>, S::Error>) -> Transition {
+    fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        reply: Result<S::Reply, BoxError>,
+        call: S::Call,
+        in_hand: u32,
+    ) -> Transition {
         match reply {
-            Ok(reply) => self.send(cx, reply),
-            Err(error) => self.fail(error.into()),
+            Ok(reply) if S::Reply::PLAIN => {
+                drop(call);
+                self.send(cx, reply.into_parts().0)
+            }
+            Ok(reply) => self.answer_in_parts(cx, reply, call, in_hand),
+            Err(error) => self.fail(error),
         }
     }
 
@@ -208,7 +241,7 @@ where
     fn serve_later(
         &mut self,
         cx: &mut Context<'_>,
-        call: Box<PendingCall<S::Future>>,
+        call: Box<PendingCall<S::Call>>,
         in_hand: u32,
     ) -> Transition {
         let flood_hint = self.step.flood_hint();
@@ -221,11 +254,8 @@ where
         match std::mem::replace(self.step, Step::OPEN) {
             Step::Serving { mut call, in_hand, flood_hint } => {
                 *self.step = Step::open(0, flood_hint);
-                match poll_call(cx, &mut call.future) {
-                    Poll::Ready(reply) => {
-                        drop(call);
-                        self.answer(cx, reply)
-                    }
+                match self.service.poll_call(cx, &mut call.future) {
+                    Poll::Ready(reply) => self.answer(cx, reply, call.future, in_hand),
                     Poll::Pending => self.serve_later(cx, call, in_hand),
                 }
             }
@@ -246,11 +276,4 @@ where
         *self.step = step;
         Transition::Continue
     }
-}
-
-#[inline]
-fn poll_call<F: Future + Unpin>(cx: &mut Context<'_>, call: &mut F) -> Poll<F::Output> {
-    // A call that timed out while it waited for readiness left the flag set.
-    READINESS.with(Readiness::take_awaited);
-    Pin::new(call).poll(cx)
 }

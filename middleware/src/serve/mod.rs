@@ -26,11 +26,13 @@
 //! `connection.rs` is the future and its states; `dispatch.rs`, `write.rs`, `park.rs` and `peer_end.rs` are
 //! its steps.
 
+mod answer;
 mod config;
 mod connection;
 mod dispatch;
 mod park;
 mod peer_end;
+mod respond;
 mod shard_link;
 mod write;
 mod write_policy;
@@ -43,6 +45,7 @@ use std::{
 
 pub use config::{ConnectionConfig, LINGER};
 pub use connection::Connection;
+pub use respond::Respond;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
@@ -54,6 +57,7 @@ use crate::{
     Batch, BoxError, BoxFuture, FramedTransport, LineError, ReadyPerCall, Transport,
     drain::Watch,
     protocol::Protocol,
+    response::IntoResponse,
     stats::{CloseReason, Stats},
 };
 
@@ -115,6 +119,12 @@ impl<S> Serve<S> {
             config: ConnectionConfig::shared_default(),
         };
         Self { service, shared: Arc::new(shared) }
+    }
+
+    /// A service for one connection, answered by `responder`, which need not be cloned.
+    #[doc(hidden)]
+    pub fn one<R>(&self, responder: R) -> ServeOne<R> {
+        ServeOne { responder: Some(responder), shared: self.shared.clone() }
     }
 
     /// Another service, served like this one. The connections of both then share one pointer to the
@@ -195,7 +205,7 @@ impl<S> Serve<S> {
 impl<S, T, P> Service<T> for Serve<S>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin> + Clone,
+    S: Respond<P> + Clone,
     P: Protocol,
 {
     type Response = CloseReason;
@@ -208,6 +218,36 @@ where
 
     fn call(&mut self, transport: T) -> Connection<T, S, P> {
         Connection::new(transport, self.service.clone(), self.shared.clone())
+    }
+}
+
+/// As [`Serve`], for one connection. Made by [`Serve::one`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ServeOne<R> {
+    responder: Option<R>,
+    shared: Arc<Shared>,
+}
+
+impl<R, T, P> Service<T> for ServeOne<R>
+where
+    T: Transport<Protocol = P>,
+    R: Respond<P>,
+    P: Protocol,
+{
+    type Response = CloseReason;
+    type Error = BoxError;
+    type Future = Connection<T, R, P>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// # Panics
+    /// When it is called a second time.
+    fn call(&mut self, transport: T) -> Connection<T, R, P> {
+        let responder = self.responder.take().expect("it serves one connection");
+        Connection::new(transport, responder, self.shared.clone())
     }
 }
 
@@ -229,7 +269,8 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
     Codec:
         Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>> + Clone,
+    S: Service<Batch<P>, Error: Into<BoxError>> + Clone,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
     // Readiness in the call, on a clone: what a layer inside reserves, and what a shed batch left

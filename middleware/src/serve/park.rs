@@ -6,14 +6,14 @@ use std::{
 };
 
 use tokio::time::sleep;
-use tower_service::Service;
 
 use super::{
     LINGER_BYTES,
     connection::{Linger, Projection, Queue, Step, Transition},
+    respond::Respond,
 };
 use crate::{
-    Batch, BoxError, Transport,
+    Transport,
     clock::Nanos,
     fairness::{self, Ticket},
     protocol::Protocol,
@@ -34,7 +34,7 @@ const HELD_BYTES_MAX: usize = 256 * block_pool::BLOCK_BYTES;
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    S: Respond<P>,
     P: Protocol,
 {
     #[cold]
@@ -73,6 +73,7 @@ where
 
     fn begin_linger(&mut self, reason: CloseReason) -> Transition {
         let timer = Box::pin(sleep(self.shard.config().linger.load()));
+        self.service.close(reason);
         self.shard.linger(reason);
         let service_error = self.step.take_service_error();
         let (left_bytes, ticket) = (LINGER_BYTES, Ticket::NONE);

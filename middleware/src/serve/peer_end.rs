@@ -10,12 +10,13 @@ use tokio::{
     task::coop::unconstrained,
     time::{Instant, Sleep, sleep},
 };
-use tower_service::Service;
 
-use super::connection::{Projection, Step, Transition};
+use super::{
+    connection::{Projection, Step, Transition},
+    respond::Respond,
+};
 use crate::{
-    Batch, BoxError, LineError, Transport, protocol::Protocol, stats::CloseReason,
-    transport::PeerEnd,
+    Batch, LineError, Transport, protocol::Protocol, stats::CloseReason, transport::PeerEnd,
 };
 
 /// Most input that is read ahead of a call to find the peer's end behind it. The rest stays in the
@@ -77,7 +78,7 @@ fn poll_unconstrained(timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    S: Respond<P>,
     P: Protocol,
 {
     /// Looks for the end of the peer of a batch that waits. Returns how the connection goes on if the
@@ -98,6 +99,7 @@ where
         let peer = match self.step {
             Step::Serving { call, .. } => &mut call.peer,
             Step::Waiting(waiting) => &mut waiting.peer,
+            Step::Answering(answering) => &mut answering.peer,
             _ => return None,
         };
         match peer.poll_cancel(cx, end, self.shard.config().half_close.load()) {

@@ -2,14 +2,13 @@
 
 use std::task::{Context, Poll};
 
-use tower_service::Service;
-
 use super::{
     WritePolicy,
     connection::{Feed, Projection, Step, Transition},
+    respond::Respond,
 };
 use crate::{
-    Batch, BoxError, LineError, Transport,
+    Batch, LineError, Transport,
     fairness::{self, Ticket},
     protocol::Protocol,
     thread_context::{
@@ -26,7 +25,7 @@ const WRITES_A_TURN: u32 = 16;
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Unpin>,
+    S: Respond<P>,
     P: Protocol,
 {
     /// Gives a reply to the sink.
@@ -50,7 +49,7 @@ where
 
     /// The codec refused a reply: an error of the service if the reply is not text, else of the stream.
     #[cold]
-    fn refused(&mut self, error: &LineError) -> Transition {
+    pub(super) fn refused(&mut self, error: &LineError) -> Transition {
         match error {
             LineError::NotUtf8 => self.fail(LineError::NotUtf8.into()),
             error => Transition::End(error.into()),

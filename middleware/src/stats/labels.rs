@@ -78,6 +78,8 @@ pub enum CloseReason {
     ProxyError,
     /// The TLS handshake or session failed.
     TlsError,
+    /// The service ended the connection, behind its last reply.
+    ServiceClose,
     /// The service returned an error that does not become a reply.
     ServiceError,
     /// The service panicked.
@@ -96,7 +98,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -108,6 +110,7 @@ impl CloseReason {
         Self::InvalidUtf8,
         Self::ProxyError,
         Self::TlsError,
+        Self::ServiceClose,
         Self::ServiceError,
         Self::ServicePanic,
         Self::Overload,
@@ -131,6 +134,7 @@ impl CloseReason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::ProxyError => "proxy_error",
             Self::TlsError => "tls_error",
+            Self::ServiceClose => "service_close",
             Self::ServiceError => "service_error",
             Self::ServicePanic => "service_panic",
             Self::Overload => "overload",

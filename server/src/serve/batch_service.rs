@@ -7,7 +7,7 @@ use std::{
 
 use tower::{Service, ServiceExt};
 use towline_middleware::{
-    Batch, BoxError, BoxFuture, ReadyPerCall,
+    Batch, BoxError, BoxFuture, IntoResponse, ReadyPerCall,
     protocol::{Lf, Protocol},
 };
 
@@ -32,12 +32,15 @@ use crate::stack::FrameService;
     note = "it returns a `Result`: of `Lines`, or in `EachLine` of anything that is `AsRef<[u8]>`; its error converts into `BoxError`"
 )]
 pub trait BatchService<Via, P: Protocol = Lf> {
+    /// The service's response.
+    #[doc(hidden)]
+    type Response: IntoResponse<Protocol = P>;
     /// The service's error.
     #[doc(hidden)]
     type Error: Into<BoxError>;
     /// The service's future.
     #[doc(hidden)]
-    type Future: Future<Output = Result<Batch<P>, Self::Error>>;
+    type Future: Future<Output = Result<Self::Response, Self::Error>>;
     #[doc(hidden)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
     #[doc(hidden)]
@@ -59,13 +62,15 @@ mod via {
     pub trait Closed<P: Protocol>: BatchService<Tower, P> {}
 }
 
-impl<S, E, F, P> BatchService<via::Tower, P> for S
+impl<S, R, E, F, P> BatchService<via::Tower, P> for S
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error = E, Future = F>,
+    S: Service<Batch<P>, Response = R, Error = E, Future = F>,
+    R: IntoResponse<Protocol = P>,
     E: Into<BoxError>,
-    F: Future<Output = Result<Batch<P>, E>>,
+    F: Future<Output = Result<R, E>>,
     P: Protocol,
 {
+    type Response = R;
     type Error = E;
     type Future = F;
 
@@ -81,6 +86,7 @@ where
 }
 
 impl<S: via::Closed<P>, P: Protocol> BatchService<via::Nothing, P> for S {
+    type Response = <S as BatchService<via::Tower, P>>::Response;
     type Error = <S as BatchService<via::Tower, P>>::Error;
     type Future = <S as BatchService<via::Tower, P>>::Future;
 
@@ -114,7 +120,7 @@ impl<S: Clone, Via> Clone for Batched<S, Via> {
 }
 
 impl<S: BatchService<Via, P>, Via, P: Protocol> Service<Batch<P>> for Batched<S, Via> {
-    type Response = Batch<P>;
+    type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 

@@ -10,7 +10,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tower::Service;
-use towline_middleware::{Batch, LineLimits, protocol::Protocol, stats::CloseReason};
+use towline_middleware::{LineLimits, protocol::Protocol, serve::Respond, stats::CloseReason};
 
 use super::{
     service_error,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     accept::ConnectionSlot,
-    stack::{FrameCodec, FrameService, ServedConnection, StackParts, connection_stack},
+    stack::{FrameCodec, Responder, ServedConnection, StackParts, connection_stack},
 };
 
 /// Serves a socket that is registered with this thread's runtime, in a task of its own.
@@ -27,16 +27,16 @@ pub(crate) fn serve_io<Io, C, S, P>(
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
     slot: ConnectionSlot,
-    line_stack: S,
+    responder: S,
 ) where
     Io: TokioSocket + Send + 'static,
     C: FrameCodec<P>,
-    S: FrameService<P>,
+    S: Responder<P>,
     P: Protocol,
 {
     match io {
         Ok(io) => {
-            let served = connection_stack(parts, codec, line_stack).call(Socket::new(io));
+            let served = connection_stack(parts, codec, responder).call(Socket::new(io));
             tokio::spawn(Connection { served, slot });
         }
         // epoll has no memory or no watches left. The client sees a close and can try again.
@@ -49,7 +49,7 @@ pub(crate) fn serve_io<Io, C, S, P>(
 
 pin_project! {
     /// A connection being served, and its slot, which is freed after the socket is closed.
-    struct Connection<Io, C, S: Service<Batch<P>>, P: Protocol> {
+    struct Connection<Io, C, S: Respond<P>, P: Protocol> {
         #[pin]
         served: ServedConnection<Socket<Io>, C, S, P>,
         slot: ConnectionSlot,
@@ -60,7 +60,7 @@ impl<Io, C, S, P> Future for Connection<Io, C, S, P>
 where
     Io: TokioSocket,
     C: FrameCodec<P>,
-    S: FrameService<P>,
+    S: Responder<P>,
     P: Protocol,
 {
     type Output = ();

@@ -1,0 +1,204 @@
+//! What a service gives back for a batch.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use crate::{
+    Batch, BoxError,
+    protocol::{Lf, Protocol},
+    stats::CloseReason,
+};
+
+/// The replies to a batch, and what comes after them.
+///
+/// A service whose response is a [`Batch`] answers each batch with bytes and goes on. A `Response` can also
+/// say that there is no reply, that the connection ends behind the reply, or that the reply goes on in parts.
+/// A batch converts into one that says no more than the batch. *Costs*: eight bytes beside the batch, and an
+/// allocation if anything comes after it.
+///
+/// ```
+/// use towline_middleware::{Lines, Response, serve_connection, drain::Watch, LinesBatchCodec, BoxError};
+/// use towline_middleware::stats::CloseReason;
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let service = tower::service_fn(|lines: Lines| async move {
+///     let reply = Lines::from_iter(["BYE"]);
+///     let response = if lines.iter().any(|line| line == b"QUIT") {
+///         Response::from(reply).close()
+///     } else {
+///         Response::from(lines)
+///     };
+///     Ok::<_, BoxError>(response)
+/// });
+/// let (mut client, server) = tokio::io::duplex(64);
+/// client.write_all(b"QUIT\nnot served\n").await?;
+/// client.shutdown().await?;
+/// let ended = serve_connection(server, LinesBatchCodec::new(1024), service, Watch::never()).await?;
+/// assert_eq!(ended, CloseReason::ServiceClose);
+/// let mut said = String::new();
+/// client.read_to_string(&mut said).await?;
+/// assert_eq!(said, "BYE\n");
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub struct Response<P: Protocol = Lf> {
+    replies: Batch<P>,
+    after: Option<Box<After>>,
+}
+
+/// What comes after the replies.
+enum After {
+    Close,
+    Parts(ReplyParts),
+}
+
+/// The parts of a reply, or the error that ends the connection behind those before it.
+pub(crate) type ReplyParts = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+
+impl<P: Protocol> Response<P> {
+    /// No reply at all: the next batch follows.
+    pub fn none() -> Self {
+        Batch::default().into()
+    }
+
+    /// Ends the connection when the replies are written, as [`CloseReason::ServiceClose`]. What the peer sent
+    /// behind this batch is not served. Replaces [`parts`](Self::parts).
+    pub fn close(self) -> Self {
+        Self { after: Some(Box::new(After::Close)), ..self }
+    }
+
+    /// Goes on with the items of `parts`, which are written as they are; the next batch is served behind the
+    /// last one. Replaces [`close`](Self::close).
+    ///
+    /// An item is asked for when the output has room for it, so a peer makes the server hold no more than
+    /// [`output_bytes_max`](crate::serve::Serve::output_bytes_max) and one item, however long the reply is.
+    /// While the stream waits, the connection watches for the peer's end, as it does for a call. Request
+    /// timeouts do not hold for it: the write deadline does.
+    ///
+    /// # Errors
+    /// An error in the stream ends the connection behind the items before it, as that of a service.
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use towline_middleware::{Lines, Response};
+    /// let numbers = (1..=3).map(|n| Ok::<_, std::io::Error>(format!("{n}\n").into()));
+    /// let response: Response = Response::none().parts(stream::iter(numbers));
+    /// ```
+    pub fn parts<E>(self, parts: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
+    where
+        E: Into<BoxError>,
+    {
+        let parts = Box::pin(BoxErrors { parts });
+        Self { after: Some(Box::new(After::Parts(parts))), ..self }
+    }
+}
+
+impl<P: Protocol> From<Batch<P>> for Response<P> {
+    fn from(replies: Batch<P>) -> Self {
+        Self { replies, after: None }
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Response<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = self.after.as_deref().map(|after| match after {
+            After::Close => "close",
+            After::Parts(_) => "parts",
+        });
+        f.debug_struct("Response").field("replies", &self.replies).field("after", &after).finish()
+    }
+}
+
+pin_project! {
+    /// A stream whose errors are boxed.
+    struct BoxErrors<S> {
+        #[pin]
+        parts: S,
+    }
+}
+
+impl<S, E> Stream for BoxErrors<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<BoxError>,
+{
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.project().parts.poll_next(cx).map_err(Into::into)
+    }
+}
+
+/// The response of a service of batches: a [`Batch`] of replies, or a [`Response`] that can say more.
+///
+/// Sealed: these two are all there are.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a response to a batch",
+    note = "a service of batches responds with a `Batch`, such as `Lines`, or with a `Response`"
+)]
+pub trait IntoResponse: From<Batch<Self::Protocol>> + sealed::Sealed {
+    /// The protocol of the batch.
+    type Protocol: Protocol;
+
+    /// Whether it is never more than replies. Everything else is compiled away then.
+    #[doc(hidden)]
+    const PLAIN: bool;
+
+    /// The replies, and what comes after them.
+    #[doc(hidden)]
+    fn into_parts(self) -> (Batch<Self::Protocol>, sealed::Then);
+}
+
+impl<P: Protocol> IntoResponse for Batch<P> {
+    type Protocol = P;
+    const PLAIN: bool = true;
+
+    #[inline]
+    fn into_parts(self) -> (Self, sealed::Then) {
+        (self, sealed::Then::Next)
+    }
+}
+
+impl<P: Protocol> IntoResponse for Response<P> {
+    type Protocol = P;
+    const PLAIN: bool = false;
+
+    fn into_parts(self) -> (Batch<P>, sealed::Then) {
+        let then = match self.after.map(|after| *after) {
+            None => sealed::Then::Next,
+            Some(After::Close) => sealed::Then::Close(CloseReason::ServiceClose),
+            Some(After::Parts(parts)) => sealed::Then::Parts(parts),
+        };
+        (self.replies, then)
+    }
+}
+
+pub(crate) mod sealed {
+    use super::{Batch, CloseReason, Protocol, ReplyParts, Response};
+
+    /// What comes after the replies.
+    #[allow(missing_debug_implementations, reason = "a stream has none")]
+    pub enum Then {
+        /// The next batch.
+        Next,
+        /// The end of the connection.
+        Close(CloseReason),
+        /// More of the reply, by the call that gave this part.
+        Call,
+        /// More of the reply, from a stream.
+        Parts(ReplyParts),
+    }
+
+    /// Keeps [`IntoResponse`](super::IntoResponse) to this crate.
+    pub trait Sealed {}
+
+    impl<P: Protocol> Sealed for Batch<P> {}
+    impl<P: Protocol> Sealed for Response<P> {}
+}

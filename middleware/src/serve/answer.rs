@@ -1,0 +1,137 @@
+//! The loop's steps for a reply that is more than bytes: it comes in parts, or the connection ends behind it.
+
+use std::task::{Context, Poll};
+
+use super::{
+    connection::{Projection, Step, Transition},
+    peer_end::PeerWatch,
+    respond::Respond,
+};
+use crate::{
+    Batch, Transport,
+    fairness::{FloodHint, Ticket},
+    protocol::Protocol,
+    response::{IntoResponse, ReplyParts, sealed::Then},
+    stats::CloseReason,
+    thread_context::TURN,
+    transport::Phase,
+};
+
+/// A reply that comes in parts.
+pub(super) struct Answering<C> {
+    source: Source<C>,
+    pub(super) peer: PeerWatch,
+    /// Bytes of the batch that is answered.
+    pub(super) in_hand: u32,
+    pub(super) flood_hint: FloodHint,
+    pub(super) ticket: Ticket,
+}
+
+/// Where the parts come from.
+enum Source<C> {
+    /// The call that gave the first one.
+    Call(C),
+    Parts(ReplyParts),
+}
+
+impl<T, S, P> Projection<'_, T, S, P>
+where
+    T: Transport<Protocol = P>,
+    S: Respond<P>,
+    P: Protocol,
+{
+    /// Gives the first part of a reply to the sink, and remembers what comes after it.
+    #[inline(never)]
+    pub(super) fn answer_in_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+        reply: S::Reply,
+        call: S::Call,
+        in_hand: u32,
+    ) -> Transition {
+        let (batch, then) = reply.into_parts();
+        let source = match then {
+            Then::Next => return self.send(cx, batch),
+            Then::Close(reason) => return self.send_last(batch, reason),
+            Then::Call => Source::Call(call),
+            Then::Parts(parts) => Source::Parts(parts),
+        };
+        if let Err(error) = self.transport.as_mut().start_send(batch) {
+            return self.refused(&error);
+        }
+        *self.step = Step::Answering(Box::new(Answering {
+            source,
+            peer: PeerWatch::default(),
+            in_hand,
+            flood_hint: self.step.flood_hint(),
+            ticket: Ticket::NONE,
+        }));
+        Transition::Continue
+    }
+
+    /// Asks for parts while the output has room for them.
+    #[inline(never)]
+    pub(super) fn answer_on(&mut self, cx: &mut Context<'_>) -> Transition {
+        loop {
+            match self.transport.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Transition::End((&error).into()),
+                Poll::Pending if self.must_write_before_read() => {
+                    return Transition::Park(Phase::Blocked);
+                }
+                Poll::Pending => {}
+            }
+            let Step::Answering(answering) = &mut *self.step else { return Transition::Continue };
+            if answering.flood_hint.take_must_queue() {
+                return Transition::Yield;
+            }
+            let next = match &mut answering.source {
+                Source::Call(call) => {
+                    self.service.poll_call(cx, call).map_ok(IntoResponse::into_parts)
+                }
+                Source::Parts(parts) => parts.as_mut().poll_next(cx).map(|part| match part {
+                    Some(Ok(bytes)) => Ok((Batch::reply(bytes, 1), Then::Call)),
+                    Some(Err(error)) => Err(error),
+                    None => Ok((Batch::default(), Then::Next)),
+                }),
+            };
+            let (batch, then) = match next {
+                Poll::Ready(Ok(part)) => part,
+                Poll::Ready(Err(error)) => return self.fail(error),
+                Poll::Pending => {
+                    return self
+                        .cancel_if_peer_ended(cx)
+                        .unwrap_or(Transition::Park(Phase::Serving));
+                }
+            };
+            match then {
+                Then::Call => {}
+                Then::Parts(parts) => answering.source = Source::Parts(parts),
+                Then::Close(reason) => return self.send_last(batch, reason),
+                Then::Next => {
+                    *self.step = Step::open(0, answering.flood_hint);
+                    return self.send(cx, batch);
+                }
+            }
+            let clock = || self.shard.stats().now();
+            TURN.with(|turn| turn.begin_batch(batch.as_bytes().len(), 1, clock));
+            if let Err(error) = self.transport.as_mut().start_send(batch) {
+                return self.refused(&error);
+            }
+            if TURN.with(|turn| turn.is_over(clock)) {
+                if let Some(flood_hint) = self.step.flood_hint_mut() {
+                    flood_hint.record_long_turn();
+                }
+                return Transition::Yield;
+            }
+        }
+    }
+
+    /// Gives the last reply of the connection to the sink. What was read behind its batch is not served.
+    fn send_last(&mut self, batch: Batch<P>, reason: CloseReason) -> Transition {
+        match self.transport.as_mut().start_send(batch) {
+            Ok(()) => self.go(Step::Closing(reason)),
+            Err(error) => self.refused(&error),
+        }
+    }
+}
