@@ -193,10 +193,7 @@ impl<S, P: Protocol> FrameService<P> for S where
 }
 
 /// What answers the batches of a connection on a shard: a [`FrameService`], or a session.
-pub trait Responder<P: Protocol>:
-    Respond<P, Call: Send + 'static> + Send + 'static
-{
-}
+pub trait Responder<P: Protocol>: Respond<P, Call: Send + 'static> + Send + 'static {}
 
 impl<S, P: Protocol> Responder<P> for S where S: Respond<P, Call: Send + 'static> + Send + 'static {}
 
