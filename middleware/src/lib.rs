@@ -8,6 +8,10 @@
 //! contiguous [`bytes::Bytes`]. One Tower call a batch costs nothing that matters; one a line costs more
 //! than serving it. [`EachLine`] adapts services of single lines.
 //!
+//! Lines are the default [`protocol`]: [`Lines`] is [`Batch<Lf>`](Batch). What is said of lines below holds for
+//! the frames of any other [`protocol::Protocol`], except in [`EachLine`], [`Sha256`], [`Echo`] and
+//! [`Utf8LinesCodec`], which serve lines alone.
+//!
 //! A server has two stacks. The *connection stack* is a [`tower_service::Service`] of byte streams, called
 //! once a connection; each of its layers changes the type of the connection. The *line stack* is a service
 //! of [`Lines`], called once a batch.
@@ -15,7 +19,7 @@
 //! | piece | from → to | stack |
 //! |---|---|---|
 //! | [`MeterLayer`] | bytes → [`MeteredIo`], counted | connection, below framing |
-//! | [`FramingLayer`] | bytes → [`FramedTransport`], a `Stream + Sink` of [`Lines`] | connection |
+//! | [`FramingLayer`] | bytes → [`FramedTransport`], a `Stream + Sink` of batches | connection |
 //! | [`heartbeat::HeartbeatLayer`] | transport → [`heartbeat::HeartbeatTransport`] | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
 //! | [`ErrorReplyLayer`], [`ObserveLayer`], [`Sha256Layer`] | `Service<Lines>` → `Service<Lines>` | line |

@@ -85,7 +85,8 @@ impl<Codec, Config: Clone> Clone for FramingLayer<Codec, Config> {
 impl<Codec, Config> FramingLayer<Codec, Config> {
     /// Frames each connection with a codec that `codec` makes of `config`:
     /// [`LinesBatchCodec::new`](crate::LinesBatchCodec::new) with the longest line in bytes, or
-    /// [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with limits that may change.
+    /// [`LinesBatchCodec::shared`](crate::LinesBatchCodec::shared) with limits that may change; for another
+    /// protocol the same of [`BatchCodec`](crate::BatchCodec).
     pub const fn new(codec: fn(Config) -> Codec, config: Config) -> Self {
         Self { codec, config }
     }
