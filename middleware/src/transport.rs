@@ -30,11 +30,24 @@ pub trait Transport:
 
     /// The next item of the stream, with no look at deadlines: for a caller that
     /// [checks](Self::poll_expired) them when it parks.
+    ///
+    /// Pending without a waker where [`take_paused`](Self::take_paused) says so.
     #[doc(hidden)]
     fn poll_batch(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Batch<Self::Protocol>, LineError>>>;
+
+    /// Whether [`poll_batch`](Self::poll_batch), which is pending, waits for input and for nothing else:
+    /// all replies are written, and it is not [paused](Self::take_paused).
+    #[doc(hidden)]
+    fn is_quiet(&self) -> bool;
+
+    /// Whether [`poll_batch`](Self::poll_batch) is pending within a line that is not finished, though the
+    /// socket may have more of it: other connections should run first. The caller wakes the task. Resets
+    /// it.
+    #[doc(hidden)]
+    fn take_paused(self: Pin<&mut Self>) -> bool;
 
     /// Bytes of replies that were accepted and are not written.
     #[doc(hidden)]

@@ -76,6 +76,52 @@ async fn fault_21_other_tasks_run_between_full_reads_of_one_line() {
     assert!(turns >= 4096 / 16, "{turns} turns in 4,096 reads of a byte");
 }
 
+/// A connection whose turn ended within an unfinished line did not know that it waited in the yield queue:
+/// when something else woke it, such as a deadline, it read on before its turn and entered the queue
+/// again, which then was longer than its thread had connections.
+#[tokio::test(start_paused = true)]
+async fn fault_21_a_connection_within_a_long_line_waits_for_its_turn_and_waits_once() {
+    const BLOCKS: usize = 8;
+    const OTHERS: usize = 7;
+    tokio::spawn(run_yield_queue());
+    tokio::task::yield_now().await;
+    let connect = || {
+        let io = FaultyIo::new("x".repeat(BLOCKS * BLOCK_BYTES)).end(End::Silence);
+        let record = io.record();
+        let codec = LinesBatchCodec::new(2 * BLOCKS * BLOCK_BYTES);
+        let serve = Serve::unboxed(Echo);
+        (task::spawn(serve.clone().call(FramedTransport::new(io, codec))), record)
+    };
+    let (mut connection, record) = connect();
+    assert_pending!(connection.poll());
+    let read = record.get().consumed;
+    assert!((BLOCK_BYTES..2 * BLOCK_BYTES).contains(&read), "{read} bytes in a turn");
+    for _ in 0..OTHERS {
+        assert_pending!(connection.poll());
+    }
+    assert_eq!(record.get().consumed, read, "it read on before its turn");
+
+    let mut others: Vec<_> = (0..OTHERS).map(|_| connect().0).collect();
+    for other in &mut others {
+        assert_pending!(other.poll());
+    }
+    // One of a queue this short is woken at a time: the first place is the connection's, the next is not.
+    for woken in [true, false] {
+        for _ in 0..10 {
+            if connection.is_woken() || others.iter().any(task::Spawn::is_woken) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(connection.is_woken(), woken);
+        assert_eq!(others.iter().any(task::Spawn::is_woken), !woken);
+        if woken {
+            assert_pending!(connection.poll());
+            assert!(record.get().consumed > read, "nothing was read in its turn");
+        }
+    }
+}
+
 /// To a socket that takes everything the replies of a batch were written one by one without a pause:
 /// with `flush.policy = "line"` for some 30 ms per block. With 64 writes in a turn, a turn took several times
 /// as long as that of a full block, and beside a hundred floods the median line waited for 1 ms.

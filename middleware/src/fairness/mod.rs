@@ -19,7 +19,7 @@ pub(crate) use flood_hint::FloodHint;
 pub use yield_queue::run_yield_queue;
 pub(crate) use yield_queue::{enqueue_yield, has_queue, waits};
 
-pub(crate) use crate::thread_context::Ticket;
+pub(crate) use crate::thread_context::{Ticket, defer_wake};
 
 /// A task that waits in a queue once.
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) enum Flag {
     ReadAhead = 128,
     /// The stream has taken everything and has not written all of it, or has not finished its close.
     FlushPending = 256,
+    /// So much of an unfinished item was read that other connections run before the rest is.
+    Paused = 512,
 }
 
 /// A set of [`Flag`]s. As fields of their own they would make the task of a connection 128 bytes larger: it
@@ -34,6 +36,11 @@ impl Flags {
     #[inline]
     pub(super) const fn has(self, flag: Flag) -> bool {
         self.0 & flag as u16 != 0
+    }
+
+    #[inline]
+    pub(super) const fn has_either(self, one: Flag, other: Flag) -> bool {
+        self.0 & (one as u16 | other as u16) != 0
     }
 
     #[inline]

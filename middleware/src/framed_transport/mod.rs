@@ -134,6 +134,45 @@ impl<Io, Codec: Decoder> FramedTransport<Io, Codec> {
     }
 }
 
+impl<Io: AsyncRead + Unpin, Codec: Decoder> FramedTransport<Io, Codec> {
+    /// The next item. Where it sets [`Flag::Paused`], the caller wakes the task.
+    fn poll_item(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Codec::Item, Codec::Error>>> {
+        let mut unfinished = Unfinished::default();
+        loop {
+            if let Some(item) = self.decode() {
+                return Poll::Ready(Some(item));
+            }
+            if self.flags.has(Flag::Ended) {
+                return Poll::Ready(None);
+            }
+            if unfinished.must_yield() {
+                self.flags.take(Flag::FullRead);
+                self.flags.set(Flag::Paused, true);
+                self.return_read_block(COPY_BYTES_MAX);
+                return Poll::Pending;
+            }
+            match self.poll_fill(cx) {
+                Poll::Pending if self.flags.take(Flag::ReadAhead) => {
+                    self.flags.set(Flag::Decodable, true);
+                }
+                Poll::Pending => {
+                    self.return_read_block(COPY_BYTES_MAX);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(Ok(n)) => {
+                    self.flags.set(Flag::Ended, n == 0);
+                    self.flags.set(Flag::Decodable, true);
+                    unfinished.add(n);
+                }
+            }
+        }
+    }
+}
+
 impl<Io, Codec> Stream for FramedTransport<Io, Codec>
 where
     Io: AsyncRead + Unpin,
@@ -142,38 +181,11 @@ where
     type Item = Result<Codec::Item, Codec::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let mut unfinished = Unfinished::default();
-        loop {
-            if let Some(item) = this.decode() {
-                return Poll::Ready(Some(item));
-            }
-            if this.flags.has(Flag::Ended) {
-                return Poll::Ready(None);
-            }
-            if unfinished.must_yield() {
-                // The loop takes this for a socket without input, and parks until the queue wakes it.
-                this.flags.take(Flag::FullRead);
-                this.return_read_block(COPY_BYTES_MAX);
-                fairness::enqueue_yield(cx);
-                return Poll::Pending;
-            }
-            match this.poll_fill(cx) {
-                Poll::Pending if this.flags.take(Flag::ReadAhead) => {
-                    this.flags.set(Flag::Decodable, true);
-                }
-                Poll::Pending => {
-                    this.return_read_block(COPY_BYTES_MAX);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Poll::Ready(Ok(n)) => {
-                    this.flags.set(Flag::Ended, n == 0);
-                    this.flags.set(Flag::Decodable, true);
-                    unfinished.add(n);
-                }
-            }
+        let next = self.poll_item(cx);
+        if self.flags.take(Flag::Paused) {
+            fairness::defer_wake(cx);
         }
+        next
     }
 }
 
@@ -190,10 +202,20 @@ where
 
     #[inline]
     fn poll_batch(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Batch<P>, LineError>>> {
-        self.poll_next(cx)
+        self.poll_item(cx)
+    }
+
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.write.is_empty() && !self.flags.has_either(Flag::FlushPending, Flag::Paused)
+    }
+
+    #[inline]
+    fn take_paused(mut self: Pin<&mut Self>) -> bool {
+        self.flags.take(Flag::Paused)
     }
 
     #[inline]

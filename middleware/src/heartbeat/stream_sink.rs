@@ -13,6 +13,7 @@ use super::HeartbeatTransport;
 use crate::{
     Batch, LineError, Transport,
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
+    fairness,
     transport::{Parked, Phase},
 };
 
@@ -22,6 +23,9 @@ impl<T: Transport> Stream for HeartbeatTransport<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Poll::Ready(next) = self.as_mut().poll_batch(cx) {
             return Poll::Ready(next);
+        }
+        if self.as_mut().take_paused() {
+            fairness::defer_wake(cx);
         }
         // A ping that could not be written is here.
         if self.unsent_bytes() > 0

@@ -216,6 +216,16 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
     }
 
     #[inline]
+    fn is_quiet(&self) -> bool {
+        self.inner.is_quiet()
+    }
+
+    #[inline]
+    fn take_paused(self: Pin<&mut Self>) -> bool {
+        self.project().inner.take_paused()
+    }
+
+    #[inline]
     fn unsent_bytes(&self) -> usize {
         self.inner.unsent_bytes()
     }

@@ -74,7 +74,7 @@ where
             Poll::Ready(Some(Ok(batch))) => self.call(cx, batch),
             Poll::Ready(Some(Err(error))) => self.fail_input(&error),
             Poll::Ready(None) => self.end_input(cx),
-            Poll::Pending if self.transport.unsent_bytes() == 0 => self.wait_for_input(cx),
+            Poll::Pending if self.transport.is_quiet() => self.wait_for_input(cx),
             Poll::Pending => self.flush_and_wait(cx),
         }
     }
@@ -114,15 +114,21 @@ where
     }
 
     /// Before it parks, the connection writes its replies. If it cannot, reading goes on, and the peer's
-    /// silence counts, as long as the output has room.
+    /// silence counts, as long as the output has room. Within a long line the yield queue wakes it; it
+    /// parks all the same, because its deadlines and the memory that it holds are checked then.
     #[inline(never)]
     fn flush_and_wait(&mut self, cx: &mut Context<'_>) -> Transition {
-        match self.transport.as_mut().poll_flush(cx) {
-            Poll::Ready(Err(error)) => Transition::End((&error).into()),
+        let paused = self.transport.as_mut().take_paused();
+        let next = match self.transport.as_mut().poll_flush(cx) {
+            Poll::Ready(Err(error)) => return Transition::End((&error).into()),
             Poll::Ready(Ok(())) => self.wait_for_input(cx),
-            Poll::Pending if self.must_write_before_read() => self.wait_to_write(),
+            Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
             Poll::Pending => Transition::Park(Phase::Reading),
+        };
+        if paused && matches!(next, Transition::Park(Phase::Reading)) {
+            self.enqueue_yield(cx);
         }
+        next
     }
 
     #[inline]

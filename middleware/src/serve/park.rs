@@ -178,13 +178,18 @@ where
         self.shard.set_buffered(buffered.read_bytes, buffered.write_bytes);
         self.bound_held_blocks(buffered.read_bytes);
         self.shard.yield_thread();
+        self.enqueue_yield(cx);
+        // The turn may be that of another task by then.
+        self.shard.wake_entry().register(cx.waker());
+        Poll::Pending
+    }
+
+    /// Enters the yield queue, and records the place in the step.
+    pub(super) fn enqueue_yield(&mut self, cx: &mut Context<'_>) {
         let ticket = fairness::enqueue_yield(cx);
         if let Some(place) = self.step.ticket_mut() {
             *place = ticket;
         }
-        // The turn may be that of another task by then.
-        self.shard.wake_entry().register(cx.waker());
-        Poll::Pending
     }
 
     /// A connection whose turn ends within a block keeps the block until its next turn. While those of the

@@ -31,7 +31,7 @@ pub(crate) use self::{
     waker_queue::WakerQueue,
 };
 pub(crate) use thread_number::{THREADS_MAX, known_thread_number, thread_number};
-pub(crate) use waker_queue::{QueueDriver, Ticket};
+pub(crate) use waker_queue::{QueueDriver, Ticket, defer_wake};
 
 thread_local! {
     // One static for each part and not one for all: those without a destructor are accessed without a

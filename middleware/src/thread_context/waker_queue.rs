@@ -93,9 +93,11 @@ impl WakerQueue {
     }
 }
 
+/// Wakes the task of `cx` after the other runnable tasks have run, without a place in a queue.
+///
 /// A task that wakes itself does not yield: tokio polls the I/O driver only every 61 task polls then. Its
 /// `yield_now` defers the wake-up until the driver was polled.
-fn defer_wake(cx: &mut Context<'_>) {
+pub(crate) fn defer_wake(cx: &mut Context<'_>) {
     let yielded = pin!(yield_now()).poll(cx);
     debug_assert!(yielded.is_pending());
 }
