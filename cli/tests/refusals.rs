@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use towline_test_support::{TempFile, refusal, refusal_in, towline};
+use towline_test_support::{Run, TempFile, can, network_namespace, refusal, refusal_in, towline};
 
 #[test]
 fn an_unknown_flag_gets_the_nearest_one_or_one_of_the_same_meaning() {
@@ -139,6 +139,25 @@ fn features_that_are_not_built_are_refused_with_the_reason() {
             "{sentence}"
         );
     }
+}
+
+#[test]
+fn a_port_below_1024_without_the_capability_is_refused_by_the_name_of_the_capability() {
+    let prepare = "echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let Some(mut namespace) = network_namespace(prepare) else { return };
+    if !can("setpriv --bounding-set -net_bind_service true") {
+        return;
+    }
+    let run = Run::of(namespace.args(["setpriv", "--bounding-set", "-net_bind_service"]).args([
+        env!("CARGO_BIN_EXE_towline"),
+        "serve",
+        "--listen",
+        "127.0.0.1:1023",
+    ]));
+    let sentence = "towline: server.listen = \"127.0.0.1:1023\" cannot be listened on: permission \
+                    denied; ports below 1024 need CAP_NET_BIND_SERVICE, expected a higher one";
+    // Behind the log.
+    assert_eq!((run.code, run.stderr.lines().last()), (2, Some(sentence)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
-use towline_test_support::{ServerProcess, wait_until};
+use towline_test_support::{Run, ServerProcess, wait_until};
 
 const TOO_MANY: &str = "ERR too many connections\n";
 
@@ -110,6 +110,38 @@ fn fault_15_without_a_usable_reserve_descriptor_clients_wait_and_the_server_does
     server.signal(Signal::TERM);
     let run = server.end();
     assert_eq!((run.code, run.stderr.matches("cannot accept").count()), (0, 1), "{run:?}");
+}
+
+/// Runs the server to its end with this descriptor limit.
+fn run_limited_to(descriptors: u32, arguments: &[&str]) -> Run {
+    let shell = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+    let flags = ["--admin", "off", "--threads", "1", "--log-level", "error"];
+    let mut command = Command::new("sh");
+    Run::of(
+        command
+            .args(["-c", &shell, env!("CARGO_BIN_EXE_towline"), "serve"])
+            .args(flags)
+            .args(arguments),
+    )
+}
+
+#[test]
+fn fault_15_a_refusal_for_the_descriptor_limit_names_one_that_suffices() {
+    let run = run_limited_to(60, &[]);
+    let sentence = "towline: the descriptor limit of 60 leaves none for connections with 1 threads: \
+                    raise it (ulimit -n), expected at least ";
+    let enough = run.stderr.trim_end().strip_prefix(sentence).map(str::parse::<u32>);
+    let enough = enough.unwrap_or_else(|| panic!("{run:?}")).unwrap();
+    assert_eq!(run.code, 2, "{run:?}");
+
+    let below = run_limited_to(enough - 1, &[]);
+    assert!(below.stderr.contains("leaves none for connections"), "{below:?}");
+    let more = run_limited_to(enough, &["--max-connections", "2"]);
+    let sentence = "towline: limits.connections = 2 is more than this host allows: the descriptor \
+                    limit is ";
+    assert!(more.stderr.starts_with(sentence), "{more:?}");
+    assert!(more.stderr.contains("raise it (ulimit -n) or ask for at most 1\n"), "{more:?}");
+    assert_eq!(more.code, 2, "{more:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
+use rustix::process::Signal;
 use towline_test_support::{ServerProcess, http, wait_for};
 
 const TOO_MANY: &str = "ERR too many connections\n";
@@ -45,6 +46,29 @@ fn fault_16_if_every_other_accept_fails_every_client_is_served() {
         }
         let errors = format!("towline_accept_errors_total{{errno=\"{error}\"}}");
         assert!(metric(&server, &errors) > 0.0, "{error}");
+    }
+}
+
+/// At the deadline of a drain, connections that the kernel did not hand over were reset with the listening
+/// socket; none was counted, and the exit code was 0.
+#[test]
+fn fault_26_connections_that_cannot_be_accepted_until_the_deadline_are_counted_as_cut() {
+    for processes in ["1", "2"] {
+        let flags = ["--processes", processes, "--threads", "1", "--drain-deadline", "500ms"];
+        // The accepts of the admin endpoint fail as well, so there is no scrape.
+        let Some(server) = ServerProcess::start_injected(&["accept4:error=ENOMEM"], &flags) else {
+            return;
+        };
+        let waiting: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        server.signal(Signal::TERM);
+        let run = server.end();
+        drop(waiting);
+        assert_eq!(run.code, 1, "{run:?}");
+        for counted in ["connections in the accept queue are reset", "connections cut"] {
+            let line = run.stderr.lines().find(|line| line.contains(counted));
+            let line = line.unwrap_or_else(|| panic!("not {counted:?}: {run:?}"));
+            assert!(line.contains("connections=20"), "{line}");
+        }
     }
 }
 

@@ -238,6 +238,24 @@ mod tests {
 
     use super::*;
 
+    /// Any refusal was told as that of a port below 1024: of a socket option, on port 0 too.
+    #[test]
+    fn the_capability_is_named_for_the_ports_that_need_it_alone() {
+        for (address, named) in [
+            ("127.0.0.1:80", true),
+            ("[::]:1023", true),
+            ("127.0.0.1:0", false),
+            ("127.0.0.1:1024", false),
+            ("unix:/run/towline.sock", false),
+        ] {
+            let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+            let sentence = describe("server.listen", address, &refused).to_string();
+            assert!(sentence.contains("permission denied"), "{sentence}");
+            assert!(sentence.contains(address), "{sentence}");
+            assert_eq!(sentence.contains("CAP_NET_BIND_SERVICE"), named, "{sentence}");
+        }
+    }
+
     /// Only listeners that the server had bound itself got the options, so a connection of
     /// `towline::serve` held small replies back until the peer acknowledged the ones before.
     #[test]
