@@ -95,13 +95,35 @@ fn two_writers_lose_nothing() {
             let cells = cells.clone();
             thread::spawn(move || cells.open(State::Idle, Nanos(at)))
         });
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        join(writers);
         let read = cells.snapshot();
         assert_eq!((read.accepted, read.open()), (2, 2));
         assert_eq!(read.nanos_in(State::Idle, Nanos(10)), 7 + 5);
     });
+}
+
+fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// A thread that makes this many calls, one after another.
+fn caller<S>(mut service: S, calls: usize) -> thread::JoinHandle<()>
+where
+    S: Service<(), Response = (), Error = BoxError> + 'static,
+{
+    thread::spawn(move || {
+        for _ in 0..calls {
+            block_on(service.call(())).unwrap();
+        }
+    })
+}
+
+/// Polls `future` once, and drops it.
+fn poll_and_drop(future: impl Future) {
+    let mut future = Box::pin(future);
+    let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// A service that yields to other threads while it has its permit.
@@ -131,13 +153,8 @@ fn limited(permits: &std::sync::Arc<Semaphore>) -> ConcurrencyLimit<Yields> {
 fn a_waiting_call_gets_a_permit_that_is_released() {
     loom::model(|| {
         let permits = std::sync::Arc::new(Semaphore::new(1));
-        let callers = [(); 2].map(|()| {
-            let mut limited = limited(&permits);
-            thread::spawn(move || block_on(limited.call(())).unwrap())
-        });
-        for caller in callers {
-            caller.join().unwrap();
-        }
+        let callers = [(); 2].map(|()| caller(limited(&permits), 1));
+        join(callers);
         assert_eq!(permits.in_use(), 0);
     });
 }
@@ -146,14 +163,9 @@ fn a_waiting_call_gets_a_permit_that_is_released() {
 fn a_permit_granted_to_a_dropped_call_is_not_lost() {
     loom::model(|| {
         let permits = std::sync::Arc::new(Semaphore::new(1));
-        let done = {
-            let mut limited = limited(&permits);
-            thread::spawn(move || block_on(limited.call(())).unwrap())
-        };
-        let mut dropped = Box::pin(limited(&permits).call(()));
-        let _ = dropped.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        drop(dropped);
-        done.join().unwrap();
+        let done = caller(limited(&permits), 1);
+        poll_and_drop(limited(&permits).call(()));
+        join([done]);
         assert_eq!(permits.in_use(), 0);
     });
 }
@@ -219,17 +231,8 @@ fn model_of_three_threads(model: impl Fn() + Send + Sync + 'static) {
 fn two_threads_hand_one_permit_back_and_forth() {
     model_of_three_threads(|| {
         let (permits, counts) = (std::sync::Arc::new(Semaphore::new(1)), Counts::new(1));
-        let callers = [(); 2].map(|()| {
-            let mut limited = counts.limited(&permits);
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    block_on(limited.call(())).unwrap();
-                }
-            })
-        });
-        for caller in callers {
-            caller.join().unwrap();
-        }
+        let callers = [(); 2].map(|()| caller(counts.limited(&permits), 2));
+        join(callers);
         assert_eq!(permits.in_use(), 0);
     });
 }
@@ -238,14 +241,9 @@ fn two_threads_hand_one_permit_back_and_forth() {
 fn three_threads_with_two_permits_never_use_three() {
     model_of_three_threads(|| {
         let (permits, counts) = (std::sync::Arc::new(Semaphore::new(2)), Counts::new(2));
-        let callers = [(); 2].map(|()| {
-            let mut limited = counts.limited(&permits);
-            thread::spawn(move || block_on(limited.call(())).unwrap())
-        });
+        let callers = [(); 2].map(|()| caller(counts.limited(&permits), 1));
         block_on(counts.limited(&permits).call(())).unwrap();
-        for caller in callers {
-            caller.join().unwrap();
-        }
+        join(callers);
         assert_eq!(permits.in_use(), 0);
     });
 }
@@ -255,18 +253,11 @@ fn three_threads_with_two_permits_never_use_three() {
 fn a_limit_that_is_lowered_and_raised_meanwhile_is_not_exceeded_and_loses_no_permit() {
     model_of_three_threads(|| {
         let (permits, counts) = (std::sync::Arc::new(Semaphore::new(1)), Counts::new(1));
-        let caller = {
-            let mut limited = counts.limited(&permits);
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    block_on(limited.call(())).unwrap();
-                }
-            })
-        };
+        let other = caller(counts.limited(&permits), 2);
         permits.set_limit(0);
         permits.set_limit(1);
         block_on(counts.limited(&permits).call(())).unwrap();
-        caller.join().unwrap();
+        join([other]);
         assert_eq!((permits.limit(), permits.in_use()), (1, 0));
         block_on(counts.limited(&permits).call(())).unwrap();
     });
@@ -277,16 +268,9 @@ fn a_limit_that_is_lowered_and_raised_meanwhile_is_not_exceeded_and_loses_no_per
 fn a_call_that_leaves_the_queue_meanwhile_leaves_the_permit_to_the_next() {
     model_of_three_threads(|| {
         let permits = std::sync::Arc::new(Semaphore::new(1));
-        let callers = [(); 2].map(|()| {
-            let mut limited = limited(&permits);
-            thread::spawn(move || block_on(limited.call(())).unwrap())
-        });
-        let mut leaves = Box::pin(limited(&permits).call(()));
-        let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        drop(leaves);
-        for caller in callers {
-            caller.join().unwrap();
-        }
+        let callers = [(); 2].map(|()| caller(limited(&permits), 1));
+        poll_and_drop(limited(&permits).call(()));
+        join(callers);
         assert_eq!(permits.in_use(), 0);
     });
 }
@@ -310,9 +294,7 @@ fn a_drain_of_a_share_and_then_of_all_reaches_every_connection() {
             [watch.clone(), watch].map(|watch| thread::spawn(move || block_on(watch.draining())));
         signal.drain_share(0.5);
         signal.drain();
-        for connection in connections {
-            connection.join().unwrap();
-        }
+        join(connections);
     });
 }
 
@@ -339,11 +321,7 @@ fn a_connection_that_leaves_during_the_drain_signal_takes_no_wake_up_of_another(
         let (signal, watch) = drain::channel();
         let leaves = {
             let watch = watch.clone();
-            thread::spawn(move || {
-                let mut draining = std::pin::pin!(watch.draining());
-                let waker = std::task::Waker::noop();
-                let _ = draining.as_mut().poll(&mut std::task::Context::from_waker(waker));
-            })
+            thread::spawn(move || poll_and_drop(watch.draining()))
         };
         let stays = thread::spawn(move || block_on(watch.draining()));
         signal.drain();
@@ -368,9 +346,7 @@ fn fault_25_a_thread_that_reads_the_clock_during_a_sample_does_not_see_the_suspe
             thread::spawn(move || assert_eq!(clock.active_at(seconds(601)), seconds(1)))
         });
         clock.sample(seconds(601));
-        for reader in readers {
-            reader.join().unwrap();
-        }
+        join(readers);
         assert_eq!(clock.active_at(Nanos(seconds(601).0 + 1)), Nanos(seconds(1).0 + 1));
     });
 }

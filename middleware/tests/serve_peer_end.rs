@@ -17,7 +17,10 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
+    io::{
+        AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, join,
+        sink,
+    },
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -305,7 +308,7 @@ async fn a_call_that_never_leaves_any_budget_is_cancelled_too() {
         })
     });
     let io = FaultyIo::new("a\n").end(End::Fail(ErrorKind::ConnectionReset)).reads([Step::Take(2)]);
-    let transport = FramedTransport::new(Budgeted(io), LinesBatchCodec::new(99));
+    let transport = FramedTransport::new(join(Budgeted(io), sink()), LinesBatchCodec::new(99));
     let connection = Serve::new(busy).call(transport);
     assert_eq!(timeout(SECOND, connection).await.unwrap().unwrap(), CloseReason::PeerReset);
 }
@@ -322,23 +325,5 @@ impl AsyncRead for Budgeted {
         let unit = ready!(tokio::task::coop::poll_proceed(cx));
         unit.made_progress();
         Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Budgeted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
