@@ -26,7 +26,7 @@
 //! | `supervisor.rs` | the supervisor process: start, signals, drain |
 //! | `multi_process.rs` | the whole server as the admin endpoint and reloads see it |
 //! | `dispatch.rs`, `pool.rs`, `worker_slot.rs` | workers as the acceptor sees them, and the connections sent to each |
-//! | `worker_supervisor.rs`, `worker_process.rs`, `command.rs` | restarting a worker; one process from start to exit; commands to it |
+//! | `worker_supervisor.rs`, `worker_process.rs`, `worker_process/start.rs`, `command.rs` | restarting a worker; one process from start to exit; how it is started; commands to it |
 //! | `liveness.rs`, `inbound.rs` | whether a process answers; connections taken back from one that does not |
 //! | `totals.rs` | counts that outlive the process that made them |
 //! | `channel.rs`, `message.rs` | the socket pair and what is sent over it |

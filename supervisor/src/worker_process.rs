@@ -1,26 +1,25 @@
 //! One worker process, from its start to its exit, as the supervisor sees it.
 
-use std::{ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+mod start;
+
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    process::{self, Child},
+    process::Child,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
-use towline::RunError;
 
+pub use self::start::WorkerCommand;
 use crate::{
-    channel::{self, Channel, Received},
+    channel::{Channel, Received},
     command::{Command, StopIntent, WorkerExit},
     dispatch::WorkerDispatch,
     inbound::Inbound,
     liveness::{Change, KILLED_AFTER, Liveness},
-    message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg},
+    message::{SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
-
-/// A process that does not serve within this time has failed.
-const START_MAX: Duration = Duration::from_secs(30);
 
 /// How often a process reports its counts, which also shows that it answers. Counts since the last
 /// report are lost when it dies.
@@ -32,17 +31,6 @@ const SEND_MAX: Duration = Duration::from_secs(1);
 
 /// How long a process may take to exit after [`Command::Cut`].
 const CUT_MAX: Duration = Duration::from_secs(2);
-
-/// How to start a worker process: a program that calls [`Worker::receive`](crate::Worker::receive) and
-/// [`Worker::serve`](crate::Worker::serve).
-#[derive(Debug, Clone)]
-pub struct WorkerCommand {
-    /// The program, usually the one that runs now.
-    pub program: PathBuf,
-    /// Its arguments. The worker's number is added as the last one, so that it shows in a list of
-    /// processes.
-    pub arguments: Vec<OsString>,
-}
 
 /// A process that serves.
 #[derive(Debug)]
@@ -63,63 +51,6 @@ pub(crate) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a process, and waits until it serves.
-    pub(crate) async fn start(
-        index: usize,
-        command: &WorkerCommand,
-        settings: SettingsText,
-    ) -> Result<Self, RunError> {
-        let failed = |why: io::Error| RunError::failed(&format!("worker process {index}"), &why);
-        let (ours, theirs) = channel::pair().map_err(failed)?;
-        let inbound = Inbound::of(&theirs).map_err(failed)?;
-        let child = process::Command::new(&command.program)
-            .arg0("towline")
-            .args(&command.arguments)
-            .arg(index.to_string())
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
-        let mut process = Self {
-            child,
-            channel: Arc::new(Channel::new(ours).map_err(failed)?),
-            inbound,
-            buffer: channel::buffer(),
-            count_requests: Vec::new(),
-            reload_request: None,
-            liveness: Liveness::default(),
-            stop_intent: StopIntent::None,
-            kill_at: None,
-            cut: None,
-        };
-        process.channel.send(&SupervisorMsg::Serve(settings).encode()).await.map_err(failed)?;
-        match timeout(START_MAX, process.wait_until_ready()).await {
-            Ok(ready) => ready.map(|()| process).map_err(failed),
-            Err(_elapsed) => Err(failed(io::Error::other("it did not get ready in time"))),
-        }
-    }
-
-    async fn wait_until_ready(&mut self) -> io::Result<()> {
-        let length = tokio::select! {
-            received = self.channel.receive(&mut self.buffer) => received?,
-            // It may have said why.
-            status = self.child.wait() => match self.channel.try_receive(&mut self.buffer) {
-                Err(_nothing) => {
-                    let status = status?;
-                    return Err(io::Error::other(format!("it ended before it served ({status})")));
-                }
-                received => received?,
-            },
-        }
-        .map_or(0, |received| received.length);
-        match ToSupervisor::decode(&self.buffer[..length]) {
-            Some(ToSupervisor::Control(WorkerMsg::Ready)) => Ok(()),
-            Some(ToSupervisor::Control(WorkerMsg::Failed(why))) => Err(io::Error::other(why)),
-            _ => Err(io::Error::other("it is another version of this program")),
-        }
-    }
-
     pub(crate) fn channel(&self) -> Arc<Channel> {
         self.channel.clone()
     }
