@@ -3,7 +3,7 @@
 use std::{fs, process::ExitCode};
 
 use towline::{Settings, internal::ProcessPlan};
-use towline_config::Key;
+use towline_config::{Key, ReceiveBuffer};
 use towline_host::{HostLimits, buffer_limit, raise_descriptor_limit};
 use towline_units::{human, print_size};
 
@@ -58,15 +58,22 @@ impl Here {
             "server.processes" => plan?.processes.to_string(),
             "limits.connections" => plan?.connections.to_string(),
             "limits.buffer_bytes" => human::bytes(buffer_limit(None)),
-            "socket.receive_buffer" => format!("up to {}", print_size(receive_buffer_max()?)),
+            "socket.receive_buffer" => {
+                let [small, large] = receive_buffers(receive_buffer_max()?).map(print_size);
+                format!("{small} to {large}")
+            }
             _ => return None,
         };
         Some(format!("{here} here"))
     }
 }
 
-/// The size to which the kernel lets a receive buffer grow: the third number of net.ipv4.tcp_rmem.
+/// The sizes that `socket.receive_buffer = "auto"` sets where the kernel allows at most `max`.
+fn receive_buffers(max: u64) -> [u64; 2] {
+    [ReceiveBuffer::SMALL_BYTES, ReceiveBuffer::LARGE_BYTES].map(|bytes| max.min(bytes.into()))
+}
+
+/// The largest receive buffer that the kernel lets a program set, net.core.rmem_max.
 fn receive_buffer_max() -> Option<u64> {
-    let sizes = fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").ok()?;
-    sizes.split_whitespace().nth(2)?.parse().ok()
+    fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()
 }

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use crate::settings::{
     Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
-    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ServerSettings, SocketOptions,
-    Timeouts, Workload, WorkloadKind,
+    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer, ServerSettings,
+    SocketOptions, Timeouts, Workload, WorkloadKind,
 };
 
 impl Default for ServerSettings {
@@ -78,7 +78,7 @@ impl Default for SocketOptions {
             keepalive: Some(Duration::from_secs(60)),
             user_timeout: Some(Duration::from_secs(30)),
             notsent_lowat: Some(16 * 1024),
-            receive_buffer: Some(76 * 1024),
+            receive_buffer: ReceiveBuffer::Auto,
         }
     }
 }

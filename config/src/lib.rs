@@ -35,8 +35,8 @@ pub use reference::reference;
 pub use reload::PendingRestart;
 pub use settings::{
     Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
-    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ServerSettings, Settings,
-    SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
+    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer, ServerSettings,
+    Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

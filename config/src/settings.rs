@@ -258,9 +258,41 @@ pub struct SocketOptions {
     pub user_timeout: Option<Duration>,
     /// `socket.notsent_lowat`: TCP_NOTSENT_LOWAT in bytes; `None` is `off`. Default: 16 KiB.
     pub notsent_lowat: Option<u32>,
-    /// `socket.receive_buffer`: SO_RCVBUF in bytes, which the kernel doubles; `None` is `auto`.
-    /// Default: 76 KiB.
-    pub receive_buffer: Option<u32>,
+    /// `socket.receive_buffer`: SO_RCVBUF. Default: `auto`.
+    pub receive_buffer: ReceiveBuffer,
+}
+
+/// How large the kernel's receive buffer of a TCP connection is.
+///
+/// Sizes are those of SO_RCVBUF: the kernel doubles them, for its own overhead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiveBuffer {
+    /// [`SMALL_BYTES`](Self::SMALL_BYTES), and [`LARGE_BYTES`](Self::LARGE_BYTES) once the client has sent
+    /// much and taken its replies. At most 128 connections of a thread have large buffers, and those take at
+    /// most half as much memory as `limits.buffer_bytes`.
+    Auto,
+    /// The kernel's choice, up to the third value of net.ipv4.tcp_rmem.
+    Kernel,
+    /// This many bytes, always.
+    Bytes(u32),
+}
+
+impl ReceiveBuffer {
+    /// The smaller size of [`Auto`](Self::Auto): a read of 64 KiB and a little.
+    pub const SMALL_BYTES: u32 = 76 * 1024;
+
+    /// The larger size of [`Auto`](Self::Auto). The kernel allows at most net.core.rmem_max.
+    pub const LARGE_BYTES: u32 = 512 * 1024;
+
+    /// The size that a connection starts with, unless the kernel chooses it.
+    pub const fn first_bytes(self) -> Option<u32> {
+        match self {
+            Self::Auto => Some(Self::SMALL_BYTES),
+            Self::Kernel => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
 }
 
 /// `tls.*`; `None` is `off`, which is the default of each.

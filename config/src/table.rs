@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::{
     grammar::{
-        Address, Count, FlushPolicies, ListenAddress, Or, Path, ProcessCount, Size, Time, Words,
+        Address, Count, FlushPolicies, ListenAddress, Or, Path, ProcessCount, ReceiveBuffers, Size,
+        Time, Words,
     },
     key::{Field, Key},
     settings::{
@@ -355,10 +356,11 @@ static KEYS: &[Key] = &[
     ),
     key!(
         socket.receive_buffer,
-        auto(SIZE),
+        ReceiveBuffers(SIZE),
         "SO_RCVBUF: bytes that the kernel buffers of a connection that the server does not read \
-         from; with its own overhead, twice that. `auto` lets the buffer grow to the maximum of \
-         net.ipv4.tcp_rmem, which a client needs that sends more than this per round trip.",
+         from; with its own overhead, twice that. A client sends at most this per round trip. \
+         `auto` is 76KiB, and 512KiB once a client has sent much and taken its replies. `kernel` lets \
+         the buffer grow to the maximum of net.ipv4.tcp_rmem.",
     ),
     key!(
         tls.cert,

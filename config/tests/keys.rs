@@ -45,7 +45,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("socket.keepalive", "", "60s"),
     ("socket.user_timeout", "", "30s"),
     ("socket.notsent_lowat", "", "16KiB"),
-    ("socket.receive_buffer", "", "76KiB"),
+    ("socket.receive_buffer", "", "auto"),
     ("tls.cert", "--tls-cert", "off"),
     ("tls.key", "--tls-key", "off"),
     ("tls.client_ca", "--tls-client-ca", "off"),

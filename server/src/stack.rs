@@ -128,6 +128,12 @@ impl StackParts {
         self.heartbeat.clone().run_watchdog()
     }
 
+    /// This shard's part of what the kernel's buffers of all connections should take at most, which is as
+    /// much as `limits.buffer_bytes`.
+    pub(crate) fn kernel_bytes(&self, config: &LiveConfig) -> u64 {
+        config.buffer_limit_bytes / self.shards.max(1) as u64
+    }
+
     /// What wakes this shard's connections at their deadlines.
     pub fn timers(&self, signal: &Signal) -> Timers {
         signal.timers(self.stats.clock())

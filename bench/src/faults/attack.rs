@@ -28,6 +28,9 @@ pub(crate) enum AttackKind {
     EndlessLines(usize),
     /// This many connections with the smallest possible segments and windows, which read long replies.
     SillyWindows(usize),
+    /// This many connections that flood and take their replies, until they stop reading and flood on.
+    /// They reconnect when closed.
+    StopReading(usize),
     /// This many clients that scrape `/metrics` without a pause, and as many that never finish a request.
     Scrapes(usize),
 }
@@ -55,7 +58,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const EMPTY_LINES: AttackKind =
     AttackKind::Load(&["-c", "100", "--mode", "flood", "--message", "\\n", "--threads", "1"]);
 
-pub(crate) static ATTACKS: [Attack; 16] = [
+pub(crate) static ATTACKS: [Attack; 17] = [
     Attack {
         name: "1-slowloris",
         what: "5,000 connections that send a byte per second and no newline (line deadline 5 s)",
@@ -81,6 +84,19 @@ pub(crate) static ATTACKS: [Attack; 16] = [
         kind: AttackKind::Load(&["-c", "1000", "--persona", "never-read", "--mode", "flood"]),
         settles: Duration::from_secs(3),
         checks: &[Check::ClosedAtLeast("write_timeout", 1000), Check::KernelKibEach(1000, 200)],
+        p99_ms: None,
+    },
+    Attack {
+        name: "6-stop-reading",
+        what: "200 connections that flood, read 4 MiB of replies and then no more (write timeout 5 s)",
+        serve: &["--write-timeout", "5s"],
+        kind: AttackKind::StopReading(200),
+        settles: Duration::from_secs(3),
+        // A large receive buffer, and 200 KiB as without one.
+        checks: &[
+            Check::ClosedAtLeast("write_timeout", 200),
+            Check::KernelKibEach(200, 1024 + 200),
+        ],
         p99_ms: None,
     },
     Attack {

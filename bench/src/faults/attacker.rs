@@ -40,6 +40,7 @@ impl Attacker {
             AttackKind::Load(arguments) => attacker.process = Some(load(towline, addr, arguments)?),
             AttackKind::EndlessLines(count) => attacker.spawn(count, move || endless_line(addr)),
             AttackKind::SillyWindows(count) => attacker.spawn(count, move || silly_window(addr)),
+            AttackKind::StopReading(count) => attacker.spawn(count, move || stop_reading(addr)),
             AttackKind::Scrapes(count) => {
                 attacker.spawn(count, move || scrape(admin));
                 attacker.spawn(count, move || half_request(admin));
@@ -100,6 +101,21 @@ fn endless_line(addr: SocketAddr) -> io::Result<()> {
         stream.write_all(&block)?;
     }
     Ok(())
+}
+
+fn stop_reading(addr: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(addr)?;
+    let block = b"0123456789abcde\n".repeat(4 * 1024);
+    let mut reply = vec![0; block.len()];
+    for _ in 0..64 {
+        stream.write_all(&block)?;
+        stream.read_exact(&mut reply)?;
+    }
+    // Until the server closes the connection.
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    loop {
+        stream.write_all(&block)?;
+    }
 }
 
 fn silly_window(addr: SocketAddr) -> io::Result<()> {

@@ -9,7 +9,7 @@ mod word;
 
 pub(crate) use address::{Address, ListenAddress, Path};
 pub(crate) use number::{Count, Size, Time};
-pub(crate) use word::{FlushPolicies, Or, ProcessCount, Words};
+pub(crate) use word::{FlushPolicies, Or, ProcessCount, ReceiveBuffers, Words};
 
 use crate::{error::ValueError, value::Value};
 

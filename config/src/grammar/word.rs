@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::{Count, Grammar};
+use super::{Count, Grammar, Size};
 use crate::{
     error::{ValueError, alternatives},
-    settings::{FlushPolicy, Processes},
+    settings::{FlushPolicy, Processes, ReceiveBuffer},
     value::Value,
 };
 
@@ -102,6 +102,36 @@ impl Grammar<Processes> for ProcessCount {
 
     fn placeholder(&self) -> String {
         <_ as Grammar<Option<NonZeroU32>>>::placeholder(&Self::AS_OPTION)
+    }
+}
+
+/// `socket.receive_buffer`, with the grammar of a size.
+#[derive(Debug)]
+pub(crate) struct ReceiveBuffers(pub(crate) Size);
+
+impl Grammar<ReceiveBuffer> for ReceiveBuffers {
+    fn parse(&self, text: &str) -> Result<ReceiveBuffer, ValueError> {
+        match text {
+            "auto" => Ok(ReceiveBuffer::Auto),
+            "kernel" => Ok(ReceiveBuffer::Kernel),
+            _ => self.0.parse(text).map(ReceiveBuffer::Bytes),
+        }
+    }
+
+    fn print(&self, value: &ReceiveBuffer) -> Value {
+        match value {
+            ReceiveBuffer::Auto => Value::text("auto"),
+            ReceiveBuffer::Kernel => Value::text("kernel"),
+            ReceiveBuffer::Bytes(bytes) => self.0.print(bytes),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("{}, auto or kernel", <Size as Grammar<u32>>::expected(&self.0))
+    }
+
+    fn placeholder(&self) -> String {
+        format!("{}|auto|kernel", <Size as Grammar<u32>>::placeholder(&self.0))
     }
 }
 

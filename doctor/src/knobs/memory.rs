@@ -1,5 +1,7 @@
 //! Memory of the host and the control group, and TCP's part of it.
 
+use towline_config::ReceiveBuffer;
+
 use super::MANY;
 use crate::{
     Facts, Fix, Row, Scope, Side, Target, bytes, cost, grouped,
@@ -120,10 +122,11 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     rows
 }
 
-/// Largest automatic buffer sizes of sockets. The receive buffers of a server that sets
-/// `socket.receive_buffer` do not grow, so the parameter does not matter to it.
+/// Largest automatic buffer sizes of sockets. The receive buffers of a server are of the sizes that it
+/// sets, unless `socket.receive_buffer` is `kernel`, so the parameter does not matter to it.
 fn buffer_sizes(facts: &Facts, target: &Target) -> [Row; 2] {
-    let fixed = target.side == Side::Server && target.settings.socket.receive_buffer.is_some();
+    let fixed = target.side == Side::Server
+        && target.settings.socket.receive_buffer != ReceiveBuffer::Kernel;
     let many = target.connections >= MANY;
     let row = |name, bounded: bool, most, set, why: &str| {
         let largest = facts.sysctls.field(name, 2);
@@ -143,8 +146,8 @@ fn buffer_sizes(facts: &Facts, target: &Target) -> [Row; 2] {
         grouped(target.connections)
     );
     let receive = if fixed {
-        "The server sets the receive buffer of its sockets itself (socket.receive_buffer), so they \
-         do not grow."
+        "The server sets the receive buffer of its sockets itself (socket.receive_buffer), so the \
+         kernel does not let them grow."
     } else {
         &grows
     };

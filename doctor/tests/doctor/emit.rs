@@ -1,4 +1,4 @@
-use towline_config::Settings;
+use towline_config::{ReceiveBuffer, Settings};
 use towline_doctor::{Form, Side, Target, fragment, rows};
 
 use crate::tree::Tree;
@@ -18,7 +18,7 @@ fn low() -> Tree {
 fn emitted(tree: &Tree, form: Form) -> Vec<String> {
     let mut settings = Settings::default();
     settings.socket.nodelay = false;
-    settings.socket.receive_buffer = None;
+    settings.socket.receive_buffer = ReceiveBuffer::Kernel;
     let target = Target::new(100_000, Side::Server, settings);
     let facts = tree.facts();
     fragment(&rows(&facts, &target), &facts, &target, form).lines().map(str::to_owned).collect()

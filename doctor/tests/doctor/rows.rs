@@ -1,4 +1,4 @@
-use towline_config::Settings;
+use towline_config::{ReceiveBuffer, Settings};
 use towline_doctor::{
     Side, Target,
     Verdict::{self, Fail, Warn},
@@ -162,8 +162,8 @@ const STEPS: &[Step] = &[
 #[test]
 fn each_row_flips_one_step_below_what_is_needed() {
     let mut target = target(Side::Server);
-    // With it the sockets' buffers are fixed, and net.ipv4.tcp_rmem does not matter.
-    target.settings.socket.receive_buffer = None;
+    // Else the server sets the sizes of its buffers, and net.ipv4.tcp_rmem does not matter.
+    target.settings.socket.receive_buffer = ReceiveBuffer::Kernel;
     for (name, file, enough, less, verdict) in STEPS {
         // Where a number must be exceeded twice, the nearer bound decides what "enough" is.
         let at = Tree::ample().with(file, enough).row(&target, name);
@@ -182,9 +182,9 @@ fn each_row_flips_one_step_below_what_is_needed() {
 fn tcp_rmem_does_not_matter_to_a_server_that_sets_its_receive_buffer() {
     let host = Tree::ample().with("proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456");
     let mut target = target(Side::Server);
-    assert!(target.settings.socket.receive_buffer.is_some(), "it is the default");
+    assert_ne!(target.settings.socket.receive_buffer, ReceiveBuffer::Kernel, "it is the default");
     assert_eq!(host.row(&target, "net.ipv4.tcp_rmem").verdict, Verdict::Ok);
-    target.settings.socket.receive_buffer = None;
+    target.settings.socket.receive_buffer = ReceiveBuffer::Kernel;
     assert_eq!(host.row(&target, "net.ipv4.tcp_rmem").verdict, Warn);
     target.settings = Settings::default();
     target.side = Side::Both;

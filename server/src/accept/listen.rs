@@ -202,7 +202,7 @@ pub(super) fn set_options(
     if let Some(bytes) = options.notsent_lowat {
         listener.set_tcp_notsent_lowat(bytes)?;
     }
-    if let Some(bytes) = options.receive_buffer {
+    if let Some(bytes) = options.receive_buffer.first_bytes() {
         listener.set_recv_buffer_size(bytes as usize)?;
     }
     Ok(())
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
             // Linux doubles the value, for its own overhead.
             let receive = socket.recv_buffer_size().ok().map(|bytes| bytes as u32 / 2);
-            assert_eq!(receive, settings.socket.receive_buffer);
+            assert_eq!(receive, settings.socket.receive_buffer.first_bytes());
         }
     }
 }

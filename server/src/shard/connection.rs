@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    os::fd::AsFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -49,7 +50,7 @@ pub(crate) fn serve_io<Io, C, S, P>(
 
 pin_project! {
     /// A connection being served, and its slot, which is freed after the socket is closed.
-    struct Connection<Io, C, S: Respond<P>, P: Protocol> {
+    struct Connection<Io: AsFd, C, S: Respond<P>, P: Protocol> {
         #[pin]
         served: ServedConnection<Socket<Io>, C, S, P>,
         slot: ConnectionSlot,

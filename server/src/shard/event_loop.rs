@@ -10,13 +10,14 @@ use tokio::{
     runtime,
     sync::{mpsc, watch},
 };
+use towline_config::ReceiveBuffer;
 use towline_middleware::{
     drain::Signal,
     internal::{invalidate_clock, run_close_pacer, run_yield_queue, share_clock_between_tasks},
     stats::CloseReason,
 };
 
-use super::{Peer, ServeSocket, threads};
+use super::{Peer, ServeSocket, receive_buffer, threads};
 use crate::{accept::NewConnection, live_config::LiveConfig, stack::StackParts};
 
 /// New connections that may wait in a shard's queue.
@@ -64,6 +65,9 @@ impl Shard {
         let handle = runtime.handle().clone();
         let framing = config.borrow().effective.settings.workload.framing;
         let event_loop = async move {
+            if config.borrow().effective.settings.socket.receive_buffer == ReceiveBuffer::Auto {
+                receive_buffer::follow_clients(parts.kernel_bytes(&config.borrow()));
+            }
             let parts = parts.on_this_thread(&config.borrow());
             tokio::spawn(run_yield_queue());
             tokio::spawn(run_close_pacer());

@@ -8,6 +8,7 @@
 //! | `event_loop.rs` | what a shard's thread does beside its connections |
 //! | `serve_socket.rs` | the codec and the stack of a socket |
 //! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
+//! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
 //! | `drain.rs` | how connections are told to finish |
 //! | `threads.rs` | threads that run one future |
@@ -19,6 +20,7 @@ mod event_loop;
 mod peer;
 mod pool;
 mod pool_state;
+mod receive_buffer;
 mod serve_socket;
 mod service_error;
 mod socket;

@@ -16,7 +16,10 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::Peer;
+use super::{
+    Peer,
+    receive_buffer::{self, LARGE_READ_BYTES},
+};
 
 /// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
@@ -31,15 +34,13 @@ const DIRECT_BYTES_MAX: usize = 256;
 /// lies in front of the end: with `UnexpectedEof` if the peer sends no more, else with the error of the
 /// connection. It makes no system call unless there is an error.
 #[derive(Debug)]
-pub(super) struct Socket<S>(S);
+pub(super) struct Socket<S: AsFd>(S);
 
-impl<S> Socket<S> {
+impl<S: AsFd> Socket<S> {
     pub(super) const fn new(socket: S) -> Self {
         Self(socket)
     }
-}
 
-impl<S: AsFd> Socket<S> {
     /// The peer, if the socket still has one.
     pub(super) fn peer(&self) -> Option<Peer> {
         let address = getpeername(&self.0).ok()?;
@@ -47,8 +48,16 @@ impl<S: AsFd> Socket<S> {
     }
 }
 
+impl<S: AsFd> Drop for Socket<S> {
+    fn drop(&mut self) {
+        receive_buffer::on_close(&self.0);
+    }
+}
+
 /// The methods that Tokio's TCP and UNIX sockets share without a trait.
 pub(crate) trait TokioSocket: AsyncRead + AsyncWrite + AsFd + Unpin {
+    /// Whether the socket has a receive buffer of its own, which its peer fills.
+    const HAS_RECEIVE_BUFFER: bool;
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn try_io<T>(&self, on: Interest, io: impl FnOnce() -> io::Result<T>) -> io::Result<T>;
@@ -57,8 +66,10 @@ pub(crate) trait TokioSocket: AsyncRead + AsyncWrite + AsFd + Unpin {
 }
 
 macro_rules! tokio_socket {
-    ($socket:ty) => {
+    ($socket:ty, $has_receive_buffer:expr) => {
         impl TokioSocket for $socket {
+            const HAS_RECEIVE_BUFFER: bool = $has_receive_buffer;
+
             #[inline]
             fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.poll_read_ready(cx)
@@ -85,8 +96,9 @@ macro_rules! tokio_socket {
     };
 }
 
-tokio_socket!(TcpStream);
-tokio_socket!(UnixStream);
+tokio_socket!(TcpStream, true);
+// What a UNIX socket was sent is in the buffer of its sender.
+tokio_socket!(UnixStream, false);
 
 impl<S: TokioSocket> Socket<S> {
     /// Makes a system call that transfers at most `bytes_max` bytes, if Tokio's cached readiness says
@@ -112,6 +124,20 @@ impl<S: TokioSocket> Socket<S> {
             if result.is_ok_and(|n| 0 < n && n < bytes_max) { clear_ready() } else { Ok(()) }
         });
         done
+    }
+
+    /// Reads through Tokio.
+    fn poll_read_block(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buf.filled().len();
+        let read = Pin::new(&mut self.0).poll_read(cx, buf);
+        if S::HAS_RECEIVE_BUFFER && buf.filled().len() - filled >= LARGE_READ_BYTES {
+            receive_buffer::on_large_read(&self.0);
+        }
+        read
     }
 
     /// Fails if the peer has ended the connection, as far as the runtime knows. The kernel reports that
@@ -143,7 +169,7 @@ impl<S: TokioSocket> AsyncRead for Socket<S> {
         if bytes_max.wrapping_sub(1) >= DIRECT_BYTES_MAX {
             return match bytes_max {
                 0 => Poll::Ready(self.peer_end()),
-                _ => Pin::new(&mut self.0).poll_read(cx, buf),
+                _ => self.poll_read_block(cx, buf),
             };
         }
         loop {
@@ -176,7 +202,11 @@ impl<S: TokioSocket> AsyncWrite for Socket<S> {
             if let Some(written) = written {
                 return Poll::Ready(written.map_err(Into::into));
             }
-            ready!(self.0.poll_write_ready(cx))?;
+            let ready = self.0.poll_write_ready(cx);
+            if S::HAS_RECEIVE_BUFFER && ready.is_pending() {
+                receive_buffer::on_blocked_write(&self.0);
+            }
+            ready!(ready)?;
         }
     }
 
