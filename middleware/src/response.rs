@@ -95,7 +95,7 @@ impl<P: Protocol> Response<P> {
     where
         E: Into<BoxError>,
     {
-        let parts = Box::pin(BoxErrors { parts });
+        let parts = Box::pin(BoxErrors::new(parts));
         Self { after: Some(Box::new(After::Parts(parts))), ..self }
     }
 }
@@ -118,9 +118,15 @@ impl<P: Protocol> fmt::Debug for Response<P> {
 
 pin_project! {
     /// A stream whose errors are boxed.
-    struct BoxErrors<S> {
+    pub(crate) struct BoxErrors<S> {
         #[pin]
         parts: S,
+    }
+}
+
+impl<S> BoxErrors<S> {
+    pub(crate) const fn new(parts: S) -> Self {
+        Self { parts }
     }
 }
 
@@ -180,11 +186,41 @@ impl<P: Protocol> IntoResponse for Response<P> {
     }
 }
 
+/// What a session gives for a batch, or a part of it.
+#[derive(Debug)]
+pub struct SessionReply<P: Protocol> {
+    replies: Batch<P>,
+    then: sealed::Then,
+}
+
+impl<P: Protocol> SessionReply<P> {
+    pub(crate) const fn new(replies: Batch<P>, then: sealed::Then) -> Self {
+        Self { replies, then }
+    }
+}
+
+impl<P: Protocol> From<Batch<P>> for SessionReply<P> {
+    fn from(replies: Batch<P>) -> Self {
+        Self::new(replies, sealed::Then::Next)
+    }
+}
+
+impl<P: Protocol> IntoResponse for SessionReply<P> {
+    type Protocol = P;
+    const PLAIN: bool = false;
+
+    #[inline]
+    fn into_parts(self) -> (Batch<P>, sealed::Then) {
+        (self.replies, self.then)
+    }
+}
+
 pub(crate) mod sealed {
-    use super::{Batch, CloseReason, Protocol, ReplyParts, Response};
+    use std::fmt;
+
+    use super::{Batch, CloseReason, Protocol, ReplyParts, Response, SessionReply};
 
     /// What comes after the replies.
-    #[allow(missing_debug_implementations, reason = "a stream has none")]
     pub enum Then {
         /// The next batch.
         Next,
@@ -196,9 +232,21 @@ pub(crate) mod sealed {
         Parts(ReplyParts),
     }
 
+    impl fmt::Debug for Then {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Next => f.write_str("Next"),
+                Self::Close(reason) => f.debug_tuple("Close").field(reason).finish(),
+                Self::Call => f.write_str("Call"),
+                Self::Parts(_) => f.write_str("Parts"),
+            }
+        }
+    }
+
     /// Keeps [`IntoResponse`](super::IntoResponse) to this crate.
     pub trait Sealed {}
 
     impl<P: Protocol> Sealed for Batch<P> {}
     impl<P: Protocol> Sealed for Response<P> {}
+    impl<P: Protocol> Sealed for SessionReply<P> {}
 }

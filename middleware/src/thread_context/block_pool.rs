@@ -34,6 +34,8 @@ pub const SMALL_BLOCK_BYTES: usize = 8 * 1024;
 pub(crate) struct BlockPool {
     free: RefCell<Vec<BytesMut>>,
     short: Cell<Option<BytesMut>>,
+    /// A second short block: a session answers into it what it read into the first.
+    spare: Cell<Option<BytesMut>>,
     /// While this returns `true`, new blocks are small.
     small_while: RefCell<Option<(Batches, Condition)>>,
 }
@@ -55,6 +57,7 @@ impl BlockPool {
         Self {
             free: RefCell::new(Vec::new()),
             short: Cell::new(None),
+            spare: Cell::new(None),
             small_while: RefCell::new(None),
         }
     }
@@ -133,6 +136,21 @@ pub(crate) fn take_short() -> BytesMut {
 pub(crate) fn put_short(block: BytesMut) {
     if block.capacity() == SHORT_BLOCK_BYTES {
         BLOCKS.with(|pool| pool.short.set(Some(block)));
+    }
+}
+
+/// Takes an empty block of [`SHORT_BLOCK_BYTES`] beside one that [`take_short`] lent.
+pub(crate) fn take_spare() -> BytesMut {
+    BLOCKS
+        .with(|pool| pool.spare.take())
+        .unwrap_or_else(|| BytesMut::with_capacity(SHORT_BLOCK_BYTES))
+}
+
+/// Puts a block back that may be a short one, for [`take_spare`]; its contents are dropped.
+pub(crate) fn put_spare(mut block: BytesMut) {
+    if block.capacity() == SHORT_BLOCK_BYTES {
+        block.clear();
+        BLOCKS.with(|pool| pool.spare.set(Some(block)));
     }
 }
 

@@ -1,0 +1,195 @@
+//! A command's arguments, borrowed from its frame.
+use std::fmt;
+
+use super::{FromArgs, ReplyError};
+
+/// Takes the next argument off the front of `rest`, or returns `None` if there is none.
+pub type NextArg = for<'b> fn(&mut &'b [u8]) -> Option<&'b [u8]>;
+
+/// How arguments are written.
+#[derive(Debug, Clone, Copy)]
+enum Syntax {
+    Words,
+    Each(NextArg),
+}
+
+impl Syntax {
+    #[inline]
+    fn next<'b>(self, rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+        match self {
+            Self::Words => next_word(rest),
+            Self::Each(next) => next(rest),
+        }
+    }
+}
+
+/// A command: its verb, and its arguments, taken one after another.
+///
+/// The same type for the words of a line and for a RESP array, so that one handler serves both. `Copy`, 40
+/// bytes; arguments are found when they are asked for.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    verb: &'a [u8],
+    rest: &'a [u8],
+    syntax: Syntax,
+}
+
+impl<'a> Args<'a> {
+    /// Splits the words of `line` at spaces. The first is the verb; an empty line has an empty one.
+    pub fn words(line: &'a [u8]) -> Self {
+        Self::split(line, Syntax::Words)
+    }
+
+    /// The first argument that `next` takes off `frame` is the verb. For protocols of one's own.
+    pub fn new(frame: &'a [u8], next: NextArg) -> Self {
+        Self::split(frame, Syntax::Each(next))
+    }
+
+    fn split(mut frame: &'a [u8], syntax: Syntax) -> Self {
+        let verb = syntax.next(&mut frame).unwrap_or_default();
+        Self { verb, rest: frame, syntax }
+    }
+
+    /// The verb, as it came.
+    pub const fn verb(&self) -> &'a [u8] {
+        self.verb
+    }
+
+    /// The bytes behind the verb, as they came; for words without the spaces in front.
+    pub fn rest(&self) -> &'a [u8] {
+        match self.syntax {
+            Syntax::Words => self.rest.trim_ascii_start(),
+            Syntax::Each(_) => self.rest,
+        }
+    }
+
+    /// The arguments, verb excluded.
+    pub const fn iter(&self) -> ArgsIter<'a> {
+        ArgsIter { rest: self.rest, syntax: self.syntax }
+    }
+
+    /// Exactly `N` arguments: `let [key, value] = args.exactly()?;`.
+    ///
+    /// # Errors
+    /// A [`ReplyError`] that names the verb, if there are more or fewer.
+    pub fn exactly<const N: usize>(&self) -> Result<[&'a [u8]; N], ReplyError> {
+        let (first, rest) = self.at_least()?;
+        if rest.iter().next().is_some() { Err(self.wrong_number()) } else { Ok(first) }
+    }
+
+    /// The first `N` arguments, and the others: `let ([key], values) = args.at_least()?;`.
+    ///
+    /// # Errors
+    /// A [`ReplyError`] that names the verb, if there are fewer.
+    pub fn at_least<const N: usize>(&self) -> Result<([&'a [u8]; N], Self), ReplyError> {
+        let mut args = self.iter();
+        let mut first = [&[][..]; N];
+        for arg in &mut first {
+            *arg = args.next().ok_or_else(|| self.wrong_number())?;
+        }
+        Ok((first, Self { rest: args.rest, ..*self }))
+    }
+
+    /// All arguments as a value or a tuple of up to eight: `let (name, celsius): (&str, f64) = args.parse()?;`.
+    ///
+    /// # Errors
+    /// A [`ReplyError`] if there are more or fewer, or one does not convert: it says which.
+    pub fn parse<T: FromArgs<'a>>(&self) -> Result<T, ReplyError> {
+        T::from_args(self)
+    }
+
+    /// What to answer to too few or too many arguments.
+    #[cold]
+    pub fn wrong_number(&self) -> ReplyError {
+        let verb = &self.verb[..self.verb.len().min(64)];
+        let verb = verb.to_ascii_lowercase();
+        ReplyError::owned(format!(
+            "wrong number of arguments for '{}' command",
+            verb.escape_ascii()
+        ))
+    }
+}
+
+fn next_word<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let line = rest.trim_ascii_start();
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (word, behind) = line.split_at(end);
+    *rest = behind;
+    (!word.is_empty()).then_some(word)
+}
+
+impl fmt::Debug for Args<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Args(\"{}\", \"{}\")", self.verb.escape_ascii(), self.rest.escape_ascii())
+    }
+}
+
+impl<'a> IntoIterator for Args<'a> {
+    type Item = &'a [u8];
+    type IntoIter = ArgsIter<'a>;
+
+    fn into_iter(self) -> ArgsIter<'a> {
+        self.iter()
+    }
+}
+
+/// The arguments of a command, made by [`Args::iter`].
+#[derive(Debug, Clone)]
+pub struct ArgsIter<'a> {
+    rest: &'a [u8],
+    syntax: Syntax,
+}
+
+impl<'a> ArgsIter<'a> {
+    /// The words that are left, as they came; elsewhere the next argument.
+    pub(crate) fn take_rest(&mut self) -> Option<&'a [u8]> {
+        match self.syntax {
+            Syntax::Words => Some(std::mem::take(&mut self.rest).trim_ascii_start()),
+            Syntax::Each(_) => self.next(),
+        }
+    }
+}
+
+impl<'a> Iterator for ArgsIter<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.syntax.next(&mut self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said<T: fmt::Debug>(result: Result<T, ReplyError>) -> String {
+        result.expect_err("no such arguments").to_string()
+    }
+
+    #[test]
+    fn words_are_split_at_spaces_and_counted() {
+        let args = Args::words(b" SET  key a value ");
+        assert_eq!((args.verb(), args.rest()), (&b"SET"[..], &b"key a value "[..]));
+        assert!(args.iter().eq([&b"key"[..], b"a", b"value"]));
+        let [key, a, value] = args.exactly().expect("three");
+        assert_eq!((key, a, value), (&b"key"[..], &b"a"[..], &b"value"[..]));
+        let ([key], others) = args.at_least().expect("three");
+        assert_eq!((key, others.iter().count()), (&b"key"[..], 2));
+        assert_eq!(said(args.exactly::<2>()), "ERR wrong number of arguments for 'set' command");
+        assert_eq!(said(args.at_least::<4>()), "ERR wrong number of arguments for 'set' command");
+        assert!(Args::words(b"").verb().is_empty());
+    }
+
+    #[test]
+    fn a_verb_in_an_error_cannot_end_the_line() {
+        let shown = said(Args::words(b"\x00\xffX y").exactly::<0>());
+        assert_eq!(shown, "ERR wrong number of arguments for '\\x00\\xffx' command");
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn arguments_are_forty_bytes() {
+    assert_eq!(size_of::<Args<'_>>(), 40);
+}

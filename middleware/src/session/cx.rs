@@ -1,0 +1,80 @@
+//! What a session's method is called with.
+
+use std::{fmt, time::Duration};
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::{Action, Conn, TimerChange};
+use crate::{
+    protocol::Lf,
+    reply::{IntoReply, Message, Out, Replies},
+};
+
+/// A turn of a session: what it says goes here.
+pub struct Cx<'a, P: Replies = Lf> {
+    out: Out<'a, P>,
+    conn: &'a Conn<P>,
+    now: &'a dyn Fn() -> Instant,
+    timer: &'a mut Option<TimerChange>,
+}
+
+impl<'a, P: Replies> Cx<'a, P> {
+    pub(super) fn new(
+        out: &'a mut BytesMut,
+        conn: &'a Conn<P>,
+        now: &'a dyn Fn() -> Instant,
+        timer: &'a mut Option<TimerChange>,
+    ) -> Self {
+        Self { out: Out::new(out), conn, now, timer }
+    }
+
+    /// The connection.
+    pub const fn conn(&self) -> &Conn<P> {
+        self.conn
+    }
+
+    /// The time, to the beginning of this turn: some microseconds old. Reads the clock only where no metrics
+    /// are counted.
+    pub fn now(&self) -> Instant {
+        (self.now)()
+    }
+
+    /// Says `message`, and no more: what comes next is what the method returns.
+    pub fn write(&mut self, message: impl Message) {
+        self.out.write(message);
+    }
+
+    /// Writes bytes as they are, terminator included.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.raw(bytes);
+    }
+
+    /// Says `reply`, and returns what comes next.
+    pub fn reply<S>(&mut self, reply: impl IntoReply<P, S>) -> Action<P, S> {
+        reply.into_reply(&mut self.out)
+    }
+
+    /// Says `last`, and returns that the connection ends behind it.
+    pub fn close<S>(&mut self, last: impl Message) -> Action<P, S> {
+        self.out.write(last);
+        Action::Close
+    }
+
+    /// Has [`Session::on_timer`](super::Session::on_timer) called once, after `wait`. The connection has one
+    /// timer: a later call replaces an earlier one.
+    pub const fn set_timer(&mut self, wait: Duration) {
+        *self.timer = Some(TimerChange::Set(wait));
+    }
+
+    /// Clears the timer.
+    pub const fn clear_timer(&mut self) {
+        *self.timer = Some(TimerChange::Clear);
+    }
+}
+
+impl<P: Replies> fmt::Debug for Cx<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx").field("conn", self.conn).finish_non_exhaustive()
+    }
+}

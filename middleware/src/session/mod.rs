@@ -1,0 +1,238 @@
+//! Conversations: one value for each connection, called with one frame after another.
+//!
+//! A [`Session`] is the connection's own state. The loop calls it with `&mut self`, so it needs no lock and no
+//! reference count, and a call that answers at once costs no allocation. What takes time is answered
+//! [later](Deferred); what is long is answered [in parts](ReplyStream).
+
+mod conn;
+mod cx;
+mod deferred;
+mod responder;
+mod stack;
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+pub use self::{
+    conn::{Conn, ConnId},
+    cx::Cx,
+    deferred::Deferred,
+    responder::SessionResponder,
+    stack::SessionStack,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use crate::{
+    BatchCodec, BoxError, Echo, FramedTransport,
+    drain::Watch,
+    protocol::Protocol,
+    reply::{IntoReply, Out, Replies},
+    response::{BoxErrors, ReplyParts},
+    serve::Serve,
+    stats::CloseReason,
+};
+
+/// One connection's side of a conversation. Made for each connection, never shared, never locked.
+///
+/// *Does*: answers frames in their order, speaks first, keeps a timer, says last words at a drain, and learns
+/// of the end exactly once. *Does not*: wait; what has to be waited for is a [`Deferred`]. *Costs*: an
+/// allocation a connection, of the session and some 100 bytes.
+///
+/// The frames of one read are answered together, with one write, until their replies are as long as a block or
+/// as [`output_bytes_max`](crate::serve::Serve::output_bytes_max); the rest follows when the peer has taken
+/// them. So a peer makes the server hold no more than that and one reply, however many frames it sends. A
+/// panic ends this connection, as [`CloseReason::ServicePanic`].
+///
+/// ```
+/// use towline_middleware::{
+///     protocol::Lf,
+///     reply::Close,
+///     session::{Action, ActionOf, Cx, FrameOf, Session},
+/// };
+///
+/// /// Adds numbers, one a line.
+/// struct Sum(i64);
+///
+/// impl Session for Sum {
+///     type Protocol = Lf;
+///
+///     fn on_open(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         cx.reply("numbers, please")
+///     }
+///
+///     fn on_frame(&mut self, frame: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         match std::str::from_utf8(frame).ok().and_then(|line| line.parse::<i64>().ok()) {
+///             Some(number) => {
+///                 self.0 = self.0.wrapping_add(number);
+///                 cx.reply(self.0)
+///             }
+///             None => cx.reply(Close("that is no number")),
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session",
+    note = "implement `Session` for it; a `Router` goes into `Builder::router(router, |conn| state)`"
+)]
+pub trait Session: Sized + Send + 'static {
+    /// How its frames are cut, and how replies are said.
+    type Protocol: Replies;
+
+    /// The connection is open. A protocol whose server speaks first does so here.
+    fn on_open(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self> {
+        let _ = cx;
+        Action::Continue
+    }
+
+    /// A frame came.
+    fn on_frame(
+        &mut self,
+        frame: FrameOf<'_, Self>,
+        cx: &mut Cx<'_, Self::Protocol>,
+    ) -> ActionOf<Self>;
+
+    /// The time that [`Cx::set_timer`] set has passed. While a reply is waited for it is called after it.
+    fn on_timer(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self> {
+        let _ = cx;
+        Action::Continue
+    }
+
+    /// The server drains, and every frame that was read is answered. Last words may be said; the connection
+    /// closes behind them, whatever is returned.
+    fn on_drain(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self> {
+        let _ = cx;
+        Action::Close
+    }
+
+    /// The connection has ended, or has nothing more to say and waits for the peer's close. Called exactly
+    /// once for each session, after a panic in one of its methods, too.
+    ///
+    /// A panic in here is caught: everything else is done by then.
+    fn on_close(self, reason: CloseReason) {
+        let _ = reason;
+    }
+}
+
+/// Serves one connection with a session over any byte stream until it ends, and returns why it did.
+///
+/// Without metrics, deadlines and limits, as [`serve_connection`](crate::serve_connection) does for services.
+///
+/// ```
+/// use towline_middleware::{
+///     BatchCodec, BoxError,
+///     drain::Watch,
+///     protocol::Lf,
+///     session::{ActionOf, Cx, FrameOf, Session, serve_session},
+/// };
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// struct Count(u32);
+///
+/// impl Session for Count {
+///     type Protocol = Lf;
+///
+///     fn on_frame(&mut self, _: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         self.0 += 1;
+///         cx.reply(self.0)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let (mut client, server) = tokio::io::duplex(64);
+/// client.write_all(b"a\nb\n").await?;
+/// client.shutdown().await?;
+/// serve_session(server, BatchCodec::new(1024), Count(0), Watch::never()).await?;
+/// let mut said = String::new();
+/// client.read_to_string(&mut said).await?;
+/// assert_eq!(said, "1\n2\n");
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// That of a [`ReplyStream`], if it ended the connection.
+pub async fn serve_session<Io, S>(
+    io: Io,
+    codec: BatchCodec<S::Protocol>,
+    session: S,
+    drain: Watch,
+) -> Result<CloseReason, BoxError>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    S: Session,
+{
+    let responder = SessionResponder::new(session, Conn::new(None), SessionStack::unlimited());
+    let mut serve = Serve::unboxed(Echo).drain(drain).one(responder);
+    serve.call(FramedTransport::new(io, codec)).await
+}
+
+/// A frame of the session `S`.
+pub type FrameOf<'a, S> = <<S as Session>::Protocol as Protocol>::Frame<'a>;
+
+/// What a method of the session `S` returns.
+pub type ActionOf<S> = Action<<S as Session>::Protocol, S>;
+
+/// What comes next on a connection.
+#[must_use = "the connection does what it says"]
+#[non_exhaustive]
+pub enum Action<P: Replies, S> {
+    /// The next frame.
+    Continue,
+    /// The end, behind what was said. What was read behind this frame is not served.
+    Close,
+    /// A reply that comes when a future is done. Frames behind this one wait for it.
+    Deferred(Deferred<P, S>),
+    /// A reply in parts. Frames behind this one wait for it.
+    ReplyStream(ReplyStream),
+}
+
+impl<P: Replies, S> fmt::Debug for Action<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Continue => "Continue",
+            Self::Close => "Close",
+            Self::Deferred(_) => "Deferred",
+            Self::ReplyStream(_) => "ReplyStream",
+        })
+    }
+}
+
+/// A reply in parts, which are written as they are.
+///
+/// A part is asked for when the output has room for it, so the server holds no more than
+/// [`output_bytes_max`](crate::serve::Serve::output_bytes_max) and one part, however long the reply is. While
+/// the stream waits, the connection watches for the peer's end. An error of the stream ends the connection
+/// behind the parts before it.
+#[must_use = "a stream says nothing unless it is returned"]
+pub struct ReplyStream(ReplyParts);
+
+impl ReplyStream {
+    /// Replies with the items of `parts`.
+    pub fn new<E>(parts: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
+    where
+        E: Into<BoxError>,
+    {
+        Self(Box::pin(BoxErrors::new(parts)))
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyStream").finish_non_exhaustive()
+    }
+}
+
+impl<P: Replies, S> IntoReply<P, S> for ReplyStream {
+    fn into_reply(self, _: &mut Out<'_, P>) -> Action<P, S> {
+        Action::ReplyStream(self)
+    }
+}
+
+/// What a session asked of its timer.
+#[derive(Debug, Clone, Copy)]
+enum TimerChange {
+    Set(Duration),
+    Clear,
+}
