@@ -21,12 +21,16 @@ use tokio::{
 use tower::{ServiceBuilder, service_fn};
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer, Lines,
-    LinesBatchCodec, MeterLayer, Semaphore, Sha256Layer, Utf8LinesCodec,
+    BatchCodec, BoxError, ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer,
+    Lines, LinesBatchCodec, MeterLayer, Semaphore, Sha256Layer, Utf8LinesCodec,
     drain::{self, Watch},
     heartbeat::HeartbeatLayer,
+    protocol::Lf,
     serve::Serve,
     serve_connection,
+    session::{
+        ActionOf, Conn, Cx, FrameOf, Session, SessionResponder, SessionStack, serve_session,
+    },
     stats::Stats,
 };
 use towline_test_support::{DEADLINES, line_stack};
@@ -173,6 +177,47 @@ fn a_single_line_allocates_nothing() {
         run(connection.as_mut());
         let counted = measure(|| run(connection.as_mut()));
         assert_eq!((stats.batches.get(), counted.count_total), (40, 0));
+    });
+}
+
+/// Answers with what it was told.
+struct Echoing;
+
+impl Session for Echoing {
+    type Protocol = Lf;
+
+    fn on_frame(&mut self, line: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+        cx.reply(line)
+    }
+}
+
+#[test]
+fn a_single_line_to_a_session_allocates_nothing() {
+    in_runtime(|| {
+        let input = std::iter::repeat_n(["abcd\n", ""].map(Bytes::from), 40).flatten();
+        let io = Pieces { input: input.collect(), written: 0 };
+        let codec = BatchCodec::<Lf>::new(64 * KIB);
+        let mut connection = Box::pin(serve_session(io, codec, Echoing, Watch::never()));
+        // The first reads find no blocks in the pool of the thread.
+        run(connection.as_mut());
+        let counted = measure(|| run(connection.as_mut()));
+        assert_eq!(counted.count_total, 0);
+    });
+}
+
+#[test]
+fn an_idle_session_takes_little_more_than_itself() {
+    in_runtime(|| {
+        let (conn, stack) = (Conn::<Lf>::new(None), SessionStack::unlimited());
+        let held = measure(|| {
+            std::mem::forget(SessionResponder::new(Echoing, conn.clone(), stack.clone()));
+        });
+        println!("a session beside its connection: {} bytes", held.bytes_current);
+        // Its box. The connection's number and address are in an allocation of their own.
+        assert!(held.bytes_current <= 64, "{} bytes", held.bytes_current);
+        assert!(size_of::<SessionResponder<Echoing>>() <= 16);
+        let address = measure(|| std::mem::forget(Conn::<Lf>::new(None))).bytes_current;
+        assert!(address <= 64, "{address} bytes");
     });
 }
 

@@ -60,9 +60,14 @@ pub use towline_config::{
 };
 pub use towline_middleware as middleware;
 pub use towline_middleware::{
-    Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, drain,
+    Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
     protocol::{self, Protocol},
+    reply::{self, Args, Close, IntoReply, Message, Out, Raw, ReplyError, Rest},
     serve_connection,
+    session::{
+        Action, ActionOf, Conn, ConnId, Cx, Deferred, FrameOf, IntoSession, Refused, ReplyStream,
+        Session, serve_session,
+    },
     stats::CloseReason,
 };
 

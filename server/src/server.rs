@@ -5,7 +5,10 @@ use std::{fmt, panic, sync::Arc, thread};
 use tokio::sync::{oneshot, watch};
 use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
-use towline_middleware::protocol::Protocol;
+use towline_middleware::{
+    protocol::Protocol,
+    session::{Conn, IntoSession, Session},
+};
 
 use crate::{
     Builder, Outcome, RunError,
@@ -15,7 +18,7 @@ use crate::{
     live_config::LiveConfig,
     overload::{run_overload_control, watch_connection_limit},
     plan::{ProcessPlan, ProtocolRules},
-    serve::{BatchService, embedded},
+    serve::{BatchService, embedded, responder},
     shard::{Peer, ServeSocket, ShardPool, serve_frames, serve_lines, threads},
     stack::{FrameService, StackParts, line_stack},
 };
@@ -94,6 +97,23 @@ impl Server {
                 move |peer| line_stack(&stack, embedded(make(peer)))
             };
             start_protocol(effective, plan, parts, per_shard, serve_frames::<_, P>, protocol)
+        };
+        Self { builder, protocol, start: Box::new(start) }
+    }
+
+    /// A server of sessions.
+    pub(crate) fn of_sessions<M, R>(builder: Builder, make: M) -> Self
+    where
+        M: Fn(Conn<<R::Session as Session>::Protocol>) -> R + Clone + Send + 'static,
+        R: IntoSession,
+    {
+        let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();
+        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
+            let per_shard = |stack: &StackParts| {
+                let (stack, make) = (stack.sessions(), make.clone());
+                move |peer: Peer| responder(Conn::new(peer.address()), &make, &stack)
+            };
+            start_protocol(effective, plan, parts, per_shard, serve_frames, protocol)
         };
         Self { builder, protocol, start: Box::new(start) }
     }

@@ -19,6 +19,7 @@ use towline_middleware::{
     internal::{ConnectionStats, LINES_MAX},
     protocol::{Lf, Protocol},
     serve::{self, Respond, Serve},
+    session::SessionStack,
     stats::{CloseReason, Stats},
 };
 
@@ -137,6 +138,11 @@ impl StackParts {
     /// What wakes this shard's connections at their deadlines.
     pub fn timers(&self, signal: &Signal) -> Timers {
         signal.timers(self.stats.clock())
+    }
+
+    /// What surrounds the sessions of this shard.
+    pub(crate) fn sessions(&self) -> SessionStack {
+        SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
     }
 
     /// Counts a connection until the returned guard is closed or dropped.

@@ -8,6 +8,7 @@ mod conn;
 mod cx;
 mod deferred;
 mod responder;
+mod running;
 mod stack;
 
 use std::{fmt, time::Duration};
@@ -19,7 +20,7 @@ pub use self::{
     conn::{Conn, ConnId},
     cx::Cx,
     deferred::Deferred,
-    responder::SessionResponder,
+    responder::{Refused, SessionResponder},
     stack::SessionStack,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -166,6 +167,36 @@ where
     let responder = SessionResponder::new(session, Conn::new(None), SessionStack::unlimited());
     let mut serve = Serve::unboxed(Echo).drain(drain).one(responder);
     serve.call(FramedTransport::new(io, codec)).await
+}
+
+/// What is made for each connection: a [`Session`], or a `Result` of one with [`Refused`]. It cannot be implemented otherwise.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session",
+    note = "return a type that implements `Session`, or `Result<_, Refused>` of one"
+)]
+pub trait IntoSession {
+    /// The session.
+    type Session: Session;
+
+    /// The session, or why the connection gets none.
+    #[doc(hidden)]
+    fn into_session(self) -> Result<Self::Session, Refused>;
+}
+
+impl<S: Session> IntoSession for S {
+    type Session = S;
+
+    fn into_session(self) -> Result<S, Refused> {
+        Ok(self)
+    }
+}
+
+impl<S: Session> IntoSession for Result<S, Refused> {
+    type Session = S;
+
+    fn into_session(self) -> Self {
+        self
+    }
 }
 
 /// A frame of the session `S`.

@@ -2,73 +2,80 @@
 
 use std::{
     fmt,
-    future::Future,
     panic::{self, AssertUnwindSafe},
-    pin::{Pin, pin},
     task::{Context, Poll},
     thread,
-    time::Duration,
 };
 
 use bytes::BytesMut;
-use tokio::{
-    task::coop::unconstrained,
-    time::{Sleep, sleep},
-};
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{
-    Action, Conn, Cx, Session, SessionStack, TimerChange,
-    deferred::{Back, BackFuture},
-    stack::Limited,
+    Conn, Session, SessionStack,
+    running::{Running, SessionCall},
 };
 use crate::{
     Batch, BoxError,
-    clock::Nanos,
     protocol::{Notice, Protocol},
-    response::{ReplyParts, SessionReply, sealed::Then},
+    response::{SessionReply, sealed::Then},
     serve::Respond,
-    stats::{CloseReason, LineResult},
-    thread_context::{
-        READINESS, Readiness,
-        block_pool::{self, BLOCK_BYTES, SHORT_BLOCK_BYTES},
-    },
+    stats::CloseReason,
+    thread_context::{READINESS, Readiness},
 };
 
-/// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
-const PART_BYTES: usize = BLOCK_BYTES;
-
-/// Frames after which a part goes to the sink, so that the loop can see how long the turn takes.
-const PART_FRAMES: u32 = 256;
-
-/// A batch of fewer bytes is answered into a short block.
-const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
-
-/// A session on its connection: what the loop asks to answer batches.
+/// What answers the batches of a connection for its session.
 ///
-/// Closes its session with [`CloseReason::Shutdown`] when it is dropped before the loop closed it, or with
+/// Closes the session with [`CloseReason::Shutdown`] when it is dropped before the loop closed it, or with
 /// [`CloseReason::ServicePanic`] while panicking.
-pub struct SessionResponder<S: Session>(Option<Box<Running<S>>>);
+pub struct SessionResponder<S: Session>(State<S>);
 
-struct Running<S: Session> {
-    session: S,
-    conn: Conn<S::Protocol>,
-    stack: SessionStack,
-    timer: Option<Pin<Box<Sleep>>>,
-    drained: bool,
+enum State<S: Session> {
+    Running(Box<Running<S>>),
+    /// There is no session: the connection is told why, and closed.
+    Refused(Box<Refused>),
+    Closed,
 }
+
+/// A connection that gets no session, and why: the text is said in the words of the protocol, and the connection
+/// is closed, as [`CloseReason::ServiceClose`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused(pub &'static str);
 
 impl<S: Session> SessionResponder<S> {
     /// Answers for `session` on `conn`, within the limits of `stack`.
     pub fn new(session: S, conn: Conn<S::Protocol>, stack: SessionStack) -> Self {
-        Self(Some(Box::new(Running { session, conn, stack, timer: None, drained: false })))
+        Self(State::Running(Box::new(Running::new(session, conn, stack))))
+    }
+
+    /// Refuses the connection.
+    pub fn refused(refused: Refused) -> Self {
+        Self(State::Refused(Box::new(refused)))
+    }
+
+    fn close_session(&mut self, reason: CloseReason) {
+        if let State::Running(running) = std::mem::replace(&mut self.0, State::Closed) {
+            let session = running.session;
+            // In a drop while panicking a second panic would abort the process.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| session.on_close(reason)));
+        }
+    }
+
+    fn running(&mut self) -> Option<&mut Running<S>> {
+        match &mut self.0 {
+            State::Running(running) => Some(running),
+            _ => None,
+        }
     }
 }
 
 impl<S: Session> fmt::Debug for SessionResponder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let conn = self.0.as_ref().map(|running| &running.conn);
-        f.debug_tuple("SessionResponder").field(&conn).finish()
+        match &self.0 {
+            State::Running(running) => {
+                f.debug_tuple("SessionResponder").field(&running.conn).finish()
+            }
+            State::Refused(refused) => f.debug_tuple("SessionResponder").field(refused).finish(),
+            State::Closed => f.write_str("SessionResponder(Closed)"),
+        }
     }
 }
 
@@ -76,55 +83,6 @@ impl<S: Session> Drop for SessionResponder<S> {
     fn drop(&mut self) {
         let panics = thread::panicking();
         self.close_session(if panics { CloseReason::ServicePanic } else { CloseReason::Shutdown });
-    }
-}
-
-impl<S: Session> SessionResponder<S> {
-    fn close_session(&mut self, reason: CloseReason) {
-        if let Some(running) = self.0.take() {
-            let session = running.session;
-            // In a drop while panicking a second panic would abort the process.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| session.on_close(reason)));
-        }
-    }
-}
-
-/// A batch on its way through a session, or one of the session's other methods.
-pub struct SessionCall<S: Session> {
-    first: Option<Hook<S>>,
-    batch: Batch<S::Protocol>,
-    /// Where the next frame begins.
-    at: usize,
-    waiting: Option<Waiting<S>>,
-    begun: Nanos,
-    /// The connection closes behind it.
-    close: Option<CloseReason>,
-}
-
-type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> super::ActionOf<S>;
-
-/// What the frames behind wait for.
-enum Waiting<S: Session> {
-    New(BackFuture<S::Protocol, S>, Option<Duration>),
-    Limited(Pin<Box<Limited<BackFuture<S::Protocol, S>>>>),
-    Parts(ReplyParts),
-    /// The end of the connection, for this error.
-    Failed(Option<BoxError>),
-}
-
-// Nothing in it is pinned in place: futures and streams are boxed.
-impl<S: Session> Unpin for SessionCall<S> {}
-
-impl<S: Session> fmt::Debug for SessionCall<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionCall").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-impl<S: Session> SessionCall<S> {
-    fn hook(hook: Hook<S>, close: Option<CloseReason>) -> Self {
-        let (batch, begun) = (Batch::default(), Nanos(0));
-        Self { first: Some(hook), batch, at: 0, waiting: None, begun, close }
     }
 }
 
@@ -138,16 +96,10 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
     }
 
     fn call(&mut self, batch: Batch<S::Protocol>) -> SessionCall<S> {
-        let mut begun = Nanos(0);
-        if let Some(running) = &self.0
-            && running.stack.stats.is_counted()
-        {
-            let stats = &running.stack.stats;
-            stats.lines_received.add(batch.count() as u64);
-            stats.batches.add(1);
-            begun = stats.begin_batch();
+        match self.running() {
+            Some(running) => running.begin(batch),
+            None => SessionCall::nothing(),
         }
-        SessionCall { first: None, batch, at: 0, waiting: None, begun, close: None }
     }
 
     fn poll_call(
@@ -155,10 +107,17 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         cx: &mut Context<'_>,
         call: &mut SessionCall<S>,
     ) -> Poll<Result<Self::Reply, BoxError>> {
+        // A call that timed out while it waited for a permit left the flag set.
         READINESS.with(Readiness::take_awaited);
         match &mut self.0 {
-            Some(running) => running.answer(cx, call),
-            None => Poll::Ready(Ok(SessionReply::new(Batch::default(), Then::Next))),
+            State::Running(running) => running.answer(cx, call),
+            State::Refused(refused) => {
+                let mut out = BytesMut::new();
+                S::Protocol::notice(&Notice::Refused(refused.0), &mut out);
+                let close = Then::Close(CloseReason::ServiceClose);
+                Poll::Ready(Ok(SessionReply::new(Batch::counted(out, 1), close)))
+            }
+            State::Closed => Poll::Ready(Ok(SessionReply::new(Batch::default(), Then::Next))),
         }
     }
 
@@ -167,226 +126,14 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
     }
 
     fn drain(&mut self) -> Option<SessionCall<S>> {
-        let running = self.0.as_mut()?;
-        let first = !std::mem::replace(&mut running.drained, true);
-        first.then(|| SessionCall::hook(S::on_drain, Some(CloseReason::Drain)))
+        self.running()?.drain()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<SessionCall<S>> {
-        let Some(running) = &mut self.0 else { return Poll::Pending };
-        let Some(timer) = &mut running.timer else { return Poll::Pending };
-        // A session that used up its task's budget would otherwise keep its timer pending.
-        if pin!(unconstrained(timer.as_mut())).poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        running.timer = None;
-        Poll::Ready(SessionCall::hook(S::on_timer, None))
+        self.running().map_or(Poll::Pending, |running| running.poll_timer(cx))
     }
 
     fn close(&mut self, reason: CloseReason) {
         self.close_session(reason);
-    }
-}
-
-/// Frames answered since the last reply went to the loop, by how they ended.
-#[derive(Default)]
-struct Answered {
-    ok: u32,
-    timeout: u32,
-    shed: u32,
-}
-
-impl<S: Session> Running<S> {
-    /// Answers frames until the batch is done, a part is full, or something must be waited for.
-    fn answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        call: &mut SessionCall<S>,
-    ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
-        let mut out = output(call.batch.as_bytes().len());
-        let mut answered = Answered::default();
-        let then = loop {
-            let action = if let Some(waiting) = &mut call.waiting {
-                match self.poll_waiting(cx, waiting, &mut out, &mut answered) {
-                    Poll::Ready(Ok(action)) => {
-                        call.waiting = None;
-                        action
-                    }
-                    Poll::Ready(Err(error)) if out.is_empty() => return Poll::Ready(Err(error)),
-                    Poll::Ready(Err(error)) => {
-                        // What was said before it is written first.
-                        call.waiting = Some(Waiting::Failed(Some(error)));
-                        break Then::Call;
-                    }
-                    Poll::Pending if out.is_empty() => {
-                        put_output(out);
-                        self.count(&answered, call);
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => break Then::Call,
-                }
-            } else if let Some(hook) = call.first.take() {
-                self.call(&mut out, hook)
-            } else if call.at < call.batch.as_bytes().len() {
-                let mut rest = &call.batch.as_bytes()[call.at..];
-                let before = rest.len();
-                let frame = S::Protocol::next(&mut rest);
-                // A protocol that takes nothing would be asked for ever.
-                call.at += (before - rest.len()).max(1);
-                answered.ok += 1;
-                self.call(&mut out, |session, cx| session.on_frame(frame, cx))
-            } else {
-                break call.close.map_or(Then::Next, Then::Close);
-            };
-            match action {
-                Action::Continue => {}
-                Action::Close => {
-                    break Then::Close(call.close.unwrap_or(CloseReason::ServiceClose));
-                }
-                Action::Deferred(deferred) => {
-                    // It is answered when the future is done.
-                    answered.ok = answered.ok.saturating_sub(1);
-                    let (future, within) = deferred.into_parts();
-                    call.waiting = Some(Waiting::New(future, within));
-                }
-                Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(stream.0)),
-            }
-            if out.len() >= PART_BYTES || answered.ok >= PART_FRAMES {
-                break Then::Call;
-            }
-        };
-        self.count(&answered, call);
-        if !matches!(then, Then::Call) && !call.batch.is_empty() {
-            if self.stack.stats.is_counted() {
-                self.stack.stats.reply_batch(call.begun);
-            }
-            // A line and its reply use two short blocks in turn, and allocate nothing.
-            if let Ok(read) = std::mem::take(&mut call.batch).try_into_mut() {
-                block_pool::put_spare(read);
-            }
-        }
-        let frames = answered.ok.max(1);
-        Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
-    }
-
-    /// Polls what the frames behind wait for.
-    fn poll_waiting(
-        &mut self,
-        cx: &mut Context<'_>,
-        waiting: &mut Waiting<S>,
-        out: &mut BytesMut,
-        answered: &mut Answered,
-    ) -> Poll<Result<Action<S::Protocol, S>, BoxError>> {
-        let done = match waiting {
-            Waiting::Parts(parts) => return poll_part(cx, parts, out),
-            Waiting::Failed(error) => {
-                return Poll::Ready(error.take().map_or(Ok(Action::Close), Err));
-            }
-            Waiting::New(future, within) => match future.as_mut().poll(cx) {
-                Poll::Ready(back) => Ok(back),
-                Poll::Pending => {
-                    // It waits, so it needs a permit and has a deadline from now on.
-                    let future = std::mem::replace(future, Box::pin(std::future::pending()));
-                    let limited = Box::pin(self.stack.limit(future, *within));
-                    *waiting = Waiting::Limited(limited);
-                    return self.poll_waiting(cx, waiting, out, answered);
-                }
-            },
-            Waiting::Limited(limited) => match limited.as_mut().poll(cx) {
-                Poll::Ready(done) => done,
-                Poll::Pending => return Poll::Pending,
-            },
-        };
-        Poll::Ready(self.take_back(done, out, answered))
-    }
-
-    /// Gives what was waited for back to the session, or says why there is nothing.
-    fn take_back(
-        &mut self,
-        done: Result<Back<S::Protocol, S>, BoxError>,
-        out: &mut BytesMut,
-        answered: &mut Answered,
-    ) -> Result<Action<S::Protocol, S>, BoxError> {
-        let error = match done {
-            Ok(back) => {
-                answered.ok += 1;
-                return Ok(self.call(out, back));
-            }
-            Err(error) => error,
-        };
-        if error.is::<Elapsed>() {
-            answered.timeout += 1;
-            S::Protocol::notice(&Notice::Timeout, out);
-        } else if error.is::<Overloaded>() {
-            answered.shed += 1;
-            S::Protocol::notice(&Notice::Overloaded, out);
-        } else {
-            return Err(error);
-        }
-        Ok(Action::Continue)
-    }
-
-    /// Calls a method of the session, and sets its timer if it says so.
-    fn call<T>(
-        &mut self,
-        out: &mut BytesMut,
-        method: impl FnOnce(&mut S, &mut Cx<'_, S::Protocol>) -> T,
-    ) -> T {
-        let Self { session, conn, stack, timer, .. } = self;
-        let mut change = None;
-        let now = || stack.stats.instant(stack.stats.recent());
-        let returned = method(session, &mut Cx::new(out, conn, &now, &mut change));
-        match change {
-            None => {}
-            Some(TimerChange::Clear) => *timer = None,
-            Some(TimerChange::Set(wait)) => *timer = Some(Box::pin(sleep(wait))),
-        }
-        returned
-    }
-
-    /// Counts frames; the other methods of a session answer none.
-    fn count(&self, answered: &Answered, call: &SessionCall<S>) {
-        let stats = &self.stack.stats;
-        if stats.is_counted() && !call.batch.is_empty() {
-            let Answered { ok, timeout, shed } = *answered;
-            for (result, frames) in
-                [(LineResult::Ok, ok), (LineResult::Timeout, timeout), (LineResult::Shed, shed)]
-            {
-                if frames > 0 {
-                    stats.lines_processed[result as usize].add(frames.into());
-                }
-            }
-        }
-    }
-}
-
-/// Writes the next part of a reply. Between two parts the stream is what is waited for.
-fn poll_part<P: crate::reply::Replies, S>(
-    cx: &mut Context<'_>,
-    parts: &mut ReplyParts,
-    out: &mut BytesMut,
-) -> Poll<Result<Action<P, S>, BoxError>> {
-    while out.len() < PART_BYTES {
-        match parts.as_mut().poll_next(cx) {
-            Poll::Ready(Some(Ok(part))) => out.extend_from_slice(&part),
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-            Poll::Ready(None) => return Poll::Ready(Ok(Action::Continue)),
-            Poll::Pending => return Poll::Pending,
-        }
-    }
-    Poll::Pending
-}
-
-/// An empty output buffer for the replies to so many bytes.
-fn output(bytes: usize) -> BytesMut {
-    if bytes <= SHORT_BATCH_BYTES { block_pool::take_spare() } else { block_pool::take() }
-}
-
-/// Puts an output buffer back into which nothing was written.
-fn put_output(out: BytesMut) {
-    if out.capacity() == SHORT_BLOCK_BYTES {
-        block_pool::put_spare(out);
-    } else {
-        block_pool::put(out);
     }
 }

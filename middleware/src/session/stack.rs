@@ -22,9 +22,14 @@ use crate::{
 /// A session is no service, so the layers of a line stack do not surround it. Those of them that make sense for
 /// it hold for each [`Deferred`](super::Deferred) that waits: a command that is answered at once can neither
 /// exceed a timeout nor hold a permit.
+///
+/// Cheap to clone: one pointer.
 #[derive(Debug, Clone)]
-pub struct SessionStack {
-    pub(super) stats: Arc<Stats>,
+pub struct SessionStack(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stats: Arc<Stats>,
     limited: ConcurrencyLimit<Run>,
     timed: Timeout<ConcurrencyLimit<Run>>,
 }
@@ -33,7 +38,13 @@ impl SessionStack {
     /// Counts in `stats`, and limits what is waited for by `timeout` and `limit`.
     pub fn new(stats: Arc<Stats>, timeout: &TimeoutLayer, limit: &ConcurrencyLimitLayer) -> Self {
         let limited = limit.layer(Run);
-        Self { stats, timed: timeout.layer(limited.clone()), limited }
+        Self(Arc::new(Shared { stats, timed: timeout.layer(limited.clone()), limited }))
+    }
+
+    /// The metrics.
+    #[inline]
+    pub(super) fn stats(&self) -> &Stats {
+        &self.0.stats
     }
 
     /// Counts nothing and limits nothing.
@@ -44,13 +55,13 @@ impl SessionStack {
 
     /// Polls a future that waits: for a permit first, and not longer than `within`, or the stack's timeout.
     pub(super) fn limit<F: Future + Unpin>(
-        &mut self,
+        &self,
         future: F,
         within: Option<Duration>,
     ) -> Limited<F> {
         match within {
-            None => self.timed.call(future),
-            Some(timeout) => Timeout::new(self.limited.clone(), timeout).call(future),
+            None => self.0.timed.clone().call(future),
+            Some(timeout) => Timeout::new(self.0.limited.clone(), timeout).call(future),
         }
     }
 }

@@ -1,20 +1,17 @@
 //! What a server is made of, collected before it starts.
 
 mod protocol_builder;
+mod serve;
 
 use std::{fmt, time::Duration};
 
 use towline_config::{
     Admission, Effective, FlushPolicy, Framing, Heartbeat, Key, Overload, Settings, Timeouts,
 };
-use towline_middleware::protocol::Protocol;
 use towline_units::print_duration;
 
 pub use self::protocol_builder::ProtocolBuilder;
-use crate::{
-    RunError, accept::BoundListener, admin::UserMetrics, plan::ProtocolRules, serve::BatchService,
-    server::Server, shard::Peer,
-};
+use crate::{RunError, accept::BoundListener, admin::UserMetrics, plan::ProtocolRules};
 
 /// A change of the settings, made when the server is.
 type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
@@ -294,37 +291,6 @@ impl Builder {
     pub fn settings(mut self, settings: Settings) -> Self {
         self.base = Some(settings);
         self
-    }
-
-    /// Serves another protocol than lines. What follows gives it a service of its batches.
-    ///
-    /// Default: lines.
-    pub fn protocol<P: Protocol>(self) -> ProtocolBuilder<P> {
-        ProtocolBuilder::new(self)
-    }
-
-    /// Serves every batch of every connection with a clone of `service`. What connections share
-    /// belongs in an `Arc` inside it.
-    pub fn serve<S, Via>(self, service: S) -> Server
-    where
-        S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
-        Via: 'static,
-    {
-        self.serve_with(move |_peer| service.clone())
-    }
-
-    /// Serves each connection with a service that `make` makes for its peer: how a protocol keeps
-    /// session state.
-    ///
-    /// The service is cloned for each batch, as Tower's own servers do for each request, so the
-    /// state belongs in an `Arc` made there.
-    pub fn serve_with<M, S, Via>(self, make: M) -> Server
-    where
-        M: Fn(Peer) -> S + Clone + Send + 'static,
-        S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
-        Via: 'static,
-    {
-        Server::new(self, make)
     }
 
     /// Sets `name` to the text that a configuration file would have for it.

@@ -1,6 +1,7 @@
 //! One listener in the caller's own runtime.
 
 mod batch_service;
+mod session;
 
 use std::{
     fmt, io,
@@ -19,7 +20,7 @@ use towline_host::HostLimits;
 use towline_middleware::{LinesBatchCodec, Semaphore, drain::Watch, stats::Stats};
 
 pub use self::batch_service::BatchService;
-pub(crate) use self::batch_service::embedded;
+pub(crate) use self::{batch_service::embedded, session::responder};
 use crate::{
     accept::{Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection},
     live_config::LiveConfig,

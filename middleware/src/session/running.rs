@@ -1,0 +1,329 @@
+//! A session and the calls of its methods.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    task::coop::unconstrained,
+    time::{Sleep, sleep},
+};
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+
+use super::{
+    Action, ActionOf, Conn, Cx, Session, SessionStack, TimerChange,
+    deferred::{Back, BackFuture},
+    stack::Limited,
+};
+use crate::{
+    Batch, BoxError,
+    clock::Nanos,
+    protocol::{Notice, Protocol},
+    reply::Replies,
+    response::{ReplyParts, SessionReply, sealed::Then},
+    stats::{CloseReason, LineResult},
+    thread_context::block_pool::{self, BLOCK_BYTES, SHORT_BLOCK_BYTES},
+};
+
+/// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
+const PART_BYTES: usize = BLOCK_BYTES;
+
+/// Frames after which a part goes to the sink, so that the loop can see how long the turn takes.
+const PART_FRAMES: u32 = 256;
+
+/// A batch of fewer bytes is answered into a short block.
+const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
+
+/// A session on its connection.
+pub(super) struct Running<S: Session> {
+    pub(super) session: S,
+    pub(super) conn: Conn<S::Protocol>,
+    stack: SessionStack,
+    timer: Option<Pin<Box<Sleep>>>,
+    drained: bool,
+}
+
+/// A batch on its way through a session, or one of the session's other methods.
+pub struct SessionCall<S: Session> {
+    first: Option<Hook<S>>,
+    batch: Batch<S::Protocol>,
+    /// Where the next frame begins.
+    at: usize,
+    waiting: Option<Waiting<S>>,
+    begun: Nanos,
+    /// The connection closes behind it.
+    close: Option<CloseReason>,
+}
+
+type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
+
+/// What the frames behind wait for.
+enum Waiting<S: Session> {
+    New(BackFuture<S::Protocol, S>, Option<Duration>),
+    Limited(Pin<Box<Limited<BackFuture<S::Protocol, S>>>>),
+    Parts(ReplyParts),
+    /// The end of the connection, for this error.
+    Failed(Option<BoxError>),
+}
+
+// Nothing in it is pinned in place: futures and streams are boxed.
+impl<S: Session> Unpin for SessionCall<S> {}
+
+impl<S: Session> fmt::Debug for SessionCall<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionCall").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl<S: Session> SessionCall<S> {
+    /// A call in which nothing is done.
+    pub(super) fn nothing() -> Self {
+        let (batch, begun) = (Batch::default(), Nanos(0));
+        Self { first: None, batch, at: 0, waiting: None, begun, close: None }
+    }
+
+    pub(super) fn hook(hook: Hook<S>, close: Option<CloseReason>) -> Self {
+        Self { first: Some(hook), close, ..Self::nothing() }
+    }
+}
+
+/// Frames answered since the last reply went to the loop, by how they ended.
+#[derive(Default)]
+struct Answered {
+    ok: u32,
+    timeout: u32,
+    shed: u32,
+}
+
+impl<S: Session> Running<S> {
+    pub(super) const fn new(session: S, conn: Conn<S::Protocol>, stack: SessionStack) -> Self {
+        Self { session, conn, stack, timer: None, drained: false }
+    }
+
+    /// Counts a batch, and takes it.
+    pub(super) fn begin(&self, batch: Batch<S::Protocol>) -> SessionCall<S> {
+        let stats = self.stack.stats();
+        let mut begun = Nanos(0);
+        if stats.is_counted() {
+            stats.lines_received.add(batch.count() as u64);
+            stats.batches.add(1);
+            begun = stats.begin_batch();
+        }
+        SessionCall { first: None, batch, at: 0, waiting: None, begun, close: None }
+    }
+
+    /// The call that says last words, the first time.
+    pub(super) fn drain(&mut self) -> Option<SessionCall<S>> {
+        let first = !std::mem::replace(&mut self.drained, true);
+        first.then(|| SessionCall::hook(S::on_drain, Some(CloseReason::Drain)))
+    }
+
+    /// Ready when the timer has passed, once.
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<SessionCall<S>> {
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        // A session that used up its task's budget would otherwise keep its timer pending.
+        if pin!(unconstrained(timer.as_mut())).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer = None;
+        Poll::Ready(SessionCall::hook(S::on_timer, None))
+    }
+
+    /// Answers frames until the batch is done, a part is full, or something must be waited for.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &mut SessionCall<S>,
+    ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
+        let mut out = output(call.batch.as_bytes().len());
+        let mut answered = Answered::default();
+        let then = loop {
+            let action = if let Some(waiting) = &mut call.waiting {
+                match self.poll_waiting(cx, waiting, &mut out, &mut answered) {
+                    Poll::Ready(Ok(action)) => {
+                        call.waiting = None;
+                        action
+                    }
+                    Poll::Ready(Err(error)) if out.is_empty() => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) => {
+                        // What was said before it is written first.
+                        call.waiting = Some(Waiting::Failed(Some(error)));
+                        break Then::Call;
+                    }
+                    Poll::Pending if out.is_empty() => {
+                        put_output(out);
+                        self.count(&answered, call);
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => break Then::Call,
+                }
+            } else if let Some(hook) = call.first.take() {
+                self.call(&mut out, hook)
+            } else if call.at < call.batch.as_bytes().len() {
+                let mut rest = &call.batch.as_bytes()[call.at..];
+                let before = rest.len();
+                let frame = S::Protocol::next(&mut rest);
+                // A protocol that takes nothing would be asked for ever.
+                call.at += (before - rest.len()).max(1);
+                answered.ok += 1;
+                self.call(&mut out, |session, cx| session.on_frame(frame, cx))
+            } else {
+                break call.close.map_or(Then::Next, Then::Close);
+            };
+            match action {
+                Action::Continue => {}
+                Action::Close => {
+                    break Then::Close(call.close.unwrap_or(CloseReason::ServiceClose));
+                }
+                Action::Deferred(deferred) => {
+                    // It is answered when the future is done.
+                    answered.ok = answered.ok.saturating_sub(1);
+                    let (future, within) = deferred.into_parts();
+                    call.waiting = Some(Waiting::New(future, within));
+                }
+                Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(stream.0)),
+            }
+            if out.len() >= PART_BYTES || answered.ok >= PART_FRAMES {
+                break Then::Call;
+            }
+        };
+        self.count(&answered, call);
+        if !matches!(then, Then::Call) && !call.batch.is_empty() {
+            if self.stack.stats().is_counted() {
+                self.stack.stats().reply_batch(call.begun);
+            }
+            // A line and its reply use two short blocks in turn, and allocate nothing.
+            if let Ok(read) = std::mem::take(&mut call.batch).try_into_mut() {
+                block_pool::put_spare(read);
+            }
+        }
+        let frames = answered.ok.max(1);
+        Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
+    }
+
+    /// Polls what the frames behind wait for.
+    fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: &mut Waiting<S>,
+        out: &mut BytesMut,
+        answered: &mut Answered,
+    ) -> Poll<Result<Action<S::Protocol, S>, BoxError>> {
+        let done = match waiting {
+            Waiting::Parts(parts) => return poll_part(cx, parts, out),
+            Waiting::Failed(error) => {
+                return Poll::Ready(error.take().map_or(Ok(Action::Close), Err));
+            }
+            Waiting::New(future, within) => match future.as_mut().poll(cx) {
+                Poll::Ready(back) => Ok(back),
+                Poll::Pending => {
+                    // It waits, so it needs a permit and has a deadline from now on.
+                    let future = std::mem::replace(future, Box::pin(std::future::pending()));
+                    let limited = Box::pin(self.stack.limit(future, *within));
+                    *waiting = Waiting::Limited(limited);
+                    return self.poll_waiting(cx, waiting, out, answered);
+                }
+            },
+            Waiting::Limited(limited) => match limited.as_mut().poll(cx) {
+                Poll::Ready(done) => done,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(self.take_back(done, out, answered))
+    }
+
+    /// Gives what was waited for back to the session, or says why there is nothing.
+    fn take_back(
+        &mut self,
+        done: Result<Back<S::Protocol, S>, BoxError>,
+        out: &mut BytesMut,
+        answered: &mut Answered,
+    ) -> Result<Action<S::Protocol, S>, BoxError> {
+        let error = match done {
+            Ok(back) => {
+                answered.ok += 1;
+                return Ok(self.call(out, back));
+            }
+            Err(error) => error,
+        };
+        if error.is::<Elapsed>() {
+            answered.timeout += 1;
+            S::Protocol::notice(&Notice::Timeout, out);
+        } else if error.is::<Overloaded>() {
+            answered.shed += 1;
+            S::Protocol::notice(&Notice::Overloaded, out);
+        } else {
+            return Err(error);
+        }
+        Ok(Action::Continue)
+    }
+
+    /// Calls a method of the session, and sets its timer if it says so.
+    fn call<T>(
+        &mut self,
+        out: &mut BytesMut,
+        method: impl FnOnce(&mut S, &mut Cx<'_, S::Protocol>) -> T,
+    ) -> T {
+        let Self { session, conn, stack, timer, .. } = self;
+        let mut change = None;
+        let now = || stack.stats().instant(stack.stats().recent());
+        let returned = method(session, &mut Cx::new(out, conn, &now, &mut change));
+        match change {
+            None => {}
+            Some(TimerChange::Clear) => *timer = None,
+            Some(TimerChange::Set(wait)) => *timer = Some(Box::pin(sleep(wait))),
+        }
+        returned
+    }
+
+    /// Counts frames; the other methods of a session answer none.
+    fn count(&self, answered: &Answered, call: &SessionCall<S>) {
+        let stats = self.stack.stats();
+        if stats.is_counted() && !call.batch.is_empty() {
+            let Answered { ok, timeout, shed } = *answered;
+            for (result, frames) in
+                [(LineResult::Ok, ok), (LineResult::Timeout, timeout), (LineResult::Shed, shed)]
+            {
+                if frames > 0 {
+                    stats.lines_processed[result as usize].add(frames.into());
+                }
+            }
+        }
+    }
+}
+
+/// Writes the next part of a reply. Between two parts the stream is what is waited for.
+fn poll_part<P: Replies, S>(
+    cx: &mut Context<'_>,
+    parts: &mut ReplyParts,
+    out: &mut BytesMut,
+) -> Poll<Result<Action<P, S>, BoxError>> {
+    while out.len() < PART_BYTES {
+        match parts.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(part))) => out.extend_from_slice(&part),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+            Poll::Ready(None) => return Poll::Ready(Ok(Action::Continue)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Pending
+}
+
+/// An empty output buffer for the replies to so many bytes.
+fn output(bytes: usize) -> BytesMut {
+    if bytes <= SHORT_BATCH_BYTES { block_pool::take_spare() } else { block_pool::take() }
+}
+
+/// Puts an output buffer back into which nothing was written.
+fn put_output(out: BytesMut) {
+    if out.capacity() == SHORT_BLOCK_BYTES {
+        block_pool::put_spare(out);
+    } else {
+        block_pool::put(out);
+    }
+}
