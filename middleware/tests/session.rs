@@ -344,7 +344,8 @@ async fn what_waits_needs_a_permit_and_what_does_not_needs_none() {
     assert_eq!(permits.in_use(), 0);
     let (.., ends) = first.end().await;
     assert_eq!(ends, [CloseReason::PeerEof]);
-    second.end().await;
+    let (_, ended, _) = second.end().await;
+    assert_eq!(ended.unwrap(), CloseReason::PeerEof);
     assert_eq!((stats.lines_received.get(), stats.batches.get()), (4, 2));
     let by = |result: LineResult| stats.lines_processed[result as usize].get();
     let counted = [LineResult::Ok, LineResult::Timeout, LineResult::Shed].map(by);

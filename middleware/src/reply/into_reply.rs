@@ -4,7 +4,7 @@ use super::{Message, Out, Replies, ReplyError};
 use crate::session::Action;
 
 /// What a handler may return: a [`Message`], or what says more: [`Result`], [`Close`],
-/// [`Deferred`](crate::Deferred), [`ReplyStream`](crate::ReplyStream), [`Action`].
+/// [`Deferred`](crate::session::Deferred), [`ReplyStream`](crate::session::ReplyStream), [`Action`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a reply of a handler of `{S}`",
     note = "a reply is a `Message` (text, bytes, integers, `Option`, arrays, `Vec`, `Value`, `Raw`, `()`), `Result<_, ReplyError>`, `Close(_)`, `Deferred`, `ReplyStream` or `Action`"

@@ -16,11 +16,11 @@ use crate::{RunError, accept::BoundListener, admin::UserMetrics, plan::ProtocolR
 /// A change of the settings, made when the server is.
 type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
 
-/// The settings of a [`Server`], before a service is given.
+/// The settings of a [`Server`](crate::Server), before a service is given.
 ///
 /// Setters are applied in the order of their calls, over the settings given to
 /// [`settings`](Self::settings) wherever that call stands. A value that its key does not accept is
-/// an error of [`Server::start`], in the words of the configuration file's errors.
+/// an error of [`Server::start`](crate::Server::start), in the words of the configuration file's errors.
 #[must_use = "a builder does nothing until `serve` gives it a service"]
 pub struct Builder {
     /// `None`: the defaults of the protocol.
@@ -248,7 +248,7 @@ impl Builder {
     /// client of a protocol without it does not expect. [`Heartbeat::off`] sends none.
     ///
     /// Another [`protocol`](Self::protocol) has its own word, or none: asking for a heartbeat without one
-    /// is an error of [`Server::start`].
+    /// is an error of [`Server::start`](crate::Server::start).
     ///
     /// Default: a ping after 30 s of silence, and 10 s to answer it with any line; off for a protocol that
     /// has no word for a ping.
