@@ -62,10 +62,12 @@ pub struct SessionCall<S: Session> {
 
 type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
 
+type LimitedBack<S> = Limited<BackFuture<<S as Session>::Protocol, S>>;
+
 /// What the frames behind wait for.
 enum Waiting<S: Session> {
     New(BackFuture<S::Protocol, S>, Option<Duration>),
-    Limited(Pin<Box<Limited<BackFuture<S::Protocol, S>>>>),
+    Limited(Pin<Box<LimitedBack<S>>>),
     Parts(ReplyParts),
     /// The end of the connection, for this error.
     Failed(Option<BoxError>),
