@@ -72,6 +72,8 @@ pub mod serve;
 pub mod session;
 mod sha256;
 pub mod stats;
+#[cfg(feature = "test")]
+pub mod test;
 mod thread_context;
 mod timeout;
 mod transport;

@@ -59,6 +59,8 @@ pub use towline_config::{
     Admission, FlushPolicy, Framing, Heartbeat, Overload, PendingRestart, Settings, Timeouts,
 };
 pub use towline_middleware as middleware;
+#[cfg(feature = "test")]
+pub use towline_middleware::test;
 pub use towline_middleware::{
     Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
     protocol::{self, Protocol},

@@ -1,12 +1,26 @@
 //! How a wire protocol is cut into frames, and what the server says by itself in it.
 
+mod any_eol;
+mod crlf;
+mod each;
+mod length;
 mod lf;
+mod line_with_body;
 mod notice;
+mod raw;
 
 #[doc(no_inline)]
 pub use bytes::BytesMut;
 
-pub use self::{lf::Lf, notice::Notice};
+pub use self::{
+    any_eol::AnyEol,
+    crlf::CrLf,
+    length::{BigEndian, ByteOrder, Length, LittleEndian},
+    lf::Lf,
+    line_with_body::{Head, LineWithBody},
+    notice::Notice,
+    raw::Raw,
+};
 
 /// A wire protocol: where its frames end, and the server's own words in it.
 ///

@@ -1,0 +1,59 @@
+//! What protocols share that look at one frame after another.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Delimited, FrameError, FrameLimits};
+
+/// What is known of the first frame of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// It is whole, with so many bytes, terminator included; at least one.
+    Whole(usize),
+    /// It is not whole.
+    Unfinished {
+        /// Bytes at the beginning that need not be looked at again.
+        scanned: usize,
+        /// Bytes that are missing at least.
+        wanted: usize,
+    },
+}
+
+/// Finds whole frames by `first`, which is given the bytes from the start of a frame and how many of them
+/// were scanned before.
+///
+/// An error behind whole frames is left for the next call. *Costs*: one call of `first` a frame.
+#[inline]
+pub(super) fn delimit_each(
+    bytes: &[u8],
+    limits: &FrameLimits,
+    first: impl Fn(&[u8], usize) -> Result<First, FrameError>,
+) -> Result<Delimited, FrameError> {
+    let mut found = Delimited::default();
+    let mut scanned = limits.scanned;
+    while found.frames < limits.frames && found.whole < bytes.len() {
+        match first(&bytes[found.whole..], scanned) {
+            Ok(First::Whole(len)) => {
+                found.whole += len;
+                found.frames += 1;
+                scanned = 0;
+            }
+            Ok(First::Unfinished { scanned, wanted }) => {
+                (found.scanned, found.wanted) = (scanned, wanted);
+                break;
+            }
+            Err(error) if found.frames == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(found)
+}
+
+/// Appends one line of `texts` that ends in `\r\n`. A `\r` or `\n` in a text would end the line early, and
+/// becomes a space.
+pub(super) fn put_line(texts: &[&str], out: &mut BytesMut) {
+    for text in texts {
+        let byte = |byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
+        out.extend(text.bytes().map(byte));
+    }
+    out.put_slice(b"\r\n");
+}
