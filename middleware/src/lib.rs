@@ -68,6 +68,7 @@ pub mod protocol;
 mod ready_per_call;
 pub mod reply;
 mod response;
+pub mod router;
 pub mod serve;
 pub mod session;
 mod sha256;

@@ -8,7 +8,7 @@ pub type NextArg = for<'b> fn(&mut &'b [u8]) -> Option<&'b [u8]>;
 
 /// How arguments are written.
 #[derive(Debug, Clone, Copy)]
-enum Syntax {
+pub(crate) enum Syntax {
     Words,
     Each(NextArg),
 }
@@ -48,6 +48,15 @@ impl<'a> Args<'a> {
     fn split(mut frame: &'a [u8], syntax: Syntax) -> Self {
         let verb = syntax.next(&mut frame).unwrap_or_default();
         Self { verb, rest: frame, syntax }
+    }
+
+    /// The verb, the bytes behind it, and how they are split.
+    pub(crate) const fn into_parts(self) -> (&'a [u8], &'a [u8], Syntax) {
+        (self.verb, self.rest, self.syntax)
+    }
+
+    pub(crate) const fn from_parts(verb: &'a [u8], rest: &'a [u8], syntax: Syntax) -> Self {
+        Self { verb, rest, syntax }
     }
 
     /// The verb, as it came.

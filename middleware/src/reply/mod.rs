@@ -10,6 +10,7 @@ use std::{fmt, marker::PhantomData};
 
 use bytes::{BufMut, BytesMut};
 
+pub(crate) use self::args::Syntax;
 pub use self::{
     args::{Args, ArgsIter, NextArg},
     error::ReplyError,

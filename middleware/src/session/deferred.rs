@@ -70,6 +70,11 @@ impl<P: Replies, S> Deferred<P, S> {
         Self { within: Some(timeout), ..self }
     }
 
+    /// Waits no longer than `timeout`, unless it has a timeout of its own.
+    pub(crate) fn or_within(self, timeout: Option<Duration>) -> Self {
+        Self { within: self.within.or(timeout), ..self }
+    }
+
     pub(super) fn into_parts(self) -> (BackFuture<P, S>, Option<Duration>) {
         (self.future, self.within)
     }
@@ -84,5 +89,26 @@ impl<P: Replies, S> fmt::Debug for Deferred<P, S> {
 impl<P: Replies, S> IntoReply<P, S> for Deferred<P, S> {
     fn into_reply(self, _: &mut Out<'_, P>) -> Action<P, S> {
         Action::Deferred(self)
+    }
+}
+
+impl<P: Replies, S: 'static> Action<P, S> {
+    /// The same action of a session of which `S` is a part. *Costs*: two allocations for a deferred reply.
+    #[inline]
+    pub(crate) fn lift<T: 'static>(self, part: fn(&mut T) -> &mut S) -> Action<P, T> {
+        match self {
+            Self::Continue => Action::Continue,
+            Self::Close => Action::Close,
+            Self::ReplyStream(stream) => Action::ReplyStream(stream),
+            Self::Deferred(Deferred { future, within }) => {
+                let future = Box::pin(async move {
+                    let back = future.await;
+                    Box::new(move |session: &mut T, cx: &mut Cx<'_, P>| {
+                        back(part(session), cx).lift(part)
+                    }) as Back<P, T>
+                });
+                Action::Deferred(Deferred { future, within })
+            }
+        }
     }
 }
