@@ -9,8 +9,9 @@ use towline_middleware::{
     Batch,
     protocol::{
         AnyEol, BigEndian, CrLf, FrameError, FrameLimits, Head, Length, Lf, LineWithBody,
-        LittleEndian, Notice, Protocol, Raw,
+        LittleEndian, Notice, Protocol, Raw, Resp,
     },
+    reply::Args,
     test::laws,
 };
 
@@ -61,6 +62,8 @@ fn bad_input_breaks_no_law() {
     check::<Lf>(long.as_bytes());
     check::<AnyEol>(long.as_bytes());
     check::<CrLf>(long.as_bytes());
+    check::<Resp>(long.as_bytes());
+    check::<Resp>(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\r\n\r\n*0\r\nPING\r\n\n*1\r\n$1\r\nxy\n");
     check::<LineWithBody<Store>>(long.as_bytes());
     check::<Length<1>>(b"\x01a");
     check::<Length<3, LittleEndian>>(b"\x01\0\0a");
@@ -189,6 +192,44 @@ proptest! {
         }
         prop_assert_eq!(frames::<CrLf>(&input), expected);
         laws::<CrLf>([&input]);
+    }
+
+    #[test]
+    fn resp_commands_come_out_as_they_were_written(
+        commands in vec(vec(vec(any::<u8>(), 0..20), 1..6), 0..6),
+        inline in any::<bool>(),
+    ) {
+        let mut input = Vec::new();
+        for command in &commands {
+            input.extend(format!("*{}\r\n", command.len()).bytes());
+            for argument in command {
+                input.extend(format!("${}\r\n", argument.len()).bytes());
+                input.extend(argument);
+                input.extend(b"\r\n");
+            }
+            if inline {
+                input.extend(b"PING  a b\n");
+            }
+        }
+        let words = |args: Args<'_>| -> Vec<Vec<u8>> {
+            [args.verb()].into_iter().chain(args).map(<[u8]>::to_vec).collect()
+        };
+        let found: Vec<_> = frames::<Resp>(&input).into_iter().map(words).collect();
+        let ping = || ["PING", "a", "b"].map(|word| word.as_bytes().to_vec()).to_vec();
+        let expected: Vec<_> = commands
+            .iter()
+            .flat_map(|command| [Some(command.clone()), inline.then(ping)])
+            .flatten()
+            .collect();
+        prop_assert_eq!(found, expected);
+        laws::<Resp>([&input]);
+    }
+
+    #[test]
+    fn pieces_of_resp_break_no_law(
+        input in input(&["*2\r\n", "*1\r\n", "*", "$1\r\na\r\n", "$0\r\n\r\n", "$3\r\n", "\r\n", "x", "9"]),
+    ) {
+        laws::<Resp>([&input]);
     }
 
     #[test]

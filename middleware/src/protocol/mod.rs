@@ -8,6 +8,7 @@ mod lf;
 mod line_with_body;
 mod notice;
 mod raw;
+mod resp;
 
 #[doc(no_inline)]
 pub use bytes::BytesMut;
@@ -20,6 +21,7 @@ pub use self::{
     line_with_body::{Head, LineWithBody},
     notice::Notice,
     raw::Raw,
+    resp::Resp,
 };
 
 /// A wire protocol: where its frames end, and the server's own words in it.

@@ -5,6 +5,8 @@ mod error;
 mod from_args;
 mod into_reply;
 mod message;
+mod value;
+mod words;
 
 use std::{fmt, marker::PhantomData};
 
@@ -17,6 +19,7 @@ pub use self::{
     from_args::{ArgError, FromArg, FromArgs, Rest},
     into_reply::{Close, IntoReply},
     message::{Message, Raw},
+    value::Value,
 };
 use crate::protocol::{Lf, Protocol};
 
@@ -58,30 +61,6 @@ pub trait Commands: Replies {
     /// An implementation must write `Self::Frame<'a>`, too: with the type itself the lifetime is of another kind
     /// (E0195).
     fn args<'a>(frame: Self::Frame<'a>) -> Args<'a>;
-}
-
-/// Appends a line; bytes that would end it early become spaces.
-fn line(text: &[u8], breaks: &[u8], end: &[u8], out: &mut BytesMut) {
-    let start = out.len();
-    out.put_slice(text);
-    for byte in &mut out[start..] {
-        if breaks.contains(byte) {
-            *byte = b' ';
-        }
-    }
-    out.put_slice(end);
-}
-
-impl Replies for Lf {
-    fn text(text: &[u8], out: &mut BytesMut) {
-        line(text, b"\n", b"\n", out);
-    }
-}
-
-impl Commands for Lf {
-    fn args<'a>(frame: Self::Frame<'a>) -> Args<'a> {
-        Args::words(frame)
-    }
 }
 
 /// Writes replies of the protocol `P`.
