@@ -16,8 +16,9 @@ use crate::{Client, Metrics, Run, ServerProcess, require, require::succeeds};
 /// once the shell commands `prepare` have succeeded inside; `None` where they do not.
 #[track_caller]
 pub fn network_namespace(prepare: &str) -> Option<Command> {
-    let script = format!("ip link set lo up && {{ {prepare}; }} && exec \"$0\" \"$@\"");
+    let script = format!("ip link set lo up; {prepare}; exec \"$0\" \"$@\"");
     let entered = || {
+        // The shell ends at the first command that fails, which it does not within an and-list.
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-ec", &script]);
         command
