@@ -65,6 +65,7 @@ pub use towline_middleware::{
     Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
     protocol::{self, Protocol},
     reply::{self, Args, Close, IntoReply, Message, Out, Raw, ReplyError, Rest, Value},
+    router::Router,
     serve_connection,
     session::{
         Action, ActionOf, Conn, ConnId, Cx, Deferred, FrameOf, IntoSession, Refused, ReplyStream,

@@ -7,6 +7,8 @@ use towline_config::Effective;
 use towline_host::{HostLimits, raise_descriptor_limit};
 use towline_middleware::{
     protocol::Protocol,
+    reply::Commands,
+    router::{IntoState, Router},
     session::{Conn, IntoSession, Session},
 };
 
@@ -116,6 +118,29 @@ impl Server {
             start_protocol(effective, plan, parts, per_shard, serve_frames, protocol)
         };
         Self { builder, protocol, start: Box::new(start) }
+    }
+
+    /// A server of the sessions of a router.
+    pub(crate) fn of_router<P, S, M, R>(builder: Builder, router: Router<P, S>, make: M) -> Self
+    where
+        P: Commands,
+        S: Send + 'static,
+        M: Fn(Conn<P>) -> R + Clone + Send + 'static,
+        R: IntoState<S>,
+    {
+        let routes = match router.build() {
+            Ok(routes) => routes,
+            Err(error) => {
+                let refuse = move |_: &Effective, _: &ProcessPlan, _: Parts| {
+                    Err(RunError::usage(format!("the router is refused: {error}")))
+                };
+                let protocol = ProtocolRules::of::<P>();
+                return Self { builder, protocol, start: Box::new(refuse) };
+            }
+        };
+        Self::of_sessions(builder, move |conn| {
+            make(conn).into_state().map(|state| routes.session(state))
+        })
     }
 
     /// Binds and starts every thread; returns while they run. Works inside and outside of async code.

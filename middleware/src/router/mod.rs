@@ -17,7 +17,7 @@ pub use self::{
     command::Command,
     error::RouterError,
     handler::Handler,
-    routes::{Routed, Routes},
+    routes::{IntoState, Routed, Routes},
 };
 use self::{
     routes::{Guard, Hooks, Route},

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{Handler, verbs::Verbs};
 use crate::{
     reply::{Args, Commands, ReplyError},
-    session::{Action, ActionOf, Cx, FrameOf, Session},
+    session::{Action, ActionOf, Cx, FrameOf, Refused, Session},
     stats::CloseReason,
 };
 
@@ -89,6 +89,29 @@ impl<P: Commands, S: Send + 'static> Routes<P, S> {
     /// A session of these commands, with `state` as its own.
     pub fn session(&self, state: S) -> Routed<P, S> {
         Routed { routes: self.clone(), state, unknown: 0 }
+    }
+}
+
+/// What is made for each connection of a router: its state `S`, or a `Result` of it with [`Refused`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the router's state `{S}`",
+    note = "return `{S}`, or `Result<{S}, Refused>`"
+)]
+pub trait IntoState<S> {
+    /// The state, or why the connection gets none.
+    #[doc(hidden)]
+    fn into_state(self) -> Result<S, Refused>;
+}
+
+impl<S> IntoState<S> for S {
+    fn into_state(self) -> Result<S, Refused> {
+        Ok(self)
+    }
+}
+
+impl<S> IntoState<S> for Result<S, Refused> {
+    fn into_state(self) -> Self {
+        self
     }
 }
 

@@ -2,6 +2,8 @@
 
 use towline_middleware::{
     protocol::Protocol,
+    reply::Commands,
+    router::{IntoState, Router},
     session::{Conn, IntoSession, Session},
 };
 
@@ -47,6 +49,45 @@ impl Builder {
         R: IntoSession,
     {
         Server::of_sessions(self, make)
+    }
+
+    /// Serves every connection with the commands of `router`, and the state that `make` makes for it, or refuses
+    /// it.
+    ///
+    /// As [`sessions`](Self::sessions) in everything else.
+    ///
+    /// ```no_run
+    /// use towline::{Args, Close, ReplyError, Router, RunError, Server, protocol::Lf};
+    ///
+    /// #[derive(Default)]
+    /// struct Sum(f64);
+    ///
+    /// fn add(sum: &mut Sum, args: Args<'_>) -> Result<f64, ReplyError> {
+    ///     let number: f64 = args.parse()?;
+    ///     sum.0 += number;
+    ///     Ok(sum.0)
+    /// }
+    ///
+    /// fn main() -> Result<(), RunError> {
+    ///     let commands = Router::<Lf, Sum>::new()
+    ///         .command("ADD", add)
+    ///         .command("QUIT", |_: &mut Sum, _: Args<'_>| Close("bye"));
+    ///     Server::builder().listen("localhost:9000").router(commands, |_conn| Sum::default()).run()?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Of [`Server::start`]: a [`RouterError`](crate::middleware::router::RouterError), such as a command that is
+    /// named twice.
+    pub fn router<P, S, M, R>(self, router: Router<P, S>, make: M) -> Server
+    where
+        P: Commands,
+        S: Send + 'static,
+        M: Fn(Conn<P>) -> R + Clone + Send + 'static,
+        R: IntoState<S>,
+    {
+        Server::of_router(self, router, make)
     }
 
     /// Serves every batch of every connection with a clone of `service`. What connections share
