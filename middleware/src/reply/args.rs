@@ -1,9 +1,12 @@
 //! A command's arguments, borrowed from its frame.
+
 use std::fmt;
 
 use super::{FromArgs, ReplyError};
 
-/// Takes the next argument off the front of `rest`, or returns `None` if there is none.
+/// Takes the next argument off the front of its bytes, or returns `None` if there is none.
+///
+/// Called with what a peer sent: it must not panic, whatever the bytes are.
 pub type NextArg = for<'b> fn(&mut &'b [u8]) -> Option<&'b [u8]>;
 
 /// How arguments are written.
@@ -27,6 +30,24 @@ impl Syntax {
 ///
 /// The same type for the words of a line and for a RESP array, so that one handler serves both. `Copy`, 40
 /// bytes; arguments are found when they are asked for.
+///
+/// ```
+/// use towline_middleware::reply::{Args, ReplyError, Rest};
+///
+/// # fn main() -> Result<(), ReplyError> {
+/// let args = Args::words(b"TELL ann 3 how are you?");
+/// assert_eq!(args.verb(), b"TELL");
+/// let ([name], others) = args.at_least()?;
+/// assert_eq!((name, others.iter().count()), (&b"ann"[..], 4));
+/// let (name, times, words): (&str, u8, Rest<'_>) = args.parse()?;
+/// assert_eq!((name, times, &*words), ("ann", 3, "how are you?"));
+///
+/// let error = args.exactly::<2>().unwrap_err();
+/// assert_eq!(error.to_string(), "ERR wrong number of arguments for 'tell' command");
+/// let error = Args::words(b"SLEEP soon").parse::<f64>().unwrap_err();
+/// assert_eq!(error.to_string(), "ERR argument 1 is not a number");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     verb: &'a [u8],
@@ -40,7 +61,22 @@ impl<'a> Args<'a> {
         Self::split(line, Syntax::Words)
     }
 
-    /// The first argument that `next` takes off `frame` is the verb. For protocols of one's own.
+    /// Splits `frame` by `next`, for protocols of your own. The first argument is the verb.
+    ///
+    /// ```
+    /// use towline_middleware::reply::Args;
+    ///
+    /// /// Arguments that end in a comma.
+    /// fn next<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    ///     let end = rest.iter().position(|&byte| byte == b',')?;
+    ///     let (arg, behind) = rest.split_at(end);
+    ///     *rest = &behind[1..];
+    ///     Some(arg)
+    /// }
+    ///
+    /// let args = Args::new(b"SET,a key,a value,", next);
+    /// assert!(args.iter().eq([b"a key".as_slice(), b"a value"]));
+    /// ```
     pub fn new(frame: &'a [u8], next: NextArg) -> Self {
         Self::split(frame, Syntax::Each(next))
     }

@@ -1,9 +1,20 @@
 //! What a command answers when it fails.
+
 use std::{borrow::Cow, convert::Infallible, error::Error, fmt};
 
 /// A failure that is answered; the conversation goes on.
 ///
-/// `Lf` says `ERR text`, `Resp` `-ERR text`, `CrLf` `500 text`, or the code that [`code`](Self::code) gave.
+/// [`Lf`](crate::protocol::Lf) says `ERR text`, [`Resp`](crate::protocol::Resp) `-ERR text`, [`CrLf`](crate::protocol::CrLf) `500 text`, or the code of
+/// [`with_code`](Self::with_code). `Display` is the kind and the text.
+///
+/// ```
+/// use towline_middleware::reply::ReplyError;
+///
+/// assert_eq!(ReplyError::new("no such key").to_string(), "ERR no such key");
+/// assert_eq!(ReplyError::of("WRONGTYPE", "not a list").to_string(), "WRONGTYPE not a list");
+/// assert!(ReplyError::owned(format!("{} tries", 3)).fatal().is_fatal());
+/// assert_eq!(ReplyError::with_code(552, "too much mail").code(), Some(552));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyError {
     kind: Cow<'static, str>,

@@ -1,4 +1,5 @@
 //! Typed arguments.
+
 use std::{fmt, ops::Deref};
 
 use super::{Args, ArgsIter, ReplyError};
@@ -21,6 +22,30 @@ impl ArgError {
 }
 
 /// A type that one argument converts into. Implement it for types of your own.
+///
+/// ```
+/// use towline_middleware::reply::{ArgError, Args, FromArg};
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Unit {
+///     Celsius,
+///     Kelvin,
+/// }
+///
+/// impl FromArg<'_> for Unit {
+///     fn from_arg(arg: &[u8]) -> Result<Self, ArgError> {
+///         match arg {
+///             b"C" => Ok(Self::Celsius),
+///             b"K" => Ok(Self::Kelvin),
+///             _ => Err(ArgError::new("is neither C nor K")),
+///         }
+///     }
+/// }
+///
+/// assert_eq!(Args::words(b"SET 21.5 C").parse(), Ok((21.5, Unit::Celsius)));
+/// let error = Args::words(b"SET 70 F").parse::<(f64, Option<Unit>)>().unwrap_err();
+/// assert_eq!(error.to_string(), "ERR argument 2 is neither C nor K");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an argument does not convert into `{Self}`",
     note = "arguments convert into `&[u8]`, `&str`, integers, floats, `bool`, `Rest<'_>`, `Option` of these, and types that implement `FromArg`"
@@ -142,8 +167,8 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
     }
 }
 
-/// The rest of a line as text, spaces inside it included; it may be empty. Of a RESP
-/// array it is one argument.
+/// The rest of a line as text, spaces inside it included; it may be empty. Of
+/// a RESP array it is one argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rest<'a>(pub &'a str);
 

@@ -6,7 +6,31 @@ use bytes::Bytes;
 
 use super::{Out, Replies};
 
-/// Something to say, in any protocol: the data of replies and of pushes. Implement it for types of your own.
+/// Something to say, in any protocol: the data of replies. Implement it for types of your own.
+///
+/// Text and bytes are one reply; numbers are decimal; `None` is the protocol's null, or an empty reply; an
+/// array, a `Vec` or a tuple is an array, or as many replies; `()` is none at all.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use towline_middleware::{protocol::{CrLf, Lf}, reply::{Message, Out, Replies}};
+///
+/// struct Reading {
+///     name: &'static str,
+///     celsius: f64,
+/// }
+///
+/// impl Message for Reading {
+///     fn write_to<P: Replies>(self, out: &mut Out<'_, P>) {
+///         out.write(format_args!("{} {}", self.name, self.celsius));
+///     }
+/// }
+///
+/// let mut said = BytesMut::new();
+/// Out::<Lf>::new(&mut said).write(Reading { name: "roof", celsius: 21.5 });
+/// Out::<CrLf>::new(&mut said).write((Reading { name: "cellar", celsius: 8.0 }, "and", [1, 2]));
+/// assert_eq!(&said[..], b"roof 21.5\ncellar 8\r\nand\r\n1\r\n2\r\n");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be said to a peer",
     note = "messages are text, bytes, integers, `Option`, arrays, `Vec`, `Value`, `Raw`, `()`, and types that implement `Message`"

@@ -8,7 +8,11 @@ mod message;
 mod value;
 mod words;
 
-use std::{fmt, marker::PhantomData};
+use std::{
+    fmt,
+    io::{Cursor, Write},
+    marker::PhantomData,
+};
 
 use bytes::{BufMut, BytesMut};
 
@@ -23,14 +27,37 @@ pub use self::{
 };
 use crate::protocol::{Lf, Protocol};
 
-/// A protocol in which replies are said. [`text`](Self::text) is what a protocol of one's own must have.
+/// Bytes of the longest number, `i128::MIN`.
+const DIGITS_MAX: usize = 40;
+
+/// A protocol in which replies are said.
+///
+/// [`text`](Self::text) is what a protocol of your own must have; the others say more in protocols that have
+/// words for it. All append to `out`, and none can fail: what cannot be said as it is, such as a newline in a
+/// protocol of lines, is written as something that can.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use towline_middleware::{protocol::{CrLf, Lf}, reply::{Replies, ReplyError}};
+///
+/// let mut out = BytesMut::new();
+/// Lf::text(b"hello", &mut out);
+/// Lf::integer(-7, &mut out);
+/// Lf::error(&ReplyError::new("no such key"), &mut out);
+/// CrLf::error(&ReplyError::with_code(550, "no such mailbox"), &mut out);
+/// assert_eq!(&out[..], b"hello\n-7\nERR no such key\n550 no such mailbox\r\n");
+/// ```
 pub trait Replies: Protocol {
     /// Appends `text` as one reply: a line, a bulk string, a frame.
     fn text(text: &[u8], out: &mut BytesMut);
 
     /// Appends a number. Default: its decimal digits as [`text`](Self::text).
     fn integer(number: i128, out: &mut BytesMut) {
-        Self::text(number.to_string().as_bytes(), out);
+        // On the stack: replies such as counts are frequent.
+        let mut digits = Cursor::new([0; DIGITS_MAX]);
+        let _ = write!(digits, "{number}");
+        let len = digits.position() as usize;
+        Self::text(&digits.get_ref()[..len], out);
     }
 
     /// Appends what stands for no value. Default: an empty [`text`](Self::text).
@@ -54,7 +81,15 @@ pub trait Replies: Protocol {
     }
 }
 
-/// A protocol whose frames are commands: a verb and arguments.
+/// A protocol whose frames are commands: a verb and arguments. A [`Router`](crate::router::Router) can be of any.
+///
+/// ```
+/// use towline_middleware::{protocol::Lf, reply::Commands};
+///
+/// let args = Lf::args(b"SET key value");
+/// assert_eq!(args.verb(), b"SET");
+/// assert!(args.iter().eq([b"key".as_slice(), b"value"]));
+/// ```
 pub trait Commands: Replies {
     /// The verb and the arguments of a frame.
     ///
@@ -64,6 +99,18 @@ pub trait Commands: Replies {
 }
 
 /// Writes replies of the protocol `P`.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use towline_middleware::{protocol::Lf, reply::Out};
+///
+/// let mut bytes = BytesMut::new();
+/// let mut out = Out::<Lf>::new(&mut bytes);
+/// out.text("a reply");
+/// out.raw(b"bytes as they are\n");
+/// out.write(["two", "replies"]);
+/// assert_eq!(&bytes[..], b"a reply\nbytes as they are\ntwo\nreplies\n");
+/// ```
 pub struct Out<'a, P: Replies = Lf> {
     bytes: &'a mut BytesMut,
     protocol: PhantomData<fn() -> P>,
@@ -81,17 +128,17 @@ impl<'a, P: Replies> Out<'a, P> {
         Self { bytes, protocol: PhantomData }
     }
 
-    /// One reply: a line, a bulk string, a frame.
+    /// Writes `text` as one reply: a line, a bulk string, a frame.
     pub fn text(&mut self, text: impl AsRef<[u8]>) {
         P::text(text.as_ref(), self.bytes);
     }
 
-    /// Bytes as they are, terminator included.
+    /// Writes `bytes` as they are, terminator included.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.put_slice(bytes);
     }
 
-    /// A message.
+    /// Writes a message, as many replies as it has.
     pub fn write(&mut self, message: impl Message) {
         message.write_to(self);
     }

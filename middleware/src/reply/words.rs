@@ -3,44 +3,90 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
+use memchr::memchr2;
 
 use super::{Args, Commands, Replies, ReplyError};
-use crate::protocol::{AnyEol, CrLf, Lf, Resp};
+use crate::protocol::{AnyEol, ByteOrder, CrLf, Head, Length, Lf, LineWithBody, Raw, Resp};
 
-/// Appends a line. Bytes that would end it early become spaces, so that text from one peer cannot make two
-/// replies to another.
-fn line(text: &[u8], ends: &[u8], end: &[u8], out: &mut BytesMut) {
-    let start = out.len();
+/// Code of a `CrLf` error that has none.
+const ERROR_CODE: u16 = 500;
+
+/// Appends a line that ends in `end`. Bytes `a` and `b` in it would end it early and become spaces, so that
+/// text from one peer cannot make two replies to another.
+#[inline]
+fn put_line(text: &[u8], (a, b): (u8, u8), end: &[u8], out: &mut BytesMut) {
+    let mut at = out.len();
     out.put_slice(text);
-    for byte in &mut out[start..] {
-        if ends.contains(byte) {
-            *byte = b' ';
-        }
+    while let Some(found) = memchr2(a, b, &out[at..]) {
+        out[at + found] = b' ';
+        at += found + 1;
     }
     out.put_slice(end);
 }
 
+/// Appends a line that ends in `\r\n`.
+#[inline]
+fn put_crlf(text: &[u8], out: &mut BytesMut) {
+    put_line(text, (b'\r', b'\n'), b"\r\n", out);
+}
+
+/// A reply is a line; a `\n` in it becomes a space.
 impl Replies for Lf {
     fn text(text: &[u8], out: &mut BytesMut) {
-        line(text, b"\n", b"\n", out);
+        put_line(text, (b'\n', b'\n'), b"\n", out);
     }
 }
 
+/// A reply is a line that ends in `\r\n`; each `\r` and `\n` in it becomes a space.
 impl Replies for AnyEol {
     fn text(text: &[u8], out: &mut BytesMut) {
-        line(text, b"\r\n", b"\r\n", out);
+        put_crlf(text, out);
     }
 }
 
+/// A reply is a line; each `\r` and `\n` in it becomes a space.
 impl Replies for CrLf {
     fn text(text: &[u8], out: &mut BytesMut) {
-        line(text, b"\r\n", b"\r\n", out);
+        put_crlf(text, out);
     }
 
     /// `500 text`, or the code of the error in place of 500.
     fn error(error: &ReplyError, out: &mut BytesMut) {
-        let text = format!("{} {}", error.code().unwrap_or(500), error.text());
-        Self::text(text.as_bytes(), out);
+        let code = error.code().unwrap_or(ERROR_CODE);
+        put_crlf(format!("{code} {}", error.text()).as_bytes(), out);
+    }
+}
+
+/// A reply is a line that ends in `\r\n`; each `\r` and `\n` in it becomes a space. A body is written with
+/// [`Out::raw`](super::Out::raw).
+impl<H: Head> Replies for LineWithBody<H> {
+    fn text(text: &[u8], out: &mut BytesMut) {
+        put_crlf(text, out);
+    }
+}
+
+/// A reply is a frame. One that is too long for `WIDTH` bytes of length becomes the error `reply too long`.
+impl<const WIDTH: usize, E: ByteOrder> Replies for Length<WIDTH, E> {
+    fn text(text: &[u8], out: &mut BytesMut) {
+        if Self::put(text, out).is_err() {
+            Self::error(&ReplyError::new("reply too long"), out);
+        }
+    }
+
+    /// `ERR text`, cut at 255 bytes if it is too long for `WIDTH` bytes of length.
+    fn error(error: &ReplyError, out: &mut BytesMut) {
+        let error = error.to_string();
+        if Self::put(error.as_bytes(), out).is_err() {
+            // It fits the shortest length.
+            let _ = Self::put(&error.as_bytes()[..usize::from(u8::MAX)], out);
+        }
+    }
+}
+
+/// A reply is its bytes, with nothing around them.
+impl Replies for Raw {
+    fn text(text: &[u8], out: &mut BytesMut) {
+        out.put_slice(text);
     }
 }
 
@@ -73,13 +119,13 @@ impl Replies for Resp {
     /// A simple string.
     fn status(word: &str, out: &mut BytesMut) {
         out.put_u8(b'+');
-        line(word.as_bytes(), b"\r\n", b"\r\n", out);
+        put_crlf(word.as_bytes(), out);
     }
 
     /// `-KIND text`.
     fn error(error: &ReplyError, out: &mut BytesMut) {
         out.put_u8(b'-');
-        line(error.to_string().as_bytes(), b"\r\n", b"\r\n", out);
+        put_crlf(error.to_string().as_bytes(), out);
     }
 }
 
@@ -94,59 +140,15 @@ macro_rules! words_of_lines {
 }
 words_of_lines!(Lf AnyEol CrLf);
 
-impl Commands for Resp {
+/// The words of the payload are the command.
+impl<const WIDTH: usize, E: ByteOrder> Commands for Length<WIDTH, E> {
     fn args<'a>(frame: Self::Frame<'a>) -> Args<'a> {
-        frame
+        Args::words(frame)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::BytesMut;
-
-    use super::super::*;
-    use crate::{
-        protocol::{CrLf, Lf, Resp},
-        session::Action,
-    };
-
-    fn said<P: Replies>(reply: impl IntoReply<P, ()>) -> (String, bool) {
-        let mut bytes = BytesMut::new();
-        let action = reply.into_reply(&mut Out::<P>::new(&mut bytes));
-        (bytes.escape_ascii().to_string(), matches!(action, Action::Close))
-    }
-
-    #[test]
-    fn a_reply_is_said_in_the_words_of_its_protocol() {
-        assert_eq!(said::<Lf>("hi").0, r"hi\n");
-        assert_eq!(said::<CrLf>("hi").0, r"hi\r\n");
-        assert_eq!(said::<Resp>("hi").0, r"$2\r\nhi\r\n");
-        assert_eq!(said::<Resp>(vec!["a"]).0, r"*1\r\n$1\r\na\r\n");
-        assert_eq!(said::<Resp>(("a", 1_i64)).0, r"*2\r\n$1\r\na\r\n:1\r\n");
-        assert_eq!(said::<Lf>(["a", "b"]).0, r"a\nb\n");
-        assert_eq!(said::<Resp>(None::<&str>).0, r"$-1\r\n");
-        assert_eq!(said::<Resp>(Value::Ok).0, r"+OK\r\n");
-        assert_eq!(said::<Lf>(-7_i64).0, r"-7\n");
-        assert_eq!(said::<Lf>(()).0, "");
-        assert_eq!(said::<CrLf>(Raw("x")).0, "x");
-    }
-
-    #[test]
-    fn errors_and_last_words_say_what_comes_next() {
-        let gone = ReplyError::new("gone");
-        assert_eq!(said::<Lf>(gone.clone()), (r"ERR gone\n".into(), false));
-        assert_eq!(said::<Lf>(gone.clone().fatal()), (r"ERR gone\n".into(), true));
-        assert_eq!(said::<Resp>(Err::<(), _>(gone.clone())), (r"-ERR gone\r\n".into(), false));
-        assert_eq!(said::<CrLf>(gone), (r"500 gone\r\n".into(), false));
-        assert_eq!(said::<CrLf>(ReplyError::with_code(552, "no")), (r"552 no\r\n".into(), false));
-        assert_eq!(said::<Lf>(Ok::<_, ReplyError>(Close("bye"))), (r"bye\n".into(), true));
-    }
-
-    #[test]
-    fn text_from_a_peer_cannot_split_a_reply() {
-        assert_eq!(said::<Lf>("a\nb\rc").0, r"a b\rc\n");
-        assert_eq!(said::<CrLf>("a\r\nb").0, r"a  b\r\n");
-        assert_eq!(said::<Resp>("a\r\nb").0, r"$4\r\na\r\nb\r\n");
-        assert_eq!(said::<Resp>(ReplyError::owned("a\r\nb".into())).0, r"-ERR a  b\r\n");
+impl Commands for Resp {
+    fn args<'a>(frame: Self::Frame<'a>) -> Args<'a> {
+        frame
     }
 }
