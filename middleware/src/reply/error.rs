@@ -4,8 +4,9 @@ use std::{borrow::Cow, convert::Infallible, error::Error, fmt};
 
 /// A failure that is answered; the conversation goes on.
 ///
-/// [`Lf`](crate::protocol::Lf) says `ERR text`, [`Resp`](crate::protocol::Resp) `-ERR text`, [`CrLf`](crate::protocol::CrLf) `500 text`, or the code of
-/// [`with_code`](Self::with_code). `Display` is the kind and the text.
+/// [`Lf`](crate::protocol::Lf) says `ERR text`, [`Resp`](crate::protocol::Resp) `-ERR text`, and
+/// [`CrLf`](crate::protocol::CrLf) `500 text`, or the code of [`with_code`](Self::with_code). `Display` is the
+/// kind and the text.
 ///
 /// ```
 /// use towline_middleware::reply::ReplyError;
