@@ -1,88 +1,90 @@
-//! A key-value store: state that all connections share, and state of each connection.
+//! A key-value store that Redis clients talk to.
 //!
 //! ```text
 //! $ cargo run -p towline --example kv &
-//! $ printf 'GET a\nAUTH sesame\nSET a 1\nGET a\nDEL a\nGET a\nDANCE\n' | nc -q1 127.0.0.1 9000
-//! ERR say AUTH first
-//! OK
-//! OK
+//! $ printf 'PING\r\nSET a 1\r\nGET a\r\nINCR a\r\nGET b\r\nDANCE\r\nQUIT\r\nGET a\r\n' | nc -q1 127.0.0.1 6379
+//! +PONG
+//! +OK
+//! $1
 //! 1
-//! OK
-//! NIL
-//! ERR expected AUTH, GET, SET or DEL
+//! :2
+//! $-1
+//! -ERR unknown command 'DANCE'
+//! +OK
 //! ```
 //!
-//! The store is made once and shared by all connections. A session is made in `serve_with`, once per
-//! connection. A service is cloned for each batch, so both are in an `Arc`.
+//! The store is made once, and each connection has a handle to it as its state. A handler gets that state and the
+//! arguments, borrowed from the read; what it returns is said in the words of the protocol.
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     env,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use towline::{Builder, EachLine, Line, RunError, Server, service_fn};
+use towline::{Args, Builder, Close, ReplyError, Router, RunError, Server, Value, protocol::Resp};
+
+/// Longest command, and so the longest value.
+const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 fn main() -> Result<(), RunError> {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9000".to_owned());
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
     server(Server::builder().listen(&address)).run()?;
     Ok(())
 }
 
 /// The server, with the settings of `builder`.
 pub fn server(builder: Builder) -> Server {
-    let store = Store::default();
-    builder.serve_with(move |_peer| {
-        let session = Arc::new(Session { store: store.clone(), allowed: AtomicBool::new(false) });
-        EachLine::new(service_fn(move |line: Line| {
-            let reply = session.answer(&line);
-            async move { Ok::<_, Infallible>(reply) }
-        }))
-    })
+    let commands = Router::<Resp, Kv>::new()
+        .command("PING", ping)
+        .command("GET", get)
+        .command("SET", set)
+        .command("DEL", del)
+        .command("INCR", incr)
+        .command("QUIT", |_: &mut Kv, _: Args<'_>| Close(Value::Ok))
+        // What clients and benchmarks ask first.
+        .command("CONFIG", |_: &mut Kv, _: Args<'_>| Value::array([]))
+        .command("COMMAND", |_: &mut Kv, _: Args<'_>| Value::array([]));
+    let kv = Kv::default();
+    builder.frame_max(COMMAND_BYTES_MAX).router(commands, move |_conn| kv.clone())
 }
 
-/// The state that all connections share.
-type Store = Arc<Mutex<HashMap<Vec<u8>, Vec<u8>>>>;
+/// The store. A value is shared, so that a reply does not copy it under the lock.
+#[derive(Clone, Default)]
+struct Kv(Arc<Mutex<HashMap<Box<[u8]>, Arc<[u8]>>>>);
 
-/// The state of one connection.
-struct Session {
-    store: Store,
-    allowed: AtomicBool,
-}
-
-impl Session {
-    /// The reply to one line. It never waits, so it needs no future of its own.
-    fn answer(&self, line: &[u8]) -> Vec<u8> {
-        // A client may end lines in CRLF: in batch framing the CR belongs to the line.
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let mut words = line.splitn(3, |byte| *byte == b' ');
-        let command = words.next().unwrap_or_default();
-        let (key, value) = (words.next(), words.next());
-        if command == b"AUTH" {
-            let right = key == Some(b"sesame");
-            self.allowed.store(right, Relaxed);
-            return if right { b"OK".into() } else { b"ERR wrong word".into() };
-        }
-        if !self.allowed.load(Relaxed) {
-            return b"ERR say AUTH first".into();
-        }
-        let mut entries = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        match (command, key, value) {
-            (b"GET", Some(key), None) => entries.get(key).cloned().unwrap_or_else(|| b"NIL".into()),
-            (b"SET", Some(key), Some(value)) => {
-                // Copies: a slice of the line would keep the memory of its whole batch.
-                entries.insert(key.to_vec(), value.to_vec());
-                b"OK".into()
-            }
-            (b"DEL", Some(key), None) => match entries.remove(key) {
-                Some(_) => b"OK".into(),
-                None => b"NIL".into(),
-            },
-            _ => b"ERR expected AUTH, GET, SET or DEL".into(),
-        }
+impl Kv {
+    fn map(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Arc<[u8]>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn ping(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    Ok(args.parse::<Option<&[u8]>>()?.map_or(Value::Simple("PONG"), Value::bulk))
+}
+
+fn get(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+    let [key] = args.exactly()?;
+    Ok(kv.map().get(key).cloned())
+}
+
+fn set(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    let [key, value] = args.exactly()?;
+    kv.map().insert(key.into(), value.into());
+    Ok(Value::Ok)
+}
+
+fn del(kv: &mut Kv, args: Args<'_>) -> usize {
+    let mut map = kv.map();
+    args.iter().filter(|key| map.remove(*key).is_some()).count()
+}
+
+fn incr(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
+    const WRONG: ReplyError = ReplyError::new("value is not an integer or out of range");
+    let [key] = args.exactly()?;
+    let mut map = kv.map();
+    let old = map.get(key).map_or(Some(0), |old| str::from_utf8(old).ok()?.parse::<i64>().ok());
+    let new = old.and_then(|old| old.checked_add(1)).ok_or(WRONG)?;
+    map.insert(key.into(), new.to_string().into_bytes().into());
+    Ok(new)
 }

@@ -17,6 +17,10 @@ mod gateway;
 mod kv;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/smtp.rs"]
+mod smtp;
+
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/upper.rs"]
 mod upper;
 
@@ -41,21 +45,57 @@ fn upper_shouts_and_one_slow_line_fails_alone() {
 }
 
 #[test]
-fn kv_keeps_its_store_for_all_and_its_session_for_one() {
+fn kv_speaks_as_its_documentation_shows_and_keeps_its_store_for_all() {
     let server = start(kv::server);
     let mut first = server.connect();
     first.ask(
-        "GET a\nAUTH sesame\nSET a 1\nGET a\nDEL a\nGET a\nDANCE\n",
-        "ERR say AUTH first\nOK\nOK\n1\nOK\nNIL\nERR expected AUTH, GET, SET or DEL\n",
+        "PING\r\nSET a 1\r\nGET a\r\nINCR a\r\nGET b\r\nDANCE\r\n",
+        "+PONG\r\n+OK\r\n$1\r\n1\r\n:2\r\n$-1\r\n-ERR unknown command 'DANCE'\r\n",
     );
-    first.ask("SET greeting hello there\r\n", "OK\n");
     let mut second = server.connect();
-    second.ask("GET greeting\n", "ERR say AUTH first\n");
-    second.ask("AUTH wrong\nAUTH sesame\nGET greeting\n", "ERR wrong word\nOK\nhello there\n");
-    second.ask("DEL nothing\nGET a b\nSET a\n\n", &{
-        let help = "ERR expected AUTH, GET, SET or DEL\n";
-        ["NIL\n", help, help, help].concat()
-    });
+    second.ask(
+        "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$4\r\n\r\n\0x\r\nGET b\r\n",
+        "$1\r\n2\r\n+OK\r\n$4\r\n\r\n\0x\r\n",
+    );
+    second.ask(
+        "DEL a b c\r\nINCR b\r\nSET b x\r\nINCR b\r\nGET\r\n",
+        ":2\r\n:1\r\n+OK\r\n-ERR value is not an integer or out of range\r\n\
+         -ERR wrong number of arguments for 'get' command\r\n",
+    );
+    first.send("QUIT\r\nGET a\r\n");
+    first.expect_end("+OK\r\n");
+}
+
+#[test]
+fn smtp_takes_mail_as_its_documentation_shows_and_no_bare_line_feed() {
+    let (taken, mut mails) = tokio::sync::mpsc::channel(4);
+    let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
+    let server = TestServer::new(smtp::server(builder, taken).start().unwrap());
+    let mut client = server.connect();
+    client.ask(
+        "EHLO me\r\nRCPT TO:<c@d>\r\n",
+        "220 mx.example ESMTP\r\n250 mx.example\r\n503 not now\r\n",
+    );
+    client.send(
+        "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nDATA\r\nhello\r\n..\r\n.\r\nQUIT\r\n",
+    );
+    client
+        .expect_end("250 OK\r\n250 OK\r\n250 OK\r\n354 end with a dot\r\n250 taken\r\n221 bye\r\n");
+    let mail = mails.blocking_recv().unwrap();
+    assert_eq!((mail.to.len(), &mail.text[..]), (2, &b"hello\r\n.\r\n"[..]));
+
+    for end in ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r"] {
+        let mut client = server.connect();
+        client.expect("220 mx.example ESMTP\r\n");
+        client.ask(
+            "EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+            "250 mx.example\r\n250 OK\r\n250 OK\r\n354 end with a dot\r\n",
+        );
+        client.send(format!("hello{end}MAIL FROM:<smuggled@b>\r\n"));
+        let said = String::from_utf8(client.rest()).unwrap();
+        assert!(said.starts_with("500 malformed: bare "), "{end:?}: {said}");
+    }
+    assert!(mails.try_recv().is_err());
 }
 
 #[test]
