@@ -49,12 +49,15 @@ pub fn server(builder: Builder) -> Server {
     builder.frame_max(COMMAND_BYTES_MAX).router(commands, move |_conn| kv.clone())
 }
 
-/// The store. A value is shared, so that a reply does not copy it under the lock.
+/// A value is shared, so that a reply does not copy it under the lock.
+type Map = HashMap<Box<[u8]>, Arc<[u8]>>;
+
+/// A connection's handle to the store.
 #[derive(Clone, Default)]
-struct Kv(Arc<Mutex<HashMap<Box<[u8]>, Arc<[u8]>>>>);
+struct Kv(Arc<Mutex<Map>>);
 
 impl Kv {
-    fn map(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Arc<[u8]>>> {
+    fn map(&self) -> MutexGuard<'_, Map> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -46,7 +46,7 @@ pub fn server(builder: Builder, taken: Sender<Mail>) -> Server {
 
 fn deliver(mut mails: Receiver<Mail>) {
     while let Some(mail) = mails.blocking_recv() {
-        println!("{} bytes for {} recipients", mail.text.len(), mail.to.len());
+        eprintln!("{} bytes for {} recipients", mail.text.len(), mail.to.len());
     }
 }
 
