@@ -53,7 +53,9 @@ fn deliver(mut mails: Receiver<Mail>) {
 /// A mail, as far as it has come.
 #[derive(Debug, Default)]
 pub struct Mail {
+    /// The recipients, as they were named.
     pub to: Vec<Vec<u8>>,
+    /// The text, headers included.
     pub text: Vec<u8>,
 }
 
