@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use allocation_counter::measure;
 use bytes::Bytes;
 use futures_core::Stream;
 use tokio::{
@@ -193,6 +194,48 @@ async fn a_deferred_reply_holds_back_what_is_behind_it_and_nothing_before_it() {
     assert!(begun.elapsed() < SECOND);
     tested.expect("2 wait 1000\nb\n").await;
     assert!(begun.elapsed() >= SECOND);
+}
+
+#[test]
+fn a_deferred_reply_is_one_allocation() {
+    let allocated = measure(|| {
+        drop(Deferred::<Lf, Tester>::then(pending::<u8>(), |session, number, cx| {
+            session.frames += u32::from(number);
+            cx.reply("done")
+        }));
+    });
+    assert_eq!(allocated.count_total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_future_holds_is_free_when_its_value_comes_back() {
+    struct Held {
+        _permit: Arc<()>,
+    }
+    impl Future for Held {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+    struct Counter(Arc<()>);
+    impl Session for Counter {
+        type Protocol = Lf;
+        fn on_frame(&mut self, _: FrameOf<'_, Self>, _: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+            let held = Held { _permit: self.0.clone() };
+            Action::Deferred(Deferred::then(held, |counter: &mut Self, (), cx| {
+                cx.reply(Arc::strong_count(&counter.0))
+            }))
+        }
+    }
+    let (mut client, server) = duplex(KIB);
+    client.write_all(b"count\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let session = Counter(Arc::new(()));
+    serve_session(server, BatchCodec::new(KIB), session, Watch::never()).await.unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "1\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,22 +1,24 @@
 //! Replies that are waited for.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
 
 use super::{Action, Cx};
 use crate::reply::{IntoReply, Out, Replies};
-
-/// What a future gives back to its session.
-pub(super) type Back<P, S> = Box<dyn FnOnce(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send>;
-
-/// The future of a [`Deferred`].
-pub(super) type BackFuture<P, S> = Pin<Box<dyn Future<Output = Back<P, S>> + Send>>;
 
 /// A reply that comes when a future is done.
 ///
 /// *Does*: holds the frames behind it back, so that replies keep their order; writes earlier replies meanwhile;
 /// is answered with the protocol's word for a timeout, and the conversation goes on, if it waits longer than
 /// `timeouts.request` or [`within`](Self::within); waits for a permit of `limits.concurrency` if it is not
-/// done at once. Dropped when the peer is gone. *Costs*: two allocations.
+/// done at once. Dropped when the peer is gone. *Costs*: an allocation.
 ///
 /// ```
 /// use towline_middleware::{protocol::Lf, session::Deferred};
@@ -55,11 +57,8 @@ impl<P: Replies, S: 'static> Deferred<P, S> {
         future: impl Future<Output = T> + Send + 'static,
         back: impl FnOnce(&mut S, T, &mut Cx<'_, P>) -> Action<P, S> + Send + 'static,
     ) -> Self {
-        let future = Box::pin(async move {
-            let value = future.await;
-            Box::new(move |session: &mut S, cx: &mut Cx<'_, P>| back(session, value, cx))
-                as Back<P, S>
-        });
+        let then = Then { future: Some(future), value: None, back: Some(back) };
+        let future = BackFuture(Some(Box::pin(then)));
         Self { future, within: None }
     }
 }
@@ -93,22 +92,114 @@ impl<P: Replies, S> IntoReply<P, S> for Deferred<P, S> {
 }
 
 impl<P: Replies, S: 'static> Action<P, S> {
-    /// The same action of a session of which `S` is a part. *Costs*: two allocations for a deferred reply.
+    /// The same action of a session of which `S` is a part. *Costs*: an allocation for a deferred reply.
     #[inline]
     pub(crate) fn lift<T: 'static>(self, part: fn(&mut T) -> &mut S) -> Action<P, T> {
         match self {
             Self::Continue => Action::Continue,
             Self::Close => Action::Close,
             Self::ReplyStream(stream) => Action::ReplyStream(stream),
-            Self::Deferred(Deferred { future, within }) => {
-                let future = Box::pin(async move {
-                    let back = future.await;
-                    Box::new(move |session: &mut T, cx: &mut Cx<'_, P>| {
-                        back(part(session), cx).lift(part)
-                    }) as Back<P, T>
-                });
+            Self::Deferred(Deferred { future: BackFuture(later), within }) => {
+                let lift = |later| Box::pin(Lifted { later, part }) as BoxLater<P, T>;
+                let future = BackFuture(later.map(lift));
                 Action::Deferred(Deferred { future, within })
             }
         }
+    }
+}
+
+/// What a deferred reply waits for, and what the session does with it: one object, so that it is one
+/// allocation.
+trait Later<P: Replies, S>: Send {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Answers with what was waited for. Called once, after `poll` was ready.
+    fn answer(self: Pin<&mut Self>, session: &mut S, cx: &mut Cx<'_, P>) -> Action<P, S>;
+}
+
+type BoxLater<P, S> = Pin<Box<dyn Later<P, S>>>;
+
+/// The future of a [`Deferred`]. Ready once.
+pub(super) struct BackFuture<P: Replies, S>(Option<BoxLater<P, S>>);
+
+impl<P: Replies, S> Default for BackFuture<P, S> {
+    /// One that is never ready.
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<P: Replies, S> Future for BackFuture<P, S> {
+    type Output = Back<P, S>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Back<P, S>> {
+        let Some(mut later) = self.0.take() else { return Poll::Pending };
+        if later.as_mut().poll(cx).is_pending() {
+            self.0 = Some(later);
+            return Poll::Pending;
+        }
+        Poll::Ready(Back(later))
+    }
+}
+
+/// What a future gives back to its session.
+pub(super) struct Back<P: Replies, S>(BoxLater<P, S>);
+
+impl<P: Replies, S> Back<P, S> {
+    pub(super) fn answer(mut self, session: &mut S, cx: &mut Cx<'_, P>) -> Action<P, S> {
+        self.0.as_mut().answer(session, cx)
+    }
+}
+
+pin_project! {
+    /// A future, and then what it returned.
+    struct Then<F: Future, B> {
+        #[pin]
+        future: Option<F>,
+        value: Option<F::Output>,
+        back: Option<B>,
+    }
+}
+
+impl<P, S, F, B> Later<P, S> for Then<F, B>
+where
+    P: Replies,
+    F: Future<Output: Send> + Send,
+    B: FnOnce(&mut S, F::Output, &mut Cx<'_, P>) -> Action<P, S> + Send,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if let Some(future) = this.future.as_mut().as_pin_mut() {
+            *this.value = Some(ready!(future.poll(cx)));
+            // What it holds is free before the session goes on.
+            this.future.set(None);
+        }
+        Poll::Ready(())
+    }
+
+    fn answer(self: Pin<&mut Self>, session: &mut S, cx: &mut Cx<'_, P>) -> Action<P, S> {
+        let this = self.project();
+        match (this.value.take(), this.back.take()) {
+            (Some(value), Some(back)) => back(session, value, cx),
+            // Not ready, or answered before: there is nothing to say.
+            _ => Action::Continue,
+        }
+    }
+}
+
+/// What a part of the session waits for.
+struct Lifted<P: Replies, S, T> {
+    later: BoxLater<P, S>,
+    part: fn(&mut T) -> &mut S,
+}
+
+impl<P: Replies, S: 'static, T: 'static> Later<P, T> for Lifted<P, S, T> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.later.as_mut().poll(cx)
+    }
+
+    fn answer(mut self: Pin<&mut Self>, session: &mut T, cx: &mut Cx<'_, P>) -> Action<P, T> {
+        let part = self.part;
+        self.later.as_mut().answer(part(session), cx).lift(part)
     }
 }

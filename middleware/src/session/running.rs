@@ -221,11 +221,11 @@ impl<S: Session> Running<S> {
             Waiting::Failed(error) => {
                 return Poll::Ready(error.take().map_or(Ok(Action::Close), Err));
             }
-            Waiting::New(future, within) => match future.as_mut().poll(cx) {
+            Waiting::New(future, within) => match Pin::new(&mut *future).poll(cx) {
                 Poll::Ready(back) => Ok(back),
                 Poll::Pending => {
                     // It waits, so it needs a permit and has a deadline from now on.
-                    let future = std::mem::replace(future, Box::pin(std::future::pending()));
+                    let future = std::mem::take(future);
                     let limited = Box::pin(self.stack.limit(future, *within));
                     *waiting = Waiting::Limited(limited);
                     return self.poll_waiting(cx, waiting, out, answered);
@@ -249,7 +249,7 @@ impl<S: Session> Running<S> {
         let error = match done {
             Ok(back) => {
                 answered.ok += 1;
-                return Ok(self.call(out, back));
+                return Ok(self.call(out, |session, cx| back.answer(session, cx)));
             }
             Err(error) => error,
         };
