@@ -17,6 +17,7 @@ use std::{
 use allocation_counter::measure;
 use bytes::Bytes;
 use futures_core::Stream;
+use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::{JoinError, JoinHandle},
@@ -393,4 +394,60 @@ async fn what_waits_needs_a_permit_and_what_does_not_needs_none() {
     let by = |result: LineResult| stats.lines_processed[result as usize].get();
     let counted = [LineResult::Ok, LineResult::Timeout, LineResult::Shed].map(by);
     assert_eq!(counted, [2, 1, 1]);
+}
+
+/// How a client ends, or its server.
+#[derive(Debug, Clone, Copy)]
+enum Death {
+    HalfClose,
+    Drop,
+    Abort,
+    Drain,
+    Panic,
+    Quit,
+}
+
+proptest! {
+    #[test]
+    fn a_session_ends_exactly_once_however_it_ends(
+        lines in vec(select(&["a", "two", "wait 5", "wait 7", "hang", "timer", "parts 2", "long 900"][..]), 0..6),
+        death in select(&[
+            Death::HalfClose, Death::Drop, Death::Abort, Death::Drain, Death::Panic, Death::Quit,
+        ][..]),
+        cut in 0_usize..8,
+        pause in 0_u64..10,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let ends = runtime.block_on(async {
+            let (signal, watch) = drain::channel();
+            let Tested { mut client, served, ends } = Tested::new(watch);
+            let mut input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            match death {
+                Death::Panic => input.push_str("panic\n"),
+                Death::Quit => input.push_str("quit\n"),
+                _ => input.truncate(input.len().saturating_sub(cut)),
+            }
+            client.write_all(input.as_bytes()).await.unwrap();
+            sleep(Duration::from_millis(pause)).await;
+            let mut client = Some(client);
+            match death {
+                Death::Drop => drop(client.take()),
+                Death::Abort => served.abort(),
+                Death::Drain => signal.drain(),
+                _ => {}
+            }
+            if let Some(client) = &mut client {
+                client.shutdown().await.unwrap();
+                let _ = client.read_to_end(&mut Vec::new()).await;
+            }
+            drop(client);
+            let _ = served.await;
+            ends.lock().unwrap().clone()
+        });
+        prop_assert_eq!(ends.len(), 1, "{:?}", ends);
+    }
 }

@@ -32,7 +32,7 @@ use crate::{
     protocol::Protocol,
     reply::{IntoReply, Out, Replies},
     response::{BoxErrors, ReplyParts},
-    serve::Serve,
+    serve::{Connection, Serve},
     stats::CloseReason,
 };
 
@@ -121,6 +121,7 @@ pub trait Session: Sized + Send + 'static {
 /// Serves one connection with a session over any byte stream until it ends, and returns why it did.
 ///
 /// Without metrics, deadlines and limits, as [`serve_connection`](crate::serve_connection) does for services.
+/// A future that is dropped before it is polled has a session all the same, which learns of its end.
 ///
 /// ```
 /// use towline_middleware::{
@@ -154,19 +155,19 @@ pub trait Session: Sized + Send + 'static {
 ///
 /// # Errors
 /// That of a [`ReplyStream`], if it ended the connection.
-pub async fn serve_session<Io, S>(
+pub fn serve_session<Io, S>(
     io: Io,
     codec: BatchCodec<S::Protocol>,
     session: S,
     drain: Watch,
-) -> Result<CloseReason, BoxError>
+) -> Connection<FramedTransport<Io, BatchCodec<S::Protocol>>, SessionResponder<S>, S::Protocol>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
     S: Session,
 {
     let responder = SessionResponder::new(session, Conn::new(None), SessionStack::unlimited());
     let mut serve = Serve::unboxed(Echo).drain(drain).one(responder);
-    serve.call(FramedTransport::new(io, codec)).await
+    serve.call(FramedTransport::new(io, codec))
 }
 
 /// What is made for each connection: a [`Session`], or a `Result` of one with [`Refused`]. It cannot be implemented otherwise.
