@@ -118,6 +118,13 @@ pub trait Session: Sized + Send + 'static {
     }
 }
 
+/// A connection of [`serve_session`].
+pub type SessionConnection<Io, S> = Connection<
+    FramedTransport<Io, BatchCodec<<S as Session>::Protocol>>,
+    SessionResponder<S>,
+    <S as Session>::Protocol,
+>;
+
 /// Serves one connection with a session over any byte stream until it ends, and returns why it did.
 ///
 /// Without metrics, deadlines and limits, as [`serve_connection`](crate::serve_connection) does for services.
@@ -160,7 +167,7 @@ pub fn serve_session<Io, S>(
     codec: BatchCodec<S::Protocol>,
     session: S,
     drain: Watch,
-) -> Connection<FramedTransport<Io, BatchCodec<S::Protocol>>, SessionResponder<S>, S::Protocol>
+) -> SessionConnection<Io, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
     S: Session,
