@@ -29,7 +29,11 @@ use towline_middleware::{
     Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
     heartbeat::HeartbeatLayer,
     internal::{put_block, take_block},
+    protocol::Lf,
+    reply::Args,
+    router::{Router, Routes},
     serve::Serve,
+    session::{ActionOf, Conn, Cx, FrameOf, Session, SessionResponder, SessionStack},
     stats::{Nanos, State, StateCells, Stats},
 };
 use towline_test_support::{DEADLINES, line_stack};
@@ -113,6 +117,11 @@ fn whole_stack(c: &mut Criterion) {
         };
         bare("batch", &|peer| connection(peer, LinesBatchCodec::new));
         bare("lines", &|peer| connection(peer, Utf8LinesCodec::new));
+        // A longer batch is served in several turns.
+        if lines <= 100 {
+            bare("session", &|peer| conversation(peer, Pong));
+            bare("router", &|peer| conversation(peer, routes(COMMANDS).session(())));
+        }
     }
     group.finish();
 }
@@ -132,6 +141,50 @@ where
         .layer(FramingLayer::new(codec, 64 * KIB))
         .layer(HeartbeatLayer::new(DEADLINES, stats.clone()))
         .service(Serve::unboxed(lines).stats(stats))
+        .call(peer);
+    Box::pin(async { connection.await.map_or((), |_| ()) })
+}
+
+/// Answers every line with one of the same length.
+struct Pong;
+
+impl Session for Pong {
+    type Protocol = Lf;
+
+    fn on_frame(&mut self, _: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+        cx.reply("pong")
+    }
+}
+
+/// Commands of the router that is measured.
+const COMMANDS: usize = 24;
+
+/// A router of so many commands, one of which is `PING`.
+fn routes(commands: usize) -> Routes<Lf, ()> {
+    let pong = |_: &mut (), _: Args<'_>| "pong";
+    (1..commands)
+        .fold(Router::new().command("PING", pong), |router, n| {
+            router.command(format!("COMMAND-{n}").leak(), pong)
+        })
+        .build()
+        .unwrap()
+}
+
+/// A connection of a session, in the layers of [`connection`].
+fn conversation<S>(peer: Peer, session: S) -> Pin<Box<dyn Future<Output = ()>>>
+where
+    S: Session<Protocol = Lf>,
+{
+    let stats = stats();
+    let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
+    let timeout = TimeoutLayer::new(Duration::from_secs(5));
+    let stack = SessionStack::new(stats.clone(), &timeout, &limit);
+    let responder = SessionResponder::new(session, Conn::new(None), stack);
+    let connection = ServiceBuilder::new()
+        .layer(MeterLayer::new(stats.clone()))
+        .layer(FramingLayer::new(LinesBatchCodec::new, 64 * KIB))
+        .layer(HeartbeatLayer::new(DEADLINES, stats.clone()))
+        .service(Serve::unboxed(Echo).stats(stats).one(responder))
         .call(peer);
     Box::pin(async { connection.await.map_or((), |_| ()) })
 }
