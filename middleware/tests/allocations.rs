@@ -26,6 +26,8 @@ use towline_middleware::{
     drain::{self, Watch},
     heartbeat::HeartbeatLayer,
     protocol::Lf,
+    reply::{Args, ReplyError},
+    router::Router,
     serve::Serve,
     serve_connection,
     session::{
@@ -198,6 +200,31 @@ fn a_single_line_to_a_session_allocates_nothing() {
         let io = Pieces { input: input.collect(), written: 0 };
         let codec = BatchCodec::<Lf>::new(64 * KIB);
         let mut connection = Box::pin(serve_session(io, codec, Echoing, Watch::never()));
+        // The first reads find no blocks in the pool of the thread.
+        run(connection.as_mut());
+        let counted = measure(|| run(connection.as_mut()));
+        assert_eq!(counted.count_total, 0);
+    });
+}
+
+#[test]
+fn a_command_of_a_router_allocates_nothing() {
+    fn add(sum: &mut i64, args: Args<'_>) -> Result<i64, ReplyError> {
+        let (number, _unit): (i64, Option<&str>) = args.parse()?;
+        *sum += number;
+        Ok(*sum)
+    }
+    let routes = Router::<Lf, i64>::new()
+        .command("GET", |sum: &mut i64, _: Args<'_>| *sum)
+        .group(|guarded| guarded.before(|_, _, _| Ok(())).command("ADD", add))
+        .build()
+        .unwrap();
+    in_runtime(|| {
+        let lines = ["get\n", "", "add 21 m\n", "", "ADD 21\n", ""].map(Bytes::from);
+        let input = std::iter::repeat_n(lines, 20).flatten();
+        let io = Pieces { input: input.collect(), written: 0 };
+        let (codec, session) = (BatchCodec::<Lf>::new(64 * KIB), routes.session(0));
+        let mut connection = Box::pin(serve_session(io, codec, session, Watch::never()));
         // The first reads find no blocks in the pool of the thread.
         run(connection.as_mut());
         let counted = measure(|| run(connection.as_mut()));

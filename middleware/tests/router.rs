@@ -104,6 +104,16 @@ async fn exact_case_tells_two_commands_apart() {
 }
 
 #[tokio::test]
+async fn frames_are_split_as_the_router_says() {
+    let router = Router::<Lf, Log>::new()
+        .args_of(|line| Args::words(line.strip_prefix(b"/").unwrap_or_default()))
+        .command("ECHO", |_: &mut Log, args: Args<'_>| args.parse::<&str>().map(str::to_owned));
+    assert_eq!(said(&build(router), "/echo hi\necho hi\n/ECHO\n/END\n").await, {
+        "hi\nERR wrong number of arguments for 'echo' command\n"
+    });
+}
+
+#[tokio::test]
 async fn as_many_commands_as_are_allowed_are_found() {
     let name = |n: usize| -> &'static str { format!("THE-SAME-BEGINNING-{n:03}").leak() };
     let table = |commands: usize| {

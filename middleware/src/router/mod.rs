@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod handler;
 mod routes;
+mod split;
 mod verbs;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -20,7 +21,8 @@ pub use self::{
     routes::{IntoState, Routed, Routes},
 };
 use self::{
-    routes::{Guard, Hooks, Route},
+    routes::{Guard, Hooks, Route, Table},
+    split::Split,
     verbs::Verbs,
 };
 use crate::{
@@ -100,6 +102,7 @@ pub struct Router<P: Commands, S> {
     hooks: Hooks<P, S>,
     exact_case: bool,
     bogus_max: Option<u32>,
+    split: Option<Box<dyn Split<P>>>,
 }
 
 /// What was named last.
@@ -123,6 +126,7 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
             hooks: Hooks::default(),
             exact_case: false,
             bogus_max: None,
+            split: None,
         }
     }
 
@@ -292,7 +296,8 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
             return Err(RouterError::WithinNothing);
         }
         let verbs = Verbs::new(&self.verbs, self.exact_case)?;
-        Ok(Routes::new(verbs, self.routes, self.fallback, self.hooks, self.bogus_max))
+        let Self { routes, fallback, hooks, bogus_max, split, .. } = self;
+        Ok(Routes::new(Table { verbs, routes: routes.into(), fallback, hooks, bogus_max, split }))
     }
 }
 

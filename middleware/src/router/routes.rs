@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Handler, verbs::Verbs};
+use super::{Handler, split::Split, verbs::Verbs};
 use crate::{
     reply::{Args, Commands, ReplyError},
     session::{Action, ActionOf, Cx, FrameOf, Refused, Session},
@@ -66,24 +66,20 @@ impl<P: Commands, S> Default for Hooks<P, S> {
 /// The table of a [`Router`](super::Router), checked. A clone is a reference count.
 pub struct Routes<P: Commands, S>(Arc<Table<P, S>>);
 
-struct Table<P: Commands, S> {
-    verbs: Verbs,
+/// What a [`Router`](super::Router) holds when it is built.
+pub(super) struct Table<P: Commands, S> {
+    pub(super) verbs: Verbs,
     /// By the number of the verb.
-    routes: Box<[Route<P, S>]>,
-    fallback: Option<Route<P, S>>,
-    hooks: Hooks<P, S>,
-    bogus_max: Option<u32>,
+    pub(super) routes: Box<[Route<P, S>]>,
+    pub(super) fallback: Option<Route<P, S>>,
+    pub(super) hooks: Hooks<P, S>,
+    pub(super) bogus_max: Option<u32>,
+    pub(super) split: Option<Box<dyn Split<P>>>,
 }
 
 impl<P: Commands, S: Send + 'static> Routes<P, S> {
-    pub(super) fn new(
-        verbs: Verbs,
-        routes: Vec<Route<P, S>>,
-        fallback: Option<Route<P, S>>,
-        hooks: Hooks<P, S>,
-        bogus_max: Option<u32>,
-    ) -> Self {
-        Self(Arc::new(Table { verbs, routes: routes.into(), fallback, hooks, bogus_max }))
+    pub(super) fn new(table: Table<P, S>) -> Self {
+        Self(Arc::new(table))
     }
 
     /// A session of these commands, with `state` as its own.
@@ -171,8 +167,11 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
 
     #[inline]
     fn on_frame(&mut self, frame: FrameOf<'_, Self>, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
-        let args = P::args(frame);
         let table = &*self.routes.0;
+        let args = match &table.split {
+            None => P::args(frame),
+            Some(split) => split.args(frame),
+        };
         let action = match table.verbs.find(args.verb()) {
             Some(number) => table.routes[number].answer(&mut self.state, args, cx),
             None => self.answer_unknown(args, cx),

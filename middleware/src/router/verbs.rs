@@ -148,6 +148,11 @@ const fn spread(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{
+        collection::{hash_set, vec},
+        prelude::*,
+    };
+
     use super::*;
 
     const VERBS: [&str; 9] = [
@@ -204,6 +209,28 @@ mod tests {
             assert_eq!(Verbs::new(&verbs, false).expect_err("too many"), RouterError::TooMany(129));
         }
         assert_eq!(Verbs::new(&[], false).expect("valid").find(b"x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_finds_what_a_search_through_its_verbs_finds(
+            verbs in hash_set("[!-~]{1,20}", 0..40),
+            others in vec("[ -~]{0,20}", 0..40),
+            exact_case: bool,
+        ) {
+            let verbs: Vec<&'static str> = verbs.into_iter().map(|verb| &*verb.leak()).collect();
+            let same = |a: &str, b: &str| if exact_case { a == b } else { a.eq_ignore_ascii_case(b) };
+            let Ok(table) = Verbs::new(&verbs, exact_case) else {
+                let twice = |at| verbs[..at].iter().any(|verb| same(verb, verbs[at]));
+                prop_assert!((0..verbs.len()).any(twice));
+                return Ok(());
+            };
+            let turned = verbs.iter().map(|verb| verb.to_ascii_uppercase());
+            for other in others.into_iter().chain(turned).chain(verbs.iter().map(ToString::to_string)) {
+                let found = verbs.iter().position(|verb| same(verb, &other));
+                prop_assert_eq!(table.find(other.as_bytes()), found, "{:?}", other);
+            }
+        }
     }
 
     #[test]
