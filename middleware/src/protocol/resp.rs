@@ -25,7 +25,7 @@ use crate::reply::Args;
 /// let mut read: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\nPING\r\n";
 /// assert_eq!(Resp::delimit(read, &limits).unwrap().frames, 2);
 /// let get = Resp::next(&mut read);
-/// assert_eq!((get.verb(), get.exactly().unwrap()), (&b"GET"[..], [b"a"]));
+/// assert_eq!((get.verb(), get.exactly().unwrap()), (&b"GET"[..], [&b"a"[..]]));
 /// assert_eq!(Resp::next(&mut read).verb(), b"PING");
 /// let error = Resp::delimit(b"*1000000000\r\n", &limits);
 /// assert_eq!(error, Err(FrameError::TooLong { limit_bytes: 512 }));

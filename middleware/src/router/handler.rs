@@ -8,7 +8,40 @@ use crate::{
 /// A function that answers commands: `Fn(&mut S, Args<'_>) -> R`, or with `&mut Cx<'_, P>` as a third argument,
 /// where `R` is [`IntoReply`].
 ///
-/// `M` is inferred, and is never written: it tells the two shapes apart. Implemented for functions alone.
+/// `M` is inferred, and is never written: it tells the two shapes apart. Implemented for functions and closures
+/// alone. A closure must name the types of its arguments.
+///
+/// ```
+/// use towline_middleware::{
+///     protocol::Lf,
+///     reply::{Args, ReplyError},
+///     router::Router,
+///     session::{Cx, Deferred},
+/// };
+///
+/// struct Count(u32);
+///
+/// fn add(count: &mut Count, args: Args<'_>) -> Result<u32, ReplyError> {
+///     count.0 = count.0.saturating_add(args.parse()?);
+///     Ok(count.0)
+/// }
+///
+/// fn who(_: &mut Count, _: Args<'_>, cx: &mut Cx<'_, Lf>) -> String {
+///     cx.conn().id().to_string()
+/// }
+///
+/// fn slow(count: &mut Count, _: Args<'_>) -> Deferred<Lf, Count> {
+///     let number = count.0;
+///     Deferred::new(async move { number.to_string() })
+/// }
+///
+/// let router = Router::<Lf, Count>::new()
+///     .command("ADD", add)
+///     .command("WHO", who)
+///     .command("SLOW", slow)
+///     .command("RESET", |count: &mut Count, _: Args<'_>| count.0 = 0);
+/// # drop(router);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not answer commands of `{S}`",
     label = "expected `fn(&mut {S}, Args<'_>) -> impl IntoReply`",

@@ -12,8 +12,17 @@ use std::{
 
 use crate::{protocol::Lf, reply::Replies};
 
-/// A connection of the protocol `P`: who is at the other end. 8 bytes; a clone is a reference count. Does not
-/// keep the connection open.
+/// A connection of the protocol `P`: its number, and the address of its peer. 8 bytes; a clone is a reference
+/// count. Does not keep the connection open.
+///
+/// ```
+/// use towline_middleware::{protocol::Lf, session::Conn};
+///
+/// let conn = Conn::<Lf>::new(Some(([127, 0, 0, 1], 5000).into()));
+/// assert_eq!(conn.address().unwrap().port(), 5000);
+/// assert_eq!(conn.clone().id(), conn.id());
+/// assert!(Conn::<Lf>::new(None).id() > conn.id());
+/// ```
 pub struct Conn<P: Replies = Lf> {
     inner: Arc<Inner>,
     protocol: PhantomData<fn() -> P>,

@@ -12,6 +12,45 @@ use crate::{
 };
 
 /// A turn of a session: what it says goes here.
+///
+/// Replies are appended to one buffer, which is written when the frames of a read are answered, so saying
+/// something costs no system call of its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use towline_middleware::{
+///     protocol::Lf,
+///     session::{ActionOf, Cx, FrameOf, Session},
+/// };
+///
+/// /// A peer must log in within ten seconds.
+/// struct Login {
+///     logged_in: bool,
+/// }
+///
+/// impl Session for Login {
+///     type Protocol = Lf;
+///
+///     fn on_open(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         cx.set_timer(Duration::from_secs(10));
+///         cx.write(format_args!("connection {}", cx.conn().id()));
+///         cx.reply("password, please")
+///     }
+///
+///     fn on_frame(&mut self, frame: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         if !self.logged_in && frame != b"open sesame" {
+///             return cx.close("no");
+///         }
+///         self.logged_in = true;
+///         cx.clear_timer();
+///         cx.reply("yes")
+///     }
+///
+///     fn on_timer(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         cx.close("too late")
+///     }
+/// }
+/// ```
 pub struct Cx<'a, P: Replies = Lf> {
     out: Out<'a, P>,
     conn: &'a Conn<P>,

@@ -7,31 +7,29 @@
 mod conn;
 mod cx;
 mod deferred;
+mod reply_stream;
 mod responder;
 mod running;
 mod stack;
 
 use std::{fmt, time::Duration};
 
-use bytes::Bytes;
-use futures_core::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
 
 pub use self::{
     conn::{Conn, ConnId},
     cx::Cx,
     deferred::Deferred,
+    reply_stream::ReplyStream,
     responder::{Refused, SessionResponder},
     stack::SessionStack,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service;
-
 use crate::{
-    BatchCodec, BoxError, Echo, FramedTransport,
+    BatchCodec, Echo, FramedTransport,
     drain::Watch,
     protocol::Protocol,
-    reply::{IntoReply, Out, Replies},
-    response::{BoxErrors, ReplyParts},
+    reply::Replies,
     serve::{Connection, Serve},
     stats::CloseReason,
 };
@@ -235,37 +233,6 @@ impl<P: Replies, S> fmt::Debug for Action<P, S> {
             Self::Deferred(_) => "Deferred",
             Self::ReplyStream(_) => "ReplyStream",
         })
-    }
-}
-
-/// A reply in parts, which are written as they are.
-///
-/// A part is asked for when the output has room for it, so the server holds no more than
-/// [`output_bytes_max`](crate::serve::Serve::output_bytes_max) and one part, however long the reply is. While
-/// the stream waits, the connection watches for the peer's end. An error of the stream ends the connection
-/// behind the parts before it.
-#[must_use = "a stream says nothing unless it is returned"]
-pub struct ReplyStream(ReplyParts);
-
-impl ReplyStream {
-    /// Replies with the items of `parts`.
-    pub fn new<E>(parts: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
-    where
-        E: Into<BoxError>,
-    {
-        Self(Box::pin(BoxErrors::new(parts)))
-    }
-}
-
-impl fmt::Debug for ReplyStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyStream").finish_non_exhaustive()
-    }
-}
-
-impl<P: Replies, S> IntoReply<P, S> for ReplyStream {
-    fn into_reply(self, _: &mut Out<'_, P>) -> Action<P, S> {
-        Action::ReplyStream(self)
     }
 }
 

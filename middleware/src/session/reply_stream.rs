@@ -1,0 +1,54 @@
+//! Replies in parts.
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::Action;
+use crate::{
+    BoxError,
+    reply::{IntoReply, Out, Replies},
+    response::{BoxErrors, ReplyParts},
+};
+
+/// A reply in parts, which are written as they are.
+///
+/// A part is asked for when the output has room for it, so the server holds no more than
+/// [`output_bytes_max`](crate::serve::Serve::output_bytes_max) and one part, however long the reply is. While
+/// the stream waits, the connection watches for the peer's end. An error of the stream ends the connection
+/// behind the parts before it.
+///
+/// ```
+/// use futures_util::stream;
+/// use towline_middleware::{reply::Args, session::ReplyStream};
+///
+/// fn count(_: &mut (), _: Args<'_>) -> ReplyStream {
+///     let numbers = (1..=1_000_000).map(|n| Ok::<_, std::io::Error>(format!("{n}\n").into()));
+///     ReplyStream::new(stream::iter(numbers))
+/// }
+/// ```
+#[must_use = "a stream says nothing unless it is returned"]
+pub struct ReplyStream(pub(super) ReplyParts);
+
+impl ReplyStream {
+    /// Replies with the items of `parts`.
+    pub fn new<E>(parts: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
+    where
+        E: Into<BoxError>,
+    {
+        Self(Box::pin(BoxErrors::new(parts)))
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyStream").finish_non_exhaustive()
+    }
+}
+
+impl<P: Replies, S> IntoReply<P, S> for ReplyStream {
+    fn into_reply(self, _: &mut Out<'_, P>) -> Action<P, S> {
+        Action::ReplyStream(self)
+    }
+}
