@@ -15,13 +15,24 @@ const ERROR_CODE: u16 = 500;
 /// text from one peer cannot make two replies to another.
 #[inline]
 fn put_line(text: &[u8], (a, b): (u8, u8), end: &[u8], out: &mut BytesMut) {
-    let mut at = out.len();
-    out.put_slice(text);
-    while let Some(found) = memchr2(a, b, &out[at..]) {
-        out[at + found] = b' ';
-        at += found + 1;
+    out.reserve(text.len() + end.len());
+    if !contains(text, a, b) {
+        out.put_slice(text);
+    } else {
+        out.extend(text.iter().map(|&byte| if byte == a || byte == b { b' ' } else { byte }));
     }
     out.put_slice(end);
+}
+
+/// Longest text that a plain loop searches sooner than a search that needs setup.
+const SHORT_BYTES: usize = 32;
+
+#[inline]
+fn contains(text: &[u8], a: u8, b: u8) -> bool {
+    if text.len() > SHORT_BYTES {
+        return memchr2(a, b, text).is_some();
+    }
+    text.iter().any(|&byte| byte == a || byte == b)
 }
 
 /// Appends a line that ends in `\r\n`.

@@ -121,11 +121,26 @@ impl Verbs {
 /// The first 16 bytes, in lower case unless case is exact.
 #[inline]
 fn first_bytes(verb: &[u8], exact_case: bool) -> u128 {
-    let mut first = [0; KEY_BYTES];
-    let len = verb.len().min(KEY_BYTES);
-    first[..len].copy_from_slice(&verb[..len]);
-    let key = u128::from_le_bytes(first);
+    let key = load(verb);
     if exact_case { key } else { lower(key) }
+}
+
+/// The first 16 bytes as a number, zeros behind shorter ones. By loads that overlap: a copy of a length that is
+/// not known when this is compiled is a call.
+#[inline]
+fn load(bytes: &[u8]) -> u128 {
+    let len = bytes.len();
+    if let Some(all) = bytes.first_chunk() {
+        u128::from_le_bytes(*all)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        u128::from(first) | u128::from(last) << (8 * (len - 8))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
+    } else {
+        bytes.iter().rev().fold(0, |key, &byte| key << 8 | u128::from(byte))
+    }
 }
 
 /// Sets bit 5 of each byte that is `A` to `Z`.
@@ -230,6 +245,17 @@ mod tests {
                 let found = verbs.iter().position(|verb| same(verb, &other));
                 prop_assert_eq!(table.find(other.as_bytes()), found, "{:?}", other);
             }
+        }
+    }
+
+    #[test]
+    fn the_key_is_the_first_sixteen_bytes_of_any_length() {
+        let bytes: Vec<u8> = (1..=20).map(|n| n * 11).collect();
+        for len in 0..=bytes.len() {
+            let mut first = [0; KEY_BYTES];
+            let end = len.min(KEY_BYTES);
+            first[..end].copy_from_slice(&bytes[..end]);
+            assert_eq!(load(&bytes[..len]), u128::from_le_bytes(first), "{len} bytes");
         }
     }
 
