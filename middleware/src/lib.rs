@@ -26,6 +26,10 @@
 //! | [`TimeoutLayer`], [`ConcurrencyLimitLayer`], [`ReadyPerCallLayer`] | any service → service | line |
 //! | [`EachLine`], [`Echo`], [`BoxFuture`] | the service that serves the lines | line, innermost |
 //!
+//! In the place of the line stack a [`session`] may answer: one value for each connection, which is called with
+//! one frame after another and `&mut`. A [`router::Router`] is the session of most protocols: functions by the
+//! first word of a line. What both say is in [`reply`].
+//!
 //! Tower's own layers fit the line stack as well: put a [`ReadyPerCallLayer`] outside those that reserve
 //! something in `poll_ready`.
 //!
