@@ -332,6 +332,36 @@ async fn a_stream_that_fails_ends_the_connection_behind_the_parts_before_it() {
     assert_eq!(ends, [CloseReason::ServiceError]);
 }
 
+/// A stream of empty parts was asked for the next one for ever, and the thread did nothing else.
+/// On the real clock: a paused one stands still while a task is always runnable.
+#[tokio::test]
+async fn a_stream_of_empty_parts_lets_other_tasks_run() {
+    struct Empty;
+    impl Stream for Empty {
+        type Item = io::Result<Bytes>;
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(Some(Ok(Bytes::new())))
+        }
+    }
+    struct Streams;
+    impl Session for Streams {
+        type Protocol = Lf;
+        fn on_frame(&mut self, _: FrameOf<'_, Self>, _: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+            Action::ReplyStream(ReplyStream::new(Empty))
+        }
+    }
+    let (mut client, server) = duplex(KIB);
+    let served = serve_session(server, BatchCodec::new(KIB), Streams, Watch::never());
+    let served = tokio::spawn(served);
+    client.write_all(b"go\n").await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!served.is_finished());
+    drop(client);
+    assert_eq!(served.await.unwrap().unwrap(), CloseReason::PeerEof);
+}
+
 /// A batch of 64 KiB of short lines with long replies made one reply of 640 MiB.
 #[tokio::test(start_paused = true)]
 async fn replies_that_the_peer_does_not_take_stop_the_session() {

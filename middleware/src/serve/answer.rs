@@ -17,6 +17,9 @@ use crate::{
     transport::Phase,
 };
 
+/// Parts of a turn. They may be empty, and then take no time that would end it.
+const PARTS_A_TURN: u32 = 64;
+
 /// A reply that comes in parts.
 pub(super) struct Answering<C> {
     source: Source<C>,
@@ -72,6 +75,7 @@ where
     /// Asks for parts while the output has room for them.
     #[inline(never)]
     pub(super) fn answer_on(&mut self, cx: &mut Context<'_>) -> Transition {
+        let mut parts = 0;
         loop {
             match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -118,7 +122,12 @@ where
             if let Err(error) = self.transport.as_mut().start_send(batch) {
                 return self.refused(&error);
             }
-            if TURN.with(|turn| turn.is_over(clock)) {
+            parts += 1;
+            if parts == PARTS_A_TURN || TURN.with(|turn| turn.is_over(clock)) {
+                // A reply that never waits would otherwise not see that its peer is gone.
+                if let Some(ended) = self.cancel_if_peer_ended(cx) {
+                    return ended;
+                }
                 if let Some(flood_hint) = self.step.flood_hint_mut() {
                     flood_hint.record_long_turn();
                 }

@@ -33,8 +33,9 @@ use crate::{
 /// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
 const PART_BYTES: usize = BLOCK_BYTES;
 
-/// Frames after which a part goes to the sink, so that the loop can see how long the turn takes.
-const PART_FRAMES: u32 = 256;
+/// Frames, and replies that were waited for, after which a part goes to the sink, so that the loop can see how
+/// long the turn takes.
+const PART_STEPS: u32 = 256;
 
 /// A batch of fewer bytes is answered into a short block.
 const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
@@ -144,14 +145,24 @@ impl<S: Session> Running<S> {
     ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
         let mut out = output(call.batch.as_bytes().len());
         let mut answered = Answered::default();
+        let mut steps = 0;
         let then = loop {
+            if out.len() >= PART_BYTES || steps >= PART_STEPS {
+                break Then::Call;
+            }
+            steps += 1;
             let action = if let Some(waiting) = &mut call.waiting {
                 match self.poll_waiting(cx, waiting, &mut out, &mut answered) {
-                    Poll::Ready(Ok(action)) => {
+                    Poll::Ready(Ok(None)) => continue,
+                    Poll::Ready(Ok(Some(action))) => {
                         call.waiting = None;
                         action
                     }
-                    Poll::Ready(Err(error)) if out.is_empty() => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) if out.is_empty() => {
+                        put_output(out);
+                        self.count(&answered, call);
+                        return Poll::Ready(Err(error));
+                    }
                     Poll::Ready(Err(error)) => {
                         // What was said before it is written first.
                         call.waiting = Some(Waiting::Failed(Some(error)));
@@ -190,9 +201,6 @@ impl<S: Session> Running<S> {
                 }
                 Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(stream.0)),
             }
-            if out.len() >= PART_BYTES || answered.ok >= PART_FRAMES {
-                break Then::Call;
-            }
         };
         self.count(&answered, call);
         if !matches!(then, Then::Call) && !call.batch.is_empty() {
@@ -208,18 +216,19 @@ impl<S: Session> Running<S> {
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
     }
 
-    /// Polls what the frames behind wait for.
+    /// Polls what the frames behind wait for. Ready with `None` if it is waited for still, and something was
+    /// said.
     fn poll_waiting(
         &mut self,
         cx: &mut Context<'_>,
         waiting: &mut Waiting<S>,
         out: &mut BytesMut,
         answered: &mut Answered,
-    ) -> Poll<Result<Action<S::Protocol, S>, BoxError>> {
+    ) -> Poll<Result<Option<Action<S::Protocol, S>>, BoxError>> {
         let done = match waiting {
             Waiting::Parts(parts) => return poll_part(cx, parts, out),
             Waiting::Failed(error) => {
-                return Poll::Ready(error.take().map_or(Ok(Action::Close), Err));
+                return Poll::Ready(error.take().map_or(Ok(Some(Action::Close)), Err));
             }
             Waiting::New(future, within) => match Pin::new(&mut *future).poll(cx) {
                 Poll::Ready(back) => Ok(back),
@@ -236,7 +245,7 @@ impl<S: Session> Running<S> {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        Poll::Ready(self.take_back(done, out, answered))
+        Poll::Ready(self.take_back(done, out, answered).map(Some))
     }
 
     /// Gives what was waited for back to the session, or says why there is nothing.
@@ -299,21 +308,20 @@ impl<S: Session> Running<S> {
     }
 }
 
-/// Writes the next part of a reply. Between two parts the stream is what is waited for.
+/// Writes the next part of a reply, behind which the stream is still what is waited for.
 fn poll_part<P: Replies, S>(
     cx: &mut Context<'_>,
     parts: &mut ReplyParts,
     out: &mut BytesMut,
-) -> Poll<Result<Action<P, S>, BoxError>> {
-    while out.len() < PART_BYTES {
-        match parts.as_mut().poll_next(cx) {
-            Poll::Ready(Some(Ok(part))) => out.extend_from_slice(&part),
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-            Poll::Ready(None) => return Poll::Ready(Ok(Action::Continue)),
-            Poll::Pending => return Poll::Pending,
+) -> Poll<Result<Option<Action<P, S>>, BoxError>> {
+    parts.as_mut().poll_next(cx).map(|part| match part {
+        Some(Ok(part)) => {
+            out.extend_from_slice(&part);
+            Ok(None)
         }
-    }
-    Poll::Pending
+        Some(Err(error)) => Err(error),
+        None => Ok(Some(Action::Continue)),
+    })
 }
 
 /// An empty output buffer for the replies to so many bytes.
