@@ -224,7 +224,7 @@ impl<S: Session> Running<S> {
         waiting: &mut Waiting<S>,
         out: &mut BytesMut,
         answered: &mut Answered,
-    ) -> Poll<Result<Option<Action<S::Protocol, S>>, BoxError>> {
+    ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
         let done = match waiting {
             Waiting::Parts(parts) => return poll_part(cx, parts, out),
             Waiting::Failed(error) => {
