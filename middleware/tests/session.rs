@@ -6,10 +6,7 @@ use std::{
     future::pending,
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -330,65 +327,6 @@ async fn a_stream_that_fails_ends_the_connection_behind_the_parts_before_it() {
     assert_eq!(said.len(), "hello\na\n".len() + 160 * KIB);
     assert_eq!(ended.unwrap_err().to_string(), "no more");
     assert_eq!(ends, [CloseReason::ServiceError]);
-}
-
-/// A stream of empty parts was asked for the next one for ever, and the thread did nothing else.
-/// On the real clock: a paused one stands still while a task is always runnable.
-#[tokio::test]
-async fn a_stream_of_empty_parts_lets_other_tasks_run() {
-    struct Empty;
-    impl Stream for Empty {
-        type Item = io::Result<Bytes>;
-        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            Poll::Ready(Some(Ok(Bytes::new())))
-        }
-    }
-    struct Streams;
-    impl Session for Streams {
-        type Protocol = Lf;
-        fn on_frame(&mut self, _: FrameOf<'_, Self>, _: &mut Cx<'_, Lf>) -> ActionOf<Self> {
-            Action::ReplyStream(ReplyStream::new(Empty))
-        }
-    }
-    let (mut client, server) = duplex(KIB);
-    let served = serve_session(server, BatchCodec::new(KIB), Streams, Watch::never());
-    let served = tokio::spawn(served);
-    client.write_all(b"go\n").await.unwrap();
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert!(!served.is_finished());
-    drop(client);
-    assert_eq!(served.await.unwrap().unwrap(), CloseReason::PeerEof);
-}
-
-/// A batch of 64 KiB of short lines with long replies made one reply of 640 MiB.
-#[tokio::test(start_paused = true)]
-async fn replies_that_the_peer_does_not_take_stop_the_session() {
-    struct Long(Arc<AtomicUsize>);
-    impl Session for Long {
-        type Protocol = Lf;
-        fn on_frame(&mut self, _: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
-            self.0.fetch_add(1, SeqCst);
-            cx.reply("x".repeat(60 * KIB - 1))
-        }
-    }
-    let served = Arc::<AtomicUsize>::default();
-    let (mut client, server) = duplex(64 * KIB);
-    let session = Long(served.clone());
-    let ended = tokio::spawn(serve_session(server, BatchCodec::new(KIB), session, Watch::never()));
-    client.write_all("GET a\n".repeat(10_000).as_bytes()).await.unwrap();
-    sleep(SECOND).await;
-    let first = served.load(SeqCst);
-    assert!((5..=9).contains(&first), "{first} replies of 60 KiB against 256 KiB of output");
-
-    let mut taken = vec![0; 60 * KIB * 100];
-    client.read_exact(&mut taken).await.unwrap();
-    sleep(SECOND).await;
-    let more = served.load(SeqCst) - first;
-    assert!((98..=102).contains(&more), "{more} replies for 100 that were taken");
-    drop(client);
-    assert_eq!(ended.await.unwrap().unwrap(), CloseReason::PeerReset);
 }
 
 #[tokio::test(start_paused = true)]

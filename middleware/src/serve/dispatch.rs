@@ -123,7 +123,7 @@ where
             Poll::Ready(Err(error)) => return Transition::End((&error).into()),
             Poll::Ready(Ok(())) => self.wait_for_input(cx),
             Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
-            Poll::Pending => Transition::Park(Phase::Reading),
+            Poll::Pending => self.park_for_input(cx),
         };
         if paused && matches!(next, Transition::Park(Phase::Reading)) {
             self.enqueue_yield(cx);
@@ -133,13 +133,19 @@ where
 
     #[inline]
     fn wait_for_input(&mut self, cx: &mut Context<'_>) -> Transition {
+        if let Step::Open { unflushed, .. } = self.step {
+            *unflushed = 0;
+        }
+        self.park_for_input(cx)
+    }
+
+    /// Parks until the peer sends more, or the session's timer has passed.
+    #[inline]
+    fn park_for_input(&mut self, cx: &mut Context<'_>) -> Transition {
         if S::IS_SESSION
             && let Poll::Ready(call) = self.service.poll_timer(cx)
         {
             return self.poll_first(cx, call, 0);
-        }
-        if let Step::Open { unflushed, .. } = self.step {
-            *unflushed = 0;
         }
         Transition::Park(Phase::Reading)
     }
