@@ -7,7 +7,7 @@ use super::{Delimited, FrameError, FrameLimits};
 /// What is known of the first frame of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum First {
-    /// It is whole, with so many bytes, terminator included; at least one.
+    /// It is whole: its length in bytes, terminator included, at least one.
     Whole(usize),
     /// It is not whole.
     Unfinished {

@@ -126,12 +126,6 @@ impl<S> Serve<S> {
     pub fn one<R>(&self, responder: R) -> ServeOne<R> {
         ServeOne { responder: Some(responder), shared: self.shared.clone() }
     }
-
-    /// Another service, served like this one. The connections of both then share one pointer to the
-    /// metrics, the drain and the configuration, where two of `Serve` alike take one each.
-    pub fn with_service<T>(&self, service: T) -> Serve<T> {
-        Serve { service, shared: self.shared.clone() }
-    }
 }
 
 impl<S> Serve<S> {

@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     task::coop::unconstrained,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
@@ -117,7 +117,7 @@ impl<S: Session> Running<S> {
             stats.batches.add(1);
             begun = stats.begin_batch();
         }
-        SessionCall { first: None, batch, at: 0, waiting: None, begun, close: None }
+        SessionCall { batch, begun, ..SessionCall::nothing() }
     }
 
     /// The call that says last words, the first time.
@@ -287,7 +287,10 @@ impl<S: Session> Running<S> {
         match change {
             None => {}
             Some(TimerChange::Clear) => *timer = None,
-            Some(TimerChange::Set(wait)) => *timer = Some(Box::pin(sleep(wait))),
+            Some(TimerChange::Set(wait)) => match timer {
+                Some(timer) => timer.as_mut().reset(Instant::now() + wait),
+                None => *timer = Some(Box::pin(sleep(wait))),
+            },
         }
         returned
     }
@@ -324,7 +327,7 @@ fn poll_part<P: Replies, S>(
     })
 }
 
-/// An empty output buffer for the replies to so many bytes.
+/// An empty output buffer for the replies to a batch of `bytes`.
 fn output(bytes: usize) -> BytesMut {
     if bytes <= SHORT_BATCH_BYTES { block_pool::take_spare() } else { block_pool::take() }
 }
