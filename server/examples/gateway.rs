@@ -37,7 +37,7 @@ fn main() -> Result<(), RunError> {
 pub fn server(builder: Builder) -> Server {
     builder
         .connections(10_000)
-        .line_bytes(256)
+        .frame_max(256)
         .line_timeout(Duration::from_secs(5))
         .request_timeout(Duration::from_secs(1))
         .heartbeat(Heartbeat::every(Duration::from_secs(30)))

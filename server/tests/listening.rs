@@ -19,7 +19,7 @@ use std::{
 use socket2::SockRef;
 use support::{echo, echo_service};
 use towline::{
-    Outcome, RunError, Running, Server, Settings,
+    Builder, Heartbeat, Outcome, RunError, Running, Server, Settings,
     config::{Framing, Processes, ProxyMode},
 };
 use towline_test_support::{Client, PATIENCE, wait_until};
@@ -207,6 +207,23 @@ fn setters_hold_wherever_settings_are_given() {
     assert_eq!(used.server.threads, NonZeroU32::new(1));
 }
 
+/// A library began with the heartbeat of the binary, and its user's clients were sent a line that they did not
+/// know.
+#[test]
+fn there_is_a_heartbeat_if_the_program_or_its_settings_ask_for_one() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let builder = || Server::builder().listen("127.0.0.1:0").threads(1);
+    let interval = |builder: Builder| {
+        let running = builder.serve(echo_service()).start().unwrap();
+        running.control().settings().heartbeat.interval
+    };
+    assert_eq!(interval(builder()), None);
+    assert_eq!(interval(builder().heartbeat(Heartbeat::every(MINUTE))), Some(MINUTE));
+    let mut binary_s = Settings::default();
+    binary_s.server.admin = None;
+    assert_eq!(interval(builder().settings(binary_s)), Some(MINUTE / 2));
+}
+
 #[test]
 fn setters_take_plain_values_and_the_last_call_holds() {
     let running = Server::builder()
@@ -217,6 +234,7 @@ fn setters_take_plain_values_and_the_last_call_holds() {
         .connections_per_ip(50)
         .accept_rate(5000)
         .concurrency(64)
+        .frame_max(2048)
         .line_bytes(1024)
         .output_bytes(64 * 1024)
         .buffer_bytes(64 * 1024 * 1024)

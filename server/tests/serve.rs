@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use support::echo_service;
 use tokio::{
@@ -150,4 +150,18 @@ async fn options_of_the_listener_stay_as_the_caller_left_them() {
     ask(&mut TcpStream::connect(address).await.unwrap(), "a\n", "a\n").await;
     assert_eq!(own.recv_buffer_size().unwrap(), receive_buffer);
     assert!(!own.tcp_nodelay().unwrap() && !own.keepalive().unwrap());
+}
+
+/// `serve` began with the settings of the `towline` binary: a client of any protocol was sent the line `ping`
+/// after half a minute, and cut ten seconds later. Redis clients took it for the reply to their next command.
+#[tokio::test(start_paused = true)]
+async fn a_quiet_client_is_sent_nothing_and_stays() {
+    let (listener, address) = listener().await;
+    tokio::spawn(towline::serve(listener, echo_service()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    ask(&mut stream, "before\n", "before\n").await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    stream.write_all(b"after\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(end(&mut stream).await, b"after\n");
 }

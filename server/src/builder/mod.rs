@@ -23,7 +23,7 @@ type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
 /// an error of [`Server::start`](crate::Server::start), in the words of the configuration file's errors.
 #[must_use = "a builder does nothing until `serve` gives it a service"]
 pub struct Builder {
-    /// `None`: the defaults of the protocol.
+    /// `None`: [`library_defaults`].
     base: Option<Settings>,
     changes: Vec<Change>,
     pub(crate) listener: Option<BoundListener>,
@@ -147,20 +147,17 @@ impl Builder {
         self.set(move |settings| settings.limits.admission = admission)
     }
 
-    /// Maximum length of a line in bytes, terminator excluded. A longer one is answered
-    /// `ERR line too long` and ends the connection.
-    ///
-    /// Default: 64 KiB.
-    pub fn line_bytes(self, bytes: usize) -> Self {
-        self.key("limits.line_bytes", bytes.to_string())
-    }
-
-    /// Maximum length of a frame in bytes, as its protocol counts it: the same limit as
-    /// [`line_bytes`](Self::line_bytes), by the name that fits other protocols.
+    /// Maximum length of a frame in bytes, as its protocol counts it: of a line without its terminator. A
+    /// longer one is answered in the protocol's words, for lines `ERR line too long`, and ends the connection.
     ///
     /// Default: 64 KiB.
     pub fn frame_max(self, bytes: usize) -> Self {
-        self.line_bytes(bytes)
+        self.key("limits.line_bytes", bytes.to_string())
+    }
+
+    /// Another name of [`frame_max`](Self::frame_max), after the key `limits.line_bytes`.
+    pub fn line_bytes(self, bytes: usize) -> Self {
+        self.frame_max(bytes)
     }
 
     /// Maximum batches in the service at a time, of all connections together.
@@ -201,7 +198,8 @@ impl Builder {
 
     /// Time without a line after which a connection is closed. `None` is no timeout.
     ///
-    /// Default: `None`; the heartbeat finds dead clients.
+    /// Default: `None`. Without it and without a [`heartbeat`](Self::heartbeat) a client may be silent for
+    /// ever: TCP keep-alive finds a host that is gone within minutes, not a program that hangs.
     pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.time("timeouts.idle", timeout.into())
     }
@@ -244,14 +242,15 @@ impl Builder {
         self.set(move |settings| settings.timeouts = timeouts)
     }
 
-    /// How the server tells a quiet client from a dead one: it sends the line `ping`, which a
-    /// client of a protocol without it does not expect. [`Heartbeat::off`] sends none.
+    /// How the server tells a quiet client from a dead one: after a silence of its interval it sends a ping,
+    /// for lines the line `ping`, and closes a connection without a line within its timeout of that.
     ///
-    /// Another [`protocol`](Self::protocol) has its own word, or none: asking for a heartbeat without one
-    /// is an error of [`Server::start`](crate::Server::start).
+    /// [`Heartbeat::every`] asks for one. Clients must expect the ping: it comes between two replies, and a
+    /// client that does not know it takes it for one. Another [`protocol`](Self::protocol) has its own word, or
+    /// none: asking for a heartbeat without one is an error of [`Server::start`](crate::Server::start).
     ///
-    /// Default: a ping after 30 s of silence, and 10 s to answer it with any line; off for a protocol that
-    /// has no word for a ping.
+    /// Default: [`Heartbeat::off`]. The `towline` binary has one, as has [`Settings::default`], of which
+    /// [`settings`](Self::settings) may be made: 30 s, and 10 s to answer.
     pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
         self.set(move |settings| settings.heartbeat = heartbeat)
     }
@@ -285,9 +284,9 @@ impl Builder {
     /// The settings that all setters change, in the place of the defaults; setters called before
     /// still apply. Workload kind and digest are ignored: the service decides.
     ///
-    /// Default: [`Settings::default`] without the admin port, and without the heartbeat for a
-    /// [`protocol`](Self::protocol) that has no word for a ping. `Settings::default()` itself has one, on
-    /// `127.0.0.1:9464`.
+    /// Default: [`Settings::default`] without the admin port and without the heartbeat. What is given here
+    /// means what it says: `Settings::default()` itself, as the `towline` binary starts with, has an admin port
+    /// on `127.0.0.1:9464` and a heartbeat of 30 s.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.base = Some(settings);
         self
@@ -314,12 +313,7 @@ impl Builder {
 
     /// The settings with all changes made.
     pub(crate) fn take_settings(&mut self, protocol: ProtocolRules) -> Result<Effective, RunError> {
-        let mut settings = self.base.take().unwrap_or_else(|| {
-            let mut defaults = Settings::default();
-            defaults.server.admin = None;
-            protocol.adapt_defaults(&mut defaults);
-            defaults
-        });
+        let mut settings = self.base.take().unwrap_or_else(library_defaults);
         for change in self.changes.drain(..) {
             change(&mut settings)?;
         }
@@ -328,6 +322,15 @@ impl Builder {
         effective.check_features().map_err(|errors| RunError::usage(errors.to_string()))?;
         Ok(effective)
     }
+}
+
+/// The settings of a server that its program has not configured. A library says nothing into its user's protocol
+/// and opens no port that it was not asked for.
+pub(crate) fn library_defaults() -> Settings {
+    let mut settings = Settings::default();
+    settings.server.admin = None;
+    settings.heartbeat = Heartbeat::off();
+    settings
 }
 
 impl fmt::Debug for Builder {

@@ -24,13 +24,6 @@ impl ProtocolRules {
         Self { has_ping: P::has_ping(), is_lines: TypeId::of::<P>() == TypeId::of::<Lf>() }
     }
 
-    /// Turns off by default what the protocol does not have: `settings` are those that a program changes.
-    pub(crate) fn adapt_defaults(self, settings: &mut Settings) {
-        if !self.has_ping {
-            settings.heartbeat.interval = None;
-        }
-    }
-
     /// Checks `settings`, at start and at each reload.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub use self::batch_service::BatchService;
 pub(crate) use self::{batch_service::embedded, session::responder};
 use crate::{
     accept::{Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection},
+    builder::library_defaults,
     live_config::LiveConfig,
     plan::ProcessPlan,
     shard::serve_io,
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// Serves every connection of `listener` with a clone of `service`, in tasks of the runtime that
-/// polls it, with the default framing, limits, heartbeat and deadlines.
+/// polls it, with the default framing, limits and deadlines, and without a heartbeat.
 ///
 /// Runs for ever; drop it to stop accepting. Changes nothing of the process, and no option of
 /// `listener`: see [`configure_listener`](crate::configure_listener) for those that connections
@@ -99,7 +100,7 @@ impl fmt::Debug for Serving {
 }
 
 async fn run(listener: TcpListener, service: impl FrameService, drain: Watch) -> io::Result<()> {
-    let config = LiveConfig::first(Effective::default());
+    let config = LiveConfig::first(Effective::new(library_defaults(), "program"));
     let settings = &config.effective.settings;
     let plan = ProcessPlan::of(settings, HostLimits::read()).map_err(io::Error::other)?;
     let slots = ConnectionSlots::new(plan.connections, 1);
