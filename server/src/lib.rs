@@ -45,6 +45,8 @@ mod serve;
 mod server;
 mod shard;
 mod stack;
+#[cfg(feature = "test")]
+pub mod test;
 
 pub use accept::{BoundListener, configure_listener};
 pub use builder::{Builder, ProtocolBuilder};
@@ -59,8 +61,6 @@ pub use towline_config::{
     Admission, FlushPolicy, Framing, Heartbeat, Overload, PendingRestart, Settings, Timeouts,
 };
 pub use towline_middleware as middleware;
-#[cfg(feature = "test")]
-pub use towline_middleware::test;
 pub use towline_middleware::{
     Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
     protocol::{self, Protocol},

@@ -1,5 +1,7 @@
 //! A server with threads of its own: assembled, started, run.
 
+mod program;
+
 use std::{fmt, panic, sync::Arc, thread};
 
 use tokio::sync::{oneshot, watch};
@@ -12,6 +14,9 @@ use towline_middleware::{
     session::{Conn, IntoSession, Session},
 };
 
+#[cfg(feature = "test")]
+pub(crate) use self::program::Staged;
+use self::program::{Program, Refused, Services};
 use crate::{
     Builder, Outcome, RunError,
     accept::{Acceptor, AdmissionControl, Listener},
@@ -21,7 +26,7 @@ use crate::{
     overload::{run_overload_control, watch_connection_limit},
     plan::{ProcessPlan, ProtocolRules},
     serve::{BatchService, embedded, responder},
-    shard::{Peer, ServeSocket, ShardPool, serve_frames, serve_lines, threads},
+    shard::{Peer, ServeBy, ServeSocket, ShardPool, serve_lines, threads},
     stack::{FrameService, StackParts, line_stack},
 };
 
@@ -48,11 +53,8 @@ use crate::{
 pub struct Server {
     builder: Builder,
     protocol: ProtocolRules,
-    start: Start,
+    program: Box<dyn Program>,
 }
-
-/// Starts a server whose services have a type that only this function knows.
-type Start = Box<dyn FnOnce(&Effective, &ProcessPlan, Parts) -> Result<Running, RunError> + Send>;
 
 /// What a server is started with, beside its settings.
 #[derive(Debug)]
@@ -75,13 +77,26 @@ impl Server {
         S: BatchService<Via, Future: Send + 'static> + Clone + Send + 'static,
         Via: 'static,
     {
-        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
-            start(effective, plan, parts, |stack| {
-                let (stack, make) = (stack.clone(), make.clone());
-                move |peer| line_stack(&stack, embedded(make(peer)))
-            })
+        let per_shard = move |stack: &StackParts| {
+            let (stack, make) = (stack.clone(), make.clone());
+            move |peer| line_stack(&stack, embedded(make(peer)))
         };
-        Self { builder, protocol: ProtocolRules::LINES, start: Box::new(start) }
+        Self::of(builder, per_shard, ServeBy::lines(), ProtocolRules::LINES)
+    }
+
+    fn of<F, M, S>(
+        builder: Builder,
+        per_shard: F,
+        serve: ServeBy<S>,
+        protocol: ProtocolRules,
+    ) -> Self
+    where
+        F: Fn(&StackParts) -> M + Send + 'static,
+        M: Fn(Peer) -> S + Send + 'static,
+        S: 'static,
+    {
+        let program = Box::new(Services { per_shard, serve, protocol });
+        Self { builder, protocol, program }
     }
 
     /// A server of another protocol than lines, or of lines without the choice of a framing.
@@ -92,15 +107,11 @@ impl Server {
         Via: 'static,
         P: Protocol,
     {
-        let protocol = ProtocolRules::of::<P>();
-        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
-            let per_shard = |stack: &StackParts| {
-                let (stack, make) = (stack.clone(), make.clone());
-                move |peer| line_stack(&stack, embedded(make(peer)))
-            };
-            start_protocol(effective, plan, parts, per_shard, serve_frames::<_, P>, protocol)
+        let per_shard = move |stack: &StackParts| {
+            let (stack, make) = (stack.clone(), make.clone());
+            move |peer| line_stack(&stack, embedded(make(peer)))
         };
-        Self { builder, protocol, start: Box::new(start) }
+        Self::of(builder, per_shard, ServeBy::frames::<P>(), ProtocolRules::of::<P>())
     }
 
     /// A server of sessions.
@@ -109,15 +120,13 @@ impl Server {
         M: Fn(Conn<<R::Session as Session>::Protocol>) -> R + Clone + Send + 'static,
         R: IntoSession,
     {
-        let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();
-        let start = move |effective: &Effective, plan: &ProcessPlan, parts: Parts| {
-            let per_shard = |stack: &StackParts| {
-                let (stack, make) = (stack.sessions(), make.clone());
-                move |peer: Peer| responder(Conn::new(peer.address()), &make, &stack)
-            };
-            start_protocol(effective, plan, parts, per_shard, serve_frames, protocol)
+        let per_shard = move |stack: &StackParts| {
+            let (stack, make) = (stack.sessions(), make.clone());
+            move |peer: Peer| responder(Conn::new(peer.address()), &make, &stack)
         };
-        Self { builder, protocol, start: Box::new(start) }
+        let serve = ServeBy::frames::<<R::Session as Session>::Protocol>();
+        let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();
+        Self::of(builder, per_shard, serve, protocol)
     }
 
     /// A server of the sessions of a router.
@@ -131,11 +140,9 @@ impl Server {
         let routes = match router.build() {
             Ok(routes) => routes,
             Err(error) => {
-                let refuse = move |_: &Effective, _: &ProcessPlan, _: Parts| {
-                    Err(RunError::usage(format!("the router is refused: {error}")))
-                };
+                let error = RunError::usage(format!("the router is refused: {error}"));
                 let protocol = ProtocolRules::of::<P>();
-                return Self { builder, protocol, start: Box::new(refuse) };
+                return Self { builder, protocol, program: Box::new(Refused(error)) };
             }
         };
         Self::of_sessions(builder, move |conn| {
@@ -192,8 +199,34 @@ impl Server {
         self.start()?.wait_for_signal().await
     }
 
+    /// What serves its connections without sockets, and the settings to make the stack from.
+    #[cfg(feature = "test")]
+    pub(crate) fn stage(
+        self,
+        stack: impl FnOnce(&Effective) -> StackParts,
+    ) -> Result<(Staged, Effective), RunError> {
+        let Self { mut builder, protocol, program } = self;
+        let effective = builder.take_settings(protocol)?;
+        let framing = effective.settings.workload.framing;
+        let staged = program.stage(stack(&effective), framing)?;
+        Ok((staged, effective))
+    }
+
+    /// What ends the lines of its protocol; empty if it has none.
+    #[cfg(feature = "test")]
+    pub(crate) fn end_of_line(&self) -> &'static [u8] {
+        self.program.end_of_line()
+    }
+
+    /// The same server on a free port of this host.
+    #[cfg(feature = "test")]
+    pub(crate) fn on_free_port(mut self) -> Self {
+        self.builder = self.builder.listen("127.0.0.1:0");
+        self
+    }
+
     fn start_here(self) -> Result<Running, RunError> {
-        let Self { mut builder, protocol, start } = self;
+        let Self { mut builder, protocol, program } = self;
         let effective = builder.take_settings(protocol)?;
         let settings = &effective.settings;
         if builder.raise_descriptor_limit {
@@ -219,7 +252,8 @@ impl Server {
                 })?]
             }
         };
-        let running = start(&effective, &plan, Parts { listeners, user_metrics: builder.metrics })?;
+        let parts = Parts { listeners, user_metrics: builder.metrics };
+        let running = program.start(&effective, &plan, parts)?;
         running.log_start(None);
         Ok(running)
     }

@@ -12,7 +12,7 @@ use super::PoolState;
 const SPREAD_STEP: Duration = Duration::from_millis(50);
 
 /// Signals every connection to drain; with `timeouts.drain_spread`, share by share over that time.
-pub(super) async fn drain_in_steps(timeouts: &Timeouts, signals: &[Signal]) {
+pub(crate) async fn drain_in_steps(timeouts: &Timeouts, signals: &[Signal]) {
     if let Some(window) = timeouts.drain_spread {
         drain_shares(window, signals).await;
     }

@@ -7,6 +7,7 @@
 //! | `dispatch.rs` | the queues between the acceptor and the shards |
 //! | `event_loop.rs` | what a shard's thread does beside its connections |
 //! | `serve_socket.rs` | the codec and the stack of a socket |
+//! | `serve_stream.rs` | the same stack over a stream in memory, for the test kit |
 //! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
 //! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
@@ -22,15 +23,24 @@ mod pool;
 mod pool_state;
 mod receive_buffer;
 mod serve_socket;
+#[cfg(feature = "test")]
+mod serve_stream;
 mod service_error;
 mod socket;
 pub mod threads;
 
+#[cfg(feature = "test")]
+use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines};
 pub(crate) use self::{
     connection::serve_io,
-    serve_socket::{ServeSocket, serve_frames},
+    serve_socket::{ServeBy, ServeSocket},
 };
 pub use self::{
     dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState,
     serve_socket::serve_lines,
+};
+#[cfg(feature = "test")]
+pub(crate) use self::{
+    drain::drain_in_steps,
+    serve_stream::{ByteStream, Ended},
 };

@@ -11,7 +11,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) const fn new(address: Option<SocketAddr>) -> Self {
+    pub(crate) const fn new(address: Option<SocketAddr>) -> Self {
         Self { address }
     }
 

@@ -15,9 +15,47 @@ use crate::{
     stack::{FrameCodec, Responder, StackParts},
 };
 
-/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread. A pointer, so
-/// that only what is behind it depends on the protocol.
+/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread.
 pub(crate) type ServeSocket<S> = fn(&StackParts, Framing, OwnedFd, ConnectionSlot, S);
+
+/// How the connections that `S` answers are served. Pointers, so that only what is behind them depends on
+/// the protocol.
+pub(crate) struct ServeBy<S> {
+    pub(crate) socket: ServeSocket<S>,
+    #[cfg(feature = "test")]
+    pub(crate) stream: super::ServeStream<S>,
+    #[cfg(feature = "test")]
+    pub(crate) end_of_line: fn() -> &'static [u8],
+}
+
+impl<S: Responder<Lf>> ServeBy<S> {
+    /// Lines, by either framing.
+    pub(crate) fn lines() -> Self {
+        let mut lines = Self::frames::<Lf>();
+        lines.socket = serve_lines;
+        #[cfg(feature = "test")]
+        {
+            lines.stream = super::stream_of_lines;
+        }
+        lines
+    }
+}
+
+impl<S> ServeBy<S> {
+    /// Frames of the protocol `P`.
+    pub(crate) fn frames<P: Protocol>() -> Self
+    where
+        S: Responder<P>,
+    {
+        Self {
+            socket: serve_frames,
+            #[cfg(feature = "test")]
+            stream: super::serve_stream::<S, P>,
+            #[cfg(feature = "test")]
+            end_of_line: super::end_of_line::<P>,
+        }
+    }
+}
 
 /// Serves lines, with the codec that `framing` names.
 pub fn serve_lines<S: Responder<Lf>>(
@@ -34,7 +72,7 @@ pub fn serve_lines<S: Responder<Lf>>(
 }
 
 /// Serves batches of any protocol, for which there is one framing.
-pub(crate) fn serve_frames<S: Responder<P>, P: Protocol>(
+fn serve_frames<S: Responder<P>, P: Protocol>(
     parts: &StackParts,
     _: Framing,
     socket: OwnedFd,

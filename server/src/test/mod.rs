@@ -1,0 +1,65 @@
+//! A test kit: a server's connections on a stage, without a network and without waiting. With feature `test`.
+//!
+//! [`stage`] takes a [`Server`] that would otherwise be run, with its settings, its service, its sessions or
+//! its router, and serves [`Client`]s in memory with the same stack: framing with its limits, heartbeat and
+//! deadlines, metrics, drain. On a paused clock a deadline of an hour takes no time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use towline::{
+//!     Args, Close, CloseReason, Router, Server,
+//!     protocol::Lf,
+//!     test,
+//! };
+//!
+//! /// The server, as `main` runs it and as tests stage it.
+//! fn server() -> Server {
+//!     let commands = Router::<Lf, u32>::new()
+//!         .command("ADD", |sum: &mut u32, args: Args<'_>| {
+//!             args.parse::<u32>().map(|number| {
+//!                 *sum += number;
+//!                 *sum
+//!             })
+//!         })
+//!         .command("QUIT", |_: &mut u32, _: Args<'_>| Close("bye"));
+//!     Server::builder().idle_timeout(Duration::from_secs(20)).router(commands, |_conn| 0)
+//! }
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() {
+//!     let stage = test::stage(server());
+//!     let (mut ann, mut bob) = (stage.connect().await, stage.connect().await);
+//!     ann.send("ADD 2");
+//!     ann.send("ADD 3");
+//!     ann.expect("2").await;
+//!     ann.expect("5").await;
+//!     bob.send("ADD x");
+//!     bob.expect_like("ERR *").await;
+//!     ann.send("QUIT");
+//!     ann.expect("bye").await;
+//!     assert_eq!(ann.is_closed().await, CloseReason::ServiceClose);
+//!     assert_eq!(stage.metric("towline_connections_active"), 1.0);
+//!
+//!     stage.advance(Duration::from_secs(21)).await;
+//!     assert_eq!(bob.is_closed().await, CloseReason::IdleTimeout);
+//! }
+//! ```
+
+mod client;
+mod glob;
+mod memory;
+mod pipe;
+mod record;
+mod stage;
+mod tcp;
+
+pub use towline_middleware::test::laws;
+
+pub use self::{client::Client, stage::Stage};
+use crate::Server;
+
+/// Stages `server` in memory: [`Stage::new`].
+pub fn stage(server: Server) -> Stage {
+    Stage::new(server)
+}
