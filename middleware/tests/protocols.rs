@@ -11,7 +11,7 @@ use towline_middleware::{
         AnyEol, BigEndian, CrLf, FrameError, FrameLimits, Head, Length, Lf, LineWithBody,
         LittleEndian, Notice, Protocol, Raw, Resp,
     },
-    reply::Args,
+    reply::{Args, ReplyError},
     test::laws,
 };
 
@@ -129,6 +129,24 @@ fn a_length_that_does_not_fit_is_not_written() {
     let mut out = BytesMut::new();
     let error = Length::<1>::put(&[0; 256], &mut out);
     assert_eq!((error, out.len()), (Err(FrameError::TooLong { limit_bytes: 255 }), 0));
+}
+
+/// An error in the place of a reply. Without one the peer would take the next reply for it.
+#[test]
+fn every_protocol_with_replies_says_an_error_as_its_own_replies_are_said() {
+    fn said<P: Protocol>() -> BytesMut {
+        let mut out = BytesMut::new();
+        P::notice(&Notice::ReplyError(&ReplyError::with_code(451, "too fast")), &mut out);
+        out
+    }
+    assert_eq!(&said::<Lf>()[..], b"ERR too fast\n");
+    assert_eq!(&said::<AnyEol>()[..], b"ERR too fast\r\n");
+    assert_eq!(&said::<LineWithBody<Store>>()[..], b"ERR too fast\r\n");
+    assert_eq!(&said::<CrLf>()[..], b"451 too fast\r\n");
+    assert_eq!(&said::<Resp>()[..], b"-ERR too fast\r\n");
+    assert_eq!(&said::<Length<2>>()[..], b"\0\x0cERR too fast");
+    // Every byte of it belongs to another protocol.
+    assert_eq!(&said::<Raw>()[..], b"");
 }
 
 #[test]

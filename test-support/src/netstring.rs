@@ -78,6 +78,7 @@ impl<const WORDS: bool> Protocol for Netstring<WORDS> {
             Notice::Malformed(why) => why,
             Notice::Timeout => "timeout",
             Notice::Overloaded => "overloaded",
+            Notice::ReplyError(error) => error.text(),
             _ => return,
         };
         out.put_slice(format!("{}:{text},", text.len()).as_bytes());

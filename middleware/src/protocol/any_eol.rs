@@ -5,6 +5,7 @@ use super::{
     Delimited, FrameError, FrameLimits, Notice, Protocol,
     each::{First, delimit_each, put_line},
 };
+use crate::reply::Replies;
 
 /// Lines that end in `\n` or `\r\n`: for IRC, memcached's commands, telnet.
 ///
@@ -86,6 +87,7 @@ impl Protocol for AnyEol {
             Notice::Malformed(why) => &["ERR malformed: ", why],
             Notice::Timeout => &["ERR timeout"],
             Notice::Overloaded => &["ERR overloaded"],
+            Notice::ReplyError(error) => return Self::error(error, out),
             Notice::TooManyConnections => &["ERR too many connections"],
             Notice::TooManyFromAddress => &["ERR too many connections from your address"],
             Notice::Refused(why) => &["ERR ", why],

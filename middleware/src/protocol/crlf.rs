@@ -5,6 +5,7 @@ use super::{
     Delimited, FrameError, FrameLimits, Notice, Protocol,
     each::{First, delimit_each, put_line},
 };
+use crate::reply::Replies;
 
 /// Lines that end in `\r\n` and in nothing else: for SMTP and FTP.
 ///
@@ -66,6 +67,7 @@ impl Protocol for CrLf {
             Notice::Malformed(why) => &["500 malformed: ", why],
             Notice::Timeout => &["451 timeout"],
             Notice::Overloaded => &["451 overloaded"],
+            Notice::ReplyError(error) => return Self::error(error, out),
             Notice::TooManyConnections => &["421 too many connections"],
             Notice::TooManyFromAddress => &["421 too many connections from your address"],
             Notice::Refused(why) => &["554 ", why],

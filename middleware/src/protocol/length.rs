@@ -6,15 +6,16 @@ use super::{
     Delimited, FrameError, FrameLimits, Notice, Protocol,
     each::{First, delimit_each},
 };
+use crate::reply::Replies;
 
 /// Frames that begin with their length, in `WIDTH` bytes of order `E`: for binary gateways.
 ///
 /// `WIDTH` is 1, 2, 3, 4 or 8; another one does not compile. The length counts the payload, not itself.
 ///
 /// *Accepts*: any payload, also an empty one; a frame is the payload. *Refuses*: a length above
-/// [`FrameLimits::frame_bytes`], as soon as it was read and before any memory is taken for it. *Writes*: no
-/// notices, because it has no words: the server ends the connection without any, and there is no heartbeat.
-/// [`put`](Self::put) writes a frame. *Costs*: a few instructions a frame, twice; payloads are not scanned.
+/// [`FrameLimits::frame_bytes`], as soon as it was read and before any memory is taken for it. *Writes*: of
+/// notices only errors in the place of a reply, as frames, because it has no words: the server ends the connection
+/// without any, and there is no heartbeat. [`put`](Self::put) writes a frame. *Costs*: a few instructions a frame, twice; payloads are not scanned.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -120,5 +121,10 @@ impl<const WIDTH: usize, E: ByteOrder> Protocol for Length<WIDTH, E> {
         payload
     }
 
-    fn notice(_: &Notice<'_>, _: &mut BytesMut) {}
+    fn notice(notice: &Notice<'_>, out: &mut BytesMut) {
+        // It stands for a reply, without which the peer would take the next one for it.
+        if let Notice::ReplyError(error) = notice {
+            Self::error(error, out);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use memchr::memchr;
 
 use self::scan::{count, find_last, first_lines};
 use super::{Delimited, FrameError, FrameLimits, Notice, Protocol};
+use crate::reply::Replies;
 
 /// Lines that end in `\n`. A `\r` in front of it belongs to the line, and every other byte is opaque.
 ///
@@ -61,6 +62,7 @@ impl Protocol for Lf {
             Notice::Malformed(why) => error(&["malformed: ", why], out),
             Notice::Timeout => out.put_slice(b"ERR timeout\n"),
             Notice::Overloaded => out.put_slice(b"ERR overloaded\n"),
+            Notice::ReplyError(error) => Self::error(error, out),
             Notice::TooManyConnections => out.put_slice(b"ERR too many connections\n"),
             Notice::TooManyFromAddress => {
                 out.put_slice(b"ERR too many connections from your address\n");

@@ -1,3 +1,5 @@
+use crate::reply::ReplyError;
+
 /// What the server says by itself, in the words of a [`Protocol`](super::Protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +17,9 @@ pub enum Notice<'a> {
     Timeout,
     /// A frame is not served because the server is overloaded.
     Overloaded,
+    /// A frame is not served, for the reason that the error says: a [`RateLayer`](crate::rate::RateLayer) says
+    /// it for each frame above the rate. It stands for the reply, so a protocol that has replies says it.
+    ReplyError(&'a ReplyError),
     /// The connection is rejected: there are as many as are allowed.
     TooManyConnections,
     /// The connection is rejected: there are as many from its address as are allowed.

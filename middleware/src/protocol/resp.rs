@@ -5,7 +5,7 @@ use super::{
     AnyEol, Delimited, FrameError, FrameLimits, Notice, Protocol,
     each::{First, delimit_each, put_line},
 };
-use crate::reply::Args;
+use crate::reply::{Args, Replies};
 
 /// The protocol of Redis clients, RESP2: arrays of bulk strings, and inline commands.
 ///
@@ -170,6 +170,7 @@ impl Protocol for Resp {
             Notice::Malformed(why) => &["ERR Protocol error: ", why],
             Notice::Timeout => &["ERR timeout"],
             Notice::Overloaded => &["ERR overloaded"],
+            Notice::ReplyError(error) => return Self::error(error, out),
             Notice::TooManyConnections => &["ERR max number of clients reached"],
             Notice::TooManyFromAddress => &["ERR too many connections from your address"],
             Notice::Refused(why) => &["ERR ", why],
