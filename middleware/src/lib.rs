@@ -23,6 +23,7 @@
 //! | [`heartbeat::HeartbeatLayer`] | transport → [`heartbeat::HeartbeatTransport`] | connection, above framing |
 //! | [`serve::Serve`] | transport → the end of the connection | connection, innermost |
 //! | [`ErrorReplyLayer`], [`ObserveLayer`], [`Sha256Layer`] | `Service<Lines>` → `Service<Lines>` | line |
+//! | [`rate::RateLayer`] | `Service<Lines>` → `Service<Lines>` whose response is a [`Response`] | line, of one connection |
 //! | [`TimeoutLayer`], [`ConcurrencyLimitLayer`], [`ReadyPerCallLayer`] | any service → service | line |
 //! | [`EachLine`], [`Echo`], [`BoxFuture`] | the service that serves the lines | line, innermost |
 //!
@@ -69,6 +70,7 @@ mod macros;
 mod metered_io;
 mod observe;
 pub mod protocol;
+pub mod rate;
 mod ready_per_call;
 pub mod reply;
 mod response;

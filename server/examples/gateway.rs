@@ -22,7 +22,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use towline::{Builder, EachLine, Heartbeat, Line, RunError, Server, service_fn};
+use towline::{Builder, EachLine, Heartbeat, Line, Quota, RunError, Server, service_fn};
 
 /// Readings that a device may send per second. More are refused, not queued.
 pub const RATE: u32 = 100;
@@ -42,7 +42,9 @@ pub fn server(builder: Builder) -> Server {
         .request_timeout(Duration::from_secs(1))
         .heartbeat(Heartbeat::every(Duration::from_secs(30)))
         .serve_with(|_peer| {
-            let device = Arc::new(Mutex::new(Device::default()));
+            let device =
+                Device { named: false, last: HashMap::new(), quota: Quota::per_second(RATE) };
+            let device = Arc::new(Mutex::new(device));
             EachLine::new(service_fn(move |line: Line| {
                 // Never contended: a connection serves one batch at a time.
                 let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,13 +55,11 @@ pub fn server(builder: Builder) -> Server {
 }
 
 /// The state of one connection.
-#[derive(Default)]
 struct Device {
     named: bool,
     /// The last value of each reading, and how many came.
     last: HashMap<String, (f64, u32)>,
-    /// The current second and its readings.
-    window: Option<(Instant, u32)>,
+    quota: Quota,
 }
 
 impl Device {
@@ -72,7 +72,7 @@ impl Device {
         if !self.named {
             return "ERR say HELLO first".to_owned();
         }
-        if !self.within_rate(now) {
+        if self.quota.take(now).is_err() {
             return "ERR too fast".to_owned();
         }
         match words[..] {
@@ -87,14 +87,5 @@ impl Device {
             }
             _ => "ERR expected a name and a number".to_owned(),
         }
-    }
-
-    fn within_rate(&mut self, now: Instant) -> bool {
-        let (begin, count) = self.window.get_or_insert((now, 0));
-        if now.duration_since(*begin) >= Duration::from_secs(1) {
-            (*begin, *count) = (now, 0);
-        }
-        *count += 1;
-        *count <= RATE
     }
 }

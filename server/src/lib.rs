@@ -64,6 +64,7 @@ pub use towline_middleware as middleware;
 pub use towline_middleware::{
     Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
     protocol::{self, Protocol},
+    rate::{Excess, Quota, Quotas, RateLayer},
     reply::{self, Args, Close, IntoReply, Message, Out, Raw, ReplyError, Rest, Value},
     router::Router,
     serve_connection,

@@ -1,0 +1,126 @@
+//! The frames of a batch that wait until they are within the rate.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
+use tower::util::{Oneshot, ServiceExt};
+use tower_service::Service;
+
+use super::layer::Shared;
+use crate::{Batch, BoxError, protocol::Protocol};
+
+/// The replies to frames that wait: those that are within the rate by now are served together.
+pub(super) struct Paced<S: Service<Batch<P>>, P: Protocol> {
+    service: S,
+    shared: Arc<Shared>,
+    /// What is not served yet.
+    batch: Batch<P>,
+    /// When what is left is shed.
+    deadline: Instant,
+    step: Step<S, P>,
+}
+
+enum Step<S: Service<Batch<P>>, P: Protocol> {
+    Waiting(Pin<Box<Sleep>>),
+    Calling(Pin<Box<Oneshot<S, Batch<P>>>>),
+    /// The next frame would wait too long.
+    Late,
+    Done,
+}
+
+// Nothing in it is pinned in place: timers and calls are boxed.
+impl<S: Service<Batch<P>>, P: Protocol> Unpin for Paced<S, P> {}
+
+impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
+    /// Serves `batch`, whose first frame must wait for `wait` from `now` on.
+    pub(super) fn new(
+        service: S,
+        shared: Arc<Shared>,
+        batch: Batch<P>,
+        now: Instant,
+        wait: Duration,
+        at_most: Duration,
+    ) -> Self {
+        // Of a time that no clock reaches there is no instant.
+        let deadline = now.checked_add(at_most).unwrap_or_else(|| now + FAR);
+        let step = Step::wait(now, wait, deadline);
+        Self { service, shared, batch, deadline, step }
+    }
+}
+
+/// Longer than any wait for a frame: a quota does not lend more than 27 years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+impl<S: Service<Batch<P>>, P: Protocol> Step<S, P> {
+    fn wait(now: Instant, wait: Duration, deadline: Instant) -> Self {
+        match now.checked_add(wait) {
+            Some(then) if then <= deadline => Self::Waiting(Box::pin(sleep_until(then))),
+            _ => Self::Late,
+        }
+    }
+}
+
+impl<S, P> Stream for Paced<S, P>
+where
+    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>> + Clone,
+    P: Protocol,
+{
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.step {
+                Step::Waiting(timer) => {
+                    // Out of its task's budget a timer would be pending, and the frames late.
+                    ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
+                    let now = Instant::now();
+                    let (taken, wait) = this.shared.take_up_to(this.batch.count() as u32, now);
+                    this.step = match taken {
+                        // Another clone took it.
+                        0 => Step::wait(now, wait, this.deadline),
+                        _ => {
+                            let batch = this.batch.split_to(taken as usize);
+                            Step::Calling(Box::pin(this.service.clone().oneshot(batch)))
+                        }
+                    };
+                }
+                Step::Calling(call) => {
+                    let replies = ready!(call.as_mut().poll(cx)).map_err(Into::into)?;
+                    this.step = if this.batch.is_empty() {
+                        Step::Done
+                    } else {
+                        let now = Instant::now();
+                        Step::wait(now, this.shared.wait(now), this.deadline)
+                    };
+                    return Poll::Ready(Some(Ok(replies.into_bytes())));
+                }
+                Step::Late => {
+                    let late = std::mem::take(&mut this.batch);
+                    this.step = Step::Done;
+                    let refusal = this.shared.refusal::<P>(late.count());
+                    return Poll::Ready(Some(Ok(refusal.into_bytes())));
+                }
+                Step::Done => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl<S: Service<Batch<P>>, P: Protocol> fmt::Debug for Paced<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Paced").field("batch", &self.batch).finish_non_exhaustive()
+    }
+}
