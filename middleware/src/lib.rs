@@ -79,6 +79,7 @@ pub mod serve;
 pub mod session;
 mod sha256;
 pub mod stats;
+mod swar;
 #[cfg(feature = "test")]
 pub mod test;
 mod thread_context;

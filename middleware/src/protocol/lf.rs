@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use self::scan::{count, find_last, first_lines};
 use super::{Delimited, FrameError, FrameLimits, Notice, Protocol};
-use crate::reply::Replies;
+use crate::{reply::Replies, swar};
 
 /// Lines that end in `\n`. A `\r` in front of it belongs to the line, and every other byte is opaque.
 ///
@@ -50,7 +50,11 @@ impl Protocol for Lf {
     #[inline]
     fn next<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
         let all = *bytes;
-        let end = memchr(b'\n', all).unwrap_or(all.len());
+        // Most lines are shorter than the setup of a search.
+        let end = match swar::position(swar::load(all), b'\n') {
+            Some(end) => end,
+            None => memchr(b'\n', all).unwrap_or(all.len()),
+        };
         *bytes = all.get(end + 1..).unwrap_or_default();
         &all[..end]
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{FromArgs, ReplyError};
+use crate::swar;
 
 /// Takes the next argument off the front of its bytes, or returns `None` if there is none.
 ///
@@ -57,6 +58,7 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     /// Splits the words of `line` at spaces. The first is the verb; an empty line has an empty one.
+    #[inline]
     pub fn words(line: &'a [u8]) -> Self {
         Self::split(line, Syntax::Words)
     }
@@ -81,6 +83,7 @@ impl<'a> Args<'a> {
         Self::split(frame, Syntax::Each(next))
     }
 
+    #[inline]
     fn split(mut frame: &'a [u8], syntax: Syntax) -> Self {
         let verb = syntax.next(&mut frame).unwrap_or_default();
         Self { verb, rest: frame, syntax }
@@ -155,12 +158,24 @@ impl<'a> Args<'a> {
     }
 }
 
+#[inline]
 fn next_word<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     let line = rest.trim_ascii_start();
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let end = word_end(line);
     let (word, behind) = line.split_at(end);
     *rest = behind;
     (!word.is_empty()).then_some(word)
+}
+
+/// The position of the first white space, or the end.
+#[inline]
+fn word_end(line: &[u8]) -> usize {
+    // White space is control characters and the space. Zeros behind a short line are found, too.
+    match swar::position_below(swar::load(line), b' ' + 1) {
+        Some(end) if end >= line.len() => line.len(),
+        Some(end) if line[end].is_ascii_whitespace() => end,
+        _ => line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len()),
+    }
 }
 
 impl fmt::Debug for Args<'_> {

@@ -7,6 +7,7 @@ use memchr::memchr2;
 
 use super::{Args, Commands, Replies, ReplyError};
 use crate::protocol::{AnyEol, ByteOrder, CrLf, Head, Length, Lf, LineWithBody, Raw, Resp};
+use crate::swar;
 
 /// Code of a `CrLf` error that has none.
 const ERROR_CODE: u16 = 500;
@@ -14,25 +15,28 @@ const ERROR_CODE: u16 = 500;
 /// Appends a line that ends in `end`. Bytes `a` and `b` in it would end it early and become spaces, so that
 /// text from one peer cannot make two replies to another.
 #[inline]
-fn put_line(text: &[u8], (a, b): (u8, u8), end: &[u8], out: &mut BytesMut) {
+fn put_line<const N: usize>(text: &[u8], (a, b): (u8, u8), end: &[u8; N], out: &mut BytesMut) {
+    if text.len() + N <= swar::BYTES {
+        let line = swar::load(text);
+        if swar::position(line, a).or(swar::position(line, b)).is_none() {
+            let line = line | swar::load(end) << (8 * text.len());
+            let len = out.len() + text.len() + N;
+            out.put_slice(&line.to_le_bytes());
+            out.truncate(len);
+            return;
+        }
+    }
+    put_any_line(text, (a, b), end, out);
+}
+
+fn put_any_line(text: &[u8], (a, b): (u8, u8), end: &[u8], out: &mut BytesMut) {
     out.reserve(text.len() + end.len());
-    if !contains(text, a, b) {
+    if memchr2(a, b, text).is_none() {
         out.put_slice(text);
     } else {
         out.extend(text.iter().map(|&byte| if byte == a || byte == b { b' ' } else { byte }));
     }
     out.put_slice(end);
-}
-
-/// Longest text that a plain loop searches sooner than a search that needs setup.
-const SHORT_BYTES: usize = 32;
-
-#[inline]
-fn contains(text: &[u8], a: u8, b: u8) -> bool {
-    if text.len() > SHORT_BYTES {
-        return memchr2(a, b, text).is_some();
-    }
-    text.iter().any(|&byte| byte == a || byte == b)
 }
 
 /// Appends a line that ends in `\r\n`.
@@ -43,6 +47,7 @@ fn put_crlf(text: &[u8], out: &mut BytesMut) {
 
 /// A reply is a line; a `\n` in it becomes a space.
 impl Replies for Lf {
+    #[inline]
     fn text(text: &[u8], out: &mut BytesMut) {
         put_line(text, (b'\n', b'\n'), b"\n", out);
     }
@@ -143,6 +148,7 @@ impl Replies for Resp {
 macro_rules! words_of_lines {
     ($($protocol:ty)*) => { $(
         impl Commands for $protocol {
+            #[inline]
             fn args<'a>(frame: Self::Frame<'a>) -> Args<'a> {
                 Args::words(frame)
             }

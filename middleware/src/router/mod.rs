@@ -38,7 +38,7 @@ use crate::{
 /// as an empty line, is answered with nothing. *Does not*: wait; a handler that must returns a
 /// [`Deferred`](crate::session::Deferred), or is a [service](Self::service). *Costs*: one hash of the verb's
 /// first 16 bytes and a call through a pointer a command, one more a guard; no allocation, unless a reply is
-/// deferred: then one beside that of [`Deferred`](crate::session::Deferred).
+/// deferred: then two beside those of [`Deferred`](crate::session::Deferred).
 ///
 /// ```
 /// use std::collections::HashMap;

@@ -1,12 +1,13 @@
 //! Finds a command's number by its verb.
 use super::RouterError;
+use crate::swar;
 
 /// Most verbs of a table: also the most label values of its metrics.
 pub(super) const VERBS_MAX: usize = 128;
 /// Longest verb in bytes.
 pub(super) const VERB_BYTES_MAX: usize = 64;
 /// Bytes of a verb that its key holds.
-const KEY_BYTES: usize = 16;
+const KEY_BYTES: usize = swar::BYTES;
 /// Slots of the index for each verb, at least: a look-up then meets another verb in one case of six.
 const SLOTS_PER_VERB: usize = 4;
 /// Multipliers of which the one with the fewest steps is taken.
@@ -121,37 +122,8 @@ impl Verbs {
 /// The first 16 bytes, in lower case unless case is exact.
 #[inline]
 fn first_bytes(verb: &[u8], exact_case: bool) -> u128 {
-    let key = load(verb);
-    if exact_case { key } else { lower(key) }
-}
-
-/// The first 16 bytes as a number, zeros behind shorter ones. By loads that overlap: a copy of a length that is
-/// not known when this is compiled is a call.
-#[inline]
-fn load(bytes: &[u8]) -> u128 {
-    let len = bytes.len();
-    if let Some(all) = bytes.first_chunk() {
-        u128::from_le_bytes(*all)
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-        u128::from(first) | u128::from(last) << (8 * (len - 8))
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
-    } else {
-        bytes.iter().rev().fold(0, |key, &byte| key << 8 | u128::from(byte))
-    }
-}
-
-/// Sets bit 5 of each byte that is `A` to `Z`.
-#[inline]
-fn lower(bytes: u128) -> u128 {
-    const EACH: u128 = u128::MAX / 255;
-    let low = bytes & (EACH * 0x7f);
-    let from_a = low + EACH * (0x80 - b'A' as u128);
-    let above_z = low + EACH * (0x7f - b'Z' as u128);
-    let upper = from_a & !above_z & !bytes & (EACH * 0x80);
-    bytes | (upper >> 2)
+    let key = swar::load(verb);
+    if exact_case { key } else { swar::to_ascii_lowercase(key) }
 }
 
 /// A well mixed odd number for each number (the finaliser of SplitMix64).
@@ -245,28 +217,6 @@ mod tests {
                 let found = verbs.iter().position(|verb| same(verb, &other));
                 prop_assert_eq!(table.find(other.as_bytes()), found, "{:?}", other);
             }
-        }
-    }
-
-    #[test]
-    fn the_key_is_the_first_sixteen_bytes_of_any_length() {
-        let bytes: Vec<u8> = (1..=20).map(|n| n * 11).collect();
-        for len in 0..=bytes.len() {
-            let mut first = [0; KEY_BYTES];
-            let end = len.min(KEY_BYTES);
-            first[..end].copy_from_slice(&bytes[..end]);
-            assert_eq!(load(&bytes[..len]), u128::from_le_bytes(first), "{len} bytes");
-        }
-    }
-
-    #[test]
-    fn lower_case_is_that_of_ascii_for_every_byte() {
-        for byte in 0..=u8::MAX {
-            assert_eq!(lower(u128::from(byte)), u128::from(byte.to_ascii_lowercase()));
-            assert_eq!(
-                lower(u128::from_le_bytes([byte; 16])),
-                u128::from_le_bytes([byte.to_ascii_lowercase(); 16])
-            );
         }
     }
 }

@@ -79,7 +79,14 @@ impl<'a, P: Replies> Cx<'a, P> {
         (self.now)()
     }
 
+    /// Bytes of replies that were said and not given to the connection.
+    #[inline]
+    pub(super) fn written(&mut self) -> usize {
+        self.out.bytes().len()
+    }
+
     /// Says `message`, and no more: what comes next is what the method returns.
+    #[inline]
     pub fn write(&mut self, message: impl Message) {
         self.out.write(message);
     }
@@ -90,6 +97,7 @@ impl<'a, P: Replies> Cx<'a, P> {
     }
 
     /// Says `reply`, and returns what comes next.
+    #[inline]
     pub fn reply<S>(&mut self, reply: impl IntoReply<P, S>) -> Action<P, S> {
         reply.into_reply(&mut self.out)
     }

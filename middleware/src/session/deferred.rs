@@ -18,7 +18,7 @@ use crate::reply::{IntoReply, Out, Replies};
 /// *Does*: holds the frames behind it back, so that replies keep their order; writes earlier replies meanwhile;
 /// is answered with the protocol's word for a timeout, and the conversation goes on, if it waits longer than
 /// `timeouts.request` or [`within`](Self::within); waits for a permit of `limits.concurrency` if it is not
-/// done at once. Dropped when the peer is gone. *Costs*: an allocation.
+/// done at once. Dropped when the peer is gone. *Costs*: two allocations.
 ///
 /// ```
 /// use towline_middleware::{protocol::Lf, session::Deferred};
@@ -38,7 +38,11 @@ use crate::reply::{IntoReply, Out, Replies};
 /// });
 /// ```
 #[must_use = "a deferred reply does nothing unless it is returned"]
-pub struct Deferred<P: Replies, S> {
+pub struct Deferred<P: Replies, S>(Box<Parts<P, S>>);
+
+/// In a box of its own, so that an [`Action`] is two words: it returns from every call of a session, and two
+/// words return in registers.
+struct Parts<P: Replies, S> {
     future: BackFuture<P, S>,
     within: Option<Duration>,
 }
@@ -59,29 +63,41 @@ impl<P: Replies, S: 'static> Deferred<P, S> {
     ) -> Self {
         let then = Then { future: Some(future), value: None, back: Some(back) };
         let future = BackFuture(Some(Box::pin(then)));
-        Self { future, within: None }
+        Self(Box::new(Parts { future, within: None }))
     }
 }
 
 impl<P: Replies, S> Deferred<P, S> {
     /// Waits no longer than this. Default: `timeouts.request`.
-    pub fn within(self, timeout: Duration) -> Self {
-        Self { within: Some(timeout), ..self }
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.0.within = Some(timeout);
+        self
     }
 
     /// Waits no longer than `timeout`, unless it has a timeout of its own.
-    pub(crate) fn or_within(self, timeout: Option<Duration>) -> Self {
-        Self { within: self.within.or(timeout), ..self }
+    pub(crate) fn or_within(mut self, timeout: Option<Duration>) -> Self {
+        self.0.within = self.0.within.or(timeout);
+        self
+    }
+
+    #[cold]
+    fn lift<T: 'static>(self, part: fn(&mut T) -> &mut S) -> Deferred<P, T>
+    where
+        S: 'static,
+    {
+        let Parts { future: BackFuture(later), within } = *self.0;
+        let lift = |later| Box::pin(Lifted { later, part }) as BoxLater<P, T>;
+        Deferred(Box::new(Parts { future: BackFuture(later.map(lift)), within }))
     }
 
     pub(super) fn into_parts(self) -> (BackFuture<P, S>, Option<Duration>) {
-        (self.future, self.within)
+        (self.0.future, self.0.within)
     }
 }
 
 impl<P: Replies, S> fmt::Debug for Deferred<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deferred").field("within", &self.within).finish_non_exhaustive()
+        f.debug_struct("Deferred").field("within", &self.0.within).finish_non_exhaustive()
     }
 }
 
@@ -99,11 +115,7 @@ impl<P: Replies, S: 'static> Action<P, S> {
             Self::Continue => Action::Continue,
             Self::Close => Action::Close,
             Self::ReplyStream(stream) => Action::ReplyStream(stream),
-            Self::Deferred(Deferred { future: BackFuture(later), within }) => {
-                let lift = |later| Box::pin(Lifted { later, part }) as BoxLater<P, T>;
-                let future = BackFuture(later.map(lift));
-                Action::Deferred(Deferred { future, within })
-            }
+            Self::Deferred(deferred) => Action::Deferred(deferred.lift(part)),
         }
     }
 }
@@ -202,4 +214,10 @@ impl<P: Replies, S: 'static, T: 'static> Later<P, T> for Lifted<P, S, T> {
         let part = self.part;
         self.later.as_mut().answer(part(session), cx).lift(part)
     }
+}
+
+#[cfg(test)]
+#[test]
+fn an_action_returns_in_two_registers() {
+    assert_eq!(size_of::<Action<crate::protocol::Lf, ()>>(), 2 * size_of::<usize>());
 }

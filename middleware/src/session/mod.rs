@@ -7,6 +7,7 @@
 mod conn;
 mod cx;
 mod deferred;
+mod frames;
 mod reply_stream;
 mod responder;
 mod running;

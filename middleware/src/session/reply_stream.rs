@@ -29,7 +29,7 @@ use crate::{
 /// }
 /// ```
 #[must_use = "a stream says nothing unless it is returned"]
-pub struct ReplyStream(pub(super) ReplyParts);
+pub struct ReplyStream(pub(super) Box<ReplyParts>);
 
 impl ReplyStream {
     /// Replies with the items of `parts`.
@@ -37,7 +37,7 @@ impl ReplyStream {
     where
         E: Into<BoxError>,
     {
-        Self(Box::pin(BoxErrors::new(parts)))
+        Self(Box::new(Box::pin(BoxErrors::new(parts))))
     }
 }
 

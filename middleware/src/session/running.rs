@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
-const PART_BYTES: usize = BLOCK_BYTES;
+pub(super) const PART_BYTES: usize = BLOCK_BYTES;
 
 /// Frames, and replies that were waited for, after which a part goes to the sink, so that the loop can see how
 /// long the turn takes.
@@ -178,13 +178,13 @@ impl<S: Session> Running<S> {
             } else if let Some(hook) = call.first.take() {
                 self.call(&mut out, hook)
             } else if call.at < call.batch.as_bytes().len() {
-                let mut rest = &call.batch.as_bytes()[call.at..];
-                let before = rest.len();
-                let frame = S::Protocol::next(&mut rest);
-                // A protocol that takes nothing would be asked for ever.
-                call.at += (before - rest.len()).max(1);
-                answered.ok += 1;
-                self.call(&mut out, |session, cx| session.on_frame(frame, cx))
+                let SessionCall { batch, at, .. } = call;
+                let (frames, action) =
+                    self.answer_frames(batch.as_bytes(), at, &mut out, PART_STEPS - steps);
+                // The step of this turn of the loop is the first of them.
+                steps += frames.saturating_sub(1);
+                answered.ok += frames;
+                action
             } else {
                 break call.close.map_or(Then::Next, Then::Close);
             };
@@ -199,7 +199,7 @@ impl<S: Session> Running<S> {
                     let (future, within) = deferred.into_parts();
                     call.waiting = Some(Waiting::New(future, within));
                 }
-                Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(stream.0)),
+                Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(*stream.0)),
             }
         };
         self.count(&answered, call);
@@ -275,7 +275,8 @@ impl<S: Session> Running<S> {
     }
 
     /// Calls a method of the session, and sets its timer if it says so.
-    fn call<T>(
+    #[inline]
+    pub(super) fn call<T>(
         &mut self,
         out: &mut BytesMut,
         method: impl FnOnce(&mut S, &mut Cx<'_, S::Protocol>) -> T,

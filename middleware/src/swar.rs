@@ -1,0 +1,97 @@
+//! The first 16 bytes of a slice as one number: SIMD within a register.
+//!
+//! For short lines, verbs and replies: a search or a copy whose length is not known when this is compiled is a
+//! call, which costs more than the bytes.
+
+/// Bytes that a number holds.
+pub(crate) const BYTES: usize = 16;
+
+/// 1 in each byte.
+const EACH: u128 = u128::MAX / 255;
+
+/// The highest bit of each byte.
+const HIGH: u128 = EACH * 0x80;
+
+/// The first 16 bytes, the first one lowest, and zeros behind shorter slices. By loads that overlap.
+#[inline]
+pub(crate) fn load(bytes: &[u8]) -> u128 {
+    let len = bytes.len();
+    if let Some(all) = bytes.first_chunk() {
+        u128::from_le_bytes(*all)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        u128::from(first) | u128::from(last) << (8 * (len - 8))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
+    } else {
+        bytes.iter().rev().fold(0, |bytes, &byte| bytes << 8 | u128::from(byte))
+    }
+}
+
+/// Sets bit 5 of each byte that is `A` to `Z`.
+#[inline]
+pub(crate) const fn to_ascii_lowercase(bytes: u128) -> u128 {
+    let low = bytes & !HIGH;
+    let from_a = low + EACH * (0x80 - b'A' as u128);
+    let above_z = low + EACH * (0x7f - b'Z' as u128);
+    let upper = from_a & !above_z & !bytes & HIGH;
+    bytes | (upper >> 2)
+}
+
+/// The position of the first byte below `limit`, which is at most 0x80.
+#[inline]
+pub(crate) const fn position_below(bytes: u128, limit: u8) -> Option<usize> {
+    // A byte borrows from the one above it only if it is below the limit, so the lowest bit is right.
+    first(bytes.wrapping_sub(EACH * limit as u128) & !bytes & HIGH)
+}
+
+/// The position of the first byte that is `byte`. Zeros behind a shorter slice count as bytes.
+#[inline]
+pub(crate) const fn position(bytes: u128, byte: u8) -> Option<usize> {
+    position_below(bytes ^ (EACH * byte as u128), 1)
+}
+
+/// The byte in which the lowest bit is set.
+#[inline]
+const fn first(bits: u128) -> Option<usize> {
+    if bits == 0 { None } else { Some(bits.trailing_zeros() as usize / 8) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_number_holds_the_first_sixteen_bytes_of_any_length() {
+        let bytes: Vec<u8> = (1..=20).map(|n| n * 11).collect();
+        for len in 0..=bytes.len() {
+            let mut first = [0; BYTES];
+            let end = len.min(BYTES);
+            first[..end].copy_from_slice(&bytes[..end]);
+            assert_eq!(load(&bytes[..len]), u128::from_le_bytes(first), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn lower_case_is_that_of_ascii_for_every_byte() {
+        for byte in 0..=u8::MAX {
+            let lower = u128::from(byte.to_ascii_lowercase());
+            assert_eq!(to_ascii_lowercase(u128::from(byte)), lower);
+            assert_eq!(to_ascii_lowercase(EACH * u128::from(byte)), EACH * lower);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_finds_what_a_loop_finds(bytes: [u8; BYTES], byte: u8, limit in 0..=0x80_u8) {
+            let number = load(&bytes);
+            let found = bytes.iter().position(|&other| other == byte);
+            prop_assert_eq!(position(number, byte), found);
+            let found = bytes.iter().position(|&other| other < limit);
+            prop_assert_eq!(position_below(number, limit), found);
+        }
+    }
+}
