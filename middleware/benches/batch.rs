@@ -25,8 +25,8 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, DigestMode, EachLine, Echo, ErrorReplyLayer, FramingLayer,
-    Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer, ReadyPerCallLayer,
-    Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec,
+    IntoResponse, Line, LineError, Lines, LinesBatchCodec, MeterLayer, ObserveLayer,
+    ReadyPerCallLayer, Semaphore, Sha256Layer, TimeoutLayer, Utf8LinesCodec, each_line,
     heartbeat::HeartbeatLayer,
     internal::{put_block, take_block},
     protocol::Lf,
@@ -115,8 +115,11 @@ fn whole_stack(c: &mut Criterion) {
                 });
             });
         };
-        bare("batch", &|peer| connection(peer, LinesBatchCodec::new));
-        bare("lines", &|peer| connection(peer, Utf8LinesCodec::new));
+        bare("batch", &|peer| connection(peer, LinesBatchCodec::new, Echo));
+        bare("lines", &|peer| connection(peer, Utf8LinesCodec::new, Echo));
+        let each_line = each_line(|line, out| out.line(line));
+        let each_line = each_line.map_err(|never| match never {});
+        bare("each_line", &|peer| connection(peer, LinesBatchCodec::new, each_line.clone()));
         // A longer batch is served in several turns.
         if lines <= 100 {
             bare("session", &|peer| conversation(peer, Pong));
@@ -126,8 +129,15 @@ fn whole_stack(c: &mut Criterion) {
     group.finish();
 }
 
-fn connection<C>(peer: Peer, codec: fn(usize) -> C) -> Pin<Box<dyn Future<Output = ()>>>
+fn connection<C, S>(
+    peer: Peer,
+    codec: fn(usize) -> C,
+    service: S,
+) -> Pin<Box<dyn Future<Output = ()>>>
 where
+    S: Service<Lines, Response: IntoResponse<Protocol = Lf>, Error = BoxError, Future: Unpin>
+        + Clone
+        + 'static,
     C: Decoder<Item = Lines, Error = LineError>
         + Encoder<Lines, Error = LineError>
         + Unpin
@@ -135,7 +145,7 @@ where
 {
     let stats = stats();
     let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
-    let lines = line_stack(&stats, Duration::from_secs(5), limit, Echo);
+    let lines = line_stack(&stats, Duration::from_secs(5), limit, service);
     let connection = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(codec, 64 * KIB))

@@ -6,7 +6,7 @@
 //!
 //! The unit of service is a **batch of lines** ([`Lines`]): every complete line of one read, in one
 //! contiguous [`bytes::Bytes`]. One Tower call a batch costs nothing that matters; one a line costs more
-//! than serving it. [`EachLine`] adapts services of single lines.
+//! than serving it. [`each_line`] calls a function for each, and [`EachLine`] adapts services of single lines.
 //!
 //! Lines are the default [`protocol`]: [`Lines`] is [`Batch<Lf>`](Batch). What is said of lines below holds for
 //! the frames of any other [`protocol::Protocol`], except in [`EachLine`], [`Sha256`], [`Echo`] and
@@ -25,7 +25,7 @@
 //! | [`ErrorReplyLayer`], [`ObserveLayer`], [`Sha256Layer`] | `Service<Lines>` → `Service<Lines>` | line |
 //! | [`rate::RateLayer`] | `Service<Lines>` → `Service<Lines>` whose response is a [`Response`] | line, of one connection |
 //! | [`TimeoutLayer`], [`ConcurrencyLimitLayer`], [`ReadyPerCallLayer`] | any service → service | line |
-//! | [`EachLine`], [`Echo`], [`BoxFuture`] | the service that serves the lines | line, innermost |
+//! | [`each_line`], [`EachLine`], [`Echo`], [`BoxFuture`] | the service that serves the lines | line, innermost |
 //!
 //! In the place of the line stack a [`session`] may answer: one value for each connection, which is called with
 //! one frame after another and `&mut`. A [`router::Router`] is the session of most protocols: functions by the
@@ -55,6 +55,7 @@ mod clock;
 mod codec;
 mod concurrency_limit;
 pub mod drain;
+mod each_frame;
 mod each_line;
 mod echo;
 mod error_reply;
@@ -90,6 +91,7 @@ pub use batch::{Batch, Frames};
 pub use box_future::BoxFuture;
 pub use codec::{BatchCodec, LineError, LineLimits, LinesBatchCodec, Utf8LinesCodec};
 pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer, LoadShed, Semaphore};
+pub use each_frame::{EachFrame, each_frame, each_line};
 pub use each_line::EachLine;
 pub use echo::Echo;
 pub use error_reply::{ErrorReply, ErrorReplyLayer};

@@ -68,6 +68,11 @@ impl<P: Protocol> Response<P> {
         Batch::default().into()
     }
 
+    /// The replies, without the parts that may follow them.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.replies.as_bytes()
+    }
+
     /// Ends the connection when the replies are written, as [`CloseReason::ServiceClose`]. What the peer sent
     /// behind this batch is not served. Replaces [`parts`](Self::parts).
     pub fn close(self) -> Self {

@@ -18,12 +18,13 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
-use tower::{ServiceBuilder, service_fn};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_service::Service;
 use towline_middleware::{
     BatchCodec, BoxError, ConcurrencyLimitLayer, DigestMode, Echo, FramedTransport, FramingLayer,
-    Lines, LinesBatchCodec, MeterLayer, Semaphore, Sha256Layer, Utf8LinesCodec,
+    IntoResponse, Lines, LinesBatchCodec, MeterLayer, Semaphore, Sha256Layer, Utf8LinesCodec,
     drain::{self, Watch},
+    each_line,
     heartbeat::HeartbeatLayer,
     protocol::Lf,
     reply::{Args, ReplyError},
@@ -97,7 +98,8 @@ fn connection<Io, S>(
 ) -> impl Future + use<Io, S>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Lines, Response = Lines, Error = BoxError, Future: Unpin> + Clone,
+    S: Service<Lines, Error = BoxError, Future: Unpin> + Clone,
+    S::Response: IntoResponse<Protocol = Lf>,
 {
     let limit = ConcurrencyLimitLayer::new(PERMITS.clone());
     let lines = line_stack(stats, Duration::from_secs(5), limit, workload);
@@ -176,6 +178,21 @@ fn a_single_line_allocates_nothing() {
         let io = Pieces { input: input.collect(), written: 0 };
         let mut connection = Box::pin(connection(io, &stats, Watch::never(), Echo));
         // The first read finds no block in the pool of the thread.
+        run(connection.as_mut());
+        let counted = measure(|| run(connection.as_mut()));
+        assert_eq!((stats.batches.get(), counted.count_total), (40, 0));
+    });
+}
+
+#[test]
+fn a_single_line_to_a_function_allocates_nothing() {
+    in_runtime(|| {
+        let stats = new_stats();
+        let input = std::iter::repeat_n(["abcd\n", ""].map(Bytes::from), 40).flatten();
+        let io = Pieces { input: input.collect(), written: 0 };
+        let each = each_line(|line, out| out.line(line)).map_err(|never| match never {});
+        let mut connection = Box::pin(connection(io, &stats, Watch::never(), each));
+        // The first reads find no blocks in the pool of the thread.
         run(connection.as_mut());
         let counted = measure(|| run(connection.as_mut()));
         assert_eq!((stats.batches.get(), counted.count_total), (40, 0));

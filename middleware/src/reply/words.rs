@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 use memchr::memchr2;
 
-use super::{Args, Commands, Replies, ReplyError};
+use super::{Args, Commands, Out, Replies, ReplyError};
 use crate::protocol::{AnyEol, ByteOrder, CrLf, Head, Length, Lf, LineWithBody, Raw, Resp};
 use crate::swar;
 
@@ -50,6 +50,15 @@ impl Replies for Lf {
     #[inline]
     fn text(text: &[u8], out: &mut BytesMut) {
         put_line(text, (b'\n', b'\n'), b"\n", out);
+    }
+}
+
+impl Out<'_, Lf> {
+    /// Writes `line` and a `\n`: [`text`](Self::text), by the name that fits lines.
+    ///
+    /// A `\n` in it becomes a space.
+    pub fn line(&mut self, line: impl AsRef<[u8]>) {
+        self.text(line);
     }
 }
 
