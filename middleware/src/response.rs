@@ -154,7 +154,7 @@ where
     message = "`{Self}` is not a response to a batch",
     note = "a service of batches responds with a `Batch`, such as `Lines`, or with a `Response`"
 )]
-pub trait IntoResponse: From<Batch<Self::Protocol>> + sealed::Sealed {
+pub trait IntoResponse: From<Batch<Self::Protocol>> + Send + 'static + sealed::Sealed {
     /// The protocol of the batch.
     type Protocol: Protocol;
 

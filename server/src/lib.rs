@@ -62,7 +62,8 @@ pub use towline_config::{
 };
 pub use towline_middleware as middleware;
 pub use towline_middleware::{
-    Batch, BatchCodec, BoxError, EachLine, Line, Lines, LinesBatchCodec, Response, drain,
+    Batch, BatchCodec, BoxError, EachFrame, EachLine, Line, Lines, LinesBatchCodec, Response,
+    drain, each_frame, each_line,
     protocol::{self, Protocol},
     rate::{Excess, Quota, Quotas, RateLayer},
     reply::{self, Args, Close, IntoReply, Message, Out, Raw, ReplyError, Rest, Value},

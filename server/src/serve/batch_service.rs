@@ -1,13 +1,16 @@
 //! What a service must be to be served.
 
 use std::{
+    any::Any,
+    future::Ready,
     marker::PhantomData,
+    pin::Pin,
     task::{Context, Poll},
 };
 
-use tower::{Service, ServiceExt};
+use tower::Service;
 use towline_middleware::{
-    Batch, BoxError, BoxFuture, IntoResponse, ReadyPerCall,
+    Batch, BoxError, IntoResponse, ReadyPerCall,
     protocol::{Lf, Protocol},
 };
 
@@ -17,8 +20,8 @@ use crate::stack::FrameService;
 /// [`BoxError`] is one. It cannot be implemented otherwise. Without a protocol it is one of
 /// [`Lines`](crate::Lines).
 ///
-/// A service of single lines becomes one in [`EachLine`](crate::EachLine); an `async fn` becomes a
-/// service in [`service_fn`](crate::service_fn).
+/// A function of single lines becomes one in [`each_line`](crate::each_line), a service of them in
+/// [`EachLine`](crate::EachLine); an `async fn` becomes a service in [`service_fn`](crate::service_fn).
 ///
 /// `Via` is inferred. It is for the compiler's messages: because there is a second way to be a
 /// `BatchService`, though a closed one, a type that is none is reported as such, once and with what to
@@ -27,7 +30,7 @@ use crate::stack::FrameService;
     message = "`{Self}` does not serve batches of `{P}`",
     label = "expected a `Service<Batch<{P}>, Response = Batch<{P}>>`",
     note = "`Lines` is `Batch<Lf>`",
-    note = "a service of single lines goes into `EachLine::new(…)`",
+    note = "a function of single lines goes into `each_line(…)`, a service of them into `EachLine::new(…)`",
     note = "an `async fn` goes into `service_fn(…)`: `service_fn(f)` if it takes `Lines`, `EachLine::new(service_fn(f))` if it takes a `Line`",
     note = "it returns a `Result`: of `Lines`, or in `EachLine` of anything that is `AsRef<[u8]>`; its error converts into `BoxError`"
 )]
@@ -99,7 +102,7 @@ impl<S: via::Closed<P>, P: Protocol> BatchService<via::Nothing, P> for S {
     }
 }
 
-/// A [`BatchService`] as the Tower service that it is.
+/// A [`BatchService`] as a Tower service whose errors are boxed and whose futures can be moved.
 #[derive(Debug)]
 struct Batched<S, Via> {
     inner: S,
@@ -119,19 +122,64 @@ impl<S: Clone, Via> Clone for Batched<S, Via> {
     }
 }
 
-impl<S: BatchService<Via, P>, Via, P: Protocol> Service<Batch<P>> for Batched<S, Via> {
+impl<S, Via, P> Service<Batch<P>> for Batched<S, Via>
+where
+    S: BatchService<Via, P> + 'static,
+    Via: 'static,
+    P: Protocol,
+{
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Error = BoxError;
+    type Future = Called<S::Response, S::Future>;
 
     #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     #[inline]
-    fn call(&mut self, batch: Batch<P>) -> S::Future {
-        self.inner.call(batch)
+    fn call(&mut self, batch: Batch<P>) -> Self::Future {
+        let future = self.inner.call(batch);
+        match taken::<_, Ready<Result<S::Response, S::Error>>>(future) {
+            Ok(ready) => Called::Done(Some(ready.into_inner().map_err(Into::into))),
+            Err(future) => Called::Boxed(Box::pin(future)),
+        }
+    }
+}
+
+/// `value` as the type that it is, if that is a `T`. The comparison of types is compiled away.
+fn taken<V: 'static, T: 'static>(value: V) -> Result<T, V> {
+    let mut value = Some(value);
+    match (&mut value as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take) {
+        Some(taken) => Ok(taken),
+        None => Err(value.expect("it is there unless it was taken")),
+    }
+}
+
+/// The future of a [`Batched`] call. One that is a [`Ready`], as those of services that never wait are, needs no
+/// box.
+#[derive(Debug)]
+enum Called<R, F> {
+    Done(Option<Result<R, BoxError>>),
+    Boxed(Pin<Box<F>>),
+}
+
+// Nothing in it is pinned in place.
+impl<R, F> Unpin for Called<R, F> {}
+
+impl<R, E, F> Future for Called<R, F>
+where
+    F: Future<Output = Result<R, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<R, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Done(output) => Poll::Ready(output.take().expect("polled after it was done")),
+            Self::Boxed(future) => future.as_mut().poll(cx).map_err(Into::into),
+        }
     }
 }
 
@@ -143,5 +191,5 @@ where
     Via: 'static,
     P: Protocol,
 {
-    ReadyPerCall::new(BoxFuture::new(Batched::new(service).map_err(Into::into)))
+    ReadyPerCall::new(Batched::new(service))
 }
