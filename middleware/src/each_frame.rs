@@ -141,9 +141,10 @@ where
         let (at, frames) = answer(&*self.function, bytes, &mut out);
         let replies = Batch::counted(out, frames);
         ready(Ok(if at == bytes.len() {
-            // A line and its reply use two short blocks in turn, and allocate nothing.
-            if short && let Ok(read) = batch.try_into_mut() {
-                block_pool::put_spare(read);
+            // A line and its reply use two short blocks in turn, and allocate nothing; those of a flood use two
+            // blocks of the pool.
+            if let Ok(read) = batch.try_into_mut() {
+                if short { block_pool::put_spare(read) } else { block_pool::put(read) }
             }
             replies.into()
         } else {
