@@ -1,6 +1,8 @@
 //! A server with threads of its own: assembled, started, run.
 
 mod program;
+#[cfg(feature = "test")]
+mod stage;
 
 use std::{fmt, panic, sync::Arc, thread};
 
@@ -197,32 +199,6 @@ impl Server {
     /// Those of [`start`](Self::start), and when the listening socket fails.
     pub async fn run_async(self) -> Result<Outcome, RunError> {
         self.start()?.wait_for_signal().await
-    }
-
-    /// What serves its connections without sockets, and the settings to make the stack from.
-    #[cfg(feature = "test")]
-    pub(crate) fn stage(
-        self,
-        stack: impl FnOnce(&Effective) -> StackParts,
-    ) -> Result<(Staged, Effective), RunError> {
-        let Self { mut builder, protocol, program } = self;
-        let effective = builder.take_settings(protocol)?;
-        let framing = effective.settings.workload.framing;
-        let staged = program.stage(stack(&effective), framing)?;
-        Ok((staged, effective))
-    }
-
-    /// What ends the lines of its protocol; empty if it has none.
-    #[cfg(feature = "test")]
-    pub(crate) fn end_of_line(&self) -> &'static [u8] {
-        self.program.end_of_line()
-    }
-
-    /// The same server on a free port of this host.
-    #[cfg(feature = "test")]
-    pub(crate) fn on_free_port(mut self) -> Self {
-        self.builder = self.builder.listen("127.0.0.1:0");
-        self
     }
 
     fn start_here(self) -> Result<Running, RunError> {

@@ -46,20 +46,35 @@
 //! }
 //! ```
 
+mod any_split;
 mod client;
+mod conversation;
+mod expect;
+mod fuzz;
 mod glob;
 mod memory;
 mod pipe;
 mod record;
 mod stage;
 mod tcp;
+mod transcript;
 
+use tokio::runtime;
 pub use towline_middleware::test::laws;
 
-pub use self::{client::Client, stage::Stage};
+pub use self::{
+    any_split::any_split, client::Client, conversation::Conversation, fuzz::fuzz, stage::Stage,
+    transcript::transcript,
+};
 use crate::Server;
 
 /// Stages `server` in memory: [`Stage::new`].
 pub fn stage(server: Server) -> Stage {
     Stage::new(server)
+}
+
+/// Runs `future` to its end on a paused clock.
+fn in_paused_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without sockets needs nothing of the system").block_on(future)
 }

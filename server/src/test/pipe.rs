@@ -104,6 +104,11 @@ impl State {
         self.said.split_to(bytes)
     }
 
+    /// Bytes that the server said and nothing took.
+    pub(super) fn unread(&self) -> usize {
+        self.said.len()
+    }
+
     /// Sends no more.
     pub(super) fn half_close(&mut self) {
         if !self.half_closed && !self.reset {

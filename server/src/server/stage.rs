@@ -1,0 +1,37 @@
+//! What the test kit asks of a server that is not started.
+
+use towline_config::{Effective, Heartbeat};
+
+use super::{Server, program::Staged};
+use crate::{RunError, stack::StackParts};
+
+impl Server {
+    /// What serves its connections without sockets, and the settings to make the stack from.
+    pub(crate) fn stage(
+        self,
+        stack: impl FnOnce(&Effective) -> StackParts,
+    ) -> Result<(Staged, Effective), RunError> {
+        let Self { mut builder, protocol, program } = self;
+        let effective = builder.take_settings(protocol)?;
+        let framing = effective.settings.workload.framing;
+        let staged = program.stage(stack(&effective), framing)?;
+        Ok((staged, effective))
+    }
+
+    /// The same server without a heartbeat.
+    pub(crate) fn without_heartbeat(mut self) -> Self {
+        self.builder = self.builder.heartbeat(Heartbeat::off());
+        self
+    }
+
+    /// What ends the lines of its protocol; empty if it has none.
+    pub(crate) fn end_of_line(&self) -> &'static [u8] {
+        self.program.end_of_line()
+    }
+
+    /// The same server on a free port of this host.
+    pub(crate) fn on_free_port(mut self) -> Self {
+        self.builder = self.builder.listen("127.0.0.1:0");
+        self
+    }
+}
