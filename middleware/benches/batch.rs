@@ -122,8 +122,9 @@ fn whole_stack(c: &mut Criterion) {
         bare("each_line", &|peer| connection(peer, LinesBatchCodec::new, each_line.clone()));
         // A longer batch is served in several turns.
         if lines <= 100 {
-            bare("session", &|peer| conversation(peer, Pong));
-            bare("router", &|peer| conversation(peer, routes(COMMANDS).session(())));
+            bare("session", &|peer| conversation(peer, |_| Pong));
+            let routed = |stack: &_| routes(COMMANDS).counted_by(stack).session(());
+            bare("router", &|peer| conversation(peer, routed));
         }
     }
     group.finish();
@@ -181,15 +182,19 @@ fn routes(commands: usize) -> Routes<Lf, ()> {
 }
 
 /// A connection of a session, in the layers of [`connection`].
-fn conversation<S>(peer: Peer, session: S) -> Pin<Box<dyn Future<Output = ()>>>
+fn conversation<S>(
+    peer: Peer,
+    session: impl FnOnce(&SessionStack) -> S,
+) -> Pin<Box<dyn Future<Output = ()>>>
 where
     S: Session<Protocol = Lf>,
 {
-    let stats = stats();
+    // As a shard counts.
+    let stats = Arc::new(Stats::of_one_thread(Instant::now()));
     let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(4096)));
     let timeout = TimeoutLayer::new(Duration::from_secs(5));
     let stack = SessionStack::new(stats.clone(), &timeout, &limit);
-    let responder = SessionResponder::new(session, Conn::new(None), stack);
+    let responder = SessionResponder::new(session(&stack), Conn::new(None), stack);
     let connection = ServiceBuilder::new()
         .layer(MeterLayer::new(stats.clone()))
         .layer(FramingLayer::new(LinesBatchCodec::new, 64 * KIB))

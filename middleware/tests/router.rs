@@ -145,7 +145,7 @@ fn what_makes_no_table_is_an_error_that_names_it() {
         assert_eq!(error(&[verb]), format!("command {verb:?}: expected {valid}"));
     }
     let within = Router::<Lf, Log>::new().within(SECOND).command("GET", show).build();
-    assert_eq!(within.unwrap_err(), RouterError::WithinNothing);
+    assert_eq!(within.unwrap_err(), RouterError::NothingBefore("within"));
 }
 
 #[tokio::test]

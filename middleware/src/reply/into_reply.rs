@@ -50,7 +50,7 @@ impl<P: Replies, S> IntoReply<P, S> for Action<P, S> {
 
 impl<P: Replies, S> IntoReply<P, S> for ReplyError {
     fn into_reply(self, out: &mut Out<'_, P>) -> Action<P, S> {
-        P::error(&self, out.bytes());
+        out.error(&self);
         if self.is_fatal() { Action::Close } else { Action::Continue }
     }
 }

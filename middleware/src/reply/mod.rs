@@ -113,6 +113,8 @@ pub trait Commands: Replies {
 /// ```
 pub struct Out<'a, P: Replies = Lf> {
     bytes: &'a mut BytesMut,
+    /// Whether a [`ReplyError`] was said, and not asked for.
+    failed: bool,
     protocol: PhantomData<fn() -> P>,
 }
 
@@ -125,7 +127,7 @@ impl<P: Replies> fmt::Debug for Out<'_, P> {
 impl<'a, P: Replies> Out<'a, P> {
     /// Appends to `bytes`.
     pub fn new(bytes: &'a mut BytesMut) -> Self {
-        Self { bytes, protocol: PhantomData }
+        Self { bytes, failed: false, protocol: PhantomData }
     }
 
     /// Writes `text` as one reply: a line, a bulk string, a frame.
@@ -143,7 +145,19 @@ impl<'a, P: Replies> Out<'a, P> {
         message.write_to(self);
     }
 
+    /// Writes a failure.
+    fn error(&mut self, error: &ReplyError) {
+        self.failed = true;
+        P::error(error, self.bytes);
+    }
+
     pub(crate) fn bytes(&mut self) -> &mut BytesMut {
         self.bytes
+    }
+
+    /// Whether a [`ReplyError`] was said since this was asked last.
+    #[inline]
+    pub(crate) const fn take_failed(&mut self) -> bool {
+        std::mem::replace(&mut self.failed, false)
     }
 }

@@ -17,7 +17,7 @@ pub enum RouterError {
     /// There are more than 128 commands.
     #[error("{0} commands: expected at most {VERBS_MAX}")]
     TooMany(usize),
-    /// [`within`](super::Router::within) comes before the first command.
-    #[error("`within` has no command in front of it")]
-    WithinNothing,
+    /// [`within`](super::Router::within) or [`timed`](super::Router::timed) comes before the first command.
+    #[error("`{0}` has no command in front of it")]
+    NothingBefore(&'static str),
 }

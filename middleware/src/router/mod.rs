@@ -6,11 +6,14 @@
 mod command;
 mod error;
 mod handler;
+mod hooks;
+mod named_last;
+mod route;
 mod routes;
 mod split;
 mod verbs;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use tower_service::Service;
 
@@ -21,14 +24,16 @@ pub use self::{
     routes::{IntoState, Routed, Routes},
 };
 use self::{
-    routes::{Guard, Hooks, Route, Table},
+    hooks::Hooks,
+    named_last::Last,
+    route::{Guard, Route},
+    routes::{OTHER, Table},
     split::Split,
     verbs::Verbs,
 };
 use crate::{
     reply::{Args, Commands, IntoReply, ReplyError},
-    session::{Action, Cx},
-    stats::CloseReason,
+    session::Cx,
 };
 
 /// Commands by their verbs, and what surrounds them, for sessions with the state `S`.
@@ -98,19 +103,12 @@ pub struct Router<P: Commands, S> {
     /// In front of the next command.
     guards: Vec<Guard<P, S>>,
     last: Last,
-    within_nothing: bool,
+    /// A setting of a command that has none in front of it.
+    misplaced: Option<&'static str>,
     hooks: Hooks<P, S>,
     exact_case: bool,
     bogus_max: Option<u32>,
     split: Option<Box<dyn Split<P>>>,
-}
-
-/// What was named last.
-#[derive(Clone, Copy)]
-enum Last {
-    Nothing,
-    Command,
-    Fallback,
 }
 
 impl<P: Commands, S: Send + 'static> Router<P, S> {
@@ -122,7 +120,7 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
             fallback: None,
             guards: Vec::new(),
             last: Last::Nothing,
-            within_nothing: false,
+            misplaced: None,
             hooks: Hooks::default(),
             exact_case: false,
             bogus_max: None,
@@ -177,21 +175,6 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
         V::Future: Send + 'static,
     {
         self.command(verb, command::handler::<P, S, V>(service))
-    }
-
-    /// Lets the deferred replies of the command named last wait for at most `timeout`, unless they have a
-    /// timeout of their own. Default: `timeouts.request`.
-    pub fn within(mut self, timeout: Duration) -> Self {
-        let last = match self.last {
-            Last::Nothing => None,
-            Last::Command => self.routes.last_mut(),
-            Last::Fallback => self.fallback.as_mut(),
-        };
-        match last {
-            Some(route) => route.within = Some(timeout),
-            None => self.within_nothing = true,
-        }
-        self
     }
 
     /// Asks `guard` before each command that is named after it, in this [group](Self::group). The first guard
@@ -250,54 +233,20 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
         self
     }
 
-    /// Calls `hook` when the connection is open. A protocol whose server speaks first does so here.
-    pub fn on_open<H>(mut self, hook: H) -> Self
-    where
-        H: Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync + 'static,
-    {
-        self.hooks.on_open = Some(Box::new(hook));
-        self
-    }
-
-    /// Calls `hook` when the time that [`Cx::set_timer`] set has passed.
-    pub fn on_timer<H>(mut self, hook: H) -> Self
-    where
-        H: Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync + 'static,
-    {
-        self.hooks.on_timer = Some(Box::new(hook));
-        self
-    }
-
-    /// Calls `hook` when the server drains: last words may be said.
-    pub fn on_drain<H>(mut self, hook: H) -> Self
-    where
-        H: Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync + 'static,
-    {
-        self.hooks.on_drain = Some(Box::new(hook));
-        self
-    }
-
-    /// Calls `hook` with the state when the connection has ended, exactly once for each.
-    pub fn on_close<H>(mut self, hook: H) -> Self
-    where
-        H: Fn(S, CloseReason) + Send + Sync + 'static,
-    {
-        self.hooks.on_close = Some(Box::new(hook));
-        self
-    }
-
     /// Checks the table, and makes it one that connections share.
     ///
     /// # Errors
-    /// If a verb is invalid or named twice, there are more than 128, or [`within`](Self::within) has no command
-    /// in front of it. The error names the verb.
+    /// If a verb is invalid or named twice, there are more than 128, or [`within`](Self::within) or
+    /// [`timed`](Self::timed) has no command in front of it. The error names the verb, or the setting.
     pub fn build(self) -> Result<Routes<P, S>, RouterError> {
-        if self.within_nothing {
-            return Err(RouterError::WithinNothing);
+        if let Some(setting) = self.misplaced {
+            return Err(RouterError::NothingBefore(setting));
         }
         let verbs = Verbs::new(&self.verbs, self.exact_case)?;
         let Self { routes, fallback, hooks, bogus_max, split, .. } = self;
-        Ok(Routes::new(Table { verbs, routes: routes.into(), fallback, hooks, bogus_max, split }))
+        let other = verbs.iter().position(|verb| verb == OTHER).unwrap_or(routes.len());
+        let routes = routes.into();
+        Ok(Routes::new(Table { verbs, routes, fallback, hooks, other, bogus_max, split }))
     }
 }
 

@@ -1,70 +1,26 @@
 //! A table of commands, and a session of it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use super::{Handler, split::Split, verbs::Verbs};
+use super::{hooks::Hooks, route::Route, split::Split, verbs::Verbs};
 use crate::{
     reply::{Args, Commands, ReplyError},
-    session::{Action, ActionOf, Cx, FrameOf, Refused, Session},
-    stats::CloseReason,
+    session::{Action, ActionOf, Cx, FrameOf, Refused, Session, SessionStack},
+    stats::{CloseReason, CommandResult, CommandStats, CountedCommand, Nanos, PendingCommand},
 };
+
+/// The label under which unknown verbs are counted.
+pub(super) const OTHER: &str = "other";
 
 /// Bytes of an unknown verb that its error shows.
 const SHOWN_VERB_BYTES_MAX: usize = 64;
 
-type Answer<P, S> = Box<dyn Fn(&mut S, Args<'_>, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
-type Hook<P, S> = Box<dyn Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
-type CloseHook<S> = Box<dyn Fn(S, CloseReason) + Send + Sync>;
-
-/// What is asked before a command. Shared by the commands of a group.
-pub(super) type Guard<P, S> =
-    Arc<dyn Fn(&mut S, Args<'_>, &mut Cx<'_, P>) -> Result<(), ReplyError> + Send + Sync>;
-
-/// A command's handler, and what surrounds it.
-pub(super) struct Route<P: Commands, S> {
-    answer: Answer<P, S>,
-    guards: Box<[Guard<P, S>]>,
-    pub(super) within: Option<Duration>,
+/// The table of a [`Router`](super::Router), checked. A clone is two reference counts.
+pub struct Routes<P: Commands, S> {
+    table: Arc<Table<P, S>>,
+    /// Where commands are counted.
+    stats: Option<Arc<CommandStats>>,
 }
-
-impl<P: Commands, S> Route<P, S> {
-    pub(super) fn new<M>(handler: impl Handler<P, S, M>, guards: &[Guard<P, S>]) -> Self {
-        let answer = move |state: &mut S, args: Args<'_>, cx: &mut Cx<'_, P>| {
-            handler.answer(state, args, cx)
-        };
-        Self { answer: Box::new(answer), guards: guards.into(), within: None }
-    }
-
-    #[inline]
-    fn answer(&self, state: &mut S, args: Args<'_>, cx: &mut Cx<'_, P>) -> Action<P, S> {
-        for guard in &self.guards {
-            if let Err(error) = guard(state, args, cx) {
-                return cx.reply(error);
-            }
-        }
-        match (self.answer)(state, args, cx) {
-            Action::Deferred(deferred) => Action::Deferred(deferred.or_within(self.within)),
-            action => action,
-        }
-    }
-}
-
-/// What is called beside commands.
-pub(super) struct Hooks<P: Commands, S> {
-    pub(super) on_open: Option<Hook<P, S>>,
-    pub(super) on_timer: Option<Hook<P, S>>,
-    pub(super) on_drain: Option<Hook<P, S>>,
-    pub(super) on_close: Option<CloseHook<S>>,
-}
-
-impl<P: Commands, S> Default for Hooks<P, S> {
-    fn default() -> Self {
-        Self { on_open: None, on_timer: None, on_drain: None, on_close: None }
-    }
-}
-
-/// The table of a [`Router`](super::Router), checked. A clone is a reference count.
-pub struct Routes<P: Commands, S>(Arc<Table<P, S>>);
 
 /// What a [`Router`](super::Router) holds when it is built.
 pub(super) struct Table<P: Commands, S> {
@@ -73,18 +29,131 @@ pub(super) struct Table<P: Commands, S> {
     pub(super) routes: Box<[Route<P, S>]>,
     pub(super) fallback: Option<Route<P, S>>,
     pub(super) hooks: Hooks<P, S>,
+    /// The number under which unknown verbs are counted.
+    pub(super) other: usize,
     pub(super) bogus_max: Option<u32>,
     pub(super) split: Option<Box<dyn Split<P>>>,
 }
 
+impl<P: Commands, S> Table<P, S> {
+    /// The commands as they are counted: those of the table, and `other` if it is none of them.
+    fn counted(&self) -> Vec<CountedCommand> {
+        let routes = self.verbs.iter().zip(self.routes.iter());
+        let mut commands: Vec<_> = routes.map(|(verb, route)| (verb, route.timed)).collect();
+        let timed = self.fallback.as_ref().is_some_and(|route| route.timed);
+        match commands.get_mut(self.other) {
+            Some(other) => other.1 |= timed,
+            None => commands.push((OTHER, timed)),
+        }
+        commands
+    }
+}
+
 impl<P: Commands, S: Send + 'static> Routes<P, S> {
     pub(super) fn new(table: Table<P, S>) -> Self {
-        Self(Arc::new(table))
+        Self { table: Arc::new(table), stats: None }
+    }
+
+    /// The same commands, counted in the metrics of `stack`: one for each shard. Default: they are not counted.
+    ///
+    /// They are there as [`Stats::commands`](crate::stats::Stats::commands). Unknown verbs count as `other`,
+    /// together with a command of that name. A command whose connection ends before its reply counts nowhere.
+    /// Metrics count the commands of one router: those of a second one, with other commands, are not counted.
+    /// *Costs*: an add a command; see [`timed`](super::Router::timed).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    /// use towline_middleware::{
+    ///     BatchCodec, BoxError, ConcurrencyLimitLayer, Echo, FramedTransport, Semaphore, TimeoutLayer,
+    ///     protocol::Lf,
+    ///     reply::Args,
+    ///     router::Router,
+    ///     serve::Serve,
+    ///     session::{Conn, SessionResponder, SessionStack},
+    ///     stats::{CommandResult, Stats},
+    /// };
+    /// # use std::sync::Arc;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # use tower_service::Service;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let stats = Arc::new(Stats::of_one_thread(Instant::now()));
+    /// let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(64)));
+    /// let stack = SessionStack::new(stats.clone(), &TimeoutLayer::new(Duration::from_secs(5)), &limit);
+    /// let router = Router::<Lf, ()>::new().command("PING", |_: &mut (), _: Args<'_>| "pong");
+    /// let routes = router.build()?.counted_by(&stack);
+    ///
+    /// let (mut client, server) = tokio::io::duplex(64);
+    /// client.write_all(b"ping\nPING\nwhat\n").await?;
+    /// client.shutdown().await?;
+    /// let session = SessionResponder::new(routes.session(()), Conn::new(None), stack);
+    /// let mut serve = Serve::unboxed(Echo).stats(stats.clone()).one(session);
+    /// serve.call(FramedTransport::new(server, BatchCodec::new(64))).await?;
+    ///
+    /// let commands = stats.commands().expect("they are counted").snapshot();
+    /// assert_eq!((commands[0].command, commands[1].command), ("PING", "other"));
+    /// assert_eq!(commands[0].results[CommandResult::Ok as usize], 2);
+    /// assert_eq!(commands[1].results[CommandResult::Error as usize], 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn counted_by(&self, stack: &SessionStack) -> Self {
+        let stats = stack.stats().count_commands(&self.table.counted());
+        Self { table: self.table.clone(), stats }
     }
 
     /// A session of these commands, with `state` as its own.
     pub fn session(&self, state: S) -> Routed<P, S> {
         Routed { routes: self.clone(), state, unknown: 0 }
+    }
+
+    /// When a command of `route` begins, if it is timed.
+    #[inline]
+    fn begin(&self, route: &Route<P, S>) -> Option<Nanos> {
+        if route.timed { self.now() } else { None }
+    }
+
+    #[cold]
+    fn now(&self) -> Option<Nanos> {
+        self.stats.as_ref().map(|stats| stats.now())
+    }
+
+    /// Counts the command `number`, now or when its reply comes.
+    #[inline]
+    fn end(
+        &self,
+        number: usize,
+        begun: Option<Nanos>,
+        action: Action<P, S>,
+        cx: &mut Cx<'_, P>,
+    ) -> ActionOf<Routed<P, S>> {
+        let result = cx.take_command_result();
+        if begun.is_some() || !matches!(action, Action::Continue) {
+            return self.end_later(number, begun, action, result);
+        }
+        if let Some(stats) = &self.stats {
+            stats.count(number, result);
+        }
+        Action::Continue
+    }
+
+    /// As [`end`](Self::end), for what is not answered at once, or is timed. Never inlined: the way of most
+    /// commands stays short.
+    #[inline(never)]
+    fn end_later(
+        &self,
+        number: usize,
+        begun: Option<Nanos>,
+        action: Action<P, S>,
+        result: CommandResult,
+    ) -> ActionOf<Routed<P, S>> {
+        match &self.stats {
+            None => action.lift(Routed::state),
+            Some(stats) => {
+                let command = PendingCommand { stats: stats.clone(), number, begun };
+                action.lift_counted(Routed::state, command, result)
+            }
+        }
     }
 }
 
@@ -113,17 +182,17 @@ impl<S> IntoState<S> for Result<S, Refused> {
 
 impl<P: Commands, S> Clone for Routes<P, S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { table: self.table.clone(), stats: self.stats.clone() }
     }
 }
 
 impl<P: Commands, S> fmt::Debug for Routes<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes").field("verbs", &self.0.verbs).finish_non_exhaustive()
+        f.debug_struct("Routes").field("verbs", &self.table.verbs).finish_non_exhaustive()
     }
 }
 
-/// A session of a [`Router`](super::Router): the shared table, and the connection's state `S`. *Costs*: 16
+/// A session of a [`Router`](super::Router): the shared table, and the connection's state `S`. *Costs*: 24
 /// bytes beside the state.
 pub struct Routed<P: Commands, S> {
     routes: Routes<P, S>,
@@ -139,19 +208,22 @@ impl<P: Commands, S: Send + 'static> Routed<P, S> {
 
     /// Answers a verb that is not in the table.
     #[cold]
-    fn answer_unknown(&mut self, args: Args<'_>, cx: &mut Cx<'_, P>) -> Action<P, S> {
-        let table = &*self.routes.0;
+    fn answer_unknown(&mut self, args: Args<'_>, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
+        let table = &*self.routes.table;
         if args.verb().is_empty() {
             return Action::Continue;
         }
-        if table.bogus_max.is_some_and(|max| self.unknown >= max) {
-            return cx.reply(ReplyError::new("too many unknown commands").fatal());
-        }
-        self.unknown = self.unknown.saturating_add(1);
-        match &table.fallback {
-            Some(route) => route.answer(&mut self.state, args, cx),
-            None => cx.reply(unknown(args.verb())),
-        }
+        let begun = table.fallback.as_ref().and_then(|route| self.routes.begin(route));
+        let action = if table.bogus_max.is_some_and(|max| self.unknown >= max) {
+            cx.reply(ReplyError::new("too many unknown commands").fatal())
+        } else {
+            self.unknown = self.unknown.saturating_add(1);
+            match &table.fallback {
+                Some(route) => route.answer(&mut self.state, args, cx),
+                None => cx.reply(unknown(args.verb())),
+            }
+        };
+        self.routes.end(table.other, begun, action, cx)
     }
 }
 
@@ -159,7 +231,7 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
     type Protocol = P;
 
     fn on_open(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
-        match &self.routes.0.hooks.on_open {
+        match &self.routes.table.hooks.on_open {
             Some(hook) => hook(&mut self.state, cx).lift(Self::state),
             None => Action::Continue,
         }
@@ -167,34 +239,36 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
 
     #[inline]
     fn on_frame(&mut self, frame: FrameOf<'_, Self>, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
-        let table = &*self.routes.0;
+        let table = &*self.routes.table;
         let args = match &table.split {
             None => P::args(frame),
             Some(split) => split.args(frame),
         };
-        let action = match table.verbs.find(args.verb()) {
-            Some(number) => table.routes[number].answer(&mut self.state, args, cx),
-            None => self.answer_unknown(args, cx),
+        let Some(number) = table.verbs.find(args.verb()) else {
+            return self.answer_unknown(args, cx);
         };
-        action.lift(Self::state)
+        let route = &table.routes[number];
+        let begun = self.routes.begin(route);
+        let action = route.answer(&mut self.state, args, cx);
+        self.routes.end(number, begun, action, cx)
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
-        match &self.routes.0.hooks.on_timer {
+        match &self.routes.table.hooks.on_timer {
             Some(hook) => hook(&mut self.state, cx).lift(Self::state),
             None => Action::Continue,
         }
     }
 
     fn on_drain(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
-        match &self.routes.0.hooks.on_drain {
+        match &self.routes.table.hooks.on_drain {
             Some(hook) => hook(&mut self.state, cx).lift(Self::state),
             None => Action::Close,
         }
     }
 
     fn on_close(self, reason: CloseReason) {
-        if let Some(hook) = &self.routes.0.hooks.on_close {
+        if let Some(hook) = &self.routes.table.hooks.on_close {
             hook(self.state, reason);
         }
     }

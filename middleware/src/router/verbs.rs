@@ -88,6 +88,11 @@ impl Verbs {
         steps
     }
 
+    /// The verbs, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> {
+        self.verbs.iter().map(|verb| verb.text)
+    }
+
     /// The number of `verb`, or `None` if it is not in the table.
     #[inline]
     pub(super) fn find(&self, verb: &[u8]) -> Option<usize> {

@@ -9,6 +9,7 @@ use super::{Action, Conn, TimerChange};
 use crate::{
     protocol::Lf,
     reply::{IntoReply, Message, Out, Replies},
+    stats::CommandResult,
 };
 
 /// A turn of a session: what it says goes here.
@@ -106,6 +107,12 @@ impl<'a, P: Replies> Cx<'a, P> {
     pub fn close<S>(&mut self, last: impl Message) -> Action<P, S> {
         self.out.write(last);
         Action::Close
+    }
+
+    /// How the command ended that was answered since this was asked last.
+    #[inline]
+    pub(crate) const fn take_command_result(&mut self) -> CommandResult {
+        if self.out.take_failed() { CommandResult::Error } else { CommandResult::Ok }
     }
 
     /// Has [`Session::on_timer`](super::Session::on_timer) called once, after `wait`. The connection has one

@@ -11,7 +11,10 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{Action, Cx};
-use crate::reply::{IntoReply, Out, Replies};
+use crate::{
+    reply::{IntoReply, Out, Replies},
+    stats::{CommandResult, PendingCommand},
+};
 
 /// A reply that comes when a future is done.
 ///
@@ -81,12 +84,16 @@ impl<P: Replies, S> Deferred<P, S> {
     }
 
     #[cold]
-    fn lift<T: 'static>(self, part: fn(&mut T) -> &mut S) -> Deferred<P, T>
+    fn lift<T: 'static>(
+        self,
+        part: fn(&mut T) -> &mut S,
+        command: Option<PendingCommand>,
+    ) -> Deferred<P, T>
     where
         S: 'static,
     {
         let Parts { future: BackFuture(later), within } = *self.0;
-        let lift = |later| Box::pin(Lifted { later, part }) as BoxLater<P, T>;
+        let lift = |later| Box::pin(Lifted { later, part, command }) as BoxLater<P, T>;
         Deferred(Box::new(Parts { future: BackFuture(later.map(lift)), within }))
     }
 
@@ -115,7 +122,28 @@ impl<P: Replies, S: 'static> Action<P, S> {
             Self::Continue => Action::Continue,
             Self::Close => Action::Close,
             Self::ReplyStream(stream) => Action::ReplyStream(stream),
-            Self::Deferred(deferred) => Action::Deferred(deferred.lift(part)),
+            Self::Deferred(deferred) => Action::Deferred(deferred.lift(part, None)),
+        }
+    }
+
+    /// As [`lift`](Self::lift), of what `command` was answered with: counts it, now or when its reply comes.
+    pub(crate) fn lift_counted<T: 'static>(
+        self,
+        part: fn(&mut T) -> &mut S,
+        command: PendingCommand,
+        result: CommandResult,
+    ) -> Action<P, T> {
+        match self {
+            Self::Deferred(deferred) => Action::Deferred(deferred.lift(part, Some(command))),
+            Self::ReplyStream(stream) => {
+                command.count(result);
+                Action::ReplyStream(stream.of_command(command))
+            }
+            action => {
+                command.count(result);
+                command.record();
+                action.lift(part)
+            }
         }
     }
 }
@@ -127,6 +155,11 @@ trait Later<P: Replies, S>: Send {
 
     /// Answers with what was waited for. Called once, after `poll` was ready.
     fn answer(self: Pin<&mut Self>, session: &mut S, cx: &mut Cx<'_, P>) -> Action<P, S>;
+
+    /// The command of a router that waits for it.
+    fn command(&self) -> Option<&PendingCommand> {
+        None
+    }
 }
 
 type BoxLater<P, S> = Pin<Box<dyn Later<P, S>>>;
@@ -138,6 +171,13 @@ impl<P: Replies, S> Default for BackFuture<P, S> {
     /// One that is never ready.
     fn default() -> Self {
         Self(None)
+    }
+}
+
+impl<P: Replies, S> BackFuture<P, S> {
+    /// The command of a router that waits for it, which must be told if it is not answered.
+    pub(super) fn command(&self) -> Option<&PendingCommand> {
+        self.0.as_ref().and_then(|later| later.command())
     }
 }
 
@@ -203,6 +243,7 @@ where
 struct Lifted<P: Replies, S, T> {
     later: BoxLater<P, S>,
     part: fn(&mut T) -> &mut S,
+    command: Option<PendingCommand>,
 }
 
 impl<P: Replies, S: 'static, T: 'static> Later<P, T> for Lifted<P, S, T> {
@@ -212,7 +253,15 @@ impl<P: Replies, S: 'static, T: 'static> Later<P, T> for Lifted<P, S, T> {
 
     fn answer(mut self: Pin<&mut Self>, session: &mut T, cx: &mut Cx<'_, P>) -> Action<P, T> {
         let part = self.part;
-        self.later.as_mut().answer(part(session), cx).lift(part)
+        let action = self.later.as_mut().answer(part(session), cx);
+        match self.command.take() {
+            None => action.lift(part),
+            Some(command) => action.lift_counted(part, command, cx.take_command_result()),
+        }
+    }
+
+    fn command(&self) -> Option<&PendingCommand> {
+        self.command.as_ref()
     }
 }
 

@@ -1,6 +1,10 @@
 //! Replies in parts.
 
-use std::fmt;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -10,6 +14,7 @@ use crate::{
     BoxError,
     reply::{IntoReply, Out, Replies},
     response::{BoxErrors, ReplyParts},
+    stats::PendingCommand,
 };
 
 /// A reply in parts, which are written as they are.
@@ -38,6 +43,37 @@ impl ReplyStream {
         E: Into<BoxError>,
     {
         Self(Box::new(Box::pin(BoxErrors::new(parts))))
+    }
+
+    /// Records how long `command` took when the last part was taken, if it is timed.
+    pub(super) fn of_command(self, command: PendingCommand) -> Self {
+        match command.begun {
+            None => self,
+            Some(_) => {
+                let timed = Timed { parts: *self.0, command: Some(command) };
+                Self(Box::new(Box::pin(timed)))
+            }
+        }
+    }
+}
+
+/// The parts of a reply to a timed command.
+struct Timed {
+    parts: ReplyParts,
+    command: Option<PendingCommand>,
+}
+
+impl Stream for Timed {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let part = self.parts.as_mut().poll_next(cx);
+        if let Poll::Ready(None) = part
+            && let Some(command) = self.command.take()
+        {
+            command.record();
+        }
+        part
     }
 }
 

@@ -63,7 +63,7 @@ pub struct SessionCall<S: Session> {
 
 type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
 
-type LimitedBack<S> = Limited<BackFuture<<S as Session>::Protocol, S>>;
+type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
 
 /// What the frames behind wait for.
 enum Waiting<S: Session> {

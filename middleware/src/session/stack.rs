@@ -4,16 +4,20 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::deferred::{Back, BackFuture};
 use crate::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, Timeout, TimeoutLayer,
-    stats::Stats,
+    reply::Replies,
+    stats::{CommandResult, PendingCommand, Stats},
 };
 
 /// What surrounds the sessions of a shard: the metrics in which their frames count, and the limits of what they
@@ -43,7 +47,7 @@ impl SessionStack {
 
     /// The metrics.
     #[inline]
-    pub(super) fn stats(&self) -> &Stats {
+    pub(crate) fn stats(&self) -> &Stats {
         &self.0.stats
     }
 
@@ -54,20 +58,56 @@ impl SessionStack {
     }
 
     /// Polls a future that waits: for a permit first, and not longer than `within`, or the stack's timeout.
-    pub(super) fn limit<F: Future + Unpin>(
+    pub(super) fn limit<P: Replies, S>(
         &self,
-        future: F,
+        future: BackFuture<P, S>,
         within: Option<Duration>,
-    ) -> Limited<F> {
-        match within {
+    ) -> Limited<P, S> {
+        let command = future.command().cloned();
+        let future = match within {
             None => self.0.timed.clone().call(future),
             Some(timeout) => Timeout::new(self.0.limited.clone(), timeout).call(future),
-        }
+        };
+        Limited { future, command }
     }
 }
 
-/// A future that waits, within the limits.
-pub(super) type Limited<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
+type LimitedFuture<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
+
+pin_project! {
+    /// A future that waits, within the limits.
+    pub(super) struct Limited<P: Replies, S> {
+        #[pin]
+        future: LimitedFuture<BackFuture<P, S>>,
+        command: Option<PendingCommand>,
+    }
+}
+
+impl<P: Replies, S> Future for Limited<P, S> {
+    type Output = Result<Back<P, S>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let done = ready!(this.future.poll(cx));
+        if let (Err(error), Some(command)) = (&done, this.command.take()) {
+            count_unanswered(&command, error);
+        }
+        Poll::Ready(done)
+    }
+}
+
+/// Counts a command whose reply is the protocol's word for a timeout or an overload.
+fn count_unanswered(command: &PendingCommand, error: &BoxError) {
+    let result = if error.is::<Elapsed>() {
+        CommandResult::Timeout
+    } else if error.is::<Overloaded>() {
+        CommandResult::Shed
+    } else {
+        return;
+    };
+    command.count(result);
+    command.record();
+}
 
 /// Runs the future that it is called with.
 #[derive(Debug, Clone, Copy)]

@@ -174,3 +174,33 @@ impl LineResult {
         }
     }
 }
+
+/// How a command of a router ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandResult {
+    /// It was answered, or needs no reply.
+    Ok,
+    /// Its reply is a [`ReplyError`](crate::reply::ReplyError), of its handler, a guard, its arguments or the
+    /// router.
+    Error,
+    /// Its deferred reply took longer than its timeout.
+    Timeout,
+    /// Its deferred reply was not waited for, because overload is shed.
+    Shed,
+}
+
+impl CommandResult {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Timeout, Self::Shed];
+
+    /// The label value under which it is exported.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Shed => "shed",
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! One [`Stats`] a shard: the connections of a shard write it, an exporter on another thread reads it.
 //! Writers add to memory that no other shard writes; nothing here allocates or grows.
 
+mod commands;
 pub(crate) mod connection;
 pub(crate) mod counter;
 mod histogram;
@@ -14,12 +15,14 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
+pub use commands::{CommandSnapshot, CommandStats};
+pub(crate) use commands::{CountedCommand, PendingCommand};
 pub(crate) use connection::ConnectionEntry;
 use counter::Writers;
 pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 use holders::Holders;
-pub use labels::{CloseReason, LineResult, State};
+pub use labels::{CloseReason, CommandResult, LineResult, State};
 pub use states::{StateCells, StateSnapshot};
 
 pub use crate::clock::{Clock, Nanos};
@@ -74,6 +77,8 @@ pub struct Stats {
     pub write_buffer_bytes: Gauge,
     /// Connections that hold much of those bytes.
     pub(crate) holders: Holders,
+    /// Set when a router counts here.
+    commands: OnceLock<Arc<CommandStats>>,
 }
 
 impl Stats {
@@ -118,6 +123,7 @@ impl Stats {
             read_buffer_bytes: Gauge::default(),
             write_buffer_bytes: Gauge::default(),
             holders: Holders::default(),
+            commands: OnceLock::new(),
         }
     }
 
@@ -131,6 +137,21 @@ impl Stats {
     #[inline]
     pub(crate) fn is_counted(&self) -> bool {
         self.writers != Writers::None
+    }
+
+    /// The commands of the router that [counts here](crate::router::Routes::counted_by), if there is one.
+    pub fn commands(&self) -> Option<&CommandStats> {
+        self.commands.get().map(|commands| &**commands)
+    }
+
+    /// Where `commands` are counted. `None` if nothing is counted here, or other commands are.
+    pub(crate) fn count_commands(&self, commands: &[CountedCommand]) -> Option<Arc<CommandStats>> {
+        if !self.is_counted() {
+            return None;
+        }
+        let new = || Arc::new(CommandStats::new(commands, self.clock, self.writers));
+        let counted = self.commands.get_or_init(new);
+        counted.are(commands).then(|| counted.clone())
     }
 
     /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.
