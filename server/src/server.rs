@@ -13,7 +13,7 @@ use towline_middleware::{
     protocol::Protocol,
     reply::Commands,
     router::{IntoState, Router},
-    session::{Conn, IntoSession, Session},
+    session::{Conn, IntoSession, Session, SessionStack},
 };
 
 #[cfg(feature = "test")]
@@ -122,13 +122,7 @@ impl Server {
         M: Fn(Conn<<R::Session as Session>::Protocol>) -> R + Clone + Send + 'static,
         R: IntoSession,
     {
-        let per_shard = move |stack: &StackParts| {
-            let (stack, make) = (stack.sessions(), make.clone());
-            move |peer: Peer| responder(Conn::new(peer.address()), &make, &stack)
-        };
-        let serve = ServeBy::frames::<<R::Session as Session>::Protocol>();
-        let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();
-        Self::of(builder, per_shard, serve, protocol)
+        Self::of_session_makers(builder, move |_| make.clone())
     }
 
     /// A server of the sessions of a router.
@@ -147,9 +141,27 @@ impl Server {
                 return Self { builder, protocol, program: Box::new(Refused(error)) };
             }
         };
-        Self::of_sessions(builder, move |conn| {
-            make(conn).into_state().map(|state| routes.session(state))
+        Self::of_session_makers(builder, move |stack| {
+            let (routes, make) = (routes.counted_by(stack), make.clone());
+            move |conn| make(conn).into_state().map(|state| routes.session(state))
         })
+    }
+
+    /// A server of the sessions that are made by what `per_shard` returns for each shard.
+    fn of_session_makers<F, M, R>(builder: Builder, per_shard: F) -> Self
+    where
+        F: Fn(&SessionStack) -> M + Send + 'static,
+        M: Fn(Conn<<R::Session as Session>::Protocol>) -> R + Send + 'static,
+        R: IntoSession,
+    {
+        let per_shard = move |stack: &StackParts| {
+            let stack = stack.sessions();
+            let make = per_shard(&stack);
+            move |peer: Peer| responder(Conn::new(peer.address()), &make, &stack)
+        };
+        let serve = ServeBy::frames::<<R::Session as Session>::Protocol>();
+        let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();
+        Self::of(builder, per_shard, serve, protocol)
     }
 
     /// Binds and starts every thread; returns while they run. Works inside and outside of async code.

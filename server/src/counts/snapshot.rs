@@ -2,7 +2,9 @@
 
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
-use towline_middleware::stats::{CloseReason, HistogramSnapshot, LineResult, State};
+use towline_middleware::stats::{
+    CloseReason, CommandSnapshot, HistogramSnapshot, LineResult, State,
+};
 
 use super::{ERRNOS, ProcessState, Rejection, STEPS};
 
@@ -16,6 +18,9 @@ pub struct Snapshot {
     pub held: Gauges,
     /// The threads that serve lines, in a fixed order.
     pub shards: Vec<ShardUsage>,
+    /// The commands of a router, in a fixed order. Worker processes have none, so they are not sent.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub commands: Vec<CommandSnapshot>,
 }
 
 /// Sums that only grow. They remain when the process that counted them has ended.
@@ -110,7 +115,7 @@ impl Snapshot {
     /// Adds the numbers of `other`, another run of the same worker process: its threads are added to the
     /// threads of the same index.
     pub fn add(&mut self, other: &Self) {
-        let Self { counted, held, shards } = other;
+        let Self { counted, held, shards, commands: _ } = other;
         self.counted.add(counted);
         self.held.add(held);
         if self.shards.len() < shards.len() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towline_middleware::stats::{LineResult, Nanos, State, StateSnapshot, Stats};
+use towline_middleware::stats::{CommandSnapshot, LineResult, Nanos, State, StateSnapshot, Stats};
 
 use super::ProcessUsage;
 use crate::{
@@ -82,5 +82,19 @@ fn shards(shared: &PoolState) -> Snapshot {
         busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
         restarts: 0,
     });
-    Snapshot { counted, held, shards: shards.collect() }
+    Snapshot { counted, held, shards: shards.collect(), commands: commands(&shared.stats) }
+}
+
+/// The commands of a router, which are the same on all shards.
+fn commands(shards: &[Arc<Stats>]) -> Vec<CommandSnapshot> {
+    let mut commands: Vec<CommandSnapshot> = Vec::new();
+    for counted in shards.iter().filter_map(|stats| stats.commands()) {
+        let read = counted.snapshot();
+        if commands.is_empty() {
+            commands = read;
+        } else {
+            commands.iter_mut().zip(&read).for_each(|(sum, shard)| sum.merge(shard));
+        }
+    }
+    commands
 }

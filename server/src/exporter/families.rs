@@ -3,8 +3,8 @@
 use towline_middleware::stats::{CloseReason, LineResult, State};
 
 use super::{
-    HostFacts,
-    family::{Family, Labels, Values, by, counter, gauge, seconds},
+    HostFacts, commands,
+    family::{Family, Labels, Values, by, counter, gauge, histogram, seconds},
     kernel, overload,
 };
 use crate::counts::{Counters, ERRNOS, Gauges, ProcessState, Rejection, Snapshot, Status};
@@ -27,6 +27,7 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     about(status, counted, &mut add);
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
+    commands::add_families(&snapshot.commands, &mut add);
     overload::add_families(status, held, &mut add);
     workers(snapshot, &mut add);
     kernel::add_families(&host.kernel, &mut add);
@@ -186,7 +187,7 @@ fn lines(
         "towline_batch_duration_seconds",
         "Time from passing a batch of lines to the service until its replies are written. Time \
          that the lines waited before they were read is not included.",
-        Values::Histogram(counted.batch_duration.clone()),
+        histogram(counted.batch_duration.clone()),
     );
     add(
         "towline_concurrency_limit",

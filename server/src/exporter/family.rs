@@ -2,7 +2,8 @@
 
 use towline_middleware::stats::HistogramSnapshot;
 
-/// Names and values of labels. Both are closed sets: no input of a client adds one.
+/// Names and values of labels, escaped as Prometheus' text format asks. Both are closed sets: no input of a
+/// client adds one.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// One metric with all its series. The series are the same at every scrape, except for
@@ -23,8 +24,8 @@ pub(super) enum Values {
     Info(Labels),
     /// Counters of nanoseconds, exported in seconds.
     Seconds(Vec<(Labels, u128)>),
-    /// One histogram of durations.
-    Histogram(HistogramSnapshot),
+    /// Histograms of durations.
+    Histogram(Vec<(Labels, HistogramSnapshot)>),
 }
 
 /// A counter without labels.
@@ -40,6 +41,11 @@ pub(super) fn gauge(value: f64) -> Values {
 /// A counter of seconds without labels.
 pub(super) fn seconds(nanos: impl Into<u128>) -> Values {
     Values::Seconds(vec![(Labels::new(), nanos.into())])
+}
+
+/// A histogram without labels.
+pub(super) fn histogram(durations: HistogramSnapshot) -> Values {
+    Values::Histogram(vec![(Labels::new(), durations)])
 }
 
 /// A series for each value of the label `name`.

@@ -10,6 +10,7 @@
 //! A scrape costs the same for one connection and for a million: it reads some cells of each shard,
 //! visits no connection, and makes four small requests to the kernel.
 
+mod commands;
 mod counts_reader;
 mod facade;
 mod families;

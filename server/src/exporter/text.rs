@@ -1,6 +1,8 @@
 //! Writes the metric types that the façade cannot hold, in Prometheus' text format.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use towline_middleware::stats::HistogramSnapshot;
 
 use super::family::{Family, Values};
 
@@ -35,21 +37,34 @@ pub(super) fn write(out: &mut String, families: &[Family], highest: &mut Monoton
                     writeln!(out, "{name}{labels} {seconds}")
                 })
             }
-            Values::Histogram(histogram) => {
+            Values::Histogram(series) => {
                 head(out, name, help, "histogram");
-                let count = histogram.count();
-                let sum = Seconds(u128::from(histogram.sum_nanos));
-                histogram
-                    .cumulative()
-                    .try_for_each(|(bound, samples)| {
-                        let le = bound.as_secs_f64();
-                        writeln!(out, "{name}_bucket{{le=\"{le}\"}} {samples}")
-                    })
-                    .and_then(|()| writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}"))
-                    .and_then(|()| writeln!(out, "{name}_sum {sum}\n{name}_count {count}"))
+                series
+                    .iter()
+                    .try_for_each(|(labels, durations)| histogram(out, name, labels, durations))
             }
         };
     }
+}
+
+/// Writes the series of one histogram.
+fn histogram(
+    out: &mut String,
+    name: &str,
+    labels: &[(&'static str, String)],
+    durations: &HistogramSnapshot,
+) -> fmt::Result {
+    let mut bucket = |le: String, samples: u64| {
+        let labels = [labels, &[("le", le)]].concat();
+        writeln!(out, "{name}_bucket{} {samples}", Labels(&labels))
+    };
+    for (bound, samples) in durations.cumulative() {
+        bucket(bound.as_secs_f64().to_string(), samples)?;
+    }
+    let (count, sum) = (durations.count(), Seconds(u128::from(durations.sum_nanos)));
+    bucket("+Inf".to_owned(), count)?;
+    let labels = Labels(labels);
+    writeln!(out, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}")
 }
 
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {
@@ -59,17 +74,17 @@ fn head(out: &mut String, name: &str, help: &str, kind: &str) {
 /// Nanoseconds, written as seconds without rounding.
 struct Seconds(u128);
 
-impl std::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 }
 
-/// Labels in braces; nothing if there are none. Values are closed sets that need no escaping.
+/// Labels in braces; nothing if there are none. Values are escaped, or need no escaping.
 struct Labels<'a>(&'a [(&'static str, String)]);
 
-impl std::fmt::Display for Labels<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, value)) in self.0.iter().enumerate() {
             write!(f, "{}{name}=\"{value}\"", if i == 0 { "{" } else { "," })?;
         }
