@@ -1,4 +1,4 @@
-//! The sessions that the examples' own documentation shows.
+//! The examples: what their own documentation shows, and more than that over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -24,13 +24,25 @@ mod smtp;
 #[path = "../examples/upper.rs"]
 mod upper;
 
-use support::TestServer;
+use support::{TestServer, shown::does_what_it_shows_in_any_pieces};
 use towline::{Builder, Server};
 
 /// Starts an example on ports of its own.
 fn start(example: fn(Builder) -> Server) -> TestServer {
     let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
     TestServer::new(example(builder.raise_descriptor_limit(true)).start().unwrap())
+}
+
+#[test]
+fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
+    let builder = || Server::builder().threads(1).raise_descriptor_limit(true);
+    does_what_it_shows_in_any_pieces("echo.rs", || echo::server(builder()));
+    does_what_it_shows_in_any_pieces("upper.rs", || upper::server(builder()));
+    does_what_it_shows_in_any_pieces("kv.rs", || kv::server(builder()));
+    does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
+    // More mails than there are runs.
+    let (taken, _mails) = tokio::sync::mpsc::channel(10_000);
+    does_what_it_shows_in_any_pieces("smtp.rs", || smtp::server(builder(), taken.clone()));
 }
 
 #[test]

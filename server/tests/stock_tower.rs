@@ -11,13 +11,14 @@ mod stock_tower;
 use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 
 use stock_tower::{echo, line_stack, serve};
+use support::shown::does_what_it_shows;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
 use tower::{ServiceExt, util::BoxCloneService};
-use towline::{BoxError, Lines, service_fn};
+use towline::{BoxError, Lines, Server, service_fn};
 use towline_middleware::stats::{LineResult, Stats};
 
 /// Serves on a free port in the runtime of the caller.
@@ -36,6 +37,16 @@ async fn ask(peer: &mut TcpStream, lines: &str, reply: &str) {
     let mut got = vec![0; reply.len()];
     peer.read_exact(&mut got).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&got), reply);
+}
+
+/// Not in any pieces: the slow line's timeout answers the lines that came with it.
+#[test]
+fn it_does_what_its_documentation_shows_in_a_server_as_well() {
+    does_what_it_shows("stock_tower.rs", || {
+        let stats = Arc::new(Stats::new(Instant::now()));
+        let lines = line_stack(&stats, 4096, Duration::from_millis(500), service_fn(echo));
+        Server::builder().threads(1).request_timeout(None).serve(lines)
+    });
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub(crate) mod log;
+pub(crate) mod shown;
 
 use std::{
     convert::Infallible,
