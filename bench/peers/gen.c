@@ -257,7 +257,7 @@ int main(int argc, char **argv) {
     prepare_process();
     options(argc, argv);
     block = malloc(BLOCK + o.line);
-    for (long i = 0; i < BLOCK + o.line; i++) block[i] = i % o.line == o.line - 1 ? '\n' : 'x';
+    for (long i = 0; i < BLOCK + o.line; i++) block[i] = i % o.line == o.line - 1 ? '\n' : "ping"[i % o.line % 4];
     conns = calloc(o.conns, sizeof *conns);
     for (long i = 0; i < o.conns; i += BATCH)
         open_batch(i, i + BATCH < o.conns ? i + BATCH : o.conns);

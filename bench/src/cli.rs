@@ -13,7 +13,7 @@ use crate::{
     c_programs::CPrograms,
     faults::{self, FindingsTable, cycles::Ending},
     instructions, kernel,
-    launcher::{Launcher, Towline, find_towline},
+    launcher::{Launcher, Towline, find_towline, find_ways},
     reference, scrape,
 };
 
@@ -63,6 +63,9 @@ struct Binary {
 struct LaunchFlags {
     #[command(flatten)]
     binary: Binary,
+    /// The library's example `ways` [default: the one in `examples` beside this binary]
+    #[arg(long, value_name = "PATH")]
+    ways: Option<PathBuf>,
     /// towline's admin address, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     admin: String,
@@ -193,7 +196,8 @@ impl LaunchFlags {
             None => eprintln!("towline: no binary here and no --server: references only"),
         }
         let towline = Towline { path, admin: self.admin, flags: self.flags };
-        Ok(Launcher { programs: CPrograms::compile_all()?, towline, baseline: None })
+        let ways = find_ways(self.ways);
+        Ok(Launcher { programs: CPrograms::compile_all()?, towline, ways, baseline: None })
     }
 }
 

@@ -24,6 +24,16 @@ pub(crate) enum Implementation {
     Threads,
     /// towline in one process with four threads.
     FourThreads,
+    /// The library's example `ways`, which hands each batch back.
+    Batch,
+    /// The same with a function for each line.
+    EachLine,
+    /// The same with a Tower service for each line.
+    LineService,
+    /// The same with a router of one command.
+    Router,
+    /// The same with a session.
+    Session,
     /// Bare tokio that finds every line end: the reference of the demanded ratios.
     BareTokio,
     /// Bare tokio that finds only the last line end of each read.
@@ -57,6 +67,16 @@ impl Implementation {
         }
     }
 
+    /// The first argument of the example `ways`; `None` for what is not one of its ways.
+    pub(crate) const fn way(self) -> Option<&'static str> {
+        match self {
+            Self::Batch | Self::EachLine | Self::LineService | Self::Router | Self::Session => {
+                Some(self.name())
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Towline => "towline",
@@ -66,6 +86,11 @@ impl Implementation {
             Self::OneThread => "one-thread",
             Self::Threads => "threads",
             Self::FourThreads => "four-threads",
+            Self::Batch => "batch",
+            Self::EachLine => "each-line",
+            Self::LineService => "line-service",
+            Self::Router => "router",
+            Self::Session => "session",
             Self::BareTokio => "bare-tokio",
             Self::TailTokio => "tail-tokio",
             Self::RawTokio => "raw-tokio",

@@ -17,13 +17,23 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The file that callgrind writes, replaced by the next count.
 const OUT: &str = "callgrind.out";
 
+const COUNTED: [Implementation; 7] = [
+    Implementation::Towline,
+    Implementation::BareTokio,
+    Implementation::Batch,
+    Implementation::EachLine,
+    Implementation::LineService,
+    Implementation::Router,
+    Implementation::Session,
+];
+
 pub(crate) fn report(
     launcher: &Launcher,
     lines: u64,
     keep: Option<&Path>,
 ) -> Result<String, Error> {
     let mut table = String::from("| server | user instructions per ping-pong line |\n|---|---|\n");
-    for implementation in [Implementation::Towline, Implementation::BareTokio] {
+    for implementation in COUNTED {
         let shown = if launcher.has(implementation) {
             let count = short(per_line(launcher, implementation, lines)?);
             if let Some(dir) = keep {
@@ -33,7 +43,7 @@ pub(crate) fn report(
             }
             count
         } else {
-            "not measured: no towline binary".to_owned()
+            "not measured: not built".to_owned()
         };
         table.push_str(&format!("| {} | {shown} |\n", implementation.name()));
     }

@@ -40,11 +40,21 @@ pub(crate) fn find_towline(given: Option<PathBuf>) -> Option<PathBuf> {
     })
 }
 
+/// `given`, or the library's example `ways` that Cargo put below this binary.
+pub(crate) fn find_ways(given: Option<PathBuf>) -> Option<PathBuf> {
+    given.or_else(|| {
+        let path = std::env::current_exe().ok()?.with_file_name("examples").join("ways");
+        path.exists().then_some(path)
+    })
+}
+
 /// Everything that is needed to start servers.
 #[derive(Debug)]
 pub(crate) struct Launcher {
     pub(crate) programs: CPrograms,
     pub(crate) towline: Towline,
+    /// The library's example `ways`.
+    pub(crate) ways: Option<PathBuf>,
     /// Another towline binary to compare with.
     pub(crate) baseline: Option<PathBuf>,
 }
@@ -54,6 +64,7 @@ impl Launcher {
     pub(crate) fn has(&self, implementation: Implementation) -> bool {
         match implementation {
             Implementation::Baseline => self.baseline.is_some(),
+            _ if implementation.way().is_some() => self.ways.is_some(),
             _ => implementation.flags().is_none() || self.towline.path.is_some(),
         }
     }
@@ -113,6 +124,12 @@ impl Launcher {
             };
             let path = path.as_deref().ok_or("no towline binary")?;
             return Ok(self.towline_command(path, &[own, flags].concat()));
+        }
+        if let Some(way) = implementation.way() {
+            let ways = self.ways.as_deref().ok_or("no example `ways`")?;
+            let mut command = Command::new(ways);
+            command.args([way, "127.0.0.1:0"]);
+            return Ok(command);
         }
         match implementation {
             Implementation::BareTokio => tokio("for-each"),

@@ -8,8 +8,8 @@ use crate::{
     },
     generator::Load,
     implementation::Implementation::{
-        self, BareTokio, Baseline, CRaw, FourThreads, OneThread, RawTokio, Sha2, Threads,
-        Unobserved, Unsupervised,
+        self, BareTokio, Baseline, Batch, CRaw, EachLine, FourThreads, LineService, OneThread,
+        RawTokio, Router, Session, Sha2, Threads, Unobserved, Unsupervised,
     },
 };
 
@@ -38,6 +38,17 @@ const FEW_IN_FLIGHT: &[Row] =
     &[throughput(BareTokio, AtLeast(1.0)), throughput(CRaw, AtLeast(0.95))];
 
 const TAIL: Row = row(Figure::P99OverP50, None, AtMost(2.0));
+
+/// The ways to write a service with the library, beside one that hands batches back.
+const WAYS: &[Implementation] = &[Batch, EachLine, LineService, Router, Session];
+
+const CPU_OF_WAYS: &[Row] = &[
+    throughput(Batch, Nothing),
+    throughput(EachLine, Nothing),
+    throughput(LineService, Nothing),
+    throughput(Router, Nothing),
+    throughput(Session, Nothing),
+];
 
 const SUPERVISION: &[Row] = &[throughput(Unsupervised, AtLeast(0.97))];
 const METRICS: &[Row] = &[throughput(Unobserved, AtLeast(0.99))];
@@ -94,7 +105,7 @@ const fn threads(name: &'static str, load: Load, rows: &'static [Row]) -> Scenar
     Scenario::new(name, load, references, rows).flags(flags).on_all_cores().on_request()
 }
 
-pub(crate) static SCENARIOS: [Scenario; 29] = [
+pub(crate) static SCENARIOS: [Scenario; 31] = [
     Scenario::echo("flood-100", FLOOD, BOTH, SHORT_LINES),
     Scenario::echo("flood-5000", Load::new("flood", 5_000), BOTH, SHORT_LINES),
     Scenario::echo("flood-64-bytes", FLOOD.of_bytes(64), BOTH, LONGER_LINES),
@@ -144,6 +155,8 @@ pub(crate) static SCENARIOS: [Scenario; 29] = [
     Scenario::new("supervision-pingpong", PINGPONG, &[Unsupervised], SUPERVISION)
         .flags(SUPERVISED)
         .on_request(),
+    Scenario::new("ways-flood", FLOOD, WAYS, CPU_OF_WAYS).on_request(),
+    Scenario::new("ways-pingpong", PINGPONG, WAYS, CPU_OF_WAYS).on_request(),
     Scenario::new("metrics-flood", FLOOD, &[Unobserved], METRICS).on_request(),
     Scenario::new("metrics-pingpong", PINGPONG, &[Unobserved], METRICS).on_request(),
     processes("processes-flood", FLOOD),

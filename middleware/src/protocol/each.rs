@@ -4,9 +4,9 @@ use bytes::{BufMut, BytesMut};
 
 use super::{Delimited, FrameError, FrameLimits};
 
-/// What is known of the first frame of some bytes.
+/// What is known of the first frame of some bytes, for [`delimit_each`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum First {
+pub enum First {
     /// It is whole: its length in bytes, terminator included, at least one.
     Whole(usize),
     /// It is not whole.
@@ -18,12 +18,32 @@ pub(super) enum First {
     },
 }
 
-/// Finds whole frames by `first`, which is given the bytes from the start of a frame and how many of them
-/// were scanned before.
+/// [`Protocol::delimit`](super::Protocol::delimit) of a protocol that looks at one frame after another: finds whole
+/// frames by `first`, which is given the bytes from the start of a frame, at least one, and how many of them were
+/// scanned before.
 ///
 /// An error behind whole frames is left for the next call. *Costs*: one call of `first` a frame.
+///
+/// ```
+/// use towline_middleware::protocol::{FrameLimits, First, delimit_each};
+///
+/// // Frames of one byte of length and as many bytes.
+/// let found = delimit_each(b"\x03one\x03two\x05thr", &FrameLimits::new(64), |bytes, _scanned| {
+///     let whole = 1 + usize::from(bytes[0]);
+///     Ok(if whole <= bytes.len() {
+///         First::Whole(whole)
+///     } else {
+///         First::Unfinished { scanned: 0, wanted: whole - bytes.len() }
+///     })
+/// })?;
+/// assert_eq!((found.whole, found.frames, found.wanted), (8, 2, 2));
+/// # Ok::<_, towline_middleware::protocol::FrameError>(())
+/// ```
+///
+/// # Errors
+/// That of `first` for the first frame.
 #[inline]
-pub(super) fn delimit_each(
+pub fn delimit_each(
     bytes: &[u8],
     limits: &FrameLimits,
     first: impl Fn(&[u8], usize) -> Result<First, FrameError>,

@@ -16,6 +16,7 @@ pub use bytes::BytesMut;
 pub use self::{
     any_eol::AnyEol,
     crlf::CrLf,
+    each::{First, delimit_each},
     length::{BigEndian, ByteOrder, Length, LittleEndian},
     lf::Lf,
     line_with_body::{Head, LineWithBody},
