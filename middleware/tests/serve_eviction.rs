@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{future::pending, sync::Arc};
+use std::{
+    future::{Future, pending, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -153,6 +159,35 @@ async fn a_holder_that_finishes_its_line_in_time_is_answered() {
     holder.read_exact(&mut reply).await.unwrap();
     assert_eq!(shard.evicted().await, []);
     is_served(&mut holder).await;
+}
+
+/// Connections that were woken to close kept their memory until they ran, behind all that were runnable by then,
+/// and each of those added to it: a thousand sessions with long replies held 41 MB of 32 MiB.
+#[tokio::test(start_paused = true)]
+async fn fault_17_connections_that_run_before_those_that_must_close_do_not_add_to_what_is_short() {
+    let mut shard = Shard::new(Serve::unboxed(Echo));
+    let most = Arc::new(AtomicUsize::new(0));
+    let mut clients = Vec::new();
+    for number in 0..40 {
+        let (mut client, server) = duplex(KIB * KIB);
+        client.write_all(&unfinished(20 * KIB)).await.unwrap();
+        let transport = FramedTransport::new(server, LinesBatchCodec::new(64 * KIB));
+        let mut connection = Box::pin(shard.serve.call(transport));
+        let (most, stats) = (most.clone(), shard.stats.clone());
+        shard.served.spawn(async move {
+            let measured = poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx);
+                most.fetch_max(stats.buffered_bytes(), Relaxed);
+                ended
+            });
+            (number, measured.await.unwrap())
+        });
+        clients.push(client);
+    }
+    let evicted = shard.evicted().await;
+    assert!(evicted.len() < 40 && shard.stats.buffered_bytes() <= 100 * KIB);
+    let most = most.load(Relaxed);
+    assert!(most <= 120 * KIB, "{most} bytes");
 }
 
 /// What is in service is the server's to finish. It counts, and clients that hold make room for it.

@@ -124,6 +124,13 @@ where
             }
             parts += 1;
             if parts == PARTS_A_TURN || TURN.with(|turn| turn.is_over(clock)) {
+                // Where replies that cannot be written fill the shard, the connection parks: it can be
+                // evicted then. In the yield queue a thousand could hold a part each, out of reach.
+                if self.must_write_before_read()
+                    && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
+                {
+                    return Transition::Park(Phase::Blocked);
+                }
                 // A reply that never waits would otherwise not see that its peer is gone.
                 if let Some(ended) = self.cancel_if_peer_ended(cx) {
                     return ended;

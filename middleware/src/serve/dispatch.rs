@@ -64,6 +64,11 @@ where
 
     #[inline]
     fn read(&mut self, cx: &mut Context<'_>) -> Transition {
+        // A reply may be much longer than what it answers. Each of hundreds that run before connections which
+        // must close would add one to the memory that these are about to free.
+        if !S::Reply::PLAIN && self.shard.waits_for_memory() {
+            return Transition::Yield;
+        }
         let next = if self.shard.is_draining() {
             // One read may have brought several batches, and all of them are answered.
             Poll::Ready(self.transport.as_mut().next_buffered())

@@ -131,7 +131,9 @@ where
         }
         self.shard.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
         self.bound_held_blocks(buffered.read_bytes);
-        if self.shard.hold(buffered.held_bytes(phase), cx.waker()) {
+        // A batch that waits for its peer to take replies is held by the peer as well.
+        let in_hand = if phase == Phase::Blocked { self.step.in_hand() } else { 0 };
+        if self.shard.hold(buffered.held_bytes(phase) + in_hand, cx.waker()) {
             return self.expire(cx, CloseReason::Overload, now);
         }
         let state = match phase {

@@ -108,6 +108,12 @@ impl ShardLink {
         self.entry.hold(stats, held_bytes, waker, || config.eviction_bytes.load())
     }
 
+    /// Whether memory is short, and connections that are about to run free some.
+    #[inline]
+    pub(super) fn waits_for_memory(&self) -> bool {
+        self.stats().is_evicting_above(self.config().eviction_bytes.load())
+    }
+
     /// See [`ConnectionEntry::release_buffers`].
     pub(super) fn release_buffers(&mut self) {
         self.entry.release_buffers(&self.shared.stats);

@@ -94,7 +94,9 @@ impl ConnectionEntry {
     /// Records what this connection's client holds, an unfinished line and unsent replies, when the task
     /// parks. Returns whether the connection must close to free it.
     ///
-    /// `eviction_bytes` is what all connections may buffer before those that hold the most close. Of this
+    /// `eviction_bytes` is what all connections may buffer before those that hold the most are woken to close.
+    /// Where others alone buffer more, because they have not closed yet, one that holds as much as any closes
+    /// at once. Of this
     /// connection the gauges must be up to date. It must not move any more: its address is its key among
     /// the holders, because a key of its own would take eight bytes of every connection.
     #[inline]
@@ -132,7 +134,8 @@ impl ConnectionEntry {
             }
         }
         stats.evict_above(eviction_bytes);
-        false
+        // Those that are woken to close free their memory when they run, and hundreds may run before them.
+        self.buffered_by_others(stats) > eviction_bytes && stats.holders.evict_itself(self.id())
     }
 
     /// Records that this connection buffers nothing any more.
@@ -158,6 +161,12 @@ impl ConnectionEntry {
     pub(crate) fn buffered_by_all(&self, stats: &Stats, unsent_bytes: usize) -> usize {
         let others_bytes = stats.buffered_bytes().saturating_sub(self.write_buffer_bytes as usize);
         others_bytes.saturating_add(unsent_bytes)
+    }
+
+    /// Bytes that all other connections buffer. Of this one the gauges must be up to date.
+    fn buffered_by_others(&self, stats: &Stats) -> usize {
+        let own = self.read_buffer_bytes as usize + self.write_buffer_bytes as usize;
+        stats.buffered_bytes().saturating_sub(own)
     }
 
     /// Records that everything is sent and closed, and that only the peer's close is waited for. From now on

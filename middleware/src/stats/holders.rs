@@ -166,6 +166,30 @@ impl Holders {
             self.evicted.fetch_add(1, Relaxed);
         }
     }
+
+    /// What holders hold that were woken to close and have not run since.
+    pub(super) fn leaving_bytes(&self) -> usize {
+        self.lists().leaving_bytes
+    }
+
+    /// Evicts the holder itself if others are evicted and have not run yet, and none that is left is in a larger
+    /// class. Returns whether it did.
+    ///
+    /// For one that finds the limit exceeded: every connection that runs before those could add to it.
+    pub(super) fn evict_itself(&self, id: HolderId) -> bool {
+        let mut lists = self.lists();
+        if lists.leaving_bytes == 0 {
+            return false;
+        }
+        let Some(&key) = lists.keys.get(&id) else { return false };
+        let class = class(lists.entries[key as usize].bytes);
+        if lists.classes[class + 1..].iter().any(|ends| ends.oldest != NO_HOLDER) {
+            return false;
+        }
+        lists.mark_evicted(key);
+        self.evicted.fetch_add(1, Relaxed);
+        true
+    }
 }
 
 impl Lists {
@@ -174,12 +198,17 @@ impl Lists {
             return false;
         };
         let key = ends.oldest;
+        self.mark_evicted(key);
+        self.entries[key as usize].waker.wake_by_ref();
+        true
+    }
+
+    /// Takes an entry out of its list: it is about to close.
+    fn mark_evicted(&mut self, key: u32) {
         self.unlink(key);
         let holder = &mut self.entries[key as usize];
         holder.evicted = true;
         self.leaving_bytes += holder.bytes as usize;
-        holder.waker.wake_by_ref();
-        true
     }
 
     /// Appends an entry to the list of its class.
