@@ -120,6 +120,9 @@ fn whole_stack(c: &mut Criterion) {
         let each_line = each_line(|line, out| out.line(line));
         let each_line = each_line.map_err(|never| match never {});
         bare("each_line", &|peer| connection(peer, LinesBatchCodec::new, each_line.clone()));
+        let each_service =
+            EachLine::new(service_fn(|line: Line| async move { Ok::<_, BoxError>(line) }));
+        bare("EachLine", &|peer| connection(peer, LinesBatchCodec::new, each_service.clone()));
         // A longer batch is served in several turns.
         if lines <= 100 {
             bare("session", &|peer| conversation(peer, |_| Pong));
@@ -206,7 +209,7 @@ where
 
 fn call<S>(c: &mut Criterion, name: &str, lines: usize, service: &S)
 where
-    S: Service<Lines, Response = Lines, Error = BoxError> + Clone,
+    S: Service<Lines, Error = BoxError> + Clone,
 {
     let runtime = runtime();
     let batch = flood(lines);

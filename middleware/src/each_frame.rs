@@ -10,16 +10,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
+use bytes::BytesMut;
 use tokio::time::{Duration, Instant};
 use tower_service::Service;
 
 use crate::{
-    Batch, Response,
+    Batch, BoxError, Response,
     protocol::{Lf, Protocol},
     reply::{Out, Replies},
-    thread_context::block_pool::{self, BLOCK_BYTES, SHORT_BLOCK_BYTES},
+    rest::{Part, Rest},
+    stats::LineResults,
+    thread_context::block_pool::{self, BLOCK_BYTES},
 };
 
 /// Bytes of replies after which a part goes to the sink: what it does not take of them stops the function.
@@ -30,9 +31,6 @@ const PART_TIME: Duration = Duration::from_micros(250);
 
 /// Frames between two readings of the clock.
 const FRAMES_UNMEASURED: u32 = 256;
-
-/// A batch of fewer bytes is answered into a short block.
-const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
 
 /// Serves each line with `function`, which writes its replies: the shortest way to write a protocol.
 ///
@@ -136,20 +134,20 @@ where
 
     fn call(&mut self, batch: Batch<P>) -> Self::Future {
         let bytes = batch.as_bytes();
-        let short = bytes.len() <= SHORT_BATCH_BYTES;
-        let mut out = if short { block_pool::take_spare() } else { block_pool::take() };
+        let mut out = block_pool::take_output(bytes.len());
         let (at, frames) = answer(&*self.function, bytes, &mut out);
         let replies = Batch::counted(out, frames);
         ready(Ok(if at == bytes.len() {
             // A line and its reply use two short blocks in turn, and allocate nothing; those of a flood use two
             // blocks of the pool.
             if let Ok(read) = batch.try_into_mut() {
-                if short { block_pool::put_spare(read) } else { block_pool::put(read) }
+                block_pool::put_output(read);
             }
             replies.into()
         } else {
+            let left = (batch.count() as u32).saturating_sub(frames);
             let function = self.function.clone();
-            Response::from(replies).parts(Remaining { function, batch, at })
+            Response::from(replies).rest(Box::pin(Remaining { function, batch, at, left }))
         }))
     }
 }
@@ -181,33 +179,41 @@ where
     (bytes.len() - rest.len(), frames)
 }
 
-/// The frames of a batch that are not answered yet, as a stream of the parts of their replies.
+/// The frames of a batch that are not answered yet.
 struct Remaining<P: Protocol, F> {
     function: Arc<F>,
     batch: Batch<P>,
     /// Where the next frame begins.
     at: usize,
+    left: u32,
 }
 
 // Nothing in it is pinned in place.
 impl<P: Protocol, F> Unpin for Remaining<P, F> {}
 
-impl<P, F> Stream for Remaining<P, F>
+impl<P, F> Rest for Remaining<P, F>
 where
     P: Replies,
-    F: Fn(P::Frame<'_>, &mut Out<'_, P>),
+    F: Fn(P::Frame<'_>, &mut Out<'_, P>) + Send + Sync + 'static,
 {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_part(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Part, BoxError>>> {
         let this = self.get_mut();
         let rest = &this.batch.as_bytes()[this.at..];
         if rest.is_empty() {
             return Poll::Ready(None);
         }
-        let mut out = block_pool::take();
-        let (answered, _) = answer(&*this.function, rest, &mut out);
+        let mut bytes = block_pool::take_output(rest.len());
+        let (answered, ok) = answer(&*this.function, rest, &mut bytes);
         this.at += answered;
-        Poll::Ready(Some(Ok(out.freeze())))
+        this.left = this.left.saturating_sub(ok);
+        let results = LineResults { ok, ..LineResults::default() };
+        Poll::Ready(Some(Ok(Part { bytes, results })))
+    }
+
+    fn frames(&self) -> u32 {
+        self.left
     }
 }

@@ -1,30 +1,49 @@
 //! A service per line, behind the batch interface.
 
+mod calls;
+mod slot;
+
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use bytes::BytesMut;
-use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
-use crate::{BoxError, Line, Lines, macros::service_accessors};
+use self::calls::{Calls, Stop};
+use crate::{
+    Batch, BoxError, Line, Lines, Response,
+    macros::service_accessors,
+    thread_context::block_pool::{put_output, take_output},
+};
 
-/// Adapts a `Service<Line>` to a `Service<Lines>`: the way to write most protocols.
+/// Adapts a `Service<Line>` to a service of [`Lines`], for services that wait and for Tower layers around a line.
 ///
-/// *Does*: calls a clone of the inner service for each line, in order, and joins the replies into one
-/// batch; each reply gets its `\n`. One line at a time unless [`concurrent`](Self::concurrent) says
-/// otherwise; replies keep the order of their lines either way. *Does not*: check replies: one that
-/// contains `\n` is several lines to the peer. *Goes*: innermost, or around layers that handle single
-/// lines. *Costs*: a clone and a call a line, about 50 ns, and the reply's copy.
+/// *Does*: calls a clone of the inner service for each line, in order; each reply gets its `\n`. One line at a
+/// time unless [`concurrent`](Self::concurrent) says otherwise; replies keep the order of their lines either way.
+/// A line whose call fails with Tower's [`Elapsed`](tower::timeout::error::Elapsed) or
+/// [`Overloaded`](tower::load_shed::error::Overloaded) is answered `ERR timeout` or `ERR overloaded`, and the next
+/// one is served. *Does not*: check replies: one that contains `\n` is several lines to the peer. *Goes*:
+/// innermost, or around layers that handle single lines. *Costs*: a clone and a call a line, about 25 ns, and
+/// the reply's copy; an allocation a batch. With `concurrent` an allocation a line.
 ///
-/// The first error ends the batch, and with it the connection. All replies of a batch are in memory
-/// before the first is written, so a service whose replies are much longer than its lines should be
-/// given batches of fewer lines: [`LinesBatchCodec::lines_max`](crate::LinesBatchCodec::lines_max).
+/// # Parts
+/// Replies go to the peer in parts: when a line waits, what was said before it; and what fills 64 KiB. The next
+/// part is asked for when the peer has taken enough. So the reply to one line does not wait for the next, and a
+/// peer makes the server hold no more than
+/// [`output_bytes_max`](crate::serve::Serve::output_bytes_max), a part and the replies of the calls that run,
+/// however short its lines and long their replies are.
+///
+/// Layers around the batch, such as a timeout or a limit of concurrency, see the call that gives the first part,
+/// which is done as soon as a line waits behind one that was answered. From then on the loop takes a permit and
+/// the request timeout for each wait, where [`Serve::limits`](crate::serve::Serve::limits) gave it some, as the
+/// server does. A line that exceeds them is answered as said above together with the lines behind it, which
+/// were not served. A limit of your own for every line goes around the inner service.
+///
+/// # Errors
+/// Another error of the inner service ends the connection, behind the replies to the lines before it.
 ///
 /// ```
 /// use tower::{service_fn, Service, ServiceExt};
@@ -62,11 +81,11 @@ impl<S> EachLine<S> {
 
 impl<S> Service<Lines> for EachLine<S>
 where
-    S: Service<Line> + Clone,
-    S::Response: AsRef<[u8]>,
-    S::Error: Into<BoxError>,
+    S: Service<Line, Future: Send> + Clone + Send + 'static,
+    S::Response: AsRef<[u8]> + Send,
+    S::Error: Into<BoxError> + Send,
 {
-    type Response = Lines;
+    type Response = Response;
     type Error = BoxError;
     type Future = ResponseFuture<S>;
 
@@ -76,29 +95,14 @@ where
     }
 
     fn call(&mut self, lines: Lines) -> Self::Future {
-        ResponseFuture {
-            service: self.inner.clone(),
-            concurrent: self.concurrent,
-            replies: BytesMut::with_capacity(lines.as_bytes().len()),
-            lines: Box::new(lines.into_lines()),
-            calls: VecDeque::new(),
-        }
+        ResponseFuture { calls: Some(Calls::new(self.inner.clone(), self.concurrent, lines)) }
     }
-}
-
-/// A line's call, or its reply while earlier lines have none.
-enum Call<S: Service<Line>> {
-    Running(Pin<Box<Oneshot<S, Line>>>),
-    Done(S::Response),
 }
 
 /// Response future of [`EachLine`].
 pub struct ResponseFuture<S: Service<Line>> {
-    service: S,
-    concurrent: usize,
-    lines: Box<dyn Iterator<Item = Line> + Send>,
-    calls: VecDeque<Call<S>>,
-    replies: BytesMut,
+    /// `None` when it is done.
+    calls: Option<Calls<S>>,
 }
 
 // Nothing in it is pinned in place: running calls are boxed.
@@ -106,58 +110,43 @@ impl<S: Service<Line>> Unpin for ResponseFuture<S> {}
 
 impl<S> Future for ResponseFuture<S>
 where
-    S: Service<Line> + Clone,
-    S::Response: AsRef<[u8]>,
-    S::Error: Into<BoxError>,
+    S: Service<Line, Future: Send> + Clone + Send + 'static,
+    S::Response: AsRef<[u8]> + Send,
+    S::Error: Into<BoxError> + Send,
 {
-    type Output = Result<Lines, BoxError>;
+    type Output = Result<Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        // Once each, so that every running call is registered with this task.
-        for call in &mut this.calls {
-            if let Call::Running(running) = call
-                && let Poll::Ready(reply) = running.as_mut().poll(cx)
-            {
-                *call = Call::Done(reply.map_err(Into::into)?);
-            }
-        }
-        loop {
-            while let Some(Call::Done(_)) = this.calls.front() {
-                if let Some(Call::Done(reply)) = this.calls.pop_front() {
-                    push(&mut this.replies, &reply);
-                }
-            }
-            if this.calls.len() >= this.concurrent {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(calls) = &mut self.calls else { return Poll::Ready(Ok(Response::none())) };
+        let mut out = take_output(calls.bytes());
+        match calls.serve(cx, &mut out) {
+            // Nothing is said yet, so that the layers around still see the whole batch.
+            Stop::Waits if out.is_empty() => {
+                put_output(out);
                 return Poll::Pending;
             }
-            // A service that never waits would otherwise hold the thread for the whole batch.
-            let budget = ready!(tokio::task::coop::poll_proceed(cx));
-            let Some(line) = this.lines.next() else {
-                if this.calls.is_empty() {
-                    let replies = std::mem::take(&mut this.replies);
-                    return Poll::Ready(Ok(Lines::from_terminated(replies)));
-                }
-                return Poll::Pending;
-            };
-            budget.made_progress();
-            let mut running = Box::pin(this.service.clone().oneshot(line));
-            let call = match running.as_mut().poll(cx) {
-                Poll::Ready(reply) => Call::Done(reply.map_err(Into::into)?),
-                Poll::Pending => Call::Running(running),
-            };
-            this.calls.push_back(call);
+            Stop::Fails(error) if out.is_empty() && !calls::is_answered(&error) => {
+                return Poll::Ready(Err(error));
+            }
+            Stop::Fails(error) => calls.fail(error),
+            Stop::Waits | Stop::Full => {}
+            Stop::Done => {
+                let replies = Batch::counted(out, calls.answered());
+                self.calls = None;
+                return Poll::Ready(Ok(replies.into()));
+            }
         }
+        let replies = Batch::counted(out, calls.answered());
+        let response = Response::from(replies);
+        Poll::Ready(Ok(match self.calls.take() {
+            Some(calls) => response.rest(Box::pin(calls)),
+            None => response,
+        }))
     }
-}
-
-fn push(replies: &mut BytesMut, reply: &impl AsRef<[u8]>) {
-    replies.extend_from_slice(reply.as_ref());
-    replies.extend_from_slice(b"\n");
 }
 
 impl<S: Service<Line>> fmt::Debug for ResponseFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("calls", &self.calls.len()).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("calls", &self.calls).finish()
     }
 }

@@ -75,6 +75,7 @@ pub mod rate;
 mod ready_per_call;
 pub mod reply;
 mod response;
+mod rest;
 pub mod router;
 pub mod serve;
 pub mod session;

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter};
 
 use crate::{Batch, Line, protocol::Lf};
@@ -45,13 +45,17 @@ impl Batch<Lf> {
     /// The lines without their terminators, as owned slices of the shared memory (about 20 ns each).
     pub fn into_lines(self) -> impl Iterator<Item = Line> {
         let mut bytes = self.into_bytes();
-        iter::from_fn(move || {
-            let end = memchr(b'\n', &bytes)?;
-            let mut line = bytes.split_to(end + 1);
-            line.truncate(end);
-            Some(Line::from(line))
-        })
+        iter::from_fn(move || next_line(&mut bytes))
     }
+}
+
+/// Takes the first line off `bytes`, without its terminator.
+#[inline]
+pub(crate) fn next_line(bytes: &mut Bytes) -> Option<Line> {
+    let end = memchr(b'\n', bytes)?;
+    let line = bytes.split_to(end);
+    bytes.advance(1);
+    Some(Line::from(line))
 }
 
 /// Each item becomes a line; items must not contain `\n` themselves.

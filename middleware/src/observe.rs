@@ -17,6 +17,7 @@ use crate::{
     clock::Nanos,
     macros::service_accessors,
     protocol::Protocol,
+    response::IntoResponse,
     stats::{LineResult, Stats},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 ///
 /// A batch's time begins at the last clock reading of its connection's task and ends at the next. So it
 /// contains the read that brought the batch, and the write of its reply unless another batch follows at
-/// once. Outside a connection's task the clock is read for it. A batch that is dropped, because its
+/// once. The time of one that is answered in parts ends with the first. Outside a connection's task the clock is read for it. A batch that is dropped, because its
 /// connection ended, counts as received and never as processed.
 ///
 /// Made by [`ObserveLayer`], which has an example.
@@ -51,6 +52,7 @@ impl<S> Observe<S> {
 impl<S, P> Service<Batch<P>> for Observe<S>
 where
     S: Service<Batch<P>, Error: Into<BoxError>>,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
     type Response = S::Response;
@@ -93,6 +95,7 @@ pin_project! {
 impl<F, Response, Error> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response, Error>>,
+    Response: IntoResponse,
     Error: Into<BoxError>,
 {
     type Output = Result<Response, BoxError>;
@@ -101,11 +104,12 @@ where
         let this = self.project();
         let output = ready!(this.inner.poll(cx)).map_err(Into::into);
         if let Some(stats) = this.stats {
-            let result = match &output {
-                Ok(_) => LineResult::Ok,
-                Err(error) => result_of(error),
+            let (result, lines) = match &output {
+                // The loop counts those that are answered in later parts.
+                Ok(response) => (LineResult::Ok, this.count.saturating_sub(response.unanswered())),
+                Err(error) => (result_of(error), *this.count),
             };
-            stats.lines_processed[result as usize].add(u64::from(*this.count));
+            stats.lines_processed[result as usize].add(u64::from(lines));
             stats.reply_batch(*this.begun);
         }
         Poll::Ready(output)

@@ -2,17 +2,19 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use crate::{
     Batch, BoxError,
     protocol::{Lf, Protocol},
+    rest::BoxRest,
     stats::CloseReason,
 };
 
@@ -57,6 +59,7 @@ pub struct Response<P: Protocol = Lf> {
 enum After {
     Close,
     Parts(ReplyParts),
+    Rest(BoxRest),
 }
 
 /// The parts of a reply, or the error that ends the connection behind those before it.
@@ -105,6 +108,49 @@ impl<P: Protocol> Response<P> {
     }
 }
 
+impl<P: Protocol> Response<P> {
+    /// Goes on with what `rest` answers.
+    pub(crate) fn rest(self, rest: BoxRest) -> Self {
+        Self { after: Some(Box::new(After::Rest(rest))), ..self }
+    }
+
+    /// The whole reply, with all its parts, in memory: for tests of a service that answers in parts.
+    ///
+    /// # Errors
+    /// The error that ends the parts.
+    ///
+    /// ```
+    /// # use futures_util::stream;
+    /// # use towline_middleware::{BoxError, Response};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let numbers = (1..=3).map(|n| Ok::<_, BoxError>(format!("{n}\n").into()));
+    /// let response: Response = Response::none().parts(stream::iter(numbers));
+    /// assert_eq!(response.into_batch().await?.as_bytes(), b"1\n2\n3\n");
+    /// # Ok(()) }
+    /// ```
+    pub async fn into_batch(self) -> Result<Batch<P>, BoxError> {
+        let count = self.replies.count() as u32;
+        match self.after.map(|after| *after) {
+            None | Some(After::Close) => Ok(self.replies),
+            Some(After::Parts(mut parts)) => {
+                let mut bytes = BytesMut::from(self.replies.as_bytes());
+                while let Some(part) = poll_fn(|cx| parts.as_mut().poll_next(cx)).await {
+                    bytes.extend_from_slice(&part?);
+                }
+                Ok(Batch::counted(bytes, count.max(1)))
+            }
+            Some(After::Rest(mut rest)) => {
+                let mut bytes = BytesMut::from(self.replies.as_bytes());
+                let count = count + rest.frames();
+                while let Some(part) = poll_fn(|cx| rest.as_mut().poll_part(cx)).await {
+                    bytes.extend_from_slice(&part?.bytes);
+                }
+                Ok(Batch::counted(bytes, count))
+            }
+        }
+    }
+}
+
 impl<P: Protocol> From<Batch<P>> for Response<P> {
     fn from(replies: Batch<P>) -> Self {
         Self { replies, after: None }
@@ -116,6 +162,7 @@ impl<P: Protocol> fmt::Debug for Response<P> {
         let after = self.after.as_deref().map(|after| match after {
             After::Close => "close",
             After::Parts(_) => "parts",
+            After::Rest(_) => "rest",
         });
         f.debug_struct("Response").field("replies", &self.replies).field("after", &after).finish()
     }
@@ -162,6 +209,12 @@ pub trait IntoResponse: From<Batch<Self::Protocol>> + Send + 'static + sealed::S
     #[doc(hidden)]
     const PLAIN: bool;
 
+    /// Frames of the batch that the replies do not answer: parts that follow do.
+    #[doc(hidden)]
+    fn unanswered(&self) -> u32 {
+        0
+    }
+
     /// The replies, and what comes after them.
     #[doc(hidden)]
     fn into_parts(self) -> (Batch<Self::Protocol>, sealed::Then);
@@ -181,11 +234,19 @@ impl<P: Protocol> IntoResponse for Response<P> {
     type Protocol = P;
     const PLAIN: bool = false;
 
+    fn unanswered(&self) -> u32 {
+        match self.after.as_deref() {
+            Some(After::Rest(rest)) => rest.frames(),
+            _ => 0,
+        }
+    }
+
     fn into_parts(self) -> (Batch<P>, sealed::Then) {
         let then = match self.after.map(|after| *after) {
             None => sealed::Then::Next,
             Some(After::Close) => sealed::Then::Close(CloseReason::ServiceClose),
             Some(After::Parts(parts)) => sealed::Then::Parts(parts),
+            Some(After::Rest(rest)) => sealed::Then::Rest(rest),
         };
         (self.replies, then)
     }
@@ -223,7 +284,7 @@ impl<P: Protocol> IntoResponse for SessionReply<P> {
 pub(crate) mod sealed {
     use std::fmt;
 
-    use super::{Batch, CloseReason, Protocol, ReplyParts, Response, SessionReply};
+    use super::{Batch, BoxRest, CloseReason, Protocol, ReplyParts, Response, SessionReply};
 
     /// What comes after the replies.
     pub enum Then {
@@ -235,6 +296,8 @@ pub(crate) mod sealed {
         Call,
         /// More of the reply, from a stream.
         Parts(ReplyParts),
+        /// More of the reply, made as the loop asks for it.
+        Rest(BoxRest),
     }
 
     impl fmt::Debug for Then {
@@ -244,6 +307,7 @@ pub(crate) mod sealed {
                 Self::Close(reason) => f.debug_tuple("Close").field(reason).finish(),
                 Self::Call => f.write_str("Call"),
                 Self::Parts(_) => f.write_str("Parts"),
+                Self::Rest(_) => f.write_str("Rest"),
             }
         }
     }

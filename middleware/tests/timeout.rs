@@ -12,13 +12,15 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, advance};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, advance},
+};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 use towline_middleware::{
-    ConcurrencyLimitLayer, EachLine, Line, Lines, ReadyPerCallLayer, Semaphore, TimeoutLayer,
-    stats::Stats,
+    ConcurrencyLimitLayer, Lines, ReadyPerCallLayer, Semaphore, TimeoutLayer, stats::Stats,
 };
 use towline_test_support::line_stack;
 
@@ -76,8 +78,8 @@ async fn fault_24_the_timeout_covers_the_wait_for_a_permit() {
     assert_eq!(permits.in_use(), 0, "no waiter is left behind");
 }
 
-/// A service of single lines that never wait was not interrupted: `EachLine` uses up its task's budget at
-/// every poll, and a timer that is polled without any is pending. 16,384 lines of a millisecond were served
+/// A service of single lines that never wait was not interrupted: it used up its task's budget at every poll, and
+/// a timer that is polled without any is pending. 16,384 lines of a millisecond were served
 /// to the end with a timeout of 200 ms.
 #[tokio::test(start_paused = true)]
 async fn fault_24_the_timeout_fires_around_a_call_that_uses_up_its_budget_at_every_poll() {
@@ -87,14 +89,17 @@ async fn fault_24_the_timeout_fires_around_a_call_that_uses_up_its_budget_at_eve
     const POLL: Duration = Duration::from_millis(128);
     let served = Arc::new(AtomicUsize::new(0));
     let count = served.clone();
-    let each_line = EachLine::new(service_fn(move |line: Line| {
+    let each_line = service_fn(move |lines: Lines| {
         let count = count.clone();
         async move {
-            count.fetch_add(1, Relaxed);
-            advance(LINE).now_or_never();
-            Ok::<_, Infallible>(line)
+            for _ in lines.iter() {
+                consume_budget().await;
+                count.fetch_add(1, Relaxed);
+                advance(LINE).now_or_never();
+            }
+            Ok::<_, Infallible>(lines)
         }
-    }));
+    });
     let service = TimeoutLayer::new(TIMEOUT).layer(each_line);
     let error =
         service.oneshot(std::iter::repeat_n("x", 16_384).collect::<Lines>()).await.unwrap_err();

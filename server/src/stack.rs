@@ -53,15 +53,19 @@ impl StackParts {
         drain: Watch,
     ) -> Self {
         let connection: Arc<serve::ConnectionConfig> = Arc::default();
-        let serve =
-            Serve::unboxed(Echo).stats(stats.clone()).drain(drain).config(connection.clone());
+        let (timeout, limit) = (TimeoutLayer::new(None), ConcurrencyLimitLayer::new(permits));
+        let serve = Serve::unboxed(Echo)
+            .stats(stats.clone())
+            .drain(drain)
+            .config(connection.clone())
+            .limits(SessionStack::new(stats.clone(), &timeout, &limit));
         let parts = Self {
             heartbeat: HeartbeatLayer::new(
                 limits(&config.effective.settings, config.mitigation),
                 stats.clone(),
             ),
-            timeout: TimeoutLayer::new(None),
-            limit: ConcurrencyLimitLayer::new(permits),
+            timeout,
+            limit,
             sha256: Sha256Layer::new(None, stats.clone()),
             stats,
             serve,

@@ -6,6 +6,7 @@ use super::{
     connection::{Projection, Step, Transition},
     peer_end::PeerWatch,
     respond::Respond,
+    rest::LimitedRest,
 };
 use crate::{
     Batch, Transport,
@@ -35,6 +36,7 @@ enum Source<C> {
     /// The call that gave the first one.
     Call(C),
     Parts(ReplyParts),
+    Rest(LimitedRest),
 }
 
 impl<T, S, P> Projection<'_, T, S, P>
@@ -58,6 +60,7 @@ where
             Then::Close(reason) => return self.send_last(batch, reason),
             Then::Call => Source::Call(call),
             Then::Parts(parts) => Source::Parts(parts),
+            Then::Rest(rest) => Source::Rest(LimitedRest::Free(rest)),
         };
         if let Err(error) = self.transport.as_mut().start_send(batch) {
             return self.refused(&error);
@@ -98,6 +101,7 @@ where
                     Some(Err(error)) => Err(error),
                     None => Ok((Batch::default(), Then::Next)),
                 }),
+                Source::Rest(rest) => rest.poll_part(cx, self.shard),
             };
             let (batch, then) = match next {
                 Poll::Ready(Ok(part)) => part,
@@ -111,6 +115,7 @@ where
             match then {
                 Then::Call => {}
                 Then::Parts(parts) => answering.source = Source::Parts(parts),
+                Then::Rest(rest) => answering.source = Source::Rest(LimitedRest::Free(rest)),
                 Then::Close(reason) => return self.send_last(batch, reason),
                 Then::Next => {
                     *self.step = Step::open(0, answering.flood_hint);

@@ -33,6 +33,7 @@ mod dispatch;
 mod park;
 mod peer_end;
 mod respond;
+mod rest;
 mod shard_link;
 mod write;
 mod write_policy;
@@ -58,6 +59,7 @@ use crate::{
     drain::Watch,
     protocol::Protocol,
     response::IntoResponse,
+    session::SessionStack,
     stats::{CloseReason, Stats},
 };
 
@@ -117,6 +119,7 @@ impl<S> Serve<S> {
             stats: Stats::unobserved(),
             drain: Watch::never(),
             config: ConnectionConfig::shared_default(),
+            limits: None,
         };
         Self { service, shared: Arc::new(shared) }
     }
@@ -145,6 +148,13 @@ impl<S> Serve<S> {
     #[must_use]
     pub fn drain(self, drain: Watch) -> Self {
         self.change(|shared| shared.drain = drain)
+    }
+
+    /// Limits what a service that answers in parts, as [`EachLine`](crate::EachLine) does, waits for behind its
+    /// first part: a part that waits needs a permit and has the timeout. Default: no limits.
+    #[must_use]
+    pub fn limits(self, limits: SessionStack) -> Self {
+        self.change(|shared| shared.limits = Some(limits))
     }
 
     /// Writes replies by `policy`. Default: [`WritePolicy::Auto`].

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, task::Waker};
 use super::ConnectionConfig;
 use crate::{
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
+    session::SessionStack,
     stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
 };
 
@@ -14,6 +15,7 @@ pub(super) struct Shared {
     pub(super) stats: Arc<Stats>,
     pub(super) drain: Watch,
     pub(super) config: Arc<ConnectionConfig>,
+    pub(super) limits: Option<SessionStack>,
 }
 
 /// A connection's entries in what its shard shares: in the metrics, counted as open when made and as
@@ -49,6 +51,11 @@ impl ShardLink {
     #[inline]
     pub(super) fn config(&self) -> &ConnectionConfig {
         &self.shared.config
+    }
+
+    /// The limits of what a service waits for behind the first part of its reply.
+    pub(super) fn limits(&self) -> Option<&SessionStack> {
+        self.shared.limits.as_ref()
     }
 
     /// Whether it is time to finish.

@@ -18,6 +18,7 @@ use std::{fmt, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
+pub(crate) use self::stack::LimitedWait;
 pub use self::{
     conn::{Conn, ConnId},
     cx::Cx,

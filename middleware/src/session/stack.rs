@@ -1,4 +1,4 @@
-//! What the sessions of a shard share.
+//! What the sessions of a shard share, and services that answer in parts.
 
 use std::{
     future::Future,
@@ -111,7 +111,7 @@ fn count_unanswered(command: &PendingCommand, error: &BoxError) {
 
 /// Runs the future that it is called with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Run;
+pub(crate) struct Run;
 
 impl<F: Future + Unpin> Service<F> for Run {
     type Response = F::Output;
@@ -129,12 +129,22 @@ impl<F: Future + Unpin> Service<F> for Run {
 
 /// Response future of [`Run`].
 #[derive(Debug)]
-pub(super) struct RunFuture<F>(F);
+pub(crate) struct RunFuture<F>(F);
 
 impl<F: Future + Unpin> Future for RunFuture<F> {
     type Output = Result<F::Output, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(Ok)
+    }
+}
+
+/// What a service of batches waits for, within the limits.
+pub(crate) type LimitedWait<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
+
+impl SessionStack {
+    /// Polls what a service of batches waits for: for a permit first, and not longer than the stack's timeout.
+    pub(crate) fn limit_wait<F: Future + Unpin>(&self, wait: F) -> LimitedWait<F> {
+        self.0.timed.clone().call(wait)
     }
 }

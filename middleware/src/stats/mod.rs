@@ -9,6 +9,7 @@ pub(crate) mod counter;
 mod histogram;
 pub(crate) mod holders;
 mod labels;
+mod line_results;
 mod states;
 
 use std::sync::{Arc, OnceLock};
@@ -27,6 +28,8 @@ pub use states::{StateCells, StateSnapshot};
 
 pub use crate::clock::{Clock, Nanos};
 use crate::thread_context::{CLOCK, ThreadClock};
+
+pub(crate) use self::line_results::LineResults;
 
 /// Everything that is counted on one shard. Any thread may read it; connections and layers write it.
 ///

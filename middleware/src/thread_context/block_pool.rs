@@ -154,6 +154,19 @@ pub(crate) fn put_spare(mut block: BytesMut) {
     }
 }
 
+/// A batch of fewer bytes is answered into a short block.
+const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
+
+/// Takes an empty buffer for the replies to a batch of `bytes`.
+pub(crate) fn take_output(bytes: usize) -> BytesMut {
+    if bytes <= SHORT_BATCH_BYTES { take_spare() } else { take() }
+}
+
+/// Puts back what [`take_output`] gave, or the memory of a batch that was answered; its contents are dropped.
+pub(crate) fn put_output(block: BytesMut) {
+    if block.capacity() == SHORT_BLOCK_BYTES { put_spare(block) } else { put(block) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,10 @@ use std::{
 };
 
 use tower::Service;
-use towline::{BoxError, Lines, Outcome, Peer, Running, Server, Settings, service_fn};
+use towline::{
+    BoxError, Lines, Outcome, Peer, Running, Server, Settings, middleware::IntoResponse,
+    protocol::Lf, service_fn,
+};
 use towline_test_support::{Client, Metrics, http::scrape, wait_for};
 
 /// A server on ports of its own, ended with the test.
@@ -40,7 +43,8 @@ pub(crate) fn echo_service()
 /// Serves every connection with a clone of `service`.
 pub(crate) fn serve<S>(service: S, change: impl FnOnce(&mut Settings)) -> TestServer
 where
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Response: IntoResponse<Protocol = Lf>,
     S::Error: Into<BoxError>,
 {
     serve_with(move |_peer| service.clone(), change)
@@ -50,7 +54,8 @@ where
 pub(crate) fn serve_with<M, S>(make: M, change: impl FnOnce(&mut Settings)) -> TestServer
 where
     M: Fn(Peer) -> S + Clone + Send + 'static,
-    S: Service<Lines, Response = Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S: Service<Lines, Future: Send + 'static> + Clone + Send + 'static,
+    S::Response: IntoResponse<Protocol = Lf>,
     S::Error: Into<BoxError>,
 {
     let mut settings = Settings::default();

@@ -1,0 +1,120 @@
+//! The rest of a batch whose service answers it frame by frame, within the limits of the connection's shard.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+
+use super::shard_link::ShardLink;
+use crate::{
+    Batch, BoxError,
+    protocol::{Notice, Protocol},
+    response::sealed::Then,
+    rest::{BoxRest, Part},
+    session::LimitedWait,
+    stats::LineResults,
+};
+
+/// A rest, and what it waits with.
+pub(super) enum LimitedRest {
+    /// It does not wait, or without limits.
+    Free(BoxRest),
+    /// It waits, so it has a permit and a deadline until its next part.
+    Waiting { call: Pin<Box<LimitedWait<NextPart>>>, frames: u32 },
+    /// All frames are answered.
+    Done,
+}
+
+impl LimitedRest {
+    /// The next part and what comes after it.
+    pub(super) fn poll_part<P: Protocol>(
+        &mut self,
+        cx: &mut Context<'_>,
+        shard: &ShardLink,
+    ) -> Poll<Result<(Batch<P>, Then), BoxError>> {
+        let part = loop {
+            match self {
+                Self::Free(rest) => match rest.as_mut().poll_part(cx) {
+                    Poll::Ready(part) => break part.transpose(),
+                    Poll::Pending => {
+                        let Some(limits) = shard.limits() else { return Poll::Pending };
+                        let frames = rest.frames();
+                        let Self::Free(rest) = std::mem::replace(self, Self::Done) else {
+                            continue;
+                        };
+                        let call = Box::pin(limits.limit_wait(NextPart(Some(rest))));
+                        *self = Self::Waiting { call, frames };
+                    }
+                },
+                Self::Waiting { call, frames } => {
+                    let frames = *frames;
+                    match call.as_mut().poll(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok((rest, part))) => {
+                            *self = Self::Free(rest);
+                            break part.transpose();
+                        }
+                        Poll::Ready(Err(error)) => {
+                            *self = Self::Done;
+                            return Poll::Ready(unserved(error, frames, shard));
+                        }
+                    }
+                }
+                Self::Done => break Ok(None),
+            }
+        };
+        if part.is_err()
+            && let Self::Free(rest) = self
+        {
+            LineResults { error: rest.frames(), ..LineResults::default() }.count_in(shard.stats());
+        }
+        Poll::Ready(part.map(|part| match part {
+            Some(Part { bytes, results }) => {
+                results.count_in(shard.stats());
+                (Batch::counted(bytes, results.frames().max(1)), Then::Call)
+            }
+            None => (Batch::default(), Then::Next),
+        }))
+    }
+}
+
+/// Answers frames that are not served because of a limit.
+fn unserved<P: Protocol>(
+    error: BoxError,
+    frames: u32,
+    shard: &ShardLink,
+) -> Result<(Batch<P>, Then), BoxError> {
+    let mut results = LineResults::default();
+    let notice = if error.is::<Elapsed>() {
+        results.timeout = frames;
+        Notice::Timeout
+    } else if error.is::<Overloaded>() {
+        results.shed = frames;
+        Notice::Overloaded
+    } else {
+        results.error = frames;
+        results.count_in(shard.stats());
+        return Err(error);
+    };
+    results.count_in(shard.stats());
+    Ok((Batch::notice(&notice, frames), Then::Next))
+}
+
+/// The next part of a rest, as a future that gives the rest back.
+pub(super) struct NextPart(Option<BoxRest>);
+
+impl Future for NextPart {
+    type Output = (BoxRest, Option<Result<Part, BoxError>>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(rest) = &mut self.0 else { return Poll::Pending };
+        let Poll::Ready(part) = rest.as_mut().poll_part(cx) else { return Poll::Pending };
+        match self.0.take() {
+            Some(rest) => Poll::Ready((rest, part)),
+            None => Poll::Pending,
+        }
+    }
+}
