@@ -41,3 +41,11 @@ impl fmt::Debug for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+/// For a function that returns [`io::Result`]. The sentence stays.
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        let kind = if error.usage { io::ErrorKind::InvalidInput } else { io::ErrorKind::Other };
+        Self::new(kind, error)
+    }
+}

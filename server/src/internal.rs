@@ -4,9 +4,10 @@
 pub use crate::{
     accept::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
-        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, register,
+        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, RejectionWords, register,
     },
     counts::{ProcessState, Snapshot},
+    hooks::Hooks,
     lifecycle::{
         ConfigChange, ServerState, Stage, announcement, control, drain, loader, log_start, reload,
         signals,

@@ -35,6 +35,7 @@ mod counts;
 mod error;
 #[cfg(feature = "admin")]
 mod exporter;
+mod hooks;
 #[doc(hidden)]
 pub mod internal;
 mod lifecycle;
@@ -52,8 +53,8 @@ pub use accept::{BoundListener, configure_listener};
 pub use builder::{Builder, ProtocolBuilder};
 pub use error::RunError;
 pub use lifecycle::{Control, Outcome, Running};
-pub use serve::{BatchService, Serving, serve, serve_until};
-pub use server::Server;
+pub use serve::BatchService;
+pub use server::{Server, Serving, serve, serve_until};
 pub use shard::Peer;
 pub use tower::{ServiceBuilder, service_fn};
 pub use towline_config as config;

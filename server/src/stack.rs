@@ -15,7 +15,7 @@ use towline_middleware::{
     FramingLayer, IntoResponse, LineError, LineLimits, LoadShed, MeterLayer, MeteredIo,
     ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
     drain::{Signal, Timers, Watch},
-    heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport},
+    heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PingWords},
     internal::{ConnectionStats, LINES_MAX},
     protocol::{Lf, Protocol},
     serve::{self, Respond, Serve},
@@ -51,6 +51,7 @@ impl StackParts {
         stats: Arc<Stats>,
         permits: Arc<Semaphore>,
         drain: Watch,
+        ping_words: &PingWords,
     ) -> Self {
         let connection: Arc<serve::ConnectionConfig> = Arc::default();
         let (timeout, limit) = (TimeoutLayer::new(None), ConcurrencyLimitLayer::new(permits));
@@ -60,9 +61,10 @@ impl StackParts {
             .config(connection.clone())
             .limits(SessionStack::new(stats.clone(), &timeout, &limit));
         let parts = Self {
-            heartbeat: HeartbeatLayer::new(
+            heartbeat: HeartbeatLayer::with_words(
                 limits(&config.effective.settings, config.mitigation),
                 stats.clone(),
+                ping_words.clone(),
             ),
             timeout,
             limit,

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "error",
+    "hooks",
     "counts",
     "live_config",
     "plan",

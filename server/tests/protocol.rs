@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io::Read as _, time::Duration};
 
 use support::TestServer;
 use tower::Service;
 use towline::{
-    Batch, Builder, Framing, Heartbeat, Protocol, RunError, Server, Settings, protocol::Lf,
+    Admission, Batch, Builder, Framing, Heartbeat, Protocol, RunError, Server, Settings,
+    protocol::{CrLf, Lf, Raw, Resp},
     service_fn,
 };
-use towline_test_support::Netstring;
+use towline_test_support::{Netstring, PATIENCE};
 
 type Words = Netstring<true>;
 type Mute = Netstring<false>;
@@ -97,6 +98,51 @@ fn a_protocol_without_a_ping_has_no_heartbeat_unless_it_is_asked_for() {
     assert_eq!(error.to_string(), expected);
     assert_eq!(control.settings().heartbeat.interval, None);
     server.connect().ask("1:a,", "1:a,");
+}
+
+/// A program could not give a ping to a protocol that has none, and had to take `ping` for lines.
+#[test]
+fn a_program_may_have_pings_of_its_own_words() {
+    let mut heartbeat = Heartbeat::every(Duration::from_millis(10));
+    heartbeat.timeout = PATIENCE;
+    let builder = || builder().heartbeat(heartbeat).ping("6:PING x,");
+    let server = start::<Mute>(builder().pong(|frame| frame == b"6:PONG x,"));
+    let mut client = server.connect();
+    client.expect("6:PING x,");
+    client.ask("1:a,6:PONG x,6:PONG x,1:b,", "1:a,6:PONG x,1:b,");
+    // Without a test for it, an answer is a frame like any other.
+    let server = start::<Mute>(builder());
+    let mut client = server.connect();
+    client.expect("6:PING x,");
+    client.ask("6:PONG x,", "6:PONG x,");
+}
+
+#[test]
+fn a_ping_that_is_no_whole_line_is_refused() {
+    for ping in ["", "PING"] {
+        let expected =
+            format!("the ping \"{ping}\" is refused: expected a whole frame, terminator included");
+        assert_eq!(refusal::<Lf>(builder().ping(ping)), expected);
+    }
+}
+
+/// Clients above a limit were sent a line `ERR …`, whatever they spoke.
+#[test]
+fn rejected_clients_are_told_in_the_words_of_their_protocol_or_not_at_all() {
+    fn rejection<P: Protocol>() -> String {
+        let server =
+            start::<P>(builder().connections(1).admission(Admission::Reject).frame_max(1024));
+        let _first = server.connect();
+        server.metrics_when(|metrics| metrics.get("towline_connections_active") == 1.0);
+        let mut second = server.connect();
+        let mut said = String::new();
+        second.read_to_string(&mut said).unwrap();
+        said
+    }
+    assert_eq!(rejection::<Lf>(), "ERR too many connections\n");
+    assert_eq!(rejection::<Resp>(), "-ERR max number of clients reached\r\n");
+    assert_eq!(rejection::<CrLf>(), "421 too many connections\r\n");
+    assert_eq!(rejection::<Raw>(), "");
 }
 
 #[test]

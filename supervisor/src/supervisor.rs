@@ -16,13 +16,14 @@ use towline::{
     Outcome, RunError,
     internal::{
         Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, ProcessPlan,
-        ProcessUsage, ServerState, Stage, admin, announcement, drain,
+        ProcessUsage, RejectionWords, ServerState, Stage, admin, announcement, drain,
         loader::ConfigLoader,
         log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
         threads, watch_connection_limit,
     },
+    protocol::Lf,
 };
 use towline_config::Effective;
 
@@ -187,6 +188,7 @@ impl Supervisor {
             admission,
             config: config.subscribe(),
             stats: state.accept.clone(),
+            words: RejectionWords::of::<Lf>(),
             dispatch,
         };
         let (stop_accepting, mut stop) = watch::channel(false);

@@ -13,7 +13,7 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        LiveConfig, ProcessPlan, ShardDispatch, ShardPool,
+        Hooks, LiveConfig, ProcessPlan, ShardDispatch, ShardPool,
         control::programmatic,
         run_overload_control, serve_lines,
         stack::{self, StackParts},
@@ -134,7 +134,7 @@ fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
         let line_stack = stack::configured(parts);
         move |_peer| line_stack.clone()
     };
-    ShardPool::start(&config, &plan, per_shard, serve_lines)
+    ShardPool::start(&config, &plan, per_shard, serve_lines, &Hooks::default())
 }
 
 /// Ignores SIGINT, SIGQUIT and SIGHUP: a terminal sends them to every process of its group, and the

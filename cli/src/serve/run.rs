@@ -45,7 +45,7 @@ pub(super) fn run(
         return towline_supervisor::run(effective, &source, &plan, passed, worker, ready);
     }
     let listeners = Listener::open(settings, passed, 1)?;
-    let running = start(effective, &plan, Parts { listeners, user_metrics: None }, |parts| {
+    let running = start(effective, &plan, Parts::new(listeners), |parts| {
         let line_stack = stack::configured(parts);
         move |_peer| line_stack.clone()
     })?;

@@ -6,7 +6,7 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Deadlines, HeartbeatTransport, supervision::Supervision};
+use super::{Deadlines, HeartbeatTransport, PingWords, supervision::Supervision};
 use crate::{macros::service_accessors, stats::Stats};
 
 /// Supervises each connection and passes a [`HeartbeatTransport`] on to the inner service.
@@ -21,7 +21,7 @@ pub struct HeartbeatService<S> {
 impl<S> HeartbeatService<S> {
     /// Holds each connection to `deadlines` and counts pings in `stats`.
     pub fn new(inner: S, deadlines: Deadlines, stats: Arc<Stats>) -> Self {
-        Self { inner, supervision: Arc::new(Supervision::new(deadlines, stats)) }
+        HeartbeatLayer::new(deadlines, stats).layer(inner)
     }
 
     service_accessors!();
@@ -81,7 +81,12 @@ pub struct HeartbeatLayer {
 impl HeartbeatLayer {
     /// Holds each connection to `deadlines` and counts pings in `stats`.
     pub fn new(deadlines: Deadlines, stats: Arc<Stats>) -> Self {
-        Self { supervision: Arc::new(Supervision::new(deadlines, stats)) }
+        Self::with_words(deadlines, stats, PingWords::new())
+    }
+
+    /// As [`new`](Self::new), with pings of these words.
+    pub fn with_words(deadlines: Deadlines, stats: Arc<Stats>, words: PingWords) -> Self {
+        Self { supervision: Arc::new(Supervision::new(deadlines, stats, words)) }
     }
 
     /// Keeps time during which the process was suspended out of all deadlines, as long as it is polled.

@@ -17,7 +17,7 @@
 //!
 //! That is for lines. For another protocol `ping` is what it says for
 //! [`Notice::Ping`](crate::protocol::Notice::Ping), and `pong` what its
-//! [`is_pong`](crate::protocol::Protocol::is_pong) tells. A protocol without a word for a ping must have no
+//! [`is_pong`](crate::protocol::Protocol::is_pong) tells; [`PingWords`] replaces both. A protocol without a word for a ping must have no
 //! heartbeat: nothing would be sent, and a silent peer closed all the same.
 //!
 //! Any whole line shows that the peer lives and answers a ping. The line `pong` answers it without being
@@ -33,6 +33,7 @@
 
 mod deadlines;
 mod layer;
+mod ping_words;
 mod pong;
 mod stream_sink;
 mod supervision;
@@ -42,4 +43,5 @@ mod transport;
 
 pub use deadlines::{Deadlines, PROGRESS_BYTES};
 pub use layer::{HeartbeatLayer, HeartbeatService};
+pub use ping_words::PingWords;
 pub use transport::HeartbeatTransport;

@@ -1,10 +1,11 @@
 use bytes::BytesMut;
 
+use super::PingWords;
 use crate::{Batch, protocol::Protocol};
 
 /// Removes the first frame that only answers a ping, and returns whether there was one.
-pub(super) fn without_pong<P: Protocol>(batch: Batch<P>) -> (Batch<P>, bool) {
-    let Some(at) = batch.frames().position(P::is_pong) else { return (batch, false) };
+pub(super) fn without_pong<P: Protocol>(batch: Batch<P>, words: &PingWords) -> (Batch<P>, bool) {
+    let Some(at) = words.find_pong(&batch) else { return (batch, false) };
     let mut after = batch;
     let before = after.split_to(at);
     let _pong = after.split_to(1);

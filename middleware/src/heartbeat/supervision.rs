@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Deadlines,
+    Deadlines, PingWords,
     suspend_clock::{Reading, SAMPLE_INTERVAL, SuspendClock},
 };
 use crate::{clock::Nanos, live_setting::LiveSetting, stats::Stats};
@@ -17,6 +17,7 @@ pub(super) struct Supervision {
     version: LiveSetting<u32>,
     clock: SuspendClock,
     pub(super) stats: Arc<Stats>,
+    pub(super) words: PingWords,
 }
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ struct LiveDeadlines {
 }
 
 impl Supervision {
-    pub(super) fn new(deadlines: Deadlines, stats: Arc<Stats>) -> Self {
+    pub(super) fn new(deadlines: Deadlines, stats: Arc<Stats>, words: PingWords) -> Self {
         let deadlines = LiveDeadlines {
             heartbeat_interval: LiveSetting::new(deadlines.heartbeat_interval),
             heartbeat_timeout: LiveSetting::new(deadlines.heartbeat_timeout),
@@ -37,7 +38,8 @@ impl Supervision {
             line: LiveSetting::new(deadlines.line),
             write: LiveSetting::new(deadlines.write),
         };
-        Self { deadlines, version: LiveSetting::new(0), clock: SuspendClock::default(), stats }
+        let (version, clock) = (LiveSetting::new(0), SuspendClock::default());
+        Self { deadlines, version, clock, stats, words }
     }
 
     pub(super) fn deadlines(&self) -> Deadlines {

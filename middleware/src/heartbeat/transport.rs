@@ -22,7 +22,6 @@ use crate::{
     Batch, LineError, Transport,
     clock::Nanos,
     drain::WakeEntry,
-    protocol::Notice,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase, Sealed},
 };
 
@@ -116,7 +115,8 @@ impl<T: Transport> Projection<'_, T> {
             return batch;
         }
         let in_time = self.supervision.now().active <= *self.pong_until;
-        let (rest, answered) = if in_time { without_pong(batch) } else { (batch, true) };
+        let (rest, answered) =
+            if in_time { without_pong(batch, &self.supervision.words) } else { (batch, true) };
         if answered {
             *self.pong_until = Nanos(0);
         }
@@ -177,7 +177,7 @@ impl<T: Transport> Projection<'_, T> {
                     *self.pong_until = Nanos(now.active.0.saturating_add(timeout));
                     self.supervision.stats.heartbeats_sent.add(1);
                     // A stream that fails here fails at the next read too, which says why.
-                    if self.inner.as_mut().start_send(Batch::notice(&Notice::Ping, 1)).is_ok() {
+                    if self.inner.as_mut().start_send(self.supervision.words.batch()).is_ok() {
                         let _ = self.inner.as_mut().poll_flush(cx);
                     }
                     *buffered = self.inner.as_mut().park();

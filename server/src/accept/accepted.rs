@@ -17,10 +17,12 @@ pub struct Accepted {
     pub peer: Option<SocketAddr>,
 }
 
-/// Sends a connection one last line and half-closes it, without blocking.
-pub(crate) fn say_goodbye(socket: &OwnedFd, line: &[u8]) {
-    // A peer that has closed already needs no line.
-    let _ = send(socket, line, SendFlags::NOSIGNAL);
+/// Sends a connection last words, if there are any, and half-closes it, without blocking.
+pub(crate) fn say_goodbye(socket: &OwnedFd, words: &[u8]) {
+    if !words.is_empty() {
+        // A peer that has closed already needs none.
+        let _ = send(socket, words, SendFlags::NOSIGNAL);
+    }
     let _ = SockRef::from(socket).shutdown(Shutdown::Write);
 }
 

@@ -9,6 +9,7 @@ use super::{
     admission::{AdmissionControl, Admitted},
     listen::Listener,
     listener_set::ListenerSet,
+    reject::RejectionWords,
     retry::{AcceptRetry, Attempt},
 };
 use crate::live_config::LiveConfig;
@@ -27,6 +28,8 @@ pub struct Acceptor<D> {
     pub config: Receiver<LiveConfig>,
     /// What is counted here.
     pub stats: Arc<AcceptStats>,
+    /// What rejected clients are sent.
+    pub words: RejectionWords,
     /// Where accepted connections go.
     pub dispatch: D,
 }
@@ -37,10 +40,10 @@ impl<D: Dispatch> Acceptor<D> {
     /// # Errors
     /// When the listening socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listeners, admission, config, stats, dispatch } = self;
+        let Self { listeners, admission, config, stats, words, dispatch } = self;
+        let retry = AcceptRetry::new(stats, words);
         let listeners = ListenerSet::register(listeners)?;
-        let mut accept_loop =
-            AcceptLoop { listeners, admission, config, retry: AcceptRetry::new(stats), dispatch };
+        let mut accept_loop = AcceptLoop { listeners, admission, config, retry, dispatch };
         tokio::select! {
             biased;
             () = stop => {}

@@ -42,6 +42,7 @@ pub use self::{
     fd::register,
     listen::{Address, Listener},
     per_address::PerAddress,
+    reject::RejectionWords,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
 pub(crate) use self::{accepted::is_unix, stats::AcceptStats};

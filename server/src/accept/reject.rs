@@ -1,4 +1,4 @@
-//! Rejected connections: the line that each is sent, and a close that does not overtake it.
+//! Rejected connections: what each is sent, and a close that does not overtake it.
 
 use std::{
     net::Shutdown,
@@ -9,6 +9,7 @@ use std::{
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::{io::Interest, sync::Semaphore};
+use towline_middleware::protocol::{BytesMut, Notice, Protocol};
 
 use super::{AcceptStats, Accepted, accepted::say_goodbye, fd::register};
 use crate::counts::Rejection;
@@ -23,14 +24,37 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most input that is discarded before a rejected connection is closed without a wait.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 
-const TOO_MANY: &[u8] = b"ERR too many connections\n";
-const TOO_MANY_FROM_ADDRESS: &[u8] = b"ERR too many connections from your address\n";
+/// What rejected clients are sent, in the words of their protocol; nothing where it has none.
+#[derive(Debug, Clone)]
+pub struct RejectionWords {
+    too_many: BytesMut,
+    too_many_from_address: BytesMut,
+}
 
-/// The line that a rejected client is sent. All begin alike, so that a client needs one test.
-const fn rejection_line(why: Rejection) -> &'static [u8] {
-    match why {
-        Rejection::PerIp => TOO_MANY_FROM_ADDRESS,
-        _ => TOO_MANY,
+impl RejectionWords {
+    /// The words of `P`.
+    pub fn of<P: Protocol>() -> Self {
+        Self::said_by(P::notice)
+    }
+
+    /// The words of the protocol whose notices `notice` says.
+    pub(crate) fn said_by(notice: fn(&Notice<'_>, &mut BytesMut)) -> Self {
+        let said = |what| {
+            let mut words = BytesMut::new();
+            notice(&what, &mut words);
+            words
+        };
+        Self {
+            too_many: said(Notice::TooManyConnections),
+            too_many_from_address: said(Notice::TooManyFromAddress),
+        }
+    }
+
+    fn get(&self, why: Rejection) -> &[u8] {
+        match why {
+            Rejection::PerIp => &self.too_many_from_address,
+            _ => &self.too_many,
+        }
     }
 }
 
@@ -38,17 +62,18 @@ const fn rejection_line(why: Rejection) -> &'static [u8] {
 #[derive(Debug)]
 pub(super) struct Rejector {
     stats: Arc<AcceptStats>,
+    words: RejectionWords,
     goodbyes: Arc<Semaphore>,
 }
 
 impl Rejector {
-    pub(super) fn new(stats: Arc<AcceptStats>) -> Self {
-        Self { stats, goodbyes: Arc::new(Semaphore::new(GOODBYES_MAX)) }
+    pub(super) fn new(stats: Arc<AcceptStats>, words: RejectionWords) -> Self {
+        Self { stats, words, goodbyes: Arc::new(Semaphore::new(GOODBYES_MAX)) }
     }
 
     fn count_and_say_goodbye(&self, accepted: &Accepted, why: Rejection) {
         self.stats.rejected[why as usize].fetch_add(1, Relaxed);
-        say_goodbye(&accepted.socket, rejection_line(why));
+        say_goodbye(&accepted.socket, self.words.get(why));
     }
 
     /// Sends a connection the reason, and closes it once the client can have read that.

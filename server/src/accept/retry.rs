@@ -13,7 +13,7 @@ use super::{
     error::{AcceptErrorClass, classify},
     listen::Listener,
     listener_set::ListenerSet,
-    reject::Rejector,
+    reject::{RejectionWords, Rejector},
     reserve_fd::{ReserveFd, lacks_descriptors},
 };
 use crate::counts::Rejection;
@@ -58,8 +58,8 @@ pub(super) enum Attempt {
 }
 
 impl AcceptRetry {
-    pub(super) fn new(stats: Arc<AcceptStats>) -> Self {
-        let rejector = Rejector::new(stats.clone());
+    pub(super) fn new(stats: Arc<AcceptStats>, words: RejectionWords) -> Self {
+        let rejector = Rejector::new(stats.clone(), words);
         Self {
             rejector,
             stats,
@@ -171,12 +171,13 @@ impl AcceptRetry {
 #[cfg(test)]
 mod tests {
     use rustix::io::Errno;
+    use towline_middleware::protocol::Lf;
 
     use super::*;
 
     /// Tries `attempts` times in a row, each failing with `errno`; returns how long that took.
     async fn fail(errno: Errno, attempts: u32) -> Duration {
-        let mut retry = AcceptRetry::new(Arc::default());
+        let mut retry = AcceptRetry::new(Arc::default(), RejectionWords::of::<Lf>());
         let before = Instant::now();
         for _ in 0..attempts {
             retry.back_off(errno.into()).await.expect("the listener works");

@@ -10,6 +10,8 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
+use crate::hooks::ServiceErrorHook;
+
 #[cfg(test)]
 mod tests;
 
@@ -31,13 +33,16 @@ pub struct ConnectionSlots {
     last: AtomicUsize,
 }
 
-/// The count of all shards together.
+/// What all shards share.
 #[derive(Debug)]
 struct Total {
     limit: AtomicUsize,
     taken: AtomicUsize,
     /// Notified when a slot is freed and when the limit changes.
     freed: Notify,
+    /// What the program does with an error that ends a connection. It is found by the slot, because a field
+    /// of the connection would move its task from 512 to 640 bytes.
+    on_service_error: Option<ServiceErrorHook>,
 }
 
 #[derive(Debug)]
@@ -76,8 +81,17 @@ pub struct ConnectionSlot(Arc<SlotHolder>);
 impl ConnectionSlots {
     /// `limit` slots over `shards` shards.
     pub fn new(limit: usize, shards: usize) -> Arc<Self> {
+        Self::with_hook(limit, shards, None)
+    }
+
+    /// As [`new`](Self::new), for connections whose service errors are handed to `on_service_error`.
+    pub fn with_hook(
+        limit: usize,
+        shards: usize,
+        on_service_error: Option<ServiceErrorHook>,
+    ) -> Arc<Self> {
         let (limit, taken) = (AtomicUsize::new(limit), AtomicUsize::new(0));
-        let total = Arc::new(Total { limit, taken, freed: Notify::new() });
+        let total = Arc::new(Total { limit, taken, freed: Notify::new(), on_service_error });
         let untagged_holder = |index| {
             let (taken, total) = (AtomicUsize::new(0), total.clone());
             Arc::new(SlotHolder { shard: Arc::new(ShardSlots { index, taken, total }), tag: None })
@@ -222,6 +236,11 @@ impl ConnectionSlot {
     /// The shard it is on.
     pub fn shard(&self) -> usize {
         self.0.shard.index
+    }
+
+    /// What the program does with an error that ends the connection.
+    pub(crate) fn on_service_error(&self) -> Option<&ServiceErrorHook> {
+        self.0.shard.total.on_service_error.as_ref()
     }
 
     /// Whether the connection has a tag of its own.

@@ -1,5 +1,6 @@
 //! What a server is made of, collected before it starts.
 
+mod hooks;
 mod protocol_builder;
 mod serve;
 
@@ -11,7 +12,9 @@ use towline_config::{
 use towline_units::print_duration;
 
 pub use self::protocol_builder::ProtocolBuilder;
-use crate::{RunError, accept::BoundListener, admin::UserMetrics, plan::ProtocolRules};
+use crate::{
+    RunError, accept::BoundListener, admin::UserMetrics, hooks::Hooks, plan::ProtocolRules,
+};
 
 /// A change of the settings, made when the server is.
 type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
@@ -30,6 +33,7 @@ pub struct Builder {
     pub(crate) configure_listener: bool,
     pub(crate) raise_descriptor_limit: bool,
     pub(crate) metrics: Option<UserMetrics>,
+    pub(crate) hooks: Hooks,
 }
 
 /// Where it listens, and what it does to the process it runs in.
@@ -42,6 +46,7 @@ impl Builder {
             configure_listener: false,
             raise_descriptor_limit: false,
             metrics: None,
+            hooks: Hooks::default(),
         }
     }
 
@@ -80,21 +85,6 @@ impl Builder {
     #[cfg(feature = "admin")]
     pub fn admin(self, address: &str) -> Self {
         self.key("server.admin", address.to_owned())
-    }
-
-    /// A function that renders metrics of the program in Prometheus' text format; `/metrics` shows
-    /// them behind the server's own. Called once per scrape, on the admin thread.
-    ///
-    /// Names that begin with `towline_` or `process_` are the server's: Prometheus rejects a page on
-    /// which a series appears twice.
-    ///
-    /// Default: none. With [metrics-exporter-prometheus](https://docs.rs/metrics-exporter-prometheus)
-    /// it is `let handle = PrometheusBuilder::new().install_recorder()?;` and
-    /// `.metrics(move || handle.render())`.
-    #[cfg(feature = "admin")]
-    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.metrics = Some(UserMetrics::new(render));
-        self
     }
 
     /// Whether the soft descriptor limit of the whole process is raised to its hard limit at start.

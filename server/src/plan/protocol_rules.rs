@@ -3,25 +3,47 @@
 use std::any::TypeId;
 
 use towline_config::{Framing, Settings};
-use towline_middleware::protocol::{Lf, Protocol};
+use towline_middleware::protocol::{BytesMut, Lf, Notice, Protocol};
 use towline_units::print_duration;
 
 use crate::RunError;
 
 /// The settings that the protocol of a server allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ProtocolRules {
     has_ping: bool,
     is_lines: bool,
+    /// How it says the server's own words.
+    pub notice: fn(&Notice<'_>, &mut BytesMut),
 }
 
 impl ProtocolRules {
     /// Lines allow everything.
-    pub(crate) const LINES: Self = Self { has_ping: true, is_lines: true };
+    pub(crate) const LINES: Self = Self { has_ping: true, is_lines: true, notice: Lf::notice };
 
     /// The rules of `P`.
     pub(crate) fn of<P: Protocol>() -> Self {
-        Self { has_ping: P::has_ping(), is_lines: TypeId::of::<P>() == TypeId::of::<Lf>() }
+        let is_lines = TypeId::of::<P>() == TypeId::of::<Lf>();
+        Self { has_ping: P::has_ping(), is_lines, notice: P::notice }
+    }
+
+    /// The rules with a ping that the program gave, if it did.
+    ///
+    /// # Errors
+    /// When it is not a whole frame, as far as that can be seen: the server's own words end in a newline, and
+    /// it does not, so that the next reply would be part of it.
+    pub(crate) fn with_ping(mut self, ping: Option<&[u8]>) -> Result<Self, RunError> {
+        let Some(ping) = ping else { return Ok(self) };
+        let mut words = BytesMut::new();
+        (self.notice)(&Notice::Timeout, &mut words);
+        if ping.is_empty() || words.ends_with(b"\n") && !ping.ends_with(b"\n") {
+            return Err(RunError::usage(format!(
+                "the ping \"{}\" is refused: expected a whole frame, terminator included",
+                ping.escape_ascii()
+            )));
+        }
+        self.has_ping = true;
+        Ok(self)
     }
 
     /// Checks `settings`, at start and at each reload.

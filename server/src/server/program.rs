@@ -4,13 +4,17 @@ use towline_config::Effective;
 #[cfg(feature = "test")]
 use towline_config::Framing;
 
-use super::{Parts, start_protocol};
+use super::{
+    run_on::ServingFuture,
+    start::{Parts, start_protocol},
+};
 #[cfg(feature = "test")]
 use crate::shard::{ByteStream, Ended};
 use crate::{
     RunError,
     lifecycle::Running,
-    plan::{ProcessPlan, ProtocolRules},
+    plan::ProcessPlan,
+    serve::{InRuntime, serve_in_runtime},
     shard::{Peer, ServeBy},
     stack::StackParts,
 };
@@ -25,6 +29,9 @@ pub(super) trait Program: Send {
         parts: Parts,
     ) -> Result<Running, RunError>;
 
+    /// Serves in tasks of the runtime that polls the future.
+    fn run(self: Box<Self>, server: InRuntime) -> ServingFuture;
+
     /// What ends the lines of its protocol; empty if it has none.
     #[cfg(feature = "test")]
     fn end_of_line(&self) -> &'static [u8];
@@ -38,12 +45,11 @@ pub(super) trait Program: Send {
 pub(super) struct Services<F, S> {
     pub(super) per_shard: F,
     pub(super) serve: ServeBy<S>,
-    pub(super) protocol: ProtocolRules,
 }
 
 impl<F, M, S> Program for Services<F, S>
 where
-    F: Fn(&StackParts) -> M + Send,
+    F: Fn(&StackParts) -> M + Send + 'static,
     M: Fn(Peer) -> S + Send + 'static,
     S: 'static,
 {
@@ -53,8 +59,13 @@ where
         plan: &ProcessPlan,
         parts: Parts,
     ) -> Result<Running, RunError> {
-        let Self { per_shard, serve, protocol } = *self;
-        start_protocol(effective, plan, parts, per_shard, serve.socket, protocol)
+        let Self { per_shard, serve } = *self;
+        start_protocol(effective, plan, parts, per_shard, serve.socket)
+    }
+
+    fn run(self: Box<Self>, server: InRuntime) -> ServingFuture {
+        let Self { per_shard, serve } = *self;
+        Box::pin(serve_in_runtime(server, per_shard, serve.socket))
     }
 
     #[cfg(feature = "test")]
@@ -84,6 +95,10 @@ impl Program for Refused {
         _: Parts,
     ) -> Result<Running, RunError> {
         Err(self.0)
+    }
+
+    fn run(self: Box<Self>, _: InRuntime) -> ServingFuture {
+        Box::pin(async { Err(self.0) })
     }
 
     #[cfg(feature = "test")]

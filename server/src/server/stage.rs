@@ -3,18 +3,19 @@
 use towline_config::{Effective, Heartbeat};
 
 use super::{Server, program::Staged};
-use crate::{RunError, stack::StackParts};
+use crate::{RunError, hooks::Hooks, stack::StackParts};
 
 impl Server {
     /// What serves its connections without sockets, and the settings to make the stack from.
     pub(crate) fn stage(
         self,
-        stack: impl FnOnce(&Effective) -> StackParts,
+        stack: impl FnOnce(&Effective, &Hooks) -> StackParts,
     ) -> Result<(Staged, Effective), RunError> {
         let Self { mut builder, protocol, program } = self;
+        let protocol = protocol.with_ping(builder.hooks.ping_words.get_ping())?;
         let effective = builder.take_settings(protocol)?;
         let framing = effective.settings.workload.framing;
-        let staged = program.stage(stack(&effective), framing)?;
+        let staged = program.stage(stack(&effective, &builder.hooks), framing)?;
         Ok((staged, effective))
     }
 

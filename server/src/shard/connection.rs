@@ -10,6 +10,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use tokio::task::JoinHandle;
 use tower::Service;
 use towline_middleware::{LineLimits, protocol::Protocol, serve::Respond, stats::CloseReason};
 
@@ -22,14 +23,15 @@ use crate::{
     stack::{FrameCodec, Responder, ServedConnection, StackParts, connection_stack},
 };
 
-/// Serves a socket that is registered with this thread's runtime, in a task of its own.
+/// Serves a socket that is registered with this thread's runtime, in a task of its own, which is returned.
 pub(crate) fn serve_io<Io, C, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
     slot: ConnectionSlot,
     responder: S,
-) where
+) -> Option<JoinHandle<()>>
+where
     Io: TokioSocket + Send + 'static,
     C: FrameCodec<P>,
     S: Responder<P>,
@@ -38,12 +40,13 @@ pub(crate) fn serve_io<Io, C, S, P>(
     match io {
         Ok(io) => {
             let served = connection_stack(parts, codec, responder).call(Socket::new(io));
-            tokio::spawn(Connection { served, slot });
+            Some(tokio::spawn(Connection { served, slot }))
         }
         // epoll has no memory or no watches left. The client sees a close and can try again.
         Err(error) => {
             parts.connection_stats().close(CloseReason::IoError);
             tracing::warn!(%error, "connection closed: it cannot be registered");
+            None
         }
     }
 }
@@ -68,14 +71,15 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut served = self.project().served;
+        let this = self.project();
+        let mut served = this.served;
         let ended = served.as_mut().poll(cx);
         match ended {
             Poll::Pending => {
                 // Before the close, after which the socket has no peer any more.
                 if let Some(error) = served.as_mut().take_service_error() {
                     let socket = served.get_ref().get_ref().get_ref().get_ref();
-                    service_error::log(socket.peer(), &error);
+                    service_error::report(socket.peer(), &error, this.slot.on_service_error());
                 }
                 Poll::Pending
             }

@@ -37,7 +37,7 @@ async fn drain_shares(window: Duration, signals: &[Signal]) {
 
 /// Connections that would lose something if they were cut now. A lingering connection would not: its
 /// peer has every reply and the server's half-close, and only the peer's own close is missing.
-pub(super) fn unfinished(pool: &PoolState) -> u64 {
+pub(crate) fn unfinished(pool: &PoolState) -> u64 {
     let lingering: i64 = pool.stats.iter().map(|stats| stats.lingering.get()).sum();
     (pool.slots.connections() as u64).saturating_sub(lingering.max(0) as u64)
 }

@@ -95,7 +95,8 @@ impl Shard {
                     let Some(stack) = unless_it_panics(&parts, || make_stack(peer)) else {
                         continue;
                     };
-                    serve(&parts, framing, accepted.socket, slot, stack);
+                    // The shard's runtime ends the task.
+                    let _task = serve(&parts, framing, accepted.socket, slot, stack);
                 }
                 tokio::task::yield_now().await;
             }
@@ -110,7 +111,7 @@ impl Shard {
 
 /// Makes a connection's line stack. A panic in there closes this connection alone: it is caught here
 /// because it would otherwise unwind the shard's own task and end the shard.
-fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S> {
+pub(crate) fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S> {
     let made = panic::catch_unwind(AssertUnwindSafe(make));
     if made.is_err() {
         parts.connection_stats().close(CloseReason::ServicePanic);
@@ -119,7 +120,7 @@ fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S
 }
 
 /// Wakes every parked connection so that it computes its deadlines anew; yields between groups.
-async fn wake_all(signal: Signal) {
+pub(crate) async fn wake_all(signal: Signal) {
     let mut next = Some(0);
     while let Some(from) = next {
         next = signal.wake_from(from);

@@ -30,17 +30,15 @@ mod socket;
 pub mod threads;
 
 #[cfg(feature = "test")]
+pub(crate) use self::serve_stream::{ByteStream, Ended};
+#[cfg(feature = "test")]
 use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines};
-pub(crate) use self::{
-    connection::serve_io,
-    serve_socket::{ServeBy, ServeSocket},
-};
 pub use self::{
     dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState,
     serve_socket::serve_lines,
 };
-#[cfg(feature = "test")]
 pub(crate) use self::{
-    drain::drain_in_steps,
-    serve_stream::{ByteStream, Ended},
+    drain::{drain_in_steps, unfinished},
+    event_loop::{unless_it_panics, wake_all},
+    serve_socket::{ServeBy, ServeSocket},
 };

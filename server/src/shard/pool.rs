@@ -18,7 +18,7 @@ use super::{
     threads,
 };
 use crate::{
-    RunError, accept::ConnectionSlots, live_config::LiveConfig, plan::ProcessPlan,
+    RunError, accept::ConnectionSlots, hooks::Hooks, live_config::LiveConfig, plan::ProcessPlan,
     stack::StackParts,
 };
 
@@ -38,7 +38,7 @@ impl ShardPool {
     /// connections.
     ///
     /// `per_shard` is called once for each shard and returns what makes the line stack of each
-    /// connection there, which is then served by `serve`.
+    /// connection there, which is then served by `serve`. `hooks` has what settings do not say.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -47,6 +47,7 @@ impl ShardPool {
         plan: &ProcessPlan,
         per_shard: impl Fn(&StackParts) -> M,
         serve: ServeSocket<S>,
+        hooks: &Hooks,
     ) -> Result<(Self, ShardDispatch), RunError>
     where
         M: Fn(Peer) -> S + Send + 'static,
@@ -55,15 +56,22 @@ impl ShardPool {
         let first = config.borrow().clone();
         let settings = &first.effective.settings;
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
-        let slots = ConnectionSlots::new(plan.connections, plan.threads);
+        let hook = hooks.on_service_error.clone();
+        let slots = ConnectionSlots::with_hook(plan.connections, plan.threads, hook);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (cut, _) = watch::channel(false);
         let (mut drain_signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(clock));
-            let parts =
-                StackParts::new(&first, plan.threads, shard_stats.clone(), permits.clone(), watch);
+            let parts = StackParts::new(
+                &first,
+                plan.threads,
+                shard_stats.clone(),
+                permits.clone(),
+                watch,
+                &hooks.ping_words,
+            );
             let make_stack = per_shard(&parts);
             let (config, cut) = (config.subscribe(), cut.subscribe());
             let shard = Shard::start(index, config, signal.clone(), parts, make_stack, serve, cut)

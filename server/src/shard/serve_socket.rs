@@ -2,7 +2,10 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+};
 use towline_config::Framing;
 use towline_middleware::{
     BatchCodec, LineLimits, LinesBatchCodec, Utf8LinesCodec,
@@ -15,8 +18,10 @@ use crate::{
     stack::{FrameCodec, Responder, StackParts},
 };
 
-/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread.
-pub(crate) type ServeSocket<S> = fn(&StackParts, Framing, OwnedFd, ConnectionSlot, S);
+/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread, which it returns
+/// unless there is none. A pointer, so that only what is behind it depends on the protocol.
+pub(crate) type ServeSocket<S> =
+    fn(&StackParts, Framing, OwnedFd, ConnectionSlot, S) -> Option<JoinHandle<()>>;
 
 /// How the connections that `S` answers are served. Pointers, so that only what is behind them depends on
 /// the protocol.
@@ -64,7 +69,7 @@ pub fn serve_lines<S: Responder<Lf>>(
     socket: OwnedFd,
     slot: ConnectionSlot,
     responder: S,
-) {
+) -> Option<JoinHandle<()>> {
     match framing {
         Framing::Lines => serve_by(parts, Utf8LinesCodec::shared, socket, slot, responder),
         _ => serve_by(parts, LinesBatchCodec::shared, socket, slot, responder),
@@ -78,8 +83,8 @@ fn serve_frames<S: Responder<P>, P: Protocol>(
     socket: OwnedFd,
     slot: ConnectionSlot,
     responder: S,
-) {
-    serve_by(parts, BatchCodec::<P>::shared, socket, slot, responder);
+) -> Option<JoinHandle<()>> {
+    serve_by(parts, BatchCodec::<P>::shared, socket, slot, responder)
 }
 
 fn serve_by<C, S, P>(
@@ -88,16 +93,17 @@ fn serve_by<C, S, P>(
     socket: OwnedFd,
     slot: ConnectionSlot,
     responder: S,
-) where
+) -> Option<JoinHandle<()>>
+where
     C: FrameCodec<P>,
     S: Responder<P>,
     P: Protocol,
 {
     if is_unix(&socket) {
         let socket = std::os::unix::net::UnixStream::from(socket);
-        serve_io(parts, codec, UnixStream::from_std(socket), slot, responder);
+        serve_io(parts, codec, UnixStream::from_std(socket), slot, responder)
     } else {
         let socket = std::net::TcpStream::from(socket);
-        serve_io(parts, codec, TcpStream::from_std(socket), slot, responder);
+        serve_io(parts, codec, TcpStream::from_std(socket), slot, responder)
     }
 }

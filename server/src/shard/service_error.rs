@@ -1,4 +1,4 @@
-//! The log of errors of services, limited in rate and in size.
+//! Errors of services: the log, limited in rate and in size, and the hook of the program.
 
 use std::{
     error::Error,
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use towline_middleware::BoxError;
 
 use super::Peer;
+use crate::hooks::ServiceErrorHook;
 
 /// Time between two errors in the log, of whatever servers and threads of the process.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -20,10 +21,18 @@ const TEXT_BYTES_MAX: usize = 512;
 
 static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle { next: None, left_out: 0 });
 
+/// Logs the error with which a service ended the connection of `peer`, and hands it to the program.
+#[cold]
+pub(super) fn report(peer: Option<Peer>, error: &BoxError, hook: Option<&ServiceErrorHook>) {
+    log(peer, error);
+    if let Some(hook) = hook {
+        hook.call(peer, error);
+    }
+}
+
 /// Logs the error with which a service ended the connection of `peer`, unless another was logged within
 /// the last second. `peer` is `None` if it is gone already.
-#[cold]
-pub(super) fn log(peer: Option<Peer>, error: &BoxError) {
+fn log(peer: Option<Peer>, error: &BoxError) {
     let mut throttle = THROTTLE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(left_out) = throttle.admit(Instant::now()) else { return };
     drop(throttle);

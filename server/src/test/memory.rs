@@ -25,6 +25,7 @@ use super::pipe::Pipe;
 use crate::{
     Outcome, Peer, RunError, Server,
     accept::ConnectionSlots,
+    hooks::Hooks,
     live_config::LiveConfig,
     server::Staged,
     shard::{PoolState, drain_in_steps},
@@ -53,12 +54,13 @@ impl Memory {
         let (signal, watch) = drain::channel();
         let stats = Arc::new(Stats::new(Instant::now()));
         let mut made = None;
-        let (staged, _) = server.stage(|effective| {
+        let (staged, _) = server.stage(|effective, hooks| {
             let live = live_config(effective);
             let settings = &live.effective.settings;
             let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-            let parts = StackParts::new(&live, 1, stats.clone(), permits.clone(), watch);
-            let (slots, timeouts) = (slots(settings), settings.timeouts.clone());
+            let parts =
+                StackParts::new(&live, 1, stats.clone(), permits.clone(), watch, &hooks.ping_words);
+            let (slots, timeouts) = (slots(settings, hooks), settings.timeouts.clone());
             let pool = PoolState {
                 config: Arc::new(watch::channel(live).0),
                 stats: vec![stats],
@@ -107,6 +109,9 @@ impl Memory {
         tasks.spawn(async move {
             let reason = ended.await.unwrap_or_else(|error| {
                 pipe.state().record.event(&format!("the service failed: {error}"));
+                if let Some(hook) = slot.on_service_error() {
+                    hook.call(Some(Peer::new(Some(peer))), &error);
+                }
                 CloseReason::ServiceError
             });
             report.send(reason);
@@ -149,9 +154,9 @@ fn live_config(effective: &Effective) -> LiveConfig {
     live
 }
 
-fn slots(settings: &Settings) -> Arc<ConnectionSlots> {
+fn slots(settings: &Settings, hooks: &Hooks) -> Arc<ConnectionSlots> {
     let limit = settings.limits.connections.map_or(CONNECTIONS_MAX, |limit| limit.get() as usize);
-    ConnectionSlots::new(limit, 1)
+    ConnectionSlots::with_hook(limit, 1, hooks.on_service_error.clone())
 }
 
 /// Tells a client why its connection ended, also when its task panics or is cut.

@@ -1,13 +1,14 @@
 //! A server with threads of its own: assembled, started, run.
 
 mod program;
+mod run_on;
 #[cfg(feature = "test")]
 mod stage;
+mod start;
 
-use std::{fmt, panic, sync::Arc, thread};
+use std::{fmt, panic, thread};
 
-use tokio::sync::{oneshot, watch};
-use towline_config::Effective;
+use towline_config::Settings;
 use towline_host::{HostLimits, raise_descriptor_limit};
 use towline_middleware::{
     protocol::Protocol,
@@ -19,17 +20,18 @@ use towline_middleware::{
 #[cfg(feature = "test")]
 pub(crate) use self::program::Staged;
 use self::program::{Program, Refused, Services};
+pub use self::{
+    run_on::{Serving, serve, serve_until},
+    start::{Parts, start},
+};
 use crate::{
-    Builder, Outcome, RunError,
-    accept::{Acceptor, AdmissionControl, Listener},
-    admin::{self, UserMetrics},
-    lifecycle::{Running, ServerState, Stage, in_runtime, refuse_in_runtime},
-    live_config::LiveConfig,
-    overload::{run_overload_control, watch_connection_limit},
+    BoundListener, Builder, Outcome, RunError,
+    accept::Listener,
+    lifecycle::{Running, in_runtime, refuse_in_runtime},
     plan::{ProcessPlan, ProtocolRules},
     serve::{BatchService, embedded, responder},
-    shard::{Peer, ServeBy, ServeSocket, ShardPool, serve_lines, threads},
-    stack::{FrameService, StackParts, line_stack},
+    shard::{Peer, ServeBy},
+    stack::{StackParts, line_stack},
 };
 
 /// A line server with threads of its own: one per core that serves lines, one that accepts, and one
@@ -58,15 +60,6 @@ pub struct Server {
     program: Box<dyn Program>,
 }
 
-/// What a server is started with, beside its settings.
-#[derive(Debug)]
-pub struct Parts {
-    /// The listening socket, or several of one port.
-    pub listeners: Vec<Listener>,
-    /// Metrics of the program that the server is part of.
-    pub user_metrics: Option<UserMetrics>,
-}
-
 impl Server {
     /// Collects the settings of a server.
     pub fn builder() -> Builder {
@@ -84,21 +77,6 @@ impl Server {
             move |peer| line_stack(&stack, embedded(make(peer)))
         };
         Self::of(builder, per_shard, ServeBy::lines(), ProtocolRules::LINES)
-    }
-
-    fn of<F, M, S>(
-        builder: Builder,
-        per_shard: F,
-        serve: ServeBy<S>,
-        protocol: ProtocolRules,
-    ) -> Self
-    where
-        F: Fn(&StackParts) -> M + Send + 'static,
-        M: Fn(Peer) -> S + Send + 'static,
-        S: 'static,
-    {
-        let program = Box::new(Services { per_shard, serve, protocol });
-        Self { builder, protocol, program }
     }
 
     /// A server of another protocol than lines, or of lines without the choice of a framing.
@@ -136,15 +114,29 @@ impl Server {
         let routes = match router.build() {
             Ok(routes) => routes,
             Err(error) => {
-                let error = RunError::usage(format!("the router is refused: {error}"));
+                let refused = RunError::usage(format!("the router is refused: {error}"));
                 let protocol = ProtocolRules::of::<P>();
-                return Self { builder, protocol, program: Box::new(Refused(error)) };
+                return Self { builder, protocol, program: Box::new(Refused(refused)) };
             }
         };
         Self::of_session_makers(builder, move |stack| {
             let (routes, make) = (routes.counted_by(stack), make.clone());
             move |conn| make(conn).into_state().map(|state| routes.session(state))
         })
+    }
+
+    fn of<F, M, S>(
+        builder: Builder,
+        per_shard: F,
+        serve: ServeBy<S>,
+        protocol: ProtocolRules,
+    ) -> Self
+    where
+        F: Fn(&StackParts) -> M + Send + 'static,
+        M: Fn(Peer) -> S + Send + 'static,
+        S: 'static,
+    {
+        Self { builder, protocol, program: Box::new(Services { per_shard, serve }) }
     }
 
     /// A server of the sessions that are made by what `per_shard` returns for each shard.
@@ -215,119 +207,54 @@ impl Server {
 
     fn start_here(self) -> Result<Running, RunError> {
         let Self { mut builder, protocol, program } = self;
+        let protocol = protocol.with_ping(builder.hooks.ping_words.get_ping())?;
         let effective = builder.take_settings(protocol)?;
         let settings = &effective.settings;
         if builder.raise_descriptor_limit {
             raise_descriptor_limit();
         }
-        let plan = ProcessPlan::of(settings, HostLimits::read())?;
-        if plan.processes > 1 {
-            return Err(RunError::usage(format!(
-                "server.processes = {} is refused: a library serves in its own process, so only 1 \
-                 is accepted",
-                plan.processes
-            )));
-        }
+        let plan = plan_of_one_process(settings)?;
         let listeners = match builder.listener {
             None => Listener::open(settings, None, 1)?,
-            Some(listener) => {
-                let socket = listener.into_socket();
-                let listener = socket.and_then(|socket| {
-                    Listener::from_caller(socket, settings, builder.configure_listener)
-                });
-                vec![listener.map_err(|error| {
-                    RunError::failed("the listener given to the builder cannot be served", &error)
-                })?]
-            }
+            Some(listener) => vec![served(listener, settings, builder.configure_listener)?],
         };
-        let parts = Parts { listeners, user_metrics: builder.metrics };
+        let (user_metrics, hooks) = (builder.metrics, builder.hooks);
+        let parts = Parts { listeners, user_metrics, hooks, protocol };
         let running = program.start(&effective, &plan, parts)?;
         running.log_start(None);
         Ok(running)
     }
 }
 
+/// The plan of a server that runs in the process of its program.
+fn plan_of_one_process(settings: &Settings) -> Result<ProcessPlan, RunError> {
+    let plan = ProcessPlan::of(settings, HostLimits::read())?;
+    if plan.processes > 1 {
+        return Err(RunError::usage(format!(
+            "server.processes = {} is refused: a library serves in its own process, so only 1 is \
+             accepted",
+            plan.processes
+        )));
+    }
+    Ok(plan)
+}
+
+/// A listener that the program bound, to be served.
+fn served(
+    listener: BoundListener,
+    settings: &Settings,
+    configure: bool,
+) -> Result<Listener, RunError> {
+    listener
+        .into_socket()
+        .and_then(|socket| Listener::from_caller(socket, settings, configure))
+        .map_err(|error| {
+            RunError::failed("the listener given to the builder cannot be served", &error)
+        })
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("builder", &self.builder).finish_non_exhaustive()
     }
-}
-
-/// Starts every thread of a server of lines, and returns once connections are accepted.
-///
-/// Calls `lines` once per shard; what it returns makes the line stack of each connection there.
-pub fn start<M, S>(
-    effective: &Effective,
-    plan: &ProcessPlan,
-    parts: Parts,
-    lines: impl Fn(&StackParts) -> M,
-) -> Result<Running, RunError>
-where
-    M: Fn(Peer) -> S + Send + 'static,
-    S: FrameService,
-{
-    start_protocol(effective, plan, parts, lines, serve_lines, ProtocolRules::LINES)
-}
-
-/// As [`start`], for a protocol with these rules, whose sockets are served by `serve`.
-fn start_protocol<M, S>(
-    effective: &Effective,
-    plan: &ProcessPlan,
-    parts: Parts,
-    per_shard: impl Fn(&StackParts) -> M,
-    serve: ServeSocket<S>,
-    protocol: ProtocolRules,
-) -> Result<Running, RunError>
-where
-    M: Fn(Peer) -> S + Send + 'static,
-    S: 'static,
-{
-    let Parts { listeners, user_metrics } = parts;
-    let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
-    let settings = &effective.settings;
-    let address = listeners[0].address().clone();
-    let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-    let (shards, dispatch) = ShardPool::start(&config, plan, per_shard, serve)?;
-    let slots = shards.state().slots.clone();
-    let mut state = ServerState::new(*plan, config.clone(), &address, slots.clone());
-    state.protocol = protocol;
-    let state = Arc::new(state);
-
-    let (stop_accepting, mut stop) = watch::channel(false);
-    let (listener_fails, listener_failed) = oneshot::channel();
-    let acceptor = Acceptor {
-        listeners,
-        admission: AdmissionControl::new(slots, &settings.limits),
-        config: config.subscribe(),
-        stats: state.accept.clone(),
-        dispatch,
-    };
-    let ending = shards.until_cut();
-    let pressure = run_overload_control(shards.state().clone());
-    let watched = state.clone();
-    let accepts = threads::run("acceptor", async move {
-        let stopped = async {
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        // This thread has the least to do, and runs whatever is turned off.
-        tokio::spawn(pressure);
-        tokio::spawn(async move { watch_connection_limit(&watched).await });
-        let ended = tokio::select! {
-            ended = acceptor.run(stopped) => ended,
-            () = ending => Ok(()),
-        };
-        if let Err(error) = ended {
-            // The receiver is gone when the server is ending anyway.
-            let _ = listener_fails.send(error);
-        }
-    })?;
-    let mut threads = vec![accepts];
-
-    let admin_address = admin.as_ref().map(admin::Socket::address);
-    if let Some(socket) = admin {
-        threads.push(socket.serve(state.clone(), &shards, user_metrics)?);
-    }
-    state.lifecycle.set(Stage::Accepting);
-    let admin = admin_address;
-    Ok(Running { state, shards, address, admin, stop_accepting, listener_failed, threads })
 }
