@@ -18,7 +18,7 @@
 //! ```
 //!
 //! - [`Server`] has threads of its own, one shard per core, and drains on signals;
-//! - [`serve`] takes a listener and a service, in your own runtime;
+//! - [`Server::run_on`] serves a listener in your own runtime, [`serve`] one with a service;
 //! - [`serve_connection`] serves one connection over any byte stream;
 //! - [`middleware`] has the transport and the layers alone.
 //!

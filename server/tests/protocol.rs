@@ -10,13 +10,32 @@ use support::TestServer;
 use tower::Service;
 use towline::{
     Admission, Batch, Builder, Framing, Heartbeat, Protocol, RunError, Server, Settings,
-    protocol::{CrLf, Lf, Raw, Resp},
+    protocol::{BytesMut, CrLf, Delimited, FrameError, FrameLimits, Lf, Notice, Raw, Resp},
     service_fn,
 };
 use towline_test_support::{Netstring, PATIENCE};
 
 type Words = Netstring<true>;
 type Mute = Netstring<false>;
+
+/// Bytes from peers that wait for their replies when they have closed their side.
+enum Patient {}
+
+impl Protocol for Patient {
+    type Frame<'a> = &'a [u8];
+
+    const HALF_CLOSE: Option<Duration> = None;
+
+    fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
+        Raw::delimit(bytes, limits)
+    }
+
+    fn next<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+        Raw::next(bytes)
+    }
+
+    fn notice(_: &Notice<'_>, _: &mut BytesMut) {}
+}
 
 fn echo<P: Protocol>() -> impl Service<
     Batch<P>,
@@ -124,6 +143,21 @@ fn a_ping_that_is_no_whole_line_is_refused() {
             format!("the ping \"{ping}\" is refused: expected a whole frame, terminator included");
         assert_eq!(refusal::<Lf>(builder().ping(ping)), expected);
     }
+}
+
+#[test]
+fn the_protocol_says_what_a_half_close_means_and_the_program_may_say_otherwise() {
+    fn half_close<P: Protocol>(builder: Builder) -> Option<Duration> {
+        start::<P>(builder).running().control().settings().timeouts.half_close
+    }
+    const SECOND: Duration = Duration::from_secs(1);
+    assert_eq!(half_close::<Words>(builder()), Settings::default().timeouts.half_close);
+    assert_eq!(half_close::<Patient>(builder()), None);
+    assert_eq!(half_close::<Patient>(builder().half_close_timeout(SECOND)), Some(SECOND));
+    let settings = Settings::default();
+    let builder =
+        builder().settings(settings.clone()).admin("127.0.0.1:0").heartbeat(Heartbeat::off());
+    assert_eq!(half_close::<Patient>(builder), settings.timeouts.half_close);
 }
 
 /// Clients above a limit were sent a line `ERR …`, whatever they spoke.

@@ -16,9 +16,12 @@ use towline::{
 };
 use towline_test_support::{Client, wait_until};
 
+/// A client and the words of an error.
+type Call = (Option<SocketAddr>, String);
+
 /// What the hook was called with.
 #[derive(Debug, Clone, Default)]
-struct Errors(Arc<Mutex<Vec<(Option<SocketAddr>, String)>>>);
+struct Errors(Arc<Mutex<Vec<Call>>>);
 
 impl Errors {
     fn hook(&self) -> impl Fn(Option<Peer>, &BoxError) + Send + Sync + 'static {

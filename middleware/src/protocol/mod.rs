@@ -10,6 +10,8 @@ mod notice;
 mod raw;
 mod resp;
 
+use std::time::Duration;
+
 #[doc(no_inline)]
 pub use bytes::BytesMut;
 
@@ -102,6 +104,17 @@ pub trait Protocol: Send + Sync + 'static {
     /// One frame, borrowed from its batch.
     type Frame<'a>: Copy;
 
+    /// How long what is awaited for a peer goes on after it has closed its sending side; `None` is to its end,
+    /// and zero not at all. A peer that only waits for its replies does so, as `printf '…' | nc` does, and one
+    /// that is gone looks the same: the protocol knows which is likely. Then the call is cancelled, and the
+    /// connection ends as [`PeerEof`](crate::stats::CloseReason::PeerEof). A reset cancels it at once.
+    ///
+    /// It holds where the program says nothing else: by
+    /// [`Serve::half_close`](crate::serve::Serve::half_close), or by `timeouts.half_close` of a server.
+    ///
+    /// Default: 500 ms.
+    const HALF_CLOSE: Option<Duration> = Some(HALF_CLOSE);
+
     /// Finds the whole frames at the beginning of `bytes`: at most [`FrameLimits::frames`], which is at least
     /// one.
     ///
@@ -152,6 +165,9 @@ pub trait Protocol: Send + Sync + 'static {
         false
     }
 }
+
+/// Default for [`Protocol::HALF_CLOSE`], and for what is served without a protocol's choice.
+pub(crate) const HALF_CLOSE: Duration = Duration::from_millis(500);
 
 /// What [`Protocol::delimit`] must keep to, and need not repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,10 @@ use std::{
 };
 
 use super::WritePolicy;
-use crate::live_setting::LiveSetting;
+use crate::{live_setting::LiveSetting, protocol::HALF_CLOSE};
 
 /// Default for the longest wait for the peer's close after ours.
 pub const LINGER: Duration = Duration::from_secs(2);
-
-/// Default for the time that a call goes on after its peer has half-closed.
-const HALF_CLOSE: Duration = Duration::from_millis(500);
 
 /// Default for the most bytes of replies that are unsent while the connection reads.
 const OUTPUT_BYTES_MAX: usize = 256 * crate::KIB;

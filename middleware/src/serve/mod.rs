@@ -57,7 +57,7 @@ use self::shard_link::Shared;
 use crate::{
     Batch, BoxError, BoxFuture, FramedTransport, LineError, ReadyPerCall, Transport,
     drain::Watch,
-    protocol::Protocol,
+    protocol::{HALF_CLOSE, Protocol},
     response::IntoResponse,
     session::SessionStack,
     stats::{CloseReason, Stats},
@@ -175,12 +175,18 @@ impl<S> Serve<S> {
     }
 
     /// Goes on with a call whose peer has half-closed for this long, and then cancels it; with `None` until
-    /// it is done. Default: 500 ms.
+    /// it is done. Default: 500 ms; [`serve_connection`] and
+    /// [`serve_session`](crate::session::serve_session) do as the protocol says.
     #[must_use]
     pub fn half_close(self, grace: impl Into<Option<Duration>>) -> Self {
         let config = self.shared.config.detached();
         config.set_half_close(grace);
         self.config(Arc::new(config))
+    }
+
+    /// As the protocol says, if that is not the default.
+    pub(crate) fn half_close_of<P: Protocol>(self) -> Self {
+        if P::HALF_CLOSE == Some(HALF_CLOSE) { self } else { self.half_close(P::HALF_CLOSE) }
     }
 
     /// Serves by a configuration that others may share, and that may change while connections are open.
@@ -279,6 +285,6 @@ where
 {
     // Readiness in the call, on a clone: what a layer inside reserves, and what a shed batch left
     // waiting, ends with the batch it was for.
-    let serve = &mut Serve::new(ReadyPerCall::new(service)).drain(drain);
+    let mut serve = Serve::new(ReadyPerCall::new(service)).drain(drain).half_close_of::<P>();
     serve.call(FramedTransport::new(io, codec)).await
 }

@@ -173,7 +173,8 @@ where
     S: Session,
 {
     let responder = SessionResponder::new(session, Conn::new(None), SessionStack::unlimited());
-    let mut serve = Serve::unboxed(Echo).drain(drain).one(responder);
+    let serve = Serve::unboxed(Echo).drain(drain).half_close_of::<S::Protocol>();
+    let mut serve = serve.one(responder);
     serve.call(FramedTransport::new(io, codec))
 }
 

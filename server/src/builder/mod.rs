@@ -211,9 +211,11 @@ impl Builder {
 
     /// Time that a batch is still served after its client has closed its sending side, as a client
     /// does that only waits for replies, and one that is gone. Then the call is cancelled. `None`
-    /// serves it to its end.
+    /// serves it to its end. The same holds for what a session waits for. A client that resets its connection
+    /// ends it at once.
     ///
-    /// Default: 500 ms.
+    /// Default: what the protocol says
+    /// ([`Protocol::HALF_CLOSE`](crate::Protocol::HALF_CLOSE)); 500 ms for those of towline.
     pub fn half_close_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.time("timeouts.half_close", timeout.into())
     }
@@ -303,7 +305,11 @@ impl Builder {
 
     /// The settings with all changes made.
     pub(crate) fn take_settings(&mut self, protocol: ProtocolRules) -> Result<Effective, RunError> {
-        let mut settings = self.base.take().unwrap_or_else(library_defaults);
+        let mut settings = self.base.take().unwrap_or_else(|| {
+            let mut defaults = library_defaults();
+            protocol.adapt_defaults(&mut defaults);
+            defaults
+        });
         for change in self.changes.drain(..) {
             change(&mut settings)?;
         }

@@ -9,8 +9,7 @@ use crate::{Builder, Peer, Server, serve::BatchService};
 /// The settings of a [`Server`] of the protocol `P`, made by [`Builder::protocol`].
 ///
 /// The same loop, limits, deadlines, metrics and drain as for lines; what the server says by itself is said in
-/// the words of the protocol. Without a word for a ping there is no heartbeat. Rejections of connections above
-/// a limit are said as lines in any protocol, because they are made before one is known.
+/// the words of the protocol, or not at all. Without a word for a ping there is no heartbeat.
 ///
 /// ```no_run
 /// use std::convert::Infallible;

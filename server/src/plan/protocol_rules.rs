@@ -1,6 +1,6 @@
 //! What a protocol other than lines allows settings to be.
 
-use std::any::TypeId;
+use std::{any::TypeId, time::Duration};
 
 use towline_config::{Framing, Settings};
 use towline_middleware::protocol::{BytesMut, Lf, Notice, Protocol};
@@ -13,18 +13,25 @@ use crate::RunError;
 pub(crate) struct ProtocolRules {
     has_ping: bool,
     is_lines: bool,
+    half_close: Option<Duration>,
     /// How it says the server's own words.
     pub notice: fn(&Notice<'_>, &mut BytesMut),
 }
 
 impl ProtocolRules {
     /// Lines allow everything.
-    pub(crate) const LINES: Self = Self { has_ping: true, is_lines: true, notice: Lf::notice };
+    pub(crate) const LINES: Self =
+        Self { has_ping: true, is_lines: true, half_close: Lf::HALF_CLOSE, notice: Lf::notice };
 
     /// The rules of `P`.
     pub(crate) fn of<P: Protocol>() -> Self {
         let is_lines = TypeId::of::<P>() == TypeId::of::<Lf>();
-        Self { has_ping: P::has_ping(), is_lines, notice: P::notice }
+        Self { has_ping: P::has_ping(), is_lines, half_close: P::HALF_CLOSE, notice: P::notice }
+    }
+
+    /// Sets what the protocol says otherwise than the defaults, before the program's own changes.
+    pub(crate) fn adapt_defaults(self, settings: &mut Settings) {
+        settings.timeouts.half_close = self.half_close;
     }
 
     /// The rules with a ping that the program gave, if it did.

@@ -141,7 +141,7 @@ async fn drain_connections(
 /// Completes when accepting must stop; never if there is nothing that could say so.
 async fn stop_signal(mut stopped: watch::Receiver<bool>) {
     if stopped.wait_for(|stop| *stop).await.is_err() {
-        pending().await
+        pending::<()>().await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A server with threads of its own: assembled, started, run.
+//! A server: assembled, started, run.
 
 mod program;
 mod run_on;
@@ -34,8 +34,9 @@ use crate::{
     stack::{StackParts, line_stack},
 };
 
-/// A line server with threads of its own: one per core that serves lines, one that accepts, and one
-/// for the admin port if it is on.
+/// A server: by [`run`](Self::run) or [`start`](Self::start) with threads of its own, one per core that serves
+/// lines, one that accepts, and one for the admin port if it is on; by [`run_on`](Self::run_on) in the runtime of
+/// the caller.
 ///
 /// ```no_run
 /// use std::{convert::Infallible, time::Duration};
