@@ -1,4 +1,4 @@
-//! Replays the corpora of the fuzz targets `codec` and `connection` in an ordinary test run.
+//! Replays the corpora of the fuzz targets `codec`, `connection` and `protocols` in an ordinary test run.
 
 use towline_test_support::fuzz;
 
@@ -10,4 +10,9 @@ fn fault_19_the_codec_holds_for_the_corpus() {
 #[test]
 fn fault_43_a_connection_holds_for_the_corpus() {
     fuzz::replay("connection", fuzz::connection);
+}
+
+#[test]
+fn every_protocol_keeps_its_laws_for_the_corpus() {
+    fuzz::replay("protocols", fuzz::protocols);
 }

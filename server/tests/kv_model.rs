@@ -1,4 +1,4 @@
-//! The example `kv` against a model: random commands, cut at random places.
+//! The example `kv` against a model: random commands, cut at random places; and against what a fuzzer found.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -12,6 +12,7 @@ use towline::{
     CloseReason, Server,
     test::{self, Client, Stage},
 };
+use towline_test_support::fuzz;
 
 /// Commands of the form that every run of the tests has. `TOWLINE_KV_COMMANDS=1000000` is the long one.
 const COMMANDS: usize = 20_000;
@@ -221,4 +222,10 @@ async fn random_commands_agree_with_a_model_however_they_are_cut() {
         assert_eq!(client.is_closed().await, CloseReason::PeerEof);
     }
     assert_eq!(stage.metric("towline_lines_received_total"), commands as f64);
+}
+
+/// The corpus of the fuzz target `kv`.
+#[test]
+fn bad_clients_of_the_corpus_do_no_harm() {
+    fuzz::replay("kv", |bytes| test::fuzz(kv::server(Server::builder()), bytes));
 }

@@ -5,6 +5,8 @@
 mod config;
 #[cfg(feature = "middleware")]
 mod connection;
+#[cfg(feature = "middleware")]
+mod protocols;
 
 use std::{fs, path::Path};
 
@@ -12,6 +14,8 @@ use std::{fs, path::Path};
 pub use config::config;
 #[cfg(feature = "middleware")]
 pub use connection::{codec, connection};
+#[cfg(feature = "middleware")]
+pub use protocols::protocols;
 
 /// Calls `property` with each input in the corpus of a fuzz target.
 #[track_caller]
