@@ -35,6 +35,7 @@ use towline_test_support::{End, FaultyIo, Step, assert_closed_once};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
+const MILLIS: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_millis(500);
 const KIB: usize = 1024;
 
@@ -293,6 +294,25 @@ async fn lines_that_were_read_ahead_are_answered_when_a_drain_begins_during_the_
     client.read_to_string(&mut replies).await.unwrap();
     assert_eq!(replies, "1000\n100\n100\n");
     drop(client);
+    assert_eq!(end.await.unwrap(), CloseReason::Drain);
+}
+
+/// What came during a call was read and had to be answered, which took time in which more came: a drain did not
+/// end before its client did.
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_though_lines_keep_coming() {
+    let (signal, watch) = drain::channel();
+    let server = Server { drain: watch, ..Server::new() };
+    let (mut client, end) = server.connect();
+    client.write_all(b"1000\n").await.unwrap();
+    sleep(10 * MILLIS).await;
+    signal.drain();
+    let drained = Instant::now();
+    while !end.is_finished() && drained.elapsed() < 60 * SECOND {
+        let _ = client.write_all(b"500\n").await;
+        sleep(100 * MILLIS).await;
+    }
+    assert!(end.is_finished());
     assert_eq!(end.await.unwrap(), CloseReason::Drain);
 }
 

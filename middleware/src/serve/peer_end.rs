@@ -86,7 +86,9 @@ where
     /// over.
     #[inline(never)]
     pub(super) fn cancel_if_peer_ended(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
-        let bytes_max = if self.shard_is_full() { 0 } else { READ_AHEAD_BYTES_MAX };
+        // What is read is answered, so a drain would not end while the peer goes on sending.
+        let reads = !self.shard_is_full() && !self.shard.is_draining();
+        let bytes_max = if reads { READ_AHEAD_BYTES_MAX } else { 0 };
         let end = match self.transport.as_mut().poll_peer_end(cx, bytes_max) {
             Poll::Ready(Ok(end)) => end,
             Poll::Ready(Err(error)) => {
