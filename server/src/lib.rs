@@ -71,8 +71,8 @@ pub use towline_middleware::{
     router::Router,
     serve_connection,
     session::{
-        Action, ActionOf, Conn, ConnId, Cx, Deferred, FrameOf, IntoSession, Refused, ReplyStream,
-        Session, serve_session,
+        Action, ActionOf, Conn, ConnId, Cx, Deferred, FrameOf, IntoSession, Overlap, Refused,
+        ReplyStream, Session, serve_session,
     },
     stats::CloseReason,
 };

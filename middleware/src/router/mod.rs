@@ -8,6 +8,7 @@ mod error;
 mod handler;
 mod hooks;
 mod named_last;
+mod overlap;
 mod route;
 mod routes;
 mod split;
@@ -33,7 +34,7 @@ use self::{
 };
 use crate::{
     reply::{Args, Commands, IntoReply, ReplyError},
-    session::Cx,
+    session::{Cx, Overlap},
 };
 
 /// Commands by their verbs, and what surrounds them, for sessions with the state `S`.
@@ -108,6 +109,7 @@ pub struct Router<P: Commands, S> {
     hooks: Hooks<P, S>,
     exact_case: bool,
     bogus_max: Option<u32>,
+    overlap: Overlap,
     split: Option<Box<dyn Split<P>>>,
 }
 
@@ -124,6 +126,7 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
             hooks: Hooks::default(),
             exact_case: false,
             bogus_max: None,
+            overlap: Overlap::OFF,
             split: None,
         }
     }
@@ -243,10 +246,10 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
             return Err(RouterError::NothingBefore(setting));
         }
         let verbs = Verbs::new(&self.verbs, self.exact_case)?;
-        let Self { routes, fallback, hooks, bogus_max, split, .. } = self;
+        let Self { routes, fallback, hooks, bogus_max, overlap, split, .. } = self;
         let other = verbs.iter().position(|verb| verb == OTHER).unwrap_or(routes.len());
         let routes = routes.into();
-        Ok(Routes::new(Table { verbs, routes, fallback, hooks, other, bogus_max, split }))
+        Ok(Routes::new(Table { verbs, routes, fallback, hooks, other, bogus_max, overlap, split }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{hooks::Hooks, route::Route, split::Split, verbs::Verbs};
 use crate::{
     reply::{Args, Commands, ReplyError},
-    session::{Action, ActionOf, Cx, FrameOf, Refused, Session, SessionStack},
+    session::{Action, ActionOf, Cx, FrameOf, Overlap, Refused, Session, SessionStack},
     stats::{CloseReason, CommandResult, CommandStats, CountedCommand, Nanos, PendingCommand},
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Table<P: Commands, S> {
     /// The number under which unknown verbs are counted.
     pub(super) other: usize,
     pub(super) bogus_max: Option<u32>,
+    pub(super) overlap: Overlap,
     pub(super) split: Option<Box<dyn Split<P>>>,
 }
 
@@ -229,6 +230,10 @@ impl<P: Commands, S: Send + 'static> Routed<P, S> {
 
 impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
     type Protocol = P;
+
+    fn overlap(&self) -> Overlap {
+        self.routes.table.overlap
+    }
 
     fn on_open(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
         match &self.routes.table.hooks.on_open {

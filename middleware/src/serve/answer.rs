@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::{
     connection::{Projection, Step, Transition},
-    peer_end::PeerWatch,
+    peer_end::{PeerWatch, PendingCall},
     respond::Respond,
     rest::LimitedRest,
 };
@@ -94,7 +94,13 @@ where
             }
             let next = match &mut answering.source {
                 Source::Call(call) => {
-                    self.service.poll_call(cx, call).map_ok(IntoResponse::into_parts)
+                    let reply = self.service.poll_call(cx, call);
+                    if S::IS_SESSION
+                        && let Some(overlapped) = self.service.overlapped(call)
+                    {
+                        answering.in_hand = overlapped.held_bytes.try_into().unwrap_or(u32::MAX);
+                    }
+                    reply.map_ok(IntoResponse::into_parts)
                 }
                 Source::Parts(parts) => parts.as_mut().poll_next(cx).map(|part| match part {
                     Some(Ok(bytes)) => Ok((Batch::reply(bytes, 1), Then::Call)),
@@ -107,9 +113,17 @@ where
                 Poll::Ready(Ok(part)) => part,
                 Poll::Ready(Err(error)) => return self.fail(error),
                 Poll::Pending => {
-                    return self
-                        .cancel_if_peer_ended(cx)
-                        .unwrap_or(Transition::Park(Phase::Serving));
+                    if let Some(ended) = self.cancel_if_peer_ended(cx) {
+                        return ended;
+                    }
+                    if !S::IS_SESSION || !self.serve_beside() {
+                        return Transition::Park(Phase::Serving);
+                    }
+                    parts += 1;
+                    if let Some(yielded) = self.end_turn(cx, parts) {
+                        return yielded;
+                    }
+                    continue;
                 }
             };
             match then {
@@ -128,24 +142,77 @@ where
                 return self.refused(&error);
             }
             parts += 1;
-            if parts == PARTS_A_TURN || TURN.with(|turn| turn.is_over(clock)) {
-                // Where replies that cannot be written fill the shard, the connection parks: it can be
-                // evicted then. In the yield queue a thousand could hold a part each, out of reach.
-                if self.must_write_before_read()
-                    && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
-                {
-                    return Transition::Park(Phase::Blocked);
-                }
-                // A reply that never waits would otherwise not see that its peer is gone.
-                if let Some(ended) = self.cancel_if_peer_ended(cx) {
-                    return ended;
-                }
-                if let Some(flood_hint) = self.step.flood_hint_mut() {
-                    flood_hint.record_long_turn();
-                }
-                return Transition::Yield;
+            if let Some(yielded) = self.end_turn(cx, parts) {
+                return yielded;
             }
         }
+    }
+
+    /// Yields if the turn is over.
+    fn end_turn(&mut self, cx: &mut Context<'_>, parts: u32) -> Option<Transition> {
+        let clock = || self.shard.stats().now();
+        if parts < PARTS_A_TURN && !TURN.with(|turn| turn.is_over(clock)) {
+            return None;
+        }
+        // Where replies that cannot be written fill the shard, the connection parks: it can be evicted then.
+        // In the yield queue a thousand could hold a part each, out of reach.
+        if self.must_write_before_read()
+            && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
+        {
+            return Some(Transition::Park(Phase::Blocked));
+        }
+        // A reply that never waits would otherwise not see that its peer is gone.
+        if let Some(ended) = self.cancel_if_peer_ended(cx) {
+            return Some(ended);
+        }
+        if let Some(flood_hint) = self.step.flood_hint_mut() {
+            flood_hint.record_long_turn();
+        }
+        Some(Transition::Yield)
+    }
+
+    /// Goes over to the step that serves further batches by the call that waits, if it takes any.
+    #[inline(never)]
+    pub(super) fn overlap(&mut self) -> bool {
+        match std::mem::replace(self.step, Step::OPEN) {
+            Step::Serving { call, in_hand, flood_hint }
+                if self.service.overlapped(&call.future).is_some() =>
+            {
+                let PendingCall { future, peer } = *call;
+                let (source, ticket) = (Source::Call(future), Ticket::NONE);
+                let answering = Answering { source, peer, in_hand, flood_hint, ticket };
+                *self.step = Step::Answering(Box::new(answering));
+                true
+            }
+            step => {
+                *self.step = step;
+                false
+            }
+        }
+    }
+
+    /// Gives the call that waits the next batch of what was read ahead, if it takes one. Returns whether it did.
+    ///
+    /// A bad frame stays where it is: it is found again, and ends the connection, when the replies that wait
+    /// are written.
+    fn serve_beside(&mut self) -> bool {
+        let Step::Answering(answering) = &mut *self.step else { return false };
+        let Answering { source: Source::Call(call), in_hand, flood_hint, .. } = &mut **answering
+        else {
+            return false;
+        };
+        let takes_batch = self.service.overlapped(call).is_some_and(|call| call.takes_batch);
+        if !takes_batch {
+            return false;
+        }
+        let Some(Ok(batch)) = self.transport.as_mut().next_buffered() else { return false };
+        let bytes = batch.as_bytes().len();
+        *in_hand = in_hand.saturating_add(bytes as u32);
+        flood_hint.record_batch(bytes);
+        let clock = || self.shard.stats().now();
+        TURN.with(|turn| turn.begin_batch(bytes, batch.count(), clock));
+        self.service.extend(call, batch);
+        true
     }
 
     /// Gives the last reply of the connection to the sink. What was read behind its batch is not served.

@@ -228,9 +228,11 @@ where
     fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
         match self.transport.as_mut().poll_flush(cx) {
             Poll::Ready(Err(error)) => Transition::End((&error).into()),
-            Poll::Ready(Ok(())) | Poll::Pending => {
-                self.cancel_if_peer_ended(cx).unwrap_or(Transition::Park(Phase::Serving))
-            }
+            Poll::Ready(Ok(())) | Poll::Pending => match self.cancel_if_peer_ended(cx) {
+                Some(ended) => ended,
+                None if S::IS_SESSION && self.overlap() => Transition::Continue,
+                None => Transition::Park(Phase::Serving),
+            },
         }
     }
 

@@ -46,7 +46,7 @@ use std::{
 
 pub use config::{ConnectionConfig, LINGER};
 pub use connection::Connection;
-pub use respond::Respond;
+pub use respond::{Overlapped, Respond};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;

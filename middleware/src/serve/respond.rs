@@ -47,6 +47,19 @@ pub trait Respond<P: Protocol> {
         call: &mut Self::Call,
     ) -> Poll<Result<Self::Reply, BoxError>>;
 
+    /// What the loop has to know of a call beside which it may serve further batches; `None` for any other.
+    #[doc(hidden)]
+    fn overlapped(&self, call: &Self::Call) -> Option<Overlapped> {
+        let _ = call;
+        None
+    }
+
+    /// Goes on with another batch by a call that [takes](Overlapped::takes_batch) one.
+    #[doc(hidden)]
+    fn extend(&mut self, call: &mut Self::Call, batch: Batch<P>) {
+        let _ = (call, batch);
+    }
+
     /// The connection begins. Returns the call that greets the peer.
     #[doc(hidden)]
     fn open(&mut self) -> Option<Self::Call> {
@@ -72,6 +85,16 @@ pub trait Respond<P: Protocol> {
     fn close(&mut self, reason: CloseReason) {
         let _ = reason;
     }
+}
+
+/// A call beside which further batches are served.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Overlapped {
+    /// Bytes of its batch, and of replies that have to wait for others.
+    pub held_bytes: usize,
+    /// It takes another batch now.
+    pub takes_batch: bool,
 }
 
 impl<S, P> Respond<P> for S

@@ -18,7 +18,8 @@ use crate::{
 
 /// A reply that comes when a future is done.
 ///
-/// *Does*: holds the frames behind it back, so that replies keep their order; writes earlier replies meanwhile;
+/// *Does*: holds the frames behind it back, so that replies keep their order, unless replies
+/// [overlap](super::Overlap); writes earlier replies meanwhile;
 /// is answered with the protocol's word for a timeout, and the conversation goes on, if it waits longer than
 /// `timeouts.request` or [`within`](Self::within); waits for a permit of `limits.concurrency` if it is not
 /// done at once. Dropped when the peer is gone. *Costs*: two allocations.

@@ -8,10 +8,13 @@ mod conn;
 mod cx;
 mod deferred;
 mod frames;
+mod overlap;
+mod overlapping;
 mod reply_stream;
 mod responder;
 mod running;
 mod stack;
+mod waiting;
 
 use std::{fmt, time::Duration};
 
@@ -23,6 +26,7 @@ pub use self::{
     conn::{Conn, ConnId},
     cx::Cx,
     deferred::Deferred,
+    overlap::Overlap,
     reply_stream::ReplyStream,
     responder::{Refused, SessionResponder},
     stack::SessionStack,
@@ -83,6 +87,12 @@ pub trait Session: Sized + Send + 'static {
     /// How its frames are cut, and how replies are said.
     type Protocol: Replies;
 
+    /// How many deferred replies wait at once, and in which order they are written. Asked when one begins to
+    /// wait while none does. Default: [`Overlap::OFF`].
+    fn overlap(&self) -> Overlap {
+        Overlap::OFF
+    }
+
     /// The connection is open. A protocol whose server speaks first does so here.
     fn on_open(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self> {
         let _ = cx;
@@ -96,7 +106,8 @@ pub trait Session: Sized + Send + 'static {
         cx: &mut Cx<'_, Self::Protocol>,
     ) -> ActionOf<Self>;
 
-    /// The time that [`Cx::set_timer`] set has passed. While a reply is waited for it is called after it.
+    /// The time that [`Cx::set_timer`] set has passed. While a reply is waited for it is called after it; while
+    /// several are ([`overlap`](Self::overlap)), it is called in the place of the next frame.
     fn on_timer(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self> {
         let _ = cx;
         Action::Continue
@@ -222,7 +233,8 @@ pub enum Action<P: Replies, S> {
     Continue,
     /// The end, behind what was said. What was read behind this frame is not served.
     Close,
-    /// A reply that comes when a future is done. Frames behind this one wait for it.
+    /// A reply that comes when a future is done. Frames behind this one wait for it, unless replies
+    /// [overlap](Session::overlap).
     Deferred(Deferred<P, S>),
     /// A reply in parts. Frames behind this one wait for it.
     ReplyStream(ReplyStream),

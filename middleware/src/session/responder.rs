@@ -17,7 +17,7 @@ use crate::{
     Batch, BoxError,
     protocol::{Notice, Protocol},
     response::{SessionReply, sealed::Then},
-    serve::Respond,
+    serve::{Overlapped, Respond},
     stats::CloseReason,
     thread_context::{READINESS, Readiness},
 };
@@ -118,6 +118,16 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
                 Poll::Ready(Ok(SessionReply::new(Batch::counted(out, 1), close)))
             }
             State::Closed => Poll::Ready(Ok(SessionReply::new(Batch::default(), Then::Next))),
+        }
+    }
+
+    fn overlapped(&self, call: &SessionCall<S>) -> Option<Overlapped> {
+        call.overlapped()
+    }
+
+    fn extend(&mut self, call: &mut SessionCall<S>, batch: Batch<S::Protocol>) {
+        if let Some(running) = self.running() {
+            running.extend(call, batch);
         }
     }
 

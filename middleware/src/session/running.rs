@@ -5,7 +5,6 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -13,19 +12,16 @@ use tokio::{
     task::coop::unconstrained,
     time::{Instant, Sleep, sleep},
 };
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{
     Action, ActionOf, Conn, Cx, Session, SessionStack, TimerChange,
-    deferred::{Back, BackFuture},
-    stack::Limited,
+    waiting::{Turn, Waiting},
 };
 use crate::{
     Batch, BoxError,
     clock::Nanos,
-    protocol::{Notice, Protocol},
-    reply::Replies,
-    response::{ReplyParts, SessionReply, sealed::Then},
+    response::{SessionReply, sealed::Then},
+    serve::Overlapped,
     stats::{CloseReason, LineResult},
     thread_context::block_pool::{self, BLOCK_BYTES, SHORT_BLOCK_BYTES},
 };
@@ -44,7 +40,7 @@ const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
 pub(super) struct Running<S: Session> {
     pub(super) session: S,
     pub(super) conn: Conn<S::Protocol>,
-    stack: SessionStack,
+    pub(super) stack: SessionStack,
     timer: Option<Pin<Box<Sleep>>>,
     drained: bool,
 }
@@ -59,20 +55,11 @@ pub struct SessionCall<S: Session> {
     begun: Nanos,
     /// The connection closes behind it.
     close: Option<CloseReason>,
+    /// Frames may be called beside what it waits for, if the session says so.
+    overlaps: bool,
 }
 
 type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
-
-type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
-
-/// What the frames behind wait for.
-enum Waiting<S: Session> {
-    New(BackFuture<S::Protocol, S>, Option<Duration>),
-    Limited(Pin<Box<LimitedBack<S>>>),
-    Parts(ReplyParts),
-    /// The end of the connection, for this error.
-    Failed(Option<BoxError>),
-}
 
 // Nothing in it is pinned in place: futures and streams are boxed.
 impl<S: Session> Unpin for SessionCall<S> {}
@@ -87,20 +74,31 @@ impl<S: Session> SessionCall<S> {
     /// A call in which nothing is done.
     pub(super) fn nothing() -> Self {
         let (batch, begun) = (Batch::default(), Nanos(0));
-        Self { first: None, batch, at: 0, waiting: None, begun, close: None }
+        Self { first: None, batch, at: 0, waiting: None, begun, close: None, overlaps: false }
     }
 
+    /// A call of a method that is called when there is nothing else to do.
     pub(super) fn hook(hook: Hook<S>, close: Option<CloseReason>) -> Self {
         Self { first: Some(hook), close, ..Self::nothing() }
+    }
+
+    /// What the loop has to know of a call beside which frames are called.
+    pub(super) fn overlapped(&self) -> Option<Overlapped> {
+        let Some(Waiting::Overlapping(overlapping)) = &self.waiting else { return None };
+        let batch_bytes = self.batch.as_bytes().len();
+        Some(Overlapped {
+            held_bytes: batch_bytes + overlapping.held_bytes(),
+            takes_batch: self.at >= batch_bytes && overlapping.takes_frame(),
+        })
     }
 }
 
 /// Frames answered since the last reply went to the loop, by how they ended.
 #[derive(Default)]
-struct Answered {
-    ok: u32,
-    timeout: u32,
-    shed: u32,
+pub(super) struct Answered {
+    pub(super) ok: u32,
+    pub(super) timeout: u32,
+    pub(super) shed: u32,
 }
 
 impl<S: Session> Running<S> {
@@ -117,7 +115,29 @@ impl<S: Session> Running<S> {
             stats.batches.add(1);
             begun = stats.begin_batch();
         }
-        SessionCall { batch, begun, ..SessionCall::nothing() }
+        SessionCall { batch, begun, overlaps: true, ..SessionCall::nothing() }
+    }
+
+    /// Goes on with another batch by a call all of whose frames were called.
+    pub(super) fn extend(&self, call: &mut SessionCall<S>, batch: Batch<S::Protocol>) {
+        self.end_batch(call);
+        let SessionCall { batch, begun, .. } = self.begin(batch);
+        (call.batch, call.begun, call.at) = (batch, begun, 0);
+    }
+
+    /// Counts a batch as answered. What is waited for of it still is not in its time.
+    #[inline]
+    fn end_batch(&self, call: &mut SessionCall<S>) {
+        if call.batch.is_empty() {
+            return;
+        }
+        if self.stack.stats().is_counted() {
+            self.stack.stats().reply_batch(call.begun);
+        }
+        // A line and its reply use two short blocks in turn, and allocate nothing.
+        if let Ok(read) = std::mem::take(&mut call.batch).try_into_mut() {
+            block_pool::put_spare(read);
+        }
     }
 
     /// The call that says last words, the first time.
@@ -134,7 +154,7 @@ impl<S: Session> Running<S> {
             return Poll::Pending;
         }
         self.timer = None;
-        Poll::Ready(SessionCall::hook(S::on_timer, None))
+        Poll::Ready(SessionCall { overlaps: true, ..SessionCall::hook(S::on_timer, None) })
     }
 
     /// Answers frames until the batch is done, a part is full, or something must be waited for.
@@ -151,8 +171,8 @@ impl<S: Session> Running<S> {
                 break Then::Call;
             }
             steps += 1;
-            let action = if let Some(waiting) = &mut call.waiting {
-                match self.poll_waiting(cx, waiting, &mut out, &mut answered) {
+            let action = if call.waiting.is_some() {
+                match self.poll_call_waiting(cx, call, &mut out, &mut answered) {
                     Poll::Ready(Ok(None)) => continue,
                     Poll::Ready(Ok(Some(action))) => {
                         call.waiting = None;
@@ -203,75 +223,26 @@ impl<S: Session> Running<S> {
             }
         };
         self.count(&answered, call);
-        if !matches!(then, Then::Call) && !call.batch.is_empty() {
-            if self.stack.stats().is_counted() {
-                self.stack.stats().reply_batch(call.begun);
-            }
-            // A line and its reply use two short blocks in turn, and allocate nothing.
-            if let Ok(read) = std::mem::take(&mut call.batch).try_into_mut() {
-                block_pool::put_spare(read);
-            }
+        if !matches!(then, Then::Call) {
+            self.end_batch(call);
         }
         let frames = answered.ok.max(1);
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
     }
 
-    /// Polls what the frames behind wait for. Ready with `None` if it is waited for still, and something was
-    /// said.
-    fn poll_waiting(
+    /// Polls what the frames of a call wait for.
+    fn poll_call_waiting(
         &mut self,
         cx: &mut Context<'_>,
-        waiting: &mut Waiting<S>,
+        call: &mut SessionCall<S>,
         out: &mut BytesMut,
         answered: &mut Answered,
     ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
-        let done = match waiting {
-            Waiting::Parts(parts) => return poll_part(cx, parts, out),
-            Waiting::Failed(error) => {
-                return Poll::Ready(error.take().map_or(Ok(Some(Action::Close)), Err));
-            }
-            Waiting::New(future, within) => match Pin::new(&mut *future).poll(cx) {
-                Poll::Ready(back) => Ok(back),
-                Poll::Pending => {
-                    // It waits, so it needs a permit and has a deadline from now on.
-                    let future = std::mem::take(future);
-                    let limited = Box::pin(self.stack.limit(future, *within));
-                    *waiting = Waiting::Limited(limited);
-                    return self.poll_waiting(cx, waiting, out, answered);
-                }
-            },
-            Waiting::Limited(limited) => match limited.as_mut().poll(cx) {
-                Poll::Ready(done) => done,
-                Poll::Pending => return Poll::Pending,
-            },
+        let SessionCall { waiting: Some(waiting), batch, at, overlaps, .. } = call else {
+            return Poll::Ready(Ok(Some(Action::Continue)));
         };
-        Poll::Ready(self.take_back(done, out, answered).map(Some))
-    }
-
-    /// Gives what was waited for back to the session, or says why there is nothing.
-    fn take_back(
-        &mut self,
-        done: Result<Back<S::Protocol, S>, BoxError>,
-        out: &mut BytesMut,
-        answered: &mut Answered,
-    ) -> Result<Action<S::Protocol, S>, BoxError> {
-        let error = match done {
-            Ok(back) => {
-                answered.ok += 1;
-                return Ok(self.call(out, |session, cx| back.answer(session, cx)));
-            }
-            Err(error) => error,
-        };
-        if error.is::<Elapsed>() {
-            answered.timeout += 1;
-            S::Protocol::notice(&Notice::Timeout, out);
-        } else if error.is::<Overloaded>() {
-            answered.shed += 1;
-            S::Protocol::notice(&Notice::Overloaded, out);
-        } else {
-            return Err(error);
-        }
-        Ok(Action::Continue)
+        let overlaps = *overlaps;
+        self.poll_waiting(waiting, &mut Turn { cx, batch, at, out, answered, overlaps })
     }
 
     /// Calls a method of the session, and sets its timer if it says so.
@@ -310,22 +281,6 @@ impl<S: Session> Running<S> {
             }
         }
     }
-}
-
-/// Writes the next part of a reply, behind which the stream is still what is waited for.
-fn poll_part<P: Replies, S>(
-    cx: &mut Context<'_>,
-    parts: &mut ReplyParts,
-    out: &mut BytesMut,
-) -> Poll<Result<Option<Action<P, S>>, BoxError>> {
-    parts.as_mut().poll_next(cx).map(|part| match part {
-        Some(Ok(part)) => {
-            out.extend_from_slice(&part);
-            Ok(None)
-        }
-        Some(Err(error)) => Err(error),
-        None => Ok(Some(Action::Continue)),
-    })
 }
 
 /// An empty output buffer for the replies to a batch of `bytes`.

@@ -1,0 +1,218 @@
+//! What waits at the same time, and in which order it is written.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+use pin_project_lite::pin_project;
+
+use super::super::{Overlap, Session, deferred::Back, running::PART_BYTES, waiting::LimitedBack};
+use crate::{BoxError, response::ReplyParts};
+
+/// What waits of a connection whose frames are called meanwhile. Exists only while something waits.
+///
+/// What is in it is bounded: as many deferred replies as the session's [`Overlap`] says, [`PART_BYTES`] and one
+/// reply of what frames behind them said, and one stream of a frame.
+pub(in crate::session) struct Overlapping<S: Session> {
+    overlap: Overlap,
+    /// Polls those that were woken, and no others.
+    futures: FuturesUnordered<Numbered<S>>,
+    /// What is to be written, in its order. A future has a place in it from the beginning, or with tags when it
+    /// is done.
+    queue: VecDeque<Queued<S>>,
+    /// The number of the front of the queue. Numbers wrap around.
+    first: usize,
+    /// Deferred replies that are not answered: their futures run, or are done and in the queue.
+    waiting: u32,
+    /// Streams in the queue.
+    streams: u32,
+    /// Bytes of replies in the queue.
+    held_bytes: usize,
+    /// What is said behind everything else, before the close.
+    last_words: Option<BytesMut>,
+}
+
+/// What is written in its turn.
+pub(super) enum Queued<S: Session> {
+    /// The place of a future that runs.
+    Running,
+    Done(Done<S>),
+    /// Replies to frames that were answered at once.
+    Said(BytesMut),
+    Parts(ReplyParts),
+}
+
+/// A deferred reply whose future is done, or has failed.
+pub(super) struct Done<S: Session> {
+    pub(super) result: Result<Back<S::Protocol, S>, BoxError>,
+    /// The reply is one to a frame.
+    pub(super) is_frame: bool,
+}
+
+/// The end of the queue at which something is put into it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Front,
+    Back,
+}
+
+pin_project! {
+    /// A future, and the number of its place in the queue.
+    struct Numbered<S: Session> {
+        number: usize,
+        is_frame: bool,
+        #[pin]
+        limited: LimitedBack<S>,
+    }
+}
+
+impl<S: Session> Future for Numbered<S> {
+    type Output = (usize, Done<S>);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(usize, Done<S>)> {
+        let this = self.project();
+        let result = ready!(this.limited.poll(cx));
+        Poll::Ready((*this.number, Done { result, is_frame: *this.is_frame }))
+    }
+}
+
+impl<S: Session> Overlapping<S> {
+    /// Begins with a reply that waits.
+    pub(in crate::session) fn new(
+        overlap: Overlap,
+        limited: LimitedBack<S>,
+        is_frame: bool,
+    ) -> Self {
+        let mut overlapping = Self {
+            overlap,
+            futures: FuturesUnordered::new(),
+            queue: VecDeque::new(),
+            first: 0,
+            waiting: 0,
+            streams: 0,
+            held_bytes: 0,
+            last_words: None,
+        };
+        overlapping.run(limited, is_frame, End::Back);
+        overlapping
+    }
+
+    /// Whether the next frame may be called.
+    pub(in crate::session) fn takes_frame(&self) -> bool {
+        self.waiting < self.overlap.replies_max()
+            && self.held_bytes < PART_BYTES
+            && self.streams == 0
+            && self.last_words.is_none()
+    }
+
+    /// Bytes of replies that wait for their turn.
+    pub(in crate::session) fn held_bytes(&self) -> usize {
+        self.held_bytes + self.last_words.as_ref().map_or(0, BytesMut::len)
+    }
+
+    pub(super) const fn is_tagged(&self) -> bool {
+        self.overlap.is_tagged()
+    }
+
+    /// Whether nothing waits any more. Last words may be left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting == 0 && self.queue.is_empty()
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Queued<S>> {
+        self.queue.front_mut()
+    }
+
+    pub(super) fn put(&mut self, queued: Queued<S>, end: End) {
+        match &queued {
+            Queued::Running | Queued::Done(_) => self.waiting += 1,
+            Queued::Said(said) => self.held_bytes += said.len(),
+            Queued::Parts(_) => self.streams += 1,
+        }
+        match end {
+            End::Front => {
+                self.first = self.first.wrapping_sub(1);
+                self.queue.push_front(queued);
+            }
+            End::Back => self.queue.push_back(queued),
+        }
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Queued<S>> {
+        let queued = self.queue.pop_front()?;
+        self.first = self.first.wrapping_add(1);
+        self.took(&queued);
+        Some(queued)
+    }
+
+    fn took(&mut self, queued: &Queued<S>) {
+        match queued {
+            Queued::Running | Queued::Done(_) => self.waiting -= 1,
+            Queued::Said(said) => self.held_bytes -= said.len(),
+            Queued::Parts(_) => self.streams -= 1,
+        }
+    }
+
+    /// Has a future polled whenever it is woken.
+    pub(super) fn run(&mut self, limited: LimitedBack<S>, is_frame: bool, end: End) {
+        let number = match end {
+            End::Front => self.first.wrapping_sub(1),
+            End::Back => self.first.wrapping_add(self.queue.len()),
+        };
+        self.futures.push(Numbered { number, is_frame, limited });
+        if self.is_tagged() {
+            self.waiting += 1;
+        } else {
+            self.put(Queued::Running, end);
+        }
+    }
+
+    /// Puts a reply whose future is done where it belongs. Returns whether there was one.
+    pub(super) fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(Some((number, done))) = Pin::new(&mut self.futures).poll_next(cx) else {
+            return false;
+        };
+        if self.is_tagged() {
+            self.queue.push_back(Queued::Done(done));
+        } else if let Some(place) = self.queue.get_mut(number.wrapping_sub(self.first)) {
+            *place = Queued::Done(done);
+        }
+        true
+    }
+
+    /// Takes the replies at the back of the queue, to which more are appended.
+    pub(super) fn take_said(&mut self) -> BytesMut {
+        let Some(Queued::Said(said)) = self.queue.back_mut() else { return BytesMut::new() };
+        let said = std::mem::take(said);
+        self.held_bytes -= said.len();
+        self.queue.pop_back();
+        said
+    }
+
+    /// Writes replies at the front of the queue, up to `bytes_max` of them, to `out`. Returns whether that was
+    /// all of them.
+    pub(super) fn write_said(&mut self, out: &mut BytesMut, bytes_max: usize) -> bool {
+        let Some(Queued::Said(said)) = self.queue.front_mut() else { return true };
+        let bytes = said.len().min(bytes_max);
+        out.extend_from_slice(&said[..bytes]);
+        said.advance(bytes);
+        self.held_bytes -= bytes;
+        said.is_empty()
+    }
+
+    /// Ends the calls: the connection closes behind what waits, and `last_words`.
+    pub(super) fn close_behind(&mut self, last_words: &[u8]) {
+        self.last_words.get_or_insert_default().extend_from_slice(last_words);
+    }
+
+    /// What is said before the close, if there is to be one.
+    pub(super) fn take_last_words(&mut self) -> Option<BytesMut> {
+        self.last_words.take()
+    }
+}

@@ -1,0 +1,130 @@
+//! What the frames of a session wait for.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
+
+use super::{
+    Action, ActionOf, Session,
+    deferred::{Back, BackFuture},
+    overlapping::Overlapping,
+    running::{Answered, Running},
+    stack::Limited,
+};
+use crate::{
+    Batch, BoxError,
+    protocol::{Notice, Protocol},
+    response::ReplyParts,
+};
+
+pub(super) type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
+
+/// What the frames behind wait for.
+pub(super) enum Waiting<S: Session> {
+    New(BackFuture<S::Protocol, S>, Option<Duration>),
+    Limited(Pin<Box<LimitedBack<S>>>),
+    /// Several at once, beside which frames are called.
+    Overlapping(Box<Overlapping<S>>),
+    Parts(ReplyParts),
+    /// The end of the connection, for this error.
+    Failed(Option<BoxError>),
+}
+
+/// The batch that is answered, while something waits.
+pub(super) struct Turn<'a, 'cx, P: Protocol> {
+    pub(super) cx: &'a mut Context<'cx>,
+    pub(super) batch: &'a Batch<P>,
+    /// Where its next frame begins.
+    pub(super) at: &'a mut usize,
+    pub(super) out: &'a mut BytesMut,
+    pub(super) answered: &'a mut Answered,
+    /// Frames may be called beside what waits, if the session says so.
+    pub(super) overlaps: bool,
+}
+
+impl<S: Session> Running<S> {
+    /// Polls what the frames behind wait for. Ready with `None` if it is waited for still, and something was
+    /// said or done.
+    pub(super) fn poll_waiting(
+        &mut self,
+        waiting: &mut Waiting<S>,
+        turn: &mut Turn<'_, '_, S::Protocol>,
+    ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
+        let done = match waiting {
+            Waiting::Overlapping(overlapping) => return self.poll_overlapping(overlapping, turn),
+            Waiting::Parts(parts) => {
+                let end = poll_part(turn.cx, parts, turn.out);
+                return end.map_ok(|end| end.then_some(Action::Continue));
+            }
+            Waiting::Failed(error) => {
+                return Poll::Ready(error.take().map_or(Ok(Some(Action::Close)), Err));
+            }
+            Waiting::New(future, within) => match Pin::new(&mut *future).poll(turn.cx) {
+                Poll::Ready(back) => Ok(back),
+                Poll::Pending => {
+                    // It waits, so it needs a permit and has a deadline from now on.
+                    let limited = self.stack.limit(std::mem::take(future), *within);
+                    let overlap = self.session.overlap();
+                    *waiting = if turn.overlaps && !overlap.is_off() {
+                        let is_frame = !turn.batch.is_empty();
+                        let overlapping = Overlapping::new(overlap, limited, is_frame);
+                        Waiting::Overlapping(Box::new(overlapping))
+                    } else {
+                        Waiting::Limited(Box::pin(limited))
+                    };
+                    return self.poll_waiting(waiting, turn);
+                }
+            },
+            Waiting::Limited(limited) => match limited.as_mut().poll(turn.cx) {
+                Poll::Ready(done) => done,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(self.take_back(done, turn.out, turn.answered).map(Some))
+    }
+
+    /// Gives what was waited for back to the session, or says why there is nothing.
+    pub(super) fn take_back(
+        &mut self,
+        done: Result<Back<S::Protocol, S>, BoxError>,
+        out: &mut BytesMut,
+        answered: &mut Answered,
+    ) -> Result<ActionOf<S>, BoxError> {
+        let error = match done {
+            Ok(back) => {
+                answered.ok += 1;
+                return Ok(self.call(out, |session, cx| back.answer(session, cx)));
+            }
+            Err(error) => error,
+        };
+        if error.is::<Elapsed>() {
+            answered.timeout += 1;
+            S::Protocol::notice(&Notice::Timeout, out);
+        } else if error.is::<Overloaded>() {
+            answered.shed += 1;
+            S::Protocol::notice(&Notice::Overloaded, out);
+        } else {
+            return Err(error);
+        }
+        Ok(Action::Continue)
+    }
+}
+
+/// Writes the next part of a reply. Ready with `true` behind the last one.
+pub(super) fn poll_part(
+    cx: &mut Context<'_>,
+    parts: &mut ReplyParts,
+    out: &mut BytesMut,
+) -> Poll<Result<bool, BoxError>> {
+    let part = ready!(parts.as_mut().poll_next(cx)).transpose()?;
+    if let Some(part) = &part {
+        out.extend_from_slice(part);
+    }
+    Poll::Ready(Ok(part.is_none()))
+}
