@@ -53,10 +53,10 @@ pub use accept::{BoundListener, configure_listener};
 pub use builder::{Builder, ProtocolBuilder};
 pub use error::RunError;
 pub use lifecycle::{Control, Outcome, Running};
-pub use serve::BatchService;
+pub use serve::{BatchService, service_fn};
 pub use server::{Server, Serving, serve, serve_until};
 pub use shard::Peer;
-pub use tower::{ServiceBuilder, service_fn};
+pub use tower::ServiceBuilder;
 pub use towline_config as config;
 pub use towline_config::{
     Admission, FlushPolicy, Framing, Heartbeat, Overload, PendingRestart, Settings, Timeouts,

@@ -48,6 +48,7 @@ use crate::{
     note = "a handler is `fn(&mut State, Args<'_>) -> R`, optionally with `&mut Cx<'_, P>` as a third argument, \
             where `R` is a reply: text, bytes, numbers, `()`, `Option`, `Vec`, `Result<_, ReplyError>`, `Close(_)`, \
             `Deferred` or `ReplyStream`",
+    note = "a closure names the types of its arguments: `|state: &mut State, args: Args<'_>| …`",
     note = "what a handler waits for goes into `Deferred::new(async move {{ … }})`: an `async fn` is no handler",
     note = "a function that returns `impl Trait` must say `+ use<>`, or return `Deferred` or `ReplyStream`"
 )]

@@ -2,10 +2,11 @@
 
 mod batch_service;
 mod in_runtime;
+mod service_fn;
 mod session;
 mod tasks;
 
-pub use self::batch_service::BatchService;
+pub use self::{batch_service::BatchService, service_fn::service_fn};
 pub(crate) use self::{
     batch_service::embedded,
     in_runtime::{InRuntime, serve_in_runtime},
