@@ -17,6 +17,10 @@ mod gateway;
 mod kv;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/memcached.rs"]
+mod memcached;
+
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/smtp.rs"]
 mod smtp;
 
@@ -39,6 +43,7 @@ fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
     does_what_it_shows_in_any_pieces("echo.rs", || echo::server(builder()));
     does_what_it_shows_in_any_pieces("upper.rs", || upper::server(builder()));
     does_what_it_shows_in_any_pieces("kv.rs", || kv::server(builder()));
+    does_what_it_shows_in_any_pieces("memcached.rs", || memcached::server(builder()));
     does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
     // More mails than there are runs.
     let (taken, _mails) = tokio::sync::mpsc::channel(10_000);
@@ -75,6 +80,28 @@ fn kv_speaks_as_its_documentation_shows_and_keeps_its_store_for_all() {
     );
     first.send("QUIT\r\nGET a\r\n");
     first.expect_end("+OK\r\n");
+}
+
+#[test]
+fn memcached_keeps_values_of_any_bytes_and_says_nothing_where_none_is_wanted() {
+    let server = start(memcached::server);
+    let mut client = server.connect();
+    client
+        .ask("set a 7 0 4\r\n\r\nx\0\r\nget a\r\n", "STORED\r\nVALUE a 7 4\r\n\r\nx\0\r\nEND\r\n");
+    client.ask("add a 0 0 1\r\nb\r\nadd n 0 0 2\r\n41\r\n", "NOT_STORED\r\nSTORED\r\n");
+    client.ask(
+        "incr n 1\r\nincr n 1 noreply\r\nget n a none\r\n",
+        "42\r\nVALUE n 0 2\r\n43\r\nVALUE a 7 4\r\n\r\nx\0\r\nEND\r\n",
+    );
+    client.ask(
+        "incr a 1\r\nincr none 1\r\nincr n\r\ndelete n\r\ndelete n\r\n\r\nGET a\r\n",
+        "CLIENT_ERROR cannot increment or decrement non-numeric value\r\nNOT_FOUND\r\n\
+         CLIENT_ERROR wrong number of arguments for 'incr' command\r\nDELETED\r\nNOT_FOUND\r\nERROR\r\n",
+    );
+    // Lines may end in LF alone; the body then does, too.
+    server.connect().ask("set l 0 0 1 noreply\nx\nget l\n", "VALUE l 0 1\r\nx\r\nEND\r\n");
+    client.send("set a 0 0 1\r\nlonger\r\n");
+    client.expect_end("ERR malformed: expected the end of the body\r\n");
 }
 
 #[test]

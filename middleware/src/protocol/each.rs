@@ -2,7 +2,10 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Delimited, FrameError, FrameLimits};
+use super::{
+    Delimited, FrameError, FrameLimits,
+    one_line::{CR_LF, put_text},
+};
 
 /// What is known of the first frame of some bytes, for [`delimit_each`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +71,8 @@ pub fn delimit_each(
     Ok(found)
 }
 
-/// Appends one line of `texts` that ends in `\r\n`. A `\r` or `\n` in a text would end the line early, and
-/// becomes a space.
+/// Appends one line of `texts` that ends in `\r\n`, and in nothing else before that.
 pub(super) fn put_line(texts: &[&str], out: &mut BytesMut) {
-    for text in texts {
-        let byte = |byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
-        out.extend(text.bytes().map(byte));
-    }
+    texts.iter().for_each(|text| put_text(text.as_bytes(), CR_LF, out));
     out.put_slice(b"\r\n");
 }

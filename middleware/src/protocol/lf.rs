@@ -4,7 +4,10 @@ use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
 use self::scan::{count, find_last, first_lines};
-use super::{Delimited, FrameError, FrameLimits, Notice, Protocol};
+use super::{
+    Delimited, FrameError, FrameLimits, Notice, Protocol,
+    one_line::{self, put_text},
+};
 use crate::{reply::Replies, swar};
 
 /// Lines that end in `\n`. A `\r` in front of it belongs to the line, and every other byte is opaque.
@@ -117,12 +120,10 @@ fn first_too_long(terminated: &[u8], limit_bytes: usize) -> Option<usize> {
     None
 }
 
-/// Appends one line `ERR …`. A newline in a text would end the line early, and becomes a space.
+/// Appends one line `ERR …`.
 fn error(texts: &[&str], out: &mut BytesMut) {
     out.put_slice(b"ERR ");
-    for text in texts {
-        out.extend(text.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
-    }
+    texts.iter().for_each(|text| put_text(text.as_bytes(), one_line::LF, out));
     out.put_u8(b'\n');
 }
 

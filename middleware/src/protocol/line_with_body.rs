@@ -7,11 +7,15 @@ use super::{
     any_eol::{FirstLine, first_line, next_line},
     each::{First, delimit_each},
 };
+use crate::reply::{Replies, ReplyError};
 
 /// Lines of which some announce a body: memcached's `set`, NATS' `PUB`, beanstalkd's `put`.
 ///
 /// `H` says by the line whether a body follows and how long it is. A body of any bytes follows its line, and
 /// ends like it: in `\r\n`, or in `\n`.
+///
+/// In a [`Router`](crate::router::Router) the words of the line are a command, and
+/// [`Args::body`](crate::reply::Args::body) is its body.
 ///
 /// *Accepts*: a frame is the line without its end, and the body without its end if there is one.
 /// *Refuses*: lines that `H` refuses; a body that does not end where its line says; line and body of
@@ -52,6 +56,33 @@ pub trait Head: Send + Sync + 'static {
     /// When `line` announces a body and does not say how long it is: the rest cannot be told apart from
     /// lines then. Ends the connection with [`Notice::Malformed`].
     fn body_bytes(line: &[u8]) -> Result<Option<usize>, &'static str>;
+
+    /// The line that says that a command failed. Default: `ERR` or the kind of the error, and its text.
+    ///
+    /// ```
+    /// use towline_middleware::{protocol::Head, reply::ReplyError};
+    ///
+    /// /// What NATS sends: `PUB SUBJECT [REPLY-TO] BYTES` has a payload.
+    /// enum Nats {}
+    ///
+    /// impl Head for Nats {
+    ///     fn body_bytes(line: &[u8]) -> Result<Option<usize>, &'static str> {
+    ///         let Some(args) = line.strip_prefix(b"PUB ") else { return Ok(None) };
+    ///         let digits = args.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    ///         let bytes = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    ///         bytes.map(Some).ok_or("expected a length")
+    ///     }
+    ///
+    ///     fn error_text(error: &ReplyError) -> String {
+    ///         format!("-ERR '{}'", error.text())
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(Nats::error_text(&ReplyError::new("Invalid Subject")), "-ERR 'Invalid Subject'");
+    /// ```
+    fn error_text(error: &ReplyError) -> String {
+        error.to_string()
+    }
 
     /// Appends what the server says by itself. Default: the words of [`AnyEol`], without a ping.
     fn notice(notice: &Notice<'_>, out: &mut BytesMut) {
@@ -107,6 +138,9 @@ impl<H: Head> Protocol for LineWithBody<H> {
     }
 
     fn notice(notice: &Notice<'_>, out: &mut BytesMut) {
-        H::notice(notice, out);
+        match notice {
+            Notice::ReplyError(error) => Self::error(error, out),
+            _ => H::notice(notice, out),
+        }
     }
 }

@@ -7,6 +7,7 @@ mod length;
 mod lf;
 mod line_with_body;
 mod notice;
+pub(crate) mod one_line;
 mod raw;
 mod resp;
 

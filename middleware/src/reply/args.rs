@@ -29,8 +29,8 @@ impl Syntax {
 
 /// A command: its verb, and its arguments, taken one after another.
 ///
-/// The same type for the words of a line and for a RESP array, so that one handler serves both. `Copy`, 40
-/// bytes; arguments are found when they are asked for.
+/// The same type for the words of a line and for a RESP array, so that one handler serves both. `Copy`, 56
+/// bytes; arguments are found when they are asked for. A [`body`](Self::body) is not one of them.
 ///
 /// ```
 /// use towline_middleware::reply::{Args, ReplyError, Rest};
@@ -54,6 +54,7 @@ pub struct Args<'a> {
     verb: &'a [u8],
     rest: &'a [u8],
     syntax: Syntax,
+    body: Option<&'a [u8]>,
 }
 
 impl<'a> Args<'a> {
@@ -86,7 +87,7 @@ impl<'a> Args<'a> {
     #[inline]
     fn split(mut frame: &'a [u8], syntax: Syntax) -> Self {
         let verb = syntax.next(&mut frame).unwrap_or_default();
-        Self { verb, rest: frame, syntax }
+        Self { verb, rest: frame, syntax, body: None }
     }
 
     /// The verb, the bytes behind it, and how they are split.
@@ -95,7 +96,26 @@ impl<'a> Args<'a> {
     }
 
     pub(crate) const fn from_parts(verb: &'a [u8], rest: &'a [u8], syntax: Syntax) -> Self {
-        Self { verb, rest, syntax }
+        Self { verb, rest, syntax, body: None }
+    }
+
+    /// The same command with a body.
+    ///
+    /// ```
+    /// use towline_middleware::reply::Args;
+    ///
+    /// let args = Args::words(b"set key 5").with_body(b"a\r\nb\0");
+    /// assert_eq!(args.parse(), Ok(("key", 5)));
+    /// assert_eq!(args.body(), Some(&b"a\r\nb\0"[..]));
+    /// ```
+    #[must_use]
+    pub const fn with_body(self, body: &'a [u8]) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    /// The bytes behind the line of a [`LineWithBody`](crate::protocol::LineWithBody) that announced some.
+    pub const fn body(&self) -> Option<&'a [u8]> {
+        self.body
     }
 
     /// The verb, as it came.
@@ -149,13 +169,17 @@ impl<'a> Args<'a> {
     /// What to answer to too few or too many arguments.
     #[cold]
     pub fn wrong_number(&self) -> ReplyError {
-        let verb = &self.verb[..self.verb.len().min(64)];
-        let verb = verb.to_ascii_lowercase();
-        ReplyError::owned(format!(
-            "wrong number of arguments for '{}' command",
-            verb.escape_ascii()
-        ))
+        let verb = shown_verb(self.verb).to_ascii_lowercase();
+        ReplyError::owned(format!("wrong number of arguments for '{verb}' command"))
     }
+}
+
+/// Bytes of a verb that an error shows.
+const SHOWN_VERB_BYTES_MAX: usize = 64;
+
+/// A verb as an error shows it: its beginning, in printable ASCII.
+pub(crate) fn shown_verb(verb: &[u8]) -> String {
+    verb[..verb.len().min(SHOWN_VERB_BYTES_MAX)].escape_ascii().to_string()
 }
 
 #[inline]
@@ -250,6 +274,6 @@ mod tests {
 
 #[cfg(test)]
 #[test]
-fn arguments_are_forty_bytes() {
-    assert_eq!(size_of::<Args<'_>>(), 40);
+fn arguments_are_seven_words() {
+    assert_eq!(size_of::<Args<'_>>(), 7 * size_of::<usize>());
 }

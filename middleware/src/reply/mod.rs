@@ -16,7 +16,7 @@ use std::{
 
 use bytes::{BufMut, BytesMut};
 
-pub(crate) use self::args::Syntax;
+pub(crate) use self::args::{Syntax, shown_verb};
 pub use self::{
     args::{Args, ArgsIter, NextArg},
     error::ReplyError,

@@ -3,17 +3,20 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
-use memchr::memchr2;
 
 use super::{Args, Commands, Out, Replies, ReplyError};
-use crate::protocol::{AnyEol, ByteOrder, CrLf, Head, Length, Lf, LineWithBody, Raw, Resp};
-use crate::swar;
+use crate::{
+    protocol::{
+        AnyEol, ByteOrder, CrLf, Head, Length, Lf, LineWithBody, Raw, Resp,
+        one_line::{self, put_text},
+    },
+    swar,
+};
 
 /// Code of a `CrLf` error that has none.
 const ERROR_CODE: u16 = 500;
 
-/// Appends a line that ends in `end`. Bytes `a` and `b` in it would end it early and become spaces, so that
-/// text from one peer cannot make two replies to another.
+/// Appends a line that ends in `end`, as [`put_text`] does; short ones without a loop.
 #[inline]
 fn put_line<const N: usize>(text: &[u8], (a, b): (u8, u8), end: &[u8; N], out: &mut BytesMut) {
     if text.len() + N <= swar::BYTES {
@@ -29,27 +32,23 @@ fn put_line<const N: usize>(text: &[u8], (a, b): (u8, u8), end: &[u8; N], out: &
     put_any_line(text, (a, b), end, out);
 }
 
-fn put_any_line(text: &[u8], (a, b): (u8, u8), end: &[u8], out: &mut BytesMut) {
+fn put_any_line(text: &[u8], breaks: (u8, u8), end: &[u8], out: &mut BytesMut) {
     out.reserve(text.len() + end.len());
-    if memchr2(a, b, text).is_none() {
-        out.put_slice(text);
-    } else {
-        out.extend(text.iter().map(|&byte| if byte == a || byte == b { b' ' } else { byte }));
-    }
+    put_text(text, breaks, out);
     out.put_slice(end);
 }
 
 /// Appends a line that ends in `\r\n`.
 #[inline]
 fn put_crlf(text: &[u8], out: &mut BytesMut) {
-    put_line(text, (b'\r', b'\n'), b"\r\n", out);
+    put_line(text, one_line::CR_LF, b"\r\n", out);
 }
 
 /// A reply is a line; a `\n` in it becomes a space.
 impl Replies for Lf {
     #[inline]
     fn text(text: &[u8], out: &mut BytesMut) {
-        put_line(text, (b'\n', b'\n'), b"\n", out);
+        put_line(text, one_line::LF, b"\n", out);
     }
 }
 
@@ -87,6 +86,11 @@ impl Replies for CrLf {
 impl<H: Head> Replies for LineWithBody<H> {
     fn text(text: &[u8], out: &mut BytesMut) {
         put_crlf(text, out);
+    }
+
+    /// What [`Head::error_text`] says, on one line.
+    fn error(error: &ReplyError, out: &mut BytesMut) {
+        put_crlf(H::error_text(error).as_bytes(), out);
     }
 }
 
@@ -170,6 +174,17 @@ words_of_lines!(Lf AnyEol CrLf);
 impl<const WIDTH: usize, E: ByteOrder> Commands for Length<WIDTH, E> {
     fn args<'a>(frame: Self::Frame<'a>) -> Args<'a> {
         Args::words(frame)
+    }
+}
+
+/// The words of the line are the command, and the bytes behind it are its [body](Args::body).
+impl<H: Head> Commands for LineWithBody<H> {
+    fn args<'a>((line, body): Self::Frame<'a>) -> Args<'a> {
+        let args = Args::words(line);
+        match body {
+            Some(body) => args.with_body(body),
+            None => args,
+        }
     }
 }
 

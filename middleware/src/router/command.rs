@@ -17,16 +17,20 @@ pub struct Command<P: Commands> {
     verb: Bytes,
     rest: Bytes,
     syntax: Syntax,
+    body: Option<Bytes>,
 }
 
 impl<P: Commands> Command<P> {
     fn new(args: Args<'_>, conn: Conn<P>) -> Self {
         let (verb, rest, syntax) = args.into_parts();
-        let mut bytes = BytesMut::with_capacity(verb.len() + rest.len());
+        let (body_bytes, has_body) = (args.body().unwrap_or_default(), args.body().is_some());
+        let mut bytes = BytesMut::with_capacity(verb.len() + rest.len() + body_bytes.len());
         bytes.extend_from_slice(verb);
         bytes.extend_from_slice(rest);
-        let mut rest = bytes.freeze();
-        Self { conn, verb: rest.split_to(verb.len()), rest, syntax }
+        bytes.extend_from_slice(body_bytes);
+        let mut bytes = bytes.freeze();
+        let (verb, rest) = (bytes.split_to(verb.len()), bytes.split_to(rest.len()));
+        Self { conn, verb, rest, syntax, body: has_body.then_some(bytes) }
     }
 
     /// The connection that the command came on.
@@ -36,14 +40,19 @@ impl<P: Commands> Command<P> {
 
     /// The verb and the arguments.
     pub fn args(&self) -> Args<'_> {
-        Args::from_parts(&self.verb, &self.rest, self.syntax)
+        let args = Args::from_parts(&self.verb, &self.rest, self.syntax);
+        match &self.body {
+            Some(body) => args.with_body(body),
+            None => args,
+        }
     }
 }
 
 impl<P: Commands> Clone for Command<P> {
     fn clone(&self) -> Self {
-        let Self { conn, verb, rest, syntax } = self;
-        Self { conn: conn.clone(), verb: verb.clone(), rest: rest.clone(), syntax: *syntax }
+        let Self { conn, verb, rest, syntax, body } = self;
+        let (verb, rest, body) = (verb.clone(), rest.clone(), body.clone());
+        Self { conn: conn.clone(), verb, rest, syntax: *syntax, body }
     }
 }
 

@@ -4,16 +4,13 @@ use std::{fmt, sync::Arc};
 
 use super::{hooks::Hooks, route::Route, split::Split, verbs::Verbs};
 use crate::{
-    reply::{Args, Commands, ReplyError},
+    reply::{Args, Commands, ReplyError, shown_verb},
     session::{Action, ActionOf, Cx, FrameOf, Overlap, Refused, Session, SessionStack},
     stats::{CloseReason, CommandResult, CommandStats, CountedCommand, Nanos, PendingCommand},
 };
 
 /// The label under which unknown verbs are counted.
 pub(super) const OTHER: &str = "other";
-
-/// Bytes of an unknown verb that its error shows.
-const SHOWN_VERB_BYTES_MAX: usize = 64;
 
 /// The table of a [`Router`](super::Router), checked. A clone is two reference counts.
 pub struct Routes<P: Commands, S> {
@@ -286,6 +283,5 @@ impl<P: Commands, S> fmt::Debug for Routed<P, S> {
 }
 
 fn unknown(verb: &[u8]) -> ReplyError {
-    let shown = &verb[..verb.len().min(SHOWN_VERB_BYTES_MAX)];
-    ReplyError::owned(format!("unknown command '{}'", shown.escape_ascii()))
+    ReplyError::owned(format!("unknown command '{}'", shown_verb(verb)))
 }
