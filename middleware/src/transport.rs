@@ -62,6 +62,10 @@ pub trait Transport:
     #[doc(hidden)]
     fn next_buffered(self: Pin<&mut Self>) -> Option<Result<Batch<Self::Protocol>, LineError>>;
 
+    /// Limits the frames that are not cut yet to `bytes`, within the limit of the codec.
+    #[doc(hidden)]
+    fn set_frame_max(self: Pin<&mut Self>, bytes: usize);
+
     /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.
     #[doc(hidden)]

@@ -46,7 +46,10 @@ pub fn serve<C, S, P>(
     policy: WritePolicy,
 ) -> (CloseReason, Vec<u8>)
 where
-    C: Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    C: Decoder<Item = Batch<P>, Error = LineError>
+        + Encoder<Batch<P>, Error = LineError>
+        + Unpin
+        + 'static,
     S: Service<Batch<P>, Response = Batch<P>> + Clone,
     P: Protocol,
     S::Error: Into<BoxError>,

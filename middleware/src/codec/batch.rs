@@ -72,7 +72,14 @@ impl<P: Protocol> BatchCodec<P> {
 
     /// The longest frame.
     pub fn limit_bytes(&self) -> usize {
-        self.limits.bytes()
+        self.limits.in_force().0
+    }
+
+    /// Limits this connection's frames to `bytes`, within the limit that it shares with others, and has what
+    /// is not cut yet examined by it.
+    pub(crate) fn set_frame_max(&mut self, bytes: usize) {
+        self.limits = self.limits.within(bytes);
+        (self.scanned, self.needed) = (0, 0);
     }
 }
 
@@ -107,7 +114,7 @@ impl<P: Protocol> Decoder for BatchCodec<P> {
         // What a peer that waits for each reply sends. The general way would be fetched into the
         // processor's cache for it between two system calls.
         let len = src.len();
-        if len <= SHORT_BYTES && P::is_one_frame(src, self.limit_bytes()) {
+        if len <= SHORT_BYTES && P::is_one_frame(src, self.limits.bytes()) {
             (self.scanned, self.needed) = (0, 0);
             return Ok(Some(Batch::counted(take(src, len), 1)));
         }
@@ -126,14 +133,15 @@ impl<P: Protocol> BatchCodec<P> {
             return Ok(None);
         }
         let scanned = (self.scanned as usize).min(src.len());
-        let frames = self.limits.lines_max_for(src.len() - scanned) as u32;
-        let limits = FrameLimits { frame_bytes: self.limit_bytes(), frames, scanned };
+        let (frame_bytes, shared) = self.limits.in_force();
+        let frames = shared.lines_max_for(src.len() - scanned) as u32;
+        let limits = FrameLimits { frame_bytes, frames, scanned };
         let found = P::delimit(src, &limits)?;
         self.scanned = found.scanned as u32;
         let needed = if found.wanted > 0 { src.len() - found.whole + found.wanted } else { 0 };
         self.needed = u32::try_from(needed).unwrap_or(u32::MAX);
         if found.whole == 0 {
-            self.limits.reserve_for_rest(src);
+            LineLimits::reserve_for_rest(src, frame_bytes);
             return Ok(None);
         }
         Ok(Some(Batch::counted(take(src, found.whole), found.frames)))

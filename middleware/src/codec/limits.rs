@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
 use crate::{
@@ -26,16 +28,45 @@ const GROWTH: usize = 16;
 /// How long a line and how large a batch may be. Codecs that share one see it change.
 #[derive(Debug)]
 pub struct LineLimits {
+    /// 0 where there is a limit of the connection's own: a frame that is within 0 bytes is within any limit, so
+    /// what asks for no more than this is right, and the codec asks further.
     bytes: LiveSetting<u32>,
     lines: LiveSetting<u32>,
+    own: Option<OwnLimit>,
+}
+
+/// A limit of one connection, below the one that it shares with others.
+#[derive(Debug)]
+struct OwnLimit {
+    bytes: usize,
+    shared: Arc<LineLimits>,
 }
 
 impl LineLimits {
     /// Lines of at most `bytes`, terminator excluded; 4 GiB is the most.
     pub fn new(bytes: usize) -> Self {
-        let limits = Self { bytes: LiveSetting::new(0), lines: LiveSetting::new(LINES_MAX) };
+        let lines = LiveSetting::new(LINES_MAX);
+        let limits = Self { bytes: LiveSetting::new(0), lines, own: None };
         limits.set_bytes(bytes);
         limits
+    }
+
+    /// The limits of one connection that shares these: frames of at most `bytes`, and never more than the shared
+    /// limit, which is returned if `bytes` is not below it.
+    pub(super) fn within(self: &Arc<Self>, bytes: usize) -> Arc<Self> {
+        let shared = self.own.as_ref().map_or(self, |own| &own.shared).clone();
+        if bytes >= shared.bytes() {
+            return shared;
+        }
+        Arc::new(Self { own: Some(OwnLimit { bytes, shared }), ..Self::new(0) })
+    }
+
+    /// The longest frame, and the limits that are shared.
+    pub(super) fn in_force(&self) -> (usize, &Self) {
+        match &self.own {
+            None => (self.bytes(), self),
+            Some(OwnLimit { bytes, shared }) => ((*bytes).min(shared.bytes()), shared),
+        }
     }
 
     /// The longest line, terminator excluded.
@@ -64,10 +95,10 @@ impl LineLimits {
     ///
     /// Doubling would copy it again and again, with old and new memory in use meanwhile. Reserved memory
     /// that was not written to takes no place, so the line costs its length.
-    pub(super) fn reserve_for_rest(&self, unfinished: &mut BytesMut) {
+    pub(super) fn reserve_for_rest(unfinished: &mut BytesMut, frame_bytes: usize) {
         let len = unfinished.len();
         if len >= LONG_BYTES && unfinished.capacity() - len < READ_BYTES_MIN {
-            let longest = self.bytes().saturating_add(1 + block_pool::BLOCK_BYTES);
+            let longest = frame_bytes.saturating_add(1 + block_pool::BLOCK_BYTES);
             let enough = if longest <= 2 * GROWTH * len { longest } else { GROWTH * len };
             unfinished.reserve(enough.saturating_sub(len));
         }

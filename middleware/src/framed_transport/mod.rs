@@ -8,6 +8,7 @@ mod read;
 mod write;
 
 use std::{
+    any::Any,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -25,7 +26,7 @@ use self::{
     read::Unfinished,
 };
 use crate::{
-    Batch, LineError, Transport,
+    Batch, BatchCodec, LineError, Transport,
     drain::WakeEntry,
     fairness,
     protocol::Protocol,
@@ -194,8 +195,10 @@ impl<Io, Codec> Sealed for FramedTransport<Io, Codec> {}
 impl<Io, Codec, P> Transport for FramedTransport<Io, Codec>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    Codec:
-        Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    Codec: Decoder<Item = Batch<P>, Error = LineError>
+        + Encoder<Batch<P>, Error = LineError>
+        + Unpin
+        + 'static,
     P: Protocol,
 {
     type Protocol = P;
@@ -234,6 +237,15 @@ where
             self.flags.set(Flag::Decodable, true);
         }
         self.decode()
+    }
+
+    fn set_frame_max(mut self: Pin<&mut Self>, bytes: usize) {
+        // A codec of another kind has limits of its own.
+        let codec: &mut dyn Any = &mut self.codec;
+        if let Some(codec) = codec.downcast_mut::<BatchCodec<P>>() {
+            codec.set_frame_max(bytes);
+            self.flags.set(Flag::Decodable, true);
+        }
     }
 
     #[inline]

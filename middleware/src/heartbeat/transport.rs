@@ -248,6 +248,10 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         }
     }
 
+    fn set_frame_max(self: Pin<&mut Self>, bytes: usize) {
+        self.project().inner.set_frame_max(bytes);
+    }
+
     #[inline]
     fn park(self: Pin<&mut Self>) -> BufferedBytes {
         let this = self.project();

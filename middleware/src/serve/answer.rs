@@ -205,6 +205,9 @@ where
         if !takes_batch {
             return false;
         }
+        if let Some(bytes) = self.service.take_frame_max() {
+            self.transport.as_mut().set_frame_max(bytes);
+        }
         let Some(Ok(batch)) = self.transport.as_mut().next_buffered() else { return false };
         let bytes = batch.as_bytes().len();
         *in_hand = in_hand.saturating_add(bytes as u32);

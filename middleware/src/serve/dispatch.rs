@@ -69,6 +69,7 @@ where
         if !S::Reply::PLAIN && self.shard.waits_for_memory() {
             return Transition::Yield;
         }
+        self.set_frame_max();
         let next = if self.shard.is_draining() {
             // One read may have brought several batches, and all of them are answered.
             Poll::Ready(self.transport.as_mut().next_buffered())
@@ -81,6 +82,16 @@ where
             Poll::Ready(None) => self.end_input(cx),
             Poll::Pending if self.transport.is_quiet() => self.wait_for_input(cx),
             Poll::Pending => self.flush_and_wait(cx),
+        }
+    }
+
+    /// Limits the frames that are not cut yet to what the session said.
+    #[inline]
+    pub(super) fn set_frame_max(&mut self) {
+        if S::IS_SESSION
+            && let Some(bytes) = self.service.take_frame_max()
+        {
+            self.transport.as_mut().set_frame_max(bytes);
         }
     }
 

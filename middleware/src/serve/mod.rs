@@ -277,8 +277,10 @@ pub async fn serve_connection<Io, Codec, S, P>(
 ) -> Result<CloseReason, BoxError>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
-    Codec:
-        Decoder<Item = Batch<P>, Error = LineError> + Encoder<Batch<P>, Error = LineError> + Unpin,
+    Codec: Decoder<Item = Batch<P>, Error = LineError>
+        + Encoder<Batch<P>, Error = LineError>
+        + Unpin
+        + 'static,
     S: Service<Batch<P>, Error: Into<BoxError>> + Clone,
     S::Response: IntoResponse<Protocol = P>,
     P: Protocol,

@@ -60,6 +60,12 @@ pub trait Respond<P: Protocol> {
         let _ = (call, batch);
     }
 
+    /// The longest frame, if the session has said so since it was asked last.
+    #[doc(hidden)]
+    fn take_frame_max(&mut self) -> Option<usize> {
+        None
+    }
+
     /// The connection begins. Returns the call that greets the peer.
     #[doc(hidden)]
     fn open(&mut self) -> Option<Self::Call> {

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::{Action, Conn, TimerChange};
+use super::{Action, Conn, TimerChange, frame_max::FrameMax};
 use crate::{
     protocol::Lf,
     reply::{IntoReply, Message, Out, Replies},
@@ -57,6 +57,9 @@ pub struct Cx<'a, P: Replies = Lf> {
     conn: &'a Conn<P>,
     now: &'a dyn Fn() -> Instant,
     timer: &'a mut Option<TimerChange>,
+    frame_max: &'a mut FrameMax,
+    /// The frames behind this one were cut by another limit, and are checked before they are called.
+    stops: bool,
 }
 
 impl<'a, P: Replies> Cx<'a, P> {
@@ -65,8 +68,9 @@ impl<'a, P: Replies> Cx<'a, P> {
         conn: &'a Conn<P>,
         now: &'a dyn Fn() -> Instant,
         timer: &'a mut Option<TimerChange>,
+        frame_max: &'a mut FrameMax,
     ) -> Self {
-        Self { out: Out::new(out), conn, now, timer }
+        Self { out: Out::new(out), conn, now, timer, frame_max, stops: false }
     }
 
     /// The connection.
@@ -124,6 +128,45 @@ impl<'a, P: Replies> Cx<'a, P> {
     /// Clears the timer.
     pub const fn clear_timer(&mut self) {
         *self.timer = Some(TimerChange::Clear);
+    }
+
+    /// Limits the frames of this connection to `bytes`, as its protocol counts them, from the next frame on.
+    /// Default: the limit of the codec, `limits.line_bytes` of a server, which is also the most: a limit of as
+    /// many bytes or more is that one.
+    ///
+    /// A longer frame ends the connection as any that is too long does: after the replies to those before it,
+    /// with the words of the protocol, as [`CloseReason::LineTooLong`](crate::stats::CloseReason::LineTooLong).
+    /// Of an unfinished frame the server keeps no more than the limit, so a small one before login bounds what a
+    /// peer that is not known yet can make it hold. Where a frame behind this one is in hand already makes no
+    /// difference. *Costs*: an allocation while the limit is below that of the codec.
+    ///
+    /// ```
+    /// use towline_middleware::{protocol::Lf, session::{ActionOf, Cx, FrameOf, Session}};
+    ///
+    /// struct Door;
+    ///
+    /// impl Session for Door {
+    ///     type Protocol = Lf;
+    ///
+    ///     fn on_open(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+    ///         cx.frame_max(64); // enough for a name
+    ///         cx.reply("who is there?")
+    ///     }
+    ///
+    ///     fn on_frame(&mut self, name: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+    ///         cx.frame_max(usize::MAX); // as long as the server allows
+    ///         cx.reply(format_args!("hello {}", String::from_utf8_lossy(name)))
+    ///     }
+    /// }
+    /// ```
+    pub fn frame_max(&mut self, bytes: usize) {
+        self.stops |= self.frame_max.set(bytes);
+    }
+
+    /// Whether the next frame of the batch is checked before it is called.
+    #[inline]
+    pub(super) const fn stops(&self) -> bool {
+        self.stops
     }
 }
 

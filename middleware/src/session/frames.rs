@@ -25,7 +25,11 @@ impl<S: Session> Running<S> {
         let mut rest = batch.get(*at..).unwrap_or_default();
         let mut frames = 0;
         let action = self.call(out, |session, cx: &mut Cx<'_, S::Protocol>| {
-            while !rest.is_empty() && frames < frames_max && cx.written() < PART_BYTES {
+            while !rest.is_empty()
+                && frames < frames_max
+                && cx.written() < PART_BYTES
+                && !cx.stops()
+            {
                 let before = rest.len();
                 let frame = S::Protocol::next(&mut rest);
                 if rest.len() >= before {

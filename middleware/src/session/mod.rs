@@ -7,6 +7,7 @@
 mod conn;
 mod cx;
 mod deferred;
+mod frame_max;
 mod frames;
 mod overlap;
 mod overlapping;

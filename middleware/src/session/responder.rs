@@ -131,6 +131,10 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         }
     }
 
+    fn take_frame_max(&mut self) -> Option<usize> {
+        self.running()?.frame_max.take_unsent()
+    }
+
     fn open(&mut self) -> Option<SessionCall<S>> {
         Some(SessionCall::hook(S::on_open, None))
     }

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Action, ActionOf, Conn, Cx, Session, SessionStack, TimerChange,
+    frame_max::FrameMax,
     waiting::{Turn, Waiting},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) struct Running<S: Session> {
     pub(super) conn: Conn<S::Protocol>,
     pub(super) stack: SessionStack,
     timer: Option<Pin<Box<Sleep>>>,
+    pub(super) frame_max: FrameMax,
     drained: bool,
 }
 
@@ -57,6 +59,8 @@ pub struct SessionCall<S: Session> {
     close: Option<CloseReason>,
     /// Frames may be called beside what it waits for, if the session says so.
     overlaps: bool,
+    /// The limit of frames was changed since the batch was cut.
+    rechecks: bool,
 }
 
 type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
@@ -74,7 +78,16 @@ impl<S: Session> SessionCall<S> {
     /// A call in which nothing is done.
     pub(super) fn nothing() -> Self {
         let (batch, begun) = (Batch::default(), Nanos(0));
-        Self { first: None, batch, at: 0, waiting: None, begun, close: None, overlaps: false }
+        Self {
+            first: None,
+            batch,
+            at: 0,
+            waiting: None,
+            begun,
+            close: None,
+            overlaps: false,
+            rechecks: false,
+        }
     }
 
     /// A call of a method that is called when there is nothing else to do.
@@ -103,7 +116,7 @@ pub(super) struct Answered {
 
 impl<S: Session> Running<S> {
     pub(super) const fn new(session: S, conn: Conn<S::Protocol>, stack: SessionStack) -> Self {
-        Self { session, conn, stack, timer: None, drained: false }
+        Self { session, conn, stack, timer: None, frame_max: FrameMax::NONE, drained: false }
     }
 
     /// Counts a batch, and takes it.
@@ -122,7 +135,7 @@ impl<S: Session> Running<S> {
     pub(super) fn extend(&self, call: &mut SessionCall<S>, batch: Batch<S::Protocol>) {
         self.end_batch(call);
         let SessionCall { batch, begun, .. } = self.begin(batch);
-        (call.batch, call.begun, call.at) = (batch, begun, 0);
+        (call.batch, call.begun, call.at, call.rechecks) = (batch, begun, 0, false);
     }
 
     /// Counts a batch as answered. What is waited for of it still is not in its time.
@@ -171,6 +184,7 @@ impl<S: Session> Running<S> {
                 break Then::Call;
             }
             steps += 1;
+            call.rechecks |= self.frame_max.take_new();
             let action = if call.waiting.is_some() {
                 match self.poll_call_waiting(cx, call, &mut out, &mut answered) {
                     Poll::Ready(Ok(None)) => continue,
@@ -198,9 +212,15 @@ impl<S: Session> Running<S> {
             } else if let Some(hook) = call.first.take() {
                 self.call(&mut out, hook)
             } else if call.at < call.batch.as_bytes().len() {
-                let SessionCall { batch, at, .. } = call;
-                let (frames, action) =
-                    self.answer_frames(batch.as_bytes(), at, &mut out, PART_STEPS - steps);
+                let SessionCall { batch, at, rechecks, .. } = call;
+                let batch = batch.as_bytes();
+                // How a peer's bytes are cut into batches makes no difference.
+                if *rechecks && self.frame_max.refuse_first::<S::Protocol>(&batch[*at..], &mut out)
+                {
+                    break Then::Close(CloseReason::LineTooLong);
+                }
+                let frames_max = if *rechecks { 1 } else { PART_STEPS - steps };
+                let (frames, action) = self.answer_frames(batch, at, &mut out, frames_max);
                 // The step of this turn of the loop is the first of them.
                 steps += frames.saturating_sub(1);
                 answered.ok += frames;
@@ -238,11 +258,11 @@ impl<S: Session> Running<S> {
         out: &mut BytesMut,
         answered: &mut Answered,
     ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
-        let SessionCall { waiting: Some(waiting), batch, at, overlaps, .. } = call else {
+        let SessionCall { waiting: Some(waiting), batch, at, overlaps, rechecks, .. } = call else {
             return Poll::Ready(Ok(Some(Action::Continue)));
         };
-        let overlaps = *overlaps;
-        self.poll_waiting(waiting, &mut Turn { cx, batch, at, out, answered, overlaps })
+        let (overlaps, rechecks) = (*overlaps, *rechecks);
+        self.poll_waiting(waiting, &mut Turn { cx, batch, at, out, answered, overlaps, rechecks })
     }
 
     /// Calls a method of the session, and sets its timer if it says so.
@@ -252,10 +272,10 @@ impl<S: Session> Running<S> {
         out: &mut BytesMut,
         method: impl FnOnce(&mut S, &mut Cx<'_, S::Protocol>) -> T,
     ) -> T {
-        let Self { session, conn, stack, timer, .. } = self;
+        let Self { session, conn, stack, timer, frame_max, .. } = self;
         let mut change = None;
         let now = || stack.stats().instant(stack.stats().recent());
-        let returned = method(session, &mut Cx::new(out, conn, &now, &mut change));
+        let returned = method(session, &mut Cx::new(out, conn, &now, &mut change, frame_max));
         match change {
             None => {}
             Some(TimerChange::Clear) => *timer = None,

@@ -46,6 +46,8 @@ pub(super) struct Turn<'a, 'cx, P: Protocol> {
     pub(super) answered: &'a mut Answered,
     /// Frames may be called beside what waits, if the session says so.
     pub(super) overlaps: bool,
+    /// The limit of frames was changed since the batch was cut: its frames are called one by one.
+    pub(super) rechecks: bool,
 }
 
 impl<S: Session> Running<S> {

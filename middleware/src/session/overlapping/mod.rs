@@ -101,7 +101,7 @@ impl<S: Session> Running<S> {
         turn: &mut Turn<'_, '_, S::Protocol>,
     ) -> bool {
         let is_frame = self.poll_timer(turn.cx).is_pending();
-        if is_frame && *turn.at >= turn.batch.as_bytes().len() {
+        if is_frame && (turn.rechecks || *turn.at >= turn.batch.as_bytes().len()) {
             return false;
         }
         let mut held = (!overlapping.is_tagged()).then(|| overlapping.take_said());
