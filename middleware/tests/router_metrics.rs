@@ -28,6 +28,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// A server of one router.
 struct Tested {
     stats: Arc<Stats>,
+    permits: Arc<Semaphore>,
     stack: SessionStack,
     routes: Routes<Lf, ()>,
 }
@@ -36,10 +37,10 @@ impl Tested {
     fn new(router: Router<Lf, ()>) -> Self {
         let stats = Arc::new(Stats::of_one_thread(Instant::now()));
         let permits = Arc::new(Semaphore::new(1));
-        let limit = ConcurrencyLimitLayer::new(permits).load_shed(LoadShed::WhenFull);
+        let limit = ConcurrencyLimitLayer::new(permits.clone()).load_shed(LoadShed::WhenFull);
         let stack = SessionStack::new(stats.clone(), &TimeoutLayer::new(SECOND), &limit);
         let routes = router.build().unwrap().counted_by(&stack);
-        Self { stats, stack, routes }
+        Self { stats, permits, stack, routes }
     }
 
     /// Everything that a connection says to `input` and the end of input.
@@ -238,6 +239,26 @@ async fn a_timed_command_takes_from_its_call_to_the_end_of_its_reply() {
     assert_eq!(tested.results("PARTS"), [1, 0, 0, 0]);
     assert_eq!(tested.durations("other"), (1, Duration::ZERO));
     assert_eq!(tested.command("UNTIMED").durations, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_that_wait_together_are_counted_one_by_one() {
+    let router = || Router::<Lf, ()>::new().command("WAIT", wait).timed().command("PARSE", parse);
+    let results = |permits: usize, router: Router<Lf, ()>| async move {
+        let tested = Tested::new(router);
+        tested.permits.set_limit(permits);
+        let said = tested.said("wait 30\nwait 7\nparse 1\nwait\nwait 5000\nwait 9\n").await;
+        assert_eq!(said.lines().count(), 6);
+        assert_eq!(tested.results("PARSE"), [1, 0, 0, 0]);
+        (tested.results("WAIT"), tested.durations("WAIT").1)
+    };
+    // The last one has no permit. In order, a reply is late until those in front of it are written.
+    let (counted, took) = results(3, router().overlap(8)).await;
+    assert_eq!((counted, took), ([2, 1, 1, 1], 2 * 30 * MILLISECOND + SECOND));
+    let (counted, took) = results(3, router().overlap_tagged(8)).await;
+    assert_eq!((counted, took), ([2, 1, 1, 1], 37 * MILLISECOND + SECOND));
+    let (counted, _) = results(8, router().overlap_tagged(8)).await;
+    assert_eq!(counted, [3, 1, 1, 0]);
 }
 
 #[test]

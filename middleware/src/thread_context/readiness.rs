@@ -4,7 +4,8 @@ use std::{cell::Cell, task::Poll};
 /// service.
 ///
 /// Of several calls in one task, as in a `join!`, one is enough. A call that is not polled again when its
-/// task is, as in a `FuturesUnordered`, does not count: only the state in the metrics depends on it.
+/// task is, as in a `FuturesUnordered`, does not count unless its owner [says so](Self::set_awaited): only the
+/// state in the metrics depends on it.
 pub(crate) struct Readiness {
     awaited: Cell<bool>,
 }
@@ -22,6 +23,11 @@ impl Readiness {
             self.awaited.set(true);
         }
         ready
+    }
+
+    /// Records that a call waits for readiness that was not polled this time.
+    pub(crate) fn set_awaited(&self) {
+        self.awaited.set(true);
     }
 
     /// Whether readiness is awaited; resets it.

@@ -13,7 +13,7 @@ use towline_middleware::{
     ConcurrencyLimitLayer, LoadShed, Semaphore, TimeoutLayer,
     drain::{self, Watch},
     session::{Overlap, SessionStack},
-    stats::{CloseReason, LineResult, Stats},
+    stats::{CloseReason, LineResult, State, Stats},
 };
 
 use super::{
@@ -78,6 +78,31 @@ async fn one_that_waits_for_a_permit_is_polled_when_there_is_one() {
     }
     tested.expect(&"a\n".repeat(6)).await;
     assert_eq!(permits.in_use(), 0);
+}
+
+/// What waits for a permit is not polled when its connection is, which was then shown as being served.
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_which_one_waits_for_a_permit_is_shown_as_waiting() {
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let permits = Arc::new(Semaphore::new(1));
+    let limit = ConcurrencyLimitLayer::new(permits.clone());
+    let stack = SessionStack::new(stats.clone(), &TimeoutLayer::new(None), &limit);
+    let mut tested = Tested::with(Overlap::tagged(8), Watch::never(), stack, &stats);
+    let states = || {
+        let connections = stats.states.snapshot().connections;
+        [State::LimitWait, State::Service].map(|state| connections[state as usize])
+    };
+    tested.send("test a\n").await;
+    sleep(MILLIS).await;
+    assert_eq!(states(), [0, 1]);
+    for frame in ["test b\n", "say c\n", "nothing\n"] {
+        tested.send(frame).await;
+        sleep(MILLIS).await;
+        assert_eq!(states(), [1, 0]);
+    }
+    permits.set_limit(2);
+    sleep(MILLIS).await;
+    assert_eq!(states(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,11 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
 };
 
 use bytes::{Buf, BytesMut};
@@ -13,7 +17,11 @@ use futures_util::stream::FuturesUnordered;
 use pin_project_lite::pin_project;
 
 use super::super::{Overlap, Session, deferred::Back, running::PART_BYTES, waiting::LimitedBack};
-use crate::{BoxError, response::ReplyParts};
+use crate::{
+    BoxError,
+    response::ReplyParts,
+    thread_context::{READINESS, Readiness},
+};
 
 /// What waits of a connection whose frames are called meanwhile. Exists only while something waits.
 ///
@@ -30,6 +38,8 @@ pub(in crate::session) struct Overlapping<S: Session> {
     first: usize,
     /// Deferred replies that are not answered: their futures run, or are done and in the queue.
     waiting: u32,
+    /// Futures that wait for a permit.
+    without_permit: Arc<AtomicU32>,
     /// Streams in the queue.
     streams: u32,
     /// Bytes of replies in the queue.
@@ -67,6 +77,8 @@ pin_project! {
     struct Numbered<S: Session> {
         number: usize,
         is_frame: bool,
+        waits_for_permit: bool,
+        without_permit: Arc<AtomicU32>,
         #[pin]
         limited: LimitedBack<S>,
     }
@@ -77,8 +89,17 @@ impl<S: Session> Future for Numbered<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(usize, Done<S>)> {
         let this = self.project();
-        let result = ready!(this.limited.poll(cx));
-        Poll::Ready((*this.number, Done { result, is_frame: *this.is_frame }))
+        let polled = this.limited.poll(cx);
+        let waits_for_permit = READINESS.with(Readiness::take_awaited);
+        if waits_for_permit != *this.waits_for_permit {
+            *this.waits_for_permit = waits_for_permit;
+            if waits_for_permit {
+                this.without_permit.fetch_add(1, Relaxed);
+            } else {
+                this.without_permit.fetch_sub(1, Relaxed);
+            }
+        }
+        polled.map(|result| (*this.number, Done { result, is_frame: *this.is_frame }))
     }
 }
 
@@ -95,6 +116,7 @@ impl<S: Session> Overlapping<S> {
             queue: VecDeque::new(),
             first: 0,
             waiting: 0,
+            without_permit: Arc::default(),
             streams: 0,
             held_bytes: 0,
             last_words: None,
@@ -165,7 +187,10 @@ impl<S: Session> Overlapping<S> {
             End::Front => self.first.wrapping_sub(1),
             End::Back => self.first.wrapping_add(self.queue.len()),
         };
-        self.futures.push(Numbered { number, is_frame, limited });
+        let without_permit = self.without_permit.clone();
+        let waits_for_permit = false;
+        let numbered = Numbered { number, is_frame, waits_for_permit, without_permit, limited };
+        self.futures.push(numbered);
         if self.is_tagged() {
             self.waiting += 1;
         } else {
@@ -175,9 +200,11 @@ impl<S: Session> Overlapping<S> {
 
     /// Puts a reply whose future is done where it belongs. Returns whether there was one.
     pub(super) fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(Some((number, done))) = Pin::new(&mut self.futures).poll_next(cx) else {
-            return false;
-        };
+        let next = Pin::new(&mut self.futures).poll_next(cx);
+        if self.without_permit.load(Relaxed) > 0 {
+            READINESS.with(Readiness::set_awaited);
+        }
+        let Poll::Ready(Some((number, done))) = next else { return false };
         if self.is_tagged() {
             self.queue.push_back(Queued::Done(done));
         } else if let Some(place) = self.queue.get_mut(number.wrapping_sub(self.first)) {
