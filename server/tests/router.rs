@@ -92,6 +92,24 @@ fn wait(_: &mut Counter, args: Args<'_>) -> Result<Deferred<Lf, Counter>, ReplyE
 }
 
 #[test]
+fn commands_that_wait_together_have_a_permit_each_and_end_with_their_client() {
+    let router = Router::<Lf, Counter>::new().command("ADD", add).command("WAIT", wait);
+    let server = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
+    let router = router.overlap_tagged(8);
+    let server = server.router(router, |_conn| Counter::default()).start().unwrap();
+    let server = TestServer::new(server);
+    let mut client = server.connect();
+    client.send("WAIT 3600000\n".repeat(5));
+    // One of a later read.
+    client.ask("ADD 2\n", "2\n");
+    client.ask("WAIT 1\nADD 3\n", "5\nwaited\n");
+    server.metrics_when(|metrics| metrics.get("towline_concurrency_in_use") == 5.0);
+    client.reset();
+    server.metrics_when_empty().assert_connections_add_up();
+    server.metrics_when(|metrics| metrics.get("towline_concurrency_in_use") == 0.0);
+}
+
+#[test]
 fn commands_are_counted_by_their_names_and_no_verb_of_a_client_adds_a_series() {
     const UNKNOWN: usize = 1_000;
     let router = Router::<Lf, Counter>::new()
