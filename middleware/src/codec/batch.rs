@@ -121,7 +121,10 @@ impl<P: Protocol> Decoder for BatchCodec<P> {
         self.cut(src)
     }
 
+    /// Asks the protocol for the last time, whatever it wanted: what came is either the beginning of a frame
+    /// or no frame at all, however it was cut.
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Batch<P>>, LineError> {
+        self.needed = 0;
         self.decode(src)
     }
 }

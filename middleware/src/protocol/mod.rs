@@ -200,7 +200,7 @@ pub struct Delimited {
     /// [`FrameLimits::scanned`]. For protocols that search for an end. 0 is always right.
     pub scanned: usize,
     /// Bytes beyond the rest without which its first frame cannot be whole: there is no next call before they
-    /// came in. For protocols that say their lengths. 0 is always right.
+    /// came in, or the peer has nothing more to send. For protocols that say their lengths. 0 is always right.
     pub wanted: usize,
 }
 
