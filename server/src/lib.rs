@@ -56,7 +56,7 @@ pub use lifecycle::{Control, Outcome, Running};
 pub use serve::{BatchService, service_fn};
 pub use server::{Server, Serving, serve, serve_until};
 pub use shard::Peer;
-pub use tower::ServiceBuilder;
+pub use tower::{ServiceBuilder, util::ServiceFn};
 pub use towline_config as config;
 pub use towline_config::{
     Admission, FlushPolicy, Framing, Heartbeat, Overload, PendingRestart, Settings, Timeouts,

@@ -21,6 +21,10 @@ mod kv;
 mod memcached;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/own_runtime.rs"]
+mod own_runtime;
+
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/smtp.rs"]
 mod smtp;
 
@@ -45,6 +49,7 @@ fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
     does_what_it_shows_in_any_pieces("kv.rs", || kv::server(builder()));
     does_what_it_shows_in_any_pieces("memcached.rs", || memcached::server(builder()));
     does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
+    does_what_it_shows_in_any_pieces("own_runtime.rs", || own_runtime::server(builder()));
     // More mails than there are runs.
     let (taken, _mails) = tokio::sync::mpsc::channel(10_000);
     does_what_it_shows_in_any_pieces("smtp.rs", || smtp::server(builder(), taken.clone()));

@@ -14,7 +14,7 @@ mod resp;
 use std::time::Duration;
 
 #[doc(no_inline)]
-pub use bytes::BytesMut;
+pub use bytes::{Bytes, BytesMut};
 
 pub use self::{
     any_eol::AnyEol,

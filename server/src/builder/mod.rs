@@ -3,18 +3,14 @@
 mod hooks;
 mod protocol_builder;
 mod serve;
+mod settings;
 
 use std::{fmt, time::Duration};
 
-use towline_config::{
-    Admission, Effective, FlushPolicy, Framing, Heartbeat, Key, Overload, Settings, Timeouts,
-};
-use towline_units::print_duration;
+use towline_config::{Admission, FlushPolicy, Framing, Heartbeat, Overload, Settings, Timeouts};
 
 pub use self::protocol_builder::ProtocolBuilder;
-use crate::{
-    RunError, accept::BoundListener, admin::UserMetrics, hooks::Hooks, plan::ProtocolRules,
-};
+use crate::{RunError, accept::BoundListener, admin::UserMetrics, hooks::Hooks};
 
 /// A change of the settings, made when the server is.
 type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
@@ -26,7 +22,7 @@ type Change = Box<dyn FnOnce(&mut Settings) -> Result<(), RunError> + Send>;
 /// an error of [`Server::start`](crate::Server::start), in the words of the configuration file's errors.
 #[must_use = "a builder does nothing until `serve` gives it a service"]
 pub struct Builder {
-    /// `None`: [`library_defaults`].
+    /// `None`: those of a library.
     base: Option<Settings>,
     changes: Vec<Change>,
     pub(crate) listener: Option<BoundListener>,
@@ -248,7 +244,7 @@ impl Builder {
     }
 }
 
-/// How lines are read and replies written, and everything else.
+/// How lines are read and replies written.
 impl Builder {
     /// How bytes are split into lines.
     ///
@@ -263,70 +259,6 @@ impl Builder {
     pub fn flush(self, policy: FlushPolicy) -> Self {
         self.set(move |settings| settings.flush.policy = policy)
     }
-
-    /// Any other setting.
-    pub fn set(mut self, change: impl FnOnce(&mut Settings) + Send + 'static) -> Self {
-        self.changes.push(Box::new(|settings| {
-            change(settings);
-            Ok(())
-        }));
-        self
-    }
-
-    /// The settings that all setters change, in the place of the defaults; setters called before
-    /// still apply. Workload kind and digest are ignored: the service decides.
-    ///
-    /// Default: [`Settings::default`] without the admin port and without the heartbeat. What is given here
-    /// means what it says: `Settings::default()` itself, as the `towline` binary starts with, has an admin port
-    /// on `127.0.0.1:9464` and a heartbeat of 30 s.
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.base = Some(settings);
-        self
-    }
-
-    /// Sets `name` to the text that a configuration file would have for it.
-    fn key(mut self, name: &'static str, text: String) -> Self {
-        self.changes.push(Box::new(move |settings| {
-            let Some(key) = Key::find(name) else {
-                return Err(RunError::usage(format!("{name} is not a setting")));
-            };
-            key.set(settings, &text).map_err(|error| {
-                let expected = key.expected();
-                RunError::usage(format!("{name} = \"{text}\" {error}: expected {expected}"))
-            })
-        }));
-        self
-    }
-
-    /// Sets a time to the text that a configuration file would have for it.
-    fn time(self, name: &'static str, time: Option<Duration>) -> Self {
-        self.key(name, time.map_or_else(|| "off".to_owned(), print_duration))
-    }
-
-    /// The settings with all changes made.
-    pub(crate) fn take_settings(&mut self, protocol: ProtocolRules) -> Result<Effective, RunError> {
-        let mut settings = self.base.take().unwrap_or_else(|| {
-            let mut defaults = library_defaults();
-            protocol.adapt_defaults(&mut defaults);
-            defaults
-        });
-        for change in self.changes.drain(..) {
-            change(&mut settings)?;
-        }
-        protocol.check(&settings)?;
-        let effective = Effective::new(settings, "program");
-        effective.check_features().map_err(|errors| RunError::usage(errors.to_string()))?;
-        Ok(effective)
-    }
-}
-
-/// The settings of a server that its program has not configured. A library says nothing into its user's protocol
-/// and opens no port that it was not asked for.
-pub(crate) fn library_defaults() -> Settings {
-    let mut settings = Settings::default();
-    settings.server.admin = None;
-    settings.heartbeat = Heartbeat::off();
-    settings
 }
 
 impl fmt::Debug for Builder {
