@@ -315,4 +315,12 @@ async fn metrics_are_those_of_the_exporter() {
     assert!(stage.metrics().contains("# TYPE towline_connections_active gauge"));
     let missing = panics(async { stage.metric("towline_lines_processed_total") }).await;
     assert!(missing.contains("towline_lines_processed_total{result=\"shed\"} 0"), "{missing}");
+
+    let commands = Router::<Lf, ()>::new().command("PING", |(): &mut (), _: Args<'_>| "PONG");
+    let stage = test::stage(Server::builder().router(commands, |_| ()));
+    let mut client = stage.connect().await;
+    client.send("ping");
+    client.expect("PONG").await;
+    let counted = "towline_commands_total{command=\"PING\",result=\"ok\"}";
+    assert_eq!(stage.metric(counted), 1.0);
 }

@@ -6,17 +6,16 @@ use super::{Server, program::Staged};
 use crate::{RunError, hooks::Hooks, stack::StackParts};
 
 impl Server {
-    /// What serves its connections without sockets, and the settings to make the stack from.
+    /// What serves its connections without sockets, with the stack that `stack` makes of its settings.
     pub(crate) fn stage(
         self,
         stack: impl FnOnce(&Effective, &Hooks) -> StackParts,
-    ) -> Result<(Staged, Effective), RunError> {
+    ) -> Result<Staged, RunError> {
         let Self { mut builder, protocol, program } = self;
         let protocol = protocol.with_ping(builder.hooks.ping_words.get_ping())?;
         let effective = builder.take_settings(protocol)?;
         let framing = effective.settings.workload.framing;
-        let staged = program.stage(stack(&effective, &builder.hooks), framing)?;
-        Ok((staged, effective))
+        program.stage(stack(&effective, &builder.hooks), framing)
     }
 
     /// The same server without a heartbeat.

@@ -54,7 +54,7 @@ impl Memory {
         let (signal, watch) = drain::channel();
         let stats = Arc::new(Stats::new(Instant::now()));
         let mut made = None;
-        let (staged, _) = server.stage(|effective, hooks| {
+        let staged = server.stage(|effective, hooks| {
             let live = live_config(effective);
             let settings = &live.effective.settings;
             let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
