@@ -23,8 +23,8 @@ use crate::{
     clock::Nanos,
     response::{SessionReply, sealed::Then},
     serve::Overlapped,
-    stats::{CloseReason, LineResult},
-    thread_context::block_pool::{self, BLOCK_BYTES, SHORT_BLOCK_BYTES},
+    stats::{CloseReason, LineResults},
+    thread_context::block_pool::{BLOCK_BYTES, put_output, take_output},
 };
 
 /// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
@@ -33,9 +33,6 @@ pub(super) const PART_BYTES: usize = BLOCK_BYTES;
 /// Frames, and replies that were waited for, after which a part goes to the sink, so that the loop can see how
 /// long the turn takes.
 const PART_STEPS: u32 = 256;
-
-/// A batch of fewer bytes is answered into a short block.
-const SHORT_BATCH_BYTES: usize = SHORT_BLOCK_BYTES / 2;
 
 /// A session on its connection.
 pub(super) struct Running<S: Session> {
@@ -106,14 +103,6 @@ impl<S: Session> SessionCall<S> {
     }
 }
 
-/// Frames answered since the last reply went to the loop, by how they ended.
-#[derive(Default)]
-pub(super) struct Answered {
-    pub(super) ok: u32,
-    pub(super) timeout: u32,
-    pub(super) shed: u32,
-}
-
 impl<S: Session> Running<S> {
     pub(super) const fn new(session: S, conn: Conn<S::Protocol>, stack: SessionStack) -> Self {
         Self { session, conn, stack, timer: None, frame_max: FrameMax::NONE, drained: false }
@@ -147,9 +136,10 @@ impl<S: Session> Running<S> {
         if self.stack.stats().is_counted() {
             self.stack.stats().reply_batch(call.begun);
         }
-        // A line and its reply use two short blocks in turn, and allocate nothing.
+        // A line and its reply use two short blocks in turn, and allocate nothing; those of a flood use two
+        // blocks of the pool.
         if let Ok(read) = std::mem::take(&mut call.batch).try_into_mut() {
-            block_pool::put_spare(read);
+            put_output(read);
         }
     }
 
@@ -176,8 +166,8 @@ impl<S: Session> Running<S> {
         cx: &mut Context<'_>,
         call: &mut SessionCall<S>,
     ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
-        let mut out = output(call.batch.as_bytes().len());
-        let mut answered = Answered::default();
+        let mut out = take_output(call.batch.as_bytes().len());
+        let mut answered = LineResults::default();
         let mut steps = 0;
         let then = loop {
             if out.len() >= PART_BYTES || steps >= PART_STEPS {
@@ -194,7 +184,7 @@ impl<S: Session> Running<S> {
                     }
                     Poll::Ready(Err(error)) if out.is_empty() => {
                         put_output(out);
-                        self.count(&answered, call);
+                        self.count(answered, call);
                         return Poll::Ready(Err(error));
                     }
                     Poll::Ready(Err(error)) => {
@@ -204,7 +194,7 @@ impl<S: Session> Running<S> {
                     }
                     Poll::Pending if out.is_empty() => {
                         put_output(out);
-                        self.count(&answered, call);
+                        self.count(answered, call);
                         return Poll::Pending;
                     }
                     Poll::Pending => break Then::Call,
@@ -242,7 +232,7 @@ impl<S: Session> Running<S> {
                 Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(*stream.0)),
             }
         };
-        self.count(&answered, call);
+        self.count(answered, call);
         if !matches!(then, Then::Call) {
             self.end_batch(call);
         }
@@ -256,7 +246,7 @@ impl<S: Session> Running<S> {
         cx: &mut Context<'_>,
         call: &mut SessionCall<S>,
         out: &mut BytesMut,
-        answered: &mut Answered,
+        answered: &mut LineResults,
     ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
         let SessionCall { waiting: Some(waiting), batch, at, overlaps, rechecks, .. } = call else {
             return Poll::Ready(Ok(Some(Action::Continue)));
@@ -288,31 +278,9 @@ impl<S: Session> Running<S> {
     }
 
     /// Counts frames; the other methods of a session answer none.
-    fn count(&self, answered: &Answered, call: &SessionCall<S>) {
-        let stats = self.stack.stats();
-        if stats.is_counted() && !call.batch.is_empty() {
-            let Answered { ok, timeout, shed } = *answered;
-            for (result, frames) in
-                [(LineResult::Ok, ok), (LineResult::Timeout, timeout), (LineResult::Shed, shed)]
-            {
-                if frames > 0 {
-                    stats.lines_processed[result as usize].add(frames.into());
-                }
-            }
+    fn count(&self, answered: LineResults, call: &SessionCall<S>) {
+        if !call.batch.is_empty() {
+            answered.count_in(self.stack.stats());
         }
-    }
-}
-
-/// An empty output buffer for the replies to a batch of `bytes`.
-fn output(bytes: usize) -> BytesMut {
-    if bytes <= SHORT_BATCH_BYTES { block_pool::take_spare() } else { block_pool::take() }
-}
-
-/// Puts an output buffer back into which nothing was written.
-fn put_output(out: BytesMut) {
-    if out.capacity() == SHORT_BLOCK_BYTES {
-        block_pool::put_spare(out);
-    } else {
-        block_pool::put(out);
     }
 }

@@ -14,13 +14,14 @@ use super::{
     Action, ActionOf, Session,
     deferred::{Back, BackFuture},
     overlapping::Overlapping,
-    running::{Answered, Running},
+    running::Running,
     stack::Limited,
 };
 use crate::{
     Batch, BoxError,
     protocol::{Notice, Protocol},
     response::ReplyParts,
+    stats::LineResults,
 };
 
 pub(super) type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
@@ -43,7 +44,7 @@ pub(super) struct Turn<'a, 'cx, P: Protocol> {
     /// Where its next frame begins.
     pub(super) at: &'a mut usize,
     pub(super) out: &'a mut BytesMut,
-    pub(super) answered: &'a mut Answered,
+    pub(super) answered: &'a mut LineResults,
     /// Frames may be called beside what waits, if the session says so.
     pub(super) overlaps: bool,
     /// The limit of frames was changed since the batch was cut: its frames are called one by one.
@@ -96,7 +97,7 @@ impl<S: Session> Running<S> {
         &mut self,
         done: Result<Back<S::Protocol, S>, BoxError>,
         out: &mut BytesMut,
-        answered: &mut Answered,
+        answered: &mut LineResults,
     ) -> Result<ActionOf<S>, BoxError> {
         let error = match done {
             Ok(back) => {

@@ -12,10 +12,10 @@ pub(super) use self::queue::Overlapping;
 use self::queue::{Done, End, Queued};
 use super::{
     Action, ActionOf, Deferred, Session,
-    running::{Answered, PART_BYTES, Running},
+    running::{PART_BYTES, Running},
     waiting::{Turn, poll_part},
 };
-use crate::BoxError;
+use crate::{BoxError, stats::LineResults};
 
 impl<S: Session> Running<S> {
     /// Does the next thing that can be done: takes a reply that is done, writes what is at the front of the
@@ -75,7 +75,7 @@ impl<S: Session> Running<S> {
     ) -> Result<Option<ActionOf<S>>, BoxError> {
         let Done { result, is_frame } = done;
         let said_before = turn.out.len();
-        let mut uncounted = Answered::default();
+        let mut uncounted = LineResults::default();
         let answered = if is_frame { &mut *turn.answered } else { &mut uncounted };
         match self.take_back(result, turn.out, answered)? {
             Action::Continue => {}
