@@ -55,7 +55,8 @@ impl Items {
     fn answer(&mut self, item: String, cx: &mut Cx<'_, Raw>) -> ActionOf<Self> {
         self.served.fetch_add(1, SeqCst);
         let mut out = BytesMut::new();
-        self.codec.encode(item.repeat(60 * KIB - 1), &mut out).unwrap();
+        let reply = item + &"x".repeat(60 * KIB - 2);
+        self.codec.encode(reply, &mut out).unwrap();
         cx.raw(&out);
         self.serve(cx)
     }
