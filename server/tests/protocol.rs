@@ -108,8 +108,8 @@ fn a_heartbeat_is_said_in_the_words_of_the_protocol() {
 fn a_protocol_without_a_ping_has_no_heartbeat_unless_it_is_asked_for() {
     let server = start::<Mute>(builder());
     assert_eq!(server.running().control().settings().heartbeat.interval, None);
-    let expected = "heartbeat.interval = 30s is refused: the protocol has no word for a ping, so only \
-                    off is accepted";
+    let expected = "heartbeat.interval = 30s is refused: the protocol Netstring has no word for a \
+                    ping, so only off is accepted, unless Builder::ping gives it one";
     assert_eq!(refusal::<Mute>(builder().heartbeat(Heartbeat::default())), expected);
     assert_eq!(refusal::<Mute>(builder().settings(Settings::default())), expected);
     let control = server.running().control();

@@ -1,6 +1,9 @@
 //! What a protocol other than lines allows settings to be.
 
-use std::{any::TypeId, time::Duration};
+use std::{
+    any::{TypeId, type_name},
+    time::Duration,
+};
 
 use towline_config::{Framing, Settings};
 use towline_middleware::protocol::{BytesMut, Lf, Notice, Protocol};
@@ -14,19 +17,29 @@ pub(crate) struct ProtocolRules {
     has_ping: bool,
     is_lines: bool,
     half_close: Option<Duration>,
+    /// Its type, without the path and the parameters.
+    name: &'static str,
     /// How it says the server's own words.
     pub notice: fn(&Notice<'_>, &mut BytesMut),
 }
 
 impl ProtocolRules {
     /// Lines allow everything.
-    pub(crate) const LINES: Self =
-        Self { has_ping: true, is_lines: true, half_close: Lf::HALF_CLOSE, notice: Lf::notice };
+    pub(crate) const LINES: Self = Self {
+        has_ping: true,
+        is_lines: true,
+        half_close: Lf::HALF_CLOSE,
+        name: "Lf",
+        notice: Lf::notice,
+    };
 
     /// The rules of `P`.
     pub(crate) fn of<P: Protocol>() -> Self {
         let is_lines = TypeId::of::<P>() == TypeId::of::<Lf>();
-        Self { has_ping: P::has_ping(), is_lines, half_close: P::HALF_CLOSE, notice: P::notice }
+        let path = type_name::<P>().split('<').next().unwrap_or_default();
+        let name = path.rsplit("::").next().unwrap_or_default();
+        let (has_ping, half_close) = (P::has_ping(), P::HALF_CLOSE);
+        Self { has_ping, is_lines, half_close, name, notice: P::notice }
     }
 
     /// Sets what the protocol says otherwise than the defaults, before the program's own changes.
@@ -62,9 +75,10 @@ impl ProtocolRules {
             && !self.has_ping
         {
             return Err(RunError::usage(format!(
-                "heartbeat.interval = {} is refused: the protocol has no word for a ping, so only off \
-                 is accepted",
-                print_duration(interval)
+                "heartbeat.interval = {} is refused: the protocol {} has no word for a ping, so only off \
+                 is accepted, unless Builder::ping gives it one",
+                print_duration(interval),
+                self.name
             )));
         }
         if settings.workload.framing == Framing::Lines && !self.is_lines {
