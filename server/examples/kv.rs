@@ -12,7 +12,6 @@
 //! -ERR unknown command 'DANCE'
 //! +OK
 //! ```
-//!
 //! The store is made once, and each connection has a handle to it as its state. A handler gets that state and the
 //! arguments, borrowed from the read; what it returns is said in the words of the protocol.
 
@@ -21,7 +20,6 @@ use std::{
     env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
 use towline::{Args, Builder, Close, ReplyError, Router, RunError, Server, Value, protocol::Resp};
 
 /// Longest command, and so the longest value.
@@ -29,8 +27,7 @@ const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 fn main() -> Result<(), RunError> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
-    server(Server::builder().listen(&address)).run()?;
-    Ok(())
+    server(Server::builder().listen(&address)).run().map(drop)
 }
 
 /// The server, with the settings of `builder`.
