@@ -32,6 +32,10 @@ mod smtp;
 #[path = "../examples/upper.rs"]
 mod upper;
 
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/ways.rs"]
+mod ways;
+
 use support::{TestServer, shown::does_what_it_shows_in_any_pieces};
 use towline::{Builder, Server};
 
@@ -50,6 +54,8 @@ fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
     does_what_it_shows_in_any_pieces("memcached.rs", || memcached::server(builder()));
     does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
     does_what_it_shows_in_any_pieces("own_runtime.rs", || own_runtime::server(builder()));
+    let router = || ways::server(builder(), "router").unwrap();
+    does_what_it_shows_in_any_pieces("ways.rs", router);
     // More mails than there are runs.
     let (taken, _mails) = tokio::sync::mpsc::channel(10_000);
     does_what_it_shows_in_any_pieces("smtp.rs", || smtp::server(builder(), taken.clone()));

@@ -97,6 +97,18 @@ async fn a_client_that_waits_is_told_when_its_time_is_up_and_may_go_on() {
     ann.expect_raw(net("ERR timeout") + &net("0")).await;
 }
 
+#[test]
+fn the_example_does_what_its_documentation_shows() {
+    let commands =
+        ["HELLO ann", "PUT wash cars", "TAKE", "DONE 1", "LEN", "QUIT"].map(net).concat();
+    let replies = ["hello ann", "OK 1", "1 wash cars", "OK", "0", "bye"].map(net).concat();
+    let held = test::any_split(server, &commands);
+    assert_eq!(String::from_utf8(held.said).unwrap(), replies);
+    let documentation = include_str!("../examples/jobs.rs");
+    assert!(documentation.contains(&format!("printf '{commands}'")), "{commands}");
+    assert!(documentation.contains(&format!("//! {replies}\n")), "{replies}");
+}
+
 /// A tutorial whose code is not the program's would teach what was never compiled.
 #[test]
 fn the_tutorial_shows_the_program_and_its_tests() {
