@@ -37,6 +37,7 @@ impl Session for Guest {
         match line {
             b"quit" => cx.close("bye"),
             b"panic" => panic!("as it was told"),
+            b"never" => Action::Deferred(Deferred::new(std::future::pending::<&str>())),
             b"wait" => Action::Deferred(Deferred::new(async {
                 tokio::time::sleep(SECOND).await;
                 "waited"
@@ -104,7 +105,7 @@ async fn guests_come_and_go(stage: Stage, ended: Arc<Mutex<Vec<CloseReason>>>) {
 
     let mut dan = stage.connect().await;
     dan.expect("hello").await;
-    dan.send("wait");
+    dan.send("never");
     dan.expect_nothing(SECOND / 10).await;
     dan.reset();
     assert_eq!(dan.is_closed().await, CloseReason::PeerReset);
