@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::stream;
 use tokio::{
@@ -18,7 +25,7 @@ use towline_middleware::{
     router::{Command, Router, RouterError, Routes},
     serve::Serve,
     session::{Conn, Cx, Deferred, ReplyStream, SessionResponder, SessionStack},
-    stats::{CommandResult, CommandSnapshot, LineResult, Stats},
+    stats::{Clock, CommandResult, CommandSnapshot, LineResult, Stats},
 };
 
 const KIB: usize = 1024;
@@ -35,7 +42,11 @@ struct Tested {
 
 impl Tested {
     fn new(router: Router<Lf, ()>) -> Self {
-        let stats = Arc::new(Stats::of_one_thread(Instant::now()));
+        Self::with_clock(router, Instant::now())
+    }
+
+    fn with_clock(router: Router<Lf, ()>, clock: impl Into<Clock>) -> Self {
+        let stats = Arc::new(Stats::of_one_thread(clock));
         let permits = Arc::new(Semaphore::new(1));
         let limit = ConcurrencyLimitLayer::new(permits.clone()).load_shed(LoadShed::WhenFull);
         let stack = SessionStack::new(stats.clone(), &TimeoutLayer::new(SECOND), &limit);
@@ -259,6 +270,24 @@ async fn commands_that_wait_together_are_counted_one_by_one() {
     assert_eq!((counted, took), ([2, 1, 1, 1], 37 * MILLISECOND + SECOND));
     let (counted, _) = results(8, router().overlap_tagged(8)).await;
     assert_eq!(counted, [3, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn only_a_timed_command_reads_the_clock() {
+    static READINGS: AtomicU64 = AtomicU64::new(0);
+    fn nanos() -> u64 {
+        READINGS.fetch_add(1, Relaxed)
+    }
+    let router = Router::<Lf, ()>::new().command("TIMED", parse).timed().command("PARSE", parse);
+    let tested = Tested::with_clock(router, Clock::read_by(Instant::now(), nanos));
+    let readings = async |input: String| {
+        let before = READINGS.load(Relaxed);
+        tested.said(&input).await;
+        READINGS.load(Relaxed) - before
+    };
+    let one = readings("parse 1\n".to_owned()).await;
+    assert_eq!(readings("parse 1\n".repeat(100)).await, one);
+    assert_eq!(readings("timed 1\n".repeat(100)).await, one + 200);
 }
 
 #[test]
