@@ -151,6 +151,25 @@ impl<P: Protocol> Response<P> {
     }
 }
 
+impl<P: Protocol> Response<P> {
+    /// Replies of a service, and what comes after them.
+    pub(crate) fn of(replies: Batch<P>, then: sealed::Then) -> Self {
+        let after = match then {
+            // Only a session goes on by its call.
+            sealed::Then::Next | sealed::Then::Call => None,
+            sealed::Then::Close(_) => Some(Box::new(After::Close)),
+            sealed::Then::Parts(parts) => Some(Box::new(After::Parts(parts))),
+            sealed::Then::Rest(rest) => Some(Box::new(After::Rest(rest))),
+        };
+        Self { replies, after }
+    }
+}
+
+/// The error by which a stream of parts closes the connection as a service does that says so.
+#[derive(Debug, thiserror::Error)]
+#[error("the service closes the connection")]
+pub(crate) struct Closes;
+
 impl<P: Protocol> From<Batch<P>> for Response<P> {
     fn from(replies: Batch<P>) -> Self {
         Self { replies, after: None }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::{Layer, Service, service_fn};
 use towline_middleware::{
-    Batch, BatchCodec, BoxError,
+    Batch, BatchCodec, BoxError, EachLine, Line, Response,
     drain::{self, Watch},
     protocol::{CrLf, Lf, Protocol},
     rate::{Excess, Quota, Quotas, Rate, RateLayer},
@@ -414,6 +414,51 @@ async fn an_error_of_a_line_that_waited_ends_the_connection_behind_the_replies_b
     assert_eq!(connection.await.unwrap().unwrap_err().to_string(), "c is bad");
 }
 
+/// `EachLine` answers in parts, behind which what waited or was refused comes.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_answers_in_parts_is_limited_too() {
+    let upper = service_fn(|line: Line| async move {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(line.to_ascii_uppercase())
+    });
+    let rate = RateLayer::new(Quota::per_second(10).burst(2));
+    for (excess, replies) in [
+        (Excess::Shed, "A\nB\nERR too fast\nERR too fast\n"),
+        (Excess::Pace { at_most: SECOND / 10 }, "A\nB\nC\nERR too fast\n"),
+        (Excess::Pace { at_most: SECOND }, "A\nB\nC\nD\n"),
+    ] {
+        let service = rate.clone().excess(excess).layer(EachLine::new(upper));
+        let (mut client, server) = duplex(64);
+        let codec = BatchCodec::new(1024);
+        tokio::spawn(serve_connection(server, codec, service, Watch::never()));
+        client.write_all(b"a\nb\nc\nd\n").await.unwrap();
+        expect(&mut client, replies).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_closes_closes_also_for_a_line_that_waited() {
+    let quits = service_fn(|batch: Batch| async move {
+        let closes = batch.frames().any(|line| line == b"quit");
+        let response = Response::from(batch);
+        Ok::<_, Infallible>(if closes { response.close() } else { response })
+    });
+    let rate = RateLayer::new(Quota::per_second(1));
+    let rate = rate.excess(Excess::Pace { at_most: HOUR });
+    for (lines, replies) in [("quit\nb\n", "quit\n"), ("a\nquit\nb\n", "a\nquit\n")] {
+        let (mut client, server) = duplex(64);
+        let codec = BatchCodec::new(1024);
+        let service = rate.layer(quits);
+        let connection = tokio::spawn(serve_connection(server, codec, service, Watch::never()));
+        client.write_all(lines.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        drop(client);
+        let reason = connection.await.unwrap().unwrap();
+        assert_eq!((said.as_str(), reason), (replies, CloseReason::ServiceClose));
+    }
+}
+
 /// A layer whose clones each began with a full quota let five of a connection through for each of its calls,
 /// because a service is cloned for each.
 #[tokio::test(start_paused = true)]
@@ -432,7 +477,7 @@ async fn clones_share_a_quota_and_each_service_of_the_layer_has_its_own() {
 /// Whether a line is served.
 async fn passes<S>(mut rate: Rate<S>) -> bool
 where
-    Rate<S>: Service<Batch, Response = towline_middleware::Response, Error = BoxError>,
+    Rate<S>: Service<Batch, Response = Response, Error = BoxError>,
 {
     let response = rate.call(Batch::new("a\n").unwrap()).await.unwrap();
     !format!("{response:?}").contains("too fast")

@@ -20,6 +20,7 @@ use crate::{
     macros::service_accessors,
     protocol::{Notice, Protocol},
     reply::ReplyError,
+    response::{IntoResponse, sealed::Then},
 };
 
 /// What happens to frames above the rate.
@@ -46,8 +47,7 @@ pub enum Excess {
 /// count bytes, or hold anything for a frame that waits but its bytes. *Goes*: outermost of the layers of a
 /// program's own. *Costs*: a reading of the clock and a lock that is never contended, about 50 ns a batch.
 ///
-/// The service inside responds with a [`Batch`]; this one with a [`Response`], whose later parts are the frames
-/// that waited. Those are served outside of the call, and so by none of the layers *outside* of this one: the
+/// It responds with a [`Response`], whose later parts are the frames that waited. Those are served outside of the call, and so by none of the layers *outside* of this one: the
 /// server's own timeout and concurrency limit, which a frame that waits should not use up, hold for the frames
 /// that are served at once. Where they must hold for the others too, put a [`TimeoutLayer`](crate::TimeoutLayer)
 /// or a [`ConcurrencyLimitLayer`](crate::ConcurrencyLimitLayer) inside, and inside of an
@@ -99,10 +99,8 @@ impl<S> Rate<S> {
 
 impl<S, P> Service<Batch<P>> for Rate<S>
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Send + 'static>
-        + Clone
-        + Send
-        + 'static,
+    S: Service<Batch<P>, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + 'static,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
     type Response = Response<P>;
@@ -123,13 +121,12 @@ where
             0 => First::Nothing,
             _ => First::of(self.inner.call(batch.split_to(taken as usize))),
         };
-        let rest = match self.shared.excess {
-            Excess::Shed => Rest::Shed(self.shared.refusal(batch.count())),
-            Excess::Pace { at_most } => {
-                let (service, shared) = (self.inner.clone(), self.shared.clone());
-                Rest::Paced(Paced::new(service, shared, batch, now, wait, at_most))
-            }
+        let at_most = match self.shared.excess {
+            Excess::Shed => Duration::ZERO,
+            Excess::Pace { at_most } => at_most,
         };
+        let (service, shared) = (self.inner.clone(), self.shared.clone());
+        let rest = Paced::new(service, shared, batch, now, wait, at_most);
         ResponseFuture { first, rest: Some(Box::new(rest)) }
     }
 }
@@ -144,7 +141,7 @@ pin_project! {
         #[pin]
         first: First<F>,
         // Boxed, because most batches have none and every call's future is moved.
-        rest: Option<Box<Rest<S, P>>>,
+        rest: Option<Box<Paced<S, P>>>,
     }
 }
 
@@ -163,32 +160,29 @@ impl<F> First<F> {
     }
 }
 
-/// What comes behind them.
-enum Rest<S: Service<Batch<P>>, P: Protocol> {
-    Shed(Batch<P>),
-    Paced(Paced<S, P>),
-}
-
 impl<S, P> Future for ResponseFuture<S, P, S::Future>
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>, Future: Send + 'static>
-        + Clone
-        + Send
-        + 'static,
+    S: Service<Batch<P>, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + 'static,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
     type Output = Result<Response<P>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let replies = match this.first.project() {
-            FirstProjection::Nothing => Batch::default(),
-            FirstProjection::Call { future } => ready!(future.poll(cx)).map_err(Into::into)?,
+        let (replies, then) = match this.first.project() {
+            FirstProjection::Nothing => (Batch::default(), Then::Next),
+            FirstProjection::Call { future } => {
+                ready!(future.poll(cx)).map_err(Into::into)?.into_parts()
+            }
         };
-        Poll::Ready(Ok(match this.rest.take().map(|rest| *rest) {
-            None => replies.into(),
-            Some(Rest::Shed(refusal)) => joined(replies, &refusal).into(),
-            Some(Rest::Paced(paced)) => Response::from(replies).parts(paced),
+        Poll::Ready(Ok(match (this.rest.take(), then) {
+            (None, then) | (Some(_), then @ Then::Close(_)) => Response::of(replies, then),
+            // Mostly all of them are refused, with the same write.
+            (Some(mut rest), Then::Next) if rest.is_late() => {
+                joined(replies, &rest.refuse()).into()
+            }
+            (Some(rest), then) => Response::from(replies).parts(rest.behind(then)),
         }))
     }
 }

@@ -19,7 +19,12 @@ use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
 use super::layer::Shared;
-use crate::{Batch, BoxError, protocol::Protocol};
+use crate::{
+    Batch, BoxError,
+    protocol::Protocol,
+    response::{Closes, IntoResponse, ReplyParts, sealed::Then},
+    rest::BoxRest,
+};
 
 /// The replies to frames that wait: those that are within the rate by now are served together.
 pub(super) struct Paced<S: Service<Batch<P>>, P: Protocol> {
@@ -35,6 +40,11 @@ pub(super) struct Paced<S: Service<Batch<P>>, P: Protocol> {
 enum Step<S: Service<Batch<P>>, P: Protocol> {
     Waiting(Pin<Box<Sleep>>),
     Calling(Pin<Box<Oneshot<S, Batch<P>>>>),
+    /// More of the reply to those that were served.
+    Parts(ReplyParts),
+    Rest(BoxRest),
+    /// The service has closed the connection.
+    Closing,
     /// The next frame would wait too long.
     Late,
     Done,
@@ -58,6 +68,38 @@ impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
         let step = Step::wait(now, wait, deadline);
         Self { service, shared, batch, deadline, step }
     }
+
+    /// Whether what is left waits too long.
+    pub(super) const fn is_late(&self) -> bool {
+        matches!(self.step, Step::Late)
+    }
+
+    /// What is said for what is left, which is not served.
+    pub(super) fn refuse(&mut self) -> Batch<P> {
+        self.step = Step::Done;
+        self.shared.refusal(std::mem::take(&mut self.batch).count())
+    }
+
+    /// Comes behind the rest of a reply.
+    pub(super) fn behind(mut self, then: Then) -> Self {
+        if !matches!(then, Then::Next) {
+            self.step = self.step_behind(then);
+        }
+        self
+    }
+
+    fn step_behind(&self, then: Then) -> Step<S, P> {
+        match then {
+            Then::Next | Then::Call if self.batch.is_empty() => Step::Done,
+            Then::Next | Then::Call => {
+                let now = Instant::now();
+                Step::wait(now, self.shared.wait(now), self.deadline)
+            }
+            Then::Parts(parts) => Step::Parts(parts),
+            Then::Rest(rest) => Step::Rest(rest),
+            Then::Close(_) => Step::Closing,
+        }
+    }
 }
 
 /// Longer than any wait for a frame: a quota does not lend more than 27 years.
@@ -74,7 +116,8 @@ impl<S: Service<Batch<P>>, P: Protocol> Step<S, P> {
 
 impl<S, P> Stream for Paced<S, P>
 where
-    S: Service<Batch<P>, Response = Batch<P>, Error: Into<BoxError>> + Clone,
+    S: Service<Batch<P>, Error: Into<BoxError>> + Clone,
+    S::Response: IntoResponse<Protocol = P>,
     P: Protocol,
 {
     type Item = Result<Bytes, BoxError>;
@@ -98,21 +141,21 @@ where
                     };
                 }
                 Step::Calling(call) => {
-                    let replies = ready!(call.as_mut().poll(cx)).map_err(Into::into)?;
-                    this.step = if this.batch.is_empty() {
-                        Step::Done
-                    } else {
-                        let now = Instant::now();
-                        Step::wait(now, this.shared.wait(now), this.deadline)
-                    };
+                    let response = ready!(call.as_mut().poll(cx)).map_err(Into::into)?;
+                    let (replies, then) = response.into_parts();
+                    this.step = this.step_behind(then);
                     return Poll::Ready(Some(Ok(replies.into_bytes())));
                 }
-                Step::Late => {
-                    let late = std::mem::take(&mut this.batch);
-                    this.step = Step::Done;
-                    let refusal = this.shared.refusal::<P>(late.count());
-                    return Poll::Ready(Some(Ok(refusal.into_bytes())));
-                }
+                Step::Parts(parts) => match ready!(parts.as_mut().poll_next(cx)) {
+                    None => this.step = this.step_behind(Then::Next),
+                    part => return Poll::Ready(part),
+                },
+                Step::Rest(rest) => match ready!(rest.as_mut().poll_part(cx)) {
+                    None => this.step = this.step_behind(Then::Next),
+                    Some(part) => return Poll::Ready(Some(part.map(|part| part.bytes.freeze()))),
+                },
+                Step::Closing => return Poll::Ready(Some(Err(Closes.into()))),
+                Step::Late => return Poll::Ready(Some(Ok(this.refuse().into_bytes()))),
                 Step::Done => return Poll::Ready(None),
             }
         }

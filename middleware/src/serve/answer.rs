@@ -12,7 +12,7 @@ use crate::{
     Batch, Transport,
     fairness::{FloodHint, Ticket},
     protocol::Protocol,
-    response::{IntoResponse, ReplyParts, sealed::Then},
+    response::{Closes, IntoResponse, ReplyParts, sealed::Then},
     stats::CloseReason,
     thread_context::TURN,
     transport::Phase,
@@ -111,6 +111,9 @@ where
             };
             let (batch, then) = match next {
                 Poll::Ready(Ok(part)) => part,
+                Poll::Ready(Err(error)) if error.is::<Closes>() => {
+                    return self.send_last(Batch::default(), CloseReason::ServiceClose);
+                }
                 Poll::Ready(Err(error)) => return self.fail(error),
                 Poll::Pending => {
                     if let Some(ended) = self.cancel_if_peer_ended(cx) {
