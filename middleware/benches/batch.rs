@@ -120,10 +120,12 @@ fn whole_stack(c: &mut Criterion) {
         let each_line = each_line(|line, out| out.line(line));
         let each_line = each_line.map_err(|never| match never {});
         bare("each_line", &|peer| connection(peer, LinesBatchCodec::new, each_line.clone()));
-        let each_service =
-            EachLine::new(service_fn(|line: Line| async move { Ok::<_, BoxError>(line) }));
-        bare("EachLine", &|peer| connection(peer, LinesBatchCodec::new, each_service.clone()));
         // A longer batch is served in several turns.
+        if lines <= 3_000 {
+            let each_service =
+                EachLine::new(service_fn(|line: Line| async move { Ok::<_, BoxError>(line) }));
+            bare("EachLine", &|peer| connection(peer, LinesBatchCodec::new, each_service.clone()));
+        }
         if lines <= 100 {
             bare("session", &|peer| conversation(peer, |_| Pong));
             let routed = |stack: &_| routes(COMMANDS).counted_by(stack).session(());

@@ -199,6 +199,28 @@ fn a_single_line_to_a_function_allocates_nothing() {
     });
 }
 
+/// A short reply is written as a word of 16 bytes and cut. At the end of a block the word did not fit, so each
+/// block of a flood grew to twice its size, and neither went back to the pool.
+#[test]
+fn a_block_of_lines_is_answered_in_one_block() {
+    in_runtime(|| {
+        let stats = new_stats();
+        let batch = Bytes::from("abcd\n".repeat(13_107));
+        let input = [batch.clone(), Bytes::new(), batch, Bytes::new()];
+        let io = Pieces { input: input.into(), written: 0 };
+        let each = each_line(|line, out| out.line(line)).map_err(|never| match never {});
+        let mut connection = Box::pin(connection(io, &stats, Watch::never(), each));
+        let waker = Waker::noop();
+        // The first batch finds no blocks in the pool of the thread.
+        while stats.lines_received.get() == 0 || stats.written_bytes.get() < 65_535 {
+            assert!(connection.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        let counted = measure(|| run(connection.as_mut()));
+        assert_eq!(stats.written_bytes.get(), 2 * 65_535);
+        assert!(counted.bytes_total < 4 * KIB as u64, "{} bytes allocated", counted.bytes_total);
+    });
+}
+
 /// Answers with what it was told.
 struct Echoing;
 

@@ -19,7 +19,8 @@ const ERROR_CODE: u16 = 500;
 /// Appends a line that ends in `end`, as [`put_text`] does; short ones without a loop.
 #[inline]
 fn put_line<const N: usize>(text: &[u8], (a, b): (u8, u8), end: &[u8; N], out: &mut BytesMut) {
-    if text.len() + N <= swar::BYTES {
+    // A word that does not fit would make a block grow that the line itself does not fill.
+    if text.len() + N <= swar::BYTES && out.capacity() - out.len() >= swar::BYTES {
         let line = swar::load(text);
         if swar::position(line, a).or(swar::position(line, b)).is_none() {
             let line = line | swar::load(end) << (8 * text.len());
