@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run(way: &str, address: &str) -> Result<(), towline::BoxError> {
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     let local = listener.local_addr()?;
-    let builder = Server::builder().listener(listener).threads(1);
+    let builder = Server::builder().listener(listener).configure_listener(true).threads(1);
     let Some(server) = server(builder, way) else {
         return Err(format!("unknown way `{way}`: expected one of {}", WAYS.join(", ")).into());
     };
