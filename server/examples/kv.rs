@@ -2,31 +2,24 @@
 //!
 //! ```text
 //! $ cargo run -p towline --example kv &
-//! $ printf 'PING\r\nSET a 1\r\nGET a\r\nINCR a\r\nGET b\r\nDANCE\r\nQUIT\r\nGET a\r\n' | nc -q1 127.0.0.1 6379
+//! $ printf 'PING\r\nSET a 1\r\nGET a\r\nDANCE\r\nQUIT\r\nGET a\r\n' | nc -q1 127.0.0.1 6379
 //! +PONG
 //! +OK
 //! $1
 //! 1
-//! :2
-//! $-1
 //! -ERR unknown command 'DANCE'
 //! +OK
 //! ```
-//! The store is made once, and each connection has a handle to it as its state. A handler gets that state and the
-//! arguments, borrowed from the read; what it returns is said in the words of the protocol.
+//! The store is made once; each connection has a handle to it as its state, which is `&mut` in every handler.
 
 use std::{
     collections::HashMap,
-    env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use towline::{Args, Builder, Close, ReplyError, Router, RunError, Server, Value, protocol::Resp};
 
-/// Longest command, and so the longest value.
-const COMMAND_BYTES_MAX: usize = 1 << 20;
-
 fn main() -> Result<(), RunError> {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
     server(Server::builder().listen(&address)).run().map(drop)
 }
 
@@ -39,11 +32,14 @@ pub fn server(builder: Builder) -> Server {
         .command("DEL", del)
         .command("INCR", incr)
         .command("QUIT", |_: &mut Kv, _: Args<'_>| Close(Value::Ok))
-        // What clients and benchmarks ask first.
-        .command("CONFIG", |_: &mut Kv, _: Args<'_>| Value::array([]))
-        .command("COMMAND", |_: &mut Kv, _: Args<'_>| Value::array([]));
+        // What clients and benchmarks say first.
+        .command("ECHO", |_: &mut Kv, a: Args<'_>| a.exactly().map(|[word]| Value::bulk(word)))
+        .command("SELECT", |_: &mut Kv, _: Args<'_>| Value::Ok)
+        .command("CLIENT", |_: &mut Kv, _: Args<'_>| Value::Ok)
+        .command("COMMAND", |_: &mut Kv, _: Args<'_>| Value::array([]))
+        .command("CONFIG", config);
     let kv = Kv::default();
-    builder.frame_max(COMMAND_BYTES_MAX).router(commands, move |_conn| kv.clone())
+    builder.frame_max(1 << 20).router(commands, move |_conn| kv.clone())
 }
 
 /// A value is shared, so that a reply does not copy it under the lock.
@@ -87,4 +83,8 @@ fn incr(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
     let new = old.and_then(|old| old.checked_add(1)).ok_or(WRONG)?;
     map.insert(key.into(), new.to_string().into_bytes().into());
     Ok(new)
+}
+
+fn config(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    args.exactly().map(|[_get, name]| Value::array([Value::bulk(name), Value::bulk("")]))
 }
