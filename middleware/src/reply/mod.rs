@@ -155,7 +155,13 @@ impl<'a, P: Replies> Out<'a, P> {
         self.bytes
     }
 
-    /// Whether a [`ReplyError`] was said since this was asked last.
+    /// Whether a [`ReplyError`] was said since [`take_failed`](Self::take_failed) was called.
+    #[inline]
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether a [`ReplyError`] was said since this was called last.
     #[inline]
     pub(crate) const fn take_failed(&mut self) -> bool {
         std::mem::replace(&mut self.failed, false)

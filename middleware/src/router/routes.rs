@@ -106,18 +106,13 @@ impl<P: Commands, S: Send + 'static> Routes<P, S> {
     }
 
     /// When a command of `route` begins, if it is timed.
-    #[inline]
     fn begin(&self, route: &Route<P, S>) -> Option<Nanos> {
-        if route.timed { self.now() } else { None }
+        self.stats.as_ref().filter(|_| route.timed).map(|stats| stats.now())
     }
 
-    #[cold]
-    fn now(&self) -> Option<Nanos> {
-        self.stats.as_ref().map(|stats| stats.now())
-    }
-
-    /// Counts the command `number`, now or when its reply comes.
-    #[inline]
+    /// Counts the command `number`, now or when its reply comes. Never inlined: the way of commands that are
+    /// answered at once, without an error, is that of [`Routed::on_frame`].
+    #[inline(never)]
     fn end(
         &self,
         number: usize,
@@ -126,27 +121,12 @@ impl<P: Commands, S: Send + 'static> Routes<P, S> {
         cx: &mut Cx<'_, P>,
     ) -> ActionOf<Routed<P, S>> {
         let result = cx.take_command_result();
-        if begun.is_some() || !matches!(action, Action::Continue) {
-            return self.end_later(number, begun, action, result);
-        }
-        if let Some(stats) = &self.stats {
-            stats.count(number, result);
-        }
-        Action::Continue
-    }
-
-    /// As [`end`](Self::end), for what is not answered at once, or is timed. Never inlined: the way of most
-    /// commands stays short.
-    #[inline(never)]
-    fn end_later(
-        &self,
-        number: usize,
-        begun: Option<Nanos>,
-        action: Action<P, S>,
-        result: CommandResult,
-    ) -> ActionOf<Routed<P, S>> {
         match &self.stats {
             None => action.lift(Routed::state),
+            Some(stats) if begun.is_none() && matches!(action, Action::Continue) => {
+                stats.count(number, result);
+                Action::Continue
+            }
             Some(stats) => {
                 let command = PendingCommand { stats: stats.clone(), number, begun };
                 action.lift_counted(Routed::state, command, result)
@@ -204,6 +184,20 @@ impl<P: Commands, S: Send + 'static> Routed<P, S> {
         &mut self.state
     }
 
+    /// Answers the timed command `number`.
+    #[inline(never)]
+    fn answer_timed(
+        &mut self,
+        number: usize,
+        args: Args<'_>,
+        cx: &mut Cx<'_, P>,
+    ) -> ActionOf<Self> {
+        let route = &self.routes.table.routes[number];
+        let begun = self.routes.begin(route);
+        let action = route.answer(&mut self.state, args, cx);
+        self.routes.end(number, begun, action, cx)
+    }
+
     /// Answers a verb that is not in the table.
     #[cold]
     fn answer_unknown(&mut self, args: Args<'_>, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
@@ -250,9 +244,17 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
             return self.answer_unknown(args, cx);
         };
         let route = &table.routes[number];
-        let begun = self.routes.begin(route);
+        if route.timed {
+            return self.answer_timed(number, args, cx);
+        }
         let action = route.answer(&mut self.state, args, cx);
-        self.routes.end(number, begun, action, cx)
+        if !matches!(action, Action::Continue) || cx.has_failed() {
+            return self.routes.end(number, None, action, cx);
+        }
+        if let Some(stats) = &self.routes.stats {
+            stats.count(number, CommandResult::Ok);
+        }
+        Action::Continue
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {

@@ -113,6 +113,12 @@ impl<'a, P: Replies> Cx<'a, P> {
         Action::Close
     }
 
+    /// Whether the command that was answered since its result was taken last is an error.
+    #[inline]
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.out.has_failed()
+    }
+
     /// How the command ended that was answered since this was asked last.
     #[inline]
     pub(crate) const fn take_command_result(&mut self) -> CommandResult {
