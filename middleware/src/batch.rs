@@ -193,17 +193,24 @@ impl<'a, P: Protocol> Iterator for Frames<'a, P> {
 
     #[inline]
     fn next(&mut self) -> Option<P::Frame<'a>> {
-        let before = self.rest.len();
-        if before == 0 {
+        if self.rest.is_empty() {
             return None;
         }
-        let frame = P::next(&mut self.rest);
-        // A protocol that takes nothing off would give the same frame for ever.
-        if self.rest.len() >= before {
-            self.rest = &[];
-        }
-        Some(frame)
+        Some(take_frame::<P>(&mut self.rest))
     }
+}
+
+/// Takes the first frame off `rest`, which is not empty.
+///
+/// A protocol that takes nothing off would give the same frame for ever: then all of `rest` is taken.
+#[inline]
+pub(crate) fn take_frame<'a, P: Protocol>(rest: &mut &'a [u8]) -> P::Frame<'a> {
+    let before = rest.len();
+    let frame = P::next(rest);
+    if rest.len() >= before {
+        *rest = &[];
+    }
+    frame
 }
 
 impl<P: Protocol> Clone for Frames<'_, P> {

@@ -11,23 +11,18 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
     Batch, BoxError, Response,
+    batch::take_frame,
     protocol::{Lf, Protocol},
     reply::{Out, Replies},
-    rest::{Part, Rest},
+    rest::{PART_BYTES, PART_TIME, Part, Rest},
     stats::LineResults,
-    thread_context::block_pool::{self, BLOCK_BYTES},
+    thread_context::block_pool,
 };
-
-/// Bytes of replies after which a part goes to the sink: what it does not take of them stops the function.
-const PART_BYTES: usize = BLOCK_BYTES;
-
-/// Time after which a part goes to the sink, so that other connections run beside a slow function.
-const PART_TIME: Duration = Duration::from_micros(250);
 
 /// Frames between two readings of the clock.
 const FRAMES_UNMEASURED: u32 = 256;
@@ -40,7 +35,7 @@ const FRAMES_UNMEASURED: u32 = 256;
 /// batch whose replies fit one part.
 ///
 /// What `function` changes must be shared, because all connections on all threads call it: an atomic or a lock.
-/// A closure that changes a variable of its own is an error of the compiler.
+/// A closure that changes a variable of its own does not compile.
 ///
 /// Replies go to the peer in parts of 64 KiB, and the next part is made when the peer has taken enough of them.
 /// So a peer makes the server hold no more than
@@ -106,7 +101,7 @@ impl<P, F> EachFrame<P, F> {
     }
 }
 
-// Derived, it would ask the same of the protocol and the function.
+// Not derived: that would require `Clone` of the protocol and of the function.
 impl<P, F> Clone for EachFrame<P, F> {
     fn clone(&self) -> Self {
         Self { function: self.function.clone(), protocol: PhantomData }
@@ -152,7 +147,7 @@ where
     }
 }
 
-/// Answers frames until a part is full. Returns the bytes and the frames that are answered.
+/// Answers frames until a part is full. Returns the number of bytes and of frames that were answered.
 #[inline]
 fn answer<P, F>(function: &F, bytes: &[u8], out: &mut BytesMut) -> (usize, u32)
 where
@@ -162,12 +157,7 @@ where
     let (mut rest, mut frames) = (bytes, 0);
     let mut begun = None;
     while !rest.is_empty() && out.len() < PART_BYTES {
-        let before = rest.len();
-        let frame = P::next(&mut rest);
-        if rest.len() == before {
-            // A protocol that takes nothing off would give the same frame for ever.
-            rest = &[];
-        }
+        let frame = take_frame::<P>(&mut rest);
         function(frame, &mut Out::new(out));
         frames += 1;
         if frames % FRAMES_UNMEASURED == 0

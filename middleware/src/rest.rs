@@ -1,17 +1,24 @@
-//! The rest of the replies to a batch, which its service makes when it is asked.
+//! The rest of the replies to a batch, made part by part as the loop asks for it.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
 
-use crate::{BoxError, stats::LineResults};
+use crate::{BoxError, stats::LineResults, thread_context::block_pool::BLOCK_BYTES};
 
-/// What a service that answers frame by frame has not answered yet.
+/// Bytes of replies after which a part goes to the sink. No further frame is answered while the sink is full.
+pub(crate) const PART_BYTES: usize = BLOCK_BYTES;
+
+/// Time after which a part goes to the sink, so that other connections run beside a service that never waits.
+pub(crate) const PART_TIME: Duration = Duration::from_micros(250);
+
+/// The frames of a batch that their service has not answered yet.
 ///
-/// A stream of parts, except that it knows how many frames are left: they are answered when a limit ends it.
+/// A stream of parts that also knows how many frames are left: when a limit ends it, the loop answers these.
 pub trait Rest: Send {
     /// Makes the next part. `None` when all frames are answered.
     fn poll_part(

@@ -1,7 +1,7 @@
 //! The first 16 bytes of a slice as one number: SIMD within a register.
 //!
-//! For short lines, verbs and replies: a search or a copy whose length is not known when this is compiled is a
-//! call, which costs more than the bytes.
+//! For short lines, verbs and replies: a search or copy of a length that is unknown at compile time is a function
+//! call, which costs more than its work on a few bytes.
 
 /// Bytes that a number holds.
 pub(crate) const BYTES: usize = 16;

@@ -9,10 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::stream::FuturesOrdered;
-use tokio::{
-    task::coop::poll_proceed,
-    time::{Duration, Instant},
-};
+use tokio::{task::coop::poll_proceed, time::Instant};
 use tower::{
     load_shed::error::Overloaded,
     timeout::error::Elapsed,
@@ -25,16 +22,10 @@ use crate::{
     BoxError, Line, Lines,
     lines::next_line,
     protocol::{Lf, Notice, Protocol},
-    rest::{Part, Rest},
+    rest::{PART_BYTES, PART_TIME, Part, Rest},
     stats::LineResults,
-    thread_context::block_pool::{BLOCK_BYTES, put_output, take_output},
+    thread_context::block_pool::{put_output, take_output},
 };
-
-/// Bytes of replies after which a part goes to the sink: what it does not take of them stops the service.
-const PART_BYTES: usize = BLOCK_BYTES;
-
-/// Time after which a part goes to the sink, so that other connections run beside a service that never waits.
-const PART_TIME: Duration = Duration::from_micros(250);
 
 /// Lines for which a unit of the task's budget is taken, and the clock is read.
 const LINES_UNMEASURED: u32 = 16;
@@ -73,7 +64,7 @@ pub(super) enum Stop {
     Fails(BoxError),
 }
 
-/// Whether a line that failed so is answered, and the next one served.
+/// Whether a line whose call failed with `error` is answered, and the next one served.
 pub(super) fn is_answered(error: &BoxError) -> bool {
     error.is::<Elapsed>() || error.is::<Overloaded>()
 }
@@ -104,7 +95,7 @@ where
         self.answered
     }
 
-    /// Has the next part say what became of this error, or end with it.
+    /// Keeps `error` for the next part, which answers the line or ends with it.
     pub(super) fn fail(&mut self, error: BoxError) {
         self.failed = Some(error);
     }
@@ -167,7 +158,7 @@ where
         Stop::Full
     }
 
-    /// Answers a line whose call failed, if that is an answer.
+    /// Answers a line whose call failed with a timeout or an overload. Returns any other error.
     fn answer_failure(
         &mut self,
         error: BoxError,

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 pin_project! {
-    /// A call that is made ready, runs, or is none. What Tower's `Oneshot` is, in memory that is used again.
+    /// A call that waits for readiness or runs, or no call. As Tower's `Oneshot`, in memory that is reused.
     #[project = SlotProj]
     pub(super) enum Slot<S, Request, F> {
         Free,

@@ -58,7 +58,8 @@ pub struct Cx<'a, P: Replies = Lf> {
     now: &'a dyn Fn() -> Instant,
     timer: &'a mut Option<TimerChange>,
     frame_max: &'a mut FrameMax,
-    /// The frames behind this one were cut by another limit, and are checked before they are called.
+    /// Set when the limit of frames changes: frames behind this one were cut by another limit, and are checked
+    /// before they are called.
     stops: bool,
 }
 
@@ -113,13 +114,13 @@ impl<'a, P: Replies> Cx<'a, P> {
         Action::Close
     }
 
-    /// Whether the command that was answered since its result was taken last is an error.
+    /// Whether the reply to the command that was answered since the last `take_command_result` is an error.
     #[inline]
     pub(crate) const fn has_failed(&self) -> bool {
         self.out.has_failed()
     }
 
-    /// How the command ended that was answered since this was asked last.
+    /// The result of the command that was answered since the last call.
     #[inline]
     pub(crate) const fn take_command_result(&mut self) -> CommandResult {
         if self.out.take_failed() { CommandResult::Error } else { CommandResult::Ok }
@@ -142,21 +143,21 @@ impl<'a, P: Replies> Cx<'a, P> {
     ///
     /// A longer frame ends the connection as any that is too long does: after the replies to those before it,
     /// with the words of the protocol, as [`CloseReason::LineTooLong`](crate::stats::CloseReason::LineTooLong).
-    /// Of an unfinished frame the server keeps no more than the limit, so a small one before login bounds what a
-    /// peer that is not known yet can make it hold. Where a frame behind this one is in hand already makes no
-    /// difference. *Costs*: an allocation while the limit is below that of the codec.
+    /// Of an unfinished frame the server keeps no more than the limit, so a small limit before login bounds the
+    /// memory that a peer can take before it is known. The limit also holds for frames behind this one that were
+    /// read together with it. *Costs*: an allocation while the limit is below that of the codec.
     ///
     /// ```
     /// use towline_middleware::{protocol::Lf, session::{ActionOf, Cx, FrameOf, Session}};
     ///
-    /// struct Door;
+    /// struct Greeter;
     ///
-    /// impl Session for Door {
+    /// impl Session for Greeter {
     ///     type Protocol = Lf;
     ///
     ///     fn on_open(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
     ///         cx.frame_max(64); // enough for a name
-    ///         cx.reply("who is there?")
+    ///         cx.reply("your name?")
     ///     }
     ///
     ///     fn on_frame(&mut self, name: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {

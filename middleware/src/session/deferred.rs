@@ -44,8 +44,8 @@ use crate::{
 #[must_use = "a deferred reply does nothing unless it is returned"]
 pub struct Deferred<P: Replies, S>(Box<Parts<P, S>>);
 
-/// In a box of its own, so that an [`Action`] is two words: it returns from every call of a session, and two
-/// words return in registers.
+/// The fields of a [`Deferred`]. Boxed, so that an [`Action`] is two words: every call of a session returns one,
+/// and two words return in registers.
 struct Parts<P: Replies, S> {
     future: BackFuture<P, S>,
     within: Option<Duration>,
@@ -127,7 +127,7 @@ impl<P: Replies, S: 'static> Action<P, S> {
         }
     }
 
-    /// As [`lift`](Self::lift), of what `command` was answered with: counts it, now or when its reply comes.
+    /// As [`lift`](Self::lift), for the reply to `command`, which is counted now, or when its reply comes.
     pub(crate) fn lift_counted<T: 'static>(
         self,
         part: fn(&mut T) -> &mut S,
@@ -176,7 +176,7 @@ impl<P: Replies, S> Default for BackFuture<P, S> {
 }
 
 impl<P: Replies, S> BackFuture<P, S> {
-    /// The command of a router that waits for it, which must be told if it is not answered.
+    /// The command of a router that waits for this reply, to be counted if it is not answered.
     pub(super) fn command(&self) -> Option<&PendingCommand> {
         self.0.as_ref().and_then(|later| later.command())
     }

@@ -1,10 +1,10 @@
-//! How long the frames of a session may be, where it says so.
+//! The limit that a session sets for the length of its frames.
 
 use bytes::BytesMut;
 
 use crate::protocol::{FrameLimits, Notice, Protocol};
 
-/// What a session said of its frames, and which of those that need to know it do not know it yet.
+/// The limit that a session set, and whether its batch and its transport still have another one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameMax {
     bytes: u32,
@@ -18,9 +18,9 @@ impl FrameMax {
     /// The limit of the codec.
     pub(super) const NONE: Self = Self { bytes: u32::MAX, is_new: false, is_unsent: false };
 
-    /// Sets the limit. Returns whether it is another one.
+    /// Sets the limit. Returns whether it has changed.
     pub(super) fn set(&mut self, bytes: usize) -> bool {
-        // Longer frames are beyond every limit of a codec.
+        // No codec allows a longer frame.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let is_other = bytes != self.bytes;
         if is_other {
@@ -33,20 +33,20 @@ impl FrameMax {
         self.bytes as usize
     }
 
-    /// Whether the limit was changed since this was asked last.
+    /// Whether the limit has changed since the last call.
     #[inline]
     pub(super) const fn take_new(&mut self) -> bool {
         std::mem::replace(&mut self.is_new, false)
     }
 
-    /// The limit, if the transport does not know it. It does from now on.
+    /// The limit, if it has changed since the last call: the caller sets it in the transport.
     #[inline]
     pub(super) const fn take_unsent(&mut self) -> Option<usize> {
         if std::mem::replace(&mut self.is_unsent, false) { Some(self.bytes()) } else { None }
     }
 
-    /// Says that the first of `frames`, which another limit allowed, is too long. Returns whether it is. *Costs*: a
-    /// pass over that frame.
+    /// Writes the protocol's notice if the first of `frames`, which was cut by another limit, is too long for this
+    /// one. Returns whether it is. *Costs*: a pass over that frame.
     #[cold]
     pub(super) fn refuse_first<P: Protocol>(self, frames: &[u8], out: &mut BytesMut) -> bool {
         let mut rest = frames;

@@ -2,18 +2,16 @@
 
 use bytes::BytesMut;
 
-use super::{
-    Action, ActionOf, Cx, Session,
-    running::{PART_BYTES, Running},
-};
-use crate::protocol::Protocol;
+use super::{Action, ActionOf, Cx, Session, running::Running};
+use crate::{batch::take_frame, rest::PART_BYTES};
 
 impl<S: Session> Running<S> {
     /// Calls the session with the frames of `batch` from `at` on, until `out` is a full part, `frames_max`
-    /// were answered, or the session asks for something else than the next frame, which is returned.
+    /// were answered, or the session returns an action other than [`Action::Continue`]. Returns how many frames it
+    /// called, and that action.
     ///
-    /// Every line of every session comes through this loop: what does not depend on the frame is done
-    /// around it.
+    /// Every frame of every session passes this loop, so work that does not depend on the frame is done
+    /// outside of it.
     #[inline]
     pub(super) fn answer_frames(
         &mut self,
@@ -30,12 +28,7 @@ impl<S: Session> Running<S> {
                 && cx.written() < PART_BYTES
                 && !cx.stops()
             {
-                let before = rest.len();
-                let frame = S::Protocol::next(&mut rest);
-                if rest.len() >= before {
-                    // A protocol that takes nothing off would be asked for ever.
-                    rest = &[];
-                }
+                let frame = take_frame::<S::Protocol>(&mut rest);
                 frames += 1;
                 match session.on_frame(frame, cx) {
                     Action::Continue => {}

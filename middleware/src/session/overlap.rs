@@ -1,9 +1,9 @@
 //! How many replies of a connection may wait at once.
 
 /// How many [`Deferred`](super::Deferred) replies of a connection wait at once, and in which order they are
-/// written. What [`Session::overlap`](super::Session::overlap) returns;
+/// written. [`Session::overlap`](super::Session::overlap) returns it; for commands
 /// [`Router::overlap`](crate::router::Router::overlap) and
-/// [`overlap_tagged`](crate::router::Router::overlap_tagged) for commands.
+/// [`overlap_tagged`](crate::router::Router::overlap_tagged) set it.
 ///
 /// *Does*: calls the frames behind a reply that waits, in their order, those of later reads as well, until the
 /// number is reached. Each reply that waits has a permit and a timeout of its own. *Does not*: bound what

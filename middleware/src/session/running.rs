@@ -22,13 +22,11 @@ use crate::{
     Batch, BoxError,
     clock::Nanos,
     response::{SessionReply, sealed::Then},
+    rest::PART_BYTES,
     serve::Overlapped,
     stats::{CloseReason, LineResults},
-    thread_context::block_pool::{BLOCK_BYTES, put_output, take_output},
+    thread_context::block_pool::{put_output, take_output},
 };
-
-/// Bytes of replies after which a part goes to the sink: what it does not take of them stops the session.
-pub(super) const PART_BYTES: usize = BLOCK_BYTES;
 
 /// Frames, and replies that were waited for, after which a part goes to the sink, so that the loop can see how
 /// long the turn takes.
@@ -92,7 +90,7 @@ impl<S: Session> SessionCall<S> {
         Self { first: Some(hook), close, ..Self::nothing() }
     }
 
-    /// What the loop has to know of a call beside which frames are called.
+    /// What the loop needs to know of a call that may take further batches.
     pub(super) fn overlapped(&self) -> Option<Overlapped> {
         let Some(Waiting::Overlapping(overlapping)) = &self.waiting else { return None };
         let batch_bytes = self.batch.as_bytes().len();
@@ -120,14 +118,14 @@ impl<S: Session> Running<S> {
         SessionCall { batch, begun, overlaps: true, ..SessionCall::nothing() }
     }
 
-    /// Goes on with another batch by a call all of whose frames were called.
+    /// Gives another batch to a call whose own frames have all been called.
     pub(super) fn extend(&self, call: &mut SessionCall<S>, batch: Batch<S::Protocol>) {
         self.end_batch(call);
         let SessionCall { batch, begun, .. } = self.begin(batch);
         (call.batch, call.begun, call.at, call.rechecks) = (batch, begun, 0, false);
     }
 
-    /// Counts a batch as answered. What is waited for of it still is not in its time.
+    /// Counts a batch as answered. Replies of it that still wait are not part of its time.
     #[inline]
     fn end_batch(&self, call: &mut SessionCall<S>) {
         if call.batch.is_empty() {
@@ -204,7 +202,8 @@ impl<S: Session> Running<S> {
             } else if call.at < call.batch.as_bytes().len() {
                 let SessionCall { batch, at, rechecks, .. } = call;
                 let batch = batch.as_bytes();
-                // How a peer's bytes are cut into batches makes no difference.
+                // A new limit also holds for frames that were read before it was set: the result must not
+                // depend on how the input was cut into batches.
                 if *rechecks && self.frame_max.refuse_first::<S::Protocol>(&batch[*at..], &mut out)
                 {
                     break Then::Close(CloseReason::LineTooLong);

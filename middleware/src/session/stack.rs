@@ -1,4 +1,4 @@
-//! What the sessions of a shard share, and services that answer in parts.
+//! Metrics and limits that the sessions of a shard share, also for services that answer in parts.
 
 use std::{
     future::Future,
@@ -70,15 +70,21 @@ impl SessionStack {
         };
         Limited { future, command }
     }
+
+    /// Polls what a service of batches waits for: for a permit first, and not longer than the stack's timeout.
+    pub(crate) fn limit_wait<F: Future + Unpin>(&self, wait: F) -> LimitedWait<F> {
+        self.0.timed.clone().call(wait)
+    }
 }
 
-type LimitedFuture<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
+/// A future that waits, within the limits.
+pub(crate) type LimitedWait<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
 
 pin_project! {
-    /// A future that waits, within the limits.
+    /// A deferred reply that waits, within the limits.
     pub(super) struct Limited<P: Replies, S> {
         #[pin]
-        future: LimitedFuture<BackFuture<P, S>>,
+        future: LimitedWait<BackFuture<P, S>>,
         command: Option<PendingCommand>,
     }
 }
@@ -136,15 +142,5 @@ impl<F: Future + Unpin> Future for RunFuture<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(Ok)
-    }
-}
-
-/// What a service of batches waits for, within the limits.
-pub(crate) type LimitedWait<F> = <Timeout<ConcurrencyLimit<Run>> as Service<F>>::Future;
-
-impl SessionStack {
-    /// Polls what a service of batches waits for: for a permit first, and not longer than the stack's timeout.
-    pub(crate) fn limit_wait<F: Future + Unpin>(&self, wait: F) -> LimitedWait<F> {
-        self.0.timed.clone().call(wait)
     }
 }

@@ -52,8 +52,8 @@ pub(super) struct Turn<'a, 'cx, P: Protocol> {
 }
 
 impl<S: Session> Running<S> {
-    /// Polls what the frames behind wait for. Ready with `None` if it is waited for still, and something was
-    /// said or done.
+    /// Polls what the frames behind wait for. Ready with `None` if the wait goes on, and something was written or
+    /// done meanwhile.
     pub(super) fn poll_waiting(
         &mut self,
         waiting: &mut Waiting<S>,
@@ -92,7 +92,7 @@ impl<S: Session> Running<S> {
         Poll::Ready(self.take_back(done, turn.out, turn.answered).map(Some))
     }
 
-    /// Gives what was waited for back to the session, or says why there is nothing.
+    /// Has the session reply with what was waited for, or writes the protocol's word for a timeout or an overload.
     pub(super) fn take_back(
         &mut self,
         done: Result<Back<S::Protocol, S>, BoxError>,

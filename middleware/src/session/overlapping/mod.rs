@@ -12,10 +12,10 @@ pub(super) use self::queue::Overlapping;
 use self::queue::{Done, End, Queued};
 use super::{
     Action, ActionOf, Deferred, Session,
-    running::{PART_BYTES, Running},
+    running::Running,
     waiting::{Turn, poll_part},
 };
-use crate::{BoxError, stats::LineResults};
+use crate::{BoxError, rest::PART_BYTES, stats::LineResults};
 
 impl<S: Session> Running<S> {
     /// Does the next thing that can be done: takes a reply that is done, writes what is at the front of the
@@ -38,7 +38,7 @@ impl<S: Session> Running<S> {
         Poll::Pending
     }
 
-    /// Writes what is at the front of the queue, or a part of it. Pending if that waits.
+    /// Writes the reply at the front of the queue, or a part of it. Pending if that reply still waits.
     fn write_front(
         &mut self,
         overlapping: &mut Overlapping<S>,
@@ -66,7 +66,7 @@ impl<S: Session> Running<S> {
         Poll::Ready(Ok(None))
     }
 
-    /// Gives a value back to the session, whose turn it is to reply with it.
+    /// Has the session reply with the value of a future that is done.
     fn answer_done(
         &mut self,
         overlapping: &mut Overlapping<S>,
@@ -82,7 +82,7 @@ impl<S: Session> Running<S> {
             Action::Close if overlapping.is_tagged() => {
                 overlapping.close_behind(&turn.out.split_off(said_before));
             }
-            // What is behind it is not served, whatever has been called of it.
+            // Replies to frames behind it are dropped, even if those frames have been called.
             Action::Close => return Ok(Some(Action::Close)),
             Action::ReplyStream(stream) => overlapping.put(Queued::Parts(*stream.0), End::Front),
             Action::Deferred(deferred) => {
@@ -93,7 +93,7 @@ impl<S: Session> Running<S> {
         Ok(None)
     }
 
-    /// Calls the timer's method if it is due, else the next frame. What it says has its turn behind what waits,
+    /// Calls the timer's method if it is due, else the next frame. The reply is queued behind those that wait,
     /// unless replies have tags. Returns whether anything was called.
     fn call_beside(
         &mut self,

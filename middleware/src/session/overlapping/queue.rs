@@ -1,4 +1,4 @@
-//! What waits at the same time, and in which order it is written.
+//! Replies that wait at the same time, and the order in which they are written.
 
 use std::{
     collections::VecDeque,
@@ -16,23 +16,24 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use pin_project_lite::pin_project;
 
-use super::super::{Overlap, Session, deferred::Back, running::PART_BYTES, waiting::LimitedBack};
+use super::super::{Overlap, Session, deferred::Back, waiting::LimitedBack};
 use crate::{
     BoxError,
     response::ReplyParts,
+    rest::PART_BYTES,
     thread_context::{READINESS, Readiness},
 };
 
-/// What waits of a connection whose frames are called meanwhile. Exists only while something waits.
+/// Deferred replies of a connection whose further frames are called meanwhile. Exists only while one waits.
 ///
-/// What is in it is bounded: as many deferred replies as the session's [`Overlap`] says, [`PART_BYTES`] and one
-/// reply of what frames behind them said, and one stream of a frame.
+/// Holds at most as many deferred replies as the session's [`Overlap`] says, [`PART_BYTES`] and one more reply of
+/// those to frames behind them, and one stream.
 pub(in crate::session) struct Overlapping<S: Session> {
     overlap: Overlap,
-    /// Polls those that were woken, and no others.
+    /// Polls only the futures that were woken.
     futures: FuturesUnordered<Numbered<S>>,
-    /// What is to be written, in its order. A future has a place in it from the beginning, or with tags when it
-    /// is done.
+    /// Replies in the order in which they are written. A future has its place from the beginning, or, with tags,
+    /// from when it is done.
     queue: VecDeque<Queued<S>>,
     /// The number of the front of the queue. Numbers wrap around.
     first: usize,
@@ -44,11 +45,11 @@ pub(in crate::session) struct Overlapping<S: Session> {
     streams: u32,
     /// Bytes of replies in the queue.
     held_bytes: usize,
-    /// What is said behind everything else, before the close.
+    /// Written behind all other replies, before the close.
     last_words: Option<BytesMut>,
 }
 
-/// What is written in its turn.
+/// A reply in the queue, or the place of one.
 pub(super) enum Queued<S: Session> {
     /// The place of a future that runs.
     Running,
@@ -181,7 +182,7 @@ impl<S: Session> Overlapping<S> {
         }
     }
 
-    /// Has a future polled whenever it is woken.
+    /// Adds a future, which is polled when it is woken.
     pub(super) fn run(&mut self, limited: LimitedBack<S>, is_frame: bool, end: End) {
         let number = match end {
             End::Front => self.first.wrapping_sub(1),
@@ -198,7 +199,7 @@ impl<S: Session> Overlapping<S> {
         }
     }
 
-    /// Puts a reply whose future is done where it belongs. Returns whether there was one.
+    /// Takes a future that is done, and puts its value into its place in the queue. Returns whether there was one.
     pub(super) fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
         let next = Pin::new(&mut self.futures).poll_next(cx);
         if self.without_permit.load(Relaxed) > 0 {
@@ -238,7 +239,7 @@ impl<S: Session> Overlapping<S> {
         self.last_words.get_or_insert_default().extend_from_slice(last_words);
     }
 
-    /// What is said before the close, if there is to be one.
+    /// Takes the last words before the close, if the connection is to close.
     pub(super) fn take_last_words(&mut self) -> Option<BytesMut> {
         self.last_words.take()
     }
