@@ -29,8 +29,9 @@ use crate::{
 ///
 /// A batch's time begins at the last clock reading of its connection's task and ends at the next. So it
 /// contains the read that brought the batch, and the write of its reply unless another batch follows at
-/// once. The time of one that is answered in parts ends with the first. Outside a connection's task the clock is read for it. A batch that is dropped, because its
-/// connection ended, counts as received and never as processed.
+/// once. The time of a batch that is answered in parts ends with the first part. Outside a connection's task the
+/// clock is read for it. A batch that is dropped, because its connection ended, counts as received and never as
+/// processed.
 ///
 /// Made by [`ObserveLayer`], which has an example.
 #[derive(Debug, Clone)]

@@ -106,10 +106,8 @@ impl<P: Protocol> Response<P> {
         let parts = Box::pin(BoxErrors::new(parts));
         Self { after: Some(Box::new(After::Parts(parts))), ..self }
     }
-}
 
-impl<P: Protocol> Response<P> {
-    /// Goes on with what `rest` answers.
+    /// Goes on with the parts of `rest`.
     pub(crate) fn rest(self, rest: BoxRest) -> Self {
         Self { after: Some(Box::new(After::Rest(rest))), ..self }
     }
@@ -149,10 +147,8 @@ impl<P: Protocol> Response<P> {
             }
         }
     }
-}
 
-impl<P: Protocol> Response<P> {
-    /// Replies of a service, and what comes after them.
+    /// The replies of a service, and what comes after them.
     pub(crate) fn of(replies: Batch<P>, then: sealed::Then) -> Self {
         let after = match then {
             // Only a session goes on by its call.
@@ -165,7 +161,7 @@ impl<P: Protocol> Response<P> {
     }
 }
 
-/// The error by which a stream of parts closes the connection as a service does that says so.
+/// The error by which a stream of parts closes the connection without a failure, as a service that closes does.
 #[derive(Debug, thiserror::Error)]
 #[error("the service closes the connection")]
 pub(crate) struct Closes;

@@ -75,8 +75,8 @@ impl<P: Protocol> BatchCodec<P> {
         self.limits.in_force().0
     }
 
-    /// Limits this connection's frames to `bytes`, within the limit that it shares with others, and has what
-    /// is not cut yet examined by it.
+    /// Limits this connection's frames to `bytes`, within the limit that it shares with other connections. Bytes that
+    /// are not cut yet are examined again.
     pub(crate) fn set_frame_max(&mut self, bytes: usize) {
         self.limits = self.limits.within(bytes);
         (self.scanned, self.needed) = (0, 0);
@@ -121,8 +121,8 @@ impl<P: Protocol> Decoder for BatchCodec<P> {
         self.cut(src)
     }
 
-    /// Asks the protocol for the last time, whatever it wanted: what came is either the beginning of a frame
-    /// or no frame at all, however it was cut.
+    /// Asks the protocol once more, even if it wanted more bytes: whether the rest is malformed or the beginning of
+    /// a frame must not depend on how the input was cut into reads.
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Batch<P>>, LineError> {
         self.needed = 0;
         self.decode(src)

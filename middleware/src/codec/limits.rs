@@ -28,8 +28,8 @@ const GROWTH: usize = 16;
 /// How long a line and how large a batch may be. Codecs that share one see it change.
 #[derive(Debug)]
 pub struct LineLimits {
-    /// 0 where there is a limit of the connection's own: a frame that is within 0 bytes is within any limit, so
-    /// what asks for no more than this is right, and the codec asks further.
+    /// The longest line. 0 if the connection has a limit of its own: the fast path, which reads this field alone,
+    /// then takes empty frames only, and leaves all others to the general path.
     bytes: LiveSetting<u32>,
     lines: LiveSetting<u32>,
     own: Option<OwnLimit>,

@@ -17,8 +17,8 @@
 //!
 //! That is for lines. For another protocol `ping` is what it says for
 //! [`Notice::Ping`](crate::protocol::Notice::Ping), and `pong` what its
-//! [`is_pong`](crate::protocol::Protocol::is_pong) tells; [`PingWords`] replaces both. A protocol without a word for a ping must have no
-//! heartbeat: nothing would be sent, and a silent peer closed all the same.
+//! [`is_pong`](crate::protocol::Protocol::is_pong) tells; [`PingWords`] replaces both. A protocol without a word
+//! for a ping must have no heartbeat: nothing would be sent, and a silent peer closed all the same.
 //!
 //! Any whole line shows that the peer lives and answers a ping. The line `pong` answers it without being
 //! served: once a ping, within [`Deadlines::heartbeat_timeout`] of it, even if other lines that were on

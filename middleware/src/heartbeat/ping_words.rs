@@ -7,12 +7,12 @@ use crate::{
     protocol::{Notice, Protocol},
 };
 
-/// What a ping says and what answers it, in the place of the words of the protocol.
+/// The words of pings and pongs, in place of those of the protocol.
 ///
 /// ```
 /// use towline_middleware::heartbeat::PingWords;
 ///
-/// /// Those of IRC.
+/// // The words of IRC.
 /// let words = PingWords::new()
 ///     .ping(&b"PING :towline\r\n"[..])
 ///     .pong(|frame| frame.starts_with(b"PONG"));
@@ -39,16 +39,16 @@ impl PingWords {
         self
     }
 
-    /// Takes a frame for nothing but the answer to a ping, and does not serve it, if `is_pong` says so of
-    /// its bytes without the line end behind them. Asked for frames that come while a ping is unanswered. Any
-    /// other frame answers a ping, too, and is served. Default: [`Protocol::is_pong`].
+    /// Recognizes pongs by `is_pong`, which gets the bytes of a frame without its line end and is called only while
+    /// a ping is unanswered. A pong answers the ping and is not served; any other frame answers it too, and is
+    /// served. Default: [`Protocol::is_pong`].
     #[must_use]
     pub fn pong(mut self, is_pong: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
         self.pong = Some(Arc::new(is_pong));
         self
     }
 
-    /// What a ping says, unless it is the protocol's word.
+    /// The frame of a ping; `None` if it is the protocol's.
     pub fn get_ping(&self) -> Option<&[u8]> {
         self.ping.as_deref()
     }

@@ -13,9 +13,10 @@ use crate::reply::Replies;
 /// `WIDTH` is 1, 2, 3, 4 or 8; another one does not compile. The length counts the payload, not itself.
 ///
 /// *Accepts*: any payload, also an empty one; a frame is the payload. *Refuses*: a length above
-/// [`FrameLimits::frame_bytes`], as soon as it was read and before any memory is taken for it. *Writes*: of
-/// notices only errors in the place of a reply, as frames, because it has no words: the server ends the connection
-/// without any, and there is no heartbeat. [`put`](Self::put) writes a frame. *Costs*: a few instructions a frame, twice; payloads are not scanned.
+/// [`FrameLimits::frame_bytes`], as soon as it was read and before any memory is taken for it. *Writes*: no
+/// notices, because it has no words for them, except errors that stand for a reply, as frames. So the server ends
+/// connections without a notice, and there is no heartbeat. [`put`](Self::put) writes a frame. *Costs*: a few
+/// instructions a frame, twice; payloads are not scanned.
 ///
 /// ```
 /// use bytes::BytesMut;

@@ -105,13 +105,13 @@ pub trait Protocol: Send + Sync + 'static {
     /// One frame, borrowed from its batch.
     type Frame<'a>: Copy;
 
-    /// How long what is awaited for a peer goes on after it has closed its sending side; `None` is to its end,
-    /// and zero not at all. A peer that only waits for its replies does so, as `printf '…' | nc` does, and one
-    /// that is gone looks the same: the protocol knows which is likely. Then the call is cancelled, and the
+    /// How long a call goes on after its peer has closed its sending side: `None` until it is done, zero not at
+    /// all. A peer that only waits for its replies closes that side, as `printf '…' | nc` does, and a peer that is
+    /// gone looks the same: the protocol knows which is likely. After this time the call is cancelled, and the
     /// connection ends as [`PeerEof`](crate::stats::CloseReason::PeerEof). A reset cancels it at once.
     ///
-    /// It holds where the program says nothing else: by
-    /// [`Serve::half_close`](crate::serve::Serve::half_close), or by `timeouts.half_close` of a server.
+    /// A program overrides it by [`Serve::half_close`](crate::serve::Serve::half_close), or by
+    /// `timeouts.half_close` of a server.
     ///
     /// Default: 500 ms.
     const HALF_CLOSE: Option<Duration> = Some(HALF_CLOSE);
@@ -167,7 +167,7 @@ pub trait Protocol: Send + Sync + 'static {
     }
 }
 
-/// Default for [`Protocol::HALF_CLOSE`], and for what is served without a protocol's choice.
+/// Default for [`Protocol::HALF_CLOSE`], and for connections that are served without asking the protocol.
 pub(crate) const HALF_CLOSE: Duration = Duration::from_millis(500);
 
 /// What [`Protocol::delimit`] must keep to, and need not repeat.

@@ -17,8 +17,8 @@ pub enum Notice<'a> {
     Timeout,
     /// A frame is not served because the server is overloaded.
     Overloaded,
-    /// A frame is not served, for the reason that the error says: a [`RateLayer`](crate::rate::RateLayer) says
-    /// it for each frame above the rate. It stands for the reply, so a protocol that has replies says it.
+    /// A frame is not served, for the reason in the error: a [`RateLayer`](crate::rate::RateLayer) sends it for each
+    /// frame above the rate. It stands for the reply to the frame, so a protocol that has replies must write it.
     ReplyError(&'a ReplyError),
     /// The connection is rejected: there are as many as are allowed.
     TooManyConnections,

@@ -4,13 +4,12 @@ use std::{fmt, sync::OnceLock, time::Duration};
 
 use tokio::time::Instant;
 
-/// Time is counted in sixteenths of a nanosecond: fine enough for a million per second to be kept to one part
+/// Units of time in a nanosecond. A sixteenth is fine enough to keep a rate of a million per second to one part
 /// in 16,000, and coarse enough for 36 years in 64 bits.
 const UNITS_PER_NANO: u64 = 16;
 const UNITS_PER_SECOND: u64 = 1_000_000_000 * UNITS_PER_NANO;
 
-/// What the first time that is asked for is counted as. Earlier times, by up to nine years, fit below it, and
-/// 27 years above it.
+/// The number of units of the first `Instant` that is converted. Nine years fit below it, and 27 years above it.
 const ORIGIN: u64 = 1 << 62;
 
 /// An interval's 32 bits are a mantissa and, below it, an exponent.
@@ -19,7 +18,7 @@ const EXPONENT_BITS: u32 = u32::BITS - MANTISSA_BITS;
 const MANTISSA_MAX: u32 = (1 << MANTISSA_BITS) - 1;
 const EXPONENT_MAX: u32 = u64::BITS - MANTISSA_BITS;
 
-/// `time` in units, beyond the range the nearest that is in it.
+/// Converts `time` to units. A time outside of the range becomes the nearest one inside.
 #[inline]
 pub(super) fn units(time: Instant) -> u64 {
     static FIRST: OnceLock<Instant> = OnceLock::new();
@@ -36,7 +35,7 @@ fn duration_units(time: Duration) -> u64 {
     seconds.saturating_add(u64::from(time.subsec_nanos()) * UNITS_PER_NANO)
 }
 
-/// At least `units`, in whole nanoseconds.
+/// Converts `units` to a duration, rounded up to whole nanoseconds.
 const fn duration(units: u64) -> Duration {
     Duration::from_nanos(units.div_ceil(UNITS_PER_NANO))
 }
@@ -47,7 +46,7 @@ const fn duration(units: u64) -> Duration {
 struct Interval(u32);
 
 impl Interval {
-    /// Longer than 27 years, so that nothing happens at this rate.
+    /// Longer than 27 years: this rate lets nothing through.
     const NEVER: Self = Self((MANTISSA_MAX << EXPONENT_BITS) | EXPONENT_MAX);
 
     const fn new(period: Duration, count: u32) -> Self {
@@ -60,7 +59,7 @@ impl Interval {
         let mut exponent = bits.saturating_sub(MANTISSA_BITS);
         let mut mantissa = units.div_ceil(1 << exponent);
         if mantissa > MANTISSA_MAX as u128 {
-            // Rounding up gave it a bit more.
+            // Rounding up made the mantissa one bit longer.
             (mantissa, exponent) = (mantissa >> 1, exponent + 1);
         }
         if exponent > EXPONENT_MAX {
@@ -82,8 +81,8 @@ impl fmt::Debug for Interval {
     }
 }
 
-/// A rate and a burst. The state of a quota is one number beside it: the time at which it is full again, in
-/// units. 0, which is before any other, is a full one.
+/// A rate and a burst. The state of a quota is one number beside it: the time in units at which it is full again.
+/// 0 is before every other time, and means full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gcra {
     interval: Interval,
@@ -99,10 +98,10 @@ impl Gcra {
         Self { burst, ..self }
     }
 
-    /// Takes `count` from a quota that is full at `full_at`. Returns when it is full then.
+    /// Takes `count` from a quota that is full at `full_at`. Returns the time at which it is full afterwards.
     ///
     /// # Errors
-    /// How long until there are as many, at `now` or after.
+    /// The time from `now` until `count` are available.
     #[inline]
     pub(super) fn take(self, full_at: u64, now: u64, count: u32) -> Result<u64, Duration> {
         if count == 0 {
@@ -117,14 +116,15 @@ impl Gcra {
         if missing == 0 { Ok(end) } else { Err(duration(missing)) }
     }
 
-    /// Takes as many as there are, at most `count`. Returns how many, and when the quota is full then.
+    /// Takes as many as are available, at most `count`. Returns how many, and the time at which the quota is full
+    /// afterwards.
     #[inline]
     pub(super) fn take_up_to(self, full_at: u64, now: u64, count: u32) -> (u32, u64) {
         let begin = full_at.max(now);
         let room = self.full().saturating_sub(begin - now).min(u64::MAX - begin);
         let interval = self.interval.units();
         let there = room.checked_div(interval).unwrap_or(u64::MAX).min(self.burst.into());
-        // It fits: it is at most `burst`.
+        // The cast fits: `there` is at most `burst`.
         let taken = count.min(there as u32);
         if taken == 0 {
             return (0, full_at);

@@ -27,30 +27,32 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Excess {
-    /// They are not served: each is answered with an error in the words of the protocol, by default
-    /// `too fast`. The default.
+    /// Frames above the rate are not served: each is answered with an error in the words of the protocol, by
+    /// default `too fast`. The default.
     #[default]
     Shed,
-    /// They wait, and with them everything that the peer sent behind them: its connection is not read
-    /// meanwhile, so TCP slows it down.
+    /// Frames above the rate wait, and with them everything that the peer sent behind them: its connection is not
+    /// read meanwhile, so TCP slows the peer down.
     Pace {
-        /// The longest wait of a frame, from the call of its batch on. Those that would wait longer are shed,
+        /// The longest wait of a frame, from the call of its batch on. Frames that would wait longer are shed
         /// at once. A batch has up to 16,384 frames.
         at_most: Duration,
     },
 }
 
-/// Serves the frames that are within a rate, and lets the others wait or refuses them.
+/// Serves frames up to a rate, and sheds or delays those above it.
 ///
 /// *Does*: takes one from its [`Quota`] for each frame; a batch that is within the rate as a whole goes through
 /// as it is, and of any other the first frames are served and answered at once. *Does not*: reorder replies,
 /// count bytes, or hold anything for a frame that waits but its bytes. *Goes*: outermost of the layers of a
-/// program's own. *Costs*: a reading of the clock and a lock that is never contended, about 50 ns a batch.
+/// program's own. *Costs*: a reading of the clock and a lock, contended only if connections share the quota; about
+/// 50 ns a batch.
 ///
-/// It responds with a [`Response`], whose later parts are the frames that waited. Those are served outside of the call, and so by none of the layers *outside* of this one: the
-/// server's own timeout and concurrency limit, which a frame that waits should not use up, hold for the frames
-/// that are served at once. Where they must hold for the others too, put a [`TimeoutLayer`](crate::TimeoutLayer)
-/// or a [`ConcurrencyLimitLayer`](crate::ConcurrencyLimitLayer) inside, and inside of an
+/// It responds with a [`Response`]. Its later parts are the replies to frames that waited, which are served after
+/// the call has ended. So layers *outside* of this one, such as the server's own timeout and concurrency limit,
+/// hold only for frames that are served at once, and a frame that waits does not use them up. To limit the
+/// frames that waited as well, put a [`TimeoutLayer`](crate::TimeoutLayer) or a
+/// [`ConcurrencyLimitLayer`](crate::ConcurrencyLimitLayer) inside, within an
 /// [`ErrorReplyLayer`](crate::ErrorReplyLayer). An error ends the connection, as that of any service.
 ///
 /// Made by [`RateLayer`], which has an example.
@@ -60,10 +62,10 @@ pub struct Rate<S> {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a service share.
+/// The state that clones of a [`Rate`] share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    // Of one connection, which serves one batch at a time.
+    // A connection serves one batch at a time, so a quota of its own is never contended.
     quota: Mutex<Quota>,
     excess: Excess,
     error: ReplyError,
@@ -87,7 +89,7 @@ impl Shared {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is said to `frames` that are not served.
+    /// The replies to `frames` frames that are shed.
     pub(super) fn refusal<P: Protocol>(&self, frames: usize) -> Batch<P> {
         Batch::notice(&Notice::ReplyError(&self.error), u32::try_from(frames).unwrap_or(u32::MAX))
     }
@@ -178,7 +180,7 @@ where
         };
         Poll::Ready(Ok(match (this.rest.take(), then) {
             (None, then) | (Some(_), then @ Then::Close(_)) => Response::of(replies, then),
-            // Mostly all of them are refused, with the same write.
+            // The usual case: errors go out with the replies, in one write.
             (Some(mut rest), Then::Next) if rest.is_late() => {
                 joined(replies, &rest.refuse()).into()
             }
@@ -193,7 +195,7 @@ impl<S: Service<Batch<P>>, P: Protocol, F> std::fmt::Debug for ResponseFuture<S,
     }
 }
 
-/// Both batches of replies, one behind the other.
+/// Appends the replies of `second` to those of `first`.
 fn joined<P: Protocol>(first: Batch<P>, second: &Batch<P>) -> Batch<P> {
     if first.as_bytes().is_empty() {
         return second.clone();
@@ -209,10 +211,9 @@ fn joined<P: Protocol>(first: Batch<P>, second: &Batch<P>) -> Batch<P> {
 /// So in `serve_with`, which makes a service for each connection, each connection has a quota of its own; in
 /// `serve`, which clones one service, all connections have one together.
 ///
-/// Tower's `RateLimit` is not for this. It counts calls, which are batches, so a peer sends as much as it likes
-/// by sending it at once; it holds its batch back in `poll_ready`; and it is not `Clone`, so it cannot be
-/// served. Where each clone or each connection gets one of its own by some other way, as with HTTP servers
-/// that build their layers again for each, a limit of 5 for all is one of 5 for each.
+/// Tower's `RateLimit` does not fit here. It counts calls, and a call is a batch, so it does not limit a peer that
+/// sends everything at once; it holds its batch back in `poll_ready`; and it is not `Clone`, so it cannot be
+/// served.
 ///
 /// ```
 /// use std::time::Duration;
@@ -236,7 +237,7 @@ fn joined<P: Protocol>(first: Batch<P>, second: &Batch<P>) -> Batch<P> {
 /// client.read_exact(&mut replies).await?;
 /// assert_eq!(&replies, b"a\nb\nERR too fast\nERR too fast\n");
 ///
-/// // What waited is served by the layers inside of this one alone.
+/// // Frames that waited pass only the layers inside of the rate.
 /// let patient = ServiceBuilder::new()
 ///     .layer(rate.excess(Excess::Pace { at_most: Duration::from_secs(1) }))
 ///     .layer(ErrorReplyLayer::new())
@@ -272,8 +273,8 @@ impl RateLayer {
         self
     }
 
-    /// What is said for a frame that is shed, [in the words of the protocol](Notice::ReplyError). The
-    /// conversation goes on, also behind a [fatal](ReplyError::fatal) one. Default: `too fast`.
+    /// The reply to a frame that is shed, [in the words of the protocol](Notice::ReplyError). It does not close the
+    /// connection, even if it is [fatal](ReplyError::fatal). Default: `too fast`.
     #[must_use]
     pub fn error(mut self, error: ReplyError) -> Self {
         self.error = error;

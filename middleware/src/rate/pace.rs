@@ -26,13 +26,13 @@ use crate::{
     rest::BoxRest,
 };
 
-/// The replies to frames that wait: those that are within the rate by now are served together.
+/// The replies to frames that wait, as a stream. Frames that the rate allows by then are served as one batch.
 pub(super) struct Paced<S: Service<Batch<P>>, P: Protocol> {
     service: S,
     shared: Arc<Shared>,
-    /// What is not served yet.
+    /// Frames that are not served yet.
     batch: Batch<P>,
-    /// When what is left is shed.
+    /// Frames that would be served later than this are shed.
     deadline: Instant,
     step: Step<S, P>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Paced<S: Service<Batch<P>>, P: Protocol> {
 enum Step<S: Service<Batch<P>>, P: Protocol> {
     Waiting(Pin<Box<Sleep>>),
     Calling(Pin<Box<Oneshot<S, Batch<P>>>>),
-    /// More of the reply to those that were served.
+    /// Further parts of the reply to the batch that was served.
     Parts(ReplyParts),
     Rest(BoxRest),
     /// The service has closed the connection.
@@ -63,24 +63,24 @@ impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
         wait: Duration,
         at_most: Duration,
     ) -> Self {
-        // Of a time that no clock reaches there is no instant.
+        // `at_most` may be longer than an `Instant` can express.
         let deadline = now.checked_add(at_most).unwrap_or_else(|| now + FAR);
         let step = Step::wait(now, wait, deadline);
         Self { service, shared, batch, deadline, step }
     }
 
-    /// Whether what is left waits too long.
+    /// Whether the frames that are left would wait too long.
     pub(super) const fn is_late(&self) -> bool {
         matches!(self.step, Step::Late)
     }
 
-    /// What is said for what is left, which is not served.
+    /// Sheds the frames that are left, and returns the replies to them.
     pub(super) fn refuse(&mut self) -> Batch<P> {
         self.step = Step::Done;
         self.shared.refusal(std::mem::take(&mut self.batch).count())
     }
 
-    /// Comes behind the rest of a reply.
+    /// First goes on with the reply to the frames that were served at once.
     pub(super) fn behind(mut self, then: Then) -> Self {
         if !matches!(then, Then::Next) {
             self.step = self.step_behind(then);
@@ -102,7 +102,7 @@ impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
     }
 }
 
-/// Longer than any wait for a frame: a quota does not lend more than 27 years.
+/// Longer than any wait: no quota makes a frame wait for more than 27 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 impl<S: Service<Batch<P>>, P: Protocol> Step<S, P> {
@@ -127,7 +127,7 @@ where
         loop {
             match &mut this.step {
                 Step::Waiting(timer) => {
-                    // Out of its task's budget a timer would be pending, and the frames late.
+                    // Without this the timer is pending when its task's budget is used up, and the frames late.
                     ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
                     let now = Instant::now();
                     let (taken, wait) = this.shared.take_up_to(this.batch.count() as u32, now);

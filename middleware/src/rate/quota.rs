@@ -1,4 +1,4 @@
-//! How often one connection may do something.
+//! The rate of one connection.
 
 use std::{fmt, time::Duration};
 
@@ -13,20 +13,20 @@ use super::gcra::{Gcra, units};
 /// connections share, such as the rate of an address, is in [`Quotas`](super::Quotas). *Costs*: 16 bytes,
 /// and some nanoseconds for each call.
 ///
-/// A clone has the rate and what was taken so far.
+/// A clone has the same rate, and begins with what was taken so far.
 ///
 /// # Exactness
 /// A rate is never exceeded: in any stretch of time at most the burst and the rate times that stretch are taken.
-/// Too little by one part in 33 million at most for rates up to 238 per second, and above that by a sixteenth
-/// of a nanosecond for each: at a million per second one part in 16,000. An interval of whole nanoseconds below
-/// 4 ms, and every rate that divides a second by a product of twos and fives, is exact.
+/// It may fall short of the rate: by at most one part in 33 million up to 238 per second, and above that by a
+/// sixteenth of a nanosecond for each, which is one part in 16,000 at a million per second. An interval of whole
+/// nanoseconds below 4 ms, and every rate that divides a second by a product of twos and fives, is exact.
 ///
 /// # Extremes
-/// - A rate of 0 lets nothing through, whatever the burst; a burst of 0 neither.
+/// - A rate of 0 or a burst of 0 lets nothing through.
 /// - More than the burst at once never gets through: the time to wait is [`Duration::MAX`].
 /// - A rate without a period, `per(Duration::ZERO, 1)`, has no limit but the burst at once.
 /// - A time before that of an earlier call gives nothing back and takes nothing away.
-/// - A rate of less than one in 27 years is none, and no burst takes longer than that to come back.
+/// - A rate of less than one in 27 years is a rate of 0, and no burst takes longer than that to be full again.
 ///
 /// In a [`Router`](crate::router::Router) a quota is checked by a guard:
 ///
@@ -94,16 +94,16 @@ impl Quota {
     /// Takes one, at the time `now`.
     ///
     /// # Errors
-    /// How long until there is one, if nothing else is taken meanwhile; nothing is taken then.
+    /// The time until one is available, if nothing else is taken meanwhile. Nothing is taken.
     #[inline]
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         self.take_n(1, now)
     }
 
-    /// Takes `count`, or nothing. Of 0 there are always enough.
+    /// Takes `count`, or nothing. Taking 0 always succeeds.
     ///
     /// # Errors
-    /// How long until there are as many, if nothing else is taken meanwhile; [`Duration::MAX`] if there never
+    /// The time until `count` are available, if nothing else is taken meanwhile; [`Duration::MAX`] if they never
     /// will be.
     ///
     /// ```
@@ -123,7 +123,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Takes as many as there are, at most `count`, and returns how many.
+    /// Takes as many as are available, at most `count`, and returns how many.
     ///
     /// ```
     /// use tokio::time::Instant;
@@ -140,7 +140,7 @@ impl Quota {
         taken
     }
 
-    /// How long until there is one more to take, without taking it; zero if there is one.
+    /// Returns the time until one is available, without taking it; zero if one is.
     pub fn wait(&self, now: Instant) -> Duration {
         self.gcra.take(self.full_at, units(now), 1).err().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! How often each of many may do something.
+//! A rate for each of many keys.
 
 use std::{
     borrow::Borrow,
@@ -23,10 +23,10 @@ const KEYS_MAX: usize = 100_000;
 /// searched for the keys to drop, under its lock, in some tens of microseconds.
 const SHARD_KEYS: usize = 3_584;
 
-/// Most shards: above that they grow.
+/// Most shards. More keys make the shards larger.
 const SHARDS_MAX: usize = 1_024;
 
-/// A full shard drops a part of this size, so that it is searched once for as many new keys.
+/// A full shard drops one in this many of its keys, so that it is searched once for as many new ones.
 const DROPPED_PART: usize = 8;
 
 /// A [`Quota`] for each key: an address, a user, a device. Shared by connections and threads, in an `Arc`.
@@ -37,11 +37,11 @@ const DROPPED_PART: usize = 8;
 /// for an `IpAddr`, beside what `K` itself allocates.
 ///
 /// # Bound
-/// At most [`at_most`](Self::at_most) keys are remembered. A key whose quota is full again says nothing that
-/// a new one would not, so where room is needed for another, these are forgotten first; then those that would
-/// be full soonest, which are those that took least and longest ago. A key that is forgotten before its quota
-/// is full begins with a full one, and [`forgotten`](Self::forgotten) counts it: a limit on keys that a peer
-/// can choose freely, such as user names before login, is not kept above that many.
+/// At most [`at_most`](Self::at_most) keys are remembered. When there is no room for a new key, keys whose quota is
+/// full again are forgotten first, because they would begin with a full one anyway; then the keys whose quota would
+/// be full soonest. A key that is forgotten before its quota is full begins with a full one, and
+/// [`forgotten`](Self::forgotten) counts it. So with more keys than that the limit does not hold, which matters
+/// where a peer can choose its keys freely, such as user names before login.
 ///
 /// ```
 /// use std::{net::IpAddr, time::Duration};
@@ -75,9 +75,9 @@ impl<K: Hash + Eq> Quotas<K> {
         Self::sized(quota.into_gcra(), KEYS_MAX)
     }
 
-    /// Remembers at most `keys` keys; 0 is taken as 1. Default: 100,000. Forgets those that it has.
+    /// Remembers at most `keys` keys; 0 is taken as 1. Forgets all keys that it has. Default: 100,000.
     ///
-    /// They are spread over shards of equal size, so some are forgotten when there are slightly fewer.
+    /// Keys are spread over shards of equal size, so some are forgotten when there are slightly fewer.
     #[must_use]
     pub fn at_most(self, keys: usize) -> Self {
         Self::sized(self.gcra, keys.max(1))
@@ -97,7 +97,7 @@ impl<K: Hash + Eq> Quotas<K> {
     /// Takes one from the quota of `key`, at the time `now`.
     ///
     /// # Errors
-    /// How long until there is one, if nothing else is taken meanwhile; nothing is taken then.
+    /// The time until one is available, if nothing else is taken meanwhile. Nothing is taken.
     pub fn take<Q>(&self, key: &Q, now: Instant) -> Result<(), Duration>
     where
         K: Borrow<Q>,
@@ -106,10 +106,10 @@ impl<K: Hash + Eq> Quotas<K> {
         self.take_n(key, 1, now)
     }
 
-    /// Takes `count` from the quota of `key`, or nothing. Of 0 there are always enough.
+    /// Takes `count` from the quota of `key`, or nothing. Taking 0 always succeeds.
     ///
     /// # Errors
-    /// How long until there are as many, if nothing else is taken meanwhile; [`Duration::MAX`] if there never
+    /// The time until `count` are available, if nothing else is taken meanwhile; [`Duration::MAX`] if they never
     /// will be.
     pub fn take_n<Q>(&self, key: &Q, count: u32, now: Instant) -> Result<(), Duration>
     where
@@ -126,7 +126,7 @@ impl<K: Hash + Eq> Quotas<K> {
             return Ok(());
         }
         let full_at = self.gcra.take(0, now, count)?;
-        // One that lacks nothing need not be remembered.
+        // A full quota need not be remembered.
         if full_at > now {
             shard.make_room(self.shard_keys, now);
             shard.full_at.insert(key.to_owned(), full_at);
@@ -151,13 +151,13 @@ impl<K: Hash + Eq> Quotas<K> {
     }
 }
 
-/// The shard. One whose key panicked while it was compared is as whole as before.
+/// Locks `shard`, also after a panic of `K` while keys were compared: the map is not damaged by it.
 fn lock<K>(shard: &Mutex<Shard<K>>) -> MutexGuard<'_, Shard<K>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<K: Hash + Eq> Shard<K> {
-    /// Drops keys if there are `keys_max`: those whose quota is full, and more if they are few.
+    /// Drops keys if there are `keys_max`: keys whose quota is full, and more if these are few.
     fn make_room(&mut self, keys_max: usize, now: u64) {
         if self.full_at.len() < keys_max {
             return;

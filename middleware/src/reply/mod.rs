@@ -113,7 +113,7 @@ pub trait Commands: Replies {
 /// ```
 pub struct Out<'a, P: Replies = Lf> {
     bytes: &'a mut BytesMut,
-    /// Whether a [`ReplyError`] was said, and not asked for.
+    /// Whether a [`ReplyError`] was written since the last `take_failed`.
     failed: bool,
     protocol: PhantomData<fn() -> P>,
 }
@@ -155,13 +155,13 @@ impl<'a, P: Replies> Out<'a, P> {
         self.bytes
     }
 
-    /// Whether a [`ReplyError`] was said since [`take_failed`](Self::take_failed) was called.
+    /// Whether a [`ReplyError`] was written since [`take_failed`](Self::take_failed) was called.
     #[inline]
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed
     }
 
-    /// Whether a [`ReplyError`] was said since this was called last.
+    /// Whether a [`ReplyError`] was written since the last call.
     #[inline]
     pub(crate) const fn take_failed(&mut self) -> bool {
         std::mem::replace(&mut self.failed, false)

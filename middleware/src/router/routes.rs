@@ -54,7 +54,7 @@ impl<P: Commands, S: Send + 'static> Routes<P, S> {
 
     /// The same commands, counted in the metrics of `stack`: one for each shard. Default: they are not counted.
     ///
-    /// They are there as [`Stats::commands`](crate::stats::Stats::commands). Unknown verbs count as `other`,
+    /// [`Stats::commands`](crate::stats::Stats::commands) reads them. Unknown verbs count as `other`,
     /// together with a command of that name. A command whose connection ends before its reply counts nowhere.
     /// Metrics count the commands of one router: those of a second one, with other commands, are not counted.
     /// *Costs*: an add a command; see [`timed`](super::Router::timed).

@@ -157,8 +157,8 @@ where
         if parts < PARTS_A_TURN && !TURN.with(|turn| turn.is_over(clock)) {
             return None;
         }
-        // Where replies that cannot be written fill the shard, the connection parks: it can be evicted then.
-        // In the yield queue a thousand could hold a part each, out of reach.
+        // When unsent replies fill the shard, the connection parks, because only parked connections can be evicted:
+        // in the yield queue a thousand of them could hold a part each.
         if self.must_write_before_read()
             && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
         {
@@ -174,7 +174,8 @@ where
         Some(Transition::Yield)
     }
 
-    /// Goes over to the step that serves further batches by the call that waits, if it takes any.
+    /// Moves a call that waits to the step in which it is given further batches, if it takes any. Returns whether
+    /// it does.
     #[inline(never)]
     pub(super) fn overlap(&mut self) -> bool {
         match std::mem::replace(self.step, Step::OPEN) {
@@ -194,10 +195,11 @@ where
         }
     }
 
-    /// Gives the call that waits the next batch of what was read ahead, if it takes one. Returns whether it did.
+    /// Gives the call that waits the next batch of the input that was read ahead, if it takes one. Returns whether
+    /// it did.
     ///
-    /// A bad frame stays where it is: it is found again, and ends the connection, when the replies that wait
-    /// are written.
+    /// A malformed frame stays in the input: it is found again, and ends the connection, when the replies that
+    /// wait are written.
     fn serve_beside(&mut self) -> bool {
         let Step::Answering(answering) = &mut *self.step else { return false };
         let Answering { source: Source::Call(call), in_hand, flood_hint, .. } = &mut **answering

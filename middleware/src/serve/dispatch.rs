@@ -64,8 +64,8 @@ where
 
     #[inline]
     fn read(&mut self, cx: &mut Context<'_>) -> Transition {
-        // A reply may be much longer than what it answers. Each of hundreds that run before connections which
-        // must close would add one to the memory that these are about to free.
+        // Connections that were woken to close free memory when they run. Hundreds of others may run before them,
+        // and each could add a reply that is much longer than its frame.
         if !S::Reply::PLAIN && self.shard.waits_for_memory() {
             return Transition::Yield;
         }

@@ -150,8 +150,8 @@ impl<S> Serve<S> {
         self.change(|shared| shared.drain = drain)
     }
 
-    /// Limits what a service that answers in parts, as [`EachLine`](crate::EachLine) does, waits for behind its
-    /// first part: a part that waits needs a permit and has the timeout. Default: no limits.
+    /// Limits the waits of a service that answers in parts, as [`EachLine`](crate::EachLine) does: each part behind
+    /// the first that waits needs a permit, and has the timeout. Default: no limits.
     #[must_use]
     pub fn limits(self, limits: SessionStack) -> Self {
         self.change(|shared| shared.limits = Some(limits))
@@ -176,7 +176,7 @@ impl<S> Serve<S> {
 
     /// Goes on with a call whose peer has half-closed for this long, and then cancels it; with `None` until
     /// it is done. Default: 500 ms; [`serve_connection`] and
-    /// [`serve_session`](crate::session::serve_session) do as the protocol says.
+    /// [`serve_session`](crate::session::serve_session) take it from [`Protocol::HALF_CLOSE`].
     #[must_use]
     pub fn half_close(self, grace: impl Into<Option<Duration>>) -> Self {
         let config = self.shared.config.detached();
@@ -184,7 +184,7 @@ impl<S> Serve<S> {
         self.config(Arc::new(config))
     }
 
-    /// As the protocol says, if that is not the default.
+    /// Sets the protocol's half-close time, if that is not the default.
     pub(crate) fn half_close_of<P: Protocol>(self) -> Self {
         if P::HALF_CLOSE == Some(HALF_CLOSE) { self } else { self.half_close(P::HALF_CLOSE) }
     }

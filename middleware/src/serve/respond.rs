@@ -47,20 +47,20 @@ pub trait Respond<P: Protocol> {
         call: &mut Self::Call,
     ) -> Poll<Result<Self::Reply, BoxError>>;
 
-    /// What the loop has to know of a call beside which it may serve further batches; `None` for any other.
+    /// What the loop needs to know of a call that may take further batches; `None` for any other call.
     #[doc(hidden)]
     fn overlapped(&self, call: &Self::Call) -> Option<Overlapped> {
         let _ = call;
         None
     }
 
-    /// Goes on with another batch by a call that [takes](Overlapped::takes_batch) one.
+    /// Gives another batch to a call that [takes](Overlapped::takes_batch) one.
     #[doc(hidden)]
     fn extend(&mut self, call: &mut Self::Call, batch: Batch<P>) {
         let _ = (call, batch);
     }
 
-    /// The longest frame, if the session has said so since it was asked last.
+    /// The limit of frames, if the session has set one since the last call.
     #[doc(hidden)]
     fn take_frame_max(&mut self) -> Option<usize> {
         None
@@ -93,11 +93,11 @@ pub trait Respond<P: Protocol> {
     }
 }
 
-/// A call beside which further batches are served.
+/// A call that may take further batches.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Overlapped {
-    /// Bytes of its batch, and of replies that have to wait for others.
+    /// Bytes of its batch, and of replies that wait for earlier ones.
     pub held_bytes: usize,
     /// It takes another batch now.
     pub takes_batch: bool,

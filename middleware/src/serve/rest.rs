@@ -1,4 +1,4 @@
-//! The rest of a batch whose service answers it frame by frame, within the limits of the connection's shard.
+//! The rest of a batch that its service answers frame by frame, within the limits of the connection's shard.
 
 use std::{
     future::Future,
@@ -18,9 +18,9 @@ use crate::{
     stats::LineResults,
 };
 
-/// A rest, and what it waits with.
+/// A rest, and the limits within which it waits.
 pub(super) enum LimitedRest {
-    /// It does not wait, or without limits.
+    /// It does not wait, or waits without limits.
     Free(BoxRest),
     /// It waits, so it has a permit and a deadline until its next part.
     Waiting { call: Pin<Box<LimitedWait<NextPart>>>, frames: u32 },

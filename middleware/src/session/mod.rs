@@ -190,7 +190,8 @@ where
     serve.call(FramedTransport::new(io, codec))
 }
 
-/// What is made for each connection: a [`Session`], or a `Result` of one with [`Refused`]. It cannot be implemented otherwise.
+/// What is made for each connection: a [`Session`], or a `Result` of one with [`Refused`]. It cannot be implemented
+/// otherwise.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a session",
     note = "return a type that implements `Session`, or `Result<_, Refused>` of one"

@@ -94,11 +94,10 @@ impl ConnectionEntry {
     /// Records what this connection's client holds, an unfinished line and unsent replies, when the task
     /// parks. Returns whether the connection must close to free it.
     ///
-    /// `eviction_bytes` is what all connections may buffer before those that hold the most are woken to close.
-    /// Where others alone buffer more, because they have not closed yet, one that holds as much as any closes
-    /// at once. Of this
-    /// connection the gauges must be up to date. It must not move any more: its address is its key among
-    /// the holders, because a key of its own would take eight bytes of every connection.
+    /// `eviction_bytes` is what all connections may buffer before those that hold the most are woken to close. If
+    /// the others alone buffer more, because they have not closed yet, and this connection holds as much as any of
+    /// them, it closes at once. The gauges of this connection must be up to date. It must not move any more: its
+    /// address is its key among the holders, because a key of its own would take eight bytes of every connection.
     #[inline]
     pub(crate) fn hold(
         &mut self,
@@ -134,7 +133,7 @@ impl ConnectionEntry {
             }
         }
         stats.evict_above(eviction_bytes);
-        // Those that are woken to close free their memory when they run, and hundreds may run before them.
+        // Connections that are woken to close free their memory when they run, and hundreds may run before them.
         self.buffered_by_others(stats) > eviction_bytes && stats.holders.evict_itself(self.id())
     }
 
@@ -163,7 +162,7 @@ impl ConnectionEntry {
         others_bytes.saturating_add(unsent_bytes)
     }
 
-    /// Bytes that all other connections buffer. Of this one the gauges must be up to date.
+    /// Bytes that all other connections buffer. The gauges of this one must be up to date.
     fn buffered_by_others(&self, stats: &Stats) -> usize {
         let own = self.read_buffer_bytes as usize + self.write_buffer_bytes as usize;
         stats.buffered_bytes().saturating_sub(own)

@@ -167,15 +167,16 @@ impl Holders {
         }
     }
 
-    /// What holders hold that were woken to close and have not run since.
+    /// Bytes of holders that were woken to close and have not run since.
     pub(super) fn leaving_bytes(&self) -> usize {
         self.lists().leaving_bytes
     }
 
-    /// Evicts the holder itself if others are evicted and have not run yet, and none that is left is in a larger
-    /// class. Returns whether it did.
+    /// Evicts the holder `id` if other holders are evicted and have not run yet, and no holder that is left is in a
+    /// larger class. Returns whether it did.
     ///
-    /// For one that finds the limit exceeded: every connection that runs before those could add to it.
+    /// Called by a connection that finds the limit exceeded: each that runs before the evicted ones could add to
+    /// the excess.
     pub(super) fn evict_itself(&self, id: HolderId) -> bool {
         let mut lists = self.lists();
         if lists.leaving_bytes == 0 {

@@ -186,7 +186,7 @@ pub enum CommandResult {
     Error,
     /// Its deferred reply took longer than its timeout.
     Timeout,
-    /// Its deferred reply was not waited for, because overload is shed.
+    /// Its deferred reply was shed because the server is overloaded.
     Shed,
 }
 

@@ -195,7 +195,7 @@ impl Stats {
         }
     }
 
-    /// Whether connections buffer more than `bytes_max`, and some are woken to close for it and have not run yet.
+    /// Whether connections buffer more than `bytes_max`, and some were woken to close and have not run yet.
     #[inline]
     pub(crate) fn is_evicting_above(&self, bytes_max: usize) -> bool {
         self.buffered_bytes() > bytes_max && self.holders.leaving_bytes() > 0

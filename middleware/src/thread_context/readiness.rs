@@ -25,7 +25,7 @@ impl Readiness {
         ready
     }
 
-    /// Records that a call waits for readiness that was not polled this time.
+    /// Records that a call which was not polled this time waits for readiness.
     pub(crate) fn set_awaited(&self) {
         self.awaited.set(true);
     }
