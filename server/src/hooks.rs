@@ -10,7 +10,7 @@ use towline_middleware::{BoxError, heartbeat::PingWords};
 
 use crate::Peer;
 
-/// What no settings file can say: the words of pings, and the hooks of the program.
+/// What a settings file cannot express: the words of pings, and the hooks of the program.
 #[derive(Debug, Clone, Default)]
 pub struct Hooks {
     pub(crate) ping_words: PingWords,

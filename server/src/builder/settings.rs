@@ -67,8 +67,8 @@ impl Builder {
     }
 }
 
-/// The settings of a server that its program has not configured. A library says nothing into its user's protocol
-/// and opens no port that it was not asked for.
+/// The settings of a server that its program has not configured. A library sends nothing of its own into the
+/// program's protocol, and opens no port unless it is asked to.
 fn library_defaults() -> Settings {
     let mut settings = Settings::default();
     settings.server.admin = None;

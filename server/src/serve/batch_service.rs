@@ -147,7 +147,7 @@ where
     }
 }
 
-/// `value` as the type that it is, if that is a `T`. The comparison of types is compiled away.
+/// Returns `value` as a `T` if it is one. The comparison of types happens at compile time.
 fn taken<V: 'static, T: 'static>(value: V) -> Result<T, V> {
     let mut value = Some(value);
     match (&mut value as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take) {

@@ -13,7 +13,7 @@ const KEPT_MIN: usize = 64;
 pub(super) struct ConnectionTasks(Mutex<Vec<JoinHandle<()>>>);
 
 impl ConnectionTasks {
-    /// Keeps a task. *Costs*: amortised, one check for another.
+    /// Keeps a task. *Costs*: amortised, a check of one other task.
     pub(super) fn add(&self, task: JoinHandle<()>) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.len() == tasks.capacity() {

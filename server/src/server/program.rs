@@ -19,7 +19,7 @@ use crate::{
     stack::StackParts,
 };
 
-/// A program whose services have a type that only it knows.
+/// A program, with the type of its services hidden.
 pub(super) trait Program: Send {
     /// Starts every thread of its server.
     fn start(

@@ -1,4 +1,4 @@
-//! What the test kit asks of a server that is not started.
+//! A server as the test kit needs it, without being started.
 
 use towline_config::{Effective, Heartbeat};
 

@@ -67,8 +67,8 @@ impl Client {
         }
     }
 
-    /// What is sent from now on arrives in pieces of `bytes` bytes, and the server has run between two of
-    /// them. 0 is as good as 1, and [`usize::MAX`] is the default: whole.
+    /// Sends everything from now on in pieces of `bytes` bytes, between which the server runs. 0 is taken as 1.
+    /// Default: [`usize::MAX`], whole.
     pub fn chop(&mut self, bytes: usize) {
         self.piece_max = bytes.max(1);
     }
@@ -85,7 +85,7 @@ impl Client {
         self.pipe.state().take(Some(0));
     }
 
-    /// Takes everything again. A client is made like this.
+    /// Takes everything again, as a new client does.
     pub fn resume(&mut self) {
         self.pipe.state().take(None);
     }

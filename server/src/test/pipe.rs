@@ -16,8 +16,7 @@ use tokio_util::bytes::{Buf, Bytes, BytesMut};
 
 use super::record::{Record, Side};
 
-/// Bytes that a client which takes everything keeps for a test that does not look; then the server
-/// meets back-pressure.
+/// Bytes that a client keeps for a test that does not read them. Beyond that the server meets back-pressure.
 pub(super) const UNREAD_BYTES_MAX: usize = 16 << 20;
 
 /// A connection, as both ends share it.

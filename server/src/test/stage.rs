@@ -1,4 +1,4 @@
-//! Where clients meet a server.
+//! A server whose clients are in the test.
 
 use std::{
     fmt,

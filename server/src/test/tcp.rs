@@ -35,7 +35,7 @@ pub(super) struct Tcp {
 /// The closes that a server has counted, each of which belongs to one client.
 pub(super) struct Closes {
     pool: Arc<PoolState>,
-    /// Those that a client was told of.
+    /// Closes that a client was given the reason of.
     told: Mutex<[u64; CloseReason::ALL.len()]>,
 }
 
