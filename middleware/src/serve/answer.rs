@@ -83,9 +83,7 @@ where
             match self.transport.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Transition::End((&error).into()),
-                Poll::Pending if self.must_write_before_read() => {
-                    return Transition::Park(Phase::Blocked);
-                }
+                Poll::Pending if self.must_write_before_read() => return self.block(cx),
                 Poll::Pending => {}
             }
             let Step::Answering(answering) = &mut *self.step else { return Transition::Continue };
@@ -151,6 +149,18 @@ where
         }
     }
 
+    /// Parks until the peer takes replies. What the call waits for goes on meanwhile, or it would keep its
+    /// permit for as long as the peer likes.
+    #[cold]
+    fn block(&mut self, cx: &mut Context<'_>) -> Transition {
+        if let Step::Answering(answering) = &mut *self.step
+            && let Source::Call(call) = &mut answering.source
+        {
+            self.service.poll_blocked(cx, call);
+        }
+        Transition::Park(Phase::Blocked)
+    }
+
     /// Yields if the turn is over.
     fn end_turn(&mut self, cx: &mut Context<'_>, parts: u32) -> Option<Transition> {
         let clock = || self.shard.stats().now();
@@ -162,7 +172,7 @@ where
         if self.must_write_before_read()
             && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
         {
-            return Some(Transition::Park(Phase::Blocked));
+            return Some(self.block(cx));
         }
         // A reply that never waits would otherwise not see that its peer is gone.
         if let Some(ended) = self.cancel_if_peer_ended(cx) {

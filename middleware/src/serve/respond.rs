@@ -47,6 +47,13 @@ pub trait Respond<P: Protocol> {
         call: &mut Self::Call,
     ) -> Poll<Result<Self::Reply, BoxError>>;
 
+    /// Polls what a call waits for while its peer takes no replies, so that what it holds is free when that is
+    /// done. Answers nothing.
+    #[doc(hidden)]
+    fn poll_blocked(&mut self, cx: &mut Context<'_>, call: &mut Self::Call) {
+        let _ = (cx, call);
+    }
+
     /// What the loop needs to know of a call that may take further batches; `None` for any other call.
     #[doc(hidden)]
     fn overlapped(&self, call: &Self::Call) -> Option<Overlapped> {

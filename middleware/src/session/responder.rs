@@ -121,6 +121,11 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         }
     }
 
+    fn poll_blocked(&mut self, cx: &mut Context<'_>, call: &mut SessionCall<S>) {
+        READINESS.with(Readiness::take_awaited);
+        call.poll_blocked(cx);
+    }
+
     fn overlapped(&self, call: &SessionCall<S>) -> Option<Overlapped> {
         call.overlapped()
     }

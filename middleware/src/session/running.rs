@@ -90,6 +90,13 @@ impl<S: Session> SessionCall<S> {
         Self { first: Some(hook), close, ..Self::nothing() }
     }
 
+    /// Polls what it waits for, and answers nothing: a permit does not wait for a peer that takes no replies.
+    pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.poll_blocked(cx);
+        }
+    }
+
     /// What the loop needs to know of a call that may take further batches.
     pub(super) fn overlapped(&self) -> Option<Overlapped> {
         let Some(Waiting::Overlapping(overlapping)) = &self.waiting else { return None };

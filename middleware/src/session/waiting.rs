@@ -30,11 +30,28 @@ pub(super) type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
 pub(super) enum Waiting<S: Session> {
     New(BackFuture<S::Protocol, S>, Option<Duration>),
     Limited(Pin<Box<LimitedBack<S>>>),
+    /// It is done, and its reply waits until the peer takes those before it.
+    Done(Option<Result<Back<S::Protocol, S>, BoxError>>),
     /// Several at once, beside which frames are called.
     Overlapping(Box<Overlapping<S>>),
     Parts(ReplyParts),
     /// The end of the connection, for this error.
     Failed(Option<BoxError>),
+}
+
+impl<S: Session> Waiting<S> {
+    /// Polls futures, and keeps what they give for later: at most one value for each.
+    pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Limited(limited) => {
+                if let Poll::Ready(done) = limited.as_mut().poll(cx) {
+                    *self = Self::Done(Some(done));
+                }
+            }
+            Self::Overlapping(overlapping) => while overlapping.take_done(cx) {},
+            Self::New(..) | Self::Done(_) | Self::Parts(_) | Self::Failed(_) => {}
+        }
+    }
 }
 
 /// The batch that is answered, while something waits.
@@ -87,6 +104,10 @@ impl<S: Session> Running<S> {
             Waiting::Limited(limited) => match limited.as_mut().poll(turn.cx) {
                 Poll::Ready(done) => done,
                 Poll::Pending => return Poll::Pending,
+            },
+            Waiting::Done(done) => match done.take() {
+                Some(done) => done,
+                None => return Poll::Ready(Ok(Some(Action::Continue))),
             },
         };
         Poll::Ready(self.take_back(done, turn.out, turn.answered).map(Some))

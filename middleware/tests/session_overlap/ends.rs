@@ -221,3 +221,29 @@ async fn a_bad_frame_ends_the_connection_behind_the_replies_that_wait() {
     assert_eq!(said, "a\nb\nc\nERR line too long\n");
     assert_eq!(ended, CloseReason::LineTooLong);
 }
+
+/// A connection whose peer took no replies polled nothing but its writes, so what its commands waited for kept
+/// its permit when it was done: as many such peers as there are permits stopped the commands of all others.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_no_replies_keeps_no_permit() {
+    for overlap in [Overlap::OFF, Overlap::ordered(8), Overlap::tagged(8)] {
+        let limit = ConcurrencyLimitLayer::new(Arc::new(Semaphore::new(1)));
+        let stats = Stats::unobserved();
+        let stack = SessionStack::new(stats.clone(), &TimeoutLayer::new(None), &limit);
+        let mut blocked = Tested::with(overlap, Watch::never(), stack.clone(), &stats);
+        // More than the pipe and the output take, of which the last part is not full.
+        let longs = [66_500, 66_500, 66_500, 66_500, 65_000];
+        let frames: String = longs.iter().map(|bytes| format!("long {bytes}\n")).collect();
+        blocked.send(&format!("{frames}wait 10 a\nsay b\n")).await;
+        sleep(MILLIS).await;
+        assert_eq!(blocked.futures(), 1, "{overlap:?}");
+
+        let mut other = Tested::with(overlap, Watch::never(), stack, &stats);
+        other.send("wait 10 c\n").await;
+        other.expect("c\n").await;
+
+        let replies: String = longs.iter().map(|&bytes| "x".repeat(bytes) + "\n").collect();
+        let last = if overlap == Overlap::tagged(8) { "b\na\n" } else { "a\nb\n" };
+        blocked.expect(&format!("{replies}{last}")).await;
+    }
+}

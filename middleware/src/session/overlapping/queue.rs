@@ -200,7 +200,7 @@ impl<S: Session> Overlapping<S> {
     }
 
     /// Takes a future that is done, and puts its value into its place in the queue. Returns whether there was one.
-    pub(super) fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(in crate::session) fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
         let next = Pin::new(&mut self.futures).poll_next(cx);
         if self.without_permit.load(Relaxed) > 0 {
             READINESS.with(Readiness::set_awaited);
