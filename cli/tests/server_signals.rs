@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -17,6 +18,9 @@ use towline_test_support::{Client, ServerProcess, signal, wait_until};
 
 /// Sends numbered lines, `pipelined` at a time, until the server closes in order. Checks that the replies
 /// are the first of them, in order and whole, and returns how many came.
+///
+/// Waits for the beginning of the first reply: a server that drains before it has read anything closes without
+/// one, which looks like a reply that was cut.
 fn verify_until_closed(stream: Client, pipelined: usize) -> JoinHandle<usize> {
     let mut sending = stream.try_clone().unwrap();
     let closed = Arc::new(AtomicBool::new(false));
@@ -29,9 +33,13 @@ fn verify_until_closed(stream: Client, pipelined: usize) -> JoinHandle<usize> {
             }
         }
     });
-    thread::spawn(move || {
+    let (begun, begins) = mpsc::sync_channel(1);
+    let verifying = thread::spawn(move || {
         let mut receiving = stream;
-        let mut answer = String::new();
+        let mut first = [0];
+        receiving.read_exact(&mut first).unwrap();
+        begun.send(()).unwrap();
+        let mut answer = String::from_utf8(first.into()).unwrap();
         receiving.read_to_string(&mut answer).unwrap();
         closed.store(true, SeqCst);
         let _ = receiving.shutdown(std::net::Shutdown::Both);
@@ -40,7 +48,9 @@ fn verify_until_closed(stream: Client, pipelined: usize) -> JoinHandle<usize> {
             assert_eq!(line, expected.to_string());
         }
         answer.lines().count()
-    })
+    });
+    begins.recv().unwrap();
+    verifying
 }
 
 /// A client that sends until every buffer is full, and never reads.
