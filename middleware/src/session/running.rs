@@ -22,14 +22,14 @@ use crate::{
     Batch, BoxError,
     clock::Nanos,
     response::{SessionReply, sealed::Then},
-    rest::PART_BYTES,
+    rest::{PART_BYTES, PART_TIME},
     serve::Overlapped,
     stats::{CloseReason, LineResults},
     thread_context::block_pool::{put_output, take_output},
 };
 
-/// Frames, and replies that were waited for, after which a part goes to the sink, so that the loop can see how
-/// long the turn takes.
+/// Actions and replies that were waited for after which a part goes to the sink, and frames between two readings
+/// of the clock.
 const PART_STEPS: u32 = 256;
 
 /// A session on its connection.
@@ -173,7 +173,7 @@ impl<S: Session> Running<S> {
     ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
         let mut out = take_output(call.batch.as_bytes().len());
         let mut answered = LineResults::default();
-        let mut steps = 0;
+        let (mut steps, mut begun) = (0, None);
         let then = loop {
             if out.len() >= PART_BYTES || steps >= PART_STEPS {
                 break Then::Call;
@@ -215,11 +215,14 @@ impl<S: Session> Running<S> {
                 {
                     break Then::Close(CloseReason::LineTooLong);
                 }
-                let frames_max = if *rechecks { 1 } else { PART_STEPS - steps };
+                let frames_max = if *rechecks { 1 } else { PART_STEPS };
                 let (frames, action) = self.answer_frames(batch, at, &mut out, frames_max);
-                // The step of this turn of the loop is the first of them.
-                steps += frames.saturating_sub(1);
                 answered.ok += frames;
+                if frames == PART_STEPS
+                    && begun.get_or_insert_with(Instant::now).elapsed() >= PART_TIME
+                {
+                    steps = PART_STEPS;
+                }
                 action
             } else {
                 break call.close.map_or(Then::Next, Then::Close);
