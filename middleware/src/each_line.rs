@@ -15,6 +15,7 @@ use tower_service::Service;
 use self::calls::{Calls, Stop};
 use crate::{
     Batch, BoxError, Line, Lines, Response,
+    exceeded::Exceeded,
     macros::service_accessors,
     thread_context::block_pool::{put_output, take_output},
 };
@@ -125,7 +126,7 @@ where
                 put_output(out);
                 return Poll::Pending;
             }
-            Stop::Fails(error) if out.is_empty() && !calls::is_answered(&error) => {
+            Stop::Fails(error) if out.is_empty() && Exceeded::of(&error).is_none() => {
                 return Poll::Ready(Err(error));
             }
             Stop::Fails(error) => calls.fail(error),

@@ -7,14 +7,11 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Batch, BoxError,
-    macros::service_accessors,
-    protocol::{Notice, Protocol},
+    Batch, BoxError, exceeded::Exceeded, macros::service_accessors, protocol::Protocol,
     response::IntoResponse,
 };
 
@@ -88,12 +85,9 @@ where
 
 #[cold]
 fn answer<R: IntoResponse>(error: BoxError, count: u32) -> Result<R, BoxError> {
-    if error.is::<Elapsed>() {
-        Ok(Batch::notice(&Notice::Timeout, count).into())
-    } else if error.is::<Overloaded>() {
-        Ok(Batch::notice(&Notice::Overloaded, count).into())
-    } else {
-        Err(error)
+    match Exceeded::of(&error) {
+        Some(exceeded) => Ok(Batch::notice(&exceeded.notice(), count).into()),
+        None => Err(error),
     }
 }
 

@@ -59,6 +59,7 @@ mod each_frame;
 mod each_line;
 mod echo;
 mod error_reply;
+mod exceeded;
 mod fairness;
 mod framed_transport;
 pub mod heartbeat;

@@ -8,13 +8,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     Batch, BoxError,
     clock::Nanos,
+    exceeded::Exceeded,
     macros::service_accessors,
     protocol::Protocol,
     response::IntoResponse,
@@ -108,23 +108,15 @@ where
             let (result, lines) = match &output {
                 // The loop counts those that are answered in later parts.
                 Ok(response) => (LineResult::Ok, this.count.saturating_sub(response.unanswered())),
-                Err(error) => (result_of(error), *this.count),
+                Err(error) => {
+                    let exceeded = Exceeded::of(error);
+                    (exceeded.map_or(LineResult::Error, Exceeded::result), *this.count)
+                }
             };
             stats.lines_processed[result as usize].add(u64::from(lines));
             stats.reply_batch(*this.begun);
         }
         Poll::Ready(output)
-    }
-}
-
-#[cold]
-fn result_of(error: &BoxError) -> LineResult {
-    if error.is::<Elapsed>() {
-        LineResult::Timeout
-    } else if error.is::<Overloaded>() {
-        LineResult::Shed
-    } else {
-        LineResult::Error
     }
 }
 

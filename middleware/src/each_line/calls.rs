@@ -10,18 +10,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::stream::FuturesOrdered;
 use tokio::{task::coop::poll_proceed, time::Instant};
-use tower::{
-    load_shed::error::Overloaded,
-    timeout::error::Elapsed,
-    util::{Oneshot, ServiceExt},
-};
+use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
 use super::slot::Slot;
 use crate::{
     BoxError, Line, Lines,
+    exceeded::Exceeded,
     lines::next_line,
-    protocol::{Lf, Notice, Protocol},
+    protocol::{Lf, Protocol},
     rest::{PART_BYTES, PART_TIME, Part, Rest},
     stats::LineResults,
     thread_context::block_pool::{put_output, take_output},
@@ -62,11 +59,6 @@ pub(super) enum Stop {
     /// The next reply is waited for.
     Waits,
     Fails(BoxError),
-}
-
-/// Whether a line whose call failed with `error` is answered, and the next one served.
-pub(super) fn is_answered(error: &BoxError) -> bool {
-    error.is::<Elapsed>() || error.is::<Overloaded>()
 }
 
 impl<S> Calls<S>
@@ -164,18 +156,10 @@ where
         error: BoxError,
         out: &mut BytesMut,
     ) -> Result<LineResults, BoxError> {
-        let mut results = LineResults::default();
-        if error.is::<Elapsed>() {
-            results.timeout = 1;
-            Lf::notice(&Notice::Timeout, out);
-        } else if error.is::<Overloaded>() {
-            results.shed = 1;
-            Lf::notice(&Notice::Overloaded, out);
-        } else {
-            return Err(error);
-        }
+        let exceeded = Exceeded::of(&error).ok_or(error)?;
+        Lf::notice(&exceeded.notice(), out);
         self.left = self.left.saturating_sub(1);
-        Ok(results)
+        Ok(LineResults::of(exceeded.result(), 1))
     }
 }
 

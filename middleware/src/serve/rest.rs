@@ -6,16 +6,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
-
 use super::shard_link::ShardLink;
 use crate::{
     Batch, BoxError,
-    protocol::{Notice, Protocol},
+    exceeded::Exceeded,
+    protocol::Protocol,
     response::sealed::Then,
     rest::{BoxRest, Part},
     session::LimitedWait,
-    stats::LineResults,
+    stats::{LineResult, LineResults},
 };
 
 /// A rest, and the limits within which it waits.
@@ -69,7 +68,7 @@ impl LimitedRest {
         if part.is_err()
             && let Self::Free(rest) = self
         {
-            LineResults { error: rest.frames(), ..LineResults::default() }.count_in(shard.stats());
+            LineResults::of(LineResult::Error, rest.frames()).count_in(shard.stats());
         }
         Poll::Ready(part.map(|part| match part {
             Some(Part { bytes, results }) => {
@@ -87,20 +86,11 @@ fn unserved<P: Protocol>(
     frames: u32,
     shard: &ShardLink,
 ) -> Result<(Batch<P>, Then), BoxError> {
-    let mut results = LineResults::default();
-    let notice = if error.is::<Elapsed>() {
-        results.timeout = frames;
-        Notice::Timeout
-    } else if error.is::<Overloaded>() {
-        results.shed = frames;
-        Notice::Overloaded
-    } else {
-        results.error = frames;
-        results.count_in(shard.stats());
-        return Err(error);
-    };
-    results.count_in(shard.stats());
-    Ok((Batch::notice(&notice, frames), Then::Next))
+    let exceeded = Exceeded::of(&error);
+    let result = exceeded.map_or(LineResult::Error, Exceeded::result);
+    LineResults::of(result, frames).count_in(shard.stats());
+    let exceeded = exceeded.ok_or(error)?;
+    Ok((Batch::notice(&exceeded.notice(), frames), Then::Next))
 }
 
 /// The next part of a rest, as a future that gives the rest back.

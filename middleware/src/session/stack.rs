@@ -9,15 +9,15 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::deferred::{Back, BackFuture};
 use crate::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, Timeout, TimeoutLayer,
+    exceeded::Exceeded,
     reply::Replies,
-    stats::{CommandResult, PendingCommand, Stats},
+    stats::{PendingCommand, Stats},
 };
 
 /// What surrounds the sessions of a shard: the metrics in which their frames count, and the limits of what they
@@ -104,15 +104,10 @@ impl<P: Replies, S> Future for Limited<P, S> {
 
 /// Counts a command whose reply is the protocol's word for a timeout or an overload.
 fn count_unanswered(command: &PendingCommand, error: &BoxError) {
-    let result = if error.is::<Elapsed>() {
-        CommandResult::Timeout
-    } else if error.is::<Overloaded>() {
-        CommandResult::Shed
-    } else {
-        return;
-    };
-    command.count(result);
-    command.record();
+    if let Some(exceeded) = Exceeded::of(error) {
+        command.count(exceeded.command_result());
+        command.record();
+    }
 }
 
 /// Runs the future that it is called with.

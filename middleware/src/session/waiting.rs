@@ -8,7 +8,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{
     Action, ActionOf, Session,
@@ -18,9 +17,7 @@ use super::{
     stack::Limited,
 };
 use crate::{
-    Batch, BoxError,
-    protocol::{Notice, Protocol},
-    response::ReplyParts,
+    Batch, BoxError, exceeded::Exceeded, protocol::Protocol, response::ReplyParts,
     stats::LineResults,
 };
 
@@ -127,15 +124,9 @@ impl<S: Session> Running<S> {
             }
             Err(error) => error,
         };
-        if error.is::<Elapsed>() {
-            answered.timeout += 1;
-            S::Protocol::notice(&Notice::Timeout, out);
-        } else if error.is::<Overloaded>() {
-            answered.shed += 1;
-            S::Protocol::notice(&Notice::Overloaded, out);
-        } else {
-            return Err(error);
-        }
+        let exceeded = Exceeded::of(&error).ok_or(error)?;
+        answered.add(exceeded.result(), 1);
+        S::Protocol::notice(&exceeded.notice(), out);
         Ok(Action::Continue)
     }
 }

@@ -12,6 +12,23 @@ pub(crate) struct LineResults {
 }
 
 impl LineResults {
+    /// `frames` that ended with `result`.
+    pub(crate) fn of(result: LineResult, frames: u32) -> Self {
+        let mut results = Self::default();
+        results.add(result, frames);
+        results
+    }
+
+    /// Adds `frames` that ended with `result`.
+    pub(crate) const fn add(&mut self, result: LineResult, frames: u32) {
+        match result {
+            LineResult::Ok => self.ok += frames,
+            LineResult::Timeout => self.timeout += frames,
+            LineResult::Shed => self.shed += frames,
+            LineResult::Error => self.error += frames,
+        }
+    }
+
     /// All of them.
     pub(crate) fn frames(self) -> u32 {
         [self.ok, self.timeout, self.shed, self.error].into_iter().fold(0, u32::saturating_add)

@@ -91,7 +91,7 @@ impl State {
         self.sent.iter().map(Bytes::len).sum()
     }
 
-    /// Takes only so many bytes at a time from now on, or all.
+    /// Sets how many bytes are taken at a time from now on; `None` for all that there are.
     pub(super) fn take(&mut self, max: Option<usize>) {
         self.take_max = max;
         wake(&mut self.writer);
