@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
@@ -19,13 +18,10 @@ use crate::{
     batch::take_frame,
     protocol::{Lf, Protocol},
     reply::{Out, Replies},
-    rest::{PART_BYTES, PART_TIME, Part, Rest},
+    rest::{FRAMES_UNMEASURED, PART_BYTES, Part, PartClock, Rest},
     stats::LineResults,
     thread_context::block_pool,
 };
-
-/// Frames between two readings of the clock.
-const FRAMES_UNMEASURED: u32 = 256;
 
 /// Serves each line with `function`, which writes its replies: the shortest way to write a protocol.
 ///
@@ -155,14 +151,12 @@ where
     F: Fn(P::Frame<'_>, &mut Out<'_, P>),
 {
     let (mut rest, mut frames) = (bytes, 0);
-    let mut begun = None;
+    let mut clock = PartClock::default();
     while !rest.is_empty() && out.len() < PART_BYTES {
         let frame = take_frame::<P>(&mut rest);
         function(frame, &mut Out::new(out));
         frames += 1;
-        if frames % FRAMES_UNMEASURED == 0
-            && begun.get_or_insert_with(Instant::now).elapsed() >= PART_TIME
-        {
+        if frames % FRAMES_UNMEASURED == 0 && clock.is_over() {
             break;
         }
     }

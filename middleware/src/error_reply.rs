@@ -17,8 +17,10 @@ use crate::{
 
 /// Answers the errors that a peer can act on; other errors end the connection.
 ///
-/// *Does*: turns Tower's [`Elapsed`] into [`Notice::Timeout`] and [`Overloaded`] into [`Notice::Overloaded`],
-/// for lines `ERR timeout` and `ERR overloaded`, once for each frame of the batch, so that replies still
+/// *Does*: turns Tower's [`Elapsed`](tower::timeout::error::Elapsed) into
+/// [`Notice::Timeout`](crate::protocol::Notice::Timeout) and
+/// [`Overloaded`](tower::load_shed::error::Overloaded) into
+/// [`Notice::Overloaded`](crate::protocol::Notice::Overloaded), for lines `ERR timeout` and `ERR overloaded`, once for each frame of the batch, so that replies still
 /// match frames. *Does not*: change other errors. *Goes*: outermost in the line stack. *Costs*: eight bytes
 /// a call.
 ///

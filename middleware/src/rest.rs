@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use tokio::time::Instant;
 
 use crate::{BoxError, stats::LineResults, thread_context::block_pool::BLOCK_BYTES};
 
@@ -14,7 +15,21 @@ use crate::{BoxError, stats::LineResults, thread_context::block_pool::BLOCK_BYTE
 pub(crate) const PART_BYTES: usize = BLOCK_BYTES;
 
 /// Time after which a part goes to the sink, so that other connections run beside a service that never waits.
-pub(crate) const PART_TIME: Duration = Duration::from_micros(250);
+const PART_TIME: Duration = Duration::from_micros(250);
+
+/// Frames between two readings of a [`PartClock`].
+pub(crate) const FRAMES_UNMEASURED: u32 = 256;
+
+/// Tells when a part took long enough. The first reading of the clock begins the time.
+#[derive(Debug, Default)]
+pub(crate) struct PartClock(Option<Instant>);
+
+impl PartClock {
+    /// Whether the part should go to the sink. *Costs*: a reading of the clock.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= PART_TIME
+    }
+}
 
 /// The frames of a batch that their service has not answered yet.
 ///

@@ -9,7 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::stream::FuturesOrdered;
-use tokio::{task::coop::poll_proceed, time::Instant};
+use tokio::task::coop::poll_proceed;
 use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
@@ -19,7 +19,7 @@ use crate::{
     exceeded::Exceeded,
     lines::next_line,
     protocol::{Lf, Protocol},
-    rest::{PART_BYTES, PART_TIME, Part, Rest},
+    rest::{PART_BYTES, Part, PartClock, Rest},
     stats::LineResults,
     thread_context::block_pool::{put_output, take_output},
 };
@@ -102,7 +102,7 @@ where
 
     fn serve_lines(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Stop {
         let mut lines = 0;
-        let mut begun = None;
+        let mut clock = PartClock::default();
         while out.len() < PART_BYTES {
             if lines % LINES_UNMEASURED == 0 {
                 // A service that never waits would otherwise hold the thread for the whole batch.
@@ -110,7 +110,7 @@ where
                     Poll::Ready(budget) => budget.made_progress(),
                     Poll::Pending => return Stop::Waits,
                 }
-                if lines > 0 && begun.get_or_insert_with(Instant::now).elapsed() >= PART_TIME {
+                if lines > 0 && clock.is_over() {
                     break;
                 }
             }

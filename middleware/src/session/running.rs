@@ -22,14 +22,13 @@ use crate::{
     Batch, BoxError,
     clock::Nanos,
     response::{SessionReply, sealed::Then},
-    rest::{PART_BYTES, PART_TIME},
+    rest::{FRAMES_UNMEASURED, PART_BYTES, PartClock},
     serve::Overlapped,
     stats::{CloseReason, LineResults},
     thread_context::block_pool::{put_output, take_output},
 };
 
-/// Actions and replies that were waited for after which a part goes to the sink, and frames between two readings
-/// of the clock.
+/// Actions, and replies that were waited for, after which a part goes to the sink.
 const PART_STEPS: u32 = 256;
 
 /// A session on its connection.
@@ -173,7 +172,7 @@ impl<S: Session> Running<S> {
     ) -> Poll<Result<SessionReply<S::Protocol>, BoxError>> {
         let mut out = take_output(call.batch.as_bytes().len());
         let mut answered = LineResults::default();
-        let (mut steps, mut begun) = (0, None);
+        let (mut steps, mut clock) = (0, PartClock::default());
         let then = loop {
             if out.len() >= PART_BYTES || steps >= PART_STEPS {
                 break Then::Call;
@@ -215,12 +214,11 @@ impl<S: Session> Running<S> {
                 {
                     break Then::Close(CloseReason::LineTooLong);
                 }
-                let frames_max = if *rechecks { 1 } else { PART_STEPS };
+                let frames_max = if *rechecks { 1 } else { FRAMES_UNMEASURED };
                 let (frames, action) = self.answer_frames(batch, at, &mut out, frames_max);
                 answered.ok += frames;
-                if frames == PART_STEPS
-                    && begun.get_or_insert_with(Instant::now).elapsed() >= PART_TIME
-                {
+                if frames == FRAMES_UNMEASURED && clock.is_over() {
+                    // The last step of this part.
                     steps = PART_STEPS;
                 }
                 action
