@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use self::sealed::Then;
 use crate::{
     Batch, BoxError,
     protocol::{Lf, Protocol},
@@ -52,14 +53,7 @@ use crate::{
 #[must_use]
 pub struct Response<P: Protocol = Lf> {
     replies: Batch<P>,
-    after: Option<Box<After>>,
-}
-
-/// What comes after the replies.
-enum After {
-    Close,
-    Parts(ReplyParts),
-    Rest(BoxRest),
+    after: Option<Box<Then>>,
 }
 
 /// The parts of a reply, or the error that ends the connection behind those before it.
@@ -79,7 +73,7 @@ impl<P: Protocol> Response<P> {
     /// Ends the connection when the replies are written, as [`CloseReason::ServiceClose`]. What the peer sent
     /// behind this batch is not served. Replaces [`parts`](Self::parts).
     pub fn close(self) -> Self {
-        Self { after: Some(Box::new(After::Close)), ..self }
+        self.then(Then::Close(CloseReason::ServiceClose))
     }
 
     /// Goes on with the items of `parts`, which are written as they are; the next batch is served behind the
@@ -103,13 +97,12 @@ impl<P: Protocol> Response<P> {
     where
         E: Into<BoxError>,
     {
-        let parts = Box::pin(BoxErrors::new(parts));
-        Self { after: Some(Box::new(After::Parts(parts))), ..self }
+        self.then(Then::Parts(Box::pin(BoxErrors::new(parts))))
     }
 
     /// Goes on with the parts of `rest`.
     pub(crate) fn rest(self, rest: BoxRest) -> Self {
-        Self { after: Some(Box::new(After::Rest(rest))), ..self }
+        self.then(Then::Rest(rest))
     }
 
     /// The whole reply, with all its parts, in memory: for tests of a service that answers in parts.
@@ -129,15 +122,15 @@ impl<P: Protocol> Response<P> {
     pub async fn into_batch(self) -> Result<Batch<P>, BoxError> {
         let count = self.replies.count() as u32;
         match self.after.map(|after| *after) {
-            None | Some(After::Close) => Ok(self.replies),
-            Some(After::Parts(mut parts)) => {
+            None | Some(Then::Next | Then::Call | Then::Close(_)) => Ok(self.replies),
+            Some(Then::Parts(mut parts)) => {
                 let mut bytes = BytesMut::from(self.replies.as_bytes());
                 while let Some(part) = poll_fn(|cx| parts.as_mut().poll_next(cx)).await {
                     bytes.extend_from_slice(&part?);
                 }
                 Ok(Batch::counted(bytes, count.max(1)))
             }
-            Some(After::Rest(mut rest)) => {
+            Some(Then::Rest(mut rest)) => {
                 let mut bytes = BytesMut::from(self.replies.as_bytes());
                 let count = count + rest.frames();
                 while let Some(part) = poll_fn(|cx| rest.as_mut().poll_part(cx)).await {
@@ -148,14 +141,15 @@ impl<P: Protocol> Response<P> {
         }
     }
 
+    fn then(self, then: Then) -> Self {
+        Self { after: Some(Box::new(then)), ..self }
+    }
+
     /// The replies of a service, and what comes after them.
-    pub(crate) fn of(replies: Batch<P>, then: sealed::Then) -> Self {
+    pub(crate) fn of(replies: Batch<P>, then: Then) -> Self {
         let after = match then {
-            // Only a session goes on by its call.
-            sealed::Then::Next | sealed::Then::Call => None,
-            sealed::Then::Close(_) => Some(Box::new(After::Close)),
-            sealed::Then::Parts(parts) => Some(Box::new(After::Parts(parts))),
-            sealed::Then::Rest(rest) => Some(Box::new(After::Rest(rest))),
+            Then::Next => None,
+            then => Some(Box::new(then)),
         };
         Self { replies, after }
     }
@@ -174,12 +168,10 @@ impl<P: Protocol> From<Batch<P>> for Response<P> {
 
 impl<P: Protocol> fmt::Debug for Response<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after = self.after.as_deref().map(|after| match after {
-            After::Close => "close",
-            After::Parts(_) => "parts",
-            After::Rest(_) => "rest",
-        });
-        f.debug_struct("Response").field("replies", &self.replies).field("after", &after).finish()
+        f.debug_struct("Response")
+            .field("replies", &self.replies)
+            .field("after", &self.after)
+            .finish()
     }
 }
 
@@ -232,7 +224,7 @@ pub trait IntoResponse: From<Batch<Self::Protocol>> + Send + 'static + sealed::S
 
     /// The replies, and what comes after them.
     #[doc(hidden)]
-    fn into_parts(self) -> (Batch<Self::Protocol>, sealed::Then);
+    fn into_parts(self) -> (Batch<Self::Protocol>, Then);
 }
 
 impl<P: Protocol> IntoResponse for Batch<P> {
@@ -240,8 +232,8 @@ impl<P: Protocol> IntoResponse for Batch<P> {
     const PLAIN: bool = true;
 
     #[inline]
-    fn into_parts(self) -> (Self, sealed::Then) {
-        (self, sealed::Then::Next)
+    fn into_parts(self) -> (Self, Then) {
+        (self, Then::Next)
     }
 }
 
@@ -251,18 +243,13 @@ impl<P: Protocol> IntoResponse for Response<P> {
 
     fn unanswered(&self) -> u32 {
         match self.after.as_deref() {
-            Some(After::Rest(rest)) => rest.frames(),
+            Some(Then::Rest(rest)) => rest.frames(),
             _ => 0,
         }
     }
 
-    fn into_parts(self) -> (Batch<P>, sealed::Then) {
-        let then = match self.after.map(|after| *after) {
-            None => sealed::Then::Next,
-            Some(After::Close) => sealed::Then::Close(CloseReason::ServiceClose),
-            Some(After::Parts(parts)) => sealed::Then::Parts(parts),
-            Some(After::Rest(rest)) => sealed::Then::Rest(rest),
-        };
+    fn into_parts(self) -> (Batch<P>, Then) {
+        let then = self.after.map_or(Then::Next, |then| *then);
         (self.replies, then)
     }
 }
@@ -271,18 +258,18 @@ impl<P: Protocol> IntoResponse for Response<P> {
 #[derive(Debug)]
 pub struct SessionReply<P: Protocol> {
     replies: Batch<P>,
-    then: sealed::Then,
+    then: Then,
 }
 
 impl<P: Protocol> SessionReply<P> {
-    pub(crate) const fn new(replies: Batch<P>, then: sealed::Then) -> Self {
+    pub(crate) const fn new(replies: Batch<P>, then: Then) -> Self {
         Self { replies, then }
     }
 }
 
 impl<P: Protocol> From<Batch<P>> for SessionReply<P> {
     fn from(replies: Batch<P>) -> Self {
-        Self::new(replies, sealed::Then::Next)
+        Self::new(replies, Then::Next)
     }
 }
 
@@ -291,7 +278,7 @@ impl<P: Protocol> IntoResponse for SessionReply<P> {
     const PLAIN: bool = false;
 
     #[inline]
-    fn into_parts(self) -> (Batch<P>, sealed::Then) {
+    fn into_parts(self) -> (Batch<P>, Then) {
         (self.replies, self.then)
     }
 }
