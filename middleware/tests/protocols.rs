@@ -8,12 +8,13 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use towline_middleware::{
     Batch,
     protocol::{
-        AnyEol, BigEndian, CrLf, FrameError, FrameLimits, Head, Length, Lf, LineWithBody,
-        LittleEndian, Notice, Protocol, Raw, Resp,
+        AnyEol, BigEndian, CrLf, FrameError, FrameLimits, Length, Lf, LineWithBody, LittleEndian,
+        Notice, Protocol, Raw, Resp,
     },
     reply::{Args, ReplyError},
     test::laws,
 };
+use towline_test_support::fuzz::Store;
 
 /// What a peer sends that wants to confuse, whatever the protocol.
 const BAD: [&[u8]; 20] = [
@@ -38,18 +39,6 @@ const BAD: [&[u8]; 20] = [
     b"put 2\r\nab\nput 2\nab\r\n",
     b"put 0\r\n\r\nput 1\nx\n",
 ];
-
-/// `put BYTES` announces a body.
-#[derive(Debug)]
-enum Store {}
-
-impl Head for Store {
-    fn body_bytes(line: &[u8]) -> Result<Option<usize>, &'static str> {
-        let Some(digits) = line.strip_prefix(b"put ") else { return Ok(None) };
-        let bytes = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        bytes.map(Some).ok_or("expected a length")
-    }
-}
 
 fn check<P: Protocol>(input: &[u8]) {
     laws::<P>(BAD);

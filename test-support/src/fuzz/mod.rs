@@ -15,7 +15,7 @@ pub use config::config;
 #[cfg(feature = "middleware")]
 pub use connection::{codec, connection};
 #[cfg(feature = "middleware")]
-pub use protocols::protocols;
+pub use protocols::{Store, protocols};
 
 /// Calls `property` with each input in the corpus of a fuzz target.
 #[track_caller]

@@ -3,9 +3,9 @@ use towline_middleware::{
     test::laws,
 };
 
-/// `put BYTES` announces a body.
+/// A head of [`LineWithBody`]: `put BYTES` announces a body.
 #[derive(Debug)]
-enum Store {}
+pub enum Store {}
 
 impl Head for Store {
     fn body_bytes(line: &[u8]) -> Result<Option<usize>, &'static str> {
@@ -18,8 +18,8 @@ impl Head for Store {
 /// Longest input; the laws are checked with each cut of it.
 const INPUT_BYTES_MAX: usize = 512;
 
-/// Each protocol of frames keeps the laws, which [`Raw`](towline_middleware::protocol::Raw) is not: its frames are
-/// the reads. The first byte chooses one, the rest is its input.
+/// The laws hold for each protocol but [`Raw`](towline_middleware::protocol::Raw), whose frames are the reads. The
+/// first byte chooses the protocol, the rest is its input.
 pub fn protocols(data: &[u8]) {
     let [protocol, input @ ..] = data else { return };
     let input = [&input[..input.len().min(INPUT_BYTES_MAX)]];
