@@ -67,9 +67,9 @@ impl Server {
     /// Serves the connections of `listener` in tasks of the runtime that polls the future, with the settings of
     /// the builder. Runs for ever; drop it to stop accepting, which leaves open connections to the runtime.
     ///
-    /// What is served may be anything that [`run`](Self::run) serves. Every setting holds but those of what is
-    /// not there: threads and the admin port, with [`metrics`](crate::Builder::metrics), are refused,
-    /// [`listen`](crate::Builder::listen) is not looked at.
+    /// Serves anything that [`run`](Self::run) serves, with every setting of the builder except these:
+    /// [`threads`](crate::Builder::threads), the admin port and [`metrics`](crate::Builder::metrics) are
+    /// refused, because there are none, and [`listen`](crate::Builder::listen) is ignored.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -175,7 +175,7 @@ fn no_admin_port(what: &str) -> RunError {
 /// A listener being served, until it is drained.
 pub(super) type ServingFuture = Pin<Box<dyn Future<Output = Result<Outcome, RunError>> + Send>>;
 
-/// The future of [`Server::run_on`], [`serve`] and those that drain. Its type does not depend on the service, so
+/// The future of [`Server::run_on`], [`Server::run_on_until`], [`serve`] and [`serve_until`]. Its type does not depend on the service, so
 /// that the compiler checks a service once.
 #[must_use = "a listener is served while the future is polled"]
 pub struct Serving(ServingFuture);
