@@ -33,6 +33,12 @@ impl Clock {
         }
     }
 
+    /// What the clock behind this one read at `time`: CLOCK_MONOTONIC, if it was made
+    /// [by reading that](Self::read_by). Nanoseconds since the epoch on tokio's clock.
+    pub fn reading(&self, time: Nanos) -> u64 {
+        time.0 + self.other.map_or(0, |(_, at_epoch)| at_epoch)
+    }
+
     #[inline]
     pub(crate) fn at(&self, time: Instant) -> Nanos {
         Nanos(since(self.epoch, time))

@@ -206,6 +206,7 @@ fn bytes_and_lines_are_counted_exactly() {
     );
 }
 
+const SNAPSHOT: &str = "towline_snapshot_seconds";
 const READ_WAIT: &str = "towline_io_wait_seconds_total{direction=\"read\"}";
 
 /// Idle connections wait for the whole time between two scrapes. The numbers of a scrape are of some
@@ -235,6 +236,10 @@ fn read_wait_of_idle_connections_grows_with_the_time_between_two_scrapes() {
     let least = IDLE * (before_second - after_first).as_secs_f64();
     let most = IDLE * (after_second - before_first).as_secs_f64();
     assert!((least..=most).contains(&waited), "{least} ≤ {waited} ≤ {most}");
+
+    // By the server's own clock it is exact. A difference of two numbers of seconds is rounded.
+    let between = second.get(SNAPSHOT) - first.get(SNAPSHOT);
+    assert!((waited / between - IDLE).abs() < 1e-3, "{waited} in {between}");
 
     // The wait by direction and the time by state are read at the same moment, so they agree exactly.
     let in_state = |metrics: &Metrics, state: &str| {

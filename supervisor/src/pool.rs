@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, futures::Notified, watch};
-use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot};
+use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot, monotonic_nanos};
 
 use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
 
@@ -130,7 +130,7 @@ impl WorkerPool {
 
     /// The process has ended. Returns how many connections ended with it.
     pub(crate) fn process_ended(&self, index: usize) -> usize {
-        let ended = self.slot(index).process_ended();
+        let ended = self.slot(index).process_ended(monotonic_nanos());
         let lost = ended.connections();
         drop(ended);
         self.count_serving();
@@ -143,12 +143,13 @@ impl WorkerPool {
         self.slot(index).totals.count_restart();
     }
 
-    /// The counts of all processes, ended ones included.
+    /// The counts of all processes, ended ones included, with times up to now.
     pub(crate) fn total(&self) -> Snapshot {
-        let mut total = Snapshot::default();
+        let now_nanos = monotonic_nanos();
+        let mut total = Snapshot { taken_nanos: now_nanos, ..Snapshot::default() };
         for index in 0..self.slots.len() {
             let slot = self.slot(index);
-            let mut process = slot.totals.total(self.threads);
+            let mut process = slot.totals.total(self.threads, now_nanos);
             process.held.processes[slot.state() as usize] = 1;
             total.join(process);
         }

@@ -130,9 +130,9 @@ impl WorkerSlot {
 
     /// The process has ended: only the counts stay. Returns the rest, which frees the slots of its
     /// connections when dropped.
-    pub(crate) fn process_ended(&mut self) -> Self {
+    pub(crate) fn process_ended(&mut self, now_nanos: u64) -> Self {
         let mut totals = std::mem::take(&mut self.totals);
-        totals.process_ended(self.sent);
+        totals.process_ended(self.sent, now_nanos);
         std::mem::replace(self, Self { totals, ..Self::default() })
     }
 }

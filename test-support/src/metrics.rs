@@ -72,6 +72,7 @@ impl Metrics {
             .iter()
             .map(|(name, value)| (name.as_str(), *value))
             .filter(|(name, _)| name.starts_with("towline_") && !counters.contains(name))
+            .filter(|(name, _)| *name != "towline_snapshot_seconds")
             .filter(|(name, _)| !name.contains("resource=\"descriptors\""))
             .collect()
     }

@@ -3,13 +3,14 @@
 //! A leaf below all other modules: the parts that count fill a [`Snapshot`], [`crate::exporter`] turns it
 //! into metrics, and neither depends on the other.
 
+mod clock;
 mod labels;
 mod snapshot;
 mod status;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::snapshot::{Gauges, ShardUsage};
-pub use self::{labels::ProcessState, snapshot::Snapshot};
+pub use self::{clock::monotonic_nanos, labels::ProcessState, snapshot::Snapshot};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,

@@ -12,6 +12,9 @@ use super::{ERRNOS, ProcessState, Rejection, STEPS};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Snapshot {
+    /// When it was taken, by the host's [monotonic clock](super::monotonic_nanos). Times in states are exact
+    /// then.
+    pub taken_nanos: u64,
     /// Sums that only grow.
     pub counted: Counters,
     /// Values that rise and fall.
@@ -115,7 +118,8 @@ impl Snapshot {
     /// Adds the numbers of `other`, another run of the same worker process: its threads are added to the
     /// threads of the same index.
     pub fn add(&mut self, other: &Self) {
-        let Self { counted, held, shards, commands: _ } = other;
+        let Self { taken_nanos, counted, held, shards, commands: _ } = other;
+        self.taken_nanos = self.taken_nanos.max(*taken_nanos);
         self.counted.add(counted);
         self.held.add(held);
         if self.shards.len() < shards.len() {
@@ -129,8 +133,19 @@ impl Snapshot {
         }
     }
 
+    /// Continues the times in states to `now`, for connections that have waited since this was taken: snapshots
+    /// of several processes are of one moment then.
+    pub fn extrapolate(&mut self, now_nanos: u64) {
+        let since = u128::from(now_nanos.saturating_sub(self.taken_nanos));
+        for (nanos, open) in self.counted.state_nanos.iter_mut().zip(self.held.connections) {
+            *nanos += since * u128::from(open);
+        }
+        self.taken_nanos = self.taken_nanos.max(now_nanos);
+    }
+
     /// Adds the numbers of `other`, another process: its threads are appended.
     pub fn join(&mut self, other: Self) {
+        self.taken_nanos = self.taken_nanos.max(other.taken_nanos);
         self.counted.add(&other.counted);
         self.held.add(&other.held);
         self.shards.extend(other.shards);

@@ -82,7 +82,14 @@ fn shards(shared: &PoolState) -> Snapshot {
         busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
         restarts: 0,
     });
-    Snapshot { counted, held, shards: shards.collect(), commands: commands(&shared.stats) }
+    let taken_nanos = shared.stats.first().map_or(0, |stats| stats.clock().reading(now));
+    Snapshot {
+        taken_nanos,
+        counted,
+        held,
+        shards: shards.collect(),
+        commands: commands(&shared.stats),
+    }
 }
 
 /// The commands of a router, which are the same on all shards.

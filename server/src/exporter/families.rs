@@ -24,7 +24,7 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     let Snapshot { counted, held, .. } = snapshot;
     let mut families = Vec::with_capacity(48);
     let mut add = |name, help, values| families.push(Family { name, help, values });
-    about(status, counted, &mut add);
+    about(status, snapshot, &mut add);
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
     commands::add_families(&snapshot.commands, &mut add);
@@ -37,9 +37,10 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
 
 fn about(
     status: &Status,
-    counted: &Counters,
+    snapshot: &Snapshot,
     add: &mut impl FnMut(&'static str, &'static str, Values),
 ) {
+    let counted = &snapshot.counted;
     let settings = &status.effective.settings;
     let build = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -79,6 +80,12 @@ fn about(
         "towline_draining",
         "1 while the server drains after a stop signal, otherwise 0.",
         gauge(f64::from(u8::from(status.draining))),
+    );
+    add(
+        "towline_snapshot_seconds",
+        "Time of this page by the monotonic clock of the host. Differences of counters between two pages, divided \
+         by its difference, are exact rates.",
+        gauge(snapshot.taken_nanos as f64 / 1e9),
     );
 }
 

@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc, thread};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
 use towline_middleware::{
@@ -18,8 +17,8 @@ use super::{
     threads,
 };
 use crate::{
-    RunError, accept::ConnectionSlots, hooks::Hooks, live_config::LiveConfig, plan::ProcessPlan,
-    stack::StackParts,
+    RunError, accept::ConnectionSlots, counts::monotonic_nanos, hooks::Hooks,
+    live_config::LiveConfig, plan::ProcessPlan, stack::StackParts,
 };
 
 /// The threads that serve lines, and the signals that end them.
@@ -122,11 +121,4 @@ impl ShardPool {
         threads::end(&self.threads).await;
         cut
     }
-}
-
-/// CLOCK_MONOTONIC of clock_gettime(2), the clock behind the `Instant`s of Tokio and the standard
-/// library.
-fn monotonic_nanos() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
