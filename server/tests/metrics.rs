@@ -171,7 +171,7 @@ fn every_value_of_every_label_is_exported_at_the_first_scrape() {
         }
     }
     for metric in [
-        "towline_batch_duration_seconds_bucket{le=\"0.00001\"}",
+        "towline_batch_duration_seconds_bucket{le=\"0.000001\"}",
         "towline_batch_duration_seconds_bucket{le=\"+Inf\"}",
         "towline_batch_duration_seconds_sum",
         "towline_heartbeats_sent_total",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Clock, CommandResult, Histogram, HistogramSnapshot, Nanos,
+    COARSE, Clock, CommandResult, Histogram, HistogramSnapshot, Nanos,
     counter::{Writers, add},
 };
 
@@ -42,7 +42,7 @@ pub struct CommandSnapshot {
     pub command: &'static str,
     /// How often it ended, indexed by [`CommandResult`].
     pub results: [u64; CommandResult::ALL.len()],
-    /// How long it took, if it is timed.
+    /// How long it took, if it is timed; with the bounds [`COARSE`].
     pub durations: Option<HistogramSnapshot>,
 }
 
@@ -50,7 +50,7 @@ impl CommandStats {
     pub(super) fn new(commands: &[CountedCommand], clock: Clock, writers: Writers) -> Self {
         let cell = |&(command, timed): &CountedCommand| CommandCell {
             results: array::from_fn(|_| AtomicU64::new(0)),
-            durations: timed.then(|| Box::new(Histogram::new(writers))),
+            durations: timed.then(|| Box::new(Histogram::new(&COARSE, writers))),
             command,
         };
         Self { clock, writers, cells: commands.iter().map(cell).collect() }

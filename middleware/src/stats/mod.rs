@@ -3,6 +3,7 @@
 //! One [`Stats`] a shard: the connections of a shard write it, an exporter on another thread reads it.
 //! Writers add to memory that no other shard writes; nothing here allocates or grows.
 
+mod bounds;
 mod commands;
 pub(crate) mod connection;
 pub(crate) mod counter;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
+pub use bounds::{Bounds, COARSE, FINE, LIFETIME};
 pub use commands::{CommandSnapshot, CommandStats};
 pub(crate) use commands::{CountedCommand, PendingCommand};
 pub(crate) use connection::ConnectionEntry;
@@ -116,7 +118,7 @@ impl Stats {
             lines_received: counter(),
             lines_processed: std::array::from_fn(|_| counter()),
             batches: counter(),
-            batch_duration: Histogram::new(writers),
+            batch_duration: Histogram::new(&FINE, writers),
             heartbeats_sent: counter(),
             heartbeats_missed: counter(),
             hashed_bytes: counter(),

@@ -250,6 +250,6 @@ fn add_each<T: std::ops::AddAssign + Copy>(mine: &mut [T], theirs: &[T]) {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "HistogramSnapshot")]
 struct HistogramData {
-    buckets: [u64; 20],
+    buckets: Vec<u64>,
     sum_nanos: u64,
 }

@@ -1,6 +1,6 @@
 //! Metrics of the commands of a router.
 
-use towline_middleware::stats::{CommandResult, CommandSnapshot};
+use towline_middleware::stats::{COARSE, CommandResult, CommandSnapshot};
 
 use super::family::{Labels, Values};
 
@@ -33,7 +33,7 @@ pub(super) fn add_families(
         add(
             "towline_command_duration_seconds",
             "Time from a command to the end of its reply, what it waits for included.",
-            Values::Histogram(took),
+            Values::Histogram(&COARSE, took),
         );
     }
 }

@@ -36,7 +36,7 @@ impl Handles {
                         }),
                     );
                 }
-                Values::Info(_) | Values::Seconds(_) | Values::Histogram(_) => {}
+                Values::Info(_) | Values::Seconds(_) | Values::Histogram(..) => {}
             }
         }
         Self { counters, gauges }
@@ -57,7 +57,7 @@ impl Handles {
                         gauge.set(*value);
                     }
                 }
-                Values::Info(_) | Values::Seconds(_) | Values::Histogram(_) => {}
+                Values::Info(_) | Values::Seconds(_) | Values::Histogram(..) => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! All metrics of a server: name, HELP text, labels, and the source of the value.
 
-use towline_middleware::stats::{CloseReason, LineResult, State};
+use towline_middleware::stats::{CloseReason, FINE, LineResult, State};
 
 use super::{
     HostFacts, commands,
@@ -192,9 +192,10 @@ fn lines(
     );
     add(
         "towline_batch_duration_seconds",
-        "Time from passing a batch of lines to the service until its replies are written. Time \
-         that the lines waited before they were read is not included.",
-        histogram(counted.batch_duration.clone()),
+        "Time in the stack: from passing a batch of lines to the service until its replies are written. \
+         The time that lines waited in the kernel and for their worker thread before they were read is \
+         not included.",
+        histogram(&FINE, &counted.batch_duration),
     );
     add(
         "towline_concurrency_limit",

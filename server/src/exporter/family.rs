@@ -1,6 +1,6 @@
 //! Metric families, before they are written in Prometheus' text format.
 
-use towline_middleware::stats::HistogramSnapshot;
+use towline_middleware::stats::{Bounds, HistogramSnapshot};
 
 /// Names and values of labels, escaped as Prometheus' text format asks. Both are closed sets: no input of a
 /// client adds one.
@@ -24,8 +24,8 @@ pub(super) enum Values {
     Info(Labels),
     /// Counters of nanoseconds, exported in seconds.
     Seconds(Vec<(Labels, u128)>),
-    /// Histograms of durations.
-    Histogram(Vec<(Labels, HistogramSnapshot)>),
+    /// Histograms of durations, with the bounds of their buckets.
+    Histogram(&'static Bounds, Vec<(Labels, HistogramSnapshot)>),
 }
 
 /// A counter without labels.
@@ -44,8 +44,8 @@ pub(super) fn seconds(nanos: impl Into<u128>) -> Values {
 }
 
 /// A histogram without labels.
-pub(super) fn histogram(durations: HistogramSnapshot) -> Values {
-    Values::Histogram(vec![(Labels::new(), durations)])
+pub(super) fn histogram(bounds: &'static Bounds, durations: &HistogramSnapshot) -> Values {
+    Values::Histogram(bounds, vec![(Labels::new(), durations.clone())])
 }
 
 /// A series for each value of the label `name`.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use towline_middleware::stats::HistogramSnapshot;
+use towline_middleware::stats::{Bounds, HistogramSnapshot};
 
 use super::family::{Family, Values};
 
@@ -37,11 +37,11 @@ pub(super) fn write(out: &mut String, families: &[Family], highest: &mut Monoton
                     writeln!(out, "{name}{labels} {seconds}")
                 })
             }
-            Values::Histogram(series) => {
+            Values::Histogram(bounds, series) => {
                 head(out, name, help, "histogram");
-                series
-                    .iter()
-                    .try_for_each(|(labels, durations)| histogram(out, name, labels, durations))
+                series.iter().try_for_each(|(labels, durations)| {
+                    histogram(out, name, labels, bounds, durations)
+                })
             }
         };
     }
@@ -52,13 +52,14 @@ fn histogram(
     out: &mut String,
     name: &str,
     labels: &[(&'static str, String)],
+    bounds: &'static Bounds,
     durations: &HistogramSnapshot,
 ) -> fmt::Result {
     let mut bucket = |le: String, samples: u64| {
         let labels = [labels, &[("le", le)]].concat();
         writeln!(out, "{name}_bucket{} {samples}", Labels(&labels))
     };
-    for (bound, samples) in durations.cumulative() {
+    for (bound, samples) in durations.cumulative(bounds) {
         bucket(bound.as_secs_f64().to_string(), samples)?;
     }
     let (count, sum) = (durations.count(), Seconds(u128::from(durations.sum_nanos)));
