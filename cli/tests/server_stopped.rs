@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use towline_test_support::{Client, ServerProcess};
+use towline_test_support::{Client, Metrics, ServerProcess, http, signal, wait_for};
 
 const CLIENTS: usize = 50;
 const THREADS: &str = "2";
@@ -22,6 +22,44 @@ const DEADLINES: [u64; 3] = [3, 12, 48];
 fn fault_25_connections_survive_a_stop_longer_than_every_deadline() {
     let judged = DEADLINES.into_iter().any(stop_and_continue);
     assert!(judged, "the clients alone took too long");
+}
+
+/// The time in the stack showed nothing of it: of 6,593 batches none took longer than half a millisecond, while
+/// clients waited for 1.4 seconds.
+#[test]
+fn a_stop_that_clients_feel_is_in_the_scheduling_delay() {
+    const STOP: Duration = Duration::from_millis(1_400);
+    const DELAY: &str = "towline_scheduling_delay_seconds";
+    for processes in ["1", "2"] {
+        let flags = ["--threads", "1", "--processes", processes];
+        let server = ServerProcess::start(&[], &flags);
+        // One on each thread, so that both are sampled.
+        let mut clients = [server.connect(), server.connect()];
+        for client in &mut clients {
+            client.ask("a\n", "a\n");
+        }
+        let before = http::scrape(server.admin());
+        let workers = if processes == "1" { Vec::new() } else { server.workers() };
+        let all = |what| {
+            server.signal(what);
+            workers.iter().for_each(|pid| signal(*pid, what));
+        };
+        all(Signal::STOP);
+        thread::sleep(STOP);
+        all(Signal::CONT);
+        for client in &mut clients {
+            client.ask("a\n", "a\n");
+        }
+        let samples = |metrics: &Metrics| metrics.get(&format!("{DELAY}_count"));
+        // One for each interval of the stop.
+        let after = wait_for("samples", || {
+            let after = http::scrape(server.admin());
+            if samples(&after) >= samples(&before) + 27.0 { Ok(after) } else { Err(after) }
+        });
+        let p99 = after.quantile_since(&before, 0.99, DELAY);
+        assert!(p99 >= 1.0, "{p99}");
+        assert!(after.quantile_since(&before, 0.99, "towline_batch_duration_seconds") < 1.0);
+    }
 }
 
 /// Stops a server for longer than its deadlines. Returns false without an assertion if the clients took

@@ -15,8 +15,9 @@ pub(crate) const BYTES_PER_CONNECTION: u64 = 5 * 1024;
 /// Descriptors of a process that are not for connections: listener, admin connections, log, reserve.
 const DESCRIPTORS_PER_PROCESS: u64 = 64;
 
-/// Descriptors that each shard needs for itself: its poller, waker and timer.
-const DESCRIPTORS_PER_SHARD: u64 = 4;
+/// Descriptors that each shard needs for itself: those of its event loop, and the timer that probes its
+/// scheduling delay.
+const DESCRIPTORS_PER_SHARD: u64 = 5;
 
 /// Memory for the buffers of connections where the memory of the host is unknown: 4,096 full blocks.
 const BUFFER_BYTES_UNKNOWN: u64 = 256 * 1024 * 1024;

@@ -4,7 +4,7 @@ use towline_host::{buffer_limit, descriptors_reserved, max_connections};
 
 #[test]
 fn each_shard_reserves_descriptors_beside_those_of_the_process() {
-    assert_eq!(descriptors_reserved(2) - descriptors_reserved(1), 4);
+    assert_eq!(descriptors_reserved(2) - descriptors_reserved(1), 5);
     assert_eq!(max_connections(20_000, 2), 20_000 - descriptors_reserved(2));
 }
 

@@ -151,6 +151,11 @@ impl StackParts {
         SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
     }
 
+    /// What is counted on this shard.
+    pub(crate) const fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
     /// Counts a connection until the returned guard is closed or dropped.
     pub fn connection_stats(&self) -> ConnectionStats {
         ConnectionStats::new(self.stats.clone())

@@ -47,6 +47,32 @@ impl Metrics {
             .sum()
     }
 
+    /// A quantile of a histogram without labels over the time between two scrapes, as `histogram_quantile` of
+    /// Prometheus interpolates it. NaN without samples.
+    pub fn quantile_since(&self, before: &Self, at: f64, histogram: &str) -> f64 {
+        let prefix = format!("{histogram}_bucket{{le=\"");
+        let of = |series: &str| {
+            let bound = series.strip_prefix(&prefix)?.strip_suffix("\"}")?;
+            Some((bound.parse::<f64>().unwrap(), self.get(series) - before.get(series)))
+        };
+        let mut buckets: Vec<_> = self.series.keys().filter_map(|series| of(series)).collect();
+        buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let rank = at * buckets.last().unwrap().1;
+        let mut below = (0.0, 0.0);
+        for (bound, samples) in buckets {
+            if samples >= rank {
+                let share = (rank - below.1) / (samples - below.1);
+                return if bound.is_finite() {
+                    below.0 + (bound - below.0) * share
+                } else {
+                    below.0
+                };
+            }
+            below = (bound, samples);
+        }
+        f64::NAN
+    }
+
     /// The names of all series, with their labels.
     pub fn names(&self) -> Vec<&str> {
         self.series.keys().map(String::as_str).collect()

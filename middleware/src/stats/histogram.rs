@@ -43,6 +43,12 @@ impl Histogram {
         add(&self.sum_nanos, nanos, self.writers);
     }
 
+    /// Records samples that are longer than every bound, by their sum.
+    pub(super) fn record_beyond_bounds(&self, samples: u64, sum_nanos: u64) {
+        add(&self.buckets[self.buckets.len() - 1], samples, self.writers);
+        add(&self.sum_nanos, sum_nanos, self.writers);
+    }
+
     /// Reads the histogram. Samples recorded meanwhile may be in the buckets and not yet in the sum.
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {

@@ -11,6 +11,7 @@ mod histogram;
 pub(crate) mod holders;
 mod labels;
 mod line_results;
+mod scheduling;
 mod states;
 
 use std::sync::{Arc, OnceLock};
@@ -26,6 +27,7 @@ pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 use holders::Holders;
 pub use labels::{CloseReason, CommandResult, LineResult, State};
+pub use scheduling::SchedulingDelay;
 pub use states::{StateCells, StateSnapshot};
 
 pub use crate::clock::{Clock, Nanos};
@@ -64,6 +66,8 @@ pub struct Stats {
     /// Time from a batch's arrival to its reply. Both ends are clock readings that the connection's task
     /// takes anyway, so the read before and mostly the write after are part of it.
     pub batch_duration: Histogram,
+    /// How long something that is ready waits until this shard runs it. Filled by a probe on the shard.
+    pub scheduling_delay: SchedulingDelay,
     /// Pings sent.
     pub heartbeats_sent: Counter,
     /// Pings that were not answered in time.
@@ -119,6 +123,7 @@ impl Stats {
             lines_processed: std::array::from_fn(|_| counter()),
             batches: counter(),
             batch_duration: Histogram::new(&FINE, writers),
+            scheduling_delay: SchedulingDelay::new(),
             heartbeats_sent: counter(),
             heartbeats_missed: counter(),
             hashed_bytes: counter(),

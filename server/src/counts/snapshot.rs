@@ -56,6 +56,9 @@ pub struct Counters {
     /// Durations from passing a batch to the line stack until its replies are written.
     #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
     pub batch_duration: HistogramSnapshot,
+    /// How long something that is ready waits until its thread runs it.
+    #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
+    pub scheduling_delay: HistogramSnapshot,
     /// Pings sent.
     pub heartbeats_sent: u64,
     /// Pings not answered in time.
@@ -168,6 +171,7 @@ impl Counters {
             lines_unterminated,
             batches,
             batch_duration,
+            scheduling_delay,
             heartbeats_sent,
             heartbeats_missed,
             hashed_bytes,
@@ -188,6 +192,7 @@ impl Counters {
         self.lines_unterminated += lines_unterminated;
         self.batches += batches;
         self.batch_duration.merge(batch_duration);
+        self.scheduling_delay.merge(scheduling_delay);
         self.heartbeats_sent += heartbeats_sent;
         self.heartbeats_missed += heartbeats_missed;
         self.hashed_bytes += hashed_bytes;

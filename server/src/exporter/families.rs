@@ -1,6 +1,6 @@
 //! All metrics of a server: name, HELP text, labels, and the source of the value.
 
-use towline_middleware::stats::{CloseReason, FINE, LineResult, State};
+use towline_middleware::stats::{CloseReason, FINE, LineResult, SchedulingDelay, State};
 
 use super::{
     HostFacts, commands,
@@ -249,6 +249,12 @@ fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str,
         "towline_worker_busy_seconds_total",
         "Time that a worker thread spent working instead of waiting for events.",
         Values::Seconds(workers().map(|(label, at)| (label, at.busy_nanos.into())).collect()),
+    );
+    add(
+        "towline_scheduling_delay_seconds",
+        "How late a worker thread runs what is ready to run, sampled 20 times per second on each worker \
+         that has connections. Includes waiting for a CPU and for other connections of the same worker.",
+        histogram(SchedulingDelay::BOUNDS, &snapshot.counted.scheduling_delay),
     );
     add(
         "towline_worker_processes",

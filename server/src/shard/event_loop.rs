@@ -3,6 +3,7 @@
 use std::{
     io,
     panic::{self, AssertUnwindSafe},
+    sync::Arc,
     thread,
 };
 
@@ -17,7 +18,11 @@ use towline_middleware::{
     stats::CloseReason,
 };
 
-use super::{Peer, ServeSocket, receive_buffer, threads};
+use super::{
+    Peer, ServeSocket, receive_buffer,
+    scheduling_probe::{SchedulingProbe, ShardSlots},
+    threads,
+};
 use crate::{accept::NewConnection, live_config::LiveConfig, stack::StackParts};
 
 /// New connections that may wait in a shard's queue.
@@ -44,7 +49,7 @@ impl Shard {
     /// Starts a shard that serves each connection with the line stack that `make_stack` returns for
     /// its peer, by `serve`, until `cut` becomes true.
     pub(super) fn start<M, S>(
-        index: usize,
+        slots: ShardSlots,
         mut config: watch::Receiver<LiveConfig>,
         signal: Signal,
         parts: StackParts,
@@ -63,6 +68,7 @@ impl Shard {
             .on_thread_park(invalidate_clock)
             .build()?;
         let handle = runtime.handle().clone();
+        let name = format!("shard-{}", slots.shard);
         let framing = config.borrow().effective.settings.workload.framing;
         let event_loop = async move {
             if config.borrow().effective.settings.socket.receive_buffer == ReceiveBuffer::Auto {
@@ -73,6 +79,7 @@ impl Shard {
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
             tokio::spawn(parts.timers(&signal).run());
+            let probe = start_probe(&parts, slots);
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
                 tokio::select! {
@@ -90,6 +97,9 @@ impl Shard {
                         return is_cut(&mut cut).await;
                     },
                 }
+                if let Some(probe) = &probe {
+                    probe.start();
+                }
                 for NewConnection { accepted, slot } in arrived.drain(..) {
                     let peer = Peer::new(accepted.peer);
                     let Some(stack) = unless_it_panics(&parts, || make_stack(peer)) else {
@@ -101,12 +111,21 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
         };
-        let thread = threads::run_on(&format!("shard-{index}"), runtime, || {
+        let thread = threads::run_on(&name, runtime, || {
             share_clock_between_tasks();
             event_loop
         })?;
         Ok(Self { new_connections, runtime: handle, thread })
     }
+}
+
+/// Starts the probe of the scheduling delay. Without it a shard serves as well.
+fn start_probe(parts: &StackParts, slots: ShardSlots) -> Option<Arc<SchedulingProbe>> {
+    let probe = SchedulingProbe::new(parts.stats().clone(), slots);
+    let log = |error: &io::Error| tracing::warn!(%error, "the scheduling delay is not sampled");
+    let probe = probe.inspect_err(log).ok()?;
+    tokio::spawn(probe.clone().run());
+    Some(probe)
 }
 
 /// Makes a connection's line stack. A panic in there closes this connection alone: it is caught here

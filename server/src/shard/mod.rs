@@ -11,6 +11,7 @@
 //! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
 //! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
+//! | `scheduling_probe.rs` | how late a shard runs what is ready |
 //! | `drain.rs` | how connections are told to finish |
 //! | `threads.rs` | threads that run one future |
 
@@ -22,6 +23,7 @@ mod peer;
 mod pool;
 mod pool_state;
 mod receive_buffer;
+mod scheduling_probe;
 mod serve_socket;
 #[cfg(feature = "test")]
 mod serve_stream;

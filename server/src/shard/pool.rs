@@ -14,6 +14,7 @@ use super::{
     Peer, PoolState, ServeSocket, ShardDispatch,
     drain::{drain_in_steps, unfinished},
     event_loop::Shard,
+    scheduling_probe::ShardSlots,
     threads,
 };
 use crate::{
@@ -73,7 +74,8 @@ impl ShardPool {
             );
             let make_stack = per_shard(&parts);
             let (config, cut) = (config.subscribe(), cut.subscribe());
-            let shard = Shard::start(index, config, signal.clone(), parts, make_stack, serve, cut)
+            let slots = ShardSlots { slots: slots.clone(), shard: index };
+            let shard = Shard::start(slots, config, signal.clone(), parts, make_stack, serve, cut)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
             drain_signals.push(signal);
             stats.push(shard_stats);
