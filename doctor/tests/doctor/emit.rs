@@ -37,12 +37,12 @@ fn commented(lines: &[String], text: &str) -> bool {
 fn sysctl_lines_are_keys_and_values() {
     let lines = emitted(&low(), Form::Sysctl);
     let expected = [
-        "fs.file-max = 121096",
+        "fs.file-max = 121100",
         "net.core.somaxconn = 5000",
         "net.ipv4.tcp_rmem = 4096 16384 1048576",
     ];
     assert_eq!(said(&lines), expected, "{lines:#?}");
-    assert!(commented(&lines, "LimitNOFILE=110080"));
+    assert!(commented(&lines, "LimitNOFILE=110084"));
     assert!(commented(&lines, "MemoryMax="));
     assert!(commented(&lines, "TOWLINE_SOCKET__NODELAY=true"));
     assert!(
@@ -55,7 +55,7 @@ fn sysctl_lines_are_keys_and_values() {
 fn systemd_fragments_are_a_service_section() {
     let lines = emitted(&low(), Form::Systemd);
     let said = said(&lines);
-    assert_eq!(said[..2], ["[Service]", "LimitNOFILE=110080"]);
+    assert_eq!(said[..2], ["[Service]", "LimitNOFILE=110084"]);
     assert!(said[2].strip_prefix("MemoryMax=").unwrap().parse::<u64>().unwrap() > 104_857_600);
     assert_eq!(said[3..], ["TasksMax=12", "Environment=TOWLINE_SOCKET__NODELAY=true"]);
     assert!(commented(&lines, "sysctl -w net.core.somaxconn"));
@@ -73,14 +73,14 @@ fn compose_fragments_set_the_container_s_sysctls_and_name_the_host_s() {
         "      net.core.somaxconn: \"5000\"",
         "      net.ipv4.tcp_rmem: \"4096 16384 1048576\"",
         "    ulimits:",
-        "      nofile: {soft: 110080, hard: 110080}",
+        "      nofile: {soft: 110084, hard: 110084}",
         "    environment:",
         "      TOWLINE_SOCKET__NODELAY: \"true\"",
         "    pids_limit: 12",
     ];
     assert_eq!(said, expected, "{lines:#?}");
     assert!(limit[0].starts_with("    mem_limit: "));
-    assert!(commented(&lines, "on the host: sysctl -w fs.file-max=\"121096\""));
+    assert!(commented(&lines, "on the host: sysctl -w fs.file-max=\"121100\""));
 }
 
 #[test]

@@ -137,16 +137,16 @@ fn descriptors_fail_without_one_a_connection_and_warn_without_a_margin() {
         target.processes = processes;
         Tree::ample().with("proc/self/limits", &limits(hard)).row(&target, "RLIMIT_NOFILE").verdict
     };
-    // 100,000 connections, 64 descriptors aside and 4 for each of 4 threads.
-    assert_eq!(judged(100_079, ProcessCount::Unspecified), Fail);
-    assert_eq!(judged(100_080, ProcessCount::Unspecified), Warn);
-    assert_eq!(judged(110_080, ProcessCount::Exactly(1)), Verdict::Ok);
+    // 100,000 connections, 64 descriptors aside and 5 for each of 4 threads.
+    assert_eq!(judged(100_083, ProcessCount::Unspecified), Fail);
+    assert_eq!(judged(100_084, ProcessCount::Unspecified), Warn);
+    assert_eq!(judged(110_084, ProcessCount::Exactly(1)), Verdict::Ok);
     // Ten processes have a thread each, as those of a server do.
-    assert_eq!(judged(10_067, ProcessCount::Exactly(10)), Fail);
-    assert_eq!(judged(10_068, ProcessCount::Exactly(10)), Warn);
-    assert_eq!(judged(50_071, ProcessCount::Exactly(2)), Fail, "two have two each");
-    assert_eq!(judged(50_072, ProcessCount::Exactly(2)), Warn);
-    assert!(judged(10_067, ProcessCount::Auto) < Fail, "eleven processes hold them");
+    assert_eq!(judged(10_068, ProcessCount::Exactly(10)), Fail);
+    assert_eq!(judged(10_069, ProcessCount::Exactly(10)), Warn);
+    assert_eq!(judged(50_073, ProcessCount::Exactly(2)), Fail, "two have two each");
+    assert_eq!(judged(50_074, ProcessCount::Exactly(2)), Warn);
+    assert!(judged(10_068, ProcessCount::Auto) < Fail, "eleven processes hold them");
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn both_ends_on_one_host_need_twice_the_files_and_watches() {
         let file = format!("proc/sys/{}", row_file(row));
         Tree::ample().with(&file, max).row(&target(Side::Both), row).verdict
     };
-    assert_eq!(judged("201079", "fs.file-max"), Fail);
-    assert_eq!(judged("201080", "fs.file-max"), Warn);
+    assert_eq!(judged("201083", "fs.file-max"), Fail);
+    assert_eq!(judged("201084", "fs.file-max"), Warn);
     assert_eq!(judged("199999", "fs.epoll.max_user_watches"), Fail);
 }
 

@@ -43,9 +43,9 @@ type Step = (&'static str, &'static str, &'static str, &'static str, Verdict);
 
 /// Steps for 100,000 connections, 10,000 new ones per second, one process with four threads.
 const STEPS: &[Step] = &[
-    ("fs.nr_open", "proc/sys/fs/nr_open", "100080", "100079", Fail),
-    ("fs.file-max", "proc/sys/fs/file-max", "101080", "101079", Fail),
-    ("fs.file-max", "proc/sys/fs/file-max", "121096", "121095", Warn),
+    ("fs.nr_open", "proc/sys/fs/nr_open", "100084", "100083", Fail),
+    ("fs.file-max", "proc/sys/fs/file-max", "101084", "101083", Fail),
+    ("fs.file-max", "proc/sys/fs/file-max", "121100", "121099", Warn),
     ("fs.epoll.max_user_watches", "proc/sys/fs/epoll/max_user_watches", "100000", "99999", Fail),
     ("fs.epoll.max_user_watches", "proc/sys/fs/epoll/max_user_watches", "200000", "199999", Warn),
     ("kernel.threads-max", "proc/sys/kernel/threads-max", "12", "11", Fail),
