@@ -54,6 +54,7 @@ mod box_future;
 mod clock;
 mod codec;
 mod concurrency_limit;
+pub mod connections;
 pub mod drain;
 mod each_frame;
 mod each_line;

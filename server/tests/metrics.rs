@@ -146,6 +146,8 @@ fn every_value_of_every_label_is_exported_at_the_first_scrape() {
                 "service_panic",
                 "shutdown",
                 "drain",
+                "admin",
+                "max_age",
                 "worker_lost",
             ],
         ),

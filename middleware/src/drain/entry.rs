@@ -7,11 +7,15 @@ use crate::clock::Nanos;
 
 /// The key of a waker in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WakerKey(pub(super) u32);
+pub(crate) struct WakerKey(pub(crate) u32);
 
 impl WakerKey {
     /// Before the first registration: above all others.
     pub(crate) const NONE: Self = Self(u32::MAX);
+
+    pub(super) const fn new(key: u32) -> Self {
+        Self(key)
+    }
 }
 
 /// What two wakers of one task share, and a task's waker with no other living waker: its data and its
@@ -66,6 +70,7 @@ impl WakeEntry<'_> {
             WakerKey::NONE => *self.key = WakerKey(wakers.list.insert(waker.clone())),
             key => wakers.list.replace(key.0, waker.clone()),
         }
+        // A connection that was asked to close before it could be woken, too.
         u64::from(self.key.0) < shared.drain_below.load(Ordering::SeqCst)
     }
 

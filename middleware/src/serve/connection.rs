@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Batch, BoxError, Transport,
+    connections::PeerAddress,
     fairness::{FloodHint, Ticket},
     protocol::{Lf, Protocol},
     stats::CloseReason,
@@ -216,6 +217,12 @@ impl<T, S: Respond<P>, P: Protocol> Connection<T, S, P> {
     /// The transport.
     pub const fn get_ref(&self) -> &T {
         &self.transport
+    }
+
+    /// Sets the peer's address in the shard's list of [connections](crate::connections). Default:
+    /// [`PeerAddress::Unix`].
+    pub fn set_peer(&self, peer: PeerAddress) {
+        self.shard.set_peer(peer);
     }
 
     /// The error of the service, if that ended the connection; once.

@@ -120,8 +120,9 @@ where
     #[cold]
     fn end_input(&mut self, cx: &mut Context<'_>) -> Transition {
         if self.shard.is_draining() {
-            *self.step = Step::Closing(CloseReason::Drain);
-            return self.call_hook(cx, S::drain);
+            let reason = self.shard.finish_reason();
+            *self.step = Step::Closing(reason);
+            return self.call_hook(cx, |service| service.drain(reason));
         }
         if self.transport.as_mut().park().read_bytes > 0 {
             self.shard.stats().unterminated_lines.add(1);
@@ -174,6 +175,7 @@ where
         if let Some(flood_hint) = self.step.flood_hint_mut() {
             flood_hint.record_batch(in_hand as usize);
         }
+        self.shard.add_lines(batch.count());
         TURN.with(|turn| {
             turn.begin_batch(in_hand as usize, batch.count(), || self.shard.stats().now());
         });

@@ -136,6 +136,9 @@ where
         if self.shard.hold(buffered.held_bytes(phase) + in_hand, cx.waker()) {
             return self.expire(cx, CloseReason::Overload, now);
         }
+        if let Some(reason) = self.shard.close_at_once() {
+            return self.expire(cx, reason, now);
+        }
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,

@@ -79,10 +79,11 @@ pub trait Respond<P: Protocol> {
         None
     }
 
-    /// The connection drains, and everything that was read is answered. Returns the call that says the last
-    /// words, once.
+    /// The connection drains, or was asked to close for `reason`, and everything that was read is answered.
+    /// Returns the call that says the last words, once.
     #[doc(hidden)]
-    fn drain(&mut self) -> Option<Self::Call> {
+    fn drain(&mut self, reason: CloseReason) -> Option<Self::Call> {
+        let _ = reason;
         None
     }
 

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, task::Waker};
 
 use super::ConnectionConfig;
 use crate::{
+    connections::{PeerAddress, RowEntry},
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
     session::SessionStack,
     stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
@@ -25,6 +26,7 @@ pub(super) struct Shared {
 /// four small fields fill 24 bytes without padding.
 pub(super) struct ShardLink {
     shared: Arc<Shared>,
+    row: RowEntry,
     entry: ConnectionEntry,
     key: WakerKey,
     registered: WakerIdentity,
@@ -33,12 +35,26 @@ pub(super) struct ShardLink {
 impl ShardLink {
     /// Counts a connection as open and runnable.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            entry: ConnectionEntry::open(&shared.stats),
-            key: WakerKey::NONE,
-            registered: WakerIdentity::NONE,
-            shared,
+        let entry = ConnectionEntry::open(&shared.stats);
+        let (key, row) = if shared.stats.is_counted() {
+            shared.drain.open(shared.stats.recent())
+        } else {
+            (WakerKey::NONE, RowEntry::NONE)
+        };
+        Self { entry, row, key, registered: WakerIdentity::NONE, shared }
+    }
+
+    /// Sets the peer's address in the list of connections.
+    pub(super) fn set_peer(&self, peer: PeerAddress) {
+        if self.row.is_some() {
+            self.shared.drain.set_peer(self.key, peer);
         }
+    }
+
+    /// Counts lines of this connection.
+    #[inline]
+    pub(super) fn add_lines(&self, lines: usize) {
+        self.row.add_lines(self.key.0, lines);
     }
 
     /// The metrics in which the connection counts.
@@ -61,7 +77,18 @@ impl ShardLink {
     /// Whether it is time to finish.
     #[inline]
     pub(super) fn is_draining(&self) -> bool {
-        self.shared.drain.is_draining_key(self.key)
+        self.shared.drain.is_finishing(self.key, &self.row)
+    }
+
+    /// Why it is time to finish.
+    pub(super) fn finish_reason(&self) -> CloseReason {
+        self.shared.drain.finish_reason(self.key, &self.row).unwrap_or(CloseReason::Drain)
+    }
+
+    /// Why the connection should end without waiting for anything.
+    #[inline]
+    pub(super) fn close_at_once(&self) -> Option<CloseReason> {
+        self.shared.drain.close_at_once(self.key, &self.row)
     }
 
     /// Whether this waker is the one that was registered last.
@@ -83,13 +110,16 @@ impl ShardLink {
     /// See [`ConnectionEntry::resume`].
     #[inline]
     pub(super) fn resume(&mut self) -> Option<Nanos> {
-        self.entry.resume(&self.shared.stats)
+        let now = self.entry.resume(&self.shared.stats)?;
+        self.row.resume(self.key.0, now);
+        Some(now)
     }
 
     /// See [`ConnectionEntry::park`].
     #[inline]
     pub(super) fn park(&mut self, state: State, now: Nanos) {
         self.entry.park(&self.shared.stats, state, now);
+        self.row.park(self.key.0, state, now);
     }
 
     /// See [`ConnectionEntry::yield_thread`].
@@ -106,6 +136,7 @@ impl ShardLink {
                 || config.eviction_bytes.load() != usize::MAX
         };
         self.entry.set_buffered(stats, read_bytes, write_bytes, limited);
+        self.row.set_buffered(self.key.0, read_bytes + write_bytes);
     }
 
     /// See [`ConnectionEntry::hold`].
@@ -124,6 +155,7 @@ impl ShardLink {
     /// See [`ConnectionEntry::release_buffers`].
     pub(super) fn release_buffers(&mut self) {
         self.entry.release_buffers(&self.shared.stats);
+        self.row.set_buffered(self.key.0, 0);
     }
 
     /// See [`ConnectionEntry::buffered_by_all`].

@@ -144,8 +144,8 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         Some(SessionCall::hook(S::on_open, None))
     }
 
-    fn drain(&mut self) -> Option<SessionCall<S>> {
-        self.running()?.drain()
+    fn drain(&mut self, reason: CloseReason) -> Option<SessionCall<S>> {
+        self.running()?.drain(reason)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<SessionCall<S>> {

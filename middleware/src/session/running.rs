@@ -148,9 +148,9 @@ impl<S: Session> Running<S> {
     }
 
     /// The call that says last words, the first time.
-    pub(super) fn drain(&mut self) -> Option<SessionCall<S>> {
+    pub(super) fn drain(&mut self, reason: CloseReason) -> Option<SessionCall<S>> {
         let first = !std::mem::replace(&mut self.drained, true);
-        first.then(|| SessionCall::hook(S::on_drain, Some(CloseReason::Drain)))
+        first.then(|| SessionCall::hook(S::on_drain, Some(reason)))
     }
 
     /// Ready when the timer has passed, once.

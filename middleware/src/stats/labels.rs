@@ -88,6 +88,10 @@ pub enum CloseReason {
     Overload,
     /// Finished because the server drained.
     Drain,
+    /// An operator closed it.
+    Admin,
+    /// It reached `timeouts.age`.
+    MaxAge,
     /// Cut at the drain deadline or by a second signal.
     Shutdown,
     /// Lost with its worker process.
@@ -98,7 +102,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -115,6 +119,8 @@ impl CloseReason {
         Self::ServicePanic,
         Self::Overload,
         Self::Drain,
+        Self::Admin,
+        Self::MaxAge,
         Self::Shutdown,
         Self::WorkerLost,
         Self::IoError,
@@ -139,6 +145,8 @@ impl CloseReason {
             Self::ServicePanic => "service_panic",
             Self::Overload => "overload",
             Self::Drain => "drain",
+            Self::Admin => "admin",
+            Self::MaxAge => "max_age",
             Self::Shutdown => "shutdown",
             Self::WorkerLost => "worker_lost",
             Self::IoError => "io_error",

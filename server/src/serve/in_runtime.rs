@@ -84,8 +84,9 @@ where
         },
     };
     let runtimes = Vec::new();
+    let (stats, signals) = (vec![stats], vec![signal.clone()]);
     let pool =
-        Arc::new(PoolState { config, stats: vec![stats], runtimes, slots: slots.clone(), permits });
+        Arc::new(PoolState { config, stats, signals, runtimes, slots: slots.clone(), permits });
 
     if let Some(drain) = &drain {
         // In a task of its own: connections that outlive this future are drained all the same.
@@ -178,7 +179,7 @@ impl<M: Fn(Peer) -> S + Send, S> Dispatch for ToTasks<M, S> {
         let Self { parts, framing, make, serve, tasks } = self;
         let peer = Peer::new(accepted.peer);
         let Some(stack) = unless_it_panics(parts, || make(peer)) else { return };
-        if let Some(task) = serve(parts, *framing, accepted.socket, slot, stack) {
+        if let Some(task) = serve(parts, *framing, accepted, slot, stack) {
             tasks.add(task);
         }
     }

@@ -15,7 +15,7 @@ use tower::Service;
 use towline_middleware::{LineLimits, protocol::Protocol, serve::Respond, stats::CloseReason};
 
 use super::{
-    service_error,
+    Peer, service_error,
     socket::{Socket, TokioSocket},
 };
 use crate::{
@@ -28,6 +28,7 @@ pub(crate) fn serve_io<Io, C, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
     io: io::Result<Io>,
+    peer: Peer,
     slot: ConnectionSlot,
     responder: S,
 ) -> Option<JoinHandle<()>>
@@ -40,12 +41,13 @@ where
     match io {
         Ok(io) => {
             let served = connection_stack(parts, codec, responder).call(Socket::new(io));
+            served.set_peer(peer.address().into());
             Some(tokio::spawn(Connection { served, slot }))
         }
         // epoll has no memory or no watches left. The client sees a close and can try again.
         Err(error) => {
             parts.connection_stats().close(CloseReason::IoError);
-            tracing::warn!(%error, "connection closed: it cannot be registered");
+            tracing::warn!(%peer, %error, "connection closed: it cannot be registered");
             None
         }
     }

@@ -106,7 +106,7 @@ impl Shard {
                         continue;
                     };
                     // The shard's runtime ends the task.
-                    let _task = serve(&parts, framing, accepted.socket, slot, stack);
+                    let _task = serve(&parts, framing, accepted, slot, stack);
                 }
                 tokio::task::yield_now().await;
             }

@@ -5,8 +5,7 @@ use std::{future::Future, sync::Arc, thread};
 use tokio::{sync::watch, time::Instant};
 use towline_config::Timeouts;
 use towline_middleware::{
-    Semaphore,
-    drain::{self, Signal},
+    Semaphore, drain,
     stats::{Clock, Stats},
 };
 
@@ -28,7 +27,6 @@ use crate::{
 #[derive(Debug)]
 pub struct ShardPool {
     state: Arc<PoolState>,
-    drain_signals: Vec<Signal>,
     cut: watch::Sender<bool>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -60,7 +58,7 @@ impl ShardPool {
         let slots = ConnectionSlots::with_hook(plan.connections, plan.threads, hook);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (cut, _) = watch::channel(false);
-        let (mut drain_signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
             let shard_stats = Arc::new(Stats::of_one_thread(clock));
@@ -77,20 +75,21 @@ impl ShardPool {
             let slots = ShardSlots { slots: slots.clone(), shard: index };
             let shard = Shard::start(slots, config, signal.clone(), parts, make_stack, serve, cut)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
-            drain_signals.push(signal);
+            signals.push(signal);
             stats.push(shard_stats);
             shards.push(shard);
         }
         let state = Arc::new(PoolState {
             config: config.clone(),
             stats,
+            signals,
             runtimes: shards.iter().map(|shard| shard.runtime.clone()).collect(),
             slots,
             permits,
         });
         let (threads, queues) =
             shards.into_iter().map(|shard| (shard.thread, shard.new_connections)).unzip();
-        Ok((Self { state, drain_signals, cut, threads }, ShardDispatch::new(queues)))
+        Ok((Self { state, cut, threads }, ShardDispatch::new(queues)))
     }
 
     /// Waits until remaining connections are cut, which ends the server.
@@ -108,7 +107,7 @@ impl ShardPool {
 
     /// Signals connections to finish what they have read and close, over `timeouts.drain_spread`.
     pub async fn drain_connections(&self, timeouts: &Timeouts) {
-        drain_in_steps(timeouts, &self.drain_signals).await;
+        drain_in_steps(timeouts, &self.state.signals).await;
     }
 
     /// Waits until no connection is open or on its way to a shard.

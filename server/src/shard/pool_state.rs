@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{runtime, sync::watch};
 use towline_config::Effective;
-use towline_middleware::{Semaphore, stats::Stats};
+use towline_middleware::{Semaphore, drain::Signal, stats::Stats};
 
 use crate::{accept::ConnectionSlots, live_config::LiveConfig};
 
@@ -16,6 +16,8 @@ pub struct PoolState {
     pub config: Arc<watch::Sender<LiveConfig>>,
     /// The counts of each shard.
     pub stats: Vec<Arc<Stats>>,
+    /// The connections of each shard, and the way to end them.
+    pub signals: Vec<Signal>,
     /// The runtime of each shard.
     pub runtimes: Vec<runtime::Handle>,
     /// The connection slots of this process.

@@ -1,6 +1,6 @@
 //! How a socket is served: the codec by the framing, the stack by the protocol.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
     net::{TcpStream, UnixStream},
@@ -12,16 +12,16 @@ use towline_middleware::{
     protocol::{Lf, Protocol},
 };
 
-use super::connection::serve_io;
+use super::{Peer, connection::serve_io};
 use crate::{
-    accept::{ConnectionSlot, is_unix},
+    accept::{Accepted, ConnectionSlot, is_unix},
     stack::{FrameCodec, Responder, StackParts},
 };
 
 /// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread, which it returns
 /// unless there is none. A pointer, so that only what is behind it depends on the protocol.
 pub(crate) type ServeSocket<S> =
-    fn(&StackParts, Framing, OwnedFd, ConnectionSlot, S) -> Option<JoinHandle<()>>;
+    fn(&StackParts, Framing, Accepted, ConnectionSlot, S) -> Option<JoinHandle<()>>;
 
 /// How the connections that `S` answers are served. Pointers, so that only what is behind them depends on
 /// the protocol.
@@ -66,13 +66,13 @@ impl<S> ServeBy<S> {
 pub fn serve_lines<S: Responder<Lf>>(
     parts: &StackParts,
     framing: Framing,
-    socket: OwnedFd,
+    accepted: Accepted,
     slot: ConnectionSlot,
     responder: S,
 ) -> Option<JoinHandle<()>> {
     match framing {
-        Framing::Lines => serve_by(parts, Utf8LinesCodec::shared, socket, slot, responder),
-        _ => serve_by(parts, LinesBatchCodec::shared, socket, slot, responder),
+        Framing::Lines => serve_by(parts, Utf8LinesCodec::shared, accepted, slot, responder),
+        _ => serve_by(parts, LinesBatchCodec::shared, accepted, slot, responder),
     }
 }
 
@@ -80,17 +80,17 @@ pub fn serve_lines<S: Responder<Lf>>(
 fn serve_frames<S: Responder<P>, P: Protocol>(
     parts: &StackParts,
     _: Framing,
-    socket: OwnedFd,
+    accepted: Accepted,
     slot: ConnectionSlot,
     responder: S,
 ) -> Option<JoinHandle<()>> {
-    serve_by(parts, BatchCodec::<P>::shared, socket, slot, responder)
+    serve_by(parts, BatchCodec::<P>::shared, accepted, slot, responder)
 }
 
 fn serve_by<C, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
-    socket: OwnedFd,
+    accepted: Accepted,
     slot: ConnectionSlot,
     responder: S,
 ) -> Option<JoinHandle<()>>
@@ -99,11 +99,13 @@ where
     S: Responder<P>,
     P: Protocol,
 {
+    let Accepted { socket, peer } = accepted;
+    let peer = Peer::new(peer);
     if is_unix(&socket) {
         let socket = std::os::unix::net::UnixStream::from(socket);
-        serve_io(parts, codec, UnixStream::from_std(socket), slot, responder)
+        serve_io(parts, codec, UnixStream::from_std(socket), peer, slot, responder)
     } else {
         let socket = std::net::TcpStream::from(socket);
-        serve_io(parts, codec, TcpStream::from_std(socket), slot, responder)
+        serve_io(parts, codec, TcpStream::from_std(socket), peer, slot, responder)
     }
 }

@@ -64,6 +64,7 @@ impl Memory {
             let pool = PoolState {
                 config: Arc::new(watch::channel(live).0),
                 stats: vec![stats],
+                signals: vec![signal.clone()],
                 runtimes: vec![Handle::current()],
                 slots,
                 permits,

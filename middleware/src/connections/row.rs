@@ -1,0 +1,225 @@
+//! One row, as it is stored and as it is read.
+
+use std::time::Duration;
+
+use super::{
+    PeerAddress,
+    peer::PackedPeer,
+    rows::sync::{AtomicU32, AtomicU64, Ordering, fence},
+};
+use crate::{
+    clock::Nanos,
+    stats::{CloseReason, State},
+};
+
+/// What tells a connection from all others of its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    /// The row; taken again by a later connection.
+    pub slot: u32,
+    /// The number of the connection on its shard, counted from 1.
+    pub serial: u32,
+}
+
+/// A connection at the moment at which it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionRow {
+    /// Which one it is.
+    pub id: ConnectionId,
+    /// The peer's address.
+    pub peer: PeerAddress,
+    /// What it is doing.
+    pub state: State,
+    /// Since when it has been doing that. A connection that was woken, did nothing and waits on has been
+    /// waiting since before.
+    pub since: Nanos,
+    /// When it was opened.
+    pub opened: Nanos,
+    /// Complete lines, or frames, taken from its peer.
+    pub lines: u64,
+    /// How long it has waited for its peer to take replies, in total and now.
+    pub write_wait: Duration,
+    /// Bytes buffered when it last waited: of an unfinished line, a batch in service and unsent replies.
+    pub buffered_bytes: u32,
+    /// The most bytes that it ever buffered while it waited.
+    pub buffered_bytes_max: u32,
+    /// Why it was asked to close, if it was.
+    pub closing: Option<CloseReason>,
+}
+
+/// The stored row: one cache line. Its connection's task is the only writer, but for `close`.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Row {
+    lines: AtomicU64,
+    /// The state and since when: see [`pack_state`].
+    state: AtomicU64,
+    /// The state in which it last parked, since when, and [`PROGRESSED`].
+    parked: AtomicU64,
+    peer: AtomicU64,
+    opened: AtomicU64,
+    write_wait: AtomicU64,
+    /// 0 while no connection has the row.
+    serial: AtomicU32,
+    /// 0, or the close reason and one, and [`AT_ONCE`].
+    close: AtomicU32,
+    buffered: AtomicU32,
+    buffered_max: AtomicU32,
+}
+
+/// In `parked`: lines were taken since.
+const PROGRESSED: u64 = 1 << 63;
+
+/// Close without waiting for the peer or the service.
+const AT_ONCE: u32 = 1 << 8;
+
+/// A state in the three lowest bits, and nanoseconds above: enough for 36 years.
+const fn pack_state(state: State, at: Nanos) -> u64 {
+    ((at.0 << 3) | state as u64) & !PROGRESSED
+}
+
+fn unpack_state(bits: u64) -> (State, Nanos) {
+    (State::ALL[(bits & 7) as usize], Nanos((bits & !PROGRESSED) >> 3))
+}
+
+const RELAXED: Ordering = Ordering::Relaxed;
+
+impl Row {
+    pub(super) fn open(&self, serial: u32, at: Nanos) {
+        let state = pack_state(State::Ready, at);
+        // A reader that sees any of the following sees that the row has changed hands.
+        fence(Ordering::Release);
+        for (cell, value) in [
+            (&self.lines, 0),
+            (&self.state, state),
+            (&self.parked, state),
+            (&self.peer, 0),
+            (&self.opened, at.0),
+            (&self.write_wait, 0),
+        ] {
+            cell.store(value, RELAXED);
+        }
+        for cell in [&self.close, &self.buffered, &self.buffered_max] {
+            cell.store(0, RELAXED);
+        }
+        self.serial.store(serial, Ordering::Release);
+    }
+
+    /// Returns whether the connection was asked to close.
+    pub(super) fn free(&self) -> bool {
+        self.serial.store(0, RELAXED);
+        self.close.load(RELAXED) != 0
+    }
+
+    pub(super) fn set_peer(&self, bits: u64) {
+        self.peer.store(bits, RELAXED);
+    }
+
+    #[inline]
+    pub(super) fn add_lines(&self, lines: u64) {
+        self.lines.store(self.lines.load(RELAXED).wrapping_add(lines), RELAXED);
+        self.parked.store(self.parked.load(RELAXED) | PROGRESSED, RELAXED);
+    }
+
+    #[inline]
+    pub(super) fn resume(&self, at: Nanos) {
+        self.state.store(pack_state(State::Ready, at), RELAXED);
+    }
+
+    #[inline]
+    pub(super) fn park(&self, state: State, at: Nanos) {
+        let before = self.parked.load(RELAXED);
+        let (state_before, since) = unpack_state(before);
+        if state_before == State::WriteWait {
+            self.leave_write_wait(before, state, at);
+        }
+        let waits_on = state == state_before && before & PROGRESSED == 0;
+        let now = pack_state(state, if waits_on { since } else { at });
+        self.parked.store(now, RELAXED);
+        self.state.store(now, RELAXED);
+    }
+
+    #[cold]
+    fn leave_write_wait(&self, before: u64, state: State, at: Nanos) {
+        let waits_on = state == State::WriteWait && before & PROGRESSED == 0;
+        if !waits_on {
+            let waited = at.0.saturating_sub(unpack_state(before).1.0);
+            self.write_wait.store(self.write_wait.load(RELAXED) + waited, RELAXED);
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_buffered(&self, bytes: u32) {
+        if self.buffered.load(RELAXED) != bytes {
+            self.buffered.store(bytes, RELAXED);
+            if self.buffered_max.load(RELAXED) < bytes {
+                self.buffered_max.store(bytes, RELAXED);
+            }
+        }
+    }
+
+    /// Asks the connection `serial` to close. Returns whether it has the row.
+    pub(super) fn request_close(&self, serial: u32, reason: CloseReason, at_once: bool) -> bool {
+        let request = (reason as u32 + 1) | if at_once { AT_ONCE } else { 0 };
+        let is_there = self.serial.load(RELAXED) == serial;
+        if is_there {
+            // The first reason says more.
+            let _ = self.close.compare_exchange(0, request & !AT_ONCE, RELAXED, RELAXED);
+            self.close.fetch_or(request & AT_ONCE, RELAXED);
+        }
+        is_there
+    }
+
+    /// Whether a request to close waits here.
+    pub(super) fn is_asked(&self) -> bool {
+        self.close.load(RELAXED) != 0
+    }
+
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        let asked = self.close.load(RELAXED) & !AT_ONCE;
+        CloseReason::ALL.get((asked as usize).checked_sub(1)?).copied()
+    }
+
+    pub(super) fn close_at_once(&self) -> Option<CloseReason> {
+        self.close_reason().filter(|_| self.close.load(RELAXED) & AT_ONCE != 0)
+    }
+
+    /// Reads the row; `None` if it is free, or changed hands meanwhile. `elsewhere` has addresses that do
+    /// not fit.
+    pub(super) fn read(
+        &self,
+        slot: u32,
+        now: Nanos,
+        elsewhere: impl FnOnce() -> PeerAddress,
+    ) -> Option<ConnectionRow> {
+        let serial = self.serial.load(Ordering::Acquire);
+        if serial == 0 {
+            return None;
+        }
+        let (state, parked) = (self.state.load(RELAXED), self.parked.load(RELAXED));
+        let peer = match PackedPeer::unpack(self.peer.load(RELAXED)) {
+            PackedPeer::Address(peer) => peer,
+            PackedPeer::Elsewhere => elsewhere(),
+        };
+        let (state, since) = unpack_state(state);
+        let mut write_wait = self.write_wait.load(RELAXED);
+        if let (State::WriteWait, since) = unpack_state(parked) {
+            write_wait += now.0.saturating_sub(since.0);
+        }
+        let row = ConnectionRow {
+            id: ConnectionId { slot, serial },
+            peer,
+            state,
+            since,
+            opened: Nanos(self.opened.load(RELAXED)),
+            lines: self.lines.load(RELAXED),
+            write_wait: Duration::from_nanos(write_wait),
+            buffered_bytes: self.buffered.load(RELAXED),
+            buffered_bytes_max: self.buffered_max.load(RELAXED),
+            closing: self.close_reason(),
+        };
+        fence(Ordering::Acquire);
+        (self.serial.load(RELAXED) == serial).then_some(row)
+    }
+}

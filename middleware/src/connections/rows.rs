@@ -1,0 +1,223 @@
+//! The table: rows in chunks that never move.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use self::sync::Arc;
+use super::{
+    ConnectionId, ConnectionRow, PeerAddress,
+    peer::{PackedPeer, canonical},
+    row::Row,
+};
+use crate::{
+    clock::Nanos,
+    stats::{CloseReason, State},
+};
+
+/// The types that the model checker replaces with its own; see `tests/loom.rs`.
+pub(super) mod sync {
+    #[cfg(towline_loom)]
+    pub(crate) use loom::sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    };
+    #[cfg(not(towline_loom))]
+    pub(crate) use std::sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    };
+}
+
+/// Rows of a chunk: 64 KiB of them.
+const CHUNK_ROWS: usize = 1024;
+
+#[derive(Debug)]
+struct Chunk(Box<[Row]>);
+
+/// The chunks of a table, for readers that hold no lock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chunks(Arc<Vec<Arc<Chunk>>>);
+
+/// The rows of a shard, by slot. Guarded by the lock of the list of wakers, which hands out the slots; what
+/// the rows hold is read and written without it.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    chunks: Chunks,
+    /// Addresses that do not fit a row, by slot.
+    long_addresses: HashMap<u32, SocketAddr>,
+    last_serial: u32,
+    /// Open connections that were asked to close.
+    asked: usize,
+}
+
+/// A connection's own row. Without one, where nothing is counted, nothing is written.
+#[derive(Debug)]
+pub(crate) struct RowEntry(Option<Arc<Chunk>>);
+
+impl Rows {
+    /// Gives the row `slot` to a new connection.
+    pub(crate) fn open(&mut self, slot: u32, at: Nanos) -> RowEntry {
+        let chunk = slot as usize / CHUNK_ROWS;
+        while self.chunks.0.len() <= chunk {
+            // A reader may have the list: it goes on with that.
+            let mut chunks = Vec::clone(&self.chunks.0);
+            chunks.push(Arc::new(Chunk((0..CHUNK_ROWS).map(|_| Row::default()).collect())));
+            self.chunks = Chunks(Arc::new(chunks));
+        }
+        // 0 is no connection's.
+        self.last_serial = self.last_serial.checked_add(1).unwrap_or(1);
+        let chunk = self.chunks.0[chunk].clone();
+        chunk.row(slot).open(self.last_serial, at);
+        RowEntry(Some(chunk))
+    }
+
+    /// The first serial number becomes `serial`, so that the connections of a process that was started again
+    /// are not taken for those before.
+    pub(crate) fn number_from(&mut self, serial: u32) {
+        self.last_serial = serial.wrapping_sub(1);
+    }
+
+    /// Sets the address of the peer of the connection that has `slot`.
+    pub(crate) fn set_peer(&mut self, slot: u32, peer: PeerAddress) {
+        let peer = canonical(peer);
+        if let PeerAddress::Ip(address @ SocketAddr::V6(_)) = peer {
+            self.long_addresses.insert(slot, address);
+        }
+        if let Some(row) = self.row(slot) {
+            row.set_peer(PackedPeer::pack(peer));
+        }
+    }
+
+    /// Takes the row back. Returns whether that was the last connection that had been asked to close.
+    pub(crate) fn free(&mut self, slot: u32) -> bool {
+        let asked = self.row(slot).is_some_and(Row::free);
+        if !self.long_addresses.is_empty() {
+            self.long_addresses.remove(&slot);
+        }
+        self.asked -= usize::from(asked);
+        asked && self.asked == 0
+    }
+
+    /// Asks a connection to close. Returns whether it is open.
+    pub(crate) fn request_close(
+        &mut self,
+        id: ConnectionId,
+        reason: CloseReason,
+        at_once: bool,
+    ) -> bool {
+        let Some(row) = self.row(id.slot) else { return false };
+        let first = !row.is_asked();
+        let is_open = row.request_close(id.serial, reason, at_once);
+        self.asked += usize::from(is_open && first);
+        is_open
+    }
+
+    /// The chunks of now.
+    pub(crate) fn chunks(&self) -> Chunks {
+        self.chunks.clone()
+    }
+
+    /// The address of the peer of the connection that has `slot`, if it does not fit the row.
+    pub(crate) fn long_address(&self, slot: u32) -> PeerAddress {
+        self.long_addresses.get(&slot).copied().into()
+    }
+
+    fn row(&self, slot: u32) -> Option<&Row> {
+        self.chunks.row(slot)
+    }
+}
+
+impl Chunks {
+    fn row(&self, slot: u32) -> Option<&Row> {
+        Some(self.0.get(slot as usize / CHUNK_ROWS)?.row(slot))
+    }
+
+    /// One connection. `long_address` is called for an address that does not fit the row.
+    pub(crate) fn read(
+        &self,
+        id: ConnectionId,
+        now: Nanos,
+        long_address: impl Fn(u32) -> PeerAddress,
+    ) -> Option<ConnectionRow> {
+        let row = self.row(id.slot)?.read(id.slot, now, || long_address(id.slot))?;
+        (row.id == id).then_some(row)
+    }
+
+    /// Every connection that is open.
+    pub(crate) fn read_all(
+        &self,
+        now: Nanos,
+        long_address: impl Fn(u32) -> PeerAddress,
+    ) -> Vec<ConnectionRow> {
+        let rows = self.0.iter().flat_map(|chunk| &chunk.0);
+        (0..)
+            .zip(rows)
+            .filter_map(|(slot, row)| row.read(slot, now, || long_address(slot)))
+            .collect()
+    }
+}
+
+impl Chunk {
+    #[inline]
+    fn row(&self, slot: u32) -> &Row {
+        &self.0[slot as usize % CHUNK_ROWS]
+    }
+}
+
+impl RowEntry {
+    /// No row.
+    pub(crate) const NONE: Self = Self(None);
+
+    #[inline]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    #[inline]
+    fn row(&self, slot: u32) -> Option<&Row> {
+        self.0.as_ref().map(|chunk| chunk.row(slot))
+    }
+
+    /// Adds lines that were taken.
+    #[inline]
+    pub(crate) fn add_lines(&self, slot: u32, lines: usize) {
+        if let Some(row) = self.row(slot) {
+            row.add_lines(lines as u64);
+        }
+    }
+
+    /// The connection runs since `at`.
+    #[inline]
+    pub(crate) fn resume(&self, slot: u32, at: Nanos) {
+        if let Some(row) = self.row(slot) {
+            row.resume(at);
+        }
+    }
+
+    /// The connection waits in `state` since `at`.
+    #[inline]
+    pub(crate) fn park(&self, slot: u32, state: State, at: Nanos) {
+        if let Some(row) = self.row(slot) {
+            row.park(state, at);
+        }
+    }
+
+    /// What it buffers.
+    #[inline]
+    pub(crate) fn set_buffered(&self, slot: u32, bytes: usize) {
+        if let Some(row) = self.row(slot) {
+            row.set_buffered(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Why it was asked to close.
+    #[cold]
+    pub(crate) fn close_reason(&self, slot: u32) -> Option<CloseReason> {
+        self.row(slot)?.close_reason()
+    }
+
+    /// Why it was asked to close at once.
+    #[cold]
+    pub(crate) fn close_at_once(&self, slot: u32) -> Option<CloseReason> {
+        self.row(slot)?.close_at_once()
+    }
+}
