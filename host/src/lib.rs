@@ -9,22 +9,21 @@
 //! | [`memory`] | memory that is left, on the host and in the control group |
 //! | [`cgroup`] | limits of the control group, version 1 or 2 |
 //! | [`proc_file`] | a file of `/proc` that is kept open and read again |
-//! | [`accept_queue`] | how many connections wait on a port to be accepted |
+//! | [`sock_diag`] | TCP sockets as the kernel shows them: accept queues, connections and whose fault a wait is |
 //! | [`budget`] | what of this a connection, a shard and a process take |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("towline needs Linux 5.11 or later");
 
-pub mod accept_queue;
 pub mod budget;
 pub mod cgroup;
 pub mod descriptors;
 pub mod memory;
 pub mod proc_file;
+pub mod sock_diag;
 
 use std::thread;
 
-pub use accept_queue::{AcceptQueue, AcceptQueueReader};
 pub use budget::{
     LISTEN_SOCKETS_MAX, PROCESSES_MAX, buffer_limit, descriptors_reserved, max_connections,
 };
@@ -32,6 +31,7 @@ pub use cgroup::{Cgroup, CgroupCpu, CgroupMemory};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use memory::available_memory;
 pub use proc_file::ProcFile;
+pub use sock_diag::{AcceptQueue, AcceptQueueReader, Dump, Listed, SockDiag, TcpInfo, TcpSocket};
 
 /// The limits that decide how many connections this host holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
