@@ -19,12 +19,14 @@
 //! # }
 //! ```
 
+mod end;
 mod peer;
 mod row;
 mod rows;
 
 pub(crate) use self::rows::{RowEntry, Rows};
 pub use self::{
+    end::ConnectionEnd,
     peer::PeerAddress,
     row::{ConnectionId, ConnectionRow},
 };

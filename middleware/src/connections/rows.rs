@@ -111,6 +111,11 @@ impl Rows {
         is_open
     }
 
+    /// The row of the open connection that has `slot`.
+    pub(crate) fn read(&self, slot: u32, now: Nanos) -> Option<ConnectionRow> {
+        self.row(slot)?.read(slot, now, || self.long_address(slot))
+    }
+
     /// The chunks of now.
     pub(crate) fn chunks(&self) -> Chunks {
         self.chunks.clone()

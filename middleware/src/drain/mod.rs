@@ -251,6 +251,11 @@ impl Watch {
         (WakerKey::new(key), wakers.rows.open(key, at))
     }
 
+    /// The row of an open connection.
+    pub(crate) fn row(&self, key: WakerKey, now: Nanos) -> Option<ConnectionRow> {
+        self.shared.as_ref()?.wakers().rows.read(key.0, now)
+    }
+
     /// Sets the address of a connection's peer in its row.
     pub(crate) fn set_peer(&self, key: WakerKey, peer: PeerAddress) {
         if let Some(shared) = &self.shared {

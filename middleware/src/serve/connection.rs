@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Batch, BoxError, Transport,
-    connections::PeerAddress,
+    connections::{ConnectionEnd, ConnectionRow, PeerAddress},
     fairness::{FloodHint, Ticket},
     protocol::{Lf, Protocol},
     stats::CloseReason,
@@ -223,6 +223,17 @@ impl<T, S: Respond<P>, P: Protocol> Connection<T, S, P> {
     /// [`PeerAddress::Unix`].
     pub fn set_peer(&self, peer: PeerAddress) {
         self.shard.set_peer(peer);
+    }
+
+    /// Its row in the shard's list of [connections](crate::connections); `None` where nothing is counted.
+    pub fn row(&self) -> Option<ConnectionRow> {
+        self.shard.row()
+    }
+
+    /// Counts the connection as ended, as its drop does, and returns how it ended. For an owner that drops it
+    /// and reports that.
+    pub fn end(self: Pin<&mut Self>) -> ConnectionEnd {
+        self.project().shard.end()
     }
 
     /// The error of the service, if that ended the connection; once.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, task::Waker};
 
 use super::ConnectionConfig;
 use crate::{
-    connections::{PeerAddress, RowEntry},
+    connections::{ConnectionEnd, ConnectionRow, PeerAddress, RowEntry},
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
     session::SessionStack,
     stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
@@ -171,6 +171,22 @@ impl ShardLink {
     /// See [`ConnectionEntry::close`].
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.entry.close(&self.shared.stats, reason);
+    }
+
+    /// Ends the connection as its drop does, and returns how it ended.
+    pub(super) fn end(&mut self) -> ConnectionEnd {
+        let reason = self.entry.cut(&self.shared.stats);
+        let at = self.shared.stats.now();
+        ConnectionEnd { reason, at, row: self.read_row(at) }
+    }
+
+    /// The connection's own row.
+    pub(super) fn row(&self) -> Option<ConnectionRow> {
+        self.read_row(self.shared.stats.now())
+    }
+
+    fn read_row(&self, now: Nanos) -> Option<ConnectionRow> {
+        if self.row.is_some() { self.shared.drain.row(self.key, now) } else { None }
     }
 }
 

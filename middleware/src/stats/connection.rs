@@ -11,7 +11,8 @@ use crate::thread_context::{CLOCK, ThreadClock};
 #[derive(Debug)]
 pub(crate) struct ConnectionEntry {
     state: State,
-    closed: bool,
+    /// Why it was closed.
+    closed: Option<CloseReason>,
     /// Why it was closed, once it only waits for the peer's close.
     lingering: Option<CloseReason>,
     /// Buffered bytes as the gauges have them.
@@ -29,7 +30,7 @@ impl ConnectionEntry {
         }
         Self {
             state: State::Ready,
-            closed: false,
+            closed: None,
             lingering: None,
             read_buffer_bytes: 0,
             write_buffer_bytes: 0,
@@ -62,7 +63,7 @@ impl ConnectionEntry {
 
     /// Records that the task lets others run; the connection stays runnable.
     pub(crate) fn yield_thread(&self, stats: &Stats) {
-        debug_assert!(!self.closed);
+        debug_assert!(self.closed.is_none());
         stats.end_batch(|| stats.now());
         CLOCK.with(ThreadClock::invalidate);
     }
@@ -178,11 +179,11 @@ impl ConnectionEntry {
 
     /// Counts the connection as ended for `reason`. Later calls do nothing.
     pub(crate) fn close(&mut self, stats: &Stats, reason: CloseReason) {
-        if !self.closed {
+        if self.closed.is_none() {
             let now = stats.now();
             stats.end_batch(|| now);
             CLOCK.with(ThreadClock::invalidate);
-            self.closed = true;
+            self.closed = Some(reason);
             self.release_buffers(stats);
             if self.lingering.is_some() {
                 stats.lingering.add(-1);
@@ -191,17 +192,17 @@ impl ConnectionEntry {
         }
     }
 
-    /// Counts a connection that was dropped as cut, unless it was closed before: by a panic of its
-    /// service, or because its task was dropped.
-    pub(crate) fn cut(&mut self, stats: &Stats) {
-        self.close(
-            stats,
-            match self.lingering {
-                _ if thread::panicking() => CloseReason::ServicePanic,
-                Some(reason) => reason,
-                None => CloseReason::Shutdown,
-            },
-        );
+    /// Counts a connection that is dropped as cut, unless it was closed before: by a panic of its
+    /// service, or because its task was dropped. Returns why it ended.
+    pub(crate) fn cut(&mut self, stats: &Stats) -> CloseReason {
+        let reason = match (self.closed, self.lingering) {
+            (Some(reason), _) => return reason,
+            _ if thread::panicking() => CloseReason::ServicePanic,
+            (None, Some(reason)) => reason,
+            (None, None) => CloseReason::Shutdown,
+        };
+        self.close(stats, reason);
+        reason
     }
 
     #[inline]

@@ -126,6 +126,40 @@ impl CloseReason {
         Self::IoError,
     ];
 
+    /// Whether an operator would ask about it.
+    ///
+    /// | abnormal | usual |
+    /// |---|---|
+    /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout` | `peer_eof`, `idle_timeout` |
+    /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error` | |
+    /// | the service failed: `service_error`, `service_panic` | `service_close` |
+    /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age` |
+    pub const fn is_abnormal(self) -> bool {
+        match self {
+            Self::PeerEof
+            | Self::IdleTimeout
+            | Self::ServiceClose
+            | Self::Drain
+            | Self::Admin
+            | Self::MaxAge => false,
+            Self::PeerReset
+            | Self::ReadTimeout
+            | Self::WriteTimeout
+            | Self::HeartbeatTimeout
+            | Self::LineTooLong
+            | Self::Malformed
+            | Self::InvalidUtf8
+            | Self::ProxyError
+            | Self::TlsError
+            | Self::ServiceError
+            | Self::ServicePanic
+            | Self::Overload
+            | Self::Shutdown
+            | Self::WorkerLost
+            | Self::IoError => true,
+        }
+    }
+
     /// The label value under which it is exported.
     pub const fn label(self) -> &'static str {
         match self {
