@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use crate::settings::{
-    Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
-    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer, ServerSettings,
-    SocketOptions, Timeouts, Workload, WorkloadKind,
+    Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log,
+    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
+    ServerSettings, SocketOptions, Timeouts, Workload, WorkloadKind,
 };
 
 impl Default for ServerSettings {
@@ -91,6 +91,10 @@ impl Default for ProxyProtocol {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text }
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            connections: ConnectionLog::Abnormal,
+        }
     }
 }

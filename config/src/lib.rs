@@ -34,9 +34,9 @@ pub use profile::profiles;
 pub use reference::reference;
 pub use reload::PendingRestart;
 pub use settings::{
-    Admission, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log, LogFormat,
-    LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer, ServerSettings,
-    Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
+    Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log,
+    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
+    ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

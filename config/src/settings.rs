@@ -333,6 +333,8 @@ pub struct Log {
     pub level: LogLevel,
     /// `log.format`. Default: `text`.
     pub format: LogFormat,
+    /// `log.connections`. Default: `abnormal`.
+    pub connections: ConnectionLog,
 }
 
 words! {
@@ -353,5 +355,15 @@ words! {
         Text = "text",
         /// One object per line.
         Json = "json",
+    }
+}
+
+words! {
+    /// Which connections have a record in the log when they end.
+    ConnectionLog {
+        Off = "off",
+        /// Those that end in disorder.
+        Abnormal = "abnormal",
+        All = "all",
     }
 }

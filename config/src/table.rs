@@ -12,8 +12,8 @@ use crate::{
     },
     key::{Field, Key},
     settings::{
-        Admission, Digest, Framing, LogFormat, LogLevel, Overload, ProxyMode, Settings,
-        WorkloadKind,
+        Admission, ConnectionLog, Digest, Framing, LogFormat, LogLevel, Overload, ProxyMode,
+        Settings, WorkloadKind,
     },
 };
 
@@ -393,4 +393,14 @@ static KEYS: &[Key] = &[
         "Format of the log: `text` for people, `json` with one object per line for machines.",
     )
     .flag("--log-format"),
+    key!(
+        log.connections,
+        Words(ConnectionLog::WORDS),
+        "Which connections get a record in the log when they end, with their id, peer, reason, age, \
+         lines, bytes and waits: `abnormal` those that end in disorder, such as a peer that stopped \
+         reading or a service that failed, at most 100 per second and process; `all` also the \
+         others, at most 1,000; `off` none. What is left out is counted in the log.",
+    )
+    .flag("--log-connections")
+    .live(),
 ];

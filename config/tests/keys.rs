@@ -52,6 +52,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("proxy_protocol.mode", "--proxy-protocol", "off"),
     ("log.level", "--log-level", "info"),
     ("log.format", "--log-format", "text"),
+    ("log.connections", "--log-connections", "abnormal"),
 ];
 
 #[test]

@@ -6,7 +6,8 @@ pub use crate::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, RejectionWords, register,
     },
-    counts::{ProcessState, Snapshot, monotonic_nanos},
+    closed::{ClosedConnection, ClosedConnections, SocketFigures},
+    counts::{InvalidId, ProcessPlace, ProcessState, PublicId, Snapshot, monotonic_nanos},
     hooks::Hooks,
     lifecycle::{
         ConfigChange, ServerState, Stage, announcement, control, drain, loader, log_start, reload,

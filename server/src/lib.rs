@@ -31,6 +31,7 @@ mod accept;
 #[cfg_attr(not(feature = "admin"), path = "admin/off.rs")]
 mod admin;
 mod builder;
+mod closed;
 mod counts;
 mod error;
 #[cfg(feature = "admin")]

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "error",
     "hooks",
     "counts",
     "live_config",
     "plan",
+    "closed",
     "accept",
     "stack",
     "shard",

@@ -135,7 +135,7 @@ impl ControlSession {
                 SupervisorMsg::Drain => return Some(SessionEnd::Drain),
                 SupervisorMsg::NoMoreConnections => return Some(SessionEnd::NoMoreConnections),
                 SupervisorMsg::Cut => return Some(SessionEnd::Cut),
-                SupervisorMsg::Serve(_) => tracing::error!("the supervisor sent settings twice"),
+                SupervisorMsg::Serve(..) => tracing::error!("the supervisor sent settings twice"),
             },
             None => tracing::error!("invalid message from the supervisor"),
         }

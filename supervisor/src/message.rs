@@ -13,7 +13,7 @@ use towline_config::{Key, Settings};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum SupervisorMsg {
     /// Start to serve with these settings. Always the first message.
-    Serve(SettingsText),
+    Serve(SettingsText, WorkerPlace),
     /// Apply these settings.
     Reload(SettingsText),
     /// Send the counts.
@@ -24,6 +24,15 @@ pub(crate) enum SupervisorMsg {
     NoMoreConnections,
     /// Cut remaining connections and end.
     Cut,
+}
+
+/// Which of the worker processes one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WorkerPlace {
+    /// Its slot.
+    pub(crate) index: usize,
+    /// How often the process of the slot was started again.
+    pub(crate) restarts: u64,
 }
 
 /// A rare message from a worker.

@@ -8,7 +8,11 @@ use std::{
 use tokio::sync::{Notify, futures::Notified, watch};
 use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot, monotonic_nanos};
 
-use crate::{channel::Channel, message::Ack, worker_slot::WorkerSlot};
+use crate::{
+    channel::Channel,
+    message::{Ack, WorkerPlace},
+    worker_slot::WorkerSlot,
+};
 
 /// All worker slots. Each is changed by the task that supervises its process, and by the acceptor.
 #[derive(Debug)]
@@ -141,6 +145,11 @@ impl WorkerPool {
     /// Counts a restart.
     pub(crate) fn count_restart(&self, index: usize) {
         self.slot(index).totals.count_restart();
+    }
+
+    /// Which process the next one of a slot is.
+    pub(crate) fn place(&self, index: usize) -> WorkerPlace {
+        WorkerPlace { index, restarts: self.slot(index).totals.restarts() }
     }
 
     /// The counts of all processes, ended ones included, with times up to now.

@@ -50,6 +50,11 @@ impl WorkerTotals {
         self.restarts += 1;
     }
 
+    /// Restarts so far.
+    pub(crate) const fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
     /// The counts of all processes and the gauges of the running one, for `threads` threads. Connections
     /// count as waiting from its last report until now.
     pub(crate) fn total(&self, threads: usize, now_nanos: u64) -> Snapshot {

@@ -13,7 +13,7 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        Hooks, LiveConfig, ProcessPlan, ShardDispatch, ShardPool,
+        Hooks, LiveConfig, ProcessPlace, ProcessPlan, ShardDispatch, ShardPool,
         control::programmatic,
         run_overload_control, serve_lines,
         stack::{self, StackParts},
@@ -27,7 +27,7 @@ use crate::{
     channel::{self, Channel},
     control_session::{ControlSession, SessionContext, SessionEnd},
     inbox::WorkerInbox,
-    message::{SupervisorMsg, ToWorker, WorkerMsg},
+    message::{SupervisorMsg, ToWorker, WorkerMsg, WorkerPlace},
     watchdog::ControlWatchdog,
 };
 
@@ -39,6 +39,7 @@ pub struct Worker {
     channel: Channel,
     buffer: Box<[u8]>,
     settings: Settings,
+    place: WorkerPlace,
 }
 
 impl Worker {
@@ -59,19 +60,19 @@ impl Worker {
         }
         let runtime = threads::runtime().map_err(failed)?;
         let mut buffer = channel::buffer();
-        let (channel, settings) = runtime.block_on(async {
+        let (channel, settings, place) = runtime.block_on(async {
             let channel = Channel::new(end).map_err(failed)?;
             let first = channel.receive(&mut buffer).await.map_err(failed)?;
             let first = first.and_then(|first| ToWorker::decode(&buffer[..first.length]));
             match first {
-                Some(ToWorker::Control(SupervisorMsg::Serve(text))) => {
-                    text.decode().map(|settings| (channel, settings))
+                Some(ToWorker::Control(SupervisorMsg::Serve(text, place))) => {
+                    text.decode().map(|settings| (channel, settings, place))
                 }
                 _ => None,
             }
             .ok_or_else(|| failed(io::Error::other("it is another version of this program")))
         })?;
-        Ok(Self { runtime, channel, buffer, settings })
+        Ok(Self { runtime, channel, buffer, settings, place })
     }
 
     /// The settings to serve with. Set up logging from them before [`serve`](Self::serve).
@@ -96,12 +97,12 @@ impl Worker {
         self,
         applied: impl Fn(&Settings) + Send + Sync + 'static,
     ) -> Result<Outcome, RunError> {
-        let Self { runtime, channel, buffer, settings } = self;
+        let Self { runtime, channel, buffer, settings, place } = self;
         runtime.block_on(async {
             let stop_requested = Arc::new(Notify::new());
             install_signal_handlers(stop_requested.clone())
                 .map_err(|why| RunError::failed("signals cannot be handled", &why))?;
-            let (shards, dispatch) = match start(settings) {
+            let (shards, dispatch) = match start(settings, place) {
                 Ok(started) => started,
                 Err(why) => {
                     // Fails only if the supervisor has ended.
@@ -126,15 +127,19 @@ impl Worker {
     }
 }
 
-fn start(settings: Settings) -> Result<(ShardPool, ShardDispatch), RunError> {
+fn start(
+    settings: Settings,
+    WorkerPlace { index, restarts }: WorkerPlace,
+) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
     let plan = ProcessPlan::of(&settings, HostLimits::read())?;
+    let place = ProcessPlace { first_worker: index * plan.threads, restarts };
     let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
     let per_shard = |parts: &StackParts| {
         let line_stack = stack::configured(parts);
         move |_peer| line_stack.clone()
     };
-    ShardPool::start(&config, &plan, per_shard, serve_lines, &Hooks::default())
+    ShardPool::start(&config, &plan, place, per_shard, serve_lines, &Hooks::default())
 }
 
 /// Ignores SIGINT, SIGQUIT and SIGHUP: a terminal sends them to every process of its group, and the

@@ -81,7 +81,8 @@ impl WorkerSupervisor {
 
     async fn start(&self) -> Result<WorkerProcess, RunError> {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let process = WorkerProcess::start(self.index, &self.command, settings).await?;
+        let place = self.dispatch.pool.place(self.index);
+        let process = WorkerProcess::start(place, &self.command, settings).await?;
         self.dispatch.pool.process_started(self.index, process.channel());
         Ok(process)
     }

@@ -10,7 +10,9 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::hooks::ServiceErrorHook;
+use towline_config::ConnectionLog;
+
+use crate::{closed::ClosedConnections, counts::ProcessPlace, hooks::ServiceErrorHook};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ struct Total {
     /// What the program does with an error that ends a connection. It is found by the slot, because a field
     /// of the connection would move its task from 512 to 640 bytes.
     on_service_error: Option<ServiceErrorHook>,
+    /// Where connections end, for the same reason.
+    closed: ClosedConnections,
 }
 
 #[derive(Debug)]
@@ -81,23 +85,32 @@ pub struct ConnectionSlot(Arc<SlotHolder>);
 impl ConnectionSlots {
     /// `limit` slots over `shards` shards.
     pub fn new(limit: usize, shards: usize) -> Arc<Self> {
-        Self::with_hook(limit, shards, None)
+        let closed = ClosedConnections::new(shards, ProcessPlace::default(), ConnectionLog::Off);
+        Self::of_serving(limit, shards, None, closed)
     }
 
-    /// As [`new`](Self::new), for connections whose service errors are handed to `on_service_error`.
-    pub fn with_hook(
+    /// As [`new`](Self::new), for connections that are served in this process. Their service errors are handed to
+    /// `on_service_error`, and they end in `closed`.
+    pub fn of_serving(
         limit: usize,
         shards: usize,
         on_service_error: Option<ServiceErrorHook>,
+        closed: ClosedConnections,
     ) -> Arc<Self> {
         let (limit, taken) = (AtomicUsize::new(limit), AtomicUsize::new(0));
-        let total = Arc::new(Total { limit, taken, freed: Notify::new(), on_service_error });
+        let total =
+            Arc::new(Total { limit, taken, freed: Notify::new(), on_service_error, closed });
         let untagged_holder = |index| {
             let (taken, total) = (AtomicUsize::new(0), total.clone());
             Arc::new(SlotHolder { shard: Arc::new(ShardSlots { index, taken, total }), tag: None })
         };
         let last = AtomicUsize::new(0);
         Arc::new(Self { by_shard: (0..shards).map(untagged_holder).collect(), total, last })
+    }
+
+    /// Where connections end.
+    pub fn closed(&self) -> &ClosedConnections {
+        &self.total.closed
     }
 
     /// The most connections, reservations included.
@@ -241,6 +254,11 @@ impl ConnectionSlot {
     /// What the program does with an error that ends the connection.
     pub(crate) fn on_service_error(&self) -> Option<&ServiceErrorHook> {
         self.0.shard.total.on_service_error.as_ref()
+    }
+
+    /// Where the connection ends.
+    pub(crate) fn closed(&self) -> &ClosedConnections {
+        &self.0.shard.total.closed
     }
 
     /// Whether the connection has a tag of its own.

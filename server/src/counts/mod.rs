@@ -5,12 +5,18 @@
 
 mod clock;
 mod labels;
+mod public_id;
 mod snapshot;
 mod status;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::snapshot::{Gauges, ShardUsage};
-pub use self::{clock::monotonic_nanos, labels::ProcessState, snapshot::Snapshot};
+pub use self::{
+    clock::monotonic_nanos,
+    labels::ProcessState,
+    public_id::{InvalidId, ProcessPlace, PublicId},
+    snapshot::Snapshot,
+};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,

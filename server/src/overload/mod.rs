@@ -28,6 +28,9 @@ pub async fn run_overload_control(shards: Arc<PoolState>) {
         sleep(INTERVAL).await;
         let pressure = pressure(&shards);
         eviction.run(&shards, pressure);
+        if let Some(stats) = shards.stats.first() {
+            shards.slots.closed().report_left_out(stats.now());
+        }
         // Pressure of connections and descriptors can only shorten `timeouts.idle`.
         let counts = if shards.config.borrow().effective.settings.timeouts.idle.is_some() {
             pressure

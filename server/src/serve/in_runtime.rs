@@ -20,6 +20,8 @@ use crate::{
         Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection,
         RejectionWords,
     },
+    closed::ClosedConnections,
+    counts::ProcessPlace,
     hooks::Hooks,
     live_config::LiveConfig,
     overload::run_overload_control,
@@ -56,7 +58,8 @@ where
 {
     let InRuntime { config: first, plan, listener, hooks, protocol, drain } = server;
     let settings = &first.effective.settings;
-    let slots = ConnectionSlots::with_hook(plan.connections, 1, hooks.on_service_error);
+    let closed = ClosedConnections::new(1, ProcessPlace::default(), settings.log.connections);
+    let slots = ConnectionSlots::of_serving(plan.connections, 1, hooks.on_service_error, closed);
     // Not exported, and every thread of the runtime would write them with each line.
     let stats = Arc::new(Stats::uncounted(Instant::now()));
     let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
@@ -178,7 +181,7 @@ impl<M: Fn(Peer) -> S + Send, S> Dispatch for ToTasks<M, S> {
     fn dispatch(&mut self, NewConnection { accepted, slot }: NewConnection) {
         let Self { parts, framing, make, serve, tasks } = self;
         let peer = Peer::new(accepted.peer);
-        let Some(stack) = unless_it_panics(parts, || make(peer)) else { return };
+        let Some(stack) = unless_it_panics(parts, peer, || make(peer)) else { return };
         if let Some(task) = serve(parts, *framing, accepted, slot, stack) {
             tasks.add(task);
         }

@@ -9,6 +9,7 @@ use crate::{
     Peer, RunError,
     accept::{Acceptor, AdmissionControl, Listener, RejectionWords},
     admin::{self, UserMetrics},
+    counts::ProcessPlace,
     hooks::Hooks,
     lifecycle::{Running, ServerState, Stage},
     live_config::LiveConfig,
@@ -70,7 +71,8 @@ where
     let settings = &effective.settings;
     let address = listeners[0].address().clone();
     let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-    let (shards, dispatch) = ShardPool::start(&config, plan, per_shard, serve, &hooks)?;
+    let (shards, dispatch) =
+        ShardPool::start(&config, plan, ProcessPlace::default(), per_shard, serve, &hooks)?;
     let slots = shards.state().slots.clone();
     let mut state = ServerState::new(*plan, config.clone(), &address, slots.clone());
     state.protocol = protocol;

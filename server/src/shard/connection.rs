@@ -60,6 +60,21 @@ pin_project! {
         served: ServedConnection<Socket<Io>, C, S, P>,
         slot: ConnectionSlot,
     }
+
+    impl<Io: AsFd, C, S: Respond<P>, P: Protocol> PinnedDrop for Connection<Io, C, S, P> {
+        // However it ends: also by a panic of its service, and when its shard is cut.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let end = this.served.as_mut().end();
+            this.slot.closed().add(this.slot.shard(), end, socket_of(&this.served));
+        }
+    }
+}
+
+fn socket_of<Io: AsFd, C, S: Respond<P>, P: Protocol>(
+    served: &ServedConnection<Socket<Io>, C, S, P>,
+) -> &Socket<Io> {
+    served.get_ref().get_ref().get_ref().get_ref()
 }
 
 impl<Io, C, S, P> Future for Connection<Io, C, S, P>
@@ -80,16 +95,14 @@ where
             Poll::Pending => {
                 // Before the close, after which the socket has no peer any more.
                 if let Some(error) = served.as_mut().take_service_error() {
-                    let socket = served.get_ref().get_ref().get_ref().get_ref();
-                    service_error::report(socket.peer(), &error, this.slot.on_service_error());
+                    let id =
+                        served.row().map(|row| this.slot.closed().name(this.slot.shard(), &row));
+                    let peer = socket_of(&served).peer();
+                    service_error::report(id, peer, &error, this.slot.on_service_error());
                 }
                 Poll::Pending
             }
-            Poll::Ready(ended) => {
-                let reason = ended.unwrap_or(CloseReason::ServiceError);
-                tracing::trace!(reason = reason.label(), "connection closed");
-                Poll::Ready(())
-            }
+            Poll::Ready(_) => Poll::Ready(()),
         }
     }
 }

@@ -102,7 +102,7 @@ impl Shard {
                 }
                 for NewConnection { accepted, slot } in arrived.drain(..) {
                     let peer = Peer::new(accepted.peer);
-                    let Some(stack) = unless_it_panics(&parts, || make_stack(peer)) else {
+                    let Some(stack) = unless_it_panics(&parts, peer, || make_stack(peer)) else {
                         continue;
                     };
                     // The shard's runtime ends the task.
@@ -130,10 +130,16 @@ fn start_probe(parts: &StackParts, slots: ShardSlots) -> Option<Arc<SchedulingPr
 
 /// Makes a connection's line stack. A panic in there closes this connection alone: it is caught here
 /// because it would otherwise unwind the shard's own task and end the shard.
-pub(crate) fn unless_it_panics<S>(parts: &StackParts, make: impl FnOnce() -> S) -> Option<S> {
+pub(crate) fn unless_it_panics<S>(
+    parts: &StackParts,
+    peer: Peer,
+    make: impl FnOnce() -> S,
+) -> Option<S> {
     let made = panic::catch_unwind(AssertUnwindSafe(make));
     if made.is_err() {
         parts.connection_stats().close(CloseReason::ServicePanic);
+        // The hook of the process has reported the panic.
+        tracing::warn!(%peer, "connection closed: making its service panicked");
     }
     made.ok()
 }

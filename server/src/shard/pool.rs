@@ -17,8 +17,14 @@ use super::{
     threads,
 };
 use crate::{
-    RunError, accept::ConnectionSlots, counts::monotonic_nanos, hooks::Hooks,
-    live_config::LiveConfig, plan::ProcessPlan, stack::StackParts,
+    RunError,
+    accept::ConnectionSlots,
+    closed::ClosedConnections,
+    counts::{ProcessPlace, monotonic_nanos},
+    hooks::Hooks,
+    live_config::LiveConfig,
+    plan::ProcessPlan,
+    stack::StackParts,
 };
 
 /// The threads that serve lines, and the signals that end them.
@@ -32,7 +38,7 @@ pub struct ShardPool {
 }
 
 impl ShardPool {
-    /// Starts the shards of one process of the plan. Returns them and the way to send them
+    /// Starts the shards of one process of the plan, which has `place` among all processes. Returns them and the way to send them
     /// connections.
     ///
     /// `per_shard` is called once for each shard and returns what makes the line stack of each
@@ -43,6 +49,7 @@ impl ShardPool {
     pub fn start<M, S>(
         config: &Arc<watch::Sender<LiveConfig>>,
         plan: &ProcessPlan,
+        place: ProcessPlace,
         per_shard: impl Fn(&StackParts) -> M,
         serve: ServeSocket<S>,
         hooks: &Hooks,
@@ -55,12 +62,14 @@ impl ShardPool {
         let settings = &first.effective.settings;
         let clock = Clock::read_by(Instant::now(), monotonic_nanos);
         let hook = hooks.on_service_error.clone();
-        let slots = ConnectionSlots::with_hook(plan.connections, plan.threads, hook);
+        let closed = ClosedConnections::new(plan.threads, place, settings.log.connections);
+        let slots = ConnectionSlots::of_serving(plan.connections, plan.threads, hook, closed);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (cut, _) = watch::channel(false);
         let (mut signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..plan.threads {
             let (signal, watch) = drain::channel();
+            signal.number_from(place.first_serial());
             let shard_stats = Arc::new(Stats::of_one_thread(clock));
             let parts = StackParts::new(
                 &first,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use towline_middleware::BoxError;
 
 use super::Peer;
-use crate::hooks::ServiceErrorHook;
+use crate::{counts::PublicId, hooks::ServiceErrorHook};
 
 /// Time between two errors in the log, of whatever servers and threads of the process.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,8 +23,13 @@ static THROTTLE: Mutex<Throttle> = Mutex::new(Throttle { next: None, left_out: 0
 
 /// Logs the error with which a service ended the connection of `peer`, and hands it to the program.
 #[cold]
-pub(super) fn report(peer: Option<Peer>, error: &BoxError, hook: Option<&ServiceErrorHook>) {
-    log(peer, error);
+pub(super) fn report(
+    id: Option<PublicId>,
+    peer: Option<Peer>,
+    error: &BoxError,
+    hook: Option<&ServiceErrorHook>,
+) {
+    log(id, peer, error);
     if let Some(hook) = hook {
         hook.call(peer, error);
     }
@@ -32,13 +37,14 @@ pub(super) fn report(peer: Option<Peer>, error: &BoxError, hook: Option<&Service
 
 /// Logs the error with which a service ended the connection of `peer`, unless another was logged within
 /// the last second. `peer` is `None` if it is gone already.
-fn log(peer: Option<Peer>, error: &BoxError) {
+fn log(id: Option<PublicId>, peer: Option<Peer>, error: &BoxError) {
     let mut throttle = THROTTLE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(left_out) = throttle.admit(Instant::now()) else { return };
     drop(throttle);
     let peer = peer.map_or_else(|| "gone".to_owned(), |peer| peer.to_string());
     let error = text(&**error);
     tracing::warn!(
+        id = id.map(tracing::field::display),
         peer,
         reason = "service_error",
         error,

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::AsFd,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
@@ -9,7 +10,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, getpeername, recv, send, sockopt},
+    net::{RecvFlags, SendFlags, SocketAddrUnix, getpeername, getsockname, recv, send, sockopt},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
@@ -20,6 +21,7 @@ use super::{
     Peer,
     receive_buffer::{self, LARGE_READ_BYTES},
 };
+use crate::closed::{EndedSocket, SocketFigures};
 
 /// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
@@ -45,6 +47,24 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn peer(&self) -> Option<Peer> {
         let address = getpeername(&self.0).ok()?;
         Some(Peer::new(address.and_then(|address| address.try_into().ok())))
+    }
+}
+
+impl<S: AsFd> EndedSocket for Socket<S> {
+    fn peer(&self) -> Option<Peer> {
+        Self::peer(self)
+    }
+
+    fn listener(&self) -> Option<String> {
+        let address = getsockname(&self.0).ok()?;
+        if let Ok(unix) = SocketAddrUnix::try_from(address.clone()) {
+            return Some(format!("unix:{}", unix.path()?.to_string_lossy()));
+        }
+        SocketAddr::try_from(address).ok().map(|address| address.to_string())
+    }
+
+    fn figures(&self) -> Option<SocketFigures> {
+        None
     }
 }
 

@@ -25,6 +25,8 @@ use super::pipe::Pipe;
 use crate::{
     Outcome, Peer, RunError, Server,
     accept::ConnectionSlots,
+    closed::ClosedConnections,
+    counts::ProcessPlace,
     hooks::Hooks,
     live_config::LiveConfig,
     server::Staged,
@@ -157,7 +159,8 @@ fn live_config(effective: &Effective) -> LiveConfig {
 
 fn slots(settings: &Settings, hooks: &Hooks) -> Arc<ConnectionSlots> {
     let limit = settings.limits.connections.map_or(CONNECTIONS_MAX, |limit| limit.get() as usize);
-    ConnectionSlots::with_hook(limit, 1, hooks.on_service_error.clone())
+    let closed = ClosedConnections::new(1, ProcessPlace::default(), settings.log.connections);
+    ConnectionSlots::of_serving(limit, 1, hooks.on_service_error.clone(), closed)
 }
 
 /// Tells a client why its connection ended, also when its task panics or is cut.

@@ -11,7 +11,7 @@ use crate::{
     command::StopIntent,
     inbound::Inbound,
     liveness::Liveness,
-    message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg},
+    message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg, WorkerPlace},
 };
 
 /// A process that does not serve within this time has failed.
@@ -31,10 +31,11 @@ pub struct WorkerCommand {
 impl WorkerProcess {
     /// Starts a process, and waits until it serves.
     pub(crate) async fn start(
-        index: usize,
+        place: WorkerPlace,
         command: &WorkerCommand,
         settings: SettingsText,
     ) -> Result<Self, RunError> {
+        let index = place.index;
         let failed = |why: io::Error| RunError::failed(&format!("worker process {index}"), &why);
         let (ours, theirs) = channel::pair().map_err(failed)?;
         let inbound = Inbound::of(&theirs).map_err(failed)?;
@@ -59,7 +60,8 @@ impl WorkerProcess {
             kill_at: None,
             cut: None,
         };
-        process.channel.send(&SupervisorMsg::Serve(settings).encode()).await.map_err(failed)?;
+        let serve = SupervisorMsg::Serve(settings, place).encode();
+        process.channel.send(&serve).await.map_err(failed)?;
         match timeout(START_MAX, process.wait_until_ready()).await {
             Ok(ready) => ready.map(|()| process).map_err(failed),
             Err(_elapsed) => Err(failed(io::Error::other("it did not get ready in time"))),
