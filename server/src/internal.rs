@@ -23,7 +23,7 @@ pub use crate::{
 #[cfg(feature = "admin")]
 pub use crate::exporter::{CountsReader, ProcessUsage, UserMetrics};
 #[cfg(feature = "systemd")]
-pub use crate::lifecycle::{activation, notify};
+pub use crate::lifecycle::{activation, notify, watchdog};
 
 /// The admin endpoint.
 #[cfg(feature = "admin")]

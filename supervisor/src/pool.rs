@@ -152,6 +152,19 @@ impl WorkerPool {
         WorkerPlace { index, restarts: self.slot(index).totals.restarts() }
     }
 
+    /// A count for each thread of each process that goes on while the thread runs; none where the process is being
+    /// replaced.
+    pub(crate) fn ticks(&self) -> Vec<Option<u64>> {
+        let mut ticks = Vec::with_capacity(self.slots() * self.threads);
+        for index in 0..self.slots() {
+            let slot = self.slot(index);
+            let runs = slot.state() != ProcessState::Missing;
+            let shards = slot.totals.total(self.threads, 0).shards;
+            ticks.extend(shards.iter().map(|shard| runs.then_some(shard.ticks)));
+        }
+        ticks
+    }
+
     /// The counts of all processes, ended ones included, with times up to now.
     pub(crate) fn total(&self) -> Snapshot {
         let now_nanos = monotonic_nanos();

@@ -21,7 +21,7 @@ use towline::{
         log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
-        threads, watch_connection_limit,
+        threads, watch_connection_limit, watchdog,
     },
     protocol::Lf,
 };
@@ -91,6 +91,8 @@ pub fn run(
         server.state.lifecycle.set(Stage::Accepting);
         log_start(plan, &address, admin_address, Some(settings));
         let announcement = announcement(&address, admin_address);
+        let pool = server.pool.clone();
+        tokio::spawn(async move { watchdog::feed(|| pool.ticks()).await });
         ready(&announcement);
         tokio::select! {
             name = stop.next() => {

@@ -91,6 +91,7 @@ impl Supervision {
         let stop = Stop(&self.clock);
         loop {
             stop.0.sample(self.stats.now());
+            self.stats.ticks.add(1);
             tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
     }

@@ -76,6 +76,8 @@ pub struct Stats {
     pub hashed_bytes: Counter,
     /// Time spent hashing.
     pub hash_nanos: Counter,
+    /// Times that the clock of suspensions was sampled on this shard, four per second while it runs.
+    pub ticks: Counter,
     /// Connections that ended in the middle of a line.
     pub unterminated_lines: Counter,
     /// Connections that we closed and that wait for the peer's close.
@@ -128,6 +130,7 @@ impl Stats {
             heartbeats_missed: counter(),
             hashed_bytes: counter(),
             hash_nanos: counter(),
+            ticks: counter(),
             unterminated_lines: counter(),
             lingering: Gauge::default(),
             read_buffer_bytes: Gauge::default(),

@@ -113,6 +113,8 @@ pub struct ShardUsage {
     pub connections: u64,
     /// Time that the thread spent working instead of waiting for events.
     pub busy_nanos: u64,
+    /// A count that goes on while the thread runs.
+    pub ticks: u64,
     /// Restarts of its process. Counted by the supervisor; 0 in the snapshot of a worker process.
     pub restarts: u64,
 }
@@ -129,9 +131,10 @@ impl Snapshot {
             self.shards.resize(shards.len(), ShardUsage::default());
         }
         for (mine, theirs) in self.shards.iter_mut().zip(shards) {
-            let ShardUsage { connections, busy_nanos, restarts } = theirs;
+            let ShardUsage { connections, busy_nanos, ticks, restarts } = theirs;
             mine.connections += connections;
             mine.busy_nanos += busy_nanos;
+            mine.ticks += ticks;
             mine.restarts += restarts;
         }
     }

@@ -78,9 +78,11 @@ fn shards(shared: &PoolState) -> Snapshot {
         overload_steps: config.mitigation.steps().map(u64::from),
         ..Gauges::default()
     };
-    let shards = shared.runtimes.iter().enumerate().map(|(shard, runtime)| ShardUsage {
+    let shards = shared.runtimes.iter().zip(&shared.stats).enumerate();
+    let shards = shards.map(|(shard, (runtime, stats))| ShardUsage {
         connections: shared.slots.by_shard(shard) as u64,
         busy_nanos: runtime.metrics().worker_total_busy_duration(0).as_nanos() as u64,
+        ticks: stats.ticks.get(),
         restarts: 0,
     });
     let taken_nanos = shared.stats.first().map_or(0, |stats| stats.clock().reading(now));

@@ -7,7 +7,7 @@
 //! | `signals.rs`, `reload.rs`, `control.rs` | signals; SIGHUP; applying new settings |
 //! | `loader.rs` | the thread that loads them |
 //! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
-//! | `activation.rs`, `notify.rs` | the service manager: the socket it passes, what it is notified of |
+//! | `activation.rs`, `notify.rs`, `watchdog.rs` | the service manager: the socket it passes, what it is notified of |
 
 #[cfg(feature = "systemd")]
 pub mod activation;
@@ -21,6 +21,8 @@ pub mod reload;
 mod running;
 pub mod signals;
 mod state;
+#[cfg(feature = "systemd")]
+pub mod watchdog;
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 

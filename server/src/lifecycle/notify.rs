@@ -24,7 +24,7 @@ const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Pause before [`ready`] is sent again to a manager whose queue was full.
 const READY_AGAIN: Duration = Duration::from_millis(200);
 
-/// Whether [`stopping`] was called, after which nothing else is sent.
+/// Whether [`stopping`] was called, after which no status is sent.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Whether the log has said that a notification was dropped.
@@ -51,6 +51,11 @@ pub fn status(status: &str) {
     if !STOPPING.load(Relaxed) {
         is_dropped(&format!("STATUS={status}\n"));
     }
+}
+
+/// Notifies that the server runs, for the manager's watchdog. Returns whether that was sent.
+pub(super) fn alive() -> bool {
+    !is_dropped("WATCHDOG=1\n")
 }
 
 /// Notifies that the drain has started.

@@ -8,8 +8,6 @@ use tokio::{
 };
 use towline_config::{PendingRestart, Settings};
 
-#[cfg(feature = "systemd")]
-use super::notify;
 use super::{
     Control, Outcome, ServerState, announcement, drain,
     loader::ConfigLoader,
@@ -17,6 +15,8 @@ use super::{
     reload::{self, ConfigSource},
     signals::{HangUpSignal, StopSignals},
 };
+#[cfg(feature = "systemd")]
+use super::{notify, watchdog};
 use crate::{
     RunError,
     accept::Address,
@@ -154,6 +154,11 @@ impl Running {
         let mut stop = StopSignals::new().map_err(handled)?;
         let mut hang_up = HangUpSignal::new().map_err(handled)?;
         let control = self.control();
+        #[cfg(feature = "systemd")]
+        tokio::spawn({
+            let shards = self.shards.state().clone();
+            async move { watchdog::feed(|| shards.ticks()).await }
+        });
         ready(&self);
         tokio::select! {
             name = stop.next() => {

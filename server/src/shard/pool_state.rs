@@ -32,6 +32,12 @@ impl PoolState {
         self.stats.iter().map(|stats| stats.buffered_bytes() as u64).sum()
     }
 
+    /// A count for each shard that goes on while it runs.
+    #[cfg(feature = "systemd")]
+    pub fn ticks(&self) -> Vec<Option<u64>> {
+        self.stats.iter().map(|stats| Some(stats.ticks.get())).collect()
+    }
+
     /// The part of those bytes that clients hold: unfinished lines and unsent replies.
     pub fn held_bytes(&self) -> u64 {
         self.stats.iter().map(|stats| stats.held_bytes() as u64).sum()
