@@ -7,6 +7,7 @@ pub use crate::{
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, RejectionWords, register,
     },
     closed::{ClosedConnection, ClosedConnections, SocketFigures},
+    connections::{ClosedJson, Filter, InvalidCondition, ListedRow, Rows},
     counts::{InvalidId, ProcessPlace, ProcessState, PublicId, Snapshot, monotonic_nanos},
     hooks::Hooks,
     lifecycle::{

@@ -32,6 +32,8 @@ mod accept;
 mod admin;
 mod builder;
 mod closed;
+#[cfg(feature = "admin")]
+mod connections;
 mod counts;
 mod error;
 #[cfg(feature = "admin")]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "error",
     "hooks",
     "counts",
@@ -13,6 +13,7 @@ const ORDER: [&str; 15] = [
     "accept",
     "stack",
     "shard",
+    "connections",
     "exporter",
     "lifecycle",
     "overload",

@@ -3,6 +3,7 @@
 use std::{io, process::ExitStatus};
 
 use tokio::sync::oneshot;
+use towline::internal::{ClosedJson, ListedRow};
 
 use crate::message::SettingsText;
 
@@ -11,6 +12,10 @@ use crate::message::SettingsText;
 pub(crate) enum Command {
     /// Record the latest counts; answered when that is done.
     SendCounts(oneshot::Sender<()>),
+    /// Answer with the rows of open connections. Dropping the sender answers that there are none to be had.
+    SendRows(oneshot::Sender<Vec<ListedRow>>),
+    /// Answer with the last connections that ended, up to this many.
+    SendClosed(usize, oneshot::Sender<Vec<ClosedJson>>),
     /// Apply new settings; answered with the reason if they are not applied.
     Reload(SettingsText, oneshot::Sender<Result<(), String>>),
     /// Drain, and do not restart.

@@ -12,7 +12,7 @@ use towline_config::Settings;
 use crate::{
     channel::{Channel, Received},
     inbox::WorkerInbox,
-    message::{SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
+    message::{CLOSED_MAX, ROWS_MAX, RowsMsg, SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
     watchdog::ControlWatchdog,
 };
 
@@ -128,6 +128,8 @@ impl ControlSession {
             Some(ToWorker::Connection(message)) => self.inbox.receive(message, socket).await,
             Some(ToWorker::Control(message)) => match message {
                 SupervisorMsg::SendCounts => self.send_counts().await,
+                SupervisorMsg::SendRows => self.send_rows().await,
+                SupervisorMsg::SendClosed(max) => self.send_closed(max).await,
                 SupervisorMsg::Reload(settings) => {
                     let answer = self.context.reload(&settings);
                     self.send(&answer).await;
@@ -151,10 +153,39 @@ impl ControlSession {
         self.send(&WorkerMsg::Counts(Box::new(self.context.reader.read()))).await;
     }
 
+    /// Sends the rows of open connections in parts.
+    async fn send_rows(&self) {
+        for (rows, last) in parts(self.context.pool.rows(), ROWS_MAX) {
+            // An error is ignored, as in `send`.
+            let _ = self.channel.send(&RowsMsg { last, rows }.encode()).await;
+        }
+    }
+
+    /// Sends the last connections that ended in parts.
+    async fn send_closed(&self, max: usize) {
+        for (closed, last) in parts(self.context.pool.closed(max), CLOSED_MAX) {
+            self.send(&WorkerMsg::Closed(closed, last)).await;
+        }
+    }
+
     /// Ends the session: sends the last counts, so that the sums miss nothing, and then how many
     /// connections were cut.
     pub(crate) async fn finish(self, outcome: Outcome) {
         self.send_counts().await;
         self.send(&WorkerMsg::Ended(outcome.connections_cut())).await;
     }
+}
+
+/// A list in parts of `max` items at most, with whether each is the last. An empty list is one empty part.
+fn parts<T>(list: Vec<T>, max: usize) -> impl Iterator<Item = (Vec<T>, bool)> {
+    let mut rest = Some(list.into_iter());
+    std::iter::from_fn(move || {
+        let items = rest.as_mut()?;
+        let part = items.by_ref().take(max).collect();
+        let last = items.len() == 0;
+        if last {
+            rest = None;
+        }
+        Some((part, last))
+    })
 }

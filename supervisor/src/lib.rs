@@ -41,6 +41,7 @@ mod control_session;
 mod dispatch;
 mod inbound;
 mod inbox;
+mod lists;
 mod liveness;
 mod message;
 mod multi_process;

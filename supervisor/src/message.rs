@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use towline::internal::Snapshot;
+use towline::internal::{ClosedJson, ListedRow, Snapshot};
 use towline_config::{Key, Settings};
 
 /// A rare message from the supervisor.
@@ -18,6 +18,10 @@ pub(crate) enum SupervisorMsg {
     Reload(SettingsText),
     /// Send the counts.
     SendCounts,
+    /// Send the rows of open connections.
+    SendRows,
+    /// Send the last connections that ended, up to this many.
+    SendClosed(usize),
     /// Drain and end. Connections from the kernel's accept queue may still follow.
     Drain,
     /// No further connection follows.
@@ -46,6 +50,8 @@ pub(crate) enum WorkerMsg {
     Reloaded,
     /// The worker's counts.
     Counts(Box<Snapshot>),
+    /// Some connections that ended, and whether they are the last of an answer.
+    Closed(Vec<ClosedJson>, bool),
     /// The worker received SIGTERM and asks to be drained.
     StopRequested,
     /// The worker has drained and cut this many connections. Its last message, after its last counts.
@@ -78,6 +84,8 @@ impl SettingsText {
 const CONNECTION: u8 = 1;
 /// First byte of an [`Ack`].
 const ACK: u8 = 2;
+/// First byte of a [`RowsMsg`].
+const ROWS: u8 = 3;
 
 /// A connection, whose descriptor is sent beside the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +108,20 @@ pub(crate) struct Ack {
     pub(crate) tags: Vec<u32>,
 }
 
+/// Rows of open connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RowsMsg {
+    /// No further message belongs to the answer.
+    pub(crate) last: bool,
+    pub(crate) rows: Vec<ListedRow>,
+}
+
+/// Most rows in one message, so that they fit it.
+pub(crate) const ROWS_MAX: usize = 800;
+
+/// Most connections that ended in one message, so that they fit it.
+pub(crate) const CLOSED_MAX: usize = 100;
+
 /// Most tags in one ack, so that it fits a message.
 pub(crate) const TAGS_MAX: usize = 1024;
 
@@ -115,6 +137,7 @@ pub(crate) enum ToWorker {
 pub(crate) enum ToSupervisor {
     Control(WorkerMsg),
     Ack(Ack),
+    Rows(RowsMsg),
 }
 
 impl SupervisorMsg {
@@ -147,6 +170,7 @@ impl ToSupervisor {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&ACK, rest) => Ack::decode(rest).map(Self::Ack),
+            (&ROWS, rest) => RowsMsg::decode(rest).map(Self::Rows),
             _ => serde_json::from_slice(bytes).ok().map(Self::Control),
         }
     }
@@ -198,6 +222,24 @@ impl Ack {
         let tags = tags.iter().map(|tag| u32::from_le_bytes(*tag)).collect();
         let [received, ended_untagged] = [received, ended_untagged].map(|n| u64::from_le_bytes(*n));
         rest.is_empty().then_some(Self { received, ended_untagged, tags })
+    }
+}
+
+impl RowsMsg {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + self.rows.len() * ListedRow::BYTES);
+        bytes.extend([ROWS, u8::from(self.last)]);
+        for row in &self.rows {
+            row.encode(&mut bytes);
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (last, rows) = bytes.split_first()?;
+        let (rows, rest) = rows.as_chunks();
+        let rows = rows.iter().map(ListedRow::decode).collect::<Option<_>>()?;
+        rest.is_empty().then_some(Self { last: *last != 0, rows })
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::{
 use towline::{
     RunError,
     internal::{
-        ConfigChange, ProcessPlan, ProcessUsage, ServerState, Snapshot, admin, reload::Reloadable,
+        ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, Rows, ServerState, Snapshot, admin,
+        reload::Reloadable,
     },
 };
 use towline_config::{Effective, PendingRestart, Processes, Settings};
@@ -23,6 +24,9 @@ use crate::{command::Command, message::SettingsText, pool::WorkerPool};
 /// How long a scrape waits for the workers' counts. For a slower worker, a stopped one for instance, its
 /// last report is shown.
 const COUNTS_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long a list of connections waits for the workers' answers.
+const LIST_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long a reload waits for the workers' answers. A slower worker applies the settings later.
 const RELOAD_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -71,6 +75,21 @@ impl admin::StatusSource for MultiProcess {
 
     fn is_served(&self) -> bool {
         *self.pool.serving().borrow() > 0
+    }
+
+    async fn rows(&self) -> Rows {
+        let answers = self.ask_all(Command::SendRows, LIST_WAIT_MAX).await;
+        let partial = answers.len() < self.commands.len();
+        Rows { rows: answers.into_iter().flatten().collect(), partial }
+    }
+
+    async fn closed(&self, max: usize) -> Vec<ClosedJson> {
+        let send = |answer| Command::SendClosed(max, answer);
+        let answers = self.ask_all(send, LIST_WAIT_MAX).await;
+        let mut closed: Vec<_> = answers.into_iter().flatten().collect();
+        closed.sort_by(|one, other| one.closed_seconds_ago.total_cmp(&other.closed_seconds_ago));
+        closed.truncate(max);
+        closed
     }
 
     async fn snapshot(&self) -> Snapshot {

@@ -16,10 +16,12 @@ use crate::{
     command::{Command, StopIntent, WorkerExit},
     dispatch::WorkerDispatch,
     inbound::Inbound,
+    lists::Lists,
     liveness::{Change, KILLED_AFTER, Liveness},
-    message::{SupervisorMsg, ToSupervisor, WorkerMsg},
+    message::{RowsMsg, SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
+use towline::internal::{ClosedJson, ListedRow};
 
 /// How often a process reports its counts, which also shows that it answers. Counts since the last
 /// report are lost when it dies.
@@ -41,6 +43,9 @@ pub(crate) struct WorkerProcess {
     buffer: Box<[u8]>,
     /// Answered by the next report.
     count_requests: Vec<oneshot::Sender<()>>,
+    /// Lists that it was asked for, and what has come of them.
+    row_requests: Lists<ListedRow>,
+    closed_requests: Lists<ClosedJson>,
     /// Answered by the reply to the last reload.
     reload_request: Option<oneshot::Sender<Result<(), String>>>,
     liveness: Liveness,
@@ -154,6 +159,8 @@ impl WorkerProcess {
         if self.liveness.is_unresponsive() {
             // Scrapes do not wait for it: dropping the senders answers them.
             self.count_requests.clear();
+            self.row_requests.give_up();
+            self.closed_requests.give_up();
         }
         change
     }
@@ -169,6 +176,7 @@ impl WorkerProcess {
     async fn handle(&mut self, index: usize, pool: &WorkerPool, message: Option<ToSupervisor>) {
         match message {
             Some(ToSupervisor::Ack(ack)) => pool.ack(index, &ack),
+            Some(ToSupervisor::Rows(RowsMsg { last, rows })) => self.row_requests.add(rows, last),
             Some(ToSupervisor::Control(message)) => match message {
                 WorkerMsg::Counts(snapshot) => {
                     pool.record(index, *snapshot);
@@ -177,6 +185,7 @@ impl WorkerProcess {
                         let _ = request.send(());
                     }
                 }
+                WorkerMsg::Closed(closed, last) => self.closed_requests.add(closed, last),
                 WorkerMsg::Reloaded => self.answer_reload(Ok(())),
                 WorkerMsg::Failed(why) => self.answer_reload(Err(why)),
                 WorkerMsg::StopRequested if self.stop_intent == StopIntent::None => {
@@ -205,7 +214,16 @@ impl WorkerProcess {
     async fn execute(&mut self, index: usize, pool: &WorkerPool, command: Command) {
         match command {
             // Answered at once, by dropping the sender: the last report is the latest there is.
-            Command::SendCounts(_) if self.liveness.is_unresponsive() => {}
+            Command::SendCounts(_) | Command::SendRows(_) | Command::SendClosed(..)
+                if self.liveness.is_unresponsive() => {}
+            Command::SendRows(answer) => {
+                self.row_requests.push(answer);
+                self.send(&SupervisorMsg::SendRows).await;
+            }
+            Command::SendClosed(max, answer) => {
+                self.closed_requests.push(answer);
+                self.send(&SupervisorMsg::SendClosed(max)).await;
+            }
             Command::SendCounts(answer) => {
                 self.count_requests.push(answer);
                 self.request_counts();

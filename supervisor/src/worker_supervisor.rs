@@ -114,7 +114,9 @@ impl WorkerSupervisor {
                 () = &mut pause => return true,
                 command = self.commands.recv() => match command {
                     // The totals of ended processes are complete. Dropping the sender answers.
-                    Some(Command::SendCounts(_)) => {}
+                    Some(
+                        Command::SendCounts(_) | Command::SendRows(_) | Command::SendClosed(..),
+                    ) => {}
                     // The next process starts with the new settings.
                     Some(Command::Reload(_, answer)) => {
                         let _ = answer.send(Ok(()));

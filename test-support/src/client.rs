@@ -31,6 +31,12 @@ impl Client {
         TcpStream::from(socket).into()
     }
 
+    /// The client's own address.
+    #[track_caller]
+    pub fn local_address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     /// Sends all bytes.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

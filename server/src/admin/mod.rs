@@ -8,13 +8,17 @@
 //! |---|---|
 //! | `routes.rs` | the paths and their answers |
 //! | `page.rs` | the `/metrics` page, shared among requests |
+//! | `connections_page.rs` | lists of connections, one at a time |
+//! | `attribution.rs` | why replies wait, asked once a second |
 //! | `throttle.rs` | the CPU that the thread may take from others |
 //! | `format.rs` | the choice between Prometheus' text format and OpenMetrics |
 //! | `clients.rs` | the table of clients, and eviction |
 //! | `source.rs` | what the endpoint reports on: one process, or several |
 //! | `live.html` | the live page |
 
+mod attribution;
 mod clients;
+mod connections_page;
 mod format;
 mod page;
 mod routes;
@@ -37,7 +41,9 @@ use tokio::{net::TcpStream, task::yield_now, time};
 
 pub use self::source::StatusSource;
 use self::{
+    attribution::run_attribution,
     clients::{AdminClients, RequestSeen},
+    connections_page::ConnectionsPage,
     page::PageRenderer,
     throttle::CpuThrottle,
 };
@@ -100,6 +106,7 @@ impl Socket {
 struct Context<S> {
     source: S,
     metrics: PageRenderer,
+    connections: ConnectionsPage,
 }
 
 impl<S: StatusSource> Context<S> {
@@ -139,7 +146,10 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
         }
     };
     let metrics = PageRenderer::new(Exporter::new(source.state().port));
-    let context = Arc::new(Context { source, metrics });
+    let connections = ConnectionsPage::of_port(source.state().port);
+    let context = Arc::new(Context { source, metrics, connections });
+    let attributed = context.clone();
+    tokio::spawn(async move { run_attribution(&attributed.source).await });
     let mut clients = AdminClients::default();
     let mut reserve = ReserveFd::default();
     loop {

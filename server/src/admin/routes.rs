@@ -45,6 +45,12 @@ pub(super) async fn answer(
             let page = context.metrics.page(&context.source, format).await;
             reply(StatusCode::OK, format.content_type(), page)
         }
+        "/connections" => {
+            match context.connections.page(&context.source, request.uri().query()).await {
+                Ok(page) => reply(StatusCode::OK, JSON, page),
+                Err(why) => reply(StatusCode::BAD_REQUEST, TEXT, format!("{why}\n")),
+            }
+        }
         "/healthz" => reply(StatusCode::OK, TEXT, "alive\n"),
         "/readyz" if lifecycle.is(Stage::Accepting) => {
             if !context.source.is_served() {
@@ -63,7 +69,7 @@ pub(super) async fn answer(
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "expected /, /metrics, /healthz, /readyz or /config\n",
+            "expected /, /metrics, /connections, /healthz, /readyz or /config\n",
         ),
     })
 }

@@ -5,16 +5,18 @@ use std::{sync::Arc, thread};
 use super::{Socket, StatusSource, start};
 use crate::{
     RunError,
+    connections::{ClosedJson, Rows},
     counts::{ProcessState, Snapshot},
     exporter::{CountsReader, UserMetrics},
     lifecycle::ServerState,
-    shard::ShardPool,
+    shard::{PoolState, ShardPool},
 };
 
 /// A server that is this process alone.
 #[derive(Debug)]
 struct SingleProcess {
     state: Arc<ServerState>,
+    pool: Arc<PoolState>,
     reader: CountsReader,
     user_metrics: Option<UserMetrics>,
 }
@@ -28,7 +30,8 @@ impl Socket {
         user_metrics: Option<UserMetrics>,
     ) -> Result<thread::JoinHandle<()>, RunError> {
         let reader = CountsReader::new(shards.state().clone());
-        start(self, SingleProcess { state, reader, user_metrics }, shards.until_cut())
+        let pool = shards.state().clone();
+        start(self, SingleProcess { state, pool, reader, user_metrics }, shards.until_cut())
     }
 }
 
@@ -42,6 +45,14 @@ impl StatusSource for SingleProcess {
         snapshot.held.processes[ProcessState::Serving as usize] = 1;
         self.state.add_to(&mut snapshot);
         snapshot
+    }
+
+    async fn rows(&self) -> Rows {
+        Rows { rows: self.pool.rows(), partial: false }
+    }
+
+    async fn closed(&self, max: usize) -> Vec<ClosedJson> {
+        self.pool.closed(max)
     }
 
     fn user_metrics(&self) -> Option<&UserMetrics> {

@@ -2,7 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{counts::Snapshot, exporter::UserMetrics, lifecycle::ServerState};
+use crate::{
+    connections::{ClosedJson, Rows},
+    counts::Snapshot,
+    exporter::UserMetrics,
+    lifecycle::ServerState,
+};
 
 /// A server, as the admin endpoint sees it: this process, or several processes and their supervisor.
 pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
@@ -11,6 +16,12 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
 
     /// Reads all counts and gauges. They are at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
+
+    /// Every open connection.
+    fn rows(&self) -> impl Future<Output = Rows> + Send;
+
+    /// The last connections that ended, up to `max`, the newest first.
+    fn closed(&self, max: usize) -> impl Future<Output = Vec<ClosedJson>> + Send;
 
     /// Whether any process takes connections. Default: true.
     fn is_served(&self) -> bool {
@@ -30,6 +41,14 @@ impl<S: StatusSource> StatusSource for Arc<S> {
 
     async fn snapshot(&self) -> Snapshot {
         S::snapshot(self).await
+    }
+
+    async fn rows(&self) -> Rows {
+        S::rows(self).await
+    }
+
+    async fn closed(&self, max: usize) -> Vec<ClosedJson> {
+        S::closed(self, max).await
     }
 
     fn is_served(&self) -> bool {

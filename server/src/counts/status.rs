@@ -15,4 +15,6 @@ pub struct Status {
     pub connections_limit: u64,
     /// Whether the server drains.
     pub draining: bool,
+    /// Time in which replies waited, by cause, in nanoseconds; in the order of the label's values.
+    pub write_wait_nanos: [u64; 4],
 }

@@ -7,6 +7,7 @@ use super::{
     family::{Family, Labels, Values, by, counter, gauge, histogram, seconds},
     kernel, overload,
 };
+use crate::connections::WriteWaitCause;
 use crate::counts::{Counters, ERRNOS, Gauges, ProcessState, Rejection, Snapshot, Status};
 
 /// The states in which a connection waits for its socket, by direction.
@@ -153,6 +154,15 @@ fn connections(
         Values::Seconds(by("direction", &DIRECTIONS, |at| at, waited)),
     );
     let waiting = |direction| waiting(direction).iter().map(|&state| open(state)).sum();
+    add(
+        "towline_write_wait_seconds_total",
+        "Time in which replies waited for clients to take them, by cause: the client does not read, \
+         the network loses or delays segments, the server's own limit of unsent bytes, or unknown \
+         (not looked at, or over within seconds).",
+        Values::Seconds(by("cause", &WriteWaitCause::ALL, WriteWaitCause::label, |cause| {
+            status.write_wait_nanos[cause as usize].into()
+        })),
+    );
     add(
         "towline_io_waiting",
         "Connections that wait for their client now. read: for the next bytes, idle or within a \

@@ -39,6 +39,11 @@ pub struct ServerState {
     pub accept: Arc<AcceptStats>,
     /// The TCP port that lines are served on; identifies the accept queue in the kernel's tables.
     pub port: Option<u16>,
+    /// The address that lines are served on.
+    pub address: Address,
+    /// Why replies wait.
+    #[cfg(feature = "admin")]
+    pub(crate) write_waits: crate::connections::WriteWaits,
 }
 
 /// What a reload changes in a running server.
@@ -68,7 +73,20 @@ impl ServerState {
             (ReloadStats::default(), Lifecycle::new(), Arc::default());
         let full = AtomicBool::new(false);
         let protocol = ProtocolRules::LINES;
-        Self { plan, protocol, config, reloads, lifecycle, full, slots, accept, port }
+        Self {
+            plan,
+            protocol,
+            config,
+            reloads,
+            lifecycle,
+            full,
+            slots,
+            accept,
+            port,
+            address: address.clone(),
+            #[cfg(feature = "admin")]
+            write_waits: crate::connections::WriteWaits::default(),
+        }
     }
 
     /// Whether the server is at `limits.connections`. With hysteresis, so that it does not flap.
@@ -106,12 +124,14 @@ impl ServerState {
     }
 
     /// The facts that the admin endpoint shows beside the counts.
+    #[cfg(feature = "admin")]
     pub fn status(&self) -> Status {
         Status {
             effective: self.effective(),
             last_reload_ok: self.reloads.last_ok.load(Relaxed),
             connections_limit: self.slots.limit() as u64,
             draining: self.lifecycle.is(Stage::Draining),
+            write_wait_nanos: self.write_waits.nanos(),
         }
     }
 

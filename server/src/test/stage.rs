@@ -153,6 +153,7 @@ impl Stage {
             last_reload_ok: true,
             connections_limit: pool.slots.limit() as u64,
             draining: false,
+            write_wait_nanos: [0; 4],
         };
         let snapshot = CountsReader::new(pool.clone()).read();
         let mut exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner);

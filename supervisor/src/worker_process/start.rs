@@ -10,6 +10,7 @@ use crate::{
     channel::{self, Channel},
     command::StopIntent,
     inbound::Inbound,
+    lists::Lists,
     liveness::Liveness,
     message::{SettingsText, SupervisorMsg, ToSupervisor, WorkerMsg, WorkerPlace},
 };
@@ -54,6 +55,8 @@ impl WorkerProcess {
             inbound,
             buffer: channel::buffer(),
             count_requests: Vec::new(),
+            row_requests: Lists::default(),
+            closed_requests: Lists::default(),
             reload_request: None,
             liveness: Liveness::default(),
             stop_intent: StopIntent::None,

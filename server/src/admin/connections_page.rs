@@ -1,0 +1,97 @@
+//! `GET /connections`: a list at a time, shared among requests for the same.
+
+use std::{
+    process,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use hyper::body::Bytes;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::StatusSource;
+use crate::connections::{Connection, KernelView, ListingJson, Query, ServerJson, list};
+
+/// Makes lists of connections, one at a time. A request that came while a list of the same query was waited for gets
+/// that list.
+#[derive(Debug)]
+pub(super) struct ConnectionsPage {
+    started: Instant,
+    requests: AtomicU64,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    kernel: Option<KernelView>,
+    query: String,
+    /// Requests that had come when `page` was begun.
+    requests: u64,
+    page: Bytes,
+}
+
+impl ConnectionsPage {
+    pub(super) fn of_port(port: Option<u16>) -> Self {
+        let kernel = port.and_then(KernelView::of_port);
+        let last = Last { kernel, query: String::new(), requests: 0, page: Bytes::new() };
+        Self { started: Instant::now(), requests: AtomicU64::new(0), last: Mutex::new(last) }
+    }
+
+    /// The list for a request that came just now.
+    ///
+    /// # Errors
+    /// In one sentence, when the query cannot be read.
+    pub(super) async fn page(
+        &self,
+        source: &impl StatusSource,
+        query: Option<&str>,
+    ) -> Result<Bytes, String> {
+        let text = query.unwrap_or_default();
+        let query = Query::parse(text)?;
+        let request = self.requests.fetch_add(1, Relaxed) + 1;
+        let mut last = self.last.lock().await;
+        if last.requests < request || last.query != text {
+            let requests = self.requests.load(Relaxed);
+            last.page = self.list(source, &query, last.kernel.as_mut()).await.into();
+            text.clone_into(&mut last.query);
+            last.requests = requests;
+        }
+        Ok(last.page.clone())
+    }
+
+    async fn list(
+        &self,
+        source: &impl StatusSource,
+        query: &Query,
+        mut kernel: Option<&mut KernelView>,
+    ) -> String {
+        let state = source.state();
+        let mut sockets = None;
+        if let Some(kernel) = kernel.as_deref_mut()
+            && (query.needs_kernel() || kernel.knows_no_address())
+        {
+            sockets = Some(kernel.sockets().await);
+        }
+        let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
+        let rows = source.rows().await;
+        partial |= rows.partial;
+        let all = rows.rows.into_iter().map(|row| Connection {
+            socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
+            cause: state.write_waits.cause(row.id),
+            row,
+        });
+        let mut listing = list(all, query);
+        if let Some(kernel) = kernel {
+            for one in listing.connections.iter_mut().filter(|one| one.socket.is_none()) {
+                one.socket = kernel.socket(one.row.peer);
+            }
+        }
+        let closed = if query.closed == 0 { Vec::new() } else { source.closed(query.closed).await };
+        let server = ServerJson {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: process::id(),
+            listen: state.address.to_string(),
+            workers: state.plan.processes * state.plan.threads,
+        };
+        ListingJson::new(server, self.started.elapsed(), query, &listing, partial, closed).text()
+    }
+}

@@ -1,0 +1,113 @@
+//! What the kernel knows of connections.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use tokio::task::yield_now;
+use towline_host::{Listed, SockDiag, TcpSocket};
+use towline_middleware::connections::PeerAddress;
+
+/// Most time for a list of all connections.
+const DUMP_MAX: Duration = Duration::from_secs(5);
+
+/// Addresses of this host that clients connected to and that are remembered.
+const LOCAL_MAX: usize = 64;
+
+/// The kernel's view of one listening port.
+#[derive(Debug)]
+pub(crate) struct KernelView {
+    diagnostics: SockDiag,
+    port: u16,
+    /// Addresses of this host under which connections were found; the last hit first.
+    local: Vec<IpAddr>,
+}
+
+/// Sockets by the addresses of their peers.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    by_peer: HashMap<SocketAddr, TcpSocket>,
+    /// The kernel did not give all.
+    pub(crate) partial: bool,
+}
+
+impl KernelView {
+    /// Of the port that lines are served on; `None` where the kernel does not answer.
+    pub(crate) fn of_port(port: u16) -> Option<Self> {
+        let refused = |error: &std::io::Error| tracing::debug!(%error, "no socket diagnostics");
+        let diagnostics = SockDiag::open().inspect_err(refused).ok()?;
+        Some(Self { diagnostics, port, local: Vec::new() })
+    }
+
+    /// All sockets of the port. Other tasks of the thread run meanwhile.
+    ///
+    /// *Costs*: a microsecond a connection, in the kernel.
+    pub(crate) async fn sockets(&mut self) -> Sockets {
+        let Self { diagnostics, port, local } = self;
+        let mut sockets = Sockets::default();
+        let mut dump = diagnostics.dump(*port, DUMP_MAX);
+        loop {
+            let next = dump.next_block(|socket| {
+                learn(local, socket.local.ip());
+                sockets.by_peer.insert(socket.peer, socket);
+            });
+            match next {
+                Ok(None) => yield_now().await,
+                Ok(Some(Listed::Whole)) => return sockets,
+                Ok(Some(Listed::Part)) | Err(_) => {
+                    sockets.partial = true;
+                    return sockets;
+                }
+            }
+        }
+    }
+
+    /// The socket of one peer.
+    ///
+    /// *Costs*: two system calls for each address of this host that clients connected to, until it is found.
+    pub(crate) fn socket(&mut self, peer: PeerAddress) -> Option<TcpSocket> {
+        let PeerAddress::Ip(peer) = peer else { return None };
+        if self.local.is_empty() {
+            self.learn_one(peer);
+        }
+        let found = self.local.iter().position(|ip| self.look_up(*ip, peer).is_some())?;
+        // Mostly one address has nearly all connections.
+        let ip = self.local.remove(found);
+        self.local.insert(0, ip);
+        self.look_up(ip, peer)
+    }
+
+    /// Whether nothing is known yet of the addresses that clients connect to.
+    pub(crate) fn knows_no_address(&self) -> bool {
+        self.local.is_empty()
+    }
+
+    fn look_up(&self, ip: IpAddr, peer: SocketAddr) -> Option<TcpSocket> {
+        self.diagnostics.connection(SocketAddr::new(ip, self.port), peer)
+    }
+
+    /// Over the loopback device both ends often have the same address.
+    fn learn_one(&mut self, peer: SocketAddr) {
+        if peer.ip().is_loopback() && self.look_up(peer.ip(), peer).is_some() {
+            learn(&mut self.local, peer.ip());
+        }
+    }
+}
+
+fn learn(local: &mut Vec<IpAddr>, ip: IpAddr) {
+    if !local.contains(&ip) && local.len() < LOCAL_MAX {
+        local.push(ip);
+    }
+}
+
+impl Sockets {
+    /// The socket of one peer.
+    pub(crate) fn take(&mut self, peer: PeerAddress) -> Option<TcpSocket> {
+        match peer {
+            PeerAddress::Ip(peer) => self.by_peer.remove(&peer),
+            PeerAddress::Unix => None,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Connections one by one: which ones are open, what each does and whose fault a wait is.
+//!
+//! What the server knows is in the rows of its shards, which are read without disturbing a connection. What
+//! only the kernel knows is asked of it when somebody asks for a list, so it costs idle connections nothing.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `row.rs` | a connection as its shard has it, also as bytes between processes |
+//! | `query.rs`, `filter.rs` | which connections, in which order |
+//! | `listing.rs` | the first of them in that order |
+//! | `kernel.rs` | what the kernel knows |
+//! | `cause.rs`, `write_waits.rs` | why replies are not taken |
+//! | `json.rs` | the answer of `GET /connections` |
+
+mod cause;
+mod filter;
+mod json;
+mod kernel;
+mod listing;
+mod query;
+mod row;
+mod write_waits;
+
+use std::time::Duration;
+
+use towline_host::TcpSocket;
+
+pub(crate) use self::{
+    cause::WriteWaitCause,
+    json::{ListingJson, ServerJson},
+    kernel::KernelView,
+    listing::list,
+    query::Query,
+    write_waits::WriteWaits,
+};
+pub use self::{
+    filter::{Filter, InvalidCondition},
+    json::ClosedJson,
+    row::{ListedRow, Rows},
+};
+
+/// An open connection, with what is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) row: ListedRow,
+    /// Of a TCP socket, if the kernel was asked.
+    pub(crate) socket: Option<TcpSocket>,
+    /// Why its peer does not take its replies, if it waits for that and was looked at.
+    pub(crate) cause: Option<WriteWaitCause>,
+}
+
+impl Connection {
+    /// Time since anything was received.
+    fn idle(&self) -> Option<Duration> {
+        let info = self.socket.as_ref().and_then(|socket| socket.info);
+        info.map(|info| info.since_received).or_else(|| self.row.idle())
+    }
+
+    /// Replies that the peer has not acknowledged: buffered here, and in the kernel.
+    fn unsent_bytes(&self) -> u64 {
+        let kernel = self.socket.as_ref().map_or(0, |socket| socket.unacknowledged_bytes.into());
+        self.row.unwritten_bytes() + kernel
+    }
+
+    /// Bytes received and acknowledged.
+    fn transferred_bytes(&self) -> Option<u64> {
+        let info = self.socket.as_ref()?.info?;
+        Some(info.received_bytes + info.acknowledged_bytes)
+    }
+}

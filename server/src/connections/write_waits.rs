@@ -1,0 +1,122 @@
+//! The time in which replies wait, by what they wait for.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use towline_host::TcpSocket;
+use towline_middleware::stats::State;
+
+use super::{KernelView, ListedRow, WriteWaitCause};
+use crate::counts::PublicId;
+
+/// A connection is looked at when it has waited for this long.
+const LOOKED_AT_AFTER: Duration = Duration::from_secs(1);
+
+/// Connections that are looked at each time. Of more, those that have waited longest.
+const LOOKED_AT_MAX: usize = 256;
+
+/// What was found out about waits for peers to take replies.
+#[derive(Debug, Default)]
+pub(crate) struct WriteWaits(Mutex<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    /// Time waited, by cause, up to the last look.
+    nanos: [u64; WriteWaitCause::ALL.len()],
+    /// Time waited in all, up to the last look.
+    total_nanos: u64,
+    /// The connections that were looked at last.
+    looked_at: HashMap<PublicId, LookedAt>,
+}
+
+#[derive(Debug)]
+struct LookedAt {
+    at: Instant,
+    socket: TcpSocket,
+    write_wait: Duration,
+    cause: Option<WriteWaitCause>,
+}
+
+impl WriteWaits {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nanoseconds waited by cause, indexed by [`WriteWaitCause`], up to the last look. They add up to the time in
+    /// the state `write_wait` then.
+    pub(crate) fn nanos(&self) -> [u64; WriteWaitCause::ALL.len()] {
+        self.found().nanos
+    }
+
+    /// Looks at those of `rows` that wait, and attributes what they waited since the last look. `total_nanos` is what
+    /// all connections have waited.
+    ///
+    /// *Costs*: some system calls for each connection that waits, of 256 at most.
+    pub(crate) fn look(&self, rows: Vec<ListedRow>, kernel: &mut KernelView, total_nanos: u64) {
+        let waiting = longest_waits(rows);
+        let mut found = self.found();
+        found.look(waiting, kernel, Instant::now());
+        found.settle(total_nanos);
+    }
+
+    /// Attributes nothing: no connection waits, or the kernel does not say why.
+    pub(crate) fn skip(&self, total_nanos: u64) {
+        let mut found = self.found();
+        found.looked_at.clear();
+        found.settle(total_nanos);
+    }
+
+    /// Why a connection waits, if it was looked at.
+    pub(crate) fn cause(&self, id: PublicId) -> Option<WriteWaitCause> {
+        self.found().looked_at.get(&id)?.cause
+    }
+}
+
+impl Found {
+    /// Looks at connections that wait.
+    fn look(&mut self, waiting: Vec<ListedRow>, kernel: &mut KernelView, now: Instant) {
+        let mut before = std::mem::take(&mut self.looked_at);
+        for row in waiting {
+            let Some(socket) = kernel.socket(row.peer) else { continue };
+            let mut looked_at =
+                LookedAt { at: now, socket, write_wait: row.write_wait, cause: None };
+            if let Some(before) = before.remove(&row.id) {
+                let apart = now - before.at;
+                let cause = WriteWaitCause::of(&before.socket, &looked_at.socket, apart);
+                looked_at.cause = Some(cause);
+                let waited = row.write_wait.saturating_sub(before.write_wait);
+                if cause != WriteWaitCause::Unknown {
+                    self.nanos[cause as usize] += nanos(waited);
+                }
+            }
+            self.looked_at.insert(row.id, looked_at);
+        }
+    }
+
+    /// Gives what was not attributed to [`WriteWaitCause::Unknown`].
+    fn settle(&mut self, total_nanos: u64) {
+        self.total_nanos = self.total_nanos.max(total_nanos);
+        let attributed: u64 = self.nanos.iter().sum();
+        let rest = self.total_nanos.saturating_sub(attributed);
+        self.nanos[WriteWaitCause::Unknown as usize] += rest;
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The connections that have waited longest now.
+fn longest_waits(mut rows: Vec<ListedRow>) -> Vec<ListedRow> {
+    rows.retain(|row| row.state == State::WriteWait && row.state_for >= LOOKED_AT_AFTER);
+    if rows.len() > LOOKED_AT_MAX {
+        rows.select_nth_unstable_by_key(LOOKED_AT_MAX, |row| std::cmp::Reverse(row.state_for));
+        rows.truncate(LOOKED_AT_MAX);
+    }
+    rows
+}
