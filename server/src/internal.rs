@@ -1,13 +1,14 @@
 //! The parts of a server, for `towline-supervisor` and the `towline` binary, which assemble servers
 //! of their own from them. No part of the public interface: any release may change them.
 
+#[cfg(feature = "admin")]
+pub use crate::connections::{ClosedJson, Filter, InvalidCondition, ListedRow, Rows};
 pub use crate::{
     accept::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
         ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, RejectionWords, register,
     },
     closed::{ClosedConnection, ClosedConnections, SocketFigures},
-    connections::{ClosedJson, Filter, InvalidCondition, ListedRow, Rows},
     counts::{InvalidId, ProcessPlace, ProcessState, PublicId, Snapshot, monotonic_nanos},
     hooks::Hooks,
     lifecycle::{

@@ -7,10 +7,13 @@ mod clock;
 mod labels;
 mod public_id;
 mod snapshot;
+#[cfg(feature = "admin")]
 mod status;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::snapshot::{Gauges, ShardUsage};
+#[cfg(feature = "admin")]
+pub(crate) use self::status::Status;
 pub use self::{
     clock::monotonic_nanos,
     labels::ProcessState,
@@ -20,5 +23,4 @@ pub use self::{
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,
-    status::Status,
 };

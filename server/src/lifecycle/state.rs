@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use towline_config::{Effective, PendingRestart};
 use towline_host::HostLimits;
 
-use super::{Lifecycle, Stage, control::ReloadStats};
+use super::{Lifecycle, control::ReloadStats};
 use crate::{
     RunError,
     accept::{AcceptStats, Address, ConnectionSlots},
-    counts::{Snapshot, Status},
+    counts::Snapshot,
     live_config::LiveConfig,
     plan::{ProcessPlan, ProtocolRules},
 };
@@ -125,12 +125,12 @@ impl ServerState {
 
     /// The facts that the admin endpoint shows beside the counts.
     #[cfg(feature = "admin")]
-    pub fn status(&self) -> Status {
-        Status {
+    pub fn status(&self) -> crate::counts::Status {
+        crate::counts::Status {
             effective: self.effective(),
             last_reload_ok: self.reloads.last_ok.load(Relaxed),
             connections_limit: self.slots.limit() as u64,
-            draining: self.lifecycle.is(Stage::Draining),
+            draining: self.lifecycle.is(super::Stage::Draining),
             write_wait_nanos: self.write_waits.nanos(),
         }
     }
