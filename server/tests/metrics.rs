@@ -189,6 +189,43 @@ fn every_value_of_every_label_is_exported_at_the_first_scrape() {
     }
 }
 
+/// Mean life was computed by Little's law, which shows a life of seconds to connections of an hour while many others
+/// come and go.
+#[test]
+fn how_long_connections_were_open_is_counted_when_they_end() {
+    const OPEN: &str = "towline_connection_duration_seconds";
+    let server = echo(|_| ());
+    let mut long = server.connect();
+    long.ask("a\n", "a\n");
+    thread::sleep(Duration::from_millis(300));
+    for _ in 0..20 {
+        server.connect().ask("a\n", "a\n");
+    }
+    let metrics = server.metrics_when(|metrics| metrics.get(&format!("{OPEN}_count")) == 20.0);
+    let shortest = metrics.get(&format!("{OPEN}_bucket{{le=\"0.001\"}}"));
+    drop(long);
+    let metrics = server.metrics_when_empty();
+    assert_eq!(metrics.get(&format!("{OPEN}_count")), 21.0);
+    assert_eq!(metrics.get(&format!("{OPEN}_bucket{{le=\"0.001\"}}")), shortest);
+    let longer = 21.0 - metrics.get(&format!("{OPEN}_bucket{{le=\"0.25\"}}"));
+    assert!(longer >= 1.0 && metrics.get(&format!("{OPEN}_sum")) >= 0.3, "{metrics:?}");
+    // Of every end one.
+    server.connect().reset();
+    let metrics = server.metrics_when(|metrics| metrics.get(&format!("{OPEN}_count")) == 22.0);
+    assert_eq!(metrics.sum("towline_connections_closed_total"), 22.0);
+}
+
+#[test]
+fn memory_without_that_of_connections_is_known() {
+    const BASE: &str = "towline_resident_base_bytes";
+    let server = echo(|_| ());
+    let before = server.metrics();
+    assert!(before.get(BASE) > 0.0);
+    assert!(before.get(BASE) <= before.get("process_resident_memory_bytes") + 4e6);
+    let _clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    assert_eq!(server.metrics().get(BASE), before.get(BASE), "it is of the start");
+}
+
 #[test]
 fn bytes_and_lines_are_counted_exactly() {
     let server = echo(|_| ());

@@ -112,6 +112,10 @@ impl Row {
         self.close.load(RELAXED) != 0
     }
 
+    pub(super) fn opened(&self) -> Nanos {
+        Nanos(self.opened.load(RELAXED))
+    }
+
     pub(super) fn set_peer(&self, bits: u64) {
         self.peer.store(bits, RELAXED);
     }

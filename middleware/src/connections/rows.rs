@@ -214,6 +214,11 @@ impl RowEntry {
         }
     }
 
+    /// When it was opened.
+    pub(crate) fn opened(&self, slot: u32) -> Option<Nanos> {
+        self.row(slot).map(Row::opened)
+    }
+
     /// Why it was asked to close.
     #[cold]
     pub(crate) fn close_reason(&self, slot: u32) -> Option<CloseReason> {

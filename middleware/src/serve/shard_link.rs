@@ -170,14 +170,21 @@ impl ShardLink {
 
     /// See [`ConnectionEntry::close`].
     pub(super) fn close(&mut self, reason: CloseReason) {
-        self.entry.close(&self.shared.stats, reason);
+        let (row, key) = (&self.row, self.key.0);
+        self.entry.close(&self.shared.stats, reason, || row.opened(key));
     }
 
     /// Ends the connection as its drop does, and returns how it ended.
     pub(super) fn end(&mut self) -> ConnectionEnd {
-        let reason = self.entry.cut(&self.shared.stats);
+        let reason = self.cut();
         let at = self.shared.stats.now();
         ConnectionEnd { reason, at, row: self.read_row(at) }
+    }
+
+    /// See [`ConnectionEntry::cut`].
+    fn cut(&mut self) -> CloseReason {
+        let (row, key) = (&self.row, self.key.0);
+        self.entry.cut(&self.shared.stats, || row.opened(key))
     }
 
     /// The connection's own row.
@@ -192,7 +199,7 @@ impl ShardLink {
 
 impl Drop for ShardLink {
     fn drop(&mut self) {
-        self.entry.cut(&self.shared.stats);
+        self.cut();
         self.shared.drain.remove(self.key);
     }
 }

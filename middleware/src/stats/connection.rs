@@ -177,8 +177,13 @@ impl ConnectionEntry {
         }
     }
 
-    /// Counts the connection as ended for `reason`. Later calls do nothing.
-    pub(crate) fn close(&mut self, stats: &Stats, reason: CloseReason) {
+    /// Counts the connection, which was opened at `opened`, as ended for `reason`. Later calls do nothing.
+    pub(crate) fn close(
+        &mut self,
+        stats: &Stats,
+        reason: CloseReason,
+        opened: impl FnOnce() -> Option<Nanos>,
+    ) {
         if self.closed.is_none() {
             let now = stats.now();
             stats.end_batch(|| now);
@@ -189,19 +194,25 @@ impl ConnectionEntry {
                 stats.lingering.add(-1);
             }
             stats.states.close(self.state, reason, now);
+            let opened = opened().unwrap_or(now);
+            stats.connection_duration.record(now.0.saturating_sub(opened.0));
         }
     }
 
     /// Counts a connection that is dropped as cut, unless it was closed before: by a panic of its
     /// service, or because its task was dropped. Returns why it ended.
-    pub(crate) fn cut(&mut self, stats: &Stats) -> CloseReason {
+    pub(crate) fn cut(
+        &mut self,
+        stats: &Stats,
+        opened: impl FnOnce() -> Option<Nanos>,
+    ) -> CloseReason {
         let reason = match (self.closed, self.lingering) {
             (Some(reason), _) => return reason,
             _ if thread::panicking() => CloseReason::ServicePanic,
             (None, Some(reason)) => reason,
             (None, None) => CloseReason::Shutdown,
         };
-        self.close(stats, reason);
+        self.close(stats, reason, opened);
         reason
     }
 
@@ -228,23 +239,24 @@ fn update_gauge(gauge: &super::Gauge, reported: &mut u32, bytes: usize) {
 pub struct ConnectionStats {
     stats: Arc<Stats>,
     entry: ConnectionEntry,
+    opened: Nanos,
 }
 
 impl ConnectionStats {
     /// Counts a connection as open and runnable.
     pub fn new(stats: Arc<Stats>) -> Self {
-        Self { entry: ConnectionEntry::open(&stats), stats }
+        Self { entry: ConnectionEntry::open(&stats), opened: stats.now(), stats }
     }
 
     /// Counts the connection as ended for `reason`. Later calls do nothing.
     pub fn close(&mut self, reason: CloseReason) {
-        self.entry.close(&self.stats, reason);
+        self.entry.close(&self.stats, reason, || Some(self.opened));
     }
 }
 
 impl Drop for ConnectionStats {
     fn drop(&mut self) {
-        self.entry.cut(&self.stats);
+        self.entry.cut(&self.stats, || Some(self.opened));
     }
 }
 

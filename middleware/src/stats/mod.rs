@@ -66,6 +66,8 @@ pub struct Stats {
     /// Time from a batch's arrival to its reply. Both ends are clock readings that the connection's task
     /// takes anyway, so the read before and mostly the write after are part of it.
     pub batch_duration: Histogram,
+    /// How long connections were open that have ended; with the bounds [`LIFETIME`].
+    pub connection_duration: Histogram,
     /// How long something that is ready waits until this shard runs it. Filled by a probe on the shard.
     pub scheduling_delay: SchedulingDelay,
     /// Pings sent.
@@ -125,6 +127,7 @@ impl Stats {
             lines_processed: std::array::from_fn(|_| counter()),
             batches: counter(),
             batch_duration: Histogram::new(&FINE, writers),
+            connection_duration: Histogram::new(&LIFETIME, writers),
             scheduling_delay: SchedulingDelay::new(),
             heartbeats_sent: counter(),
             heartbeats_missed: counter(),

@@ -56,6 +56,9 @@ pub struct Counters {
     /// Durations from passing a batch to the line stack until its replies are written.
     #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
     pub batch_duration: HistogramSnapshot,
+    /// How long connections were open that have ended.
+    #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
+    pub connection_duration: HistogramSnapshot,
     /// How long something that is ready waits until its thread runs it.
     #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
     pub scheduling_delay: HistogramSnapshot,
@@ -97,6 +100,8 @@ pub struct Gauges {
     pub processes: [u64; ProcessState::ALL.len()],
     /// Resident memory.
     pub resident_bytes: u64,
+    /// The part of it that was resident before there were connections.
+    pub resident_base_bytes: u64,
     /// Virtual memory.
     pub virtual_bytes: u64,
     /// Open descriptors.
@@ -174,6 +179,7 @@ impl Counters {
             lines_unterminated,
             batches,
             batch_duration,
+            connection_duration,
             scheduling_delay,
             heartbeats_sent,
             heartbeats_missed,
@@ -195,6 +201,7 @@ impl Counters {
         self.lines_unterminated += lines_unterminated;
         self.batches += batches;
         self.batch_duration.merge(batch_duration);
+        self.connection_duration.merge(connection_duration);
         self.scheduling_delay.merge(scheduling_delay);
         self.heartbeats_sent += heartbeats_sent;
         self.heartbeats_missed += heartbeats_missed;
@@ -225,6 +232,7 @@ impl Gauges {
             read_buffer_bytes,
             write_buffer_bytes,
             resident_bytes,
+            resident_base_bytes,
             virtual_bytes,
             open_descriptors,
             max_descriptors,
@@ -238,6 +246,7 @@ impl Gauges {
         self.read_buffer_bytes += read_buffer_bytes;
         self.write_buffer_bytes += write_buffer_bytes;
         self.resident_bytes += resident_bytes;
+        self.resident_base_bytes += resident_base_bytes;
         self.virtual_bytes += virtual_bytes;
         self.open_descriptors += open_descriptors;
         self.max_descriptors += max_descriptors;

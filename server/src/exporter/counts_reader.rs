@@ -64,6 +64,7 @@ fn shards(shared: &PoolState) -> Snapshot {
     };
     for stats in &shared.stats {
         counted.batch_duration.merge(&stats.batch_duration.snapshot());
+        counted.connection_duration.merge(&stats.connection_duration.snapshot());
         counted.scheduling_delay.merge(&stats.scheduling_delay.snapshot(now));
     }
 

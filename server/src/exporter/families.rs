@@ -1,14 +1,16 @@
 //! All metrics of a server: name, HELP text, labels, and the source of the value.
 
-use towline_middleware::stats::{CloseReason, FINE, LineResult, SchedulingDelay, State};
+use towline_middleware::stats::{CloseReason, FINE, LIFETIME, LineResult, State};
 
 use super::{
     HostFacts, commands,
-    family::{Family, Labels, Values, by, counter, gauge, histogram, seconds},
-    kernel, overload,
+    family::{Family, Values, by, counter, gauge, histogram, seconds},
+    kernel, overload, process, workers,
 };
-use crate::connections::WriteWaitCause;
-use crate::counts::{Counters, ERRNOS, Gauges, ProcessState, Rejection, Snapshot, Status};
+use crate::{
+    connections::WriteWaitCause,
+    counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status},
+};
 
 /// The states in which a connection waits for its socket, by direction.
 fn waiting(direction: &str) -> &'static [State] {
@@ -30,9 +32,9 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     lines(counted, held, &mut add);
     commands::add_families(&snapshot.commands, &mut add);
     overload::add_families(status, held, &mut add);
-    workers(snapshot, &mut add);
+    workers::add_families(snapshot, &mut add);
     kernel::add_families(&host.kernel, &mut add);
-    process(counted, held, host, &mut add);
+    process::add_families(counted, held, host.start_time_seconds, &mut add);
     families
 }
 
@@ -123,6 +125,12 @@ fn connections(
         Values::Counter(by("reason", &CloseReason::ALL, CloseReason::label, |reason| {
             counted.closed[reason as usize]
         })),
+    );
+    add(
+        "towline_connection_duration_seconds",
+        "How long connections were open, counted when they end. Those that were lost with a worker process are \
+         not included.",
+        histogram(&LIFETIME, &counted.connection_duration),
     );
     add(
         "towline_connections_rejected_total",
@@ -242,67 +250,5 @@ fn lines(
         "Memory held in the buffers of waiting connections. read: incomplete lines and batches \
          being served. write: replies that the client has not read.",
         Values::Gauge(by("direction", &DIRECTIONS, |at| at, bytes)),
-    );
-}
-
-fn workers(snapshot: &Snapshot, add: &mut impl FnMut(&'static str, &'static str, Values)) {
-    let workers = || {
-        let label = |at: usize| -> Labels { vec![("worker", at.to_string())] };
-        snapshot.shards.iter().enumerate().map(move |(at, shard)| (label(at), shard))
-    };
-    add(
-        "towline_worker_connections",
-        "Open connections by worker. A worker is a thread that serves lines.",
-        Values::Gauge(workers().map(|(label, at)| (label, at.connections as f64)).collect()),
-    );
-    add(
-        "towline_worker_busy_seconds_total",
-        "Time that a worker thread spent working instead of waiting for events.",
-        Values::Seconds(workers().map(|(label, at)| (label, at.busy_nanos.into())).collect()),
-    );
-    add(
-        "towline_scheduling_delay_seconds",
-        "How late a worker thread runs what is ready to run, sampled 20 times per second on each worker \
-         that has connections. Includes waiting for a CPU and for other connections of the same worker.",
-        histogram(SchedulingDelay::BOUNDS, &snapshot.counted.scheduling_delay),
-    );
-    add(
-        "towline_worker_processes",
-        "Processes that serve lines, by state. serving: takes new connections. unresponsive: stands \
-         still, and gets none. missing: starts, has ended, or drains to be replaced.",
-        Values::Gauge(by("state", &ProcessState::ALL, ProcessState::label, |state| {
-            snapshot.held.processes[state as usize] as f64
-        })),
-    );
-    add(
-        "towline_worker_restarts_total",
-        "Restarts of worker processes, reported on the first worker of the process.",
-        Values::Counter(workers().map(|(label, at)| (label, at.restarts)).collect()),
-    );
-}
-
-fn process(
-    counted: &Counters,
-    held: &Gauges,
-    host: &HostFacts,
-    add: &mut impl FnMut(&'static str, &'static str, Values),
-) {
-    add("process_cpu_seconds_total", "User and system CPU time used.", seconds(counted.cpu_nanos));
-    add(
-        "process_resident_memory_bytes",
-        "Resident memory size.",
-        gauge(held.resident_bytes as f64),
-    );
-    add("process_virtual_memory_bytes", "Virtual memory size.", gauge(held.virtual_bytes as f64));
-    add("process_open_fds", "Open file descriptors.", gauge(held.open_descriptors as f64));
-    add(
-        "process_max_fds",
-        "Maximum number of open file descriptors.",
-        gauge(held.max_descriptors as f64),
-    );
-    add(
-        "process_start_time_seconds",
-        "Start time of the process, in seconds since 1970.",
-        gauge(host.start_time_seconds),
     );
 }

@@ -20,6 +20,7 @@ mod overload;
 mod process;
 mod text;
 mod user_metrics;
+mod workers;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
