@@ -65,6 +65,38 @@ fn fault_14_overflows_of_the_accept_queue_are_counted_as_the_kernel_counts_and_p
     }
 }
 
+/// The host's exporter shows those of another namespace than that of a container.
+#[test]
+fn the_counts_of_the_kernel_are_those_of_the_namespace_of_the_server() {
+    let server = ServerProcess::start(&[], &["--threads", "1"]);
+    let exported = |name: &str| server.metric(&format!("towline_kernel_{name}_total"));
+    let retransmits = || {
+        let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap();
+        let lines: Vec<_> = snmp.lines().filter(|line| line.starts_with("Tcp: ")).collect();
+        let at = lines[0].split(' ').position(|name| name == "RetransSegs").unwrap();
+        lines[1].split(' ').nth(at).unwrap().parse().unwrap()
+    };
+    let before: f64 = retransmits();
+    assert!((before..=f64::INFINITY).contains(&exported("retransmits")));
+    assert!(exported("retransmits") <= retransmits());
+    for (metric, name) in [
+        ("timeouts", "TCPTimeouts"),
+        ("backlog_drops", "TCPBacklogDrop"),
+        ("receive_queue_drops", "TCPRcvQDrop"),
+        ("zero_window_drops", "TCPZeroWindowDrop"),
+        ("syncookies_sent", "SyncookiesSent"),
+    ] {
+        // Other tests run beside this one.
+        let before = kernel_counter(name) as f64;
+        let exported = exported(metric);
+        assert!((before..=kernel_counter(name) as f64).contains(&exported), "{metric}: {exported}");
+    }
+    let limit = |level| format!("towline_kernel_tcp_memory_limit_bytes{{level=\"{level}\"}}");
+    let used = server.metric("towline_kernel_tcp_memory_bytes");
+    assert!(used < server.metric(&limit("max")), "{used}");
+    assert!(server.metric(&limit("min")) <= server.metric(&limit("pressure")));
+}
+
 /// CPU time of a server, all its threads together.
 ///
 /// A helper thread of the runtime may end between the listing and its reading, which failed this test

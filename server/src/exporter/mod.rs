@@ -8,7 +8,7 @@
 //! information in labels that change, of which it would keep the old series for ever.
 //!
 //! A scrape costs the same for one connection and for a million: it reads some cells of each shard,
-//! visits no connection, and makes four small requests to the kernel.
+//! visits no connection, and makes eight small requests to the kernel.
 
 mod commands;
 mod counts_reader;
