@@ -76,6 +76,10 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         (Listen::Tcp(listen), Some(admin)) => *listen == admin && admin.port() != 0,
         (Listen::Unix(_), _) | (_, None) => false,
     };
+    let same_socket = match (&settings.server.listen, &settings.admin.socket) {
+        (Listen::Unix(listen), Some(socket)) => listen == socket,
+        (Listen::Tcp(_), _) | (_, None) => false,
+    };
     let timeouts = &settings.timeouts;
     let delays =
         timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
@@ -97,6 +101,11 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
             same_address,
             "server.admin",
             "is also server.listen: give the admin port an address of its own, or off",
+        ),
+        (
+            same_socket,
+            "admin.socket",
+            "is also the path of server.listen: give the admin socket a path of its own",
         ),
         (
             tls.key.is_some() && tls.cert.is_none(),
@@ -167,6 +176,16 @@ mod tests {
         assert!(limits(1000, Some(4000)).is_empty());
         assert_eq!(limits(1001, Some(4000)), ["limits.line_bytes"]);
         assert!(limits(usize::MAX, None).is_empty(), "auto is not known before the start");
+    }
+
+    #[test]
+    fn the_admin_socket_is_not_that_of_lines() {
+        let path = || PathBuf::from("/run/towline.sock");
+        let sockets = |settings: &mut Settings| {
+            settings.server.listen = Listen::Unix(path());
+            settings.admin.socket = Some(path());
+        };
+        assert_eq!(keys_at_fault(sockets), ["admin.socket"]);
     }
 
     #[test]

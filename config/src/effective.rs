@@ -14,7 +14,7 @@ pub struct Effective {
     /// The validated settings.
     pub settings: Settings,
     /// For each key in dotted spelling, where its value came from: `built-in`, `profile NAME`,
-    /// `file PATH:LINE`, `environment TOWLINE_…` or `flag --…`.
+    /// `file PATH:LINE`, `environment TOWLINE_…`, `flag --…` or `set at run time`.
     pub origins: BTreeMap<&'static str, String>,
 }
 

@@ -103,6 +103,12 @@ pub enum Error {
         /// Layer, file and line.
         origin: String,
     },
+    /// A key that a running server cannot change.
+    #[error("{key} takes effect on restart, so it cannot be set while the server runs")]
+    NeedsRestart {
+        /// Dotted key.
+        key: &'static str,
+    },
     /// An environment variable with the form of a setting's that names none.
     #[error("unknown environment variable {name}: the nearest valid one is {nearest}")]
     UnknownVariable {
@@ -145,6 +151,11 @@ impl Errors {
     /// `Err` with `errors`, unless there are none.
     pub(crate) fn check(errors: Vec<Error>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// A single mistake.
+    pub(crate) fn one(error: Error) -> Self {
+        Self(vec![error])
     }
 
     /// The mistakes, to be printed on a line each.

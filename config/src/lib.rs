@@ -15,6 +15,7 @@ mod profile;
 #[cfg(feature = "file")]
 mod reference;
 mod reload;
+mod run_time;
 mod settings;
 mod sources;
 mod suggest;
@@ -33,10 +34,11 @@ pub use profile::profiles;
 #[cfg(feature = "file")]
 pub use reference::reference;
 pub use reload::PendingRestart;
+pub use run_time::RunTimeSettings;
 pub use settings::{
-    Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log,
-    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
-    ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
+    AdminSettings, Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
+    Limits, Listen, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol,
+    ReceiveBuffer, ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

@@ -12,6 +12,8 @@ use crate::words::words;
 pub struct Settings {
     /// Addresses, threads and processes.
     pub server: ServerSettings,
+    /// Commands to the running server.
+    pub admin: AdminSettings,
     /// What the server does with a line.
     pub workload: Workload,
     /// When replies are written.
@@ -50,6 +52,19 @@ pub struct ServerSettings {
     /// `server.ready_when_full`: whether `/readyz` still answers 200 at `limits.connections`.
     /// Default: `true`.
     pub ready_when_full: bool,
+}
+
+/// `admin.*`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdminSettings {
+    /// `admin.socket`: path of the UNIX socket that takes commands; `None` is `off`. Default: `None`.
+    pub socket: Option<PathBuf>,
+    /// `admin.token_file`: file with the token that lets the admin port take commands; `None` is `off`.
+    /// Default: `None`.
+    pub token_file: Option<PathBuf>,
+    /// `admin.profile`: whether the command `profile` is taken. Default: `false`.
+    pub profile: bool,
 }
 
 /// An address to listen on.

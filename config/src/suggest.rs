@@ -27,7 +27,7 @@ impl Key {
             return Self::find(name);
         }
         let key = nearest_key(&written);
-        (edits(&written, key) <= written.chars().count() / 3).then_some(key)
+        (3 * edits(&written, key) < written.chars().count()).then_some(key)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     grammar::{
         Address, Count, FlushPolicies, ListenAddress, Or, Path, ProcessCount, ReceiveBuffers, Size,
-        Time, Words,
+        SocketPath, Time, Words,
     },
     key::{Field, Key},
     settings::{
@@ -48,6 +48,7 @@ impl Key {
 #[cfg(feature = "file")]
 pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("server", "Addresses, threads and processes."),
+    ("admin", "Commands to the running server: `towline ctl`."),
     ("workload", "The service that answers lines."),
     ("flush", "When replies are written."),
     ("limits", "How much the server takes on, and what happens at each limit."),
@@ -140,6 +141,27 @@ static KEYS: &[Key] = &[
     )
     .flag("--ready-when-full")
     .live(),
+    key!(
+        admin.socket,
+        off(SocketPath),
+        "Path of a UNIX socket that answers what the admin port answers, and takes commands: closing \
+         connections, draining, changing settings. Only the server's own user and root can use it.",
+    )
+    .flag("--admin-socket"),
+    key!(
+        admin.token_file,
+        off(Path),
+        "File with a token. With it, the admin port takes commands too, from clients that send the \
+         header `Authorization: Bearer TOKEN`. The file must not be readable by others.",
+    )
+    .flag("--admin-token-file"),
+    key!(
+        admin.profile,
+        SWITCH,
+        "Whether the command `profile` is taken, which samples for some seconds what the server's \
+         threads spend CPU time on.",
+    )
+    .flag("--admin-profile"),
     key!(
         workload.kind,
         Words(WorkloadKind::WORDS),

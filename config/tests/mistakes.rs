@@ -36,7 +36,7 @@ fn an_unknown_key_is_reported_with_its_line_and_the_nearest_valid_one() {
 fn an_unknown_section_without_keys_is_reported_too() {
     assert_eq!(
         one(from_file("\n[limit]\n")),
-        "unknown section [limit] (file FILE:2): expected server, workload, flush, limits, \
+        "unknown section [limit] (file FILE:2): expected server, admin, workload, flush, limits, \
          timeouts, heartbeat, socket, tls, proxy_protocol or log"
     );
     assert_eq!(

@@ -58,24 +58,12 @@ fn what_is_wrong(text: &str) -> &'static str {
 #[derive(Debug)]
 pub(crate) struct ListenAddress;
 
-impl ListenAddress {
-    /// Longest path that `sockaddr_un` holds, its terminator excluded.
-    const PATH_BYTES_MAX: usize = 107;
-}
-
 impl Grammar<Listen> for ListenAddress {
     fn parse(&self, text: &str) -> Result<Listen, ValueError> {
         let Some(path) = text.strip_prefix("unix:") else {
             return Address.parse(text).map(Listen::Tcp);
         };
-        if !path.starts_with('/') {
-            return Err(ValueError::new("is not an absolute path"));
-        }
-        if path.len() > Self::PATH_BYTES_MAX {
-            let max = Self::PATH_BYTES_MAX;
-            return Err(ValueError::new(format!("has a path of more than {max} bytes")));
-        }
-        Path.parse(path).map(Listen::Unix)
+        SocketPath.parse(path).map(Listen::Unix)
     }
 
     fn print(&self, value: &Listen) -> Value {
@@ -91,6 +79,43 @@ impl Grammar<Listen> for ListenAddress {
 
     fn placeholder(&self) -> String {
         "ADDR".into()
+    }
+}
+
+/// The absolute path of a UNIX socket.
+#[derive(Debug)]
+pub(crate) struct SocketPath;
+
+impl SocketPath {
+    /// Longest path that `sockaddr_un` holds, its terminator excluded.
+    const PATH_BYTES_MAX: usize = 107;
+}
+
+impl Grammar<PathBuf> for SocketPath {
+    fn parse(&self, text: &str) -> Result<PathBuf, ValueError> {
+        if text.is_empty() {
+            return Err(ValueError::EMPTY);
+        }
+        if !text.starts_with('/') {
+            return Err(ValueError::new("is not an absolute path"));
+        }
+        if text.len() > Self::PATH_BYTES_MAX {
+            let max = Self::PATH_BYTES_MAX;
+            return Err(ValueError::new(format!("has a path of more than {max} bytes")));
+        }
+        Path.parse(text)
+    }
+
+    fn print(&self, value: &PathBuf) -> Value {
+        Path.print(value)
+    }
+
+    fn expected(&self) -> String {
+        "the absolute path of a socket, such as /run/towline/admin.sock".into()
+    }
+
+    fn placeholder(&self) -> String {
+        "PATH".into()
     }
 }
 

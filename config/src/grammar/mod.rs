@@ -7,7 +7,7 @@ mod address;
 mod number;
 mod word;
 
-pub(crate) use address::{Address, ListenAddress, Path};
+pub(crate) use address::{Address, ListenAddress, Path, SocketPath};
 pub(crate) use number::{Count, Size, Time};
 pub(crate) use word::{FlushPolicies, Or, ProcessCount, ReceiveBuffers, Words};
 

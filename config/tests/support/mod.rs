@@ -82,7 +82,7 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
         ]
         .boxed(),
         "ADDR" => address(key).boxed(),
-        "FILE" => "(/[a-z ä\"\\\\#']{1,9}){1,3}".boxed(),
+        "PATH" | "FILE" => "(/[a-z ä\"\\\\#']{1,9}){1,3}".boxed(),
         "every:N" => (1..=1_000_000u32).prop_map(|lines| format!("every:{lines}")).boxed(),
         word => Just(word.to_owned()).boxed(),
     });
