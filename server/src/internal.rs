@@ -12,8 +12,8 @@ pub use crate::{
     counts::{InvalidId, ProcessPlace, ProcessState, PublicId, Snapshot, monotonic_nanos},
     hooks::Hooks,
     lifecycle::{
-        ConfigChange, ServerState, Stage, announcement, control, drain, loader, log_start, reload,
-        signals,
+        ConfigChange, RemoteControl, ServerState, Stage, Wanted, announcement, control, drain,
+        loader, log_start, reload, signals,
     },
     live_config::LiveConfig,
     overload::{run_overload_control, watch_connection_limit},
@@ -30,7 +30,16 @@ pub use crate::lifecycle::{activation, notify, watchdog};
 /// The admin endpoint.
 #[cfg(feature = "admin")]
 pub mod admin {
-    pub use crate::admin::{Socket, StatusSource, start};
+    pub use crate::{
+        accept::SocketFile,
+        admin::{Sockets, StatusSource, start},
+    };
+}
+
+/// Commands to a running server.
+#[cfg(feature = "admin")]
+pub mod commands {
+    pub use crate::control::Controllable;
 }
 
 /// The stacks that settings describe.

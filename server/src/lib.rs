@@ -34,6 +34,8 @@ mod builder;
 mod closed;
 #[cfg(feature = "admin")]
 mod connections;
+#[cfg(feature = "admin")]
+mod control;
 mod counts;
 mod error;
 #[cfg(feature = "admin")]

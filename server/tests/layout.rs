@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "error",
     "hooks",
     "counts",
@@ -17,6 +17,7 @@ const ORDER: [&str; 16] = [
     "exporter",
     "lifecycle",
     "overload",
+    "control",
     "admin",
     "serve",
     "server",

@@ -12,11 +12,11 @@ use tokio::{
 use towline::{
     RunError,
     internal::{
-        ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, Rows, ServerState, Snapshot, admin,
-        reload::Reloadable,
+        ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, Rows, ServerState, Snapshot, Wanted,
+        admin, commands::Controllable, reload::Reloadable,
     },
 };
-use towline_config::{Effective, PendingRestart, Processes, Settings};
+use towline_config::{PendingRestart, Processes, Settings};
 use towline_host::buffer_limit;
 
 use crate::{command::Command, message::SettingsText, pool::WorkerPool};
@@ -52,11 +52,23 @@ impl MultiProcess {
         command: impl Fn(oneshot::Sender<T>) -> Command,
         wait_max: Duration,
     ) -> Vec<T> {
+        Self::answers(self.send_all(command), wait_max).await
+    }
+
+    /// Sends a command to every worker whose command queue has room.
+    fn send_all<T>(
+        &self,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+    ) -> Vec<oneshot::Receiver<T>> {
         let ask = |worker: &mpsc::Sender<Command>| {
             let (sender, answer) = oneshot::channel();
             worker.try_send(command(sender)).ok().map(|()| answer)
         };
-        let asked: Vec<_> = self.commands.iter().filter_map(ask).collect();
+        self.commands.iter().filter_map(ask).collect()
+    }
+
+    /// Waits at most `wait_max` for the answers of workers that were `asked`.
+    async fn answers<T>(asked: Vec<oneshot::Receiver<T>>, wait_max: Duration) -> Vec<T> {
         let mut answers = Vec::with_capacity(asked.len());
         let all = async {
             for answer in asked {
@@ -68,11 +80,9 @@ impl MultiProcess {
     }
 }
 
-impl admin::StatusSource for MultiProcess {
-    fn state(&self) -> &ServerState {
-        &self.state
-    }
+impl Controllable for MultiProcess {}
 
+impl admin::StatusSource for MultiProcess {
     fn is_served(&self) -> bool {
         *self.pool.serving().borrow() > 0
     }
@@ -106,22 +116,38 @@ impl Reloadable for MultiProcess {
         &self.state
     }
 
-    async fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+    async fn apply(&self, wanted: &Wanted<'_>) -> Result<Vec<PendingRestart>, RunError> {
+        let (asked, pending) = self.begin(wanted)?;
+        for why in Self::answers(asked, RELOAD_WAIT_MAX).await.into_iter().filter_map(Result::err) {
+            tracing::error!("a worker process did not apply the new settings: {why}");
+        }
+        Ok(pending)
+    }
+}
+
+/// Whether a worker applied its settings, and if not, why.
+type Applied = Result<(), String>;
+
+impl MultiProcess {
+    /// Applies settings here and sends them to the workers, under a lock: signals and commands change them on
+    /// different threads, and each worker gets them in the same order. Returns the workers' answers to come.
+    fn begin(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Vec<oneshot::Receiver<Applied>>, Vec<PendingRestart>), RunError> {
         let ServerState { plan, reloads, slots, config, .. } = &self.state;
-        let change = self.state.plan_change(wanted).inspect_err(|_| reloads.count(false))?;
-        let ConfigChange { effective, connections, pending } = change;
+        let _lock = reloads.lock();
+        let change =
+            self.state.plan_change(wanted).inspect_err(|_| reloads.count(wanted, false))?;
+        self.state.record(&change);
+        let ConfigChange { effective, connections, pending, .. } = change;
         let text = SettingsText::encode(&worker_settings(&effective.settings, plan));
         // A process that starts from now on starts with them.
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&text);
         slots.set_limit(connections);
         config.send_modify(|config| config.apply(effective));
-        let answers =
-            self.ask_all(|answer| Command::Reload(text.clone(), answer), RELOAD_WAIT_MAX).await;
-        for why in answers.into_iter().filter_map(Result::err) {
-            tracing::error!("a worker process did not apply the new settings: {why}");
-        }
-        reloads.count(true);
-        Ok(pending)
+        reloads.count(wanted, true);
+        Ok((self.send_all(|answer| Command::Reload(text.clone(), answer)), pending))
     }
 }
 
@@ -132,6 +158,8 @@ pub(crate) fn worker_settings(settings: &Settings, plan: &ProcessPlan) -> Settin
     let number = |count: usize| std::num::NonZeroU32::new(count as u32);
     let mut settings = settings.clone();
     settings.server.admin = None;
+    settings.admin.socket = None;
+    settings.admin.token_file = None;
     settings.server.processes = Processes::Exactly(std::num::NonZeroU32::MIN);
     settings.server.threads = number(plan.threads);
     settings.limits.connections = number(plan.per_process);

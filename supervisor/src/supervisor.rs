@@ -74,22 +74,24 @@ pub fn run(
     let failed = |error| RunError::failed("the supervisor cannot be started", &error);
     let settings = &effective.settings;
     let runtime = threads::runtime().map_err(failed)?;
-    let loader = ConfigLoader::start(source.clone())?;
+    let loader = Arc::new(ConfigLoader::start(source.clone())?);
     runtime.block_on(async {
         let mut stop = StopSignals::new().map_err(failed)?;
         let mut hang_up = HangUpSignal::new().map_err(failed)?;
         let listeners = Listener::open(settings, passed, plan.processes)?;
         let address = listeners[0].address().clone();
-        let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
-        let admin_address = admin.as_ref().map(admin::Socket::address);
+        let mut admin = admin::Sockets::bind(settings)?;
+        let admin_address = admin.as_ref().and_then(admin::Sockets::address);
+        // Removed when the supervisor ends; the endpoint itself runs until the process exits.
+        let _socket_file = admin.as_mut().and_then(admin::Sockets::take_file);
         let mut supervisor = Supervisor::start(effective, plan, command, listeners).await?;
         let server = supervisor.server.clone();
-        if let Some(socket) = admin {
-            // Runs until the process exits.
-            admin::start(socket, server.clone(), future::pending())?;
+        if let Some(sockets) = admin {
+            admin::start(sockets, server.clone(), future::pending())?;
         }
         server.state.lifecycle.set(Stage::Accepting);
         log_start(plan, &address, admin_address, Some(settings));
+        server.state.remote.obey(Some(loader.clone()));
         let announcement = announcement(&address, admin_address);
         let pool = server.pool.clone();
         tokio::spawn(async move { watchdog::feed(|| pool.ticks()).await });
@@ -97,6 +99,10 @@ pub fn run(
         tokio::select! {
             name = stop.next() => {
                 tracing::info!(signal = name, "draining");
+                notify::stopping(server.state.slots.connections());
+            }
+            () = server.state.remote.drain_asked() => {
+                tracing::info!(command = "drain", "draining");
                 notify::stopping(server.state.slots.connections());
             }
             ended = &mut supervisor.acceptor => {

@@ -2,7 +2,7 @@
 
 mod start;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     process::Child,
@@ -46,8 +46,8 @@ pub(crate) struct WorkerProcess {
     /// Lists that it was asked for, and what has come of them.
     row_requests: Lists<ListedRow>,
     closed_requests: Lists<ClosedJson>,
-    /// Answered by the reply to the last reload.
-    reload_request: Option<oneshot::Sender<Result<(), String>>>,
+    /// Answered by the replies to reloads, in order.
+    reload_requests: VecDeque<oneshot::Sender<Result<(), String>>>,
     liveness: Liveness,
     stop_intent: StopIntent,
     /// When it is killed, unless it has exited.
@@ -206,7 +206,7 @@ impl WorkerProcess {
     }
 
     fn answer_reload(&mut self, answer: Result<(), String>) {
-        if let Some(request) = self.reload_request.take() {
+        if let Some(request) = self.reload_requests.pop_front() {
             let _ = request.send(answer);
         }
     }
@@ -229,7 +229,7 @@ impl WorkerProcess {
                 self.request_counts();
             }
             Command::Reload(settings, answer) => {
-                self.reload_request = Some(answer);
+                self.reload_requests.push_back(answer);
                 self.send(&SupervisorMsg::Reload(settings)).await;
             }
             Command::Drain => {

@@ -1,8 +1,10 @@
 //! Requests to an admin port.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io,
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
 use crate::{Metrics, PATIENCE};
@@ -37,8 +39,23 @@ impl Response {
 ///
 /// If the connection fails, or closes before the answer is whole.
 pub fn try_request(admin: SocketAddr, bytes: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(admin)?;
+    let stream = TcpStream::connect(admin)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    exchange(stream, bytes)
+}
+
+/// As [`try_request`], over the UNIX socket at `path`.
+///
+/// # Errors
+///
+/// If the connection fails, or closes before the answer is whole.
+pub fn try_request_over(path: &Path, bytes: &str) -> io::Result<Response> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    exchange(stream, bytes)
+}
+
+fn exchange(mut stream: impl io::Read + io::Write, bytes: &str) -> io::Result<Response> {
     stream.write_all(bytes.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -64,6 +81,20 @@ pub fn request(admin: SocketAddr, bytes: &str) -> Response {
 /// The bytes of a request for `path`.
 pub fn get_request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: towline\r\n\r\n")
+}
+
+/// The bytes of a command with further header lines, each ending in `\r\n`.
+pub fn command_request(name: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /ctl/{name} HTTP/1.1\r\nhost: towline\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Sends a command to the admin socket at `path`.
+#[track_caller]
+pub fn command(path: &Path, name: &str, body: &str) -> Response {
+    try_request_over(path, &command_request(name, "", body)).unwrap()
 }
 
 /// Asks for `path`.

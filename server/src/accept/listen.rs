@@ -226,6 +226,7 @@ pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError 
             "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE, expected a higher one"
                 .to_owned()
         }
+        io::ErrorKind::NotFound => "its directory does not exist".to_owned(),
         io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
         _ => error.to_string(),
     };

@@ -34,6 +34,10 @@ use std::future::Future;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::reserve_fd::{ReserveFd, lacks_descriptors};
+#[cfg(feature = "admin")]
+pub use self::unix_socket::SocketFile;
+#[cfg(feature = "admin")]
+pub(crate) use self::unix_socket::owner_only_socket;
 pub use self::{
     accepted::Accepted,
     acceptor::Acceptor,

@@ -22,7 +22,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a listening socket, removed when dropped if it still is that socket's.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+#[cfg_attr(
+    not(feature = "admin"),
+    expect(unreachable_pub, reason = "exported with the admin port")
+)]
+pub struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -33,7 +37,7 @@ impl SocketFile {
     ///
     /// All of it under a lock: between two of the steps another server could bind the path, and would
     /// lose its socket.
-    pub(super) fn listen(socket: &Socket, path: &Path, backlog: i32) -> io::Result<Self> {
+    pub(crate) fn listen(socket: &Socket, path: &Path, backlog: i32) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let _lock = PathLock::acquire(path)?;
         if let Err(error) = socket.bind(&address) {
@@ -57,6 +61,15 @@ impl Drop for SocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// A UNIX socket whose file will have mode 600 from the moment it is made: on Linux, bind(2) gives the file the
+/// mode of the socket. The umask of the process is not touched, and there is no moment with wider rights.
+#[cfg(feature = "admin")]
+pub(crate) fn owner_only_socket() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+    Ok(socket)
 }
 
 /// What tells a file from every other that exists.

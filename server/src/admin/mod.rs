@@ -1,8 +1,9 @@
 //! The admin endpoint: metrics, health and configuration over HTTP/1.1, on a thread of its own.
 //!
 //! Its costs are bounded: the number of clients, the size and time of a request's head, the time of the
-//! whole exchange, how often the metrics are rendered. It answers GET and HEAD only; nothing that a
-//! client sends becomes a label or a log field.
+//! whole exchange, how often the metrics are rendered. Besides GET and HEAD it answers POST, by which
+//! commands come, on the UNIX socket, and on the TCP port with a token. Nothing that a client sends becomes a
+//! label.
 //!
 //! | file | holds |
 //! |---|---|
@@ -13,23 +14,28 @@
 //! | `throttle.rs` | the CPU that the thread may take from others |
 //! | `format.rs` | the choice between Prometheus' text format and OpenMetrics |
 //! | `clients.rs` | the table of clients, and eviction |
+//! | `sockets.rs`, `access.rs`, `token.rs` | the sockets; which client may do what |
+//! | `commands.rs` | commands, which `control/` executes |
 //! | `source.rs` | what the endpoint reports on: one process, or several |
 //! | `live.html` | the live page |
 
+mod access;
 mod attribution;
 mod clients;
+mod commands;
 mod connections_page;
 mod format;
 mod page;
 mod routes;
 mod single_process;
+mod sockets;
 mod source;
 mod throttle;
+mod token;
 
 use std::{
     future::{Future, poll_fn},
     io,
-    net::{SocketAddr, TcpListener},
     sync::{Arc, MutexGuard, PoisonError},
     task, thread,
     time::Duration,
@@ -37,20 +43,27 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, task::yield_now, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::yield_now,
+    time,
+};
 
-pub use self::source::StatusSource;
 use self::{
+    access::Access,
     attribution::run_attribution,
     clients::{AdminClients, RequestSeen},
     connections_page::ConnectionsPage,
     page::PageRenderer,
+    sockets::AdminListener,
     throttle::CpuThrottle,
+    token::Token,
 };
+pub use self::{sockets::Sockets, source::StatusSource};
 pub(crate) use crate::exporter::UserMetrics;
 use crate::{
     RunError,
-    accept::{ReserveFd, lacks_descriptors, listen},
+    accept::{ReserveFd, lacks_descriptors},
     exporter::Exporter,
     shard::threads,
 };
@@ -71,42 +84,13 @@ const NICE: i32 = 10;
 /// Pause after an error of accept(2), so that an error that lasts does not make the thread spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// A bound socket of the admin endpoint.
-#[derive(Debug)]
-pub struct Socket {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Socket {
-    /// Binds `address` and listens.
-    ///
-    /// # Errors
-    /// When the address is taken, or not one of this host.
-    pub fn bind(address: SocketAddr) -> Result<Self, RunError> {
-        let bind = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            Ok(Self { listener, address })
-        };
-        bind().map_err(|error: io::Error| {
-            listen::describe("server.admin", &address.to_string(), &error)
-        })
-    }
-
-    /// The bound address, with the real port.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
 /// What the requests share.
 #[derive(Debug)]
 struct Context<S> {
     source: S,
     metrics: PageRenderer,
     connections: ConnectionsPage,
+    token: Option<Token>,
 }
 
 impl<S: StatusSource> Context<S> {
@@ -121,7 +105,7 @@ impl<S: StatusSource> Context<S> {
 /// # Errors
 /// When the thread cannot be started.
 pub fn start(
-    socket: Socket,
+    sockets: Sockets,
     source: impl StatusSource,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, RunError> {
@@ -129,34 +113,51 @@ pub fn start(
     let before_park = throttle.clone();
     threads::run_with_hook("admin", move || before_park.pause(), async move {
         tokio::select! {
-            () = serve(socket, source, &throttle) => {}
+            () = serve(sockets, source, &throttle) => {}
             () = stop => {}
         }
     })
 }
 
-async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle) {
+async fn serve(sockets: Sockets, source: impl StatusSource, throttle: &CpuThrottle) {
     // Linux has a nice value for each thread. If it cannot be set, the default serves as well.
     let _ = rustix::process::nice(NICE);
-    let listener = match tokio::net::TcpListener::from_std(socket.listener) {
-        Ok(listener) => listener,
-        Err(error) => {
+    let Sockets { port, socket, token, file: _file, .. } = sockets;
+    let metrics = PageRenderer::new(Exporter::new(source.state().port));
+    let connections = ConnectionsPage::of_port(source.state().port);
+    let context = Arc::new(Context { source, metrics, connections, token });
+    let attributed = context.clone();
+    tokio::spawn(async move { run_attribution(&attributed.source).await });
+    let port = port.map(tokio::net::TcpListener::from_std);
+    let socket = socket.map(tokio::net::UnixListener::from_std);
+    tokio::join!(
+        accept(port, context.clone(), throttle),
+        // With a table of clients of its own: those of the port cannot keep an operator out.
+        accept(socket, context, throttle)
+    );
+}
+
+/// Serves the clients of one socket; returns at once if there is none.
+async fn accept(
+    listener: Option<io::Result<impl AdminListener>>,
+    context: Arc<Context<impl StatusSource>>,
+    throttle: &CpuThrottle,
+) {
+    let listener = match listener {
+        Some(Ok(listener)) => listener,
+        Some(Err(error)) => {
             tracing::error!(%error, "admin endpoint cannot be served");
             return;
         }
+        None => return,
     };
-    let metrics = PageRenderer::new(Exporter::new(source.state().port));
-    let connections = ConnectionsPage::of_port(source.state().port);
-    let context = Arc::new(Context { source, metrics, connections });
-    let attributed = context.clone();
-    tokio::spawn(async move { run_attribution(&attributed.source).await });
     let mut clients = AdminClients::default();
     let mut reserve = ReserveFd::default();
     loop {
         reserve.acquire();
         // Also here: while clients come faster than they are served, the thread never parks.
         throttle.pause();
-        let mut accepted = listener.accept().await;
+        let mut accepted = poll_fn(|cx| listener.poll_accept(cx)).await;
         let on_spare = accepted.as_ref().is_err_and(lacks_descriptors) && reserve.is_held();
         if on_spare {
             let swap = |cx: &mut task::Context<'_>| {
@@ -170,8 +171,8 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
                 task::Poll::Pending => continue,
             };
         }
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, access) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "admin connection not accepted");
                 time::sleep(BACK_OFF).await;
@@ -179,7 +180,7 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
             }
         };
         let request_seen = RequestSeen::default();
-        let exchange = exchange(stream, context.clone(), request_seen.clone());
+        let exchange = exchange(stream, access, context.clone(), request_seen.clone());
         if on_spare {
             // One client at a time, until there are descriptors again.
             let mut exchange = Box::pin(exchange);
@@ -202,14 +203,15 @@ async fn serve(socket: Socket, source: impl StatusSource, throttle: &CpuThrottle
 ///
 /// Its errors are the client's: garbage, a reset, a timeout. hyper answers them where it can.
 fn exchange(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    access: Access,
     context: Arc<Context<impl StatusSource>>,
     request_seen: RequestSeen,
 ) -> impl Future<Output = hyper::Result<()>> + Send {
     let answer = service_fn(move |request| {
         request_seen.set();
         let context = context.clone();
-        async move { routes::answer(&context, &request).await }
+        async move { routes::answer(&context, access, request).await }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

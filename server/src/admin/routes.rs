@@ -1,5 +1,7 @@
 //! The paths of the admin endpoint and their answers.
 
+use std::sync::Arc;
+
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -7,11 +9,11 @@ use hyper::{
     header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue},
 };
 
-use super::{Context, StatusSource, format::Format};
-use crate::lifecycle::Stage;
+use super::{Context, StatusSource, access::Access, commands, format::Format};
+use crate::{control::stats, lifecycle::Stage};
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// A page that draws `/metrics`. It loads nothing else.
@@ -22,14 +24,19 @@ const LIVE_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; 
      'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'";
 
 /// Answers one request. For HEAD, hyper leaves the body out.
-pub(super) async fn answer(
-    context: &Context<impl StatusSource>,
-    request: &Request<Incoming>,
+pub(super) async fn answer<S: StatusSource>(
+    context: &Arc<Context<S>>,
+    access: Access,
+    request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "expected GET or HEAD\n");
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if let Some(refusal) = access.refuse_all() {
         return Ok(refusal);
+    }
+    if let Some(command) = commands::named_by(request.uri().path()) {
+        return Ok(commands::answer(context, access, command, request).await);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(not_allowed("GET, HEAD", "expected GET or HEAD\n"));
     }
     let state = context.source.state();
     let lifecycle = &state.lifecycle;
@@ -65,16 +72,31 @@ pub(super) async fn answer(
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
+        "/ctl/stats" => {
+            let snapshot = context.source.snapshot().await;
+            reply(StatusCode::OK, JSON, stats::json(state, &snapshot).to_string() + "\n")
+        }
         "/config" => reply(StatusCode::OK, JSON, state.effective().to_json().to_string()),
         _ => reply(
             StatusCode::NOT_FOUND,
             TEXT,
-            "expected /, /metrics, /connections, /healthz, /readyz or /config\n",
+            "expected /, /metrics, /connections, /healthz, /readyz, /config or /ctl/stats\n",
         ),
     })
 }
 
-fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+/// The refusal of a method, with those that are expected.
+pub(super) fn not_allowed(expected: &'static str, sentence: &'static str) -> Response<Full<Bytes>> {
+    let mut refusal = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, sentence);
+    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(expected));
+    refusal
+}
+
+pub(super) fn reply(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

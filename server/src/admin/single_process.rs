@@ -2,26 +2,29 @@
 
 use std::{sync::Arc, thread};
 
-use super::{Socket, StatusSource, start};
+use towline_config::PendingRestart;
+
+use super::{Sockets, StatusSource, start};
 use crate::{
     RunError,
     connections::{ClosedJson, Rows},
+    control::Controllable,
     counts::{ProcessState, Snapshot},
     exporter::{CountsReader, UserMetrics},
-    lifecycle::ServerState,
+    lifecycle::{Control, ServerState, Wanted, reload::Reloadable},
     shard::{PoolState, ShardPool},
 };
 
 /// A server that is this process alone.
 #[derive(Debug)]
 struct SingleProcess {
-    state: Arc<ServerState>,
+    control: Control,
     pool: Arc<PoolState>,
     reader: CountsReader,
     user_metrics: Option<UserMetrics>,
 }
 
-impl Socket {
+impl Sockets {
     /// Serves the status of `shards` until they are cut.
     pub(crate) fn serve(
         self,
@@ -29,21 +32,30 @@ impl Socket {
         shards: &ShardPool,
         user_metrics: Option<UserMetrics>,
     ) -> Result<thread::JoinHandle<()>, RunError> {
+        let control = Control::new(state, shards.state().clone());
         let reader = CountsReader::new(shards.state().clone());
         let pool = shards.state().clone();
-        start(self, SingleProcess { state, pool, reader, user_metrics }, shards.until_cut())
+        start(self, SingleProcess { control, pool, reader, user_metrics }, shards.until_cut())
     }
 }
 
-impl StatusSource for SingleProcess {
+impl Reloadable for SingleProcess {
     fn state(&self) -> &ServerState {
-        &self.state
+        self.control.state()
     }
 
+    async fn apply(&self, wanted: &Wanted<'_>) -> Result<Vec<PendingRestart>, RunError> {
+        self.control.apply(wanted).await
+    }
+}
+
+impl Controllable for SingleProcess {}
+
+impl StatusSource for SingleProcess {
     async fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.reader.read();
         snapshot.held.processes[ProcessState::Serving as usize] = 1;
-        self.state.add_to(&mut snapshot);
+        self.state().add_to(&mut snapshot);
         snapshot
     }
 

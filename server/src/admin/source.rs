@@ -4,16 +4,13 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     connections::{ClosedJson, Rows},
+    control::Controllable,
     counts::Snapshot,
     exporter::UserMetrics,
-    lifecycle::ServerState,
 };
 
 /// A server, as the admin endpoint sees it: this process, or several processes and their supervisor.
-pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
-    /// Settings, stage and limits of the server.
-    fn state(&self) -> &ServerState;
-
+pub trait StatusSource: Controllable + fmt::Debug {
     /// Reads all counts and gauges. They are at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
 
@@ -35,10 +32,6 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
 }
 
 impl<S: StatusSource> StatusSource for Arc<S> {
-    fn state(&self) -> &ServerState {
-        S::state(self)
-    }
-
     async fn snapshot(&self) -> Snapshot {
         S::snapshot(self).await
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use towline_config::{Effective, PendingRestart, Settings};
 
-use super::{ServerState, reload::Reloadable};
+use super::{ServerState, Wanted, reload::Reloadable};
 use crate::{RunError, shard::PoolState};
 
 /// Counts of reloads, and the lock that makes them one at a time.
@@ -35,8 +35,15 @@ impl ReloadStats {
         self.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a reload.
-    pub fn count(&self, ok: bool) {
+    /// Counts a reload. A setting that is set at run time is none.
+    pub fn count(&self, wanted: &Wanted<'_>, ok: bool) {
+        if matches!(wanted, Wanted::Loaded(_)) {
+            self.count_load(ok);
+        }
+    }
+
+    /// Counts a configuration that was, or was not, loaded.
+    pub(super) fn count_load(&self, ok: bool) {
         let counter = if ok { &self.ok } else { &self.error };
         counter.fetch_add(1, Relaxed);
         self.last_ok.store(ok, Relaxed);
@@ -58,23 +65,27 @@ impl Control {
     /// Applies the settings that can change while the server runs, to open connections too. Returns the
     /// differences that take effect only after a restart.
     ///
+    /// What an operator set over the admin socket stays in force until it is withdrawn there.
+    ///
     /// Batches in service finish under the settings they started with. Each shard applies all changes
     /// at once, when its thread next polls its event loop.
     ///
     /// # Errors
     /// When the host or the protocol does not allow what the settings ask. Nothing has changed then.
     pub fn reload(&self, settings: Settings) -> Result<Vec<PendingRestart>, RunError> {
-        self.apply_now(&programmatic(settings))
+        self.apply_now(&Wanted::Loaded(&programmatic(settings)))
     }
 
-    fn apply_now(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+    fn apply_now(&self, wanted: &Wanted<'_>) -> Result<Vec<PendingRestart>, RunError> {
         let ServerState { reloads, slots, .. } = &*self.state;
         let _lock = reloads.lock();
         // Everything that can fail comes before the first change.
-        let change = self.state.plan_change(wanted).inspect_err(|_| reloads.count(false))?;
+        let change =
+            self.state.plan_change(wanted).inspect_err(|_| reloads.count(wanted, false))?;
+        self.state.record(&change);
         slots.set_limit(change.connections);
         self.pool.apply(change.effective);
-        reloads.count(true);
+        reloads.count(wanted, true);
         Ok(change.pending)
     }
 
@@ -89,7 +100,7 @@ impl Reloadable for Control {
         &self.state
     }
 
-    async fn apply(&self, wanted: &Effective) -> Result<Vec<PendingRestart>, RunError> {
+    async fn apply(&self, wanted: &Wanted<'_>) -> Result<Vec<PendingRestart>, RunError> {
         self.apply_now(wanted)
     }
 }

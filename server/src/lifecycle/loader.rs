@@ -27,6 +27,8 @@ type Answer = oneshot::Sender<Result<Effective, Errors>>;
 pub struct ConfigLoader {
     source: Arc<dyn ConfigSource>,
     requests: SyncSender<Answer>,
+    /// Held by the reload that waits for its answer.
+    loading: tokio::sync::Mutex<()>,
 }
 
 impl ConfigLoader {
@@ -47,7 +49,7 @@ impl ConfigLoader {
             }
         };
         match thread::Builder::new().name("reload".into()).spawn(load) {
-            Ok(_) => Ok(Self { source, requests }),
+            Ok(_) => Ok(Self { source, requests, loading: tokio::sync::Mutex::default() }),
             Err(error) => Err(RunError::failed("a thread cannot be started", &error)),
         }
     }
@@ -58,13 +60,14 @@ impl ConfigLoader {
     /// When loading panicked.
     pub(super) async fn load(&self) -> io::Result<Result<Effective, Errors>> {
         let failed = || io::Error::other("the thread that loads it failed");
+        let _one_at_a_time = self.loading.lock().await;
         let (answer, loaded) = oneshot::channel();
         self.requests.try_send(answer).map_err(|_stopped| failed())?;
         loaded.await.map_err(|_panicked| failed())
     }
 
     /// Calls the source with the settings in force after a reload.
-    pub(super) fn applied(&self, settings: &Settings) {
+    pub(crate) fn applied(&self, settings: &Settings) {
         self.source.applied(settings);
     }
 }

@@ -6,6 +6,7 @@
 //! | `state.rs` | the state of a whole server |
 //! | `signals.rs`, `reload.rs`, `control.rs` | signals; SIGHUP; applying new settings |
 //! | `loader.rs` | the thread that loads them |
+//! | `remote.rs` | what commands of the admin endpoint act on |
 //! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
 //! | `activation.rs`, `notify.rs`, `watchdog.rs` | the service manager: the socket it passes, what it is notified of |
 
@@ -18,6 +19,7 @@ pub mod loader;
 #[cfg(feature = "systemd")]
 pub mod notify;
 pub mod reload;
+mod remote;
 mod running;
 pub mod signals;
 mod state;
@@ -30,8 +32,9 @@ pub(crate) use self::running::{in_runtime, refuse_in_runtime};
 pub use self::{
     announce::{announcement, log_start},
     control::Control,
+    remote::RemoteControl,
     running::Running,
-    state::{ConfigChange, ServerState},
+    state::{ConfigChange, ServerState, Wanted},
 };
 
 /// How a drain ended.

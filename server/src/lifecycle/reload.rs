@@ -1,8 +1,10 @@
 //! SIGHUP: loads the settings again and applies those that can change in a running server.
 
+use std::sync::Arc;
+
 use towline_config::{Effective, Errors, PendingRestart, Settings};
 
-use super::{ServerState, loader::ConfigLoader, signals::HangUpSignal};
+use super::{ServerState, Wanted, loader::ConfigLoader, signals::HangUpSignal};
 use crate::RunError;
 
 /// Loads the settings of a server, at every reload.
@@ -27,8 +29,18 @@ pub trait Reloadable {
     /// differences that take effect only after a restart. After an error nothing has changed.
     fn apply(
         &self,
-        wanted: &Effective,
-    ) -> impl Future<Output = Result<Vec<PendingRestart>, RunError>>;
+        wanted: &Wanted<'_>,
+    ) -> impl Future<Output = Result<Vec<PendingRestart>, RunError>> + Send;
+}
+
+impl<S: Reloadable + Send + Sync> Reloadable for Arc<S> {
+    fn state(&self) -> &ServerState {
+        S::state(self)
+    }
+
+    async fn apply(&self, wanted: &Wanted<'_>) -> Result<Vec<PendingRestart>, RunError> {
+        S::apply(self, wanted).await
+    }
 }
 
 /// Reloads at each SIGHUP, and never returns. Signals during a reload cause one more.
@@ -40,7 +52,7 @@ pub async fn reload_on_sighup(
     loop {
         hang_up.next().await;
         match loader {
-            Some(loader) => reload(loader, server).await,
+            Some(loader) => drop(reload(loader, server).await),
             None => tracing::warn!("SIGHUP ignored: the program has no configuration source"),
         }
     }
@@ -54,31 +66,55 @@ pub async fn ignore_sighup(hang_up: &mut HangUpSignal) {
     }
 }
 
-async fn reload(loader: &ConfigLoader, server: &impl Reloadable) {
-    let state = server.state();
-    let wanted = match loader.load().await {
-        Ok(Ok(wanted)) => wanted,
-        Ok(Err(errors)) => {
-            state.reloads.count(false);
-            for error in &errors {
-                tracing::error!("configuration not reloaded: {error}");
-            }
-            return;
-        }
-        Err(error) => {
-            state.reloads.count(false);
-            tracing::error!(%error, "configuration not reloaded");
-            return;
-        }
-    };
-    match server.apply(&wanted).await {
+/// Loads the configuration again and applies what can change in a running server. Logs what comes of it.
+/// Returns the changes that need a restart.
+///
+/// # Errors
+/// With one sentence for each mistake. The server keeps its settings.
+pub(crate) async fn reload(
+    loader: &ConfigLoader,
+    server: &impl Reloadable,
+) -> Result<Vec<PendingRestart>, Vec<String>> {
+    let reloaded = load_and_apply(loader, server).await;
+    match &reloaded {
         Ok(pending) => {
-            loader.applied(&state.effective().settings);
-            for difference in &pending {
+            for difference in pending {
                 tracing::warn!("{difference}");
             }
-            tracing::info!(needing_restart = pending.len(), "configuration reloaded");
+            let layers = server.state().layers();
+            let set: Vec<_> = layers.set.keys().collect();
+            tracing::info!(
+                needing_restart = pending.len(),
+                set_at_run_time =
+                    (!set.is_empty()).then(|| tracing::field::display(set.join(", "))),
+                "configuration reloaded"
+            );
         }
-        Err(error) => tracing::error!("configuration not reloaded: {error}"),
+        Err(why) => {
+            for why in why {
+                tracing::error!("configuration not reloaded: {why}");
+            }
+        }
     }
+    reloaded
+}
+
+async fn load_and_apply(
+    loader: &ConfigLoader,
+    server: &impl Reloadable,
+) -> Result<Vec<PendingRestart>, Vec<String>> {
+    let state = server.state();
+    let not_loaded = |why| {
+        state.reloads.count_load(false);
+        Err(why)
+    };
+    let wanted = match loader.load().await {
+        Ok(Ok(wanted)) => wanted,
+        Ok(Err(errors)) => return not_loaded(errors.iter().map(ToString::to_string).collect()),
+        Err(error) => return not_loaded(vec![error.to_string()]),
+    };
+    let applied = server.apply(&Wanted::Loaded(&wanted)).await;
+    let pending = applied.map_err(|error| vec![error.to_string()])?;
+    loader.applied(&state.effective().settings);
+    Ok(pending)
 }

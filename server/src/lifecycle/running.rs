@@ -142,12 +142,12 @@ impl Running {
         let runtime = threads::runtime()
             .map_err(|error| RunError::failed("the signal handler cannot be started", &error))?;
         let loader = source.map(|source| ConfigLoader::start(source.clone())).transpose()?;
-        runtime.block_on(self.drain_after_signal(loader.as_ref(), ready))
+        runtime.block_on(self.drain_after_signal(loader.map(Arc::new), ready))
     }
 
     async fn drain_after_signal(
         mut self,
-        loader: Option<&ConfigLoader>,
+        loader: Option<Arc<ConfigLoader>>,
         ready: impl FnOnce(&Self),
     ) -> Result<Outcome, RunError> {
         let handled = |error| RunError::failed("signals cannot be handled", &error);
@@ -159,6 +159,8 @@ impl Running {
             let shards = self.shards.state().clone();
             async move { watchdog::feed(|| shards.ticks()).await }
         });
+        let state = self.state.clone();
+        state.remote.obey(loader.clone());
         ready(&self);
         tokio::select! {
             name = stop.next() => {
@@ -166,10 +168,15 @@ impl Running {
                 #[cfg(feature = "systemd")]
                 notify::stopping(self.connections());
             }
+            () = state.remote.drain_asked() => {
+                tracing::info!(command = "drain", "draining");
+                #[cfg(feature = "systemd")]
+                notify::stopping(self.connections());
+            }
             Ok(error) = &mut self.listener_failed => {
                 return Err(RunError::failed("the listening socket failed", &error));
             }
-            () = reload::reload_on_sighup(&mut hang_up, loader, &control) => {}
+            () = reload::reload_on_sighup(&mut hang_up, loader.as_deref(), &control) => {}
         }
         let second = async {
             tokio::select! {

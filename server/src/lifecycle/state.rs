@@ -1,15 +1,15 @@
 //! The state of a whole server, whether it is one process or several.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use tokio::sync::watch;
-use towline_config::{Effective, PendingRestart};
+use towline_config::{Effective, Errors, PendingRestart, RunTimeSettings};
 use towline_host::HostLimits;
 
-use super::{Lifecycle, control::ReloadStats};
+use super::{Lifecycle, control::ReloadStats, remote::RemoteControl};
 use crate::{
     RunError,
     accept::{AcceptStats, Address, ConnectionSlots},
@@ -27,8 +27,12 @@ pub struct ServerState {
     pub(crate) protocol: ProtocolRules,
     /// The configuration in force.
     pub config: Arc<watch::Sender<LiveConfig>>,
+    /// What the configuration is made of.
+    layers: Mutex<ConfigLayers>,
     /// Counts of reloads.
     pub reloads: ReloadStats,
+    /// What commands of the admin endpoint act on.
+    pub remote: RemoteControl,
     /// Starting, accepting or draining.
     pub lifecycle: Lifecycle,
     /// Whether the server is at `limits.connections`, as `overload/full.rs` found.
@@ -46,9 +50,29 @@ pub struct ServerState {
     pub(crate) write_waits: crate::connections::WriteWaits,
 }
 
+/// What the configuration of a running server is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigLayers {
+    /// As it was loaded last.
+    loaded: Effective,
+    /// What was set since the start, which overrides that.
+    pub(crate) set: RunTimeSettings,
+}
+
+/// The configuration that a running server is asked to take over.
+#[derive(Debug)]
+pub enum Wanted<'a> {
+    /// One that was loaded. What was set at run time stays in force.
+    Loaded(&'a Effective),
+    /// The one that was loaded last, with these keys set to a text, or no longer set, over what was set before.
+    Set(&'a [(String, Option<String>)]),
+}
+
 /// What a reload changes in a running server.
 #[derive(Debug)]
 pub struct ConfigChange {
+    /// What the settings are made of.
+    pub(crate) layers: ConfigLayers,
     /// The settings to apply.
     pub effective: Effective,
     /// The limit of connections under these settings.
@@ -73,11 +97,16 @@ impl ServerState {
             (ReloadStats::default(), Lifecycle::new(), Arc::default());
         let full = AtomicBool::new(false);
         let protocol = ProtocolRules::LINES;
+        let loaded = Effective::clone(&config.borrow().effective);
+        let layers = Mutex::new(ConfigLayers { loaded, set: RunTimeSettings::default() });
+        let remote = RemoteControl::default();
         Self {
             plan,
             protocol,
             config,
+            layers,
             reloads,
+            remote,
             lifecycle,
             full,
             slots,
@@ -104,13 +133,35 @@ impl ServerState {
         self.config.borrow().effective.clone()
     }
 
-    /// Computes what a reload with `wanted` changes, and changes nothing yet.
+    /// What the configuration is made of.
+    pub(crate) fn layers(&self) -> ConfigLayers {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records what a change that is applied is made of.
+    pub fn record(&self, change: &ConfigChange) {
+        // Nothing that can panic runs under this lock.
+        *self.layers.lock().unwrap_or_else(PoisonError::into_inner) = change.layers.clone();
+    }
+
+    /// Computes what a change to `wanted` changes, and changes nothing yet.
     ///
     /// # Errors
-    /// When the host or the protocol does not allow what the settings ask.
-    pub fn plan_change(&self, wanted: &Effective) -> Result<ConfigChange, RunError> {
+    /// When the settings contradict each other, and when the host or the protocol does not allow what they
+    /// ask.
+    pub fn plan_change(&self, wanted: &Wanted<'_>) -> Result<ConfigChange, RunError> {
+        let mut layers = self.layers();
+        match wanted {
+            Wanted::Loaded(loaded) => layers.loaded = Effective::clone(loaded),
+            Wanted::Set(changes) => {
+                for (name, text) in *changes {
+                    layers.set.set(name, text.as_deref()).map_err(refused)?;
+                }
+            }
+        }
+        let wanted = layers.set.over(&layers.loaded).map_err(refused)?;
         let running = self.effective();
-        let (effective, pending) = running.reload(wanted);
+        let (effective, pending) = running.reload(&wanted);
         self.protocol.check(&effective.settings)?;
         let (old, new) = (&running.settings.limits, &effective.settings.limits);
         // An unchanged limit keeps what `auto` found at start: with open connections it would find less.
@@ -120,7 +171,7 @@ impl ServerState {
             let open = self.slots.connections();
             self.plan.connections_of(&effective.settings, HostLimits::read(), open)?
         };
-        Ok(ConfigChange { effective, connections, pending })
+        Ok(ConfigChange { layers, effective, connections, pending })
     }
 
     /// The facts that the admin endpoint shows beside the counts.
@@ -142,4 +193,9 @@ impl ServerState {
         counted.reloads_ok += self.reloads.ok.load(Relaxed);
         counted.reloads_failed += self.reloads.error.load(Relaxed);
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(errors: Errors) -> RunError {
+    RunError::usage(errors.to_string())
 }

@@ -157,6 +157,9 @@ fn check(settings: &Settings) -> Result<(), RunError> {
     if let Some(address) = settings.server.admin {
         return Err(no_admin_port(&format!("server.admin = \"{address}\"")));
     }
+    if let Some(path) = &settings.admin.socket {
+        return Err(no_admin_port(&format!("admin.socket = \"{}\"", path.display())));
+    }
     if let Some(threads) = settings.server.threads {
         return Err(RunError::usage(format!(
             "server.threads = {threads} is refused: connections run on the threads of the program's \

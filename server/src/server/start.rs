@@ -70,7 +70,7 @@ where
     let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
     let address = listeners[0].address().clone();
-    let admin = settings.server.admin.map(admin::Socket::bind).transpose()?;
+    let admin = admin::Sockets::bind(settings)?;
     let (shards, dispatch) =
         ShardPool::start(&config, plan, ProcessPlace::default(), per_shard, serve, &hooks)?;
     let slots = shards.state().slots.clone();
@@ -109,9 +109,9 @@ where
     })?;
     let mut threads = vec![accepts];
 
-    let admin_address = admin.as_ref().map(admin::Socket::address);
-    if let Some(socket) = admin {
-        threads.push(socket.serve(state.clone(), &shards, user_metrics)?);
+    let admin_address = admin.as_ref().and_then(admin::Sockets::address);
+    if let Some(sockets) = admin {
+        threads.push(sockets.serve(state.clone(), &shards, user_metrics)?);
     }
     state.lifecycle.set(Stage::Accepting);
     let admin = admin_address;

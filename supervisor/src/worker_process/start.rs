@@ -1,6 +1,9 @@
 //! How a worker process is started.
 
-use std::{ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc,
+    time::Duration,
+};
 
 use tokio::{process, time::timeout};
 use towline::RunError;
@@ -57,7 +60,7 @@ impl WorkerProcess {
             count_requests: Vec::new(),
             row_requests: Lists::default(),
             closed_requests: Lists::default(),
-            reload_request: None,
+            reload_requests: VecDeque::new(),
             liveness: Liveness::default(),
             stop_intent: StopIntent::None,
             kill_at: None,
