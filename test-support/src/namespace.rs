@@ -96,7 +96,18 @@ impl Namespace {
         ));
     }
 
-    /// Removes what [`segments`](Self::segments) added.
+    /// Applies an nftables statement to the segments from the port for lines alone.
+    #[track_caller]
+    pub fn replies(&self, statement: &str) {
+        let port = self.server.lines().port();
+        self.run(&format!(
+            "nft add table ip faults; \
+             nft add chain ip faults in '{{ type filter hook input priority 0; }}'; \
+             nft add rule ip faults in 'tcp sport {port} {statement}'"
+        ));
+    }
+
+    /// Removes what [`segments`](Self::segments) or [`replies`](Self::replies) added.
     #[track_caller]
     pub fn segments_pass(&self) {
         self.run("nft delete table ip faults");

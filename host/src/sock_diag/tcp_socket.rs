@@ -31,6 +31,8 @@ pub struct TcpInfo {
     pub rtt: Duration,
     /// Segments that were sent again, in total.
     pub retransmits: u32,
+    /// Segments were lost, and what was in flight then is not acknowledged yet.
+    pub recovering: bool,
     /// Consecutive timeouts of the segment that is sent again now; 0 while there is none.
     pub timeouts: u8,
     /// Unanswered probes of a closed window; 0 while there is none.
@@ -43,6 +45,8 @@ pub struct TcpInfo {
     pub unsent_bytes: u32,
     /// Time since the last data was sent.
     pub since_sent: Duration,
+    /// Time since the last acknowledgement was received.
+    pub since_acknowledged: Duration,
     /// Time since the last data was received.
     pub since_received: Duration,
     /// Bytes that the peer has acknowledged.
@@ -61,6 +65,8 @@ pub struct TcpInfo {
 const MESSAGE_BYTES: usize = 72;
 const INET_DIAG_INFO: u16 = 2;
 const AF_INET: u8 = 2;
+/// The states of congestion control from this one on are recovery and loss.
+const TCP_CA_RECOVERY: u8 = 3;
 
 impl TcpSocket {
     /// Reads `struct inet_diag_msg` and the attributes behind it.
@@ -94,11 +100,13 @@ impl TcpInfo {
         let millis = |at| Duration::from_millis(number(at).into());
         let micros = |at| Duration::from_micros(long(at));
         Self {
+            recovering: byte(1) >= TCP_CA_RECOVERY,
             timeouts: byte(2),
             probes: byte(3),
             in_flight: number(24),
             since_sent: millis(44),
             since_received: millis(52),
+            since_acknowledged: millis(56),
             rtt: Duration::from_micros(number(68).into()),
             congestion_window: number(80),
             retransmits: number(100),

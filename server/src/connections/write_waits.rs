@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use towline_host::TcpSocket;
+use towline_host::TcpInfo;
 use towline_middleware::stats::State;
 
 use super::{KernelView, ListedRow, WriteWaitCause};
@@ -36,7 +36,7 @@ struct Found {
 #[derive(Debug)]
 struct LookedAt {
     at: Instant,
-    socket: TcpSocket,
+    info: TcpInfo,
     write_wait: Duration,
     cause: Option<WriteWaitCause>,
 }
@@ -82,12 +82,12 @@ impl Found {
     fn look(&mut self, waiting: Vec<ListedRow>, kernel: &mut KernelView, now: Instant) {
         let mut before = std::mem::take(&mut self.looked_at);
         for row in waiting {
-            let Some(socket) = kernel.socket(row.peer) else { continue };
-            let mut looked_at =
-                LookedAt { at: now, socket, write_wait: row.write_wait, cause: None };
+            let socket = kernel.socket(row.peer);
+            let Some(info) = socket.and_then(|socket| socket.info) else { continue };
+            let mut looked_at = LookedAt { at: now, info, write_wait: row.write_wait, cause: None };
             if let Some(before) = before.remove(&row.id) {
                 let apart = now - before.at;
-                let cause = WriteWaitCause::of(&before.socket, &looked_at.socket, apart);
+                let cause = WriteWaitCause::of(&before.info, &looked_at.info, apart);
                 looked_at.cause = Some(cause);
                 let waited = row.write_wait.saturating_sub(before.write_wait);
                 if cause != WriteWaitCause::Unknown {
