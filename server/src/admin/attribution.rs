@@ -26,7 +26,7 @@ pub(super) async fn run_attribution(source: &impl StatusSource) {
         match &mut kernel {
             Some(kernel) if waits => {
                 let rows = source.rows().await.rows;
-                if kernel.knows_no_address() {
+                if kernel.needs_addresses() {
                     // Its addresses stay known.
                     let _ = kernel.sockets().await;
                 }

@@ -67,7 +67,7 @@ impl ConnectionsPage {
         let state = source.state();
         let mut sockets = None;
         if let Some(kernel) = kernel.as_deref_mut()
-            && (query.needs_kernel() || kernel.knows_no_address())
+            && (query.needs_kernel() || kernel.needs_addresses())
         {
             sockets = Some(kernel.sockets().await);
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::Instant};
 use towline_host::{Listed, SockDiag, TcpSocket};
 use towline_middleware::connections::PeerAddress;
 
@@ -16,6 +16,9 @@ const DUMP_MAX: Duration = Duration::from_secs(5);
 /// Addresses of this host that clients connected to and that are remembered.
 const LOCAL_MAX: usize = 64;
 
+/// Shortest time between two searches for addresses that clients connect to.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The kernel's view of one listening port.
 #[derive(Debug)]
 pub(crate) struct KernelView {
@@ -23,6 +26,9 @@ pub(crate) struct KernelView {
     port: u16,
     /// Addresses of this host under which connections were found; the last hit first.
     local: Vec<IpAddr>,
+    /// A connection was not found: it has ended since, or its client connected to another address.
+    missed: bool,
+    searched: Option<Instant>,
 }
 
 /// Sockets by the addresses of their peers.
@@ -38,14 +44,16 @@ impl KernelView {
     pub(crate) fn of_port(port: u16) -> Option<Self> {
         let refused = |error: &std::io::Error| tracing::debug!(%error, "no socket diagnostics");
         let diagnostics = SockDiag::open().inspect_err(refused).ok()?;
-        Some(Self { diagnostics, port, local: Vec::new() })
+        Some(Self { diagnostics, port, local: Vec::new(), missed: false, searched: None })
     }
 
     /// All sockets of the port. Other tasks of the thread run meanwhile.
     ///
     /// *Costs*: a microsecond a connection, in the kernel.
     pub(crate) async fn sockets(&mut self) -> Sockets {
-        let Self { diagnostics, port, local } = self;
+        self.missed = false;
+        self.searched = Some(Instant::now());
+        let Self { diagnostics, port, local, .. } = self;
         let mut sockets = Sockets::default();
         let mut dump = diagnostics.dump(*port, DUMP_MAX);
         loop {
@@ -72,16 +80,20 @@ impl KernelView {
         if self.local.is_empty() {
             self.learn_one(peer);
         }
-        let found = self.local.iter().position(|ip| self.look_up(*ip, peer).is_some())?;
+        let found = self.local.iter().position(|ip| self.look_up(*ip, peer).is_some());
+        self.missed |= found.is_none();
+        let found = found?;
         // Mostly one address has nearly all connections.
         let ip = self.local.remove(found);
         self.local.insert(0, ip);
         self.look_up(ip, peer)
     }
 
-    /// Whether nothing is known yet of the addresses that clients connect to.
-    pub(crate) fn knows_no_address(&self) -> bool {
-        self.local.is_empty()
+    /// Whether [`sockets`](Self::sockets) should be called for the addresses that clients connect to: none is
+    /// known, or a connection was found under none of them, and the last search was long ago.
+    pub(crate) fn needs_addresses(&self) -> bool {
+        let long_ago = |searched: Instant| searched.elapsed() >= SEARCH_INTERVAL;
+        self.local.is_empty() || self.missed && self.searched.is_none_or(long_ago)
     }
 
     fn look_up(&self, ip: IpAddr, peer: SocketAddr) -> Option<TcpSocket> {

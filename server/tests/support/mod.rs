@@ -31,6 +31,14 @@ pub(crate) fn echo(change: impl FnOnce(&mut Settings)) -> TestServer {
     serve(echo_service(), change)
 }
 
+/// Echoes on one thread, at an address for lines other than `127.0.0.1`.
+pub(crate) fn echo_on(listen: &str) -> TestServer {
+    let mut settings = Settings::default();
+    settings.server.threads = NonZeroU32::new(1);
+    let server = Server::builder().settings(settings).listen(listen).admin("127.0.0.1:0");
+    TestServer::new(server.serve(echo_service()).start().unwrap())
+}
+
 pub(crate) fn echo_service()
 -> impl Service<Lines, Response = Lines, Error = Infallible, Future: Send + 'static>
 + Clone
