@@ -14,7 +14,7 @@ use crate::{
     faults::{self, FindingsTable, cycles::Ending},
     instructions, kernel,
     launcher::{Launcher, Towline, find_towline, find_ways},
-    reference, scrape,
+    listing, reference, scrape,
 };
 
 /// Measures towline side by side with servers that do less.
@@ -42,6 +42,8 @@ enum Command {
     Scrape(Scrape),
     /// Lines while the admin port is scraped or abused, against lines while it is not
     Admin(Admin),
+    /// Lists of many connections in a loop: their time, and what they cost well-behaved clients
+    Listing(Listing),
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer(reference::ReferenceArgs),
@@ -149,6 +151,21 @@ struct Scrape {
 }
 
 #[derive(Debug, clap::Args)]
+struct Listing {
+    #[command(flatten)]
+    binary: Binary,
+    /// Idle connections that are open meanwhile
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    connections: u64,
+    /// Time for which the well-behaved clients are measured in each turn
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "6s")]
+    seconds: Duration,
+    /// Turns with listings, each after one without
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+}
+
+#[derive(Debug, clap::Args)]
 struct Admin {
     #[command(flatten)]
     launch: LaunchFlags,
@@ -232,6 +249,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::Admin(Admin { launch, turns, only, doing }) => {
             print_table(&admin::report(&launch.launcher()?, &only, doing, turns.into())?);
             Ok(())
+        }
+        Command::Listing(Listing { binary, connections, seconds, turns }) => {
+            print_findings(&listing::report(&binary.find()?, connections, seconds, turns)?)
         }
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
         Command::Peer(args) => Ok(reference::serve(args)?),

@@ -18,6 +18,7 @@ mod implementation;
 mod instructions;
 mod kernel;
 mod launcher;
+mod listing;
 mod metrics;
 mod observed_server;
 mod periodic;

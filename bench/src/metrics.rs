@@ -1,4 +1,4 @@
-//! The exposition of a server: fetched from `/metrics`, and parsed.
+//! What an admin port answers, and the exposition of a server, parsed.
 //!
 //! [`fetch`] is the one HTTP client of this crate. Clients that attack an admin port write to their
 //! sockets themselves, because they send what no HTTP client would.
@@ -12,20 +12,21 @@ use std::{
 /// Longest wait for the connection, and for each part of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The answer to a scrape, with its head. A status other than 200 is an error.
+/// The answer to a request for `path`, with its head. A status other than 200 is an error.
 ///
 /// Nothing is parsed or copied, so that a timed scrape is the server's time and the kernel's.
-pub(crate) fn fetch(admin: SocketAddr) -> io::Result<String> {
+pub(crate) fn fetch(admin: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if answer.starts_with("HTTP/1.1 200 ") {
         return Ok(answer);
     }
     let first = answer.lines().next().unwrap_or("nothing");
-    Err(io::Error::other(format!("/metrics answered {first:?}")))
+    Err(io::Error::other(format!("{path} answered {first:?}")))
 }
 
 /// A series, and its value at the moment of the scrape.

@@ -149,7 +149,7 @@ impl ObservedServer {
         // The admin endpoint may be under attack: a scrape may be refused, but not all of them.
         let mut last = None;
         for _ in 0..SCRAPE_ATTEMPTS {
-            match metrics::fetch(self.admin) {
+            match metrics::fetch(self.admin, "/metrics") {
                 Ok(answer) => return Ok(answer),
                 Err(error) => last = Some(error.to_string()),
             }

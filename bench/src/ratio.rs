@@ -163,7 +163,7 @@ fn take_turn(
 fn scrape_every_second(admin: SocketAddr) -> Periodic<io::Result<()>> {
     const INTERVAL: Duration = Duration::from_secs(1);
     Periodic::start(INTERVAL, Ok(()), move |result| {
-        *result = metrics::fetch(admin).and_then(|answer| {
+        *result = metrics::fetch(admin, "/metrics").and_then(|answer| {
             match answer.contains("\ntowline_lines_received_total ") {
                 true => Ok(()),
                 false => Err(io::Error::other("/metrics has no towline_lines_received_total")),

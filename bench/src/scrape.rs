@@ -97,7 +97,7 @@ fn row(table: &mut String, connections: &str, server: &ObservedServer) -> Result
         thread::sleep(PAUSE);
         let began = clock::now();
         // From the connect to the last byte.
-        bytes = metrics::fetch(server.admin)?.len();
+        bytes = metrics::fetch(server.admin, "/metrics")?.len();
         if number >= SCRAPES / 10 {
             times.push(clock::now().saturating_sub(began));
         }

@@ -12,14 +12,17 @@ pub(crate) mod cycles;
 mod findings;
 mod priority;
 pub(crate) mod soak;
-mod well_behaved;
+pub(crate) mod well_behaved;
 
 use std::{path::Path, thread, time::Duration};
 
-pub(crate) use self::{attack::AttackKind, attacker::Attacker, findings::FindingsTable};
+pub(crate) use self::{
+    attack::AttackKind,
+    attacker::Attacker,
+    findings::{Finding, FindingsTable},
+};
 use self::{
     attack::{ATTACKS, Attack, Check},
-    findings::Finding,
     well_behaved::ClientReport,
 };
 use crate::{

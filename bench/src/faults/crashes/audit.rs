@@ -28,7 +28,7 @@ pub(super) struct AuditReport {
 /// Starts to scrape `admin`.
 pub(super) fn start(admin: SocketAddr) -> Periodic<AuditReport> {
     Periodic::start(INTERVAL, AuditReport::default(), move |report| {
-        match metrics::fetch(admin) {
+        match metrics::fetch(admin, "/metrics") {
             Ok(answer) => report.add(&answer),
             Err(_refused) => report.failed += 1,
         }
