@@ -86,8 +86,8 @@ fn about(
     );
     add(
         "towline_snapshot_seconds",
-        "Time of this page by the monotonic clock of the host. Differences of counters between two pages, divided \
-         by its difference, are exact rates.",
+        "The monotonic clock of the host when these values were read. The difference of a counter between two \
+         scrapes, divided by the difference of this clock, is an exact rate.",
         gauge(snapshot.taken_nanos as f64 / 1e9),
     );
 }
