@@ -1,5 +1,5 @@
-//! The sequence word of the state cells, the permits of the concurrency limit, the drain signal and the clock
-//! of deadlines, in every interleaving and memory order that the language allows. Empty in an ordinary run; under the model
+//! The sequence word of the state cells, the permits of the concurrency limit, the drain signal, the clock of
+//! deadlines and the rows of connections, in every interleaving and memory order that the language allows. Empty in an ordinary run; under the model
 //! checker:
 //!
 //! ```text
@@ -26,8 +26,10 @@ use loom::{
 use tower_layer::Layer;
 use tower_service::Service;
 use towline_middleware::{
-    BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, drain,
-    internal::{SuspendClock, Writers},
+    BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore,
+    connections::{ConnectionRow, PeerAddress},
+    drain,
+    internal::{Rows, SuspendClock, Writers},
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot},
 };
 
@@ -348,5 +350,67 @@ fn fault_25_a_thread_that_reads_the_clock_during_a_sample_does_not_see_the_suspe
         clock.sample(seconds(601));
         join(readers);
         assert_eq!(clock.active_at(Nanos(seconds(601).0 + 1)), Nanos(seconds(1).0 + 1));
+    });
+}
+
+fn ipv4(last: u8) -> PeerAddress {
+    PeerAddress::Ip(([192, 0, 2, last], u16::from(last)).into())
+}
+
+/// Fails unless a row is of one connection: the numbers of each are those of its serial.
+#[track_caller]
+fn check_row(row: &ConnectionRow) {
+    let of = row.id.serial;
+    let opened = u64::from(of) * 100;
+    assert_eq!(row.opened, Nanos(opened));
+    assert!(row.peer == PeerAddress::Unix || row.peer == ipv4(of as u8), "{row:?}");
+    assert!([0, u64::from(of) * 10].contains(&row.lines), "{row:?}");
+    assert!([opened, opened + 7].contains(&row.since.0), "{row:?}");
+    assert!([0, of].contains(&row.buffered_bytes), "{row:?}");
+}
+
+fn open_row(rows: &mut Rows, serial: u64) {
+    let entry = rows.open(0, Nanos(serial * 100));
+    rows.set_peer(0, ipv4(serial as u8));
+    entry.add_lines(0, serial as usize * 10);
+    entry.set_buffered(0, serial as usize);
+    entry.park(0, State::Idle, Nanos(serial * 100 + 7));
+}
+
+#[test]
+fn a_reader_never_sees_a_mix_of_two_connections_that_have_a_row_one_after_the_other() {
+    loom::model(|| {
+        let mut rows = Rows::default();
+        open_row(&mut rows, 1);
+        let chunks = rows.chunks();
+        let owner = thread::spawn(move || {
+            rows.free(0);
+            open_row(&mut rows, 2);
+            rows
+        });
+        let now = Nanos(1 << 40);
+        for row in chunks.read_all(now, |_| PeerAddress::Unix) {
+            check_row(&row);
+        }
+        let rows = owner.join().unwrap();
+        let left = rows.chunks().read_all(now, |_| PeerAddress::Unix);
+        assert_eq!(left.len(), 1);
+        check_row(&left[0]);
+        assert_eq!((left[0].id.serial, left[0].lines), (2, 20));
+    });
+}
+
+/// A wait that ended was in two words for a moment: as time that had passed and as a wait that went on.
+#[test]
+fn a_reader_never_counts_a_wait_twice() {
+    loom::model(|| {
+        let mut rows = Rows::default();
+        let entry = rows.open(0, Nanos(0));
+        entry.park(0, State::WriteWait, Nanos(10));
+        let chunks = rows.chunks();
+        let owner = thread::spawn(move || entry.park(0, State::Idle, Nanos(30)));
+        let waited = chunks.read_all(Nanos(30), |_| PeerAddress::Unix)[0].write_wait;
+        assert_eq!(waited.as_nanos(), 20);
+        owner.join().unwrap();
     });
 }

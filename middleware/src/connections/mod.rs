@@ -22,7 +22,7 @@
 mod end;
 mod peer;
 mod row;
-mod rows;
+pub(crate) mod rows;
 
 pub(crate) use self::rows::{RowEntry, Rows};
 pub use self::{

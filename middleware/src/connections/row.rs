@@ -59,6 +59,7 @@ pub(super) struct Row {
     parked: AtomicU64,
     peer: AtomicU64,
     opened: AtomicU64,
+    /// How long it has waited for its peer to take replies: see [`WaitTime`].
     write_wait: AtomicU64,
     /// 0 while no connection has the row.
     serial: AtomicU32,
@@ -109,7 +110,8 @@ impl Row {
     /// Returns whether the connection was asked to close.
     pub(super) fn free(&self) -> bool {
         self.serial.store(0, RELAXED);
-        self.close.load(RELAXED) != 0
+        // Its next owner may be a waker without a connection, which was asked nothing.
+        self.close.swap(0, RELAXED) != 0
     }
 
     pub(super) fn opened(&self) -> Nanos {
@@ -135,8 +137,8 @@ impl Row {
     pub(super) fn park(&self, state: State, at: Nanos) {
         let before = self.parked.load(RELAXED);
         let (state_before, since) = unpack_state(before);
-        if state_before == State::WriteWait {
-            self.leave_write_wait(before, state, at);
+        if (state_before == State::WriteWait) != (state == State::WriteWait) {
+            self.toggle_write_wait(at);
         }
         let waits_on = state == state_before && before & PROGRESSED == 0;
         let now = pack_state(state, if waits_on { since } else { at });
@@ -145,12 +147,9 @@ impl Row {
     }
 
     #[cold]
-    fn leave_write_wait(&self, before: u64, state: State, at: Nanos) {
-        let waits_on = state == State::WriteWait && before & PROGRESSED == 0;
-        if !waits_on {
-            let waited = at.0.saturating_sub(unpack_state(before).1.0);
-            self.write_wait.store(self.write_wait.load(RELAXED) + waited, RELAXED);
-        }
+    fn toggle_write_wait(&self, at: Nanos) {
+        let WaitTime(bits) = WaitTime(self.write_wait.load(RELAXED)).toggled(at);
+        self.write_wait.store(bits, RELAXED);
     }
 
     #[inline]
@@ -166,7 +165,7 @@ impl Row {
     /// Asks the connection `serial` to close. Returns whether it has the row.
     pub(super) fn request_close(&self, serial: u32, reason: CloseReason, at_once: bool) -> bool {
         let request = (reason as u32 + 1) | if at_once { AT_ONCE } else { 0 };
-        let is_there = self.serial.load(RELAXED) == serial;
+        let is_there = serial != 0 && self.serial.load(RELAXED) == serial;
         if is_there {
             // The first reason says more.
             let _ = self.close.compare_exchange(0, request & !AT_ONCE, RELAXED, RELAXED);
@@ -201,16 +200,11 @@ impl Row {
         if serial == 0 {
             return None;
         }
-        let (state, parked) = (self.state.load(RELAXED), self.parked.load(RELAXED));
+        let (state, since) = unpack_state(self.state.load(RELAXED));
         let peer = match PackedPeer::unpack(self.peer.load(RELAXED)) {
             PackedPeer::Address(peer) => peer,
             PackedPeer::Elsewhere => elsewhere(),
         };
-        let (state, since) = unpack_state(state);
-        let mut write_wait = self.write_wait.load(RELAXED);
-        if let (State::WriteWait, since) = unpack_state(parked) {
-            write_wait += now.0.saturating_sub(since.0);
-        }
         let row = ConnectionRow {
             id: ConnectionId { slot, serial },
             peer,
@@ -218,12 +212,104 @@ impl Row {
             since,
             opened: Nanos(self.opened.load(RELAXED)),
             lines: self.lines.load(RELAXED),
-            write_wait: Duration::from_nanos(write_wait),
+            write_wait: WaitTime(self.write_wait.load(RELAXED)).at(now),
             buffered_bytes: self.buffered.load(RELAXED),
             buffered_bytes_max: self.buffered_max.load(RELAXED),
             closing: self.close_reason(),
         };
         fence(Ordering::Acquire);
         (self.serial.load(RELAXED) == serial).then_some(row)
+    }
+}
+
+/// Time spent waiting, in one word, so that a reader sees no half of a change: the nanoseconds of waits that have
+/// ended; or, during a wait, [`OPEN`](Self::OPEN) and that number less the time at which the wait began.
+#[derive(Debug, Clone, Copy, Default)]
+struct WaitTime(u64);
+
+impl WaitTime {
+    const OPEN: u64 = 1 << 63;
+    const MASK: u64 = Self::OPEN - 1;
+
+    /// Begins a wait, or ends the one that is open.
+    const fn toggled(self, at: Nanos) -> Self {
+        if self.0 & Self::OPEN == 0 {
+            Self(self.0.wrapping_sub(at.0) | Self::OPEN)
+        } else {
+            Self(self.0.wrapping_add(at.0) & Self::MASK)
+        }
+    }
+
+    /// All waits until `now`.
+    const fn at(self, now: Nanos) -> Duration {
+        let nanos =
+            if self.0 & Self::OPEN == 0 { self.0 } else { self.0.wrapping_add(now.0) & Self::MASK };
+        // A reader whose clock reading is older than the beginning of the first wait.
+        Duration::from_nanos(if nanos > Self::MASK / 2 { 0 } else { nanos })
+    }
+}
+
+#[cfg(all(test, not(towline_loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATES: [State; 4] = [State::WriteWait, State::Idle, State::Service, State::WriteWait];
+
+    proptest! {
+        /// Against sums that are kept apart: of the time from each park in `WriteWait` to the next park in
+        /// another state, and of lines.
+        #[test]
+        fn a_row_says_what_its_connection_did(
+            steps in prop::collection::vec((0_u64..1_000, 0_usize..STATES.len(), 0_u64..3), 0..100),
+            later in 0_u64..1_000,
+        ) {
+            let row = Row::default();
+            let (mut now, mut waited, mut lines, mut waits_since) = (5, 0, 0, None);
+            row.open(7, Nanos(now));
+            let mut parked = (State::Ready, now);
+            for (after, state, taken) in steps {
+                now += after;
+                row.resume(Nanos(now));
+                if taken > 0 {
+                    row.add_lines(taken);
+                    lines += taken;
+                }
+                let state = STATES[state];
+                row.park(state, Nanos(now));
+                match (waits_since, state == State::WriteWait) {
+                    (None, true) => waits_since = Some(now),
+                    (Some(since), false) => {
+                        waited += now - since;
+                        waits_since = None;
+                    }
+                    _ => {}
+                }
+                if taken > 0 || state != parked.0 {
+                    parked = (state, now);
+                }
+            }
+            now += later;
+            let waited = waited + waits_since.map_or(0, |since| now - since);
+            let read = row.read(3, Nanos(now), || PeerAddress::Unix).expect("it is open");
+            prop_assert_eq!(read.id, ConnectionId { slot: 3, serial: 7 });
+            prop_assert_eq!((read.state, read.since.0), parked);
+            prop_assert_eq!((read.lines, read.opened.0), (lines, 5));
+            prop_assert_eq!(read.write_wait, Duration::from_nanos(waited));
+        }
+    }
+
+    /// A row kept the request of a connection that was gone. A waker without a connection that got the row next
+    /// took it for its own, and the number of connections that were asked fell below zero.
+    #[test]
+    fn a_row_that_is_free_was_asked_nothing() {
+        let row = Row::default();
+        assert!(!row.request_close(0, CloseReason::Admin, false), "0 is no connection");
+        row.open(7, Nanos(1));
+        assert!(row.request_close(7, CloseReason::Admin, true));
+        assert!(row.free());
+        assert!(!row.free());
+        assert!(!row.request_close(7, CloseReason::Admin, false), "it is gone");
     }
 }

@@ -27,20 +27,20 @@ pub(super) mod sync {
     };
 }
 
-/// Rows of a chunk: 64 KiB of them.
-const CHUNK_ROWS: usize = 1024;
+/// Rows of a chunk: 64 KiB of them. The model checker keeps a history of each.
+const CHUNK_ROWS: usize = if cfg!(towline_loom) { 2 } else { 1024 };
 
 #[derive(Debug)]
 struct Chunk(Box<[Row]>);
 
 /// The chunks of a table, for readers that hold no lock.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chunks(Arc<Vec<Arc<Chunk>>>);
+pub struct Chunks(Arc<Vec<Arc<Chunk>>>);
 
 /// The rows of a shard, by slot. Guarded by the lock of the list of wakers, which hands out the slots; what
 /// the rows hold is read and written without it.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub struct Rows {
     chunks: Chunks,
     /// Addresses that do not fit a row, by slot.
     long_addresses: HashMap<u32, SocketAddr>,
@@ -51,11 +51,11 @@ pub(crate) struct Rows {
 
 /// A connection's own row. Without one, where nothing is counted, nothing is written.
 #[derive(Debug)]
-pub(crate) struct RowEntry(Option<Arc<Chunk>>);
+pub struct RowEntry(Option<Arc<Chunk>>);
 
 impl Rows {
     /// Gives the row `slot` to a new connection.
-    pub(crate) fn open(&mut self, slot: u32, at: Nanos) -> RowEntry {
+    pub fn open(&mut self, slot: u32, at: Nanos) -> RowEntry {
         let chunk = slot as usize / CHUNK_ROWS;
         while self.chunks.0.len() <= chunk {
             // A reader may have the list: it goes on with that.
@@ -77,7 +77,7 @@ impl Rows {
     }
 
     /// Sets the address of the peer of the connection that has `slot`.
-    pub(crate) fn set_peer(&mut self, slot: u32, peer: PeerAddress) {
+    pub fn set_peer(&mut self, slot: u32, peer: PeerAddress) {
         let peer = canonical(peer);
         if let PeerAddress::Ip(address @ SocketAddr::V6(_)) = peer {
             self.long_addresses.insert(slot, address);
@@ -88,7 +88,7 @@ impl Rows {
     }
 
     /// Takes the row back. Returns whether that was the last connection that had been asked to close.
-    pub(crate) fn free(&mut self, slot: u32) -> bool {
+    pub fn free(&mut self, slot: u32) -> bool {
         let asked = self.row(slot).is_some_and(Row::free);
         if !self.long_addresses.is_empty() {
             self.long_addresses.remove(&slot);
@@ -117,7 +117,7 @@ impl Rows {
     }
 
     /// The chunks of now.
-    pub(crate) fn chunks(&self) -> Chunks {
+    pub fn chunks(&self) -> Chunks {
         self.chunks.clone()
     }
 
@@ -148,7 +148,7 @@ impl Chunks {
     }
 
     /// Every connection that is open.
-    pub(crate) fn read_all(
+    pub fn read_all(
         &self,
         now: Nanos,
         long_address: impl Fn(u32) -> PeerAddress,
@@ -184,7 +184,7 @@ impl RowEntry {
 
     /// Adds lines that were taken.
     #[inline]
-    pub(crate) fn add_lines(&self, slot: u32, lines: usize) {
+    pub fn add_lines(&self, slot: u32, lines: usize) {
         if let Some(row) = self.row(slot) {
             row.add_lines(lines as u64);
         }
@@ -192,7 +192,7 @@ impl RowEntry {
 
     /// The connection runs since `at`.
     #[inline]
-    pub(crate) fn resume(&self, slot: u32, at: Nanos) {
+    pub fn resume(&self, slot: u32, at: Nanos) {
         if let Some(row) = self.row(slot) {
             row.resume(at);
         }
@@ -200,7 +200,7 @@ impl RowEntry {
 
     /// The connection waits in `state` since `at`.
     #[inline]
-    pub(crate) fn park(&self, slot: u32, state: State, at: Nanos) {
+    pub fn park(&self, slot: u32, state: State, at: Nanos) {
         if let Some(row) = self.row(slot) {
             row.park(state, at);
         }
@@ -208,7 +208,7 @@ impl RowEntry {
 
     /// What it buffers.
     #[inline]
-    pub(crate) fn set_buffered(&self, slot: u32, bytes: usize) {
+    pub fn set_buffered(&self, slot: u32, bytes: usize) {
         if let Some(row) = self.row(slot) {
             row.set_buffered(u32::try_from(bytes).unwrap_or(u32::MAX));
         }

@@ -229,6 +229,7 @@ where
         flood_hint.record_batch(bytes);
         let clock = || self.shard.stats().now();
         TURN.with(|turn| turn.begin_batch(bytes, batch.count(), clock));
+        self.shard.add_lines(batch.count());
         self.service.extend(call, batch);
         true
     }

@@ -136,6 +136,17 @@ impl<P: Protocol, S: Respond<P>> Step<P, S> {
         }
     }
 
+    /// Why the connection is closing already.
+    #[cold]
+    pub(super) fn closes_for(&self) -> Option<CloseReason> {
+        match self {
+            Self::Closing(reason) => Some(*reason),
+            Self::Failed(_) => Some(CloseReason::ServiceError),
+            Self::Lingering(linger) => Some(linger.reason),
+            _ => None,
+        }
+    }
+
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {
         match self {

@@ -137,7 +137,7 @@ where
             return self.expire(cx, CloseReason::Overload, now);
         }
         if let Some(reason) = self.shard.close_at_once() {
-            return self.expire(cx, reason, now);
+            return self.expire(cx, self.step.closes_for().unwrap_or(reason), now);
         }
         let state = match phase {
             Phase::Closing => State::Closing,
