@@ -2,7 +2,9 @@
 //! of their own from them. No part of the public interface: any release may change them.
 
 #[cfg(feature = "admin")]
-pub use crate::connections::{ClosedJson, Filter, InvalidCondition, ListedRow, Rows};
+pub use crate::connections::{
+    CLOSE_WAIT_MAX, ClosedJson, Filter, InvalidCondition, ListedRow, Rows,
+};
 pub use crate::{
     accept::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,

@@ -11,8 +11,10 @@
 //! | `kernel.rs` | what the kernel knows |
 //! | `cause.rs`, `write_waits.rs` | why replies are not taken |
 //! | `json.rs` | the answer of `GET /connections` |
+//! | `close.rs` | closing those that are named |
 
 mod cause;
+mod close;
 mod filter;
 mod json;
 mod kernel;
@@ -34,6 +36,7 @@ pub(crate) use self::{
     write_waits::WriteWaits,
 };
 pub use self::{
+    close::CLOSE_WAIT_MAX,
     filter::{Filter, InvalidCondition},
     json::ClosedJson,
     row::{ListedRow, Rows},
