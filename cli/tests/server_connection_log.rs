@@ -73,6 +73,34 @@ fn a_connection_that_ends_in_disorder_has_one_record_that_names_it() {
 }
 
 #[test]
+fn a_record_has_the_kernel_s_figures_of_the_socket() {
+    let options = ["--threads", "1", "--log-connections", "all", "--write-timeout", "1s"];
+    let server = start(&options);
+    say_goodbye(&server);
+    let mut stuck = server.connect();
+    stuck.send_until_stuck();
+    server.metric_when("towline_connections_closed_total{reason=\"write_timeout\"}", |n| n == 1.0);
+    let records = records(server);
+    let [polite, stuck] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(
+        (&polite["reason"], &stuck["reason"]),
+        (&"peer_eof".into(), &"write_timeout".into())
+    );
+    assert_eq!(
+        (polite["read_bytes"].as_u64(), polite["written_bytes"].as_u64()),
+        (Some(2), Some(2))
+    );
+    for record in &records {
+        assert!(record["rtt_seconds"].as_f64().unwrap() > 0.0, "{record}");
+        assert_eq!(record["retransmits"], 0, "{record}");
+    }
+    for field in ["lines", "read_bytes", "unsent_bytes", "buffered_bytes_max"] {
+        assert!(stuck[field].as_u64().unwrap() > 0, "{field}: {stuck}");
+    }
+    assert!(stuck["write_wait_seconds"].as_f64().unwrap() >= 1.0, "{stuck}");
+}
+
+#[test]
 fn a_reload_decides_whether_all_or_no_connections_have_records() {
     let file = TempFile::new("[log]\nconnections = \"all\"\n");
     let server = start(&["--threads", "2", "--config", file.name()]);

@@ -43,9 +43,8 @@ impl<S: EndedSocket> Ended<'_, S> {
             written_bytes = socket.map(|socket| socket.written_bytes),
             write_wait_seconds = row.map(|row| seconds(row.write_wait, MILLIS)),
             buffered_bytes_max = row.map(|row| row.buffered_bytes_max),
-            rtt_seconds = socket.map(|socket| {
-                seconds(Duration::from_micros(socket.rtt_micros.into()), MICROS)
-            }),
+            unsent_bytes = socket.map(|socket| socket.unsent_bytes),
+            rtt_seconds = socket.map(|socket| seconds(socket.rtt, MICROS)),
             retransmits = socket.map(|socket| socket.retransmits),
             "connection closed"
         );

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `ring.rs` | the last connections of a shard, abnormal ends apart |
 //! | `rate.rs` | how many records a second are written |
+//! | `figures.rs` | what the kernel knows of their sockets |
 //! | `log.rs` | the record |
 
+pub(crate) mod figures;
 mod log;
 mod rate;
 mod ring;
@@ -21,6 +23,7 @@ use towline_middleware::{
     stats::{CloseReason, Nanos},
 };
 
+pub use self::figures::SocketFigures;
 use self::{log::Ended, rate::Rate, ring::Ring};
 use crate::counts::{ProcessPlace, PublicId};
 
@@ -49,19 +52,6 @@ pub struct ClosedConnection {
     pub socket: Option<SocketFigures>,
 }
 
-/// What the kernel knows of a TCP socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SocketFigures {
-    /// Bytes received from the peer.
-    pub read_bytes: u64,
-    /// Bytes sent and acknowledged by the peer.
-    pub written_bytes: u64,
-    /// Smoothed round-trip time, in microseconds.
-    pub rtt_micros: u32,
-    /// Segments that were sent again.
-    pub retransmits: u32,
-}
-
 /// What is asked of a socket whose connection ends, before it is closed.
 pub(crate) trait EndedSocket {
     /// The peer, if the socket still has one.
@@ -88,6 +78,10 @@ pub struct ClosedConnections {
 struct Shard(Mutex<Ring>);
 
 const LOGS: [ConnectionLog; 3] = [ConnectionLog::Off, ConnectionLog::Abnormal, ConnectionLog::All];
+
+fn log_of(index: &AtomicU8) -> ConnectionLog {
+    LOGS[usize::from(index.load(Relaxed)).min(LOGS.len() - 1)]
+}
 
 impl ClosedConnections {
     /// Of a process with this many shards.
@@ -119,17 +113,14 @@ impl ClosedConnections {
     pub fn set_log(&self, log: ConnectionLog) {
         let index = LOGS.iter().position(|known| *known == log).unwrap_or(0);
         self.log.store(index as u8, Relaxed);
-    }
-
-    fn log(&self) -> ConnectionLog {
-        LOGS[usize::from(self.log.load(Relaxed)).min(LOGS.len() - 1)]
+        figures::set_log(index as u8);
     }
 
     /// Takes a connection of a shard that has ended and whose socket is still there.
     pub(crate) fn add(&self, shard: usize, end: ConnectionEnd, socket: &impl EndedSocket) {
         let is_abnormal = end.is_abnormal();
         let wanted = log::is_enabled()
-            && match self.log() {
+            && match log_of(&self.log) {
                 ConnectionLog::All => true,
                 ConnectionLog::Abnormal => is_abnormal,
                 _ => false,

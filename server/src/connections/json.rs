@@ -178,7 +178,7 @@ impl ClosedJson {
             written_bytes: socket.map(|socket| socket.written_bytes),
             write_wait_seconds: seconds(row.write_wait),
             buffered_bytes_max: row.buffered_bytes_max,
-            rtt_seconds: socket.map(|socket| f64::from(socket.rtt_micros) / 1e6),
+            rtt_seconds: socket.map(|socket| socket.rtt.as_secs_f64()),
             retransmits: socket.map(|socket| socket.retransmits),
         })
     }

@@ -21,7 +21,7 @@ use super::{
     Peer,
     receive_buffer::{self, LARGE_READ_BYTES},
 };
-use crate::closed::{EndedSocket, SocketFigures};
+use crate::closed::{EndedSocket, SocketFigures, figures};
 
 /// Largest read that is a direct system call. Safe code has to clear the buffer first, so it is small.
 const DIRECT_BYTES_MAX: usize = 256;
@@ -60,17 +60,19 @@ impl<S: AsFd> EndedSocket for Socket<S> {
         if let Ok(unix) = SocketAddrUnix::try_from(address.clone()) {
             return Some(format!("unix:{}", unix.path()?.to_string_lossy()));
         }
-        SocketAddr::try_from(address).ok().map(|address| address.to_string())
+        let address = SocketAddr::try_from(address).ok()?;
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()).to_string())
     }
 
     fn figures(&self) -> Option<SocketFigures> {
-        None
+        figures::take(&self.0).or_else(|| SocketFigures::of(&self.0, false))
     }
 }
 
 impl<S: AsFd> Drop for Socket<S> {
     fn drop(&mut self) {
         receive_buffer::on_close(&self.0);
+        figures::take(&self.0);
     }
 }
 
@@ -235,6 +237,7 @@ impl<S: TokioSocket> AsyncWrite for Socket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        figures::before_shutdown(&self.0, || self.0.read_readiness().is_read_closed());
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
