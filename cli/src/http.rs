@@ -57,7 +57,15 @@ impl Get {
     }
 
     /// The body of an answer with status 200; anything else is an error.
-    pub(crate) fn body(mut self) -> io::Result<String> {
+    pub(crate) fn body(self) -> io::Result<String> {
+        match self.answer()? {
+            (200, body) => Ok(body),
+            (status, _) => Err(io::Error::other(format!("the status is {status}"))),
+        }
+    }
+
+    /// The status and the body of an answer.
+    pub(crate) fn answer(mut self) -> io::Result<(u16, String)> {
         let mut answer = Vec::new();
         while self.read(&mut answer)? > 0 {
             if answer.len() > ANSWER_BYTES_MAX {
@@ -66,14 +74,10 @@ impl Get {
                 )));
             }
         }
-        match status_of(&answer) {
-            Some(200) => {}
-            Some(status) => return Err(io::Error::other(format!("the status is {status}"))),
-            None => return Err(not_http()),
-        }
+        let status = status_of(&answer).ok_or_else(not_http)?;
         let answer = String::from_utf8(answer).map_err(io::Error::other)?;
         let (_head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
-        Ok(body.to_owned())
+        Ok((status, body.to_owned()))
     }
 
     /// Appends what one read returns. The read waits only for what is left of the time, so an answer

@@ -20,6 +20,7 @@ mod load;
 mod logging;
 mod serve;
 mod signals;
+mod top;
 mod usage;
 mod worker;
 
@@ -63,6 +64,8 @@ enum Command {
     Config(config::Args),
     /// Ask a running server whether it is healthy
     Health(health::Args),
+    /// Show the connections of running servers in a terminal
+    Top(top::Args),
     /// A process that serves on behalf of a supervisor; `serve` starts it
     #[command(name = worker::NAME, hide = true)]
     Worker(worker::Args),
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
+        Some(Command::Top(args)) => top::run(args),
         Some(Command::Worker(_)) => worker::run(),
     }
 }

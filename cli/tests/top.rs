@@ -1,0 +1,154 @@
+//! `towline top`: the connections of a server in a terminal, and on paper.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::{env, process::Command, thread};
+
+use towline_test_support::{Client, Run, ServerProcess, can, refusal, towline, wait_until};
+
+fn server() -> ServerProcess {
+    ServerProcess::start(&[], &["--write-timeout", "10m"])
+}
+
+/// Clients that send and do not read.
+fn stuck(server: &ServerProcess, count: usize) -> Vec<Client> {
+    let mut clients = server.connect_many(count);
+    thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| client.send_until_stuck());
+        }
+    });
+    clients
+}
+
+fn once(server: &ServerProcess, flags: &[&str]) -> Run {
+    let admin = server.admin().to_string();
+    let mut words = vec!["top", &admin];
+    words.extend(flags);
+    towline(&words)
+}
+
+#[test]
+fn without_a_terminal_one_table_is_printed_with_those_first_that_do_not_read() {
+    let server = server();
+    let mut polite = server.connect_many(3);
+    for client in &mut polite {
+        client.ask("a\n", "a\n");
+    }
+    let stuck = stuck(&server, 2);
+    let run = once(&server, &[]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(lines[0].contains(": 5 of "), "{run:?}");
+    assert!(lines[1].starts_with("ID "), "{run:?}");
+    for line in &lines[2..4] {
+        assert!(line.contains("write_wait"), "{run:?}");
+        assert!(stuck.iter().any(|client| line.contains(&client.local_address().to_string())));
+    }
+    assert_eq!(lines.len(), 7, "{run:?}");
+
+    let idle = once(&server, &["--once", "--match", "state=idle", "--sort", "age", "--limit", "2"]);
+    assert_eq!(idle.stdout.lines().count(), 4, "{idle:?}");
+    assert!(idle.stdout.contains("3 match"), "{idle:?}");
+    let json = once(&server, &["--json"]);
+    assert!(json.stdout.starts_with('{') && json.stdout.ends_with("}\n"), "{json:?}");
+}
+
+#[test]
+fn wrong_words_and_servers_that_are_not_there_are_named() {
+    let server = server();
+    let run = once(&server, &["--match", "stuck"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("\"stuck\" is no condition: expected peer=ADDRESS"), "{run:?}");
+    let run = towline(&["top", "127.0.0.1:1"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("127.0.0.1:1: Connection refused"), "{run:?}");
+    for flags in [["--sort", "size"], ["--limit", "0"], ["--interval", "1ms"]] {
+        let sentence = refusal(&["top", flags[0], flags[1]]);
+        assert!(sentence.contains(flags[1]), "{sentence}");
+    }
+}
+
+/// A terminal of tmux, with its own server of tmux.
+struct Terminal(String);
+
+impl Terminal {
+    fn start(name: &str, program: &str) -> Self {
+        let terminal = Self(format!("towline-{name}-{}", std::process::id()));
+        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "20", program]);
+        terminal
+    }
+
+    fn tmux(&self, words: &[&str]) -> String {
+        let output = Command::new("tmux").args(["-L", &self.0]).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn in_a_terminal_keys_sort_filter_and_end() {
+    if !can("tmux -V") {
+        return;
+    }
+    let server = server();
+    let mut polite = server.connect_many(5);
+    for client in &mut polite {
+        client.ask("a\n", "a\n");
+    }
+    let stuck = stuck(&server, 3);
+    let towline = env!("CARGO_BIN_EXE_towline");
+    // The shell stays when the program has ended.
+    let shell = format!(
+        "sh -c '{towline} top {} --interval 200ms; echo ended $?; sleep 60'",
+        server.admin()
+    );
+    let terminal = Terminal::start("top", &shell);
+    let rows = || -> Vec<String> {
+        let screen = terminal.screen();
+        screen
+            .lines()
+            .skip(2)
+            .filter(|line| line.contains("127.0.0.1:"))
+            .map(str::to_owned)
+            .collect()
+    };
+    wait_until("the connections are shown", || rows().len() == 8);
+    for row in &rows()[..3] {
+        assert!(row.contains("write_wait"), "{}", terminal.screen());
+        assert!(stuck.iter().any(|client| row.contains(&client.local_address().to_string())));
+    }
+    wait_until("a cause is found", || rows()[0].contains("peer"));
+    terminal.press(&["/", "state=idle", "Enter"]);
+    wait_until("those that match are left", || rows().len() == 5);
+    terminal.press(&["/", "x", "Enter"]);
+    wait_until("what is no condition is named", || terminal.screen().contains("is no state"));
+    terminal.press(&["/"]);
+    for _ in 0.."state=idlex".len() {
+        terminal.press(&["BSpace"]);
+    }
+    terminal.press(&["Enter"]);
+    wait_until("all are shown again", || rows().len() == 8);
+    terminal.press(&[">"]);
+    wait_until("the next order is in force", || terminal.screen().contains("by unsent"));
+    terminal.tmux(&["resize-window", "-x", "20", "-y", "4"]);
+    wait_until("a small terminal has what fits", || terminal.screen().starts_with("127.0.0.1:"));
+    terminal.tmux(&["resize-window", "-x", "120", "-y", "20"]);
+    drop(server);
+    wait_until("a server that is gone is named", || terminal.screen().contains("refused"));
+    terminal.press(&["q"]);
+    wait_until("the terminal is as it was", || terminal.screen().contains("ended 0"));
+}
