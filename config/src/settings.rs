@@ -221,6 +221,9 @@ pub struct Timeouts {
     /// `timeouts.write`: time in which the client must read 4 KiB of its pending replies, or all of
     /// them. Default: 10 s.
     pub write: Option<Duration>,
+    /// `timeouts.age`: age, within a tenth, at which a connection ends in order between two batches. Default:
+    /// `None`.
+    pub age: Option<Duration>,
     /// `timeouts.drain`: deadline of the whole drain. Default: 30 s.
     pub drain: Duration,
     /// `timeouts.drain_delay`: time at the beginning of the drain in which only readiness changes.

@@ -69,6 +69,8 @@ const SIZE: Size = Size { min: 1, max: GIB };
 const BUDGET: Size = Size { min: 1 << 20, max: 1024 * GIB };
 /// Up to a year: every clock can add that without overflow.
 const TIME: Time = milliseconds_up_to(Duration::from_secs(8760 * 3600));
+/// Ages are looked at once a second.
+const AGE: Time = Time { step: Duration::from_secs(1), unit: "seconds", ..TIME };
 /// TCP_USER_TIMEOUT is a C int of milliseconds.
 const USER_TIMEOUT: Time = milliseconds_up_to(Duration::from_secs(24 * 86_400));
 /// TCP_KEEPIDLE is counted in seconds, in 15 bits.
@@ -299,6 +301,15 @@ static KEYS: &[Key] = &[
         "Close a connection that reads neither 4 KiB nor all of its pending replies in this time.",
     )
     .flag("--write-timeout")
+    .live(),
+    key!(
+        timeouts.age,
+        off(AGE),
+        "Age at which a connection ends in order, between two batches, so that clients connect again \
+         and connections even out over replicas. Each connection has an age of its own within a tenth \
+         of it, so that they do not all end at once.",
+    )
+    .flag("--max-age")
     .live(),
     key!(
         timeouts.drain,

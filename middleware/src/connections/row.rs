@@ -174,6 +174,13 @@ impl Row {
         is_there
     }
 
+    /// The connection, if it was opened before `at` and was not asked to close.
+    pub(super) fn opened_before(&self, at: impl FnOnce(u32) -> Nanos) -> Option<u32> {
+        let serial = self.serial.load(Ordering::Acquire);
+        let opened = Nanos(self.opened.load(RELAXED));
+        (serial != 0 && !self.is_asked() && opened < at(serial)).then_some(serial)
+    }
+
     /// Whether a request to close waits here.
     pub(super) fn is_asked(&self) -> bool {
         self.close.load(RELAXED) != 0

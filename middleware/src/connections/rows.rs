@@ -1,6 +1,6 @@
 //! The table: rows in chunks that never move.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use self::sync::Arc;
 use super::{
@@ -147,6 +147,24 @@ impl Chunks {
         (row.id == id).then_some(row)
     }
 
+    /// The connections of one chunk that are older than `age`, each by its own measure, up to `max` of them; and whether
+    /// there is such a chunk.
+    pub(crate) fn older(
+        &self,
+        chunk: usize,
+        age: Duration,
+        now: Nanos,
+        max: usize,
+    ) -> Option<Vec<ConnectionId>> {
+        let rows = &self.0.get(chunk)?.0;
+        let before = |serial| Nanos(now.0.saturating_sub(own_age_nanos(age, serial)));
+        let slots = (chunk * CHUNK_ROWS) as u32..;
+        let old = slots.zip(rows).filter_map(|(slot, row)| {
+            Some(ConnectionId { slot, serial: row.opened_before(before)? })
+        });
+        Some(old.take(max).collect())
+    }
+
     /// Every connection that is open.
     pub fn read_all(
         &self,
@@ -159,6 +177,15 @@ impl Chunks {
             .filter_map(|(slot, row)| row.read(slot, now, || long_address(slot)))
             .collect()
     }
+}
+
+/// The age of one connection: `age`, give or take a tenth. By its number, so that it needs no memory.
+fn own_age_nanos(age: Duration, serial: u32) -> u64 {
+    /// 2³² divided by the golden ratio: neighbouring numbers come to lie far apart.
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let share = f64::from(serial.wrapping_mul(GOLDEN)) / f64::from(u32::MAX);
+    let nanos = age.mul_f64(0.9 + 0.2 * share).as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 impl Chunk {
@@ -229,5 +256,23 @@ impl RowEntry {
     #[cold]
     pub(crate) fn close_at_once(&self, slot: u32) -> Option<CloseReason> {
         self.row(slot)?.close_at_once()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_within_a_tenth_and_spread_evenly() {
+        let age = Duration::from_secs(100);
+        let mut tenths = [0; 10];
+        for serial in 1..=10_000 {
+            let seconds = own_age_nanos(age, serial) as f64 / 1e9;
+            assert!((90.0..=110.0).contains(&seconds), "{serial}: {seconds}");
+            tenths[((seconds - 90.0) / 2.0).min(9.0) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (900..=1_100).contains(count)), "{tenths:?}");
+        assert_eq!(own_age_nanos(Duration::MAX, 7), u64::MAX);
     }
 }

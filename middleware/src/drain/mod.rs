@@ -22,7 +22,7 @@ mod entry;
 mod timers;
 mod wake_list;
 
-use std::{fmt, sync::PoisonError, task::Waker};
+use std::{fmt, sync::PoisonError, task::Waker, time::Duration};
 
 use sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
@@ -155,6 +155,17 @@ impl Signal {
     /// dropped, and unsent replies are lost.
     pub fn close_at_once(&self, id: ConnectionId, reason: CloseReason) -> bool {
         self.ask(id, reason, true)
+    }
+
+    /// Asks connections that are older than `age`, give or take a tenth of it, to finish as in a drain, counted as
+    /// [`CloseReason::MaxAge`]. Looks at about a thousand, the `part`-th, and asks `max` of them at most. Returns how
+    /// many it asked, or `None` behind the last part.
+    ///
+    /// *Costs*: microseconds. Let other tasks run between two parts.
+    pub fn close_older(&self, part: usize, age: Duration, now: Nanos, max: usize) -> Option<usize> {
+        let chunks = self.shared.wakers().rows.chunks();
+        let old = chunks.older(part, age, now, max)?;
+        Some(old.into_iter().filter(|id| self.close(*id, CloseReason::MaxAge)).count())
     }
 
     fn ask(&self, id: ConnectionId, reason: CloseReason, at_once: bool) -> bool {

@@ -216,6 +216,18 @@ impl Builder {
         self.time("timeouts.half_close", timeout.into())
     }
 
+    /// Age at which a connection ends in order, between two batches, counted as
+    /// [`MaxAge`](towline_middleware::stats::CloseReason::MaxAge), so that its client connects again, to another
+    /// replica perhaps. Each connection has an age of its own within a tenth of it. A call that waits is not
+    /// interrupted. Whole seconds.
+    ///
+    /// Not for a server in the program's runtime ([`Server::run_on`]), which has no list of its connections.
+    ///
+    /// Default: `None`.
+    pub fn max_age(self, age: impl Into<Option<Duration>>) -> Self {
+        self.time("timeouts.age", age.into())
+    }
+
     /// Deadline of a drain, after which the connections that are left are cut.
     ///
     /// Default: 30 s.

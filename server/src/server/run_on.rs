@@ -160,6 +160,12 @@ fn check(settings: &Settings) -> Result<(), RunError> {
     if let Some(path) = &settings.admin.socket {
         return Err(no_admin_port(&format!("admin.socket = \"{}\"", path.display())));
     }
+    if let Some(age) = settings.timeouts.age {
+        return Err(RunError::usage(format!(
+            "timeouts.age = {age:?} is refused: a server in the program's runtime has no list of its \
+             connections, so only off is accepted"
+        )));
+    }
     if let Some(threads) = settings.server.threads {
         return Err(RunError::usage(format!(
             "server.threads = {threads} is refused: connections run on the threads of the program's \

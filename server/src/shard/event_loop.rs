@@ -19,7 +19,9 @@ use towline_middleware::{
 };
 
 use super::{
-    Peer, ServeSocket, receive_buffer,
+    Peer, ServeSocket,
+    age::end_old_connections,
+    receive_buffer,
     scheduling_probe::{SchedulingProbe, ShardSlots},
     threads,
 };
@@ -79,6 +81,8 @@ impl Shard {
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
             tokio::spawn(parts.timers(&signal).run());
+            let (signal_of_age, stats) = (signal.clone(), parts.stats().clone());
+            tokio::spawn(end_old_connections(signal_of_age, stats, config.clone()));
             let probe = start_probe(&parts, slots);
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {

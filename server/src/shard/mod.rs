@@ -12,9 +12,11 @@
 //! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
 //! | `scheduling_probe.rs` | how late a shard runs what is ready |
+//! | `age.rs` | connections end at `timeouts.age` |
 //! | `drain.rs` | how connections are told to finish |
 //! | `threads.rs` | threads that run one future |
 
+mod age;
 mod connection;
 mod dispatch;
 mod drain;
