@@ -24,14 +24,22 @@ from pathlib import Path
 from load import Load, Plan
 from stack import Server, stop, wait
 
-SECONDS = 8
+# How long the image loads: long enough for rates, and for `TICKS` figures of all waiting connections.
+SECONDS, LONG, TICKS = 8, 75, 60
 # Widths in pixels. A narrower window than 500 is not possible in headless Chromium.
 PHONE, DESK = 500, 1200
-# When the image request ends, the widths of page and window go into the title, to be read here.
-SLOW = (
-    b'<img src="/slow" hidden onload="0" onerror="document.title = '
-    b'`${document.documentElement.scrollWidth} of ${innerWidth}`">'
-)
+# When the image request ends, the widths of page and window go into the title, to be read here. The
+# waiting and the open connections that the page shows are written down whenever it draws them.
+SLOW = b"""<pre id="seen" hidden></pre><script>
+const shows = draw;
+draw = (snapshot) => {
+  shows(snapshot);
+  const waiting = [...document.querySelectorAll('#io tr')].map((row) => row.cells[1].textContent);
+  document.querySelector('#seen').append(`${[...waiting, by('open').firstChild.textContent].join('+')}\\n`);
+};
+</script><img src="/slow" hidden onerror="document.title =
+`${document.documentElement.scrollWidth} of ${innerWidth}`">"""
+RULES = Path(__file__).parent / "prometheus" / "rules" / "towline.rules.yml"
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
@@ -42,9 +50,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self.server.requested.add(self.path)
+        self.server.requested.add(self.path.partition("?")[0])
         if self.path == "/slow":
-            time.sleep(SECONDS)
+            time.sleep(self.server.seconds)
             self.send_error(404)
             return
         if self.path == "/metrics":
@@ -69,6 +77,7 @@ def proxied(admin):
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     proxy.daemon_threads = True
     proxy.admin, proxy.requested, proxy.answers = admin, set(), float("inf")
+    proxy.seconds = SECONDS
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     yield proxy, f"http://127.0.0.1:{proxy.server_address[1]}/"
     proxy.shutdown()
@@ -85,14 +94,14 @@ def browse(chromium, url, width, *flags):
                 "--disable-gpu",
                 "--hide-scrollbars",
                 f"--user-data-dir={profile}",
-                f"--window-size={width},{1560 if width == PHONE else 680}",
-                "--timeout=30000",
+                f"--window-size={width},{2430 if width == PHONE else 1500}",
+                f"--timeout={2 * LONG * 1000}",
                 *flags,
                 url,
             ],
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=2 * LONG,
         )
     if run.returncode:
         raise SystemExit(f"{chromium} failed:\n{run.stderr[-2000:]}")
@@ -101,7 +110,7 @@ def browse(chromium, url, width, *flags):
 
 def shown(page, what):
     """The words of an element, without tags."""
-    inside = re.search(rf'id="{what}"[^>]*>(.*?)</(?:div|ul|span|table)>', page, flags=re.S)
+    inside = re.search(rf'id="{what}"[^>]*>(.*?)</(?:div|ul|span|table|pre)>', page, flags=re.S)
     if not inside:
         raise SystemExit(f"the page has no {what}")
     return html.unescape(re.sub(r"<[^>]+>", " ", inside[1])).split()
@@ -125,8 +134,8 @@ def compared(page, plan, width):
         # Up to two short-lived connections may be open.
         "connections": (number(page, "open"), held, held + 2),
         "lines/s": (number(page, "lines"), 300, 1000),
-        # A mean over three seconds of the browser's clock.
-        "mean write wait": (number(page, "wait"), plan.never_reading - 2, plan.never_reading + 2),
+        # A polite client may wait for a moment too.
+        "write waiters": (number(page, "wait"), plan.never_reading, plan.never_reading + 2),
         "clients that do not read now": (float(never_reading[1]), 50, 50),
         "p99 in µs or ms": (number(page, "p99"), 0.1, 1000),
     }
@@ -143,6 +152,38 @@ def compared(page, plan, width):
     if wrong:
         raise SystemExit(f"the live page at {width} pixels: " + "; ".join(wrong))
     return ", ".join(f"{what} {found:g}" for what, (found, _, _) in expected.items())
+
+
+def agrees(page, ticks):
+    """At every tick, no more connections wait than are open."""
+    seen = [[int(n.replace(",", "")) for n in tick.split("+")] for tick in shown(page, "seen")]
+    if len(seen) < ticks:
+        raise SystemExit(f"the page drew {len(seen)} times, expected at least {ticks}")
+    for read, write, held in seen:
+        if read + write > held * 1.005:
+            raise SystemExit(f"{read} + {write} connections wait, of {held} that are open")
+    return f"in {len(seen)} ticks no more connections waited than were open"
+
+
+def listed(page, stuck):
+    """The table shows clients that never read first, and the warning line names their share."""
+    peers = re.findall(r"127\.0\.0\.1:\d+", " ".join(shown(page, "connections")))
+    if len(peers) != 20 or not set(peers) <= stuck:
+        raise SystemExit(f"the first connections of the table are {peers}, not clients that never read")
+    trouble = " ".join(shown(page, "trouble"))
+    if "of the connections wait for clients that do not read" not in trouble:
+        raise SystemExit(f"the page warns of {trouble!r}")
+
+
+def thresholds(page):
+    """Alerts that the page names exist, with the thresholds of the page."""
+    rules = dict(re.findall(r"- alert: (\w+)\n(.*?)(?=- alert:|\Z)", RULES.read_text(), flags=re.S))
+    named = re.findall(r"\['(Towline\w+)', ([\d.]+),", page)
+    if not named:
+        raise SystemExit("the page names no alerts")
+    for alert, above in named:
+        if not re.search(rf"> {re.escape(above)}\b", rules.get(alert, "")):
+            raise SystemExit(f"the page warns above {above}, and the rule {alert} does not")
 
 
 def stale(page):
@@ -170,8 +211,12 @@ def main():
         load.connected.wait()
         wait("the load", lambda: load.failure or load.tally.sent > 0)
         proxy, url = stack.enter_context(proxied(server.admin))
-        for width in (DESK, PHONE):
-            facts = compared(browse(given.chromium, url, width, "--dump-dom"), plan, width)
+        for width, proxy.seconds, ticks in ((DESK, LONG, TICKS), (PHONE, SECONDS, 3)):
+            page = browse(given.chromium, url, width, "--dump-dom")
+            facts = compared(page, plan, width)
+            listed(page, load.stuck)
+            thresholds(page)
+            facts += "; " + agrees(page, ticks)
         proxy.answers = 3
         stale(browse(given.chromium, url, DESK, "--dump-dom"))
         proxy.answers = float("inf")
@@ -182,7 +227,7 @@ def main():
                 browse(given.chromium, url, DESK, setting, f"--screenshot={picture}")
             picture = given.picture.with_stem(f"{given.picture.stem}-phone")
             browse(given.chromium, url, PHONE, f"--screenshot={picture}")
-        if proxy.requested != {"/", "/metrics", "/slow"}:
+        if proxy.requested != {"/", "/metrics", "/connections", "/slow"}:
             raise SystemExit(f"the page requested other paths than expected: {sorted(proxy.requested)}")
         load.finish()
     print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {facts}")

@@ -60,6 +60,8 @@ class Load(threading.Thread):
         self.halt = threading.Event()
         self.failure = None
         self.open = []
+        # Addresses of the clients that never read.
+        self.stuck = set()
 
     def run(self):
         try:
@@ -81,6 +83,7 @@ class Load(threading.Thread):
         for _ in range(self.plan.half_sent):
             (await self.connect(self.echo)).write(b"half a li")
         stuck = [self.never_read() for _ in range(self.plan.never_reading)]
+        self.stuck = {"{}:{}".format(*peer.getsockname()) for peer in stuck}
         self.connected.set()
         jobs = [
             asyncio.create_task(self.pace(well_behaved)),

@@ -17,7 +17,7 @@
 //! | `sockets.rs`, `access.rs`, `token.rs` | the sockets; which client may do what |
 //! | `commands.rs` | commands, which `control/` executes |
 //! | `source.rs` | what the endpoint reports on: one process, or several |
-//! | `live.html` | the live page |
+//! | `live/` | the live page |
 
 mod access;
 mod attribution;

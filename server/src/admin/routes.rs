@@ -16,8 +16,22 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// A page that draws `/metrics`. It loads nothing else.
-const LIVE_PAGE: &str = include_str!("live.html");
+/// A page that draws `/metrics` and `/connections`. It loads nothing else.
+const LIVE_PAGE: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+     <title>towline</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n",
+    include_str!("live/live.css"),
+    "</style>\n",
+    include_str!("live/live.html"),
+    "<script>\n'use strict';\n",
+    include_str!("live/format.js"),
+    include_str!("live/metrics.js"),
+    include_str!("live/trouble.js"),
+    include_str!("live/connections.js"),
+    include_str!("live/live.js"),
+    "</script>\n</html>\n",
+);
 
 /// Has the browser enforce that the live page loads nothing from elsewhere.
 const LIVE_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
