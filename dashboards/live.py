@@ -204,7 +204,9 @@ def main():
     # All parts of the load go to one server, so the page shows their sum.
     plan = Plan(lines=10**9)
     with tempfile.TemporaryFile("w") as log, contextlib.ExitStack() as stack:
-        server = Server(given.towline, log, "echo", "--write-timeout", "off", "--line-deadline", "off")
+        # The clients of the load answer no heartbeats, and are to stay.
+        flags = [f for name in ("write-timeout", "line-deadline", "heartbeat") for f in (f"--{name}", "off")]
+        server = Server(given.towline, log, "echo", *flags)
         stack.callback(stop, server.process)
         load = Load(server.address, server.address, server.address, plan)
         load.start()
