@@ -46,8 +46,8 @@ function workers({ of, rate }) {
   found.sort((a, b) => b.busy - a.busy);
   const held = found.map((one) => one.held).sort((a, b) => a - b);
   rows('workers', [
-    row(found[0], 'busiest: '), row(found[found.length >> 1], 'median: '), row(found.at(-1), 'least busy: '),
-    [`${found.length} workers`, '', `${short(held[0])} to ${short(held.at(-1))} connections, median ${short(held[held.length >> 1])}`],
+    row(found[0], 'busiest: '), row(found[found.length >> 1], 'median: '), row(found.at(-1), 'least: '),
+    [`${found.length} workers`, '', `${short(held[0])} to ${short(held.at(-1))} connections each`],
   ]);
 }
 
@@ -58,7 +58,6 @@ function draw(s) {
   const { value, rate, rates, of } = s;
   const draining = value('towline_draining') === 1;
   by('state').textContent = draining ? 'draining' : 'serving';
-  by('state').className = draining ? 'draining' : '';
   const [build] = of('towline_build_info').map(([series]) => series);
   const [config] = of('towline_config_info').map(([series]) => series);
   by('about').textContent = [label(build, 'version'), label(config, 'workload'), `${label(config, 'framing')} framing`,
@@ -78,7 +77,8 @@ function draw(s) {
   figure('wait', waiting('write'), `${short(waiting('write'))} of ${short(open)}`, short);
   states(s);
   workers(s);
-  troubles(s);
+  const kind = troubles(s);
+  by('state').className = draining ? 'draining' : kind;
 
   const spent = total(rates('towline_connection_state_seconds_total'));
   rows('io', [['read', 'client sends nothing'], ['write', 'client does not read its replies']].map(([direction, why]) => {

@@ -31,12 +31,15 @@ const WARNINGS = [
 // Share of the connections' time in which replies waited to be read.
 const waitShare = (s) => s.rate('towline_io_wait_seconds_total{direction="write"}') / total(s.rates('towline_connection_state_seconds_total'));
 
+// Shows them, and returns the kind of the worst.
 function troubles(s) {
   const alarms = ALERTS.map(([alert, above, value, words]) => [value(s), above, words, `${alert}: see the runbook`, 'alarm']);
   const warnings = WARNINGS.map(([value, above, words]) => [value(s), above, words, '', 'warning']);
-  by('trouble').replaceChildren(...[...alarms, ...warnings].filter(([value, above]) => value > above).map(([value, , words, title, kind]) => {
+  const found = [...alarms, ...warnings].filter(([value, above]) => value > above);
+  by('trouble').replaceChildren(...found.map(([value, , words, title, kind]) => {
     const made = element('li', words(value), kind);
     made.title = title;
     return made;
   }));
+  return found[0]?.at(-1) ?? '';
 }
