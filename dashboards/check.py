@@ -18,6 +18,7 @@ from stack import WINDOW, filled_in, running, wait
 # Metrics that no dashboard or rule uses, with the reason.
 NOT_SHOWN = {
     "process_virtual_memory_bytes": "address space is not memory in use; client libraries export it too",
+    "towline_snapshot_seconds": "the server's own clock, for pages that divide by it; Prometheus has one",
 }
 # Metrics of programs that have a router, which no server here is.
 OF_ROUTERS = {"towline_commands_total", "towline_command_duration_seconds"}
@@ -144,9 +145,10 @@ def values(prometheus, load, servers, found, now):
         (series,) = prometheus.query(filled_in(panel(place), instance), now)
         return float(series["value"][1])
 
-    waiting = ask("towline-overview: Write waiters")
-    found.value("mean write waiters", waiting, plan.never_reading - 1, plan.never_reading + 1)
-    found.value("write waiters of that instance", ask("towline-overview: Write waiters", stalled), 49, 51)
+    stuck = ask("towline-connections: Write wait by instance", stalled)
+    found.value("mean write waiters", stuck, plan.never_reading - 1, plan.never_reading + 1)
+    of_that_instance = ask("towline-overview: Write waiters", stalled)
+    found.value("share of write waiters of that instance", of_that_instance, 0.97, 1.03)
     sent = tally.rate(now - SECONDS - 1, now - 1)
     found.value("lines/s", ask("towline-overview: Lines/s", echo), sent * 0.96, sent * 1.04)
     held = plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent

@@ -17,7 +17,7 @@ OUT = Path(__file__).parent / "grafana" / "dashboards"
 # A variable and not the name of a data source, so that the dashboards load into any Grafana.
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
-HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 6}
+HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 7, "state-timeline": 6}
 
 
 def variable(name, label, query):
@@ -110,7 +110,8 @@ def field_config(panel):
         defaults["min"] = 0
         defaults["custom"] = {
             "drawStyle": "line",
-            "lineWidth": 1,
+            # The outline of a stacked series of zeros would be drawn over the one below it.
+            "lineWidth": 0 if panel.stack else 1,
             "lineInterpolation": "linear",
             "fillOpacity": 40 if panel.stack else 10,
             "showPoints": "never",
@@ -142,6 +143,14 @@ def field_config(panel):
         {"id": "custom.stacking", "value": {"mode": "none", "group": "B"}},
     ]
     overrides += [fixed(name, dashed) for name in panel.limits]
+    for heading, thresholds in panel.cells.items():
+        steps = [{"color": color, "value": value} for value, color in thresholds]
+        colored = [
+            {"id": "thresholds", "value": {"mode": "absolute", "steps": steps}},
+            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+        ]
+        overrides.append(fixed(heading, colored))
+    overrides += [fixed(heading, [{"id": "unit", "value": unit}]) for heading, unit in panel.cell_units.items()]
     return {"defaults": defaults, "overrides": overrides}
 
 
@@ -158,8 +167,8 @@ def options(panel):
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         "stat": {
-            "colorMode": "background",
-            "graphMode": "area",
+            "colorMode": "value",
+            "graphMode": "none",
             "justifyMode": "auto",
             "orientation": "auto",
             "textMode": "auto",
@@ -174,6 +183,13 @@ def options(panel):
             "tooltip": {"mode": "single", "yHistogram": True},
         },
         "table": {"showHeader": True, "cellHeight": "sm"},
+        "state-timeline": {
+            "showValue": "never",
+            "mergeValues": True,
+            "rowHeight": 0.8,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+            "tooltip": {"mode": "single"},
+        },
     }[panel.kind]
 
 
@@ -217,7 +233,13 @@ def render(panel: Panel, number, x, y, width):
             "renameByName": panel.columns,
             "excludeByName": {label: True for label in sorted(hidden)},
         }
-        found["transformations"] = [{"id": "organize", "options": organize}]
+        # Several queries are columns of one table.
+        merge = [{"id": "merge", "options": {}}] if len(panel.queries) > 1 else []
+        found["transformations"] = [*merge, {"id": "organize", "options": organize}]
+    if panel.link:
+        # The board with more about it, for the same jobs and instances and the same time.
+        url = f"/d/towline-{panel.link}?${{__url_time_range}}&${{job:queryparam}}&${{instance:queryparam}}"
+        found["links"] = [{"title": f"towline-{panel.link}", "url": url, "targetBlank": False}]
     return found
 
 

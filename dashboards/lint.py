@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the dashboards by the seventeen rules of Grafana's dashboard linter, and by our own.
+"""Checks the dashboards by the seventeen rules of Grafana's dashboard linter, and by four of our own.
 
     lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
@@ -83,7 +83,7 @@ def panel_title_description(dashboard):
 
 def panel_units(dashboard):
     # The units in use. Grafana shows an unknown unit as a suffix, so a typo would stay unnoticed.
-    known = {"none", "short", "percentunit", "s", "bytes", "Bps", "ops", "cps"}
+    known = {"none", "short", "percentunit", "s", "bytes", "Bps", "suffix: lines/s", "suffix: conn/s", "suffix: /s", "suffix: s/MB", "dateTimeAsIso"}
     for panel in queries.panels(dashboard):
         unit = panel["fieldConfig"]["defaults"].get("unit")
         if unit not in known:
@@ -161,6 +161,37 @@ def uneditable_dashboard(dashboard):
         yield "is editable in the browser, where changes would be lost"
 
 
+def saturation_by_instance(dashboard):
+    """A sum over a sum hides the one instance that is full."""
+    for title, expression in expressions(dashboard):
+        if re.search(r"/\s*sum\((?:\w+_limit|process_max_fds)\b", expression):
+            yield f"{title}: divides by a sum of limits; divide for each instance and take the least or most"
+
+
+def stack_outline(dashboard):
+    """The outline of a stacked series of zeros is drawn over the series below it."""
+    for panel in queries.panels(dashboard):
+        custom = panel["fieldConfig"]["defaults"].get("custom", {})
+        if custom.get("stacking", {}).get("mode") == "normal" and custom.get("lineWidth") != 0:
+            yield f"{panel['title']}: a stack with outlines"
+
+
+def tile_color(dashboard):
+    """A colour says that a figure is good or bad, so it needs thresholds."""
+    for panel in queries.panels(dashboard):
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        if panel["type"] == "stat" and len(steps) == 1 and steps[0]["color"] != "text":
+            yield f"{panel['title']}: a colour without a threshold"
+
+
+def link_exists(dashboard):
+    uids = {path.stem for path in queries.DASHBOARDS}
+    for panel in queries.panels(dashboard):
+        for link in panel.get("links", []):
+            if link["title"] not in uids:
+                yield f"{panel['title']}: links to {link['title']}, which does not exist"
+
+
 LINTER = (
     template_datasource,
     template_job,
@@ -179,6 +210,10 @@ LINTER = (
     target_instance,
     target_counter_agg,
     uneditable_dashboard,
+    saturation_by_instance,
+    stack_outline,
+    tile_color,
+    link_exists,
 )
 
 

@@ -41,7 +41,8 @@ class Panel:
     queries: tuple
     stack: bool = False
     # Pairs of a lower bound and the colour from there on; None is the lowest.
-    thresholds: tuple = ((None, "green"),)
+    # Without one the figure has no colour: a colour means that it is good or bad.
+    thresholds: tuple = ((None, "text"),)
     colors: dict = field(default_factory=dict)
     # Names of series that are limits and not measurements: drawn as dashed lines.
     limits: tuple = ()
@@ -58,6 +59,12 @@ class Panel:
     width: int | None = None
     # Values shown as text: {"1": ("yes", "orange")}.
     words: dict = field(default_factory=dict)
+    # Colours of cells of a table: heading to thresholds, as `thresholds`.
+    cells: dict = field(default_factory=dict)
+    # Units of the columns of a table, by heading.
+    cell_units: dict = field(default_factory=dict)
+    # The dashboard that shows more: its uid without `towline-`.
+    link: str | None = None
     # Columns of a table, label to heading. Other labels are hidden.
     columns: dict = field(default_factory=dict)
 
@@ -89,11 +96,21 @@ def own(expression):
     return f"({expression} and on (job, instance) towline_build_info{{{J}}})"
 
 
-def quantile(at, by=""):
-    """A quantile of the time of batches in the line stack, over all instances or by labels."""
+def quantile(at, by="", metric="towline_batch_duration_seconds"):
+    """A quantile of a histogram, over all instances or by labels. Default: the time of batches in the line
+    stack."""
     labels = f"le, {by}" if by else "le"
-    buckets = rate("towline_batch_duration_seconds_bucket")
+    buckets = rate(f"{metric}_bucket")
     return f"histogram_quantile({at}, sum by ({labels}) ({buckets}))"
+
+
+def band(expression):
+    """The least, the median and the most of many series: readable with three and with a hundred."""
+    return (
+        (f"max({expression})", "most"),
+        (f"quantile(0.5, {expression})", "median"),
+        (f"min({expression})", "least"),
+    )
 
 
 def with_workload(expression):
@@ -116,6 +133,11 @@ def series(title, unit, description, *queries, **rest):
 
 def heatmap(title, unit, description, *queries, **rest):
     return Panel("heatmap", title, unit, description, queries, **rest)
+
+
+def timeline(title, description, *queries, **rest):
+    """Facts that are 0 or 1, as bars in time."""
+    return Panel("state-timeline", title, "none", description, queries, **rest)
 
 
 def table(title, description, *queries, **rest):

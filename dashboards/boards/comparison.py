@@ -46,7 +46,7 @@ INSTANCES = (
 )
 
 WORK = (
-    compared("Lines", "ops", "Lines answered per second.", LINES),
+    compared("Lines", "suffix: lines/s", "Lines answered per second.", LINES),
     compared("Connections", "short", "Open connections.", OPEN),
     compared("Bytes read", "Bps", "Bytes of lines read per second.", READ),
 )

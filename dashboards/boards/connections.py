@@ -7,6 +7,7 @@ from panels import (
     Board,
     gauge,
     per,
+    quantile,
     series,
     total_rate,
 )
@@ -21,8 +22,9 @@ POPULATION = (
         "By state, now",
         "short",
         "Open connections by state at the moment of the scrape.",
-        (f"sum by (state) ({gauge('towline_connections')})", "{{state}}"),
+        (f"sum by (state) ({gauge('towline_connections')}) > 0", "{{state}}"),
         stack=True,
+        no_value="none",
         colors=STATE_COLORS,
         width=12,
     ),
@@ -31,8 +33,9 @@ POPULATION = (
         "short",
         "Mean number of connections in each state (connection-seconds per second). Exact: short states "
         "between two scrapes are included.",
-        (total_rate(STATE_SECONDS, by="state"), "{{state}}"),
+        (f"{total_rate(STATE_SECONDS, by='state')} > 0", "{{state}}"),
         stack=True,
+        no_value="none",
         colors=STATE_COLORS,
         width=12,
     ),
@@ -60,6 +63,15 @@ WAIT = (
         maximum=1,
     ),
     series(
+        "Write wait by cause",
+        "short",
+        "Mean number of connections whose replies wait, by what they wait for: the client does not read, the "
+        "network loses or delays segments, the server's own limit of unsent bytes (socket.notsent_lowat). unknown: "
+        "over within seconds, or not looked at.",
+        (total_rate("towline_write_wait_seconds_total", by="cause"), "{{cause}}"),
+        colors={"peer": "red", "network": "orange", "buffer": "yellow", "unknown": "#8e8e8e"},
+    ),
+    series(
         "Write wait by instance",
         "short",
         "Mean number of connections whose client does not read its replies, by instance.",
@@ -67,9 +79,8 @@ WAIT = (
     ),
     series(
         "Write wait per megabyte written",
-        "s",
-        "Connection-seconds of write wait for each megabyte of replies: 60 s means that one megabyte takes a "
-        "minute of waiting, summed over all connections. Rises with clients that read slowly or not at "
+        "suffix: s/MB",
+        "Seconds of write wait, summed over all connections, for each megabyte of replies. Rises with clients that read slowly or not at "
         "all, and stays level when only traffic grows.",
         (
             per(WRITE_WAIT, f"({total_rate('towline_written_bytes_total')} / 1e6)"),
@@ -85,7 +96,7 @@ WAIT = (
     ),
     series(
         "Unterminated ends",
-        "cps",
+        "suffix: conn/s",
         "Connections that ended in the middle of a line. The server drops such a partial line.",
         (total_rate("towline_lines_unterminated_total"), "partial lines"),
     ),
@@ -94,7 +105,7 @@ WAIT = (
 LIFECYCLE = (
     series(
         "Closes by reason",
-        "cps",
+        "suffix: conn/s",
         "Connections closed per second, by reason; docs/LIMITS.md explains each reason.",
         (
             f"{total_rate('towline_connections_closed_total', by='reason')} > 0",
@@ -103,18 +114,19 @@ LIFECYCLE = (
         no_value="none",
     ),
     series(
-        "Mean lifetime",
+        "How long connections were open",
         "s",
-        "Mean number of open connections divided by the rate of new ones (Little's law). Valid only while "
-        "that number is steady.",
-        (
-            per(total_rate(STATE_SECONDS), total_rate("towline_connections_accepted_total")),
-            "lifetime",
+        "Of connections that ended. Those that are still open are not in it.",
+        *(
+            (quantile(at, metric="towline_connection_duration_seconds"), name)
+            for at, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
         ),
+        logarithm=10,
+        no_value="none ended",
     ),
     series(
         "Heartbeats",
-        "cps",
+        "suffix: conn/s",
         "Pings sent to silent clients, and pings without an answer within heartbeat.timeout.",
         (total_rate("towline_heartbeats_sent_total"), "sent"),
         (total_rate("towline_heartbeats_missed_total"), "missed"),

@@ -1,6 +1,6 @@
 """What did the kernel do to connections before the server saw them?"""
 
-from panels import CONNECTIONS, NODE, R, Board, gauge, per, series, total_rate
+from panels import NODE, R, Board, gauge, series, total_rate
 
 
 def node(metric):
@@ -26,7 +26,7 @@ ACCEPT = (
     ),
     series(
         "Queue overflows and drops",
-        "cps",
+        "suffix: conn/s",
         "Above zero, connects of clients hang and are retried after 1, 3 and 7 seconds. Counts all "
         "listening sockets of the server's network namespace.",
         (total_rate("towline_kernel_listen_overflows_total"), "overflows"),
@@ -35,7 +35,7 @@ ACCEPT = (
     ),
     series(
         "Accept errors",
-        "ops",
+        "suffix: /s",
         "EMFILE, ENFILE: no descriptor left. ENOBUFS, ENOMEM: no kernel memory left. ECONNABORTED: the "
         "client disconnected while it waited in the queue.",
         (total_rate("towline_accept_errors_total", by="errno"), "{{errno}}"),
@@ -43,7 +43,7 @@ ACCEPT = (
     ),
     series(
         "Aborted for lack of memory",
-        "cps",
+        "suffix: conn/s",
         "Connections that the kernel reset because TCP memory (net.ipv4.tcp_mem) was used up, in the "
         "server's network namespace.",
         (
@@ -51,16 +51,35 @@ ACCEPT = (
             "{{instance}}",
         ),
         soft_maximum=1,
-        width=12,
     ),
     series(
-        "Throughput per connection",
-        "Bps",
-        "Bytes per second of an average connection. Multiplied by the round-trip time: what the kernel's "
-        "buffers of a connection have to hold.",
-        (per(total_rate("towline_read_bytes_total"), CONNECTIONS), "read"),
-        (per(total_rate("towline_written_bytes_total"), CONNECTIONS), "written"),
-        width=12,
+        "Retransmits and timeouts",
+        "suffix: /s",
+        "Segments that were sent again, and retransmission timeouts, in the server's network namespace: the "
+        "network loses packets, or a client's host does not answer.",
+        (total_rate("towline_kernel_retransmits_total"), "segments sent again"),
+        (total_rate("towline_kernel_timeouts_total"), "timeouts"),
+        soft_maximum=1,
+    ),
+    series(
+        "Drops by TCP",
+        "suffix: /s",
+        "Segments dropped because a socket's backlog or receive queue was full, or its window closed, and SYN "
+        "cookies sent because the queue of half-open connections was full.",
+        (total_rate("towline_kernel_backlog_drops_total"), "backlog"),
+        (total_rate("towline_kernel_receive_queue_drops_total"), "receive queue"),
+        (total_rate("towline_kernel_zero_window_drops_total"), "closed window"),
+        (total_rate("towline_kernel_syncookies_sent_total"), "SYN cookies"),
+        soft_maximum=1,
+    ),
+    series(
+        "TCP memory of the host",
+        "bytes",
+        "Memory of all TCP buffers of the host, and the limit (net.ipv4.tcp_mem) from which the kernel takes "
+        "memory from connections.",
+        (f"max({gauge('towline_kernel_tcp_memory_bytes')})", "in use"),
+        (f"max by (level) ({gauge('towline_kernel_tcp_memory_limit_bytes')})", "{{level}}"),
+        limits=("min", "pressure", "max"),
     ),
 )
 
@@ -111,7 +130,7 @@ HOST = (
     ),
     series(
         "Packet backlog",
-        "ops",
+        "suffix: /s",
         "Squeezed: the kernel left packets for its next round, because its time slice ended. Dropped: the "
         "input queue was full; this includes loopback traffic.",
         (node_rate("node_softnet_times_squeezed_total"), "squeezed"),

@@ -11,6 +11,7 @@ from panels import (
     rate,
     series,
     table,
+    timeline,
     total_rate,
 )
 
@@ -46,14 +47,12 @@ STACK = (
         width=12,
         soft_maximum=1,
     ),
-    series(
-        "Last reload failed",
-        "short",
-        "Instances whose last reload failed, so that an older configuration is in force.",
-        (f"sum(1 - {gauge('towline_config_last_reload_successful')})", "failed"),
-        colors={"failed": "red"},
+    timeline(
+        "Configuration in force",
+        "Red while the last reload failed, so that an older configuration is in force.",
+        (gauge("towline_config_last_reload_successful"), "{{instance}}"),
+        words={"0": ("last reload failed", "red"), "1": ("as loaded", "green")},
         width=12,
-        soft_maximum=1,
     ),
 )
 
@@ -66,10 +65,10 @@ BATCHING = (
         (per(total_rate("towline_lines_received_total"), total_rate(BATCHES)), "lines"),
         decimals=1,
     ),
-    series("Batches", "ops", "Batches received per second.", (total_rate(BATCHES), "batches")),
+    series("Batches", "suffix: /s", "Batches received per second.", (total_rate(BATCHES), "batches")),
     series(
         "Received and answered",
-        "ops",
+        "suffix: lines/s",
         "Lines per second into and out of the stack. They differ while lines wait in the stack.",
         (total_rate("towline_lines_received_total"), "received"),
         (total_rate(LINES), "answered"),
@@ -93,7 +92,7 @@ TIME = (
     ),
     series(
         "Lines failed by layer",
-        "ops",
+        "suffix: lines/s",
         "timeout: timeouts.request passed. shed: refused at limits.concurrency or under overload. error: "
         "the workload failed.",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
@@ -105,12 +104,14 @@ TIME = (
 LIMIT = (
     series(
         "Permits in use",
-        "short",
-        "Batches that hold a concurrency permit. A workload that never waits, such as echo, uses at most one "
-        "per thread.",
-        (f"sum({gauge('towline_concurrency_in_use')})", "in use"),
-        (f"sum({gauge('towline_concurrency_limit')})", "limit"),
-        limits=("limit",),
+        "percentunit",
+        "Batches that hold a concurrency permit, divided by limits.concurrency, of the instance with the most. A "
+        "workload that never waits, such as echo, uses at most one per thread.",
+        (
+            f"max({gauge('towline_concurrency_in_use')} / {gauge('towline_concurrency_limit')})",
+            "in use",
+        ),
+        maximum=1,
         width=12,
     ),
     series(

@@ -14,10 +14,12 @@ from panels import (
     rate,
     series,
     stat,
+    table,
     total_rate,
 )
 
 LINES = "towline_lines_processed_total"
+DELAY = "towline_scheduling_delay_seconds"
 OK = total_rate(LINES, 'result="ok"')
 
 # Selected by job, because an instance that is down exports no towline_build_info.
@@ -36,15 +38,21 @@ GLANCE = (
         "short",
         "Open connections.",
         (f"sum({gauge('towline_connections_active')})", "open"),
+        link="connections",
     ),
     stat(
         "Headroom",
         "percentunit",
-        "Share of the connection limit that is free.",
-        (f"1 - {CONNECTIONS} / sum({gauge('towline_connections_limit')})", "free"),
+        "Share of the connection limit that is free, of the instance with the least. "
+        "TowlineConnectionsNearLimit fires below 10 %.",
+        (
+            f"min(1 - {gauge('towline_connections_active')} / {gauge('towline_connections_limit')})",
+            "free",
+        ),
         thresholds=((None, "red"), (0.1, "orange"), (0.25, "green")),
+        link="connections",
     ),
-    stat("Lines/s", "short", "Lines answered per second.", (total_rate(LINES), "lines")),
+    stat("Lines/s", "short", "Lines answered per second.", (total_rate(LINES), "lines"), link="middleware"),
     stat(
         "Success",
         "percentunit",
@@ -61,15 +69,27 @@ GLANCE = (
         "before the read, is not included: clients see more.",
         # Without lines the quantile is NaN, which `> 0` drops.
         (f"{quantile(0.99)} > 0", "p99"),
-        thresholds=((None, "green"), (0.005, "orange"), (0.05, "red")),
         no_value="no lines",
+        link="middleware",
+    ),
+    stat(
+        "Scheduling delay",
+        "s",
+        "99 % of what was ready to run waited at most this time for its thread, of the slowest instance. Clients "
+        "wait for that beside the time in the stack.",
+        (f"max({quantile(0.99, 'instance', DELAY)})", "p99"),
+        thresholds=((None, "green"), (0.05, "orange"), (0.5, "red")),
+        no_value="no lines",
+        link="workers",
     ),
     stat(
         "Write waiters",
-        "short",
-        "Mean number of connections whose client does not read its replies, so that back-pressure applies.",
-        (total_rate("towline_io_wait_seconds_total", 'direction="write"'), "waiting"),
+        "percentunit",
+        "Share of connections whose client does not read its replies, so that back-pressure applies; mean.",
+        (per(total_rate("towline_io_wait_seconds_total", 'direction="write"'), CONNECTIONS), "waiting"),
+        thresholds=((None, "green"), (0.01, "orange"), (0.1, "red")),
         decimals=1,
+        link="connections",
     ),
     stat(
         "Draining",
@@ -83,10 +103,12 @@ GLANCE = (
 TRAFFIC = (
     series(
         "Lines by result",
-        "ops",
+        "suffix: lines/s",
         "Lines answered per second, by result.",
-        (total_rate(LINES, by="result"), "{{result}}"),
+        # Without results that do not occur: a stack draws them all.
+        (f"{total_rate(LINES, by='result')} > 0", "{{result}}"),
         stack=True,
+        no_value="no lines",
         colors=RESULT_COLORS,
     ),
     series(
@@ -98,7 +120,7 @@ TRAFFIC = (
     ),
     series(
         "Connections opened and closed",
-        "cps",
+        "suffix: conn/s",
         "Connections per second. While the two rates differ, the number of open connections changes.",
         (total_rate("towline_connections_accepted_total"), "opened"),
         (total_rate("towline_connections_closed_total"), "closed"),
@@ -108,7 +130,7 @@ TRAFFIC = (
 ERRORS = (
     series(
         "Failed lines",
-        "ops",
+        "suffix: lines/s",
         "Lines answered with an error line, by result: timeout, shed (overload) or error (the workload).",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
         colors=RESULT_COLORS,
@@ -116,11 +138,11 @@ ERRORS = (
     ),
     series(
         "Abnormal closes",
-        "cps",
-        "Connections closed per second for any reason but the client's orderly close and a drain.",
+        "suffix: conn/s",
+        "Connections closed per second for any reason but the client's orderly close, a drain, an age or an operator.",
         (
             total_rate(
-                "towline_connections_closed_total", 'reason!~"peer_eof|drain"', by="reason"
+                "towline_connections_closed_total", 'reason!~"peer_eof|drain|admin|max_age"', by="reason"
             )
             + " > 0",
             "{{reason}}",
@@ -129,7 +151,7 @@ ERRORS = (
     ),
     series(
         "Rejected connections",
-        "cps",
+        "suffix: conn/s",
         "Connections refused per second, by reason: connection limit, accept rate, per-address limit, "
         "memory or descriptors.",
         (total_rate("towline_connections_rejected_total", by="reason"), "{{reason}}"),
@@ -142,9 +164,21 @@ STACK_TIME = (
         "Quantiles",
         "s",
         "From a batch's arrival in the line stack to its reply, including waits for a concurrency permit. "
-        "Waiting in the kernel is not included: clients see more. Below 10 µs values are interpolated.",
+        "Waiting in the kernel and for the thread is not included: clients see more.",
         *((quantile(at), name) for at, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))),
-        width=12,
+        width=8,
+        logarithm=10,
+    ),
+    series(
+        "Scheduling delay",
+        "s",
+        "How long what is ready to run waits until its thread runs it: a busy thread, other programs on the host, "
+        "a throttled control group, a process that was stopped.",
+        *(
+            (quantile(at, metric=DELAY), name)
+            for at, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
+        ),
+        width=8,
         logarithm=10,
     ),
     heatmap(
@@ -156,7 +190,7 @@ STACK_TIME = (
             f"sum by (le) (increase(towline_batch_duration_seconds_bucket{{{J}}}[$__rate_interval]))",
             "{{le}}",
         ),
-        width=12,
+        width=8,
     ),
 )
 
@@ -172,6 +206,7 @@ SATURATION = (
         (f"max({gauge('towline_concurrency_in_use')} / {gauge('towline_concurrency_limit')})", "permits"),
         (f"max({DESCRIPTORS})", "descriptors"),
         (f"max({rate('towline_worker_busy_seconds_total')})", "busiest worker"),
+        maximum=1,
     ),
     series(
         "Connections waiting for the socket",
@@ -188,12 +223,60 @@ SATURATION = (
     ),
 )
 
+OPEN = gauge("towline_connections_active")
+INSTANCES = (
+    table(
+        "Instances",
+        "One row for each instance; what is in red needs a look first.",
+        (f"sum by (instance) ({OPEN})", ""),
+        (f"max by (instance) ({OPEN} / {gauge('towline_connections_limit')})", ""),
+        (f"sum by (instance) ({rate(LINES)})", ""),
+        (f"{quantile(0.99, 'instance')}", ""),
+        (f"{quantile(0.99, 'instance', DELAY)}", ""),
+        (f"max by (instance) ({rate('towline_worker_busy_seconds_total')})", ""),
+        (
+            "sum by (instance) ("
+            + rate("towline_io_wait_seconds_total", 'direction="write"')
+            + f") / (sum by (instance) ({OPEN}) > 0)",
+            "",
+        ),
+        (f"sum by (instance, version) ({gauge('towline_build_info')})", ""),
+        columns={
+            "instance": "Instance",
+            "version": "Version",
+            "Value #A": "Open",
+            "Value #B": "Of limit",
+            "Value #C": "Lines/s",
+            "Value #D": "p99 in the stack",
+            "Value #E": "p99 scheduling delay",
+            "Value #F": "Busiest worker",
+            "Value #G": "Write waiters",
+        },
+        cells={
+            "Of limit": ((None, "text"), (0.75, "orange"), (0.9, "red")),
+            "p99 scheduling delay": ((None, "text"), (0.05, "orange"), (0.5, "red")),
+            "Busiest worker": ((None, "text"), (0.9, "red")),
+            "Write waiters": ((None, "text"), (0.01, "orange"), (0.1, "red")),
+        },
+        cell_units={
+            "Of limit": "percentunit",
+            "Lines/s": "short",
+            "p99 in the stack": "s",
+            "p99 scheduling delay": "s",
+            "Busiest worker": "percentunit",
+            "Write waiters": "percentunit",
+        },
+        width=24,
+    ),
+)
+
 OVERVIEW = Board(
     "overview",
     "Overview",
     "Is the service healthy, and if not, which dashboard comes next? One row for each golden signal.",
     (
         ("At a glance", GLANCE),
+        ("Instances", INSTANCES),
         ("Traffic", TRAFFIC),
         ("Errors", ERRORS),
         ("Time in the line stack", STACK_TIME),

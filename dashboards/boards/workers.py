@@ -1,17 +1,15 @@
 """Is the work spread evenly, and which resource of the process runs out first?"""
 
-from panels import CONNECTIONS, R, Board, gauge, own, per, rate, series, total_rate
-
-WORKER = "{{instance}} w{{worker}}"
+from panels import CONNECTIONS, R, Board, band, gauge, own, per, rate, series, timeline, total_rate
 
 UTILISATION = (
     series(
-        "Busy share by worker",
+        "Busy share of workers",
         "percentunit",
-        "Share of time in which a worker thread was not waiting for work. 100 % is a full core.",
-        (rate("towline_worker_busy_seconds_total"), WORKER),
+        "Share of time in which a worker thread was not waiting for work, of the busiest, the median and the least busy "
+        "worker. 100 % is a full core.",
+        *band(rate("towline_worker_busy_seconds_total")),
         maximum=1,
-        many=True,
     ),
     series(
         "CPU",
@@ -35,11 +33,11 @@ UTILISATION = (
 
 BALANCE = (
     series(
-        "Connections by worker",
+        "Connections of workers",
         "short",
-        "Open connections of each worker. A new connection goes to the worker with the fewest.",
-        (gauge("towline_worker_connections"), WORKER),
-        many=True,
+        "Open connections of the worker with the most, the median and the fewest. A new connection goes to the worker "
+        "with the fewest.",
+        *band(gauge("towline_worker_connections")),
     ),
     series(
         "Imbalance of connections",
@@ -76,9 +74,13 @@ RESOURCES = (
     series(
         "Memory per connection",
         "bytes",
-        "Resident memory divided by open connections. Includes the memory of the process itself, so it is "
-        "meaningful only from some thousands of connections on.",
-        (per(f"sum{own(gauge('process_resident_memory_bytes'))}", CONNECTIONS), "per connection"),
+        "Resident memory beyond that at the start of the server, divided by open connections. Means something from some "
+        "thousand connections on.",
+        (
+            f"clamp_min(sum{own(gauge('process_resident_memory_bytes'))} - "
+            f"sum({gauge('towline_resident_base_bytes')}), 0) / ({CONNECTIONS} > 0)",
+            "per connection",
+        ),
     ),
     series(
         "Descriptors",
@@ -87,19 +89,20 @@ RESOURCES = (
         (own(f"{gauge('process_open_fds')} / {gauge('process_max_fds')}"), "{{instance}}"),
         maximum=1,
     ),
-    series(
-        "Uptime",
-        "s",
-        "Time since the process started. A drop is a restart.",
-        (f"time() - {own(gauge('process_start_time_seconds'))}", "{{instance}}"),
+    timeline(
+        "Draining",
+        "Instances that are stopping.",
+        (gauge("towline_draining"), "{{instance}}"),
+        words={"0": ("no", "#8e8e8e"), "1": ("draining", "blue")},
     ),
-    series(
-        "Worker restarts",
-        "short",
-        "Worker processes that crashed or were killed, and were started again. Their connections were lost.",
-        (f"increase({gauge('towline_worker_restarts_total')}[{R}])", WORKER),
-        soft_maximum=1,
-        many=True,
+    timeline(
+        "Worker processes started again",
+        "Processes that crashed or were killed, and were started again within the interval. Their connections were lost.",
+        (
+            f"sum by (instance) (increase({gauge('towline_worker_restarts_total')}[{R}])) > bool 0",
+            "{{instance}}",
+        ),
+        words={"0": ("no", "#8e8e8e"), "1": ("started again", "red")},
     ),
     series(
         "Worker processes that do not serve",
