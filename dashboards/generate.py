@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the Grafana dashboards from `boards/`.
+"""Writes the Grafana dashboards from `boards/`, and the rules as a resource of the Prometheus operator.
 
-    generate.py           write dashboards/grafana/dashboards/*.json
+    generate.py           write dashboards/grafana/dashboards/*.json and prometheus/prometheusrule.yaml
     generate.py --check   fail if the files differ from what would be written
 """
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from boards import BOARDS
 from panels import J, Panel, own
 
-OUT = Path(__file__).parent / "grafana" / "dashboards"
+HERE = Path(__file__).parent
+OUT = HERE / "grafana" / "dashboards"
+RULES = HERE / "prometheus" / "rules" / "towline.rules.yml"
+OPERATOR = HERE / "prometheus" / "prometheusrule.yaml"
 
 # A variable and not the name of a data source, so that the dashboards load into any Grafana.
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -314,11 +317,27 @@ def build(board):
     }
 
 
+def operator_rules():
+    """The rules as a PrometheusRule: the same text, indented."""
+    lines = RULES.read_text().splitlines()
+    head = [
+        "# Written by dashboards/generate.py from rules/towline.rules.yml.",
+        "apiVersion: monitoring.coreos.com/v1",
+        "kind: PrometheusRule",
+        "metadata:",
+        "  name: towline",
+        "  labels: {app.kubernetes.io/name: towline}",
+        "spec:",
+    ]
+    return "\n".join(head + [f"  {line}" if line else "" for line in lines]) + "\n"
+
+
 def main():
     wanted = {
         OUT / f"towline-{board.uid}.json": json.dumps(build(board), indent=2, ensure_ascii=False) + "\n"
         for board in BOARDS
     }
+    wanted[OPERATOR] = operator_rules()
     if sys.argv[1:] == ["--check"]:
         stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
         stale += sorted(set(OUT.glob("*.json")) - set(wanted))
@@ -329,8 +348,9 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for path, text in wanted.items():
         path.write_text(text)
-    count = sum(panel["type"] != "row" for text in wanted.values() for panel in json.loads(text)["panels"])
-    print(f"{len(wanted)} dashboards, {count} panels")
+    panels = [panel for path in wanted if path != OPERATOR for panel in json.loads(wanted[path])["panels"]]
+    count = sum(panel["type"] != "row" for panel in panels)
+    print(f"{len(BOARDS)} dashboards, {count} panels, and the rules for the Prometheus operator")
 
 
 if __name__ == "__main__":
