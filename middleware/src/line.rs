@@ -1,10 +1,17 @@
 //! One line.
 
-use std::{fmt, ops::Deref};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 use bytes::Bytes;
 
-/// One line without its terminator, as a cheap slice of the read in which it came.
+use crate::swar;
+
+/// One line without its terminator: of up to 15 bytes as a copy, and else as a cheap slice of the read in which
+/// it came.
 ///
 /// The bytes are opaque: any value but `\n`, a trailing `\r` included. Dereferences to `[u8]`.
 ///
@@ -14,14 +21,34 @@ use bytes::Bytes;
 /// assert_eq!(line.to_str(), Ok("GET key"));
 /// assert!(line.starts_with(b"GET "));
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Line(Bytes);
+#[derive(Clone)]
+pub struct Line(Content);
+
+/// A copy of a few bytes costs less than the two atomic operations of a slice.
+#[derive(Clone)]
+enum Content {
+    /// `bytes[..len]`. What is behind is not the line's.
+    Short {
+        len: u8,
+        bytes: [u8; swar::BYTES],
+    },
+    Slice(Bytes),
+}
 
 impl Line {
-    /// The line's bytes. They share memory with the batch, and that may be a read block of 64 KiB: copy
-    /// what is kept for long.
+    /// The first `len` bytes of `bytes`; `len` is at most [`swar::BYTES`].
+    #[inline]
+    pub(crate) const fn short(bytes: u128, len: usize) -> Self {
+        Self(Content::Short { len: len as u8, bytes: bytes.to_le_bytes() })
+    }
+
+    /// The line's bytes: of up to 15 bytes in memory of their own, which is allocated here. Longer ones share
+    /// memory with the batch, and that may be a read block of 64 KiB: copy what is kept for long.
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        match self.0 {
+            Content::Short { .. } => Bytes::copy_from_slice(&self),
+            Content::Slice(bytes) => bytes,
+        }
     }
 
     /// The line as text.
@@ -29,32 +56,57 @@ impl Line {
     /// # Errors
     /// If it is not UTF-8.
     pub fn to_str(&self) -> Result<&str, std::str::Utf8Error> {
-        std::str::from_utf8(&self.0)
+        std::str::from_utf8(self)
     }
 }
 
 impl Deref for Line {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Content::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Content::Slice(bytes) => bytes,
+        }
     }
 }
 
 impl AsRef<[u8]> for Line {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::short(0, 0)
+    }
+}
+
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Line {}
+
+impl Hash for Line {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
     }
 }
 
 impl From<Bytes> for Line {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self(Content::Slice(bytes))
     }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Line({:?})", self.0)
+        write!(f, "Line(b\"{}\")", self.escape_ascii())
     }
 }
