@@ -21,7 +21,7 @@ use tower_service::Service;
 use towline_middleware::{
     BoxError, ConcurrencyLimitLayer, EachLine, ErrorReplyLayer, FramedTransport, Line,
     LinesBatchCodec, ObserveLayer, Semaphore, TimeoutLayer,
-    serve::Serve,
+    serve::{ConnectionConfig, Serve},
     session::SessionStack,
     stats::{CloseReason, LineResult, Stats},
 };
@@ -35,6 +35,7 @@ struct Served {
     ended: JoinHandle<Result<CloseReason, BoxError>>,
     stats: Arc<Stats>,
     permits: Arc<Semaphore>,
+    config: Arc<ConnectionConfig>,
 }
 
 impl Served {
@@ -57,10 +58,12 @@ impl Served {
             .layer(timeout)
             .layer(limit)
             .service(EachLine::new(service));
-        let mut serve = Serve::unboxed(lines).stats(stats.clone()).limits(limits);
+        let config = Arc::new(ConnectionConfig::default());
+        let serve = Serve::unboxed(lines).stats(stats.clone()).limits(limits);
+        let mut serve = serve.config(config.clone());
         let transport = FramedTransport::new(server, LinesBatchCodec::new(KIB));
         let ended = tokio::spawn(serve.call(transport));
-        Self { client, ended, stats, permits }
+        Self { client, ended, stats, permits, config }
     }
 
     async fn send(&mut self, lines: &str) {
@@ -193,4 +196,27 @@ async fn replies_that_the_peer_does_not_take_stop_the_service() {
     assert!((98..=102).contains(&more), "{more} replies for 100 that were taken");
     drop(served.client);
     assert_eq!(served.ended.await.unwrap().unwrap(), CloseReason::PeerReset);
+}
+
+/// While the connections of a shard buffered more than they may together, one whose peer took no replies polled
+/// nothing but its writes: a line of it that was done kept its permit for as long as the write timeout lets.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_no_replies_while_memory_is_short_keeps_no_permit() {
+    let mut served = Served::with(service_fn(|line: Line| async move {
+        match &line[..] {
+            b"long" => Ok(vec![b'x'; 80 * KIB - 1]),
+            _ => millis(line).await.map(|line| line.to_vec()),
+        }
+    }));
+    let long = "x".repeat(80 * KIB - 1) + "\n";
+    for (wait, reply) in [("1000", "1000\n0\n"), ("hang", "ERR timeout\nERR timeout\n")] {
+        served.send(&format!("long\n{wait}\n0\n")).await;
+        sleep(SECOND / 2).await;
+        assert_eq!(served.permits.in_use(), 1, "the line behind the long reply waits");
+        served.config.set_buffered_bytes_max(1);
+        sleep(2 * TIMEOUT).await;
+        assert_eq!(served.permits.in_use(), 0, "{wait}");
+        served.config.set_buffered_bytes_max(usize::MAX);
+        served.expect(&format!("{long}{reply}")).await;
+    }
 }

@@ -153,10 +153,13 @@ where
     /// permit for as long as the peer likes.
     #[cold]
     fn block(&mut self, cx: &mut Context<'_>) -> Transition {
-        if let Step::Answering(answering) = &mut *self.step
-            && let Source::Call(call) = &mut answering.source
-        {
-            self.service.poll_blocked(cx, call);
+        if let Step::Answering(answering) = &mut *self.step {
+            match &mut answering.source {
+                Source::Call(call) => self.service.poll_blocked(cx, call),
+                Source::Rest(rest) => rest.poll_blocked(cx),
+                // A stream holds no permit of the server's.
+                Source::Parts(_) => {}
+            }
         }
         Transition::Park(Phase::Blocked)
     }

@@ -23,6 +23,8 @@ pub(super) enum LimitedRest {
     Free(BoxRest),
     /// It waits, so it has a permit and a deadline until its next part.
     Waiting { call: Pin<Box<LimitedWait<NextPart>>>, frames: u32 },
+    /// Its wait is over, and the next part waits until the peer takes those before it.
+    Waited { waited: Waited, frames: u32 },
     /// All frames are answered.
     Done,
 }
@@ -48,18 +50,23 @@ impl LimitedRest {
                         *self = Self::Waiting { call, frames };
                     }
                 },
-                Self::Waiting { call, frames } => {
-                    let frames = *frames;
-                    match call.as_mut().poll(cx) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok((rest, part))) => {
+                Self::Waiting { .. } => {
+                    self.poll_blocked(cx);
+                    if let Self::Waiting { .. } = self {
+                        return Poll::Pending;
+                    }
+                }
+                Self::Waited { .. } => {
+                    let Self::Waited { waited, frames } = std::mem::replace(self, Self::Done)
+                    else {
+                        continue;
+                    };
+                    match waited {
+                        Ok((rest, part)) => {
                             *self = Self::Free(rest);
                             break part.transpose();
                         }
-                        Poll::Ready(Err(error)) => {
-                            *self = Self::Done;
-                            return Poll::Ready(unserved(error, frames, shard));
-                        }
+                        Err(error) => return Poll::Ready(unserved(error, frames, shard)),
                     }
                 }
                 Self::Done => break Ok(None),
@@ -78,7 +85,23 @@ impl LimitedRest {
             None => (Batch::default(), Then::Next),
         }))
     }
+
+    /// Polls what it waits for, and keeps what that gives: one part at most. So a peer that takes no replies keeps
+    /// no permit for longer than the wait takes.
+    pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>) {
+        if let Self::Waiting { call, frames } = self
+            && let Poll::Ready(waited) = call.as_mut().poll(cx)
+        {
+            *self = Self::Waited { waited, frames: *frames };
+        }
+    }
 }
+
+/// What the wait for a part gave.
+type Waited = Result<PartOf, BoxError>;
+
+/// A rest, and its next part.
+type PartOf = (BoxRest, Option<Result<Part, BoxError>>);
 
 /// Answers frames that are not served because of a limit.
 fn unserved<P: Protocol>(
@@ -97,7 +120,7 @@ fn unserved<P: Protocol>(
 pub(super) struct NextPart(Option<BoxRest>);
 
 impl Future for NextPart {
-    type Output = (BoxRest, Option<Result<Part, BoxError>>);
+    type Output = PartOf;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(rest) = &mut self.0 else { return Poll::Pending };
