@@ -14,7 +14,11 @@ use towline::{
 
 /// The message with which `test` panics.
 fn panics(test: impl FnOnce() + panic::UnwindSafe) -> String {
-    *panic::catch_unwind(test).expect_err("it panics").downcast::<String>().unwrap()
+    let message = panic::catch_unwind(test).expect_err("it panics");
+    match message.downcast::<String>() {
+        Ok(message) => *message,
+        Err(message) => (*message.downcast::<&str>().unwrap()).to_owned(),
+    }
 }
 
 fn numbers() -> Server {
@@ -196,4 +200,44 @@ fn fuzzed_input_is_cut_stalled_and_reset() {
             &[&[first, 3, 200, 100, 100, 7, 0, 255][..], &[b'a', b'\n'].repeat(50)].concat(),
         );
     }
+}
+
+/// Tokio's own words name neither the function nor what to write instead.
+#[tokio::test]
+async fn what_makes_a_runtime_of_its_own_says_so_in_another_one() {
+    let said = [
+        panics(|| drop(test::any_split(numbers, "a\n"))),
+        panics(|| test::transcript(numbers(), "C: a")),
+        panics(|| test::fuzz(numbers(), b"\0a\n")),
+    ];
+    for said in said {
+        assert!(said.contains("a plain #[test]"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_outlive_their_stage_are_cut_and_told() {
+    let stage = test::stage(numbers());
+    let (mut ann, mut bob) = (stage.connect().await, stage.connect().await);
+    ann.send("a");
+    drop(stage);
+    assert_eq!(ann.is_closed().await, CloseReason::Shutdown);
+    ann.send("nothing reads this");
+    assert_eq!(ann.is_closed().await, CloseReason::Shutdown, "as often as it is asked");
+    let silent = tokio::spawn(async move { bob.expect("a reply").await }).await.unwrap_err();
+    let said = *silent.into_panic().downcast::<String>().unwrap();
+    assert!(said.contains("but the server closed the connection"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_never_comes_ends_the_expectation_with_a_sentence() {
+    let commands = Router::<Lf, ()>::new()
+        .command("NEVER", |_: &mut (), _: Args<'_>| Deferred::new(std::future::pending::<&str>()));
+    let server = Server::builder().request_timeout(None).router(commands, |_conn| ());
+    let stage = test::stage(server);
+    let mut client = stage.connect().await;
+    client.send("NEVER");
+    let waits = tokio::spawn(async move { client.expect("now").await }).await.unwrap_err();
+    let said = *waits.into_panic().downcast::<String>().unwrap();
+    assert!(said.contains("but nothing more came for 20s"), "{said}");
 }

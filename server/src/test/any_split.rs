@@ -57,6 +57,7 @@ const TAKES_MAX: usize = 64;
 /// # Panics
 /// If replies or reason differ; the message has the cut, and both conversations from where they differ. If the
 /// program panics, or a connection does not end. In a Tokio runtime.
+#[track_caller]
 pub fn any_split(make: impl Fn() -> Server, input: impl AsRef<[u8]>) -> Conversation {
     let input = input.as_ref();
     in_paused_runtime(async {

@@ -45,6 +45,7 @@ const BLOCKS_BYTES: usize = 256 * 1024;
 ///
 /// # Panics
 /// If what it checks does not hold, when the server cannot be staged, and in a Tokio runtime.
+#[track_caller]
 pub fn fuzz(server: Server, bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else { return };
     let count = usize::from(first) % PIECES_MAX;

@@ -4,6 +4,9 @@
 //! its router, and serves [`Client`]s in memory with the same stack: framing with its limits, heartbeat and
 //! deadlines, metrics, drain. On a paused clock a deadline of an hour takes no time.
 //!
+//! The clock moves when every task of the runtime waits. One that never does, such as a loop over
+//! `yield_now`, stops it, and no expectation ends; on the real clock they do.
+//!
 //! ```
 //! use std::time::Duration;
 //! use towline::{
@@ -59,7 +62,7 @@ mod stage;
 mod tcp;
 mod transcript;
 
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 pub use towline_middleware::test::laws;
 
 pub use self::{
@@ -74,7 +77,16 @@ pub fn stage(server: Server) -> Stage {
 }
 
 /// Runs `future` to its end on a paused clock.
+///
+/// # Panics
+/// In a Tokio runtime.
+#[track_caller]
 fn in_paused_runtime<T>(future: impl Future<Output = T>) -> T {
+    assert!(
+        Handle::try_current().is_err(),
+        "it makes a runtime of its own, and is called in one: call it in a plain #[test], not in a \
+         #[tokio::test]"
+    );
     let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without sockets needs nothing of the system").block_on(future)
 }

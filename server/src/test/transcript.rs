@@ -37,6 +37,7 @@ const SETTLE: Duration = Duration::from_millis(1);
 /// # Panics
 /// As [`Stage::play`]; when the server cannot be staged; in a Tokio runtime, where the caller awaits
 /// [`Stage::play`].
+#[track_caller]
 pub fn transcript(server: Server, text: &str) {
     in_paused_runtime(async {
         Stage::new(server).play(text).await;
