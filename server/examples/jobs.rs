@@ -150,13 +150,27 @@ impl Queue {
         self.added.notify_one();
     }
 
-    async fn take(self: Arc<Self>) -> Job {
+    async fn take(self: Arc<Self>) -> Offer {
         loop {
             let next = self.jobs().1.pop_front();
             match next {
-                Some(job) => return job,
+                Some(job) => return Offer { queue: self, job: Some(job) },
                 None => self.added.notified().await,
             }
+        }
+    }
+}
+
+/// A job on its way to a worker. It goes back to the queue if the worker is gone before it arrives.
+struct Offer {
+    queue: Arc<Queue>,
+    job: Option<Job>,
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            self.queue.put_back(job);
         }
     }
 }
@@ -222,8 +236,9 @@ fn take(worker: &mut Worker, args: Args<'_>) -> Result<Deferred<Netstring, Worke
     if worker.taken.len() >= TAKEN_MAX {
         return Err(ReplyError::new("finish a job first"));
     }
-    let job = worker.queue.clone().take();
-    Ok(Deferred::then(job, |worker: &mut Worker, job, cx| {
+    let offer = worker.queue.clone().take();
+    Ok(Deferred::then(offer, |worker: &mut Worker, mut offer, cx| {
+        let Some(job) = offer.job.take() else { return Action::Continue };
         let reply = cx.reply(format_args!("{} {}", job.number, job.text));
         worker.taken.push(job);
         reply

@@ -24,6 +24,10 @@ use crate::{
 /// `timeouts.request` or [`within`](Self::within); waits for a permit of `limits.concurrency` if it is not
 /// done at once. Dropped when the peer is gone. *Costs*: two allocations.
 ///
+/// While the peer takes no replies the future runs to its end, so that it keeps no permit, and what it gave waits.
+/// If the connection ends meanwhile that is dropped: `back` of [`then`](Self::then) is not called. A value that must
+/// not be lost, such as a job from a queue, goes back in its own [`Drop`].
+///
 /// ```
 /// use towline_middleware::{protocol::Lf, session::Deferred};
 ///

@@ -11,6 +11,9 @@ use crate::{Builder, Peer, Server, serve::BatchService};
 /// The same loop, limits, deadlines, metrics and drain as for lines; what the server says by itself is said in
 /// the words of the protocol, or not at all. Without a word for a ping there is no heartbeat.
 ///
+/// For services. [`Builder::router`](crate::Builder::router) and [`Builder::sessions`](crate::Builder::sessions) know
+/// the protocol from the router and the session, and are methods of the builder itself.
+///
 /// ```no_run
 /// use std::convert::Infallible;
 /// use towline::{Batch, RunError, Server, protocol::Lf, service_fn};

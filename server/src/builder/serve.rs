@@ -11,7 +11,8 @@ use super::{Builder, ProtocolBuilder};
 use crate::{serve::BatchService, server::Server, shard::Peer};
 
 impl Builder {
-    /// Serves another protocol than lines. What follows gives it a service of its batches.
+    /// Serves another protocol than lines. What follows gives it a service of its batches. A router and sessions
+    /// name their protocol themselves: they are given to the builder without it.
     ///
     /// Default: lines.
     pub fn protocol<P: Protocol>(self) -> ProtocolBuilder<P> {
