@@ -52,6 +52,27 @@ Exit codes:
   1  something fails
   2  a wrong flag or setting";
 
+pub(crate) const CTL: &str = "\
+The server needs admin.socket, or admin.token_file for its admin port.
+
+Examples:
+  towline ctl stats
+  towline ctl kill 0-17 1-4711
+  towline ctl kill --match 'state=write_wait,wait>10s'
+      Asks back when more than one matches; --yes does not
+  towline ctl drain --share 10% --over 60s
+      Closes the oldest tenth, for clients to connect to other replicas
+  towline ctl set limits.connections=5000 timeouts.idle=5m
+  towline ctl set limits.connections=
+      Withdraws it: what the configuration says is in force again
+  towline ctl log debug
+  kubectl exec POD -- towline ctl drain
+
+Exit codes:
+  0  the server did it
+  1  no server answered, it refused, or a connection is not there
+  2  a wrong command line, or nobody to ask back";
+
 pub(crate) const PRECEDENCE: &str = "\
 Each source of a value overrides those before it:
   1. built-in       the default that the help of each flag names
@@ -75,7 +96,9 @@ mod tests {
 
     #[test]
     fn no_line_is_wrapped_at_80_columns() {
-        for line in [ABOUT, EXAMPLES, SERVE, DOCTOR, PRECEDENCE].iter().flat_map(|it| it.lines()) {
+        for line in
+            [ABOUT, EXAMPLES, SERVE, DOCTOR, CTL, PRECEDENCE].iter().flat_map(|it| it.lines())
+        {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }

@@ -1,4 +1,5 @@
-//! A GET to an admin port, bounded in time and in bytes: the HTTP client of `health` and `bench`.
+//! Requests to an admin port or socket, bounded in time and in bytes: the HTTP client of `health`, `bench` and
+//! `ctl`.
 //!
 //! Not a client library, because `health` promises more than HTTP: an answer after two seconds at the
 //! latest, from the status line alone, and one sentence for whatever else came back.
@@ -9,8 +10,11 @@
 )]
 
 use std::{
+    fmt::{self, Write as _},
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -21,10 +25,108 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Bytes a read may return.
 const CHUNK: usize = 16 << 10;
 
+/// Where a server answers. `Display` is what a person calls it.
+#[derive(Debug, Clone)]
+pub(crate) enum Endpoint {
+    Port(SocketAddr),
+    Socket(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(address) => address.fmt(f),
+            Self::Socket(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A connection of either kind.
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn connect(endpoint: &Endpoint, timeout: Duration) -> io::Result<Self> {
+        let stream = match endpoint {
+            Endpoint::Port(address) => Self::Tcp(TcpStream::connect_timeout(address, timeout)?),
+            // Waits only while the server's queue is full.
+            Endpoint::Socket(path) => Self::Unix(UnixStream::connect(path)?),
+        };
+        match &stream {
+            Self::Tcp(stream) => stream.set_write_timeout(Some(timeout))?,
+            Self::Unix(stream) => stream.set_write_timeout(Some(timeout))?,
+        }
+        Ok(stream)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes),
+            Self::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.read(bytes)
+            }
+            Self::Unix(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.read(bytes)
+            }
+        }
+    }
+}
+
+/// A request of any kind.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'a str,
+    /// The token of `admin.token_file`.
+    pub(crate) token: Option<&'a str>,
+    pub(crate) body: &'a str,
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl Request<'_> {
+    /// Sends it and reads the whole answer. `timeout` bounds the connect, and again the answer.
+    pub(crate) fn send(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<Answer> {
+        let Self { method, path, token, body } = self;
+        let host = match endpoint {
+            Endpoint::Port(address) => address.to_string(),
+            Endpoint::Socket(_) => "towline".to_owned(),
+        };
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+        // Writing into a String cannot fail.
+        if let Some(token) = token {
+            let _ = write!(request, "authorization: Bearer {token}\r\n");
+        }
+        let _ = write!(request, "content-length: {}\r\n\r\n{body}", body.len());
+        let named = |error| name_timeout(error, timeout);
+        let mut stream = Stream::connect(endpoint, timeout).map_err(named)?;
+        stream.write_all(request.as_bytes()).map_err(named)?;
+        let get = Get { stream, timeout, deadline: Instant::now() + timeout };
+        get.answer().map(|(status, body)| Answer { status, body })
+    }
+}
+
 /// A request that was sent.
 #[derive(Debug)]
 pub(crate) struct Get {
-    stream: TcpStream,
+    stream: Stream,
     timeout: Duration,
     deadline: Instant,
 }
@@ -33,9 +135,8 @@ impl Get {
     /// Connects and sends the request. `timeout` bounds the connect, and again the whole answer.
     pub(crate) fn send(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Self> {
         let named = |error| name_timeout(error, timeout);
-        let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(named)?;
+        let mut stream = Stream::connect(&Endpoint::Port(address), timeout).map_err(named)?;
         let deadline = Instant::now() + timeout;
-        stream.set_write_timeout(Some(timeout))?;
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).map_err(named)?;
@@ -87,10 +188,9 @@ impl Get {
         if left.is_zero() {
             return Err(name_timeout(io::ErrorKind::TimedOut.into(), self.timeout));
         }
-        self.stream.set_read_timeout(Some(left))?;
         let mut chunk = [0; CHUNK];
-        let read =
-            self.stream.read(&mut chunk).map_err(|error| name_timeout(error, self.timeout))?;
+        let read = self.stream.read(&mut chunk, left);
+        let read = read.map_err(|error| name_timeout(error, self.timeout))?;
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         Ok(read)
     }

@@ -9,6 +9,7 @@ compile_error!("towline needs Linux 5.11 or later");
 
 mod bench;
 mod config;
+mod ctl;
 mod doctor;
 mod exit;
 mod flag_value;
@@ -66,6 +67,8 @@ enum Command {
     Health(health::Args),
     /// Show the connections of running servers in a terminal
     Top(top::Args),
+    /// Change a running server: close connections, drain, set settings
+    Ctl(ctl::Args),
     /// A process that serves on behalf of a supervisor; `serve` starts it
     #[command(name = worker::NAME, hide = true)]
     Worker(worker::Args),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Health(args)) => health::run(&args),
         Some(Command::Top(args)) => top::run(args),
+        Some(Command::Ctl(args)) => ctl::run(&args),
         Some(Command::Worker(_)) => worker::run(),
     }
 }

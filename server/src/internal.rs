@@ -41,7 +41,7 @@ pub mod admin {
 /// Commands to a running server.
 #[cfg(feature = "admin")]
 pub mod commands {
-    pub use crate::control::Controllable;
+    pub use crate::control::{Closed, Closing, Controllable};
 }
 
 /// The stacks that settings describe.

@@ -158,8 +158,35 @@ fn a_command_that_is_wrong_changes_nothing_and_gets_one_sentence() {
             "drain",
             r#"{"shares":1}"#,
             400,
-            "unknown field `shares`, there are no fields at line 1 column 9: expected a JSON object \
-             such as {}",
+            "unknown field `shares`, expected `share` or `over_seconds` at line 1 column 9: expected a \
+             JSON object such as {\"share\":0.1,\"over_seconds\":60}",
+        ),
+        ("drain", r#"{"share":1.5}"#, 400, "share = 1.5: expected more than 0, up to 1"),
+        (
+            "drain",
+            r#"{"share":1,"over_seconds":-1}"#,
+            400,
+            "over_seconds = -1: expected from 0 to 86400",
+        ),
+        (
+            "drain",
+            r#"{"over_seconds":1}"#,
+            400,
+            "over_seconds is given without share: expected {\"share\":0.1,\"over_seconds\":60}, or \
+             neither to drain the server",
+        ),
+        (
+            "kill",
+            "{}",
+            400,
+            "expected either ids or match, as in {\"ids\":[\"0-17\"]} or \
+             {\"match\":\"state=write_wait\",\"dry_run\":true}",
+        ),
+        (
+            "kill",
+            r#"{"ids":["0-17","x"]}"#,
+            400,
+            "\"x\" is no connection: expected an id such as 0-17",
         ),
         (
             "log",
@@ -183,7 +210,7 @@ fn a_command_that_is_wrong_changes_nothing_and_gets_one_sentence() {
             "the log belongs to the program that this server is part of",
         ),
         ("drain", "", 409, "this server is drained by the program that it is part of"),
-        ("nothing", "", 404, "expected /ctl/ and one of drain, log, reload, set or stats"),
+        ("nothing", "", 404, "expected /ctl/ and one of drain, kill, log, reload, set or stats"),
     ] {
         assert_refused(&command(socket.path(), name, body), status, sentence);
     }

@@ -5,7 +5,9 @@ use std::{io, process::ExitStatus};
 use tokio::sync::oneshot;
 use towline::internal::{ClosedJson, ListedRow};
 
-use crate::message::SettingsText;
+use towline::internal::commands::Closing;
+
+use crate::message::{Id, SettingsText};
 
 /// A command to the task that supervises a process.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) enum Command {
     SendClosed(usize, oneshot::Sender<Vec<ClosedJson>>),
     /// Apply new settings; answered with the reason if they are not applied.
     Reload(SettingsText, oneshot::Sender<Result<(), String>>),
+    /// Ask these connections to close; answered with those that are not open.
+    Close(Vec<Id>, Closing, oneshot::Sender<Vec<Id>>),
     /// Drain, and do not restart.
     Drain,
     /// No further connection follows.

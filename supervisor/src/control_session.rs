@@ -5,14 +5,16 @@ use std::{io, sync::Arc};
 use tokio::sync::Notify;
 use towline::{
     Outcome,
-    internal::{CountsReader, PoolState, control::programmatic},
+    internal::{CountsReader, PoolState, PublicId, commands::Closing, control::programmatic},
 };
 use towline_config::Settings;
 
 use crate::{
     channel::{Channel, Received},
     inbox::WorkerInbox,
-    message::{CLOSED_MAX, ROWS_MAX, RowsMsg, SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
+    message::{
+        CLOSED_MAX, Id, ROWS_MAX, RowsMsg, SettingsText, SupervisorMsg, ToWorker, WorkerMsg,
+    },
     watchdog::ControlWatchdog,
 };
 
@@ -52,6 +54,15 @@ impl SessionContext {
         (self.applied)(&settings);
         self.pool.apply(programmatic(settings));
         WorkerMsg::Reloaded
+    }
+}
+
+impl SessionContext {
+    /// Asks connections to close. Returns those that are not open.
+    fn close(&self, ids: Vec<Id>, how: Closing) -> Vec<Id> {
+        let ids = ids.into_iter().map(|(worker, serial)| PublicId { worker, serial });
+        let missing = self.pool.close(&ids.collect::<Vec<_>>(), how);
+        missing.into_iter().map(|id| (id.worker, id.serial)).collect()
     }
 }
 
@@ -133,6 +144,10 @@ impl ControlSession {
                 SupervisorMsg::Reload(settings) => {
                     let answer = self.context.reload(&settings);
                     self.send(&answer).await;
+                }
+                SupervisorMsg::Close(ids, how) => {
+                    let missing = self.context.close(ids, how);
+                    self.send(&WorkerMsg::Missing(missing)).await;
                 }
                 SupervisorMsg::Drain => return Some(SessionEnd::Drain),
                 SupervisorMsg::NoMoreConnections => return Some(SessionEnd::NoMoreConnections),

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use towline::internal::{ClosedJson, ListedRow, Snapshot};
+use towline::internal::{ClosedJson, ListedRow, Snapshot, commands::Closing};
 use towline_config::{Key, Settings};
 
 /// A rare message from the supervisor.
@@ -22,6 +22,8 @@ pub(crate) enum SupervisorMsg {
     SendRows,
     /// Send the last connections that ended, up to this many.
     SendClosed(usize),
+    /// Ask these connections to close.
+    Close(Vec<Id>, Closing),
     /// Drain and end. Connections from the kernel's accept queue may still follow.
     Drain,
     /// No further connection follows.
@@ -29,6 +31,12 @@ pub(crate) enum SupervisorMsg {
     /// Cut remaining connections and end.
     Cut,
 }
+
+/// A connection: its worker and its number there.
+pub(crate) type Id = (usize, u32);
+
+/// Most connections in one message.
+pub(crate) const IDS_MAX: usize = 2048;
 
 /// Which of the worker processes one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +60,8 @@ pub(crate) enum WorkerMsg {
     Counts(Box<Snapshot>),
     /// Some connections that ended, and whether they are the last of an answer.
     Closed(Vec<ClosedJson>, bool),
+    /// Those of the connections to close that are not open.
+    Missing(Vec<Id>),
     /// The worker received SIGTERM and asks to be drained.
     StopRequested,
     /// The worker has drained and cut this many connections. Its last message, after its last counts.

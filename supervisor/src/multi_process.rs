@@ -7,19 +7,26 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinSet,
     time::timeout,
 };
 use towline::{
     RunError,
     internal::{
-        ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, Rows, ServerState, Snapshot, Wanted,
-        admin, commands::Controllable, reload::Reloadable,
+        ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, PublicId, Rows, ServerState, Snapshot,
+        Wanted, admin,
+        commands::{Closed, Closing, Controllable},
+        reload::Reloadable,
     },
 };
 use towline_config::{PendingRestart, Processes, Settings};
 use towline_host::buffer_limit;
 
-use crate::{command::Command, message::SettingsText, pool::WorkerPool};
+use crate::{
+    command::Command,
+    message::{IDS_MAX, Id, SettingsText},
+    pool::WorkerPool,
+};
 
 /// How long a scrape waits for the workers' counts. For a slower worker, a stopped one for instance, its
 /// last report is shown.
@@ -27,6 +34,9 @@ const COUNTS_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// How long a list of connections waits for the workers' answers.
 const LIST_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long closing connections waits for the answer of a worker.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long a reload waits for the workers' answers. A slower worker applies the settings later.
 const RELOAD_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -80,17 +90,63 @@ impl MultiProcess {
     }
 }
 
-impl Controllable for MultiProcess {}
-
-impl admin::StatusSource for MultiProcess {
-    fn is_served(&self) -> bool {
-        *self.pool.serving().borrow() > 0
-    }
-
+impl Controllable for MultiProcess {
     async fn rows(&self) -> Rows {
         let answers = self.ask_all(Command::SendRows, LIST_WAIT_MAX).await;
         let partial = answers.len() < self.commands.len();
         Rows { rows: answers.into_iter().flatten().collect(), partial }
+    }
+
+    async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {
+        let mut closed = Closed::default();
+        let mut by_process: Vec<Vec<Id>> = vec![Vec::new(); self.commands.len()];
+        for id in ids {
+            match by_process.get_mut(id.worker / self.state.plan.threads.max(1)) {
+                Some(process) => process.push((id.worker, id.serial)),
+                None => closed.missing.push(*id),
+            }
+        }
+        // One that does not answer delays no other.
+        let mut processes = JoinSet::new();
+        for (ids, worker) in by_process.into_iter().zip(&self.commands) {
+            processes.spawn(close_in(worker.clone(), ids, how));
+        }
+        while let Some(process) = processes.join_next().await {
+            if let Ok(process) = process {
+                closed.missing.extend(process.missing);
+                closed.partial |= process.partial;
+            }
+        }
+        closed
+    }
+}
+
+/// Asks connections of one process to close, some at a time.
+async fn close_in(worker: mpsc::Sender<Command>, ids: Vec<Id>, how: Closing) -> Closed {
+    let mut closed = Closed::default();
+    let public = |(worker, serial)| PublicId { worker, serial };
+    for part in ids.chunks(IDS_MAX) {
+        let (sender, answer) = oneshot::channel();
+        let ask = async {
+            worker.send(Command::Close(part.to_vec(), how, sender)).await.ok()?;
+            answer.await.ok()
+        };
+        // A process that did not answer once is not waited for again.
+        let answer =
+            if closed.partial { None } else { timeout(CLOSE_WAIT_MAX, ask).await.ok().flatten() };
+        if let Some(missing) = answer {
+            closed.missing.extend(missing.into_iter().map(public));
+        } else {
+            closed.missing.extend(part.iter().copied().map(public));
+            closed.partial = true;
+        }
+    }
+    closed
+}
+
+impl admin::StatusSource for MultiProcess {
+    fn is_served(&self) -> bool {
+        *self.pool.serving().borrow() > 0
     }
 
     async fn closed(&self, max: usize) -> Vec<ClosedJson> {

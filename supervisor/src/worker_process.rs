@@ -18,7 +18,7 @@ use crate::{
     inbound::Inbound,
     lists::Lists,
     liveness::{Change, KILLED_AFTER, Liveness},
-    message::{RowsMsg, SupervisorMsg, ToSupervisor, WorkerMsg},
+    message::{Id, RowsMsg, SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
 use towline::internal::{ClosedJson, ListedRow};
@@ -46,6 +46,8 @@ pub(crate) struct WorkerProcess {
     /// Lists that it was asked for, and what has come of them.
     row_requests: Lists<ListedRow>,
     closed_requests: Lists<ClosedJson>,
+    /// Answered by the replies to requests to close connections, in order.
+    close_requests: VecDeque<oneshot::Sender<Vec<Id>>>,
     /// Answered by the replies to reloads, in order.
     reload_requests: VecDeque<oneshot::Sender<Result<(), String>>>,
     liveness: Liveness,
@@ -186,6 +188,11 @@ impl WorkerProcess {
                     }
                 }
                 WorkerMsg::Closed(closed, last) => self.closed_requests.add(closed, last),
+                WorkerMsg::Missing(ids) => {
+                    if let Some(request) = self.close_requests.pop_front() {
+                        let _ = request.send(ids);
+                    }
+                }
                 WorkerMsg::Reloaded => self.answer_reload(Ok(())),
                 WorkerMsg::Failed(why) => self.answer_reload(Err(why)),
                 WorkerMsg::StopRequested if self.stop_intent == StopIntent::None => {
@@ -227,6 +234,12 @@ impl WorkerProcess {
             Command::SendCounts(answer) => {
                 self.count_requests.push(answer);
                 self.request_counts();
+            }
+            // The sender is dropped: its process does not answer.
+            Command::Close(..) if self.liveness.is_unresponsive() => {}
+            Command::Close(ids, how, answer) => {
+                self.close_requests.push_back(answer);
+                self.send(&SupervisorMsg::Close(ids, how)).await;
             }
             Command::Reload(settings, answer) => {
                 self.reload_requests.push_back(answer);

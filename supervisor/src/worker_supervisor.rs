@@ -115,7 +115,10 @@ impl WorkerSupervisor {
                 command = self.commands.recv() => match command {
                     // The totals of ended processes are complete. Dropping the sender answers.
                     Some(
-                        Command::SendCounts(_) | Command::SendRows(_) | Command::SendClosed(..),
+                        Command::SendCounts(_)
+                        | Command::SendRows(_)
+                        | Command::SendClosed(..)
+                        | Command::Close(..),
                     ) => {}
                     // The next process starts with the new settings.
                     Some(Command::Reload(_, answer)) => {

@@ -13,7 +13,10 @@ use super::{
     access::Access,
     routes::{JSON, TEXT, not_allowed, reply},
 };
-use crate::control::{BODY_BYTES_MAX, Command, Refusal, Refused};
+use crate::{
+    connections::Filter,
+    control::{BODY_BYTES_MAX, Command, Found, Refusal, Refused, Target},
+};
 
 /// The command that a path names, if it is that of a command: `None` within for one that is unknown.
 /// Figures are no command.
@@ -48,7 +51,7 @@ pub(super) async fn answer<S: StatusSource>(
     };
     // In a task of its own: a command that was begun is executed, also if its client leaves meanwhile.
     let context = context.clone();
-    let executed = tokio::spawn(async move { command.run(&context.source, &body).await }).await;
+    let executed = tokio::spawn(async move { command.run(&context, &body).await }).await;
     match executed {
         Ok(Ok(answer)) => reply(StatusCode::OK, JSON, answer.to_string() + "\n"),
         Ok(Err(Refused { kind, sentence })) => reply(status(kind), TEXT, sentence + "\n"),
@@ -63,5 +66,17 @@ const fn status(kind: Refusal) -> StatusCode {
         Refusal::Invalid => StatusCode::BAD_REQUEST,
         Refusal::Conflict => StatusCode::CONFLICT,
         Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl<S: StatusSource> Target for Context<S> {
+    type Server = S;
+
+    fn server(&self) -> &S {
+        &self.source
+    }
+
+    async fn find(&self, filter: &Filter) -> Found {
+        self.connections.find(&self.source, filter).await
     }
 }

@@ -9,7 +9,10 @@ use hyper::body::Bytes;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::StatusSource;
-use crate::connections::{Connection, KernelView, ListingJson, Query, ServerJson, list};
+use crate::{
+    connections::{Connection, Filter, KernelView, ListingJson, Query, ServerJson, list},
+    control::Found,
+};
 
 /// Makes lists of connections, one at a time. A request that came while a list of the same query was waited for gets
 /// that list.
@@ -65,20 +68,7 @@ impl ConnectionsPage {
         mut kernel: Option<&mut KernelView>,
     ) -> String {
         let state = source.state();
-        let mut sockets = None;
-        if let Some(kernel) = kernel.as_deref_mut()
-            && (query.needs_kernel() || kernel.needs_addresses())
-        {
-            sockets = Some(kernel.sockets().await);
-        }
-        let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
-        let rows = source.rows().await;
-        partial |= rows.partial;
-        let all = rows.rows.into_iter().map(|row| Connection {
-            socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
-            cause: state.write_waits.cause(row.id),
-            row,
-        });
+        let (all, partial) = gather(source, query.needs_kernel(), kernel.as_deref_mut()).await;
         let mut listing = list(all, query);
         if let Some(kernel) = kernel {
             for one in listing.connections.iter_mut().filter(|one| one.socket.is_none()) {
@@ -94,4 +84,36 @@ impl ConnectionsPage {
         };
         ListingJson::new(server, self.started.elapsed(), query, &listing, partial, closed).text()
     }
+
+    /// The open connections that meet all conditions.
+    pub(super) async fn find(&self, source: &impl StatusSource, filter: &Filter) -> Found {
+        let mut last = self.last.lock().await;
+        let (all, partial) = gather(source, filter.needs_kernel(), last.kernel.as_mut()).await;
+        let matching = all.filter(|connection| filter.matches(connection));
+        Found { ids: matching.map(|connection| connection.row.id).collect(), partial }
+    }
+}
+
+/// Every open connection, with what the kernel knows of it if that is needed; and whether an answer is missing.
+async fn gather<'a, S: StatusSource>(
+    source: &'a S,
+    needs_kernel: bool,
+    kernel: Option<&mut KernelView>,
+) -> (impl Iterator<Item = Connection> + use<'a, S>, bool) {
+    let state = source.state();
+    let mut sockets = None;
+    if let Some(kernel) = kernel
+        && (needs_kernel || kernel.needs_addresses())
+    {
+        sockets = Some(kernel.sockets().await);
+    }
+    let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
+    let rows = source.rows().await;
+    partial |= rows.partial;
+    let all = rows.rows.into_iter().map(move |row| Connection {
+        socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
+        cause: state.write_waits.cause(row.id),
+        row,
+    });
+    (all, partial)
 }

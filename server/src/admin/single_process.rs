@@ -8,8 +8,8 @@ use super::{Sockets, StatusSource, start};
 use crate::{
     RunError,
     connections::{ClosedJson, Rows},
-    control::Controllable,
-    counts::{ProcessState, Snapshot},
+    control::{Closed, Closing, Controllable},
+    counts::{ProcessState, PublicId, Snapshot},
     exporter::{CountsReader, UserMetrics},
     lifecycle::{Control, ServerState, Wanted, reload::Reloadable},
     shard::{PoolState, ShardPool},
@@ -49,7 +49,15 @@ impl Reloadable for SingleProcess {
     }
 }
 
-impl Controllable for SingleProcess {}
+impl Controllable for SingleProcess {
+    async fn rows(&self) -> Rows {
+        Rows { rows: self.pool.rows(), partial: false }
+    }
+
+    async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {
+        Closed { missing: self.pool.close(ids, how), partial: false }
+    }
+}
 
 impl StatusSource for SingleProcess {
     async fn snapshot(&self) -> Snapshot {
@@ -57,10 +65,6 @@ impl StatusSource for SingleProcess {
         snapshot.held.processes[ProcessState::Serving as usize] = 1;
         self.state().add_to(&mut snapshot);
         snapshot
-    }
-
-    async fn rows(&self) -> Rows {
-        Rows { rows: self.pool.rows(), partial: false }
     }
 
     async fn closed(&self, max: usize) -> Vec<ClosedJson> {

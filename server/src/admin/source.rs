@@ -3,19 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    connections::{ClosedJson, Rows},
-    control::Controllable,
-    counts::Snapshot,
-    exporter::UserMetrics,
+    connections::ClosedJson, control::Controllable, counts::Snapshot, exporter::UserMetrics,
 };
 
 /// A server, as the admin endpoint sees it: this process, or several processes and their supervisor.
 pub trait StatusSource: Controllable + fmt::Debug {
     /// Reads all counts and gauges. They are at least as new as those of the call before.
     fn snapshot(&self) -> impl Future<Output = Snapshot> + Send;
-
-    /// Every open connection.
-    fn rows(&self) -> impl Future<Output = Rows> + Send;
 
     /// The last connections that ended, up to `max`, the newest first.
     fn closed(&self, max: usize) -> impl Future<Output = Vec<ClosedJson>> + Send;
@@ -34,10 +28,6 @@ pub trait StatusSource: Controllable + fmt::Debug {
 impl<S: StatusSource> StatusSource for Arc<S> {
     async fn snapshot(&self) -> Snapshot {
         S::snapshot(self).await
-    }
-
-    async fn rows(&self) -> Rows {
-        S::rows(self).await
     }
 
     async fn closed(&self, max: usize) -> Vec<ClosedJson> {

@@ -117,7 +117,7 @@ impl Filter {
     }
 
     /// Whether it asks for what only the kernel knows.
-    pub(super) fn needs_kernel(&self) -> bool {
+    pub(crate) fn needs_kernel(&self) -> bool {
         let needs = |condition: &Condition| {
             use Measure::{Bytes, Idle, Unsent};
             matches!(condition, Condition::Measure(Idle | Unsent | Bytes, ..))
@@ -126,7 +126,7 @@ impl Filter {
     }
 
     /// Whether a connection meets all conditions. What is not known of it meets none.
-    pub(super) fn matches(&self, connection: &Connection) -> bool {
+    pub(crate) fn matches(&self, connection: &Connection) -> bool {
         self.0.iter().all(|condition| condition.holds(connection))
     }
 }

@@ -8,11 +8,14 @@
 //! | `body.rs` | the arguments of a command, read from JSON |
 //! | `refused.rs` | why a command was not executed |
 //! | `set.rs`, `log.rs`, `reload.rs` | changes of settings |
-//! | `drain.rs` | draining the server |
+//! | `kill.rs`, `close.rs` | closing connections, by id or by conditions |
+//! | `drain.rs` | draining the server, or a share of its connections |
 //! | `stats.rs` | the main figures |
 
 mod body;
+mod close;
 mod drain;
+mod kill;
 mod log;
 mod refused;
 mod reload;
@@ -23,13 +26,50 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use self::close::{Closed, Closing};
 pub(crate) use self::refused::{Refusal, Refused};
-use crate::lifecycle::{Stage, reload::Reloadable};
+use crate::{
+    connections::{Filter, Rows},
+    counts::PublicId,
+    lifecycle::{Stage, reload::Reloadable},
+};
 
 /// A server that takes commands: this process, or several processes and their supervisor.
-pub trait Controllable: Reloadable + Send + Sync + 'static {}
+pub trait Controllable: Reloadable + Send + Sync + 'static {
+    /// Every open connection.
+    fn rows(&self) -> impl Future<Output = Rows> + Send;
 
-impl<S: Controllable> Controllable for Arc<S> {}
+    /// Asks connections to close.
+    fn close(&self, ids: &[PublicId], how: Closing) -> impl Future<Output = Closed> + Send;
+}
+
+impl<S: Controllable> Controllable for Arc<S> {
+    async fn rows(&self) -> Rows {
+        S::rows(self).await
+    }
+
+    async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {
+        S::close(self, ids, how).await
+    }
+}
+
+/// What commands are executed on: a server, and what finds its connections.
+pub(crate) trait Target: Send + Sync + 'static {
+    type Server: Controllable;
+
+    fn server(&self) -> &Self::Server;
+
+    /// The open connections that meet all conditions.
+    fn find(&self, filter: &Filter) -> impl Future<Output = Found> + Send;
+}
+
+/// Connections that were looked for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) ids: Vec<PublicId>,
+    /// A process or the kernel did not answer, so that some may be missing.
+    pub(crate) partial: bool,
+}
 
 /// Largest body of a command: some thousands of ids.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,14 +78,20 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     Drain,
+    Kill,
     Log,
     Reload,
     Set,
 }
 
 impl Command {
-    const ALL: [(&'static str, Self); 4] =
-        [("drain", Self::Drain), ("log", Self::Log), ("reload", Self::Reload), ("set", Self::Set)];
+    const ALL: [(&'static str, Self); 5] = [
+        ("drain", Self::Drain),
+        ("kill", Self::Kill),
+        ("log", Self::Log),
+        ("reload", Self::Reload),
+        ("set", Self::Set),
+    ];
 
     /// The command `name`.
     pub(crate) fn find(name: &str) -> Option<Self> {
@@ -58,13 +104,15 @@ impl Command {
     }
 
     /// Executes it.
-    pub(crate) async fn run(
+    pub(crate) async fn run<T: Target>(
         self,
-        server: &impl Controllable,
+        target: &Arc<T>,
         body: &[u8],
     ) -> Result<Value, Refused> {
+        let server = target.server();
         match self {
-            Self::Drain => drain::run(server, body),
+            Self::Drain => drain::run(target, body).await,
+            Self::Kill => kill::run(&**target, body).await,
             Self::Log => log::run(server, body).await,
             Self::Reload => reload::run(server, body).await,
             Self::Set => set::run(server, body).await,

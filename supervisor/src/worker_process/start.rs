@@ -60,6 +60,7 @@ impl WorkerProcess {
             count_requests: Vec::new(),
             row_requests: Lists::default(),
             closed_requests: Lists::default(),
+            close_requests: VecDeque::new(),
             reload_requests: VecDeque::new(),
             liveness: Liveness::default(),
             stop_intent: StopIntent::None,
