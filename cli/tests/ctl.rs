@@ -114,12 +114,15 @@ fn connections_are_closed_by_conditions_after_a_question() {
 
 /// An orderly close waits for the replies to be read, which a peer that never reads keeps it from.
 #[test]
-fn a_peer_that_never_reads_is_closed_at_once_with_now() {
-    let server = Server::start("1", &["--write-timeout", "off"]);
-    let mut stuck = server.process.connect();
-    stuck.send_until_stuck();
-    assert_eq!(server.done(&["kill", "--now", "--yes", "--match", ""]), "closing 1 connection\n");
-    server.process.metric_when(ADMIN, |closed| closed == 1.0);
+fn a_peer_that_never_reads_is_closed_at_once_with_now_and_after_a_while_without() {
+    for (processes, now) in [("1", &["--now"][..]), ("2", &[])] {
+        let server = Server::start(processes, &["--write-timeout", "off"]);
+        let mut stuck = server.process.connect();
+        stuck.send_until_stuck();
+        let kill = [&["kill", "--yes", "--match", "state=write_wait"], now].concat();
+        assert_eq!(server.done(&kill), "closing 1 connection\n");
+        server.process.metric_when(ADMIN, |closed| closed == 1.0);
+    }
 }
 
 #[test]

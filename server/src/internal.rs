@@ -41,7 +41,10 @@ pub mod admin {
 /// Commands to a running server.
 #[cfg(feature = "admin")]
 pub mod commands {
-    pub use crate::control::{Closed, Closing, Controllable};
+    pub use crate::{
+        connections::{Closed, Closing},
+        control::Controllable,
+    };
 }
 
 /// The stacks that settings describe.

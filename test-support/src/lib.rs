@@ -28,6 +28,7 @@ mod stack;
 #[cfg(feature = "middleware")]
 mod supervised_client;
 mod temp_file;
+mod terminal;
 mod wait;
 
 pub use client::Client;
@@ -48,4 +49,5 @@ pub use stack::{assert_closed_once, block_on, every, line_stack, serve};
 #[cfg(feature = "middleware")]
 pub use supervised_client::{DEADLINES, SupervisedClient, assert_on_time, secs};
 pub use temp_file::TempFile;
+pub use terminal::Terminal;
 pub use wait::{PATIENCE, wait_for, wait_until};

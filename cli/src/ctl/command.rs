@@ -41,7 +41,8 @@ pub(crate) struct Kill {
     /// Close those that meet all conditions: peer=10.0.0.0/8,state=write_wait,wait>10s
     #[arg(long = "match", value_name = "CONDITIONS")]
     pub(crate) matching: Option<String>,
-    /// Do not wait for peers that do not read and services that do not answer: unsent replies are lost
+    /// Do not wait five seconds for peers that do not read and services that do not answer: unsent
+    /// replies are lost
     #[arg(long)]
     pub(crate) now: bool,
     /// Do not ask back

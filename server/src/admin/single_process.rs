@@ -7,8 +7,8 @@ use towline_config::PendingRestart;
 use super::{Sockets, StatusSource, start};
 use crate::{
     RunError,
-    connections::{ClosedJson, Rows},
-    control::{Closed, Closing, Controllable},
+    connections::{Closed, ClosedJson, Closing, Rows},
+    control::Controllable,
     counts::{ProcessState, PublicId, Snapshot},
     exporter::{CountsReader, UserMetrics},
     lifecycle::{Control, ServerState, Wanted, reload::Reloadable},

@@ -36,7 +36,7 @@ pub(crate) use self::{
     write_waits::WriteWaits,
 };
 pub use self::{
-    close::CLOSE_WAIT_MAX,
+    close::{CLOSE_WAIT_MAX, Closed, Closing},
     filter::{Filter, InvalidCondition},
     json::ClosedJson,
     row::{ListedRow, Rows},

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Closing, Controllable, Refused, Target, body, unless_draining};
+use super::{Controllable, Refused, Target, body, unless_draining};
 use crate::{
+    connections::Closing,
     counts::PublicId,
     lifecycle::{Stage, reload::Reloadable as _},
 };

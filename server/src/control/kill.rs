@@ -3,8 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Closing, Controllable as _, Found, Refused, Target, body};
-use crate::{connections::Filter, counts::PublicId, lifecycle::reload::Reloadable as _};
+use super::{Controllable as _, Found, Refused, Target, body};
+use crate::{
+    connections::{Closing, Filter},
+    counts::PublicId,
+    lifecycle::reload::Reloadable as _,
+};
 
 const EXAMPLE: &str = r#"{"ids":["0-17"]} or {"match":"state=write_wait","dry_run":true}"#;
 

@@ -8,12 +8,11 @@
 //! | `body.rs` | the arguments of a command, read from JSON |
 //! | `refused.rs` | why a command was not executed |
 //! | `set.rs`, `log.rs`, `reload.rs` | changes of settings |
-//! | `kill.rs`, `close.rs` | closing connections, by id or by conditions |
+//! | `kill.rs` | closing connections, by id or by conditions |
 //! | `drain.rs` | draining the server, or a share of its connections |
 //! | `stats.rs` | the main figures |
 
 mod body;
-mod close;
 mod drain;
 mod kill;
 mod log;
@@ -26,10 +25,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use self::close::{Closed, Closing};
 pub(crate) use self::refused::{Refusal, Refused};
 use crate::{
-    connections::{Filter, Rows},
+    connections::{Closed, Closing, Filter, Rows},
     counts::PublicId,
     lifecycle::{Stage, reload::Reloadable},
 };
