@@ -8,7 +8,6 @@ http://127.0.0.1:9464. The flags of `towline serve` work without the word.";
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  towline
   printf 'a\\nbb\\n' | nc -q1 127.0.0.1 9000
   towline serve --workload sha256 --max-connections 10k
   towline load 127.0.0.1:9000 --connections 1000 --duration 10s
@@ -23,8 +22,7 @@ Signals:
   SIGTERM, SIGINT, SIGQUIT  drain and stop; a second one stops at once
   SIGHUP                    load the configuration again
 
-`towline help serve` lists the settings; `towline help config` explains files,
-profiles and environment variables.";
+`towline help serve` lists the settings, `towline help config` their sources.";
 
 pub(crate) const SERVE: &str = "\
 Prints `listening on ADDR (admin ADDR)`, with the real ports, on standard output

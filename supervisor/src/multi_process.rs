@@ -8,7 +8,7 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use towline::{
     RunError,
@@ -79,13 +79,14 @@ impl MultiProcess {
 
     /// Waits at most `wait_max` for the answers of workers that were `asked`.
     async fn answers<T>(asked: Vec<oneshot::Receiver<T>>, wait_max: Duration) -> Vec<T> {
+        let until = Instant::now() + wait_max;
         let mut answers = Vec::with_capacity(asked.len());
-        let all = async {
-            for answer in asked {
-                answers.extend(answer.await.ok());
+        for answer in asked {
+            // Each until then: a worker that stands still does not hide those behind it.
+            if let Ok(Ok(answer)) = timeout_at(until, answer).await {
+                answers.push(answer);
             }
-        };
-        let _ = timeout(wait_max, all).await;
+        }
         answers
     }
 }

@@ -99,6 +99,8 @@ impl Metrics {
             .map(|(name, value)| (name.as_str(), *value))
             .filter(|(name, _)| name.starts_with("towline_") && !counters.contains(name))
             .filter(|(name, _)| *name != "towline_snapshot_seconds")
+            // Of all programs on the host.
+            .filter(|(name, _)| *name != "towline_kernel_tcp_memory_bytes")
             .filter(|(name, _)| !name.contains("resource=\"descriptors\""))
             .collect()
     }

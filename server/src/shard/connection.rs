@@ -102,7 +102,12 @@ where
                 }
                 Poll::Pending
             }
-            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Ready(ended) => {
+                // At the level that says everything; records of connections are bounded, and say more.
+                let reason = ended.unwrap_or(CloseReason::ServiceError);
+                tracing::trace!(reason = reason.label(), "connection ended");
+                Poll::Ready(())
+            }
         }
     }
 }
