@@ -11,7 +11,7 @@ Examples:
   printf 'a\\nbb\\n' | nc -q1 127.0.0.1 9000
   towline serve --workload sha256 --max-connections 10k
   towline load 127.0.0.1:9000 --connections 1000 --duration 10s
-  towline doctor --connections 100k
+  towline ctl kill --match 'state=write_wait,wait>10s'
 
 Exit codes:
   0  success

@@ -63,8 +63,6 @@ pub struct AdminSettings {
     /// `admin.token_file`: file with the token that lets the admin port take commands; `None` is `off`.
     /// Default: `None`.
     pub token_file: Option<PathBuf>,
-    /// `admin.profile`: whether the command `profile` is taken. Default: `false`.
-    pub profile: bool,
 }
 
 /// An address to listen on.

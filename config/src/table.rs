@@ -158,13 +158,6 @@ static KEYS: &[Key] = &[
     )
     .flag("--admin-token-file"),
     key!(
-        admin.profile,
-        SWITCH,
-        "Whether the command `profile` is taken, which samples for some seconds what the server's \
-         threads spend CPU time on.",
-    )
-    .flag("--admin-profile"),
-    key!(
         workload.kind,
         Words(WorkloadKind::WORDS),
         "What the server does with a line: `echo` sends it back, `sha256` hashes it.",

@@ -19,7 +19,6 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("server.ready_when_full", "--ready-when-full", "true"),
     ("admin.socket", "--admin-socket", "off"),
     ("admin.token_file", "--admin-token-file", "off"),
-    ("admin.profile", "--admin-profile", "false"),
     ("workload.kind", "--workload", "echo"),
     ("workload.digest", "--digest", "reply"),
     ("workload.framing", "--framing", "batch"),
