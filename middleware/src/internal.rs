@@ -4,7 +4,7 @@
 
 pub use crate::{
     codec::LINES_MAX,
-    connections::rows::{Chunks, RowEntry, Rows},
+    connections::rows::{Chunks, Rows},
     drain::WakeEntry,
     fairness::{run_close_pacer, run_yield_queue},
     heartbeat::suspend_clock::SuspendClock,

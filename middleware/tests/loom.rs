@@ -29,7 +29,7 @@ use towline_middleware::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore,
     connections::{ConnectionRow, PeerAddress},
     drain,
-    internal::{RowEntry, Rows, SuspendClock, Writers},
+    internal::{Rows, SuspendClock, Writers},
     stats::{CloseReason, Nanos, State, StateCells, StateSnapshot},
 };
 
@@ -369,21 +369,20 @@ fn check_row(row: &ConnectionRow) {
     assert!([0, of].contains(&row.buffered_bytes), "{row:?}");
 }
 
-fn open_row(rows: &mut Rows, serial: u64) -> RowEntry {
-    let entry = rows.open(0, Nanos(serial * 100));
+fn open_row(rows: &mut Rows, serial: u64) {
+    rows.open(0, Nanos(serial * 100));
     rows.set_peer(0, ipv4(serial as u8));
-    entry
 }
 
 #[test]
 fn a_reader_never_sees_a_mix_of_two_connections_that_have_a_row_one_after_the_other() {
     model_with_two_preemptions(|| {
         let mut rows = Rows::default();
-        let entry = open_row(&mut rows, 1);
-        entry.add_lines(0, 10);
-        entry.set_buffered(0, 1);
-        entry.park(0, State::Idle, Nanos(107));
+        open_row(&mut rows, 1);
         let chunks = rows.chunks();
+        chunks.add_lines(0, 10);
+        chunks.set_buffered(0, 1);
+        chunks.park(0, State::Idle, Nanos(107));
         let owner = thread::spawn(move || {
             rows.free(0);
             open_row(&mut rows, 2);
@@ -400,10 +399,11 @@ fn a_reader_never_sees_a_mix_of_two_connections_that_have_a_row_one_after_the_ot
 fn a_reader_never_counts_a_wait_twice() {
     loom::model(|| {
         let mut rows = Rows::default();
-        let entry = rows.open(0, Nanos(0));
-        entry.park(0, State::WriteWait, Nanos(10));
+        rows.open(0, Nanos(0));
         let chunks = rows.chunks();
-        let owner = thread::spawn(move || entry.park(0, State::Idle, Nanos(30)));
+        chunks.park(0, State::WriteWait, Nanos(10));
+        let owned = chunks.clone();
+        let owner = thread::spawn(move || owned.park(0, State::Idle, Nanos(30)));
         let waited = chunks.read_all(Nanos(30), |_| PeerAddress::Unix)[0].write_wait;
         assert_eq!(waited.as_nanos(), 20);
         owner.join().unwrap();

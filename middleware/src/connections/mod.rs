@@ -24,7 +24,7 @@ mod peer;
 mod row;
 pub(crate) mod rows;
 
-pub(crate) use self::rows::{RowEntry, Rows};
+pub(crate) use self::rows::{Chunks, Rows};
 pub use self::{
     end::ConnectionEnd,
     peer::PeerAddress,

@@ -1,8 +1,12 @@
 //! The table: rows in chunks that never move.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use self::sync::Arc;
 use super::{
     ConnectionId, ConnectionRow, PeerAddress,
     peer::{PackedPeer, canonical},
@@ -16,29 +20,26 @@ use crate::{
 /// The types that the model checker replaces with its own; see `tests/loom.rs`.
 pub(super) mod sync {
     #[cfg(towline_loom)]
-    pub(crate) use loom::sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
-    };
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     #[cfg(not(towline_loom))]
-    pub(crate) use std::sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
-    };
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 }
 
 /// Rows of a chunk: 64 KiB of them. The model checker keeps a history of each.
 const CHUNK_ROWS: usize = if cfg!(towline_loom) { 2 } else { 1024 };
 
-#[derive(Debug)]
-struct Chunk(Box<[Row]>);
+/// Most chunks of a table: a million rows, as many as the descriptors that Linux allows a process by default.
+/// Connections beyond that are served and have no row.
+const CHUNKS_MAX: usize = 1024;
 
-/// The chunks of a table, for readers that hold no lock.
-#[derive(Debug, Clone, Default)]
-pub struct Chunks(Arc<Vec<Arc<Chunk>>>);
+type Chunk = Box<[Row]>;
 
-/// The rows of a shard, by slot. Guarded by the lock of the list of wakers, which hands out the slots; what
-/// the rows hold is read and written without it.
+/// The rows of a shard, by slot, in chunks that are made when they are needed and never move. Read and written
+/// without a lock. A connection finds its row by its slot: a pointer would take eight bytes of every connection.
+#[derive(Debug, Clone)]
+pub struct Chunks(Arc<[OnceLock<Chunk>]>);
+
+/// Which connection has which row. Guarded by the lock of the list of wakers, which hands out the slots.
 #[derive(Debug, Default)]
 pub struct Rows {
     chunks: Chunks,
@@ -49,25 +50,14 @@ pub struct Rows {
     asked: usize,
 }
 
-/// A connection's own row. Without one, where nothing is counted, nothing is written.
-#[derive(Debug)]
-pub struct RowEntry(Option<Arc<Chunk>>);
-
 impl Rows {
     /// Gives the row `slot` to a new connection.
-    pub fn open(&mut self, slot: u32, at: Nanos) -> RowEntry {
-        let chunk = slot as usize / CHUNK_ROWS;
-        while self.chunks.0.len() <= chunk {
-            // A reader may have the list: it goes on with that.
-            let mut chunks = Vec::clone(&self.chunks.0);
-            chunks.push(Arc::new(Chunk((0..CHUNK_ROWS).map(|_| Row::default()).collect())));
-            self.chunks = Chunks(Arc::new(chunks));
-        }
+    pub fn open(&mut self, slot: u32, at: Nanos) {
         // 0 is no connection's.
         self.last_serial = self.last_serial.checked_add(1).unwrap_or(1);
-        let chunk = self.chunks.0[chunk].clone();
-        chunk.row(slot).open(self.last_serial, at);
-        RowEntry(Some(chunk))
+        if let Some(row) = self.chunks.make(slot) {
+            row.open(self.last_serial, at);
+        }
     }
 
     /// The first serial number becomes `serial`, so that the connections of a process that was started again
@@ -116,7 +106,7 @@ impl Rows {
         self.row(slot)?.read(slot, now, || self.long_address(slot))
     }
 
-    /// The chunks of now.
+    /// The rows, for readers and owners that hold no lock.
     pub fn chunks(&self) -> Chunks {
         self.chunks.clone()
     }
@@ -131,9 +121,23 @@ impl Rows {
     }
 }
 
+impl Default for Chunks {
+    fn default() -> Self {
+        Self((0..CHUNKS_MAX).map(|_| OnceLock::new()).collect())
+    }
+}
+
 impl Chunks {
+    /// The row of a slot. Nobody's, and written to no effect, where connections are not counted.
+    #[inline]
     fn row(&self, slot: u32) -> Option<&Row> {
-        Some(self.0.get(slot as usize / CHUNK_ROWS)?.row(slot))
+        self.0.get(slot as usize / CHUNK_ROWS)?.get()?.get(slot as usize % CHUNK_ROWS)
+    }
+
+    fn make(&self, slot: u32) -> Option<&Row> {
+        let chunk = self.0.get(slot as usize / CHUNK_ROWS)?;
+        let rows = chunk.get_or_init(|| (0..CHUNK_ROWS).map(|_| Row::default()).collect());
+        rows.get(slot as usize % CHUNK_ROWS)
     }
 
     /// One connection. `long_address` is called for an address that does not fit the row.
@@ -156,7 +160,7 @@ impl Chunks {
         now: Nanos,
         max: usize,
     ) -> Option<Vec<ConnectionId>> {
-        let rows = &self.0.get(chunk)?.0;
+        let rows = self.0.get(chunk)?.get()?;
         let before = |serial| Nanos(now.0.saturating_sub(own_age_nanos(age, serial)));
         let slots = (chunk * CHUNK_ROWS) as u32..;
         let old = slots.zip(rows).filter_map(|(slot, row)| {
@@ -171,9 +175,9 @@ impl Chunks {
         now: Nanos,
         long_address: impl Fn(u32) -> PeerAddress,
     ) -> Vec<ConnectionRow> {
-        let rows = self.0.iter().flat_map(|chunk| &chunk.0);
-        (0..)
-            .zip(rows)
+        let chunks = (0..).step_by(CHUNK_ROWS).zip(&self.0[..]);
+        let rows = chunks.filter_map(|(first, chunk)| Some((first.., chunk.get()?)));
+        rows.flat_map(|(slots, rows)| slots.zip(rows))
             .filter_map(|(slot, row)| row.read(slot, now, || long_address(slot)))
             .collect()
     }
@@ -188,27 +192,8 @@ fn own_age_nanos(age: Duration, serial: u32) -> u64 {
     u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
-impl Chunk {
-    #[inline]
-    fn row(&self, slot: u32) -> &Row {
-        &self.0[slot as usize % CHUNK_ROWS]
-    }
-}
-
-impl RowEntry {
-    /// No row.
-    pub(crate) const NONE: Self = Self(None);
-
-    #[inline]
-    pub(crate) const fn is_some(&self) -> bool {
-        self.0.is_some()
-    }
-
-    #[inline]
-    fn row(&self, slot: u32) -> Option<&Row> {
-        self.0.as_ref().map(|chunk| chunk.row(slot))
-    }
-
+// Of an owner.
+impl Chunks {
     /// Adds lines that were taken.
     #[inline]
     pub fn add_lines(&self, slot: u32, lines: usize) {

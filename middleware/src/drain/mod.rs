@@ -34,7 +34,7 @@ pub use self::{
 use self::{timers::Driver, wake_list::WakeList};
 use crate::{
     clock::Nanos,
-    connections::{ConnectionId, ConnectionRow, PeerAddress, RowEntry, Rows},
+    connections::{Chunks, ConnectionId, ConnectionRow, PeerAddress, Rows},
     stats::CloseReason,
 };
 
@@ -52,11 +52,12 @@ mod sync {
     };
 }
 
-#[derive(Default)]
 #[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
 struct DrainState {
     /// Connections with a key below this drain; and [`ASKED`].
     drain_below: AtomicU64,
+    /// The rows of `wakers`, which need no lock.
+    rows: Chunks,
     wakers: Mutex<Wakers>,
 }
 
@@ -73,6 +74,14 @@ const ALL: u64 = ASKED - 1;
 
 /// In `drain_below`: some connections were asked to close, as their rows say.
 const ASKED: u64 = 1 << 63;
+
+impl Default for DrainState {
+    fn default() -> Self {
+        let wakers = Wakers::default();
+        let rows = wakers.rows.chunks();
+        Self { drain_below: AtomicU64::new(0), rows, wakers: Mutex::new(wakers) }
+    }
+}
 
 impl DrainState {
     fn wakers(&self) -> MutexGuard<'_, Wakers> {
@@ -128,14 +137,12 @@ impl Signal {
     ///
     /// *Costs*: some ten nanoseconds a connection on the calling thread.
     pub fn connections(&self, now: Nanos) -> Vec<ConnectionRow> {
-        let chunks = self.shared.wakers().rows.chunks();
-        chunks.read_all(now, |slot| self.long_address(slot))
+        self.shared.rows.read_all(now, |slot| self.long_address(slot))
     }
 
     /// One connection; `None` if it has ended.
     pub fn connection(&self, id: ConnectionId, now: Nanos) -> Option<ConnectionRow> {
-        let chunks = self.shared.wakers().rows.chunks();
-        chunks.read(id, now, |slot| self.long_address(slot))
+        self.shared.rows.read(id, now, |slot| self.long_address(slot))
     }
 
     fn long_address(&self, slot: u32) -> PeerAddress {
@@ -163,8 +170,7 @@ impl Signal {
     ///
     /// *Costs*: microseconds. Let other tasks run between two parts.
     pub fn close_older(&self, part: usize, age: Duration, now: Nanos, max: usize) -> Option<usize> {
-        let chunks = self.shared.wakers().rows.chunks();
-        let old = chunks.older(part, age, now, max)?;
+        let old = self.shared.rows.older(part, age, now, max)?;
         Some(old.into_iter().filter(|id| self.close(*id, CloseReason::MaxAge)).count())
     }
 
@@ -232,34 +238,41 @@ impl Watch {
     /// Whether the connection with this key should finish, because of a drain or because it was asked. One
     /// load of memory that is hardly ever written.
     #[inline]
-    pub(crate) fn is_finishing(&self, key: WakerKey, row: &RowEntry) -> bool {
+    pub(crate) fn is_finishing(&self, key: WakerKey) -> bool {
         let Some(shared) = &self.shared else { return false };
         u64::from(key.0) < shared.drain_below.load(Ordering::Relaxed)
-            && self.finish_reason(key, row).is_some()
+            && self.finish_reason(key).is_some()
     }
 
     /// Why the connection with this key should finish.
     #[cold]
-    pub(crate) fn finish_reason(&self, key: WakerKey, row: &RowEntry) -> Option<CloseReason> {
-        let drains = self.shared.as_ref().is_some_and(|shared| shared.drains(key));
-        if drains { Some(CloseReason::Drain) } else { row.close_reason(key.0) }
+    pub(crate) fn finish_reason(&self, key: WakerKey) -> Option<CloseReason> {
+        let shared = self.shared.as_ref()?;
+        if shared.drains(key) { Some(CloseReason::Drain) } else { shared.rows.close_reason(key.0) }
     }
 
     /// Why the connection with this key should end without waiting for anything.
     #[inline]
-    pub(crate) fn close_at_once(&self, key: WakerKey, row: &RowEntry) -> Option<CloseReason> {
+    pub(crate) fn close_at_once(&self, key: WakerKey) -> Option<CloseReason> {
         let shared = self.shared.as_ref()?;
         let asked = shared.drain_below.load(Ordering::Relaxed) & ASKED != 0;
-        if asked { row.close_at_once(key.0) } else { None }
+        if asked { shared.rows.close_at_once(key.0) } else { None }
     }
 
     /// Opens a row, and with it a place in the list of wakers. Without a signal there is none.
-    pub(crate) fn open(&self, at: Nanos) -> (WakerKey, RowEntry) {
-        let Some(shared) = &self.shared else { return (WakerKey::NONE, RowEntry::NONE) };
+    pub(crate) fn open(&self, at: Nanos) -> WakerKey {
+        let Some(shared) = &self.shared else { return WakerKey::NONE };
         let mut wakers = shared.wakers();
         // Replaced when the connection parks for the first time.
         let key = wakers.list.insert(Waker::noop().clone());
-        (WakerKey::new(key), wakers.rows.open(key, at))
+        wakers.rows.open(key, at);
+        WakerKey::new(key)
+    }
+
+    /// The rows of its connections, if it signals.
+    #[inline]
+    pub(crate) fn rows(&self) -> Option<&Chunks> {
+        self.shared.as_ref().map(|shared| &shared.rows)
     }
 
     /// The row of an open connection.

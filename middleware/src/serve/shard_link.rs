@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, task::Waker};
 
 use super::ConnectionConfig;
 use crate::{
-    connections::{ConnectionEnd, ConnectionRow, PeerAddress, RowEntry},
+    connections::{Chunks, ConnectionEnd, ConnectionRow, PeerAddress},
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
     session::SessionStack,
     stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
@@ -26,7 +26,6 @@ pub(super) struct Shared {
 /// four small fields fill 24 bytes without padding.
 pub(super) struct ShardLink {
     shared: Arc<Shared>,
-    row: RowEntry,
     entry: ConnectionEntry,
     key: WakerKey,
     registered: WakerIdentity,
@@ -36,17 +35,28 @@ impl ShardLink {
     /// Counts a connection as open and runnable.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let entry = ConnectionEntry::open(&shared.stats);
-        let (key, row) = if shared.stats.is_counted() {
+        let key = if shared.stats.is_counted() {
             shared.drain.open(shared.stats.recent())
         } else {
-            (WakerKey::NONE, RowEntry::NONE)
+            WakerKey::NONE
         };
-        Self { entry, row, key, registered: WakerIdentity::NONE, shared }
+        Self { entry, key, registered: WakerIdentity::NONE, shared }
+    }
+
+    /// Whether its shard lists connections.
+    fn has_row(&self) -> bool {
+        self.stats().is_counted()
+    }
+
+    /// The rows of its shard.
+    #[inline]
+    fn rows(&self) -> Option<&Chunks> {
+        self.shared.drain.rows()
     }
 
     /// Sets the peer's address in the list of connections.
     pub(super) fn set_peer(&self, peer: PeerAddress) {
-        if self.row.is_some() {
+        if self.has_row() {
             self.shared.drain.set_peer(self.key, peer);
         }
     }
@@ -54,7 +64,9 @@ impl ShardLink {
     /// Counts lines of this connection.
     #[inline]
     pub(super) fn add_lines(&self, lines: usize) {
-        self.row.add_lines(self.key.0, lines);
+        if let Some(rows) = self.rows() {
+            rows.add_lines(self.key.0, lines);
+        }
     }
 
     /// The metrics in which the connection counts.
@@ -77,18 +89,18 @@ impl ShardLink {
     /// Whether it is time to finish.
     #[inline]
     pub(super) fn is_draining(&self) -> bool {
-        self.shared.drain.is_finishing(self.key, &self.row)
+        self.shared.drain.is_finishing(self.key)
     }
 
     /// Why it is time to finish.
     pub(super) fn finish_reason(&self) -> CloseReason {
-        self.shared.drain.finish_reason(self.key, &self.row).unwrap_or(CloseReason::Drain)
+        self.shared.drain.finish_reason(self.key).unwrap_or(CloseReason::Drain)
     }
 
     /// Why the connection should end without waiting for anything.
     #[inline]
     pub(super) fn close_at_once(&self) -> Option<CloseReason> {
-        self.shared.drain.close_at_once(self.key, &self.row)
+        self.shared.drain.close_at_once(self.key)
     }
 
     /// Whether this waker is the one that was registered last.
@@ -111,7 +123,9 @@ impl ShardLink {
     #[inline]
     pub(super) fn resume(&mut self) -> Option<Nanos> {
         let now = self.entry.resume(&self.shared.stats)?;
-        self.row.resume(self.key.0, now);
+        if let Some(rows) = self.rows() {
+            rows.resume(self.key.0, now);
+        }
         Some(now)
     }
 
@@ -119,7 +133,9 @@ impl ShardLink {
     #[inline]
     pub(super) fn park(&mut self, state: State, now: Nanos) {
         self.entry.park(&self.shared.stats, state, now);
-        self.row.park(self.key.0, state, now);
+        if let Some(rows) = self.rows() {
+            rows.park(self.key.0, state, now);
+        }
     }
 
     /// See [`ConnectionEntry::yield_thread`].
@@ -136,7 +152,9 @@ impl ShardLink {
                 || config.eviction_bytes.load() != usize::MAX
         };
         self.entry.set_buffered(stats, read_bytes, write_bytes, limited);
-        self.row.set_buffered(self.key.0, read_bytes + write_bytes);
+        if let Some(rows) = self.rows() {
+            rows.set_buffered(self.key.0, read_bytes + write_bytes);
+        }
     }
 
     /// See [`ConnectionEntry::hold`].
@@ -155,7 +173,9 @@ impl ShardLink {
     /// See [`ConnectionEntry::release_buffers`].
     pub(super) fn release_buffers(&mut self) {
         self.entry.release_buffers(&self.shared.stats);
-        self.row.set_buffered(self.key.0, 0);
+        if let Some(rows) = self.rows() {
+            rows.set_buffered(self.key.0, 0);
+        }
     }
 
     /// See [`ConnectionEntry::buffered_by_all`].
@@ -170,8 +190,8 @@ impl ShardLink {
 
     /// See [`ConnectionEntry::close`].
     pub(super) fn close(&mut self, reason: CloseReason) {
-        let (row, key) = (&self.row, self.key.0);
-        self.entry.close(&self.shared.stats, reason, || row.opened(key));
+        let Self { shared, entry, key, .. } = self;
+        entry.close(&shared.stats, reason, || shared.drain.rows()?.opened(key.0));
     }
 
     /// Ends the connection as its drop does, and returns how it ended.
@@ -183,8 +203,8 @@ impl ShardLink {
 
     /// See [`ConnectionEntry::cut`].
     fn cut(&mut self) -> CloseReason {
-        let (row, key) = (&self.row, self.key.0);
-        self.entry.cut(&self.shared.stats, || row.opened(key))
+        let Self { shared, entry, key, .. } = self;
+        entry.cut(&shared.stats, || shared.drain.rows()?.opened(key.0))
     }
 
     /// The connection's own row.
@@ -193,7 +213,7 @@ impl ShardLink {
     }
 
     fn read_row(&self, now: Nanos) -> Option<ConnectionRow> {
-        if self.row.is_some() { self.shared.drain.row(self.key, now) } else { None }
+        if self.has_row() { self.shared.drain.row(self.key, now) } else { None }
     }
 }
 
