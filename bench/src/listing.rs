@@ -67,7 +67,7 @@ pub(crate) fn report(
     turns: u32,
 ) -> Result<FindingsTable, Error> {
     let processes = (count / EACH_PROCESS_HOLDS + 1).to_string();
-    let flags = ["--processes", &processes, "--threads", &processes, "--write-timeout", "off"];
+    let flags = ["--processes", &processes, "--threads", "1", "--write-timeout", "off"];
     let server = ObservedServer::start(towline, &flags)?;
     let idle = count.to_string();
     let _idle = load(towline, &server, &["-c", &idle, "--mode", "idle", "--sources", "auto"])?;

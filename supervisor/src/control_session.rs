@@ -12,6 +12,7 @@ use towline_config::Settings;
 use crate::{
     channel::{Channel, Received},
     inbox::WorkerInbox,
+    lists::{ListsToSend, parts},
     message::{
         CLOSED_MAX, Id, ROWS_MAX, RowsMsg, SettingsText, SupervisorMsg, ToWorker, WorkerMsg,
     },
@@ -25,6 +26,7 @@ pub(crate) struct ControlSession {
     inbox: WorkerInbox,
     context: SessionContext,
     watchdog: Arc<ControlWatchdog>,
+    lists: ListsToSend,
 }
 
 /// What messages other than connections act on.
@@ -82,14 +84,15 @@ pub(crate) enum SessionEnd {
 }
 
 impl ControlSession {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         channel: Channel,
         buffer: Box<[u8]>,
         inbox: WorkerInbox,
         context: SessionContext,
         watchdog: Arc<ControlWatchdog>,
     ) -> Self {
-        Self { channel, buffer, inbox, context, watchdog }
+        let lists = ListsToSend::default();
+        Self { channel, buffer, inbox, context, watchdog, lists }
     }
 
     /// Moves the session to the runtime of the calling thread.
@@ -126,6 +129,8 @@ impl ControlSession {
                 () = self.watchdog.overdue() => return SessionEnd::Overdue,
                 () = changed => {}
                 () = self.inbox.tagged_ended() => {}
+                // One part at a time: connections come in between.
+                () = self.lists.send_part(&self.channel), if !self.lists.is_empty() => {}
                 () = self.context.stop_requested.notified() => {
                     self.send(&WorkerMsg::StopRequested).await;
                 }
@@ -139,8 +144,14 @@ impl ControlSession {
             Some(ToWorker::Connection(message)) => self.inbox.receive(message, socket).await,
             Some(ToWorker::Control(message)) => match message {
                 SupervisorMsg::SendCounts => self.send_counts().await,
-                SupervisorMsg::SendRows => self.send_rows().await,
-                SupervisorMsg::SendClosed(max) => self.send_closed(max).await,
+                SupervisorMsg::SendRows => self.lists.push(
+                    parts(self.context.pool.rows(), ROWS_MAX)
+                        .map(|(rows, last)| RowsMsg { last, rows }.encode()),
+                ),
+                SupervisorMsg::SendClosed(max) => self.lists.push(
+                    parts(self.context.pool.closed(max), CLOSED_MAX)
+                        .map(|(closed, last)| WorkerMsg::Closed(closed, last).encode()),
+                ),
                 SupervisorMsg::Reload(settings) => {
                     let answer = self.context.reload(&settings);
                     self.send(&answer).await;
@@ -168,39 +179,10 @@ impl ControlSession {
         self.send(&WorkerMsg::Counts(Box::new(self.context.reader.read()))).await;
     }
 
-    /// Sends the rows of open connections in parts.
-    async fn send_rows(&self) {
-        for (rows, last) in parts(self.context.pool.rows(), ROWS_MAX) {
-            // An error is ignored, as in `send`.
-            let _ = self.channel.send(&RowsMsg { last, rows }.encode()).await;
-        }
-    }
-
-    /// Sends the last connections that ended in parts.
-    async fn send_closed(&self, max: usize) {
-        for (closed, last) in parts(self.context.pool.closed(max), CLOSED_MAX) {
-            self.send(&WorkerMsg::Closed(closed, last)).await;
-        }
-    }
-
     /// Ends the session: sends the last counts, so that the sums miss nothing, and then how many
     /// connections were cut.
     pub(crate) async fn finish(self, outcome: Outcome) {
         self.send_counts().await;
         self.send(&WorkerMsg::Ended(outcome.connections_cut())).await;
     }
-}
-
-/// A list in parts of `max` items at most, with whether each is the last. An empty list is one empty part.
-fn parts<T>(list: Vec<T>, max: usize) -> impl Iterator<Item = (Vec<T>, bool)> {
-    let mut rest = Some(list.into_iter());
-    std::iter::from_fn(move || {
-        let items = rest.as_mut()?;
-        let part = items.by_ref().take(max).collect();
-        let last = items.len() == 0;
-        if last {
-            rest = None;
-        }
-        Some((part, last))
-    })
 }

@@ -1,8 +1,10 @@
 //! Lists that come in several messages.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use tokio::sync::oneshot;
+
+use crate::channel::Channel;
 
 /// Requests for lists that a process answers one after the other.
 #[derive(Debug)]
@@ -35,6 +37,85 @@ impl<T> Lists<T> {
         for (_, answer) in &mut self.0 {
             let (unheard, _) = oneshot::channel();
             *answer = unheard;
+        }
+    }
+}
+
+/// Lists that a worker process was asked for, in messages that are made when they can be sent.
+#[derive(Default)]
+pub(crate) struct ListsToSend {
+    lists: VecDeque<Box<dyn Iterator<Item = Vec<u8>> + Send + Sync>>,
+    /// The message that is sent next.
+    next: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for ListsToSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListsToSend").field("lists", &self.lists.len()).finish_non_exhaustive()
+    }
+}
+
+impl ListsToSend {
+    pub(crate) fn push(&mut self, messages: impl Iterator<Item = Vec<u8>> + Send + Sync + 'static) {
+        self.lists.push_back(Box::new(messages));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.is_none() && self.lists.is_empty()
+    }
+
+    /// Sends the next message of the oldest list, if there is one. An error is ignored: the next receive reports
+    /// that the supervisor has ended.
+    ///
+    /// Cancel safe: a message that was not sent is the next one again.
+    pub(crate) async fn send_part(&mut self, channel: &Channel) {
+        while self.next.is_none()
+            && let Some(list) = self.lists.front_mut()
+        {
+            self.next = list.next();
+            if self.next.is_none() {
+                self.lists.pop_front();
+            }
+        }
+        if let Some(message) = &self.next {
+            let _ = channel.send(message).await;
+            self.next = None;
+        }
+    }
+}
+
+/// A list in parts of `max` items at most, with whether each is the last. An empty list is one empty part.
+pub(crate) fn parts<T>(list: Vec<T>, max: usize) -> impl Iterator<Item = (Vec<T>, bool)> {
+    let mut rest = Some(list.into_iter());
+    std::iter::from_fn(move || {
+        let items = rest.as_mut()?;
+        let part = items.by_ref().take(max).collect();
+        let last = items.len() == 0;
+        if last {
+            rest = None;
+        }
+        Some((part, last))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_into_parts_and_put_together_again() {
+        for (length, count) in [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2), (9, 3)] {
+            let all: Vec<usize> = (0..length).collect();
+            let cut: Vec<_> = parts(all.clone(), 4).collect();
+            assert_eq!(cut.len(), count, "{length}");
+            assert!(cut.iter().enumerate().all(|(at, (_, last))| *last == (at + 1 == count)));
+            let mut lists = Lists::default();
+            let (answer, mut whole) = oneshot::channel();
+            lists.push(answer);
+            for (part, last) in cut {
+                lists.add(part, last);
+            }
+            assert_eq!(whole.try_recv().ok(), Some(all));
         }
     }
 }
