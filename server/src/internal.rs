@@ -3,7 +3,7 @@
 
 #[cfg(feature = "admin")]
 pub use crate::connections::{
-    CLOSE_WAIT_MAX, ClosedJson, Filter, InvalidCondition, ListedRow, Rows,
+    CLOSE_WAIT_MAX, ClosedJson, Filter, InvalidCondition, ListedRow, Rows, WantedRows,
 };
 pub use crate::{
     accept::{

@@ -3,19 +3,17 @@
 use std::{io, process::ExitStatus};
 
 use tokio::sync::oneshot;
-use towline::internal::{ClosedJson, ListedRow};
+use towline::internal::{ClosedJson, WantedRows, commands::Closing};
 
-use towline::internal::commands::Closing;
-
-use crate::message::{Id, SettingsText};
+use crate::message::{Id, RowsPart, SettingsText};
 
 /// A command to the task that supervises a process.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Record the latest counts; answered when that is done.
     SendCounts(oneshot::Sender<()>),
-    /// Answer with the rows of open connections. Dropping the sender answers that there are none to be had.
-    SendRows(oneshot::Sender<Vec<ListedRow>>),
+    /// Answer with rows of open connections, as they were encoded, in parts. Dropping the sender answers that there are none to be had.
+    SendRows(WantedRows, oneshot::Sender<Vec<RowsPart>>),
     /// Answer with the last connections that ended, up to this many.
     SendClosed(usize, oneshot::Sender<Vec<ClosedJson>>),
     /// Apply new settings; answered with the reason if they are not applied.

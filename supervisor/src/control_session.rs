@@ -14,7 +14,7 @@ use crate::{
     inbox::WorkerInbox,
     lists::{ListsToSend, parts},
     message::{
-        CLOSED_MAX, Id, ROWS_MAX, RowsMsg, SettingsText, SupervisorMsg, ToWorker, WorkerMsg,
+        CLOSED_MAX, Id, ROWS_MAX, RowsPart, SettingsText, SupervisorMsg, ToWorker, WorkerMsg,
     },
     watchdog::ControlWatchdog,
 };
@@ -144,9 +144,9 @@ impl ControlSession {
             Some(ToWorker::Connection(message)) => self.inbox.receive(message, socket).await,
             Some(ToWorker::Control(message)) => match message {
                 SupervisorMsg::SendCounts => self.send_counts().await,
-                SupervisorMsg::SendRows => self.lists.push(
-                    parts(self.context.pool.rows(), ROWS_MAX)
-                        .map(|(rows, last)| RowsMsg { last, rows }.encode()),
+                SupervisorMsg::SendRows(wanted) => self.lists.push(
+                    parts(self.context.pool.rows(wanted), ROWS_MAX)
+                        .map(|(rows, last)| RowsPart::encode(&rows, last)),
                 ),
                 SupervisorMsg::SendClosed(max) => self.lists.push(
                     parts(self.context.pool.closed(max), CLOSED_MAX)

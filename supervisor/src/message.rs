@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use towline::internal::{ClosedJson, ListedRow, Snapshot, commands::Closing};
+use towline::internal::{ClosedJson, ListedRow, Snapshot, WantedRows, commands::Closing};
 use towline_config::{Key, Settings};
 
 /// A rare message from the supervisor.
@@ -18,8 +18,8 @@ pub(crate) enum SupervisorMsg {
     Reload(SettingsText),
     /// Send the counts.
     SendCounts,
-    /// Send the rows of open connections.
-    SendRows,
+    /// Send rows of open connections.
+    SendRows(WantedRows),
     /// Send the last connections that ended, up to this many.
     SendClosed(usize),
     /// Ask these connections to close.
@@ -94,7 +94,7 @@ impl SettingsText {
 const CONNECTION: u8 = 1;
 /// First byte of an [`Ack`].
 const ACK: u8 = 2;
-/// First byte of a [`RowsMsg`].
+/// First byte of a [`RowsPart`].
 const ROWS: u8 = 3;
 
 /// A connection, whose descriptor is sent beside the message.
@@ -118,12 +118,12 @@ pub(crate) struct Ack {
     pub(crate) tags: Vec<u32>,
 }
 
-/// Rows of open connections.
+/// Rows of open connections, as they are sent: the task that receives them has connections to dispatch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct RowsMsg {
+pub(crate) struct RowsPart {
     /// No further message belongs to the answer.
     pub(crate) last: bool,
-    pub(crate) rows: Vec<ListedRow>,
+    rows: Vec<u8>,
 }
 
 /// Most rows in one message, so that they fit it.
@@ -147,7 +147,7 @@ pub(crate) enum ToWorker {
 pub(crate) enum ToSupervisor {
     Control(WorkerMsg),
     Ack(Ack),
-    Rows(RowsMsg),
+    Rows(RowsPart),
 }
 
 impl SupervisorMsg {
@@ -180,7 +180,7 @@ impl ToSupervisor {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&ACK, rest) => Ack::decode(rest).map(Self::Ack),
-            (&ROWS, rest) => RowsMsg::decode(rest).map(Self::Rows),
+            (&ROWS, rest) => RowsPart::parse(rest).map(Self::Rows),
             _ => serde_json::from_slice(bytes).ok().map(Self::Control),
         }
     }
@@ -235,21 +235,26 @@ impl Ack {
     }
 }
 
-impl RowsMsg {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(2 + self.rows.len() * ListedRow::BYTES);
-        bytes.extend([ROWS, u8::from(self.last)]);
-        for row in &self.rows {
+impl RowsPart {
+    /// The message with these rows.
+    pub(crate) fn encode(rows: &[ListedRow], last: bool) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + rows.len() * ListedRow::BYTES);
+        bytes.extend([ROWS, u8::from(last)]);
+        for row in rows {
             row.encode(&mut bytes);
         }
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn parse(bytes: &[u8]) -> Option<Self> {
         let (last, rows) = bytes.split_first()?;
-        let (rows, rest) = rows.as_chunks();
-        let rows = rows.iter().map(ListedRow::decode).collect::<Option<_>>()?;
-        rest.is_empty().then_some(Self { last: *last != 0, rows })
+        let whole = rows.len().is_multiple_of(ListedRow::BYTES);
+        whole.then(|| Self { last: *last != 0, rows: rows.to_vec() })
+    }
+
+    /// The rows. One that cannot be read is left out.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = ListedRow> {
+        self.rows.as_chunks().0.iter().filter_map(ListedRow::decode)
     }
 }
 
@@ -289,6 +294,11 @@ mod tests {
             panic!("{ack:?} is not decoded")
         };
         assert_eq!(decoded, ack);
+        let Some(ToSupervisor::Rows(part)) = ToSupervisor::decode(&RowsPart::encode(&[], true))
+        else {
+            panic!("an empty list is not decoded")
+        };
+        assert_eq!((part.last, part.rows().count()), (true, 0));
         let message = WorkerMsg::Counts(Box::default()).encode();
         assert!(matches!(
             ToSupervisor::decode(&message),
@@ -303,8 +313,16 @@ mod tests {
 
     #[test]
     fn invalid_bytes_are_not_decoded() {
-        let nonsense: [&[u8]; 6] =
-            [b"", b"{", &[9], &[CONNECTION], &[CONNECTION, 0, 0, 0, 0, 1], &[ACK, 0]];
+        let nonsense: [&[u8]; 8] = [
+            b"",
+            b"{",
+            &[9],
+            &[CONNECTION],
+            &[CONNECTION, 0, 0, 0, 0, 1],
+            &[ACK, 0],
+            &[ROWS],
+            &[ROWS, 1, 0],
+        ];
         for bytes in nonsense {
             assert!(ToWorker::decode(bytes).is_none(), "{bytes:?}");
             assert!(ToSupervisor::decode(bytes).is_none(), "{bytes:?}");

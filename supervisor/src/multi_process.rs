@@ -14,7 +14,7 @@ use towline::{
     RunError,
     internal::{
         ClosedJson, ConfigChange, ProcessPlan, ProcessUsage, PublicId, Rows, ServerState, Snapshot,
-        Wanted, admin,
+        Wanted, WantedRows, admin,
         commands::{Closed, Closing, Controllable},
         reload::Reloadable,
     },
@@ -24,7 +24,7 @@ use towline_host::buffer_limit;
 
 use crate::{
     command::Command,
-    message::{IDS_MAX, Id, SettingsText},
+    message::{IDS_MAX, Id, RowsPart, SettingsText},
     pool::WorkerPool,
 };
 
@@ -77,25 +77,25 @@ impl MultiProcess {
         self.commands.iter().filter_map(ask).collect()
     }
 
-    /// Waits at most `wait_max` for the answers of workers that were `asked`.
+    /// Waits at most `wait_max` for the answers of workers that were `asked`. A worker that does not answer
+    /// costs no other its answer.
     async fn answers<T>(asked: Vec<oneshot::Receiver<T>>, wait_max: Duration) -> Vec<T> {
         let until = Instant::now() + wait_max;
         let mut answers = Vec::with_capacity(asked.len());
         for answer in asked {
-            // Each until then: a worker that stands still does not hide those behind it.
-            if let Ok(Ok(answer)) = timeout_at(until, answer).await {
-                answers.push(answer);
-            }
+            // What has come by then is taken, also behind one that has not.
+            answers.extend(timeout_at(until, answer).await.ok().and_then(Result::ok));
         }
         answers
     }
 }
 
 impl Controllable for MultiProcess {
-    async fn rows(&self) -> Rows {
-        let answers = self.ask_all(Command::SendRows, LIST_WAIT_MAX).await;
+    async fn rows(&self, wanted: WantedRows) -> Rows {
+        let send = |answer| Command::SendRows(wanted, answer);
+        let answers = self.ask_all(send, LIST_WAIT_MAX).await;
         let partial = answers.len() < self.commands.len();
-        Rows { rows: answers.into_iter().flatten().collect(), partial }
+        Rows { rows: answers.iter().flatten().flat_map(RowsPart::rows).collect(), partial }
     }
 
     async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {

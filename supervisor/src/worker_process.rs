@@ -18,10 +18,10 @@ use crate::{
     inbound::Inbound,
     lists::Lists,
     liveness::{Change, KILLED_AFTER, Liveness},
-    message::{Id, RowsMsg, SupervisorMsg, ToSupervisor, WorkerMsg},
+    message::{Id, RowsPart, SupervisorMsg, ToSupervisor, WorkerMsg},
     pool::WorkerPool,
 };
-use towline::internal::{ClosedJson, ListedRow};
+use towline::internal::ClosedJson;
 
 /// How often a process reports its counts, which also shows that it answers. Counts since the last
 /// report are lost when it dies.
@@ -44,7 +44,7 @@ pub(crate) struct WorkerProcess {
     /// Answered by the next report.
     count_requests: Vec<oneshot::Sender<()>>,
     /// Lists that it was asked for, and what has come of them.
-    row_requests: Lists<ListedRow>,
+    row_requests: Lists<RowsPart>,
     closed_requests: Lists<ClosedJson>,
     /// Answered by the replies to requests to close connections, in order.
     close_requests: VecDeque<oneshot::Sender<Vec<Id>>>,
@@ -178,7 +178,10 @@ impl WorkerProcess {
     async fn handle(&mut self, index: usize, pool: &WorkerPool, message: Option<ToSupervisor>) {
         match message {
             Some(ToSupervisor::Ack(ack)) => pool.ack(index, &ack),
-            Some(ToSupervisor::Rows(RowsMsg { last, rows })) => self.row_requests.add(rows, last),
+            Some(ToSupervisor::Rows(part)) => {
+                let last = part.last;
+                self.row_requests.add(vec![part], last);
+            }
             Some(ToSupervisor::Control(message)) => match message {
                 WorkerMsg::Counts(snapshot) => {
                     pool.record(index, *snapshot);
@@ -221,11 +224,11 @@ impl WorkerProcess {
     async fn execute(&mut self, index: usize, pool: &WorkerPool, command: Command) {
         match command {
             // Answered at once, by dropping the sender: the last report is the latest there is.
-            Command::SendCounts(_) | Command::SendRows(_) | Command::SendClosed(..)
+            Command::SendCounts(_) | Command::SendRows(..) | Command::SendClosed(..)
                 if self.liveness.is_unresponsive() => {}
-            Command::SendRows(answer) => {
+            Command::SendRows(wanted, answer) => {
                 self.row_requests.push(answer);
-                self.send(&SupervisorMsg::SendRows).await;
+                self.send(&SupervisorMsg::SendRows(wanted)).await;
             }
             Command::SendClosed(max, answer) => {
                 self.closed_requests.push(answer);

@@ -116,7 +116,7 @@ impl WorkerSupervisor {
                     // The totals of ended processes are complete. Dropping the sender answers.
                     Some(
                         Command::SendCounts(_)
-                        | Command::SendRows(_)
+                        | Command::SendRows(..)
                         | Command::SendClosed(..)
                         | Command::Close(..),
                     ) => {}

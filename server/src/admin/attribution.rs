@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use towline_middleware::stats::State;
 
 use super::StatusSource;
-use crate::connections::KernelView;
+use crate::connections::{KernelView, WantedRows};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) async fn run_attribution(source: &impl StatusSource) {
         let waits = snapshot.held.connections[State::WriteWait as usize] > 0;
         match &mut kernel {
             Some(kernel) if waits => {
-                let rows = source.rows().await.rows;
+                let rows = source.rows(WantedRows::WriteWaits).await.rows;
                 if kernel.needs_addresses() {
                     // Its addresses stay known.
                     let _ = kernel.sockets().await;

@@ -10,7 +10,9 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::StatusSource;
 use crate::{
-    connections::{Connection, Filter, KernelView, ListingJson, Query, ServerJson, list},
+    connections::{
+        Connection, Filter, KernelView, ListingJson, Query, ServerJson, WantedRows, list,
+    },
     control::Found,
 };
 
@@ -108,7 +110,7 @@ async fn gather<'a, S: StatusSource>(
         sockets = Some(kernel.sockets().await);
     }
     let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
-    let rows = source.rows().await;
+    let rows = source.rows(WantedRows::All).await;
     partial |= rows.partial;
     let all = rows.rows.into_iter().map(move |row| Connection {
         socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),

@@ -7,7 +7,7 @@ use towline_config::PendingRestart;
 use super::{Sockets, StatusSource, start};
 use crate::{
     RunError,
-    connections::{Closed, ClosedJson, Closing, Rows},
+    connections::{Closed, ClosedJson, Closing, Rows, WantedRows},
     control::Controllable,
     counts::{ProcessState, PublicId, Snapshot},
     exporter::{CountsReader, UserMetrics},
@@ -50,8 +50,8 @@ impl Reloadable for SingleProcess {
 }
 
 impl Controllable for SingleProcess {
-    async fn rows(&self) -> Rows {
-        Rows { rows: self.pool.rows(), partial: false }
+    async fn rows(&self, wanted: WantedRows) -> Rows {
+        Rows { rows: self.pool.rows(wanted), partial: false }
     }
 
     async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {

@@ -39,7 +39,7 @@ pub use self::{
     close::{CLOSE_WAIT_MAX, Closed, Closing},
     filter::{Filter, InvalidCondition},
     json::ClosedJson,
-    row::{ListedRow, Rows},
+    row::{ListedRow, Rows, WantedRows},
 };
 
 /// An open connection, with what is known of it.

@@ -36,10 +36,19 @@ pub struct ListedRow {
     pub buffered_bytes_max: u32,
 }
 
+/// Which rows are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum WantedRows {
+    /// All.
+    All,
+    /// Of connections whose replies wait.
+    WriteWaits,
+}
+
 /// The rows of a server.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// All that are open.
+    /// Those that were asked for.
     pub rows: Vec<ListedRow>,
     /// A process did not answer.
     pub partial: bool,
@@ -73,13 +82,15 @@ impl ListedRow {
 }
 
 impl PoolState {
-    /// Every open connection of this process. No connection is disturbed.
-    pub fn rows(&self) -> Vec<ListedRow> {
-        let mut rows = Vec::with_capacity(self.slots.connections());
+    /// The open connections of this process. No connection is disturbed.
+    pub fn rows(&self, wanted: WantedRows) -> Vec<ListedRow> {
+        let all = wanted == WantedRows::All;
+        let mut rows = Vec::with_capacity(if all { self.slots.connections() } else { 0 });
         for (shard, (signal, stats)) in self.signals.iter().zip(&self.stats).enumerate() {
             let now = stats.now();
-            let of_shard = signal.connections(now).into_iter();
-            rows.extend(of_shard.map(|row| {
+            let mut of_shard = signal.connections(now);
+            of_shard.retain(|row| all || row.state == State::WriteWait);
+            rows.extend(of_shard.into_iter().map(|row| {
                 let id = self.slots.closed().place().name(shard, row.id.serial);
                 ListedRow::new(id, &row, now)
             }));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Controllable, Refused, Target, body, unless_draining};
 use crate::{
-    connections::Closing,
+    connections::{Closing, WantedRows},
     counts::PublicId,
     lifecycle::{Stage, reload::Reloadable as _},
 };
@@ -78,7 +78,7 @@ async fn close_share<T: Target>(
             left.as_secs() + 1
         )));
     }
-    let listed = server.rows().await;
+    let listed = server.rows(WantedRows::All).await;
     let mut rows = listed.rows;
     let count = (rows.len() as f64 * share).ceil() as usize;
     rows.sort_unstable_by_key(|row| Reverse(row.age));

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub(crate) use self::refused::{Refusal, Refused};
 use crate::{
-    connections::{Closed, Closing, Filter, Rows},
+    connections::{Closed, Closing, Filter, Rows, WantedRows},
     counts::PublicId,
     lifecycle::{Stage, reload::Reloadable},
 };
@@ -35,15 +35,15 @@ use crate::{
 /// A server that takes commands: this process, or several processes and their supervisor.
 pub trait Controllable: Reloadable + Send + Sync + 'static {
     /// Every open connection.
-    fn rows(&self) -> impl Future<Output = Rows> + Send;
+    fn rows(&self, wanted: WantedRows) -> impl Future<Output = Rows> + Send;
 
     /// Asks connections to close.
     fn close(&self, ids: &[PublicId], how: Closing) -> impl Future<Output = Closed> + Send;
 }
 
 impl<S: Controllable> Controllable for Arc<S> {
-    async fn rows(&self) -> Rows {
-        S::rows(self).await
+    async fn rows(&self, wanted: WantedRows) -> Rows {
+        S::rows(self, wanted).await
     }
 
     async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {
