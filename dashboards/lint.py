@@ -4,7 +4,7 @@
     lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
 Our rules: the JSON is what the generator writes; every alert has tests, an existing dashboard, and a
-runbook annotation that names a section of docs/RUNBOOK.md.
+`runbook_url` that names a section of docs/RUNBOOK.md.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import queries
 
 HERE = queries.HERE
 RUNBOOK = HERE.parent / "docs" / "RUNBOOK.md"
+# What every link to the runbook begins with: an external label of Prometheus, else the path.
+RUNBOOK_BASE = '{{ or $externalLabels.runbook "docs/RUNBOOK.md" }}'
 SOURCE = "${datasource}"
 COUNTED = re.compile(r"\b\w+_(?:total|bucket)\b")
 
@@ -230,7 +232,7 @@ def of_alerts():
     sections = set(re.findall(r"^## (\w+)$", RUNBOOK.read_text().lower(), flags=re.M))
     uids = {path.stem for path in queries.DASHBOARDS}
     for name, body in alerts(queries.RULES.read_text()).items():
-        runbook = re.search(r"runbook: docs/RUNBOOK\.md#(\S+)", body)
+        runbook = re.search(rf"runbook_url: '{re.escape(RUNBOOK_BASE)}#(\w+)'$", body, flags=re.M)
         dashboard = re.search(r"dashboard: (\S+)", body)
         if name not in fires:
             yield f"{name}: no test in which it fires"
@@ -239,7 +241,7 @@ def of_alerts():
         if not re.search(r"severity: (page|ticket)\b", body):
             yield f"{name}: no severity"
         if not runbook or runbook[1] not in sections:
-            yield f"{name}: no `runbook` that names a section of docs/RUNBOOK.md"
+            yield f"{name}: no `runbook_url` that begins with {RUNBOOK_BASE} and names a section of docs/RUNBOOK.md"
         if not dashboard or dashboard[1] not in uids:
             yield f"{name}: no `dashboard` that exists"
 
