@@ -6,6 +6,9 @@ use tokio::sync::oneshot;
 
 use crate::channel::Channel;
 
+/// Most requests for lists of one kind that a process has not answered. Further ones get no answer.
+const LISTS_MAX: usize = 8;
+
 /// Requests for lists that a process answers one after the other.
 #[derive(Debug)]
 pub(crate) struct Lists<T>(VecDeque<(Vec<T>, oneshot::Sender<Vec<T>>)>);
@@ -17,9 +20,13 @@ impl<T> Default for Lists<T> {
 }
 
 impl<T> Lists<T> {
-    /// A request that was sent.
-    pub(crate) fn push(&mut self, answer: oneshot::Sender<Vec<T>>) {
-        self.0.push_back((Vec::new(), answer));
+    /// Adds a request, and returns whether it is to be sent: not when [`LISTS_MAX`] wait for their answers.
+    pub(crate) fn push(&mut self, answer: oneshot::Sender<Vec<T>>) -> bool {
+        let has_room = self.0.len() < LISTS_MAX;
+        if has_room {
+            self.0.push_back((Vec::new(), answer));
+        }
+        has_room
     }
 
     /// A part of the answer to the oldest request.
@@ -41,7 +48,8 @@ impl<T> Lists<T> {
     }
 }
 
-/// Lists that a worker process was asked for, in messages that are made when they can be sent.
+/// Lists that a worker process was asked for, in messages that are made when they can be sent. The supervisor
+/// asks for no more than [`LISTS_MAX`] of each kind at a time.
 #[derive(Default)]
 pub(crate) struct ListsToSend {
     lists: VecDeque<Box<dyn Iterator<Item = Vec<u8>> + Send + Sync>>,
@@ -111,11 +119,21 @@ mod tests {
             assert!(cut.iter().enumerate().all(|(at, (_, last))| *last == (at + 1 == count)));
             let mut lists = Lists::default();
             let (answer, mut whole) = oneshot::channel();
-            lists.push(answer);
+            assert!(lists.push(answer));
             for (part, last) in cut {
                 lists.add(part, last);
             }
             assert_eq!(whole.try_recv().ok(), Some(all));
         }
+    }
+
+    #[test]
+    fn a_process_that_answers_no_request_is_not_sent_more_and_more() {
+        let mut lists = Lists::<usize>::default();
+        let mut answers: VecDeque<_> = std::iter::repeat_with(oneshot::channel).take(9).collect();
+        let pushed: Vec<_> = answers.drain(..).map(|(answer, _)| lists.push(answer)).collect();
+        assert_eq!(pushed, [[true; LISTS_MAX].as_slice(), &[false]].concat());
+        lists.add(vec![1], true);
+        assert!(lists.push(oneshot::channel().0), "one was answered");
     }
 }

@@ -227,12 +227,14 @@ impl WorkerProcess {
             Command::SendCounts(_) | Command::SendRows(..) | Command::SendClosed(..)
                 if self.liveness.is_unresponsive() => {}
             Command::SendRows(wanted, answer) => {
-                self.row_requests.push(answer);
-                self.send(&SupervisorMsg::SendRows(wanted)).await;
+                if self.row_requests.push(answer) {
+                    self.send(&SupervisorMsg::SendRows(wanted)).await;
+                }
             }
             Command::SendClosed(max, answer) => {
-                self.closed_requests.push(answer);
-                self.send(&SupervisorMsg::SendClosed(max)).await;
+                if self.closed_requests.push(answer) {
+                    self.send(&SupervisorMsg::SendClosed(max)).await;
+                }
             }
             Command::SendCounts(answer) => {
                 self.count_requests.push(answer);
