@@ -17,79 +17,54 @@ const FINE_STEPS: [u64; 14] = [10, 12, 14, 16, 19, 22, 25, 30, 35, 42, 50, 60, 7
 /// Decades with [`FINE_STEPS`], from 1 µs.
 const FINE_DECADES: usize = 5;
 
-const FINE_BOUNDS: usize = FINE_STEPS.len() * FINE_DECADES + COARSE_FROM_100_MS.len();
+const COARSE_STEPS: [u64; 3] = [10, 25, 50];
 
-const FINE_NANOS: [u64; FINE_BOUNDS] = fine();
+const COARSE_NANOS: [u64; 22] = decades(&COARSE_STEPS, MICRO);
 
-const COARSE_FROM_100_MS: [u64; 7] =
-    [100 * MILLI, 250 * MILLI, 500 * MILLI, SECOND, 2_500 * MILLI, 5 * SECOND, 10 * SECOND];
+const FINE_NANOS: [u64; FINE_STEPS.len() * FINE_DECADES + 7] = join(
+    decades::<{ FINE_STEPS.len() * FINE_DECADES }>(&FINE_STEPS, MICRO),
+    decades::<7>(&COARSE_STEPS, 100 * MILLI),
+);
 
-const COARSE_NANOS: [u64; 22] = [
-    MICRO,
-    2_500,
-    5 * MICRO,
-    10 * MICRO,
-    25 * MICRO,
-    50 * MICRO,
-    100 * MICRO,
-    250 * MICRO,
-    500 * MICRO,
-    MILLI,
-    2_500 * MICRO,
-    5 * MILLI,
-    10 * MILLI,
-    25 * MILLI,
-    50 * MILLI,
-    100 * MILLI,
-    250 * MILLI,
-    500 * MILLI,
-    SECOND,
-    2_500 * MILLI,
-    5 * SECOND,
-    10 * SECOND,
-];
+const LIFETIME_NANOS: [u64; 24] = join(
+    decades::<13>(&COARSE_STEPS, MILLI),
+    [
+        30 * SECOND,
+        MINUTE,
+        5 * MINUTE,
+        15 * MINUTE,
+        HOUR,
+        3 * HOUR,
+        8 * HOUR,
+        DAY,
+        3 * DAY,
+        7 * DAY,
+        30 * DAY,
+    ],
+);
 
-const LIFETIME_NANOS: [u64; 24] = [
-    MILLI,
-    2_500 * MICRO,
-    5 * MILLI,
-    10 * MILLI,
-    25 * MILLI,
-    50 * MILLI,
-    100 * MILLI,
-    250 * MILLI,
-    500 * MILLI,
-    SECOND,
-    2_500 * MILLI,
-    5 * SECOND,
-    10 * SECOND,
-    30 * SECOND,
-    MINUTE,
-    5 * MINUTE,
-    15 * MINUTE,
-    HOUR,
-    3 * HOUR,
-    8 * HOUR,
-    DAY,
-    3 * DAY,
-    7 * DAY,
-    30 * DAY,
-];
-
-const fn fine() -> [u64; FINE_BOUNDS] {
-    let mut bounds = [0; FINE_BOUNDS];
-    let (mut at, mut decade) = (0, MICRO);
-    while at < FINE_STEPS.len() * FINE_DECADES {
-        bounds[at] = FINE_STEPS[at % FINE_STEPS.len()] * decade / 10;
+/// As many bounds as fit, with `steps` in each decade, from `first`.
+const fn decades<const N: usize>(steps: &[u64], first: u64) -> [u64; N] {
+    let (mut bounds, mut at, mut decade) = ([0; N], 0, first);
+    while at < N {
+        bounds[at] = steps[at % steps.len()] * decade / 10;
         at += 1;
-        if at.is_multiple_of(FINE_STEPS.len()) {
+        if at.is_multiple_of(steps.len()) {
             decade *= 10;
         }
     }
-    let mut rest = 0;
-    while rest < COARSE_FROM_100_MS.len() {
-        bounds[at + rest] = COARSE_FROM_100_MS[rest];
-        rest += 1;
+    bounds
+}
+
+const fn join<const A: usize, const B: usize, const N: usize>(
+    low: [u64; A],
+    high: [u64; B],
+) -> [u64; N] {
+    assert!(A + B == N);
+    let (mut bounds, mut at) = ([0; N], 0);
+    while at < N {
+        bounds[at] = if at < A { low[at] } else { high[at - A] };
+        at += 1;
     }
     bounds
 }

@@ -12,6 +12,7 @@ pub(crate) mod holders;
 mod labels;
 mod line_results;
 mod scheduling;
+mod sequence;
 mod states;
 
 use std::sync::{Arc, OnceLock};

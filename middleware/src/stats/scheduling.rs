@@ -1,16 +1,13 @@
 //! How long something that is ready waits until its shard runs it.
 
 use std::{
-    hint,
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-use super::{Bounds, COARSE, Histogram, HistogramSnapshot, Nanos, counter::Writers};
+use super::{
+    Bounds, COARSE, Histogram, HistogramSnapshot, Nanos, counter::Writers, sequence::Sequence,
+};
 
 /// No sample is due.
 const NEVER: u64 = u64::MAX;
@@ -24,8 +21,8 @@ const NEVER: u64 = u64::MAX;
 /// One thread writes, any number read.
 #[derive(Debug)]
 pub struct SchedulingDelay {
-    /// Odd while a sample is written.
-    sequence: AtomicU64,
+    /// Guards the other fields.
+    sequence: Sequence,
     /// When the next sample is due.
     due: AtomicU64,
     delays: Histogram,
@@ -40,17 +37,17 @@ impl SchedulingDelay {
 
     pub(super) fn new() -> Self {
         let delays = Histogram::new(Self::BOUNDS, Writers::One);
-        Self { sequence: AtomicU64::new(0), due: AtomicU64::new(NEVER), delays }
+        Self { sequence: Sequence::new(Writers::One), due: AtomicU64::new(NEVER), delays }
     }
 
     /// Begins to sample: the first sample is due at `due`.
     pub fn start(&self, due: Nanos) {
-        self.write(|| self.due.store(due.0, Relaxed));
+        self.sequence.write(|| self.due.store(due.0, Relaxed));
     }
 
     /// Ends sampling.
     pub fn stop(&self) {
-        self.write(|| self.due.store(NEVER, Relaxed));
+        self.sequence.write(|| self.due.store(NEVER, Relaxed));
     }
 
     /// Records that the probe runs at `now`, after `samples` became due.
@@ -59,7 +56,7 @@ impl SchedulingDelay {
         if due == NEVER {
             return;
         }
-        self.write(|| {
+        self.sequence.write(|| {
             let late = Late { longest: now.0.saturating_sub(due), samples };
             late.record_in(&self.delays);
             self.due.store(due + samples * interval(), Relaxed);
@@ -69,28 +66,11 @@ impl SchedulingDelay {
     /// Reads the histogram. Samples that have been due at `now` for longer than its last bound are in it
     /// although their shard has not run: it may never.
     pub fn snapshot(&self, now: Nanos) -> HistogramSnapshot {
-        loop {
-            let before = self.sequence.load(Acquire);
-            if before.is_multiple_of(2) {
-                let (mut read, due) = (self.delays.snapshot(), self.due.load(Relaxed));
-                fence(Acquire);
-                if self.sequence.load(Relaxed) == before {
-                    Late { longest: now.0.saturating_sub(due), samples: u64::MAX }
-                        .beyond_bounds()
-                        .add_to(&mut read);
-                    return read;
-                }
-            }
-            hint::spin_loop();
-        }
-    }
-
-    fn write(&self, change: impl FnOnce()) {
-        let even = self.sequence.load(Relaxed);
-        self.sequence.store(even + 1, Relaxed);
-        fence(Release);
-        change();
-        self.sequence.store(even + 2, Release);
+        let read = || (self.delays.snapshot(), self.due.load(Relaxed));
+        let (mut delays, due) = self.sequence.read(read);
+        let late = Late { longest: now.0.saturating_sub(due), samples: u64::MAX };
+        late.beyond_bounds().add_to(&mut delays);
+        delays
     }
 }
 

@@ -5,27 +5,19 @@
 //! `A = T − Σtᵢ`: entering at t is `A −= t, N += 1`, leaving is `A += t, N −= 1`, and reading is
 //! `A + N·t`, waits still open included, without visiting a connection.
 //!
-//! N and A must be read together: a torn pair is wrong by ±t. A sequence word guards them (odd while
-//! writing; a reader that saw it change reads again). Several writing threads exclude each other by taking
-//! it from even to odd. A is 128 bits wide: a million waiting connections use up 64 bits of nanoseconds in
-//! five hours.
+//! N and A must be read together: a torn pair is wrong by ±t. A [`Sequence`] guards them. A is 128 bits wide: a
+//! million waiting connections use up 64 bits of nanoseconds in five hours.
 
-use sync::{AtomicU64, Ordering, fence, hint};
+use sync::{AtomicU64, Ordering};
 
-use super::{CloseReason, Nanos, State, Writers};
+use super::{CloseReason, Nanos, State, Writers, sequence::Sequence};
 
 /// The types that the model checker replaces with its own; see `tests/loom.rs`.
 mod sync {
     #[cfg(towline_loom)]
-    pub(super) use loom::{
-        hint,
-        sync::atomic::{AtomicU64, Ordering, fence},
-    };
+    pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
     #[cfg(not(towline_loom))]
-    pub(super) use std::{
-        hint,
-        sync::atomic::{AtomicU64, Ordering, fence},
-    };
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 }
 
 /// The N and A of one state, A in two halves.
@@ -40,8 +32,7 @@ struct Cell {
 /// `accepted − Σ closed = Σ connections` at every reading.
 #[derive(Debug, Default)]
 pub struct StateCells {
-    writers: Writers,
-    sequence: AtomicU64,
+    sequence: Sequence,
     accepted: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
     cells: [Cell; State::ALL.len()],
@@ -64,15 +55,15 @@ impl StateCells {
     /// No connections yet.
     #[doc(hidden)]
     pub fn new(writers: Writers) -> Self {
-        Self { writers, ..Self::default() }
+        Self { sequence: Sequence::new(writers), ..Self::default() }
     }
 
     /// Records that a connection begins in `state`.
     #[doc(hidden)]
     pub fn open(&self, state: State, at: Nanos) {
-        self.write(|cells| {
-            add(&cells.accepted, 1);
-            cells.enter(state, at);
+        self.sequence.write(|| {
+            add(&self.accepted, 1);
+            self.enter(state, at);
         });
     }
 
@@ -80,71 +71,29 @@ impl StateCells {
     #[doc(hidden)]
     #[inline]
     pub fn change(&self, from: State, to: State, at: Nanos) {
-        self.write(|cells| {
-            cells.leave(from, at);
-            cells.enter(to, at);
+        self.sequence.write(|| {
+            self.leave(from, at);
+            self.enter(to, at);
         });
     }
 
     /// Records that a connection in `state` ends.
     #[doc(hidden)]
     pub fn close(&self, state: State, reason: CloseReason, at: Nanos) {
-        self.write(|cells| {
-            cells.leave(state, at);
-            add(&cells.closed[reason as usize], 1);
+        self.sequence.write(|| {
+            self.leave(state, at);
+            add(&self.closed[reason as usize], 1);
         });
     }
 
     /// Reads all as of one moment. Never blocks a writer; repeats while one writes.
     pub fn snapshot(&self) -> StateSnapshot {
-        loop {
-            let before = self.sequence.load(Ordering::Acquire);
-            if before.is_multiple_of(2) {
-                let read = StateSnapshot {
-                    accepted: load(&self.accepted),
-                    closed: std::array::from_fn(|i| load(&self.closed[i])),
-                    connections: std::array::from_fn(|i| load(&self.cells[i].connections)),
-                    accumulated: std::array::from_fn(|i| self.cells[i].accumulated()),
-                };
-                fence(Ordering::Acquire);
-                if self.sequence.load(Ordering::Relaxed) == before {
-                    return read;
-                }
-            }
-            hint::spin_loop();
-        }
-    }
-
-    #[inline]
-    fn write(&self, change: impl FnOnce(&Self)) {
-        let even = if self.writers == Writers::One {
-            let even = self.sequence.load(Ordering::Relaxed);
-            self.sequence.store(even | 1, Ordering::Relaxed);
-            even
-        } else if self.writers == Writers::Many {
-            self.take()
-        } else {
-            return;
-        };
-        // Orders the odd number before the data for readers; pairs with their fence.
-        fence(Ordering::Release);
-        change(self);
-        self.sequence.store(even.wrapping_add(2), Ordering::Release);
-    }
-
-    /// Takes the sequence from even to odd; returns the even number.
-    fn take(&self) -> u64 {
-        let mut even = self.sequence.load(Ordering::Relaxed) & !1;
-        while let Err(now) = self.sequence.compare_exchange_weak(
-            even,
-            even | 1,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        ) {
-            even = now & !1;
-            hint::spin_loop();
-        }
-        even
+        self.sequence.read(|| StateSnapshot {
+            accepted: load(&self.accepted),
+            closed: std::array::from_fn(|i| load(&self.closed[i])),
+            connections: std::array::from_fn(|i| load(&self.cells[i].connections)),
+            accumulated: std::array::from_fn(|i| self.cells[i].accumulated()),
+        })
     }
 
     #[inline]
