@@ -1,12 +1,12 @@
 //! `towline health`: asks the admin port, as a container's health check does.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use crate::{exit, flags::AdminFlags, http::Get};
+use crate::{
+    exit,
+    flags::AdminFlags,
+    http::{Endpoint, Request, SentRequest},
+};
 
 /// Longest wait for the connection, and again for the status.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,10 +27,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(errors) => return exit::with_configuration(&errors),
     };
     let Some(admin) = effective.settings.server.admin else {
-        return exit::with(exit::FAILED, "server.admin is off, so there is nobody to ask");
+        return exit::with(exit::FAILED, "server.admin is off, so there is no port to ask");
     };
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    match Get::send(reachable(admin), path, TIMEOUT).and_then(Get::status) {
+    let sent = Request::get(path).send(&Endpoint::of_listener(admin), TIMEOUT);
+    match sent.and_then(SentRequest::status) {
         Ok(200) => exit::printing(&format!("{admin} answered {path} with 200\n")),
         Ok(status) => {
             exit::with(exit::FAILED, format_args!("{admin} answered {path} with {status}"))
@@ -39,14 +40,4 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             exit::with(exit::FAILED, format_args!("{admin} did not answer {path}: {error}"))
         }
     }
-}
-
-/// The address to connect to: loopback where the server listens on every address.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

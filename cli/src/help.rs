@@ -69,7 +69,7 @@ Examples:
 Exit codes:
   0  the server did it
   1  no server answered, it refused, or a connection is not there
-  2  a wrong command line, or nobody to ask back";
+  2  a wrong command line, or no terminal for a question";
 
 pub(crate) const PRECEDENCE: &str = "\
 Each source of a value overrides those before it:

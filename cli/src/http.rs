@@ -12,7 +12,7 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     time::{Duration, Instant},
@@ -30,6 +30,19 @@ const CHUNK: usize = 16 << 10;
 pub(crate) enum Endpoint {
     Port(SocketAddr),
     Socket(PathBuf),
+}
+
+impl Endpoint {
+    /// The admin port of a server on this host that listens on `address`: on loopback, where it listens on every
+    /// address.
+    pub(crate) fn of_listener(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Self::Port(SocketAddr::new(ip, address.port()))
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -83,7 +96,7 @@ impl Stream {
     }
 }
 
-/// A request of any kind.
+/// A request, of any method.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
@@ -93,16 +106,21 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a str,
 }
 
-/// An answer of any status.
+/// An answer, of any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
 }
 
-impl Request<'_> {
-    /// Sends it and reads the whole answer. `timeout` bounds the connect, and again the answer.
-    pub(crate) fn send(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<Answer> {
+impl<'a> Request<'a> {
+    /// Asks for what is at a path.
+    pub(crate) const fn get(path: &'a str) -> Self {
+        Self { method: "GET", path, token: None, body: "" }
+    }
+
+    /// Connects and sends the request. `timeout` bounds the connect, and again the whole answer.
+    pub(crate) fn send(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<SentRequest> {
         let Self { method, path, token, body } = self;
         let host = match endpoint {
             Endpoint::Port(address) => address.to_string(),
@@ -117,32 +135,21 @@ impl Request<'_> {
         let _ = write!(request, "content-length: {}\r\n\r\n{body}", body.len());
         let named = |error| name_timeout(error, timeout);
         let mut stream = Stream::connect(endpoint, timeout).map_err(named)?;
+        let deadline = Instant::now() + timeout;
         stream.write_all(request.as_bytes()).map_err(named)?;
-        let get = Get { stream, timeout, deadline: Instant::now() + timeout };
-        get.answer().map(|(status, body)| Answer { status, body })
+        Ok(SentRequest { stream, timeout, deadline })
     }
 }
 
-/// A request that was sent.
+/// A request that was sent and is being answered.
 #[derive(Debug)]
-pub(crate) struct Get {
+pub(crate) struct SentRequest {
     stream: Stream,
     timeout: Duration,
     deadline: Instant,
 }
 
-impl Get {
-    /// Connects and sends the request. `timeout` bounds the connect, and again the whole answer.
-    pub(crate) fn send(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Self> {
-        let named = |error| name_timeout(error, timeout);
-        let mut stream = Stream::connect(&Endpoint::Port(address), timeout).map_err(named)?;
-        let deadline = Instant::now() + timeout;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).map_err(named)?;
-        Ok(Self { stream, timeout, deadline })
-    }
-
+impl SentRequest {
     /// The status, as soon as the status line has come far enough to hold it.
     pub(crate) fn status(mut self) -> io::Result<u16> {
         let mut answer = Vec::with_capacity(STATUS_BYTES_MAX);
@@ -160,13 +167,13 @@ impl Get {
     /// The body of an answer with status 200; anything else is an error.
     pub(crate) fn body(self) -> io::Result<String> {
         match self.answer()? {
-            (200, body) => Ok(body),
-            (status, _) => Err(io::Error::other(format!("the status is {status}"))),
+            Answer { status: 200, body } => Ok(body),
+            Answer { status, .. } => Err(io::Error::other(format!("the status is {status}"))),
         }
     }
 
-    /// The status and the body of an answer.
-    pub(crate) fn answer(mut self) -> io::Result<(u16, String)> {
+    /// The whole answer.
+    pub(crate) fn answer(mut self) -> io::Result<Answer> {
         let mut answer = Vec::new();
         while self.read(&mut answer)? > 0 {
             if answer.len() > ANSWER_BYTES_MAX {
@@ -178,7 +185,7 @@ impl Get {
         let status = status_of(&answer).ok_or_else(not_http)?;
         let answer = String::from_utf8(answer).map_err(io::Error::other)?;
         let (_head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
-        Ok((status, body.to_owned()))
+        Ok(Answer { status, body: body.to_owned() })
     }
 
     /// Appends what one read returns. The read waits only for what is left of the time, so an answer
@@ -233,7 +240,9 @@ mod tests {
             while endless && stream.write_all(&[b'a'; CHUNK]).is_ok() {}
             io::Result::Ok(())
         });
-        let body = Get::send(address, "/", Duration::from_secs(20)).and_then(Get::body);
+        let endpoint = Endpoint::Port(address);
+        let sent = Request::get("/").send(&endpoint, Duration::from_secs(20));
+        let body = sent.and_then(SentRequest::body);
         server.join().expect("the server does not panic")?;
         body
     }

@@ -104,5 +104,5 @@ fn a_silent_or_trickling_server_is_unhealthy_after_two_seconds() {
 fn a_configuration_without_an_admin_port_is_unhealthy() {
     let run = towline(&["health", "--admin", "off"]);
     assert_eq!(run.code, 1);
-    assert_eq!(run.stderr, "towline: server.admin is off, so there is nobody to ask\n");
+    assert_eq!(run.stderr, "towline: server.admin is off, so there is no port to ask\n");
 }

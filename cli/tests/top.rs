@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{env, process::Command, thread};
+use std::thread;
 
-use towline_test_support::{Client, Run, ServerProcess, can, refusal, towline, wait_until};
+use towline_test_support::{Client, Run, ServerProcess, Terminal, refusal, towline, wait_until};
 
 fn server() -> ServerProcess {
     ServerProcess::start(&[], &["--write-timeout", "10m"])
@@ -69,54 +69,17 @@ fn wrong_words_and_servers_that_are_not_there_are_named() {
     }
 }
 
-/// A terminal of tmux, with its own server of tmux.
-struct Terminal(String);
-
-impl Terminal {
-    fn start(name: &str, program: &str) -> Self {
-        let terminal = Self(format!("towline-{name}-{}", std::process::id()));
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "20", program]);
-        terminal
-    }
-
-    fn tmux(&self, words: &[&str]) -> String {
-        let output = Command::new("tmux").args(["-L", &self.0]).args(words).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
-}
-
 #[test]
 fn in_a_terminal_keys_sort_filter_and_end() {
-    if !can("tmux -V") {
-        return;
-    }
     let server = server();
+    let admin = server.admin().to_string();
+    let arguments = ["top", &admin, "--interval", "200ms"];
+    let Some(terminal) = Terminal::towline(120, 20, &arguments) else { return };
     let mut polite = server.connect_many(5);
     for client in &mut polite {
         client.ask("a\n", "a\n");
     }
     let stuck = stuck(&server, 3);
-    let towline = env!("CARGO_BIN_EXE_towline");
-    // The shell stays when the program has ended.
-    let shell = format!(
-        "sh -c '{towline} top {} --interval 200ms; echo ended $?; sleep 60'",
-        server.admin()
-    );
-    let terminal = Terminal::start("top", &shell);
     let rows = || -> Vec<String> {
         let screen = terminal.screen();
         screen
@@ -144,11 +107,11 @@ fn in_a_terminal_keys_sort_filter_and_end() {
     wait_until("all are shown again", || rows().len() == 8);
     terminal.press(&[">"]);
     wait_until("the next order is in force", || terminal.screen().contains("by unsent"));
-    terminal.tmux(&["resize-window", "-x", "20", "-y", "4"]);
+    terminal.resize(20, 4);
     wait_until("a small terminal has what fits", || terminal.screen().starts_with("127.0.0.1:"));
-    terminal.tmux(&["resize-window", "-x", "120", "-y", "20"]);
+    terminal.resize(120, 20);
     drop(server);
     wait_until("a server that is gone is named", || terminal.screen().contains("refused"));
     terminal.press(&["q"]);
-    wait_until("the terminal is as it was", || terminal.screen().contains("ended 0"));
+    wait_until("the terminal is as it was", || terminal.screen().contains("[exit 0]"));
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::http::Get;
+use crate::http::{Endpoint, Request, SentRequest};
 
 /// Longest wait for the connection, and again for the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +33,8 @@ pub(super) struct ServerCounters {
 impl ServerCounters {
     /// Scrapes a server; `None` when it does not answer.
     pub(super) fn scrape(admin: SocketAddr) -> Option<Self> {
-        let body = Get::send(admin, "/metrics", TIMEOUT).and_then(Get::body).ok()?;
+        let sent = Request::get("/metrics").send(&Endpoint::Port(admin), TIMEOUT);
+        let body = sent.and_then(SentRequest::body).ok()?;
         Some(Self::parse(&body))
     }
 

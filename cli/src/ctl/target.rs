@@ -2,7 +2,6 @@
 
 use std::{
     env, fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use serde_json::Value;
 use towline_config::{Key, Settings};
 
 use super::Failure;
-use crate::http::{Answer, Endpoint, Request};
+use crate::http::{Answer, Endpoint, Request, SentRequest};
 
 /// The variable that the server has for the path of its socket.
 const VARIABLE: &str = "TOWLINE_ADMIN__SOCKET";
@@ -51,7 +50,7 @@ impl Target {
     pub(super) fn server(&self) -> Result<Server, Failure> {
         let token = self.token_file.as_deref().map(read_token).transpose()?;
         if let Some(text) = &self.admin {
-            return Ok(Server { endpoint: Endpoint::Port(address(text)?), token });
+            return Ok(Server { endpoint: admin_port(text)?, token });
         }
         if self.token_file.is_some() {
             return Err(Failure::usage(
@@ -68,20 +67,13 @@ fn configured() -> Option<PathBuf> {
     env::var_os(VARIABLE).filter(|path| !path.is_empty() && path != "off").map(PathBuf::from)
 }
 
-/// Reads an address as the key `server.admin` does; one that listens everywhere is reached on loopback.
-fn address(text: &str) -> Result<SocketAddr, Failure> {
+/// Reads an address as the key `server.admin` does.
+fn admin_port(text: &str) -> Result<Endpoint, Failure> {
     let mut settings = Settings::default();
     let key = Key::find("server.admin");
     let parsed = key.map(|key| key.set(&mut settings, text));
     let why = match (parsed, settings.server.admin) {
-        (Some(Ok(())), Some(address)) => {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            return Ok(SocketAddr::new(ip, address.port()));
-        }
+        (Some(Ok(())), Some(address)) => return Ok(Endpoint::of_listener(address)),
         (Some(Err(why)), _) => why.to_string(),
         _ => "is not an address".to_owned(),
     };
@@ -109,7 +101,7 @@ fn read_token(path: &Path) -> Result<String, Failure> {
 impl Server {
     /// The JSON at a path.
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.send(&Request { method: "GET", path, token: None, body: "" }, TIMEOUT)
+        self.send(&Request::get(path), TIMEOUT)
     }
 
     /// The answer to a command.
@@ -120,8 +112,8 @@ impl Server {
     }
 
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Value, Failure> {
-        let Answer { status, body } =
-            request.send(&self.endpoint, timeout).map_err(|error| self.unreachable(&error))?;
+        let answer = request.send(&self.endpoint, timeout).and_then(SentRequest::answer);
+        let Answer { status, body } = answer.map_err(|error| self.unreachable(&error))?;
         if status != 200 {
             let sentence = body.trim_end();
             let sentence = if sentence.is_empty() { "it says no more" } else { sentence };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::answer::{Figures, Listing};
-use crate::http::Get;
+use crate::http::{self, Endpoint, Request, SentRequest};
 
 /// Longest wait for the connection to a server, and again for its answer.
 const TIMEOUT: Duration = Duration::from_secs(6);
@@ -75,13 +75,15 @@ pub(super) fn connections(server: SocketAddr, query: &Query) -> Result<String, S
 }
 
 fn get(server: SocketAddr, path: &str) -> Result<String, String> {
-    let answer = Get::send(server, path, TIMEOUT).and_then(Get::answer);
-    match answer.map_err(|error| error.to_string())? {
-        (200, body) => Ok(body),
+    let sent = Request::get(path).send(&Endpoint::Port(server), TIMEOUT);
+    let answer = sent.and_then(SentRequest::answer).map_err(|error| error.to_string())?;
+    let http::Answer { status, body } = answer;
+    match status {
+        200 => Ok(body),
         // One sentence about what was asked.
-        (400, body) => Err(body.trim_end().to_owned()),
-        (404, _) => Err("this server has no list of connections".to_owned()),
-        (status, _) => Err(format!("the status is {status}")),
+        400 => Err(body.trim_end().to_owned()),
+        404 => Err("this server has no list of connections".to_owned()),
+        _ => Err(format!("the status is {status}")),
     }
 }
 
