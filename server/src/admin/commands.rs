@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connections::Filter,
-    control::{BODY_BYTES_MAX, Command, Found, Refusal, Refused, Target},
+    control::{BODY_BYTES_MAX, Command, Matching, Refusal, Refused, Target},
 };
 
 /// The command that a path names, if it is that of a command: `None` within for one that is unknown.
@@ -76,7 +76,7 @@ impl<S: StatusSource> Target for Context<S> {
         &self.source
     }
 
-    async fn find(&self, filter: &Filter) -> Found {
+    async fn find(&self, filter: &Filter) -> Matching {
         self.connections.find(&self.source, filter).await
     }
 }

@@ -11,9 +11,9 @@ use tokio::{sync::Mutex, time::Instant};
 use super::StatusSource;
 use crate::{
     connections::{
-        Connection, Filter, KernelView, ListingJson, Query, ServerJson, WantedRows, list,
+        Filter, KernelView, ListedConnection, ListingJson, Query, ServerJson, WantedRows, list,
     },
-    control::Found,
+    control::Matching,
 };
 
 /// Makes lists of connections, one at a time. A request that came while a list of the same query was waited for gets
@@ -88,21 +88,20 @@ impl ConnectionsPage {
     }
 
     /// The open connections that meet all conditions.
-    pub(super) async fn find(&self, source: &impl StatusSource, filter: &Filter) -> Found {
+    pub(super) async fn find(&self, source: &impl StatusSource, filter: &Filter) -> Matching {
         let mut last = self.last.lock().await;
         let (all, partial) = gather(source, filter.needs_kernel(), last.kernel.as_mut()).await;
         let matching = all.filter(|connection| filter.matches(connection));
-        Found { ids: matching.map(|connection| connection.row.id).collect(), partial }
+        Matching { ids: matching.map(|connection| connection.row.id).collect(), partial }
     }
 }
 
 /// Every open connection, with what the kernel knows of it if that is needed; and whether an answer is missing.
-async fn gather<'a, S: StatusSource>(
-    source: &'a S,
+async fn gather<S: StatusSource>(
+    source: &S,
     needs_kernel: bool,
     kernel: Option<&mut KernelView>,
-) -> (impl Iterator<Item = Connection> + use<'a, S>, bool) {
-    let state = source.state();
+) -> (impl Iterator<Item = ListedConnection> + use<S>, bool) {
     let mut sockets = None;
     if let Some(kernel) = kernel
         && (needs_kernel || kernel.needs_addresses())
@@ -112,9 +111,10 @@ async fn gather<'a, S: StatusSource>(
     let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
     let rows = source.rows(WantedRows::All).await;
     partial |= rows.partial;
-    let all = rows.rows.into_iter().map(move |row| Connection {
+    let causes = source.state().write_waits.causes();
+    let all = rows.rows.into_iter().map(move |row| ListedConnection {
         socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
-        cause: state.write_waits.cause(row.id),
+        cause: causes.get(&row.id).copied(),
         row,
     });
     (all, partial)

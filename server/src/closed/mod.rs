@@ -68,14 +68,14 @@ pub struct ClosedConnections {
     place: ProcessPlace,
     /// The `log.connections` in force.
     log: AtomicU8,
-    shards: Box<[Shard]>,
+    shards: Box<[ShardRing]>,
     abnormal: Mutex<Rate>,
     usual: Mutex<Rate>,
 }
 
 #[derive(Debug)]
 #[repr(align(128))] // Shards share no cache line: see docs/BENCHMARKS.md, "Threads".
-struct Shard(Mutex<Ring>);
+struct ShardRing(Mutex<Ring>);
 
 const LOGS: [ConnectionLog; 3] = [ConnectionLog::Off, ConnectionLog::Abnormal, ConnectionLog::All];
 
@@ -87,7 +87,7 @@ impl ClosedConnections {
     /// Of a process with this many shards.
     pub fn new(shards: usize, place: ProcessPlace, log: ConnectionLog) -> Self {
         let kept = REMEMBERED_MAX.div_ceil(shards.max(1)).max(REMEMBERED_MIN);
-        let shard = |_| Shard(Mutex::new(Ring::new(kept)));
+        let shard = |_| ShardRing(Mutex::new(Ring::new(kept)));
         let closed = Self {
             place,
             log: AtomicU8::new(0),
@@ -135,9 +135,9 @@ impl ClosedConnections {
         } else if closed.end.reason == CloseReason::ServicePanic {
             Ended { closed: &closed, socket }.write_panic();
         }
-        // Without a row nothing is known of it that somebody could ask for.
+        // Without a row nothing is known of it that a list could show.
         if closed.id.is_some()
-            && let Some(Shard(ring)) = self.shards.get(shard)
+            && let Some(ShardRing(ring)) = self.shards.get(shard)
         {
             lock(ring).push(closed, is_abnormal);
         }
@@ -147,7 +147,7 @@ impl ClosedConnections {
     /// there were as many.
     pub fn last(&self, max: usize) -> Vec<ClosedConnection> {
         let (mut abnormal, mut usual) = (Vec::new(), Vec::new());
-        for Shard(ring) in &self.shards {
+        for ShardRing(ring) in &self.shards {
             let ring = lock(ring);
             abnormal.extend(ring.abnormal().cloned());
             usual.extend(ring.usual().cloned());

@@ -4,70 +4,38 @@ use std::time::Duration;
 
 use towline_host::TcpInfo;
 
-/// Whose fault it is that replies wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum WriteWaitCause {
-    /// The peer does not read, or too slowly: its receive window is closed.
-    Peer,
-    /// The network: segments are lost, or a long way limits how much is in flight.
-    Network,
-    /// The server's own limit of unsent bytes in the kernel, `socket.notsent_lowat`, or its send buffer.
-    Buffer,
-    /// None of these, not looked at, or over before it could be.
-    Unknown,
-}
+use crate::counts::WriteWaitCause;
 
-impl WriteWaitCause {
-    /// All of them, in the order of their discriminants.
-    pub(crate) const ALL: [Self; 4] = [Self::Peer, Self::Network, Self::Buffer, Self::Unknown];
-
-    /// The label value under which it is exported.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Network => "network",
-            Self::Buffer => "buffer",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The cause with this label.
-    pub(super) fn parse(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.label() == label)
-    }
-
-    /// The cause, by two readings of a socket that were taken `apart`.
-    ///
-    /// The kernel counts how long a socket with data to send was limited by the peer's window and by its own
-    /// buffer (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`: tcp_info in the kernel's `tcp.h`). It goes on counting
-    /// while segments are lost that were sent when the window was the limit, so losses without an answer come
-    /// first. A peer without room for a segment drops it, which looks like a loss, but answers.
-    pub(super) fn of(then: &TcpInfo, info: &TcpInfo, apart: Duration) -> Self {
-        let half = apart / 2;
-        let window_limited = info.window_limited.saturating_sub(then.window_limited);
-        let buffer_limited = info.buffer_limited.saturating_sub(then.buffer_limited);
-        let probes_the_window = info.probes > 0 && info.in_flight == 0;
-        let loses = info.recovering || info.timeouts > 0 || info.retransmits > then.retransmits;
-        if is_unanswered(info) {
-            Self::Network
-        } else if probes_the_window || window_limited >= half {
-            Self::Peer
-        } else if loses {
-            Self::Network
-        } else if buffer_limited >= half {
-            Self::Buffer
-        } else if info.in_flight == 0 {
-            Self::Unknown
-        } else if info.in_flight >= info.congestion_window || info.since_acknowledged >= half {
-            // As much is in flight as the network was found to bear, or for very long.
-            Self::Network
-        } else if info.unsent_bytes == 0 {
-            // Window and network have room, but nothing was there to be sent.
-            Self::Buffer
-        } else {
-            Self::Unknown
-        }
+/// The cause, by two readings of a socket that were taken `apart`.
+///
+/// The kernel counts how long a socket with data to send was limited by the peer's window and by its own
+/// buffer (`tcpi_rwnd_limited`, `tcpi_sndbuf_limited`: tcp_info in the kernel's `tcp.h`). It goes on counting
+/// while segments are lost that were sent when the window was the limit, so losses without an answer come
+/// first. A peer without room for a segment drops it, which looks like a loss, but answers.
+pub(super) fn find(then: &TcpInfo, info: &TcpInfo, apart: Duration) -> WriteWaitCause {
+    let half = apart / 2;
+    let window_limited = info.window_limited.saturating_sub(then.window_limited);
+    let buffer_limited = info.buffer_limited.saturating_sub(then.buffer_limited);
+    let probes_the_window = info.probes > 0 && info.in_flight == 0;
+    let loses = info.recovering || info.timeouts > 0 || info.retransmits > then.retransmits;
+    if is_unanswered(info) {
+        WriteWaitCause::Network
+    } else if probes_the_window || window_limited >= half {
+        WriteWaitCause::Peer
+    } else if loses {
+        WriteWaitCause::Network
+    } else if buffer_limited >= half {
+        WriteWaitCause::Buffer
+    } else if info.in_flight == 0 {
+        WriteWaitCause::Unknown
+    } else if info.in_flight >= info.congestion_window || info.since_acknowledged >= half {
+        // As much is in flight as the network was found to bear, or for very long.
+        WriteWaitCause::Network
+    } else if info.unsent_bytes == 0 {
+        // Window and network have room, but nothing was there to be sent.
+        WriteWaitCause::Buffer
+    } else {
+        WriteWaitCause::Unknown
     }
 }
 
@@ -102,7 +70,7 @@ mod tests {
     fn assert_cause(cause: WriteWaitCause, change: impl Fn(&mut TcpInfo)) {
         let (then, mut info) = (sending(), sending());
         change(&mut info);
-        assert_eq!(WriteWaitCause::of(&then, &info, SECOND), cause, "{info:?}");
+        assert_eq!(find(&then, &info, SECOND), cause, "{info:?}");
     }
 
     #[test]
@@ -123,7 +91,7 @@ mod tests {
         assert_cause(WriteWaitCause::Network, |info| info.recovering = true);
         assert_cause(WriteWaitCause::Network, |info| info.in_flight = 10);
         assert_cause(WriteWaitCause::Network, |info| info.since_acknowledged = millis(600));
-        // Lost when the window was the limit: the kernel still counts that, and nobody answers.
+        // Lost when the window was the limit: the kernel still counts that, and no answer comes.
         assert_cause(WriteWaitCause::Network, |info| {
             info.window_limited = SECOND;
             (info.retransmits, info.timeouts, info.recovering) = (9, 3, true);

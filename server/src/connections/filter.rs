@@ -6,13 +6,13 @@ mod tests;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use towline_middleware::{connections::PeerAddress, stats::State};
 use towline_units::{parse_count, parse_duration, parse_size};
 
-use super::{Connection, WriteWaitCause};
+use super::{ListedConnection, nanos};
+use crate::counts::WriteWaitCause;
 
 /// Conditions that all must hold. Without one it matches every connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Filter {
     }
 
     /// Whether a connection meets all conditions. What is not known of it meets none.
-    pub(crate) fn matches(&self, connection: &Connection) -> bool {
+    pub(crate) fn matches(&self, connection: &ListedConnection) -> bool {
         self.0.iter().all(|condition| condition.holds(connection))
     }
 }
@@ -167,7 +167,7 @@ impl Condition {
         }
     }
 
-    fn holds(&self, connection: &Connection) -> bool {
+    fn holds(&self, connection: &ListedConnection) -> bool {
         match self {
             Self::Peer(peers) => peers.contain(connection.row.peer),
             Self::State(state) => connection.row.state == *state,
@@ -203,7 +203,7 @@ impl Measure {
         }
     }
 
-    fn of(self, connection: &Connection) -> Option<u64> {
+    fn of(self, connection: &ListedConnection) -> Option<u64> {
         match self {
             Self::Idle => connection.idle().map(nanos),
             Self::Age => Some(nanos(connection.row.age)),
@@ -213,10 +213,6 @@ impl Measure {
             Self::Lines => Some(connection.row.lines),
         }
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Peers {

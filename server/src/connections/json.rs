@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use towline_middleware::stats::Nanos;
 
-use super::{Connection, listing::Listing, query::Query};
-use crate::{closed::ClosedConnection, shard::PoolState};
+use super::{ListedConnection, listing::Listing, query::Query};
+use crate::{closed::ClosedConnection, counts::WriteWaitCause, shard::PoolState};
 
 /// The whole answer.
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ pub struct ClosedJson {
 }
 
 impl ConnectionJson {
-    fn new(connection: &Connection, listen: &str) -> Self {
+    fn new(connection: &ListedConnection, listen: &str) -> Self {
         let row = &connection.row;
         let socket = connection.socket.as_ref();
         let info = socket.and_then(|socket| socket.info);
@@ -105,7 +105,7 @@ impl ConnectionJson {
             read_bytes: info.map(|info| info.received_bytes),
             written_bytes: info.map(|info| info.acknowledged_bytes),
             write_wait_seconds: seconds(row.write_wait),
-            write_wait_cause: connection.cause.map(super::WriteWaitCause::label),
+            write_wait_cause: connection.cause.map(WriteWaitCause::label),
             buffered_bytes: row.buffered_bytes,
             unsent_bytes: connection.unsent_bytes(),
             buffered_bytes_max: row.buffered_bytes_max,

@@ -80,13 +80,13 @@ impl KernelView {
         if self.local.is_empty() {
             self.learn_one(peer);
         }
-        let found = self.local.iter().position(|ip| self.look_up(*ip, peer).is_some());
+        let mut known = self.local.iter().enumerate();
+        let found = known.find_map(|(at, ip)| Some((at, self.look_up(*ip, peer)?)));
         self.missed |= found.is_none();
-        let found = found?;
+        let (at, socket) = found?;
         // Mostly one address has nearly all connections.
-        let ip = self.local.remove(found);
-        self.local.insert(0, ip);
-        self.look_up(ip, peer)
+        self.local[..=at].rotate_right(1);
+        Some(socket)
     }
 
     /// Whether [`sockets`](Self::sockets) should be called for the addresses that clients connect to: none is

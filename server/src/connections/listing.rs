@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use super::{
-    Connection,
+    ListedConnection, nanos,
     query::{Query, Sort},
 };
 
@@ -15,13 +15,13 @@ pub(crate) struct Listing {
     /// Those that match.
     pub(crate) matched: usize,
     /// The first of them.
-    pub(crate) connections: Vec<Connection>,
+    pub(crate) connections: Vec<ListedConnection>,
 }
 
 /// Chooses from all open connections.
 ///
 /// *Costs*: a comparison for each, and memory for the chosen.
-pub(crate) fn list(all: impl Iterator<Item = Connection>, query: &Query) -> Listing {
+pub(crate) fn list(all: impl Iterator<Item = ListedConnection>, query: &Query) -> Listing {
     let Query { sort, limit, ref filter, .. } = *query;
     let mut listing = Listing::default();
     let mut first = BinaryHeap::with_capacity(limit + 1);
@@ -43,8 +43,7 @@ pub(crate) fn list(all: impl Iterator<Item = Connection>, query: &Query) -> List
 
 impl Sort {
     /// What the order is by. What is not known comes last.
-    fn key(self, connection: &Connection) -> Option<u64> {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    fn key(self, connection: &ListedConnection) -> Option<u64> {
         let row = &connection.row;
         match self {
             Self::WriteWait => Some(nanos(row.write_wait)),
@@ -62,7 +61,7 @@ impl Sort {
 #[derive(Debug)]
 struct Ranked {
     key: Option<u64>,
-    connection: Connection,
+    connection: ListedConnection,
 }
 
 impl Ranked {

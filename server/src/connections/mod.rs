@@ -1,7 +1,7 @@
 //! Connections one by one: which ones are open, what each does and whose fault a wait is.
 //!
 //! What the server knows is in the rows of its shards, which are read without disturbing a connection. What
-//! only the kernel knows is asked of it when somebody asks for a list, so it costs idle connections nothing.
+//! only the kernel knows is asked of it for a list that is asked for, so it costs idle connections nothing.
 //!
 //! | file | holds |
 //! |---|---|
@@ -27,24 +27,25 @@ use std::time::Duration;
 
 use towline_host::TcpSocket;
 
-pub(crate) use self::{
-    cause::WriteWaitCause,
-    json::{ListingJson, ServerJson},
-    kernel::KernelView,
-    listing::list,
-    query::Query,
-    write_waits::WriteWaits,
-};
+use crate::counts::WriteWaitCause;
+
 pub use self::{
     close::{CLOSE_WAIT_MAX, Closed, Closing},
     filter::{Filter, InvalidCondition},
     json::ClosedJson,
     row::{ListedRow, Rows, WantedRows},
 };
+pub(crate) use self::{
+    json::{ListingJson, ServerJson},
+    kernel::KernelView,
+    listing::list,
+    query::Query,
+    write_waits::WriteWaits,
+};
 
 /// An open connection, with what is known of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Connection {
+pub(crate) struct ListedConnection {
     pub(crate) row: ListedRow,
     /// Of a TCP socket, if the kernel was asked.
     pub(crate) socket: Option<TcpSocket>,
@@ -52,7 +53,12 @@ pub(crate) struct Connection {
     pub(crate) cause: Option<WriteWaitCause>,
 }
 
-impl Connection {
+/// Whole nanoseconds; the largest number for more than fit.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl ListedConnection {
     /// Time since anything was received.
     fn idle(&self) -> Option<Duration> {
         let info = self.socket.as_ref().and_then(|socket| socket.info);

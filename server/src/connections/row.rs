@@ -10,6 +10,7 @@ use towline_middleware::{
     stats::{Nanos, State},
 };
 
+use super::nanos;
 use crate::{counts::PublicId, shard::PoolState};
 
 /// An open connection, without what only the kernel knows. Times are until it was read, because processes
@@ -99,14 +100,11 @@ impl PoolState {
     }
 }
 
-/// Bytes of an encoded row.
-const ROW_BYTES: usize = 75;
-
 impl ListedRow {
-    /// Most bytes of one encoded row.
-    pub const BYTES: usize = ROW_BYTES;
+    /// Bytes of an encoded row.
+    pub const BYTES: usize = 68;
 
-    /// Appends the row as [`ROW_BYTES`] bytes.
+    /// Appends the row as [`BYTES`](Self::BYTES) bytes.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         let (kind, ip, port) = match self.peer {
             PeerAddress::Unix => (0, Ipv6Addr::UNSPECIFIED, 0),
@@ -122,17 +120,15 @@ impl ListedRow {
         bytes.extend(port.to_le_bytes());
         bytes.push(self.state as u8);
         for time in [self.state_for, self.age, self.write_wait] {
-            bytes.extend(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
+            bytes.extend(nanos(time).to_le_bytes());
         }
         bytes.extend(self.lines.to_le_bytes());
         bytes.extend(self.buffered_bytes.to_le_bytes());
         bytes.extend(self.buffered_bytes_max.to_le_bytes());
-        // Room for what a later version adds.
-        bytes.extend([0; 7]);
     }
 
     /// Reads an encoded row.
-    pub fn decode(bytes: &[u8; ROW_BYTES]) -> Option<Self> {
+    pub fn decode(bytes: &[u8; Self::BYTES]) -> Option<Self> {
         let mut rest = &bytes[..];
         let worker = u32::from_le_bytes(take(&mut rest)?) as usize;
         let serial = u32::from_le_bytes(take(&mut rest)?);
@@ -187,10 +183,9 @@ mod tests {
             };
             let mut bytes = Vec::new();
             row.encode(&mut bytes);
-            let bytes =
-                bytes.first_chunk().filter(|_| bytes.len() == ROW_BYTES).expect("its length");
+            let bytes = bytes.as_slice().try_into().expect("its length");
             assert_eq!(ListedRow::decode(bytes), Some(row));
         }
-        assert_eq!(ListedRow::decode(&[0xFF; ROW_BYTES]), None);
+        assert_eq!(ListedRow::decode(&[0xFF; ListedRow::BYTES]), None);
     }
 }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use towline_host::TcpInfo;
 use towline_middleware::stats::State;
 
-use super::{KernelView, ListedRow, WriteWaitCause};
-use crate::counts::PublicId;
+use super::{KernelView, ListedRow, cause, nanos};
+use crate::counts::{PublicId, WriteWaitCause};
 
 /// A connection is looked at when it has waited for this long.
 const LOOKED_AT_AFTER: Duration = Duration::from_secs(1);
@@ -21,10 +21,10 @@ const LOOKED_AT_MAX: usize = 256;
 
 /// What was found out about waits for peers to take replies.
 #[derive(Debug, Default)]
-pub(crate) struct WriteWaits(Mutex<Found>);
+pub(crate) struct WriteWaits(Mutex<Attributed>);
 
 #[derive(Debug, Default)]
-struct Found {
+struct Attributed {
     /// Time waited, by cause, up to the last look.
     nanos: [u64; WriteWaitCause::ALL.len()],
     /// Time waited in all, up to the last look.
@@ -42,7 +42,7 @@ struct LookedAt {
 }
 
 impl WriteWaits {
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn found(&self) -> MutexGuard<'_, Attributed> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,13 +71,16 @@ impl WriteWaits {
         found.settle(total_nanos);
     }
 
-    /// Why a connection waits, if it was looked at.
-    pub(crate) fn cause(&self, id: PublicId) -> Option<WriteWaitCause> {
-        self.found().looked_at.get(&id)?.cause
+    /// Why the connections that were looked at wait.
+    pub(crate) fn causes(&self) -> HashMap<PublicId, WriteWaitCause> {
+        let found = self.found();
+        let causes =
+            found.looked_at.iter().filter_map(|(id, looked_at)| Some((*id, looked_at.cause?)));
+        causes.collect()
     }
 }
 
-impl Found {
+impl Attributed {
     /// Looks at connections that wait.
     fn look(&mut self, waiting: Vec<ListedRow>, kernel: &mut KernelView, now: Instant) {
         let mut before = std::mem::take(&mut self.looked_at);
@@ -87,7 +90,7 @@ impl Found {
             let mut looked_at = LookedAt { at: now, info, write_wait: row.write_wait, cause: None };
             if let Some(before) = before.remove(&row.id) {
                 let apart = now - before.at;
-                let cause = WriteWaitCause::of(&before.info, &looked_at.info, apart);
+                let cause = cause::find(&before.info, &looked_at.info, apart);
                 looked_at.cause = Some(cause);
                 let waited = row.write_wait.saturating_sub(before.write_wait);
                 if cause != WriteWaitCause::Unknown {
@@ -105,10 +108,6 @@ impl Found {
         let rest = self.total_nanos.saturating_sub(attributed);
         self.nanos[WriteWaitCause::Unknown as usize] += rest;
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The connections that have waited longest now.

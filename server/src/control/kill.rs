@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Controllable as _, Found, Refused, Target, body};
+use super::{Controllable as _, Matching, Refused, Target, body};
 use crate::{
     connections::{Closing, Filter},
     counts::PublicId,
@@ -28,11 +28,11 @@ pub(super) async fn run(target: &impl Target, body: &[u8]) -> Result<Value, Refu
     let Arguments { ids, matching, at_once, dry_run } = body::read(body, EXAMPLE)?;
     let server = target.server();
     let open = server.state().slots.connections();
-    let Found { mut ids, mut partial } = match (ids, matching) {
+    let Matching { mut ids, mut partial } = match (ids, matching) {
         (Some(ids), None) => {
             let ids: Result<Vec<PublicId>, _> = ids.iter().map(|id| id.parse()).collect();
             let ids = ids.map_err(|error| Refused::invalid(error.to_string()))?;
-            Found { ids, partial: false }
+            Matching { ids, partial: false }
         }
         (None, Some(conditions)) => {
             let filter = Filter::parse(&conditions);

@@ -58,12 +58,12 @@ pub(crate) trait Target: Send + Sync + 'static {
     fn server(&self) -> &Self::Server;
 
     /// The open connections that meet all conditions.
-    fn find(&self, filter: &Filter) -> impl Future<Output = Found> + Send;
+    fn find(&self, filter: &Filter) -> impl Future<Output = Matching> + Send;
 }
 
 /// Connections that were looked for.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Matching {
     pub(crate) ids: Vec<PublicId>,
     /// A process or the kernel did not answer, so that some may be missing.
     pub(crate) partial: bool,

@@ -59,6 +59,42 @@ impl ProcessState {
     }
 }
 
+/// Whose fault it is that replies wait. A closed set.
+#[cfg(feature = "admin")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WriteWaitCause {
+    /// The peer does not read, or too slowly: its receive window is closed.
+    Peer,
+    /// The network: segments are lost, or a long way limits how much is in flight.
+    Network,
+    /// The server's own limit of unsent bytes in the kernel, `socket.notsent_lowat`, or its send buffer.
+    Buffer,
+    /// None of these, not looked at, or over before it could be.
+    Unknown,
+}
+
+#[cfg(feature = "admin")]
+impl WriteWaitCause {
+    /// All values, in the order of their discriminants.
+    pub(crate) const ALL: [Self; 4] = [Self::Peer, Self::Network, Self::Buffer, Self::Unknown];
+
+    /// The value of the label `cause`.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Network => "network",
+            Self::Buffer => "buffer",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The cause with this label.
+    pub(crate) fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.label() == label)
+    }
+}
+
 /// Values of the label `errno`: errors of accept(2). The last one covers all others.
 pub(crate) const ERRNOS: [&str; 6] =
     ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "other"];

@@ -12,14 +12,14 @@ mod status;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::snapshot::{Gauges, ShardUsage};
-#[cfg(feature = "admin")]
-pub(crate) use self::status::Status;
 pub use self::{
     clock::monotonic_nanos,
     labels::ProcessState,
     public_id::{InvalidId, ProcessPlace, PublicId},
     snapshot::Snapshot,
 };
+#[cfg(feature = "admin")]
+pub(crate) use self::{labels::WriteWaitCause, status::Status};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,

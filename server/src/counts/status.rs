@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use towline_config::Effective;
 
+use super::WriteWaitCause;
+
 /// What is exported of a server beside its counts and gauges.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -15,6 +17,6 @@ pub struct Status {
     pub connections_limit: u64,
     /// Whether the server drains.
     pub draining: bool,
-    /// Time in which replies waited, by cause, in nanoseconds; in the order of the label's values.
-    pub write_wait_nanos: [u64; 4],
+    /// Time in which replies waited, by cause, in nanoseconds, indexed by [`WriteWaitCause`].
+    pub write_wait_nanos: [u64; WriteWaitCause::ALL.len()],
 }

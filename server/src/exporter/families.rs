@@ -7,10 +7,7 @@ use super::{
     family::{Family, Values, by, counter, gauge, histogram, seconds},
     kernel, overload, process, workers,
 };
-use crate::{
-    connections::WriteWaitCause,
-    counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status},
-};
+use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status, WriteWaitCause};
 
 /// The states in which a connection waits for its socket, by direction.
 fn waiting(direction: &str) -> &'static [State] {

@@ -24,14 +24,14 @@ pub(super) async fn end_old_connections(
     stats: Arc<Stats>,
     mut config: watch::Receiver<LiveConfig>,
 ) {
-    let mut quota = Quota::default();
+    let mut quota = AgeQuota::default();
     loop {
         let age = config.borrow_and_update().effective.settings.timeouts.age;
         let Some(age) = age else {
             if config.changed().await.is_err() {
                 return;
             }
-            quota = Quota::default();
+            quota = AgeQuota::default();
             continue;
         };
         let open = stats.states.snapshot().connections.iter().sum::<u64>();
@@ -51,18 +51,18 @@ pub(super) async fn end_old_connections(
 
 /// How many connections may be ended, so that those that have been open for long do not all end at once.
 #[derive(Debug)]
-struct Quota {
+struct AgeQuota {
     last: Instant,
     allowed: f64,
 }
 
-impl Default for Quota {
+impl Default for AgeQuota {
     fn default() -> Self {
         Self { last: Instant::now(), allowed: 0.0 }
     }
 }
 
-impl Quota {
+impl AgeQuota {
     /// The number that may end now, of so many that are `open`.
     fn take(&mut self, open: u64, age: Duration) -> usize {
         let now = Instant::now();
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_backlog_ends_over_a_fifth_of_the_age_and_single_ones_are_not_forgotten() {
-        let mut quota = Quota::default();
+        let mut quota = AgeQuota::default();
         let (mut open, mut seconds) = (10_000, 0);
         while open > 100 {
             advance(PERIOD).await;
@@ -97,7 +97,7 @@ mod tests {
         }
         // By a share of those that are left: a hundredth is left after 4.6 times a fifth.
         assert!((850..=1_000).contains(&seconds), "{seconds} s");
-        let mut quota = Quota::default();
+        let mut quota = AgeQuota::default();
         let mut ended = 0;
         for _ in 0..200 {
             advance(PERIOD).await;

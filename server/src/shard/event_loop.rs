@@ -22,7 +22,7 @@ use super::{
     Peer, ServeSocket,
     age::end_old_connections,
     receive_buffer,
-    scheduling_probe::{SchedulingProbe, ShardSlots},
+    scheduling_probe::{OneShard, SchedulingProbe},
     threads,
 };
 use crate::{accept::NewConnection, live_config::LiveConfig, stack::StackParts};
@@ -51,7 +51,7 @@ impl Shard {
     /// Starts a shard that serves each connection with the line stack that `make_stack` returns for
     /// its peer, by `serve`, until `cut` becomes true.
     pub(super) fn start<M, S>(
-        slots: ShardSlots,
+        slots: OneShard,
         mut config: watch::Receiver<LiveConfig>,
         signal: Signal,
         parts: StackParts,
@@ -124,7 +124,7 @@ impl Shard {
 }
 
 /// Starts the probe of the scheduling delay. Without it a shard serves as well.
-fn start_probe(parts: &StackParts, slots: ShardSlots) -> Option<Arc<SchedulingProbe>> {
+fn start_probe(parts: &StackParts, slots: OneShard) -> Option<Arc<SchedulingProbe>> {
     let probe = SchedulingProbe::new(parts.stats().clone(), slots);
     let log = |error: &io::Error| tracing::warn!(%error, "the scheduling delay is not sampled");
     let probe = probe.inspect_err(log).ok()?;

@@ -13,7 +13,7 @@ use super::{
     Peer, PoolState, ServeSocket, ShardDispatch,
     drain::{drain_in_steps, unfinished},
     event_loop::Shard,
-    scheduling_probe::ShardSlots,
+    scheduling_probe::OneShard,
     threads,
 };
 use crate::{
@@ -38,8 +38,8 @@ pub struct ShardPool {
 }
 
 impl ShardPool {
-    /// Starts the shards of one process of the plan, which has `place` among all processes. Returns them and the way to send them
-    /// connections.
+    /// Starts the shards of one process of the plan, which has `place` among all processes. Returns them and
+    /// the way to send them connections.
     ///
     /// `per_shard` is called once for each shard and returns what makes the line stack of each
     /// connection there, which is then served by `serve`. `hooks` has what settings do not say.
@@ -81,7 +81,7 @@ impl ShardPool {
             );
             let make_stack = per_shard(&parts);
             let (config, cut) = (config.subscribe(), cut.subscribe());
-            let slots = ShardSlots { slots: slots.clone(), shard: index };
+            let slots = OneShard { slots: slots.clone(), shard: index };
             let shard = Shard::start(slots, config, signal.clone(), parts, make_stack, serve, cut)
                 .map_err(|error| RunError::failed("a shard's thread cannot be started", &error))?;
             signals.push(signal);

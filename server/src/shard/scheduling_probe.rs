@@ -31,13 +31,13 @@ use crate::accept::{ConnectionSlots, register};
 pub(super) struct SchedulingProbe {
     timer: AsyncFd<OwnedFd>,
     stats: Arc<Stats>,
-    slots: ShardSlots,
+    slots: OneShard,
     runs: AtomicBool,
 }
 
 /// The slots of one shard.
 #[derive(Debug, Clone)]
-pub(super) struct ShardSlots {
+pub(super) struct OneShard {
     pub(super) slots: Arc<ConnectionSlots>,
     pub(super) shard: usize,
 }
@@ -47,7 +47,7 @@ impl SchedulingProbe {
     ///
     /// # Errors
     /// When the kernel gives no timer.
-    pub(super) fn new(stats: Arc<Stats>, slots: ShardSlots) -> io::Result<Arc<Self>> {
+    pub(super) fn new(stats: Arc<Stats>, slots: OneShard) -> io::Result<Arc<Self>> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer =
             register(timerfd_create(TimerfdClockId::Monotonic, flags)?, Interest::READABLE)?;

@@ -1,11 +1,16 @@
 //! Tests of conditions.
 
+use std::time::Duration;
+
 use towline_host::TcpSocket;
 
 use super::*;
-use crate::{connections::ListedRow, counts::PublicId};
+use crate::{
+    connections::ListedRow,
+    counts::{PublicId, WriteWaitCause},
+};
 
-fn connection(peer: &str, state: State) -> Connection {
+fn connection(peer: &str, state: State) -> ListedConnection {
     let row = ListedRow {
         id: PublicId { worker: 1, serial: 17 },
         peer: peer.parse().ok().into(),
@@ -17,7 +22,7 @@ fn connection(peer: &str, state: State) -> Connection {
         buffered_bytes: 65_536,
         buffered_bytes_max: 65_536,
     };
-    Connection { row, socket: None::<TcpSocket>, cause: Some(WriteWaitCause::Peer) }
+    ListedConnection { row, socket: None::<TcpSocket>, cause: Some(WriteWaitCause::Peer) }
 }
 
 #[test]
