@@ -70,7 +70,7 @@ impl RunTimeSettings {
                 loader.set(key, text, ORIGIN.to_owned());
             }
         }
-        // Settings that nobody set here come from a load or a program, which have checks of their own.
+        // Settings that were not set here come from a load or a program, which have checks of their own.
         if loader.errors.is_empty() && !self.0.is_empty() {
             check::settings(&loader.effective, &mut loader.errors);
         }

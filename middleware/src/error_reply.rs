@@ -20,9 +20,9 @@ use crate::{
 /// *Does*: turns Tower's [`Elapsed`](tower::timeout::error::Elapsed) into
 /// [`Notice::Timeout`](crate::protocol::Notice::Timeout) and
 /// [`Overloaded`](tower::load_shed::error::Overloaded) into
-/// [`Notice::Overloaded`](crate::protocol::Notice::Overloaded), for lines `ERR timeout` and `ERR overloaded`, once for each frame of the batch, so that replies still
-/// match frames. *Does not*: change other errors. *Goes*: outermost in the line stack. *Costs*: eight bytes
-/// a call.
+/// [`Notice::Overloaded`](crate::protocol::Notice::Overloaded), for lines `ERR timeout` and `ERR overloaded`,
+/// once for each frame of the batch, so that replies still match frames. *Does not*: change other errors.
+/// *Goes*: outermost in the line stack. *Costs*: eight bytes a call.
 ///
 /// Made by [`ErrorReplyLayer`], which has an example.
 #[derive(Debug, Clone)]

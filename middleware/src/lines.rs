@@ -42,7 +42,8 @@ impl Batch<Lf> {
         })
     }
 
-    /// The lines without their terminators, as owned copies of short ones and slices of the shared memory (about 20 ns a slice).
+    /// The lines without their terminators, as owned copies of short ones and slices of the shared memory
+    /// (about 20 ns a slice).
     pub fn into_lines(self) -> impl Iterator<Item = Line> {
         let mut bytes = self.into_bytes();
         iter::from_fn(move || next_line(&mut bytes))

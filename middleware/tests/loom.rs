@@ -1,6 +1,6 @@
 //! The sequence word of the state cells, the permits of the concurrency limit, the drain signal, the clock of
-//! deadlines and the rows of connections, in every interleaving and memory order that the language allows. Empty in an ordinary run; under the model
-//! checker:
+//! deadlines and the rows of connections, in every interleaving and memory order that the language allows.
+//! Empty in an ordinary run; under the model checker:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg towline_loom" \

@@ -10,7 +10,7 @@ use support::{log::Log, serve};
 use towline::{Lines, config::ConnectionLog, service_fn};
 use towline_test_support::wait_until;
 
-/// A panic in a service was logged with its place in the code alone: nobody could tell which client caused it.
+/// A panic in a service was logged with its place in the code alone: no record told which client caused it.
 #[test]
 fn a_panic_is_logged_with_the_id_and_peer_of_its_connection_also_without_records() {
     let log = Log::install();

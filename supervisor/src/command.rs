@@ -12,7 +12,8 @@ use crate::message::{Id, RowsPart, SettingsText};
 pub(crate) enum Command {
     /// Record the latest counts; answered when that is done.
     SendCounts(oneshot::Sender<()>),
-    /// Answer with rows of open connections, as they were encoded, in parts. Dropping the sender answers that there are none to be had.
+    /// Answer with rows of open connections, as they were encoded, in parts. Dropping the sender answers that
+    /// there are none to be had.
     SendRows(WantedRows, oneshot::Sender<Vec<RowsPart>>),
     /// Answer with the last connections that ended, up to this many.
     SendClosed(usize, oneshot::Sender<Vec<ClosedJson>>),

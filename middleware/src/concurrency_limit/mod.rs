@@ -55,12 +55,12 @@ impl AtomicRepr for LoadShed {
 
 /// Tower's `ConcurrencyLimit` and `LoadShed` in one, which acquire the permit inside the call.
 ///
-/// *Does*: acquires a permit for each call and releases it when the call's future is dropped; above the
-/// limit lets calls wait, or sheds them. *Does not*: reserve anything before the call, so an idle
-/// connection holds no permit and a shed call leaves no waiter behind. *Goes*: inside a
-/// [`Timeout`](crate::Timeout), so that the wait counts. *Costs*: two reference counts and two
-/// other locked instructions a call, all of a cache line that only this thread writes. Tower's pair has to be cloned for each call to
-/// leave nothing behind, which costs three times that.
+/// *Does*: acquires a permit for each call and releases it when the call's future is dropped; above the limit
+/// lets calls wait, or sheds them. *Does not*: reserve anything before the call, so an idle connection holds no
+/// permit and a shed call leaves no waiter behind. *Goes*: inside a [`Timeout`](crate::Timeout), so that the
+/// wait counts. *Costs*: two reference counts and two other locked instructions a call, all of a cache line
+/// that only this thread writes. Tower's pair has to be cloned for each call to leave nothing behind, which
+/// costs three times that.
 ///
 /// Works for any request. Its errors are those of the inner service, boxed, and [`Overloaded`]. Made by
 /// [`ConcurrencyLimitLayer`], which has an example.

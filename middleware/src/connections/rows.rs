@@ -128,7 +128,7 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// The row of a slot. Nobody's, and written to no effect, where connections are not counted.
+    /// The row of a slot. `None` where connections are not counted.
     #[inline]
     fn row(&self, slot: u32) -> Option<&Row> {
         self.0.get(slot as usize / CHUNK_ROWS)?.get()?.get(slot as usize % CHUNK_ROWS)
@@ -151,8 +151,8 @@ impl Chunks {
         (row.id == id).then_some(row)
     }
 
-    /// The connections of one chunk that are older than `age`, each by its own measure, up to `max` of them; and whether
-    /// there is such a chunk.
+    /// The connections of one chunk that are older than `age`, each by its own measure, up to `max` of them;
+    /// and whether there is such a chunk.
     pub(crate) fn older(
         &self,
         chunk: usize,

@@ -221,7 +221,8 @@ impl Builder {
     /// replica perhaps. Each connection has an age of its own within a tenth of it. A call that waits is not
     /// interrupted. Whole seconds.
     ///
-    /// Not for a server in the program's runtime ([`Server::run_on`](crate::Server::run_on)), which has no list of its connections.
+    /// Not for a server in the program's runtime ([`Server::run_on`](crate::Server::run_on)), which has no list
+    /// of its connections.
     ///
     /// Default: `None`.
     pub fn max_age(self, age: impl Into<Option<Duration>>) -> Self {

@@ -184,8 +184,8 @@ fn no_admin_port(what: &str) -> RunError {
 /// A listener being served, until it is drained.
 pub(super) type ServingFuture = Pin<Box<dyn Future<Output = Result<Outcome, RunError>> + Send>>;
 
-/// The future of [`Server::run_on`], [`Server::run_on_until`], [`serve`] and [`serve_until`]. Its type does not depend on the service, so
-/// that the compiler checks a service once.
+/// The future of [`Server::run_on`], [`Server::run_on_until`], [`serve`] and [`serve_until`]. Its type does not
+/// depend on the service, so that the compiler checks a service once.
 #[must_use = "a listener is served while the future is polled"]
 pub struct Serving(ServingFuture);
 
