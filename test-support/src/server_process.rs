@@ -148,6 +148,12 @@ impl ServerProcess {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
+    /// Stops it with SIGSTOP, and waits until every thread of it stands still.
+    #[track_caller]
+    pub fn stop(&self) {
+        crate::process::stop(self.process.id() as i32);
+    }
+
     /// Waits for the end; what was printed after the announcement.
     #[track_caller]
     pub fn end(mut self) -> Run {
