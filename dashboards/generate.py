@@ -10,17 +10,15 @@ import sys
 from pathlib import Path
 
 from boards import BOARDS
-from panels import J, Panel, own
+from panel_json import DATASOURCE, HEIGHT, render
+from panels import J, own
 
 HERE = Path(__file__).parent
 OUT = HERE / "grafana" / "dashboards"
 RULES = HERE / "prometheus" / "rules" / "towline.rules.yml"
 OPERATOR = HERE / "prometheus" / "prometheusrule.yaml"
 
-# A variable and not the name of a data source, so that the dashboards load into any Grafana.
-DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
-HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 7, "state-timeline": 6}
 
 
 def variable(name, label, query):
@@ -85,6 +83,15 @@ ANNOTATIONS = [
         "started",
         "{{instance}}",
     ),
+    annotation(
+        "Deploys",
+        "purple",
+        # A version that no instance had a minute before.
+        f"sum by (version, revision) (towline_build_info{{{J}}})"
+        f" unless sum by (version, revision) (towline_build_info{{{J}}} offset 1m)",
+        "version {{version}}",
+        "revision {{revision}}",
+    ),
     annotation("Drains", "blue", f"towline_draining{{{J}}} == 1", "draining", "{{instance}}"),
     annotation(
         "Alerts",
@@ -96,185 +103,46 @@ ANNOTATIONS = [
 ]
 
 
-def fixed(name, properties):
-    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
-
-
-def field_config(panel):
-    steps = [{"color": color, "value": value} for value, color in panel.thresholds]
-    palette = panel.kind == "timeseries"
-    defaults = {
-        "unit": panel.unit,
-        "color": {"mode": "palette-classic" if palette else "thresholds"},
-        "mappings": [],
-        "thresholds": {"mode": "absolute", "steps": steps},
-    }
-    if panel.kind == "timeseries":
-        defaults["min"] = 0
-        defaults["custom"] = {
-            "drawStyle": "line",
-            # The outline of a stacked series of zeros would be drawn over the one below it.
-            "lineWidth": 0 if panel.stack else 1,
-            "lineInterpolation": "linear",
-            "fillOpacity": 40 if panel.stack else 10,
-            "showPoints": "never",
-            "spanNulls": False,
-            "stacking": {"mode": "normal" if panel.stack else "none", "group": "A"},
-        }
-    if panel.logarithm is not None:
-        del defaults["min"]
-        defaults["custom"]["scaleDistribution"] = {"type": "log", "log": panel.logarithm}
-    if panel.soft_maximum is not None:
-        defaults["custom"]["axisSoftMax"] = panel.soft_maximum
-    if panel.maximum is not None:
-        defaults["max"] = panel.maximum
-    if panel.decimals is not None:
-        defaults["decimals"] = panel.decimals
-    if panel.no_value is not None:
-        defaults["noValue"] = panel.no_value
-    if panel.words:
-        words = {value: {"text": text, "color": color} for value, (text, color) in panel.words.items()}
-        defaults["mappings"] = [{"type": "value", "options": words}]
-    overrides = [
-        fixed(name, [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}])
-        for name, color in panel.colors.items()
-    ]
-    dashed = [
-        {"id": "color", "value": {"mode": "fixed", "fixedColor": "orange"}},
-        {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}},
-        {"id": "custom.fillOpacity", "value": 0},
-        {"id": "custom.stacking", "value": {"mode": "none", "group": "B"}},
-    ]
-    overrides += [fixed(name, dashed) for name in panel.limits]
-    for heading, thresholds in panel.cells.items():
-        steps = [{"color": color, "value": value} for value, color in thresholds]
-        colored = [
-            {"id": "thresholds", "value": {"mode": "absolute", "steps": steps}},
-            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
-        ]
-        overrides.append(fixed(heading, colored))
-    overrides += [fixed(heading, [{"id": "unit", "value": unit}]) for heading, unit in panel.cell_units.items()]
-    return {"defaults": defaults, "overrides": overrides}
-
-
-def options(panel):
-    return {
-        "timeseries": {
-            "legend": {
-                # As a table, a legend of eight states would take most of the panel.
-                "displayMode": "list",
-                "placement": "bottom",
-                "calcs": [] if panel.many else ["lastNotNull"],
-                "showLegend": True,
-            },
-            "tooltip": {"mode": "multi", "sort": "desc"},
-        },
-        "stat": {
-            "colorMode": "value",
-            "graphMode": "none",
-            "justifyMode": "auto",
-            "orientation": "auto",
-            "textMode": "auto",
-            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        },
-        "heatmap": {
-            "calculate": False,
-            "yAxis": {"unit": panel.unit},
-            "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
-            "cellGap": 1,
-            "legend": {"show": True},
-            "tooltip": {"mode": "single", "yHistogram": True},
-        },
-        "table": {"showHeader": True, "cellHeight": "sm"},
-        "state-timeline": {
-            "showValue": "never",
-            "mergeValues": True,
-            "rowHeight": 0.8,
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-            "tooltip": {"mode": "single"},
-        },
-    }[panel.kind]
-
-
-def targets(panel):
-    found = []
-    for at, (expression, legend) in enumerate(panel.queries):
-        # Tables show the current values, other panels a time range.
-        instant = panel.kind == "table"
-        formats = {"heatmap": "heatmap", "table": "table"}
-        found.append(
-            {
-                "refId": chr(ord("A") + at),
-                "datasource": DATASOURCE,
-                "editorMode": "code",
-                "expr": expression,
-                "legendFormat": legend,
-                "format": formats.get(panel.kind, "time_series"),
-                "range": not instant,
-                "instant": instant,
-            }
-        )
-    return found
-
-
-def render(panel: Panel, number, x, y, width):
-    found = {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": DATASOURCE,
-        "gridPos": {"x": x, "y": y, "w": width, "h": HEIGHT[panel.kind]},
-        "fieldConfig": field_config(panel),
-        "options": options(panel),
-        "targets": targets(panel),
-    }
-    if panel.columns:
-        hidden = {"Time", "Value", "__name__", "job"} - set(panel.columns)
-        organize = {
-            "indexByName": {label: at for at, label in enumerate(panel.columns)},
-            "renameByName": panel.columns,
-            "excludeByName": {label: True for label in sorted(hidden)},
-        }
-        # Several queries are columns of one table.
-        merge = [{"id": "merge", "options": {}}] if len(panel.queries) > 1 else []
-        found["transformations"] = [*merge, {"id": "organize", "options": organize}]
-    if panel.link:
-        # The board with more about it, for the same jobs and instances and the same time.
-        url = f"/d/towline-{panel.link}?${{__url_time_range}}&${{job:queryparam}}&${{instance:queryparam}}"
-        found["links"] = [{"title": f"towline-{panel.link}", "url": url, "targetBlank": False}]
-    return found
+def positioned(row, first, y):
+    """The panels of a row from a number and a height on, and the height where they end. Those without a width share
+    the row evenly; stats get a line of their own."""
+    panels = []
+    stats = [panel for panel in row if panel.kind == "stat"]
+    others = [panel for panel in row if panel.kind != "stat"]
+    for group in (stats, others):
+        if not group:
+            continue
+        share = COLUMNS // min(len(group), 8 if group is stats else 3)
+        x = height = 0
+        for panel in group:
+            width = panel.width or share
+            if x + width > COLUMNS:
+                x, y, height = 0, y + height, 0
+            panels.append(render(panel, first + len(panels), x, y, width))
+            x, height = x + width, max(height, HEIGHT[panel.kind])
+        y += height
+    return panels, y
 
 
 def layout(board):
-    """Panels with positions. Those without a width share the row evenly; stats get a line of their own."""
-    panels, y = [], 0
+    """Rows and panels with positions. The panels of a closed row are inside it."""
+    panels, number, y = [], 1, 0
     for title, row in board.rows:
+        inside, below = positioned(row, number + 1, y + 1)
+        closed = title in board.collapsed
         panels.append(
             {
-                "id": len(panels) + 1,
+                "id": number,
                 "type": "row",
                 "title": title,
-                "collapsed": False,
+                "collapsed": closed,
                 "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
-                "panels": [],
+                "panels": inside if closed else [],
             }
         )
-        y += 1
-        stats = [panel for panel in row if panel.kind == "stat"]
-        others = [panel for panel in row if panel.kind != "stat"]
-        for group in (stats, others):
-            if not group:
-                continue
-            share = COLUMNS // min(len(group), 8 if group is stats else 3)
-            x = height = 0
-            for panel in group:
-                width = panel.width or share
-                if x + width > COLUMNS:
-                    x, y, height = 0, y + height, 0
-                panels.append(render(panel, len(panels) + 1, x, y, width))
-                x, height = x + width, max(height, HEIGHT[panel.kind])
-            y += height
+        if not closed:
+            panels += inside
+        number, y = number + 1 + len(inside), below
     return panels
 
 
@@ -348,8 +216,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for path, text in wanted.items():
         path.write_text(text)
-    panels = [panel for path in wanted if path != OPERATOR for panel in json.loads(wanted[path])["panels"]]
-    count = sum(panel["type"] != "row" for panel in panels)
+    count = sum(len(row) for board in BOARDS for _, row in board.rows)
     print(f"{len(BOARDS)} dashboards, {count} panels, and the rules for the Prometheus operator")
 
 

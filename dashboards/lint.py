@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks the dashboards by the seventeen rules of Grafana's dashboard linter, and by four of our own.
+"""Checks the dashboards by the seventeen rules of Grafana's dashboard linter, and by some of our own.
 
     lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
-Our rules: the JSON is what the generator writes; every alert has tests, an existing dashboard, and a
-`runbook_url` that names a section of docs/RUNBOOK.md.
+Our rules: those of lint_own.py; the JSON is what the generator writes; every alert has tests, an existing
+dashboard, and a `runbook_url` that names a section of docs/RUNBOOK.md.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import lint_own
 import queries
 
 HERE = queries.HERE
@@ -130,15 +131,20 @@ def target_promql(dashboard):
 def target_rate_interval(dashboard):
     for title, expression in expressions(dashboard):
         for window in re.findall(r"\[([^\]]*)\]", expression):
-            if window != "$__rate_interval":
-                yield f"{title}: window {window} instead of $__rate_interval"
+            if window not in ("$__rate_interval", "$__range"):
+                yield f"{title}: window {window} instead of $__rate_interval, or $__range in tables"
 
 
 def carries(dashboard, label):
     for title, expression in expressions(dashboard):
         for name, matchers in queries.selectors(expression):
-            # node_exporter is another job, whose instances have a variable of their own.
-            wanted = 'instance=~"$node"' if name.startswith("node_") else f'{label}=~"${label}"'
+            wanted = f'{label}=~"${label}"'
+            if name.startswith("node_"):
+                # node_exporter is another job, whose instances have a variable of their own.
+                wanted = 'instance=~"$node"'
+            elif name == "ALERTS":
+                # Alerts of a job have no instance.
+                wanted = f'{label}=~"${label}|"'
             if wanted not in matchers:
                 yield f"{title}: {name} without {wanted}"
 
@@ -163,37 +169,6 @@ def uneditable_dashboard(dashboard):
         yield "is editable in the browser, where changes would be lost"
 
 
-def saturation_by_instance(dashboard):
-    """A sum over a sum hides the one instance that is full."""
-    for title, expression in expressions(dashboard):
-        if re.search(r"/\s*sum\((?:\w+_limit|process_max_fds)\b", expression):
-            yield f"{title}: divides by a sum of limits; divide for each instance and take the least or most"
-
-
-def stack_outline(dashboard):
-    """The outline of a stacked series of zeros is drawn over the series below it."""
-    for panel in queries.panels(dashboard):
-        custom = panel["fieldConfig"]["defaults"].get("custom", {})
-        if custom.get("stacking", {}).get("mode") == "normal" and custom.get("lineWidth") != 0:
-            yield f"{panel['title']}: a stack with outlines"
-
-
-def tile_color(dashboard):
-    """A colour says that a figure is good or bad, so it needs thresholds."""
-    for panel in queries.panels(dashboard):
-        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        if panel["type"] == "stat" and len(steps) == 1 and steps[0]["color"] != "text":
-            yield f"{panel['title']}: a colour without a threshold"
-
-
-def link_exists(dashboard):
-    uids = {path.stem for path in queries.DASHBOARDS}
-    for panel in queries.panels(dashboard):
-        for link in panel.get("links", []):
-            if link["title"] not in uids:
-                yield f"{panel['title']}: links to {link['title']}, which does not exist"
-
-
 LINTER = (
     template_datasource,
     template_job,
@@ -212,10 +187,7 @@ LINTER = (
     target_instance,
     target_counter_agg,
     uneditable_dashboard,
-    saturation_by_instance,
-    stack_outline,
-    tile_color,
-    link_exists,
+    *lint_own.RULES,
 )
 
 
@@ -250,7 +222,7 @@ def parsed(promtool):
     """Parses every query, as a recording rule, with `promtool check rules`."""
     rules = []
     for at, query in enumerate(queries.of_dashboards()):
-        expression = query.expression.replace("$__rate_interval", "1m")
+        expression = query.expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
         rules.append({"record": f"query:{at}", "expr": expression, "labels": {"place": query.place}})
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         json.dump({"groups": [{"name": "queries", "rules": rules}]}, file)

@@ -28,6 +28,7 @@ STATE_COLORS = {
     "closing": "dark-green",
 }
 DIRECTION_COLORS = {"read": "green", "write": "red"}
+WEEK_COLORS = {"now": "green", "a week ago": "#8e8e8e"}
 RESULT_COLORS = {"ok": "green", "timeout": "orange", "shed": "yellow", "error": "red"}
 
 
@@ -51,8 +52,8 @@ class Panel:
     soft_maximum: float | None = None
     # Base of a logarithmic axis, on which zeros are not drawn.
     logarithm: int | None = None
-    # Leaves last values out of the legend, which would be cut off with many or long names.
-    many: bool = False
+    # Horizontal lines, pairs of a value and its colour: where alerts fire or the server acts.
+    lines: tuple = ()
     decimals: int | None = None
     # Text of an empty panel, where no data means that nothing happened.
     no_value: str | None = None
@@ -63,27 +64,35 @@ class Panel:
     cells: dict = field(default_factory=dict)
     # Units of the columns of a table, by heading.
     cell_units: dict = field(default_factory=dict)
+    # Values of columns shown as text, by heading, as `words`.
+    cell_words: dict = field(default_factory=dict)
+    # Heading of the column with the largest first.
+    sorted_by: str | None = None
     # The dashboard that shows more: its uid without `towline-`.
     link: str | None = None
     # Columns of a table, label to heading. Other labels are hidden.
     columns: dict = field(default_factory=dict)
 
 
-def rate(metric, matchers="", window=R):
+# A query with this suffix shows the same time of the week before.
+WEEK_AGO = " offset 1w"
+
+
+def rate(metric, matchers="", window=R, ago=""):
     """The rate of a counter, for the selected jobs and instances."""
     also = f", {matchers}" if matchers else ""
-    return f"rate({metric}{{{J}{also}}}[{window}])"
+    return f"rate({metric}{{{J}{also}}}[{window}]{ago})"
 
 
-def total_rate(metric, matchers="", by=""):
+def total_rate(metric, matchers="", by="", ago=""):
     """The summed rate of a counter, by labels or in total."""
     grouping = f" by ({by}) " if by else ""
-    return f"sum{grouping}({rate(metric, matchers)})"
+    return f"sum{grouping}({rate(metric, matchers, ago=ago)})"
 
 
-def gauge(metric, matchers=""):
+def gauge(metric, matchers="", ago=""):
     also = f", {matchers}" if matchers else ""
-    return f"{metric}{{{J}{also}}}"
+    return f"{metric}{{{J}{also}}}{ago}"
 
 
 def per(amount, unit):
@@ -96,12 +105,22 @@ def own(expression):
     return f"({expression} and on (job, instance) towline_build_info{{{J}}})"
 
 
-def quantile(at, by="", metric="towline_batch_duration_seconds"):
+# The upper bound of the first bucket of each histogram. check.py compares them with what servers export.
+FIRST_BOUNDS = {
+    "towline_batch_duration_seconds": "0.000001",
+    "towline_scheduling_delay_seconds": "0.000001",
+    "towline_connection_duration_seconds": "0.001",
+}
+
+
+def quantile(at, by="", metric="towline_batch_duration_seconds", buckets=None):
     """A quantile of a histogram, over all instances or by labels. Default: the time of batches in the line
-    stack."""
+    stack.
+
+    Without a value where it is in the first bucket, which only says that it is below the bound."""
     labels = f"le, {by}" if by else "le"
-    buckets = rate(f"{metric}_bucket")
-    return f"histogram_quantile({at}, sum by ({labels}) ({buckets}))"
+    buckets = buckets or rate(f"{metric}_bucket")
+    return f"histogram_quantile({at}, sum by ({labels}) ({buckets})) > {FIRST_BOUNDS[metric]}"
 
 
 def band(expression):
@@ -159,3 +178,5 @@ class Board:
     rows: tuple
     # Whether the dashboard has a variable for node_exporter's instances.
     node: bool = False
+    # Titles of rows that are closed until they are clicked.
+    collapsed: tuple = ()

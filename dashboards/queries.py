@@ -26,7 +26,10 @@ class Query:
 
 
 def panels(dashboard):
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """All panels, those of closed rows too."""
+    rows = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
+    inside = [panel for row in rows for panel in row["panels"]]
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"] + inside
 
 
 def of_dashboards():

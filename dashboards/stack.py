@@ -97,7 +97,9 @@ class Prometheus:
 
 def filled_in(expression, instance=".+"):
     """A panel's query as Grafana would send it, with all instances or one selected."""
-    expression = expression.replace("$__rate_interval", WINDOW)
+    expression = expression.replace("$__rate_interval", WINDOW).replace("$__range", WINDOW)
+    # This Prometheus has run for seconds.
+    expression = expression.replace("offset 1w", "offset 5s")
     expression = expression.replace("$instance", instance)
     return re.sub(r"\$\w+", ".+", expression)
 

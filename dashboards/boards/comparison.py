@@ -8,6 +8,7 @@ from panels import (
     by_workload,
     gauge,
     per,
+    quantile,
     rate,
     series,
     table,
@@ -23,11 +24,7 @@ READ = by_workload(rate("towline_read_bytes_total"))
 RECEIVED = by_workload(rate("towline_lines_received_total"))
 FAILED = by_workload(rate("towline_lines_processed_total", 'result!="ok"'))
 BATCHES = by_workload(rate("towline_batches_total"))
-
-
-def quantile(at):
-    buckets = with_workload(rate("towline_batch_duration_seconds_bucket"))
-    return f"histogram_quantile({at}, sum by (le, {WORKLOAD}) ({buckets}))"
+BUCKETS = with_workload(rate("towline_batch_duration_seconds_bucket"))
 
 
 def compared(title, unit, description, expression, **rest):
@@ -75,15 +72,14 @@ SERVICE = (
         "p50 time in the stack",
         "s",
         "Half of the batches took at most this time in the line stack. Waiting in the kernel, and for a "
-        "CPU before the read, is not included: clients see more. Below 10 µs the value is interpolated, "
-        "so differences there mean nothing.",
-        quantile(0.5),
+        "CPU before the read, is not included: clients see more.",
+        quantile(0.5, WORKLOAD, buckets=BUCKETS),
     ),
     compared(
         "p99 time in the stack",
         "s",
         "99 % of the batches took at most this time in the line stack.",
-        quantile(0.99),
+        quantile(0.99, WORKLOAD, buckets=BUCKETS),
     ),
     compared(
         "Lines per batch",

@@ -1,7 +1,7 @@
 """Where do connections spend their time?"""
 
+import rules
 from panels import (
-    CONNECTIONS as OPEN,
     DIRECTION_COLORS,
     STATE_COLORS,
     Board,
@@ -9,6 +9,7 @@ from panels import (
     per,
     quantile,
     series,
+    table,
     total_rate,
 )
 
@@ -16,6 +17,8 @@ STATE_SECONDS = "towline_connection_state_seconds_total"
 IO_WAIT = "towline_io_wait_seconds_total"
 WRITE_WAIT = total_rate(IO_WAIT, 'direction="write"')
 HALF_SENT = gauge("towline_connections", 'state="read_wait"')
+
+ENDED = f"topk(10, sum by (reason) (increase({gauge('towline_connections_closed_total')}[$__range])) > 0)"
 
 POPULATION = (
     series(
@@ -53,7 +56,7 @@ WAIT = (
         "Share of connection time",
         "percentunit",
         "Share of all connection time that is spent waiting for the client: to send (read), or to read its "
-        "replies (write).",
+        "replies (write). TowlineReadersStalled fires when the writes of an instance are above the line.",
         (
             f"{total_rate(IO_WAIT, by='direction')} / ignoring (direction) group_left () "
             f"({total_rate(STATE_SECONDS)} > 0)",
@@ -61,6 +64,7 @@ WAIT = (
         ),
         colors=DIRECTION_COLORS,
         maximum=1,
+        lines=((rules.STALLED, "red"),),
     ),
     series(
         "Write wait by cause",
@@ -132,37 +136,56 @@ LIFECYCLE = (
         (total_rate("towline_heartbeats_missed_total"), "missed"),
         colors={"missed": "red"},
     ),
+    table(
+        "Top reasons",
+        "Connections that ended in the chosen time, by reason, and their share of all that ended.",
+        (ENDED, ""),
+        (f"{ENDED} / scalar(sum({ENDED}) > 0)", ""),
+        columns={"reason": "Reason", "Value #A": "Connections", "Value #B": "Share"},
+        cell_units={"Connections": "short", "Share": "percentunit"},
+        sorted_by="Connections",
+        no_value="none ended",
+        width=24,
+    ),
 )
+
+# Where the server acts by itself: server/src/overload/ladder.rs.
+LADDER = ((0.85, "yellow"), (0.92, "orange"), (0.95, "red"))
 
 BUFFERS = (
     series(
         "Bytes held",
         "bytes",
         "Memory held for connections: unfinished lines and batches being served (read), unsent replies "
-        "(write). The limit is limits.buffer_bytes; the scale is logarithmic.",
+        "(write).",
         (f"sum by (direction) ({gauge('towline_buffer_bytes')})", "{{direction}}"),
-        (f"sum({gauge('towline_buffer_limit_bytes')})", "limit"),
+        stack=True,
         colors=DIRECTION_COLORS,
-        limits=("limit",),
         width=12,
-        # On a healthy server the limit is a thousand times the bytes held.
-        logarithm=2,
     ),
     series(
-        "Bytes held per connection",
-        "bytes",
-        "Memory held for connections divided by open connections. Idle connections hold none.",
-        (per(f"sum({gauge('towline_buffer_bytes')})", OPEN), "per connection"),
+        "Use of limits.buffer_bytes",
+        "percentunit",
+        "Memory held for connections divided by its limit, by instance.",
+        (
+            f"sum by (instance) ({gauge('towline_buffer_bytes')})"
+            f" / sum by (instance) ({gauge('towline_buffer_limit_bytes')})",
+            "{{instance}}",
+        ),
         width=12,
+        maximum=1,
+        lines=LADDER,
     ),
     series(
         "Pressure",
         "percentunit",
         "Use divided by limit, of the instance with the highest value for each resource. Memory is the "
-        "memory held for connections; timeouts shrink from 85 % on.",
+        "memory held for connections. Timeouts shrink from 85 % on, lines are shed at 92 % and connections refused "
+        "at 95 %.",
         (f"max by (resource) ({gauge('towline_overload_pressure_ratio')})", "{{resource}}"),
         width=12,
-        many=True,
+        maximum=1,
+        lines=LADDER,
     ),
     series(
         "Overload steps",

@@ -122,10 +122,15 @@ HOST = (
         no_value="not tracked",
     ),
     series(
-        "CPU pressure",
+        "Pressure",
         "percentunit",
-        "Share of time in which at least one task waited for a CPU.",
-        (f"rate(node_pressure_cpu_waiting_seconds_total{{{NODE}}}[{R}])", "{{instance}}"),
+        "Share of time in which at least one task of the host waited for a CPU, for memory or for a disk; of the host "
+        "with the most.",
+        *(
+            (f"max(rate(node_pressure_{what}_waiting_seconds_total{{{NODE}}}[{R}]))", what)
+            for what in ("cpu", "memory", "io")
+        ),
+        maximum=1,
         no_value="not reported by this kernel",
     ),
     series(
@@ -146,4 +151,6 @@ KERNEL = Board(
     "network namespace, the second its host.",
     (("Accept path", ACCEPT), ("Host (node_exporter)", HOST)),
     node=True,
+    # Without node_exporter its panels are empty.
+    collapsed=("Host (node_exporter)",),
 )

@@ -1,5 +1,6 @@
 """Which layer delays lines, and which fails them?"""
 
+import rules
 from panels import (
     RESULT_COLORS,
     J,
@@ -83,6 +84,7 @@ TIME = (
         "Waiting in the kernel is not included: clients see more.",
         (per(total_rate(SECONDS + "_sum"), total_rate(SECONDS + "_count")), "mean"),
         (quantile(0.99), "p99"),
+        lines=((rules.TIME_IN_STACK, "red"),),
     ),
     series(
         "Batches in the stack",
@@ -113,6 +115,7 @@ LIMIT = (
         ),
         maximum=1,
         width=12,
+        lines=((rules.PERMITS, "red"),),
     ),
     series(
         "Waiting for a permit",

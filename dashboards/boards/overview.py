@@ -1,10 +1,13 @@
 """Is the service healthy, and if not, which dashboard comes next?"""
 
+import rules
 from panels import (
     CONNECTIONS,
     DIRECTION_COLORS,
+    WEEK_AGO,
     J,
     RESULT_COLORS,
+    WEEK_COLORS,
     Board,
     gauge,
     heatmap,
@@ -14,16 +17,16 @@ from panels import (
     rate,
     series,
     stat,
-    table,
     total_rate,
 )
 
+from .instances import ALERTS, INSTANCES, TARGETS
+
 LINES = "towline_lines_processed_total"
 DELAY = "towline_scheduling_delay_seconds"
+FREE = round(1 - rules.CONNECTIONS, 6)
+SUCCESS = round(1 - rules.FAILING, 6)
 OK = total_rate(LINES, 'result="ok"')
-
-# Selected by job, because an instance that is down exports no towline_build_info.
-TARGETS = f"up{{{J}}} and on (job) towline_build_info{{{J}}}"
 
 GLANCE = (
     stat(
@@ -44,21 +47,22 @@ GLANCE = (
         "Headroom",
         "percentunit",
         "Share of the connection limit that is free, of the instance with the least. "
-        "TowlineConnectionsNearLimit fires below 10 %.",
+        f"TowlineConnectionsNearLimit fires below {FREE:.0%}.",
         (
             f"min(1 - {gauge('towline_connections_active')} / {gauge('towline_connections_limit')})",
             "free",
         ),
-        thresholds=((None, "red"), (0.1, "orange"), (0.25, "green")),
+        thresholds=((None, "red"), (FREE, "orange"), (0.25, "green")),
         link="connections",
     ),
     stat("Lines/s", "short", "Lines answered per second.", (total_rate(LINES), "lines"), link="middleware"),
     stat(
         "Success",
         "percentunit",
-        "Share of lines answered without an error line. The objective is 99.9 %.",
+        "Share of lines answered without an error line. The objective is 99.9 %; TowlineLinesFailing fires below "
+        f"{SUCCESS:.2%}.",
         (per(OK, total_rate(LINES)), "ok"),
-        thresholds=((None, "red"), (0.999, "orange"), (0.9995, "green")),
+        thresholds=((None, "red"), (SUCCESS, "orange"), (0.999, "green")),
         decimals=2,
         no_value="no lines",
     ),
@@ -67,8 +71,9 @@ GLANCE = (
         "s",
         "99 % of batches took at most this time in the line stack. Waiting in the kernel, and for a CPU "
         "before the read, is not included: clients see more.",
-        # Without lines the quantile is NaN, which `> 0` drops.
-        (f"{quantile(0.99)} > 0", "p99"),
+        # Without lines the quantile is NaN, which the comparison in it drops.
+        (quantile(0.99), "p99"),
+        thresholds=((None, "green"), (rules.TIME_IN_STACK, "red")),
         no_value="no lines",
         link="middleware",
     ),
@@ -78,16 +83,17 @@ GLANCE = (
         "99 % of what was ready to run waited at most this time for its thread, of the slowest instance. Clients "
         "wait for that beside the time in the stack.",
         (f"max({quantile(0.99, 'instance', DELAY)})", "p99"),
-        thresholds=((None, "green"), (0.05, "orange"), (0.5, "red")),
-        no_value="no lines",
+        thresholds=((None, "green"), (rules.SLOW, "orange"), (rules.LATE, "red")),
+        no_value="no connections",
         link="workers",
     ),
     stat(
         "Write waiters",
         "percentunit",
-        "Share of connections whose client does not read its replies, so that back-pressure applies; mean.",
+        "Share of connections whose client does not read its replies, so that back-pressure applies; mean of all "
+        "instances. TowlineReadersStalled fires for one with more than half.",
         (per(total_rate("towline_io_wait_seconds_total", 'direction="write"'), CONNECTIONS), "waiting"),
-        thresholds=((None, "green"), (0.01, "orange"), (0.1, "red")),
+        thresholds=((None, "green"), (0.01, "orange"), (rules.STALLED, "red")),
         decimals=1,
         link="connections",
     ),
@@ -168,18 +174,21 @@ STACK_TIME = (
         *((quantile(at), name) for at, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"))),
         width=8,
         logarithm=10,
+        lines=((rules.TIME_IN_STACK, "red"),),
     ),
     series(
         "Scheduling delay",
         "s",
         "How long what is ready to run waits until its thread runs it: a busy thread, other programs on the host, "
-        "a throttled control group, a process that was stopped.",
+        "a throttled control group, a process that was stopped. The lines are the delays that TowlineThreadsSlow "
+        "and TowlineThreadsLate count.",
         *(
             (quantile(at, metric=DELAY), name)
             for at, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
         ),
         width=8,
         logarithm=10,
+        lines=((rules.SLOW, "orange"), (rules.LATE, "red")),
     ),
     heatmap(
         "Distribution",
@@ -201,12 +210,13 @@ SATURATION = (
         "Use of limits",
         "percentunit",
         "Use divided by limit, of the instance with the highest value. The highest line is the resource that "
-        "runs out first.",
+        "runs out first. Alerts fire at the lines: connections and permits at the lower one.",
         (f"max({gauge('towline_connections_active')} / {gauge('towline_connections_limit')})", "connections"),
         (f"max({gauge('towline_concurrency_in_use')} / {gauge('towline_concurrency_limit')})", "permits"),
         (f"max({DESCRIPTORS})", "descriptors"),
         (f"max({rate('towline_worker_busy_seconds_total')})", "busiest worker"),
         maximum=1,
+        lines=((rules.CONNECTIONS, "orange"), (rules.BUSY, "red")),
     ),
     series(
         "Connections waiting for the socket",
@@ -223,50 +233,31 @@ SATURATION = (
     ),
 )
 
-OPEN = gauge("towline_connections_active")
-INSTANCES = (
-    table(
-        "Instances",
-        "One row for each instance; what is in red needs a look first.",
-        (f"sum by (instance) ({OPEN})", ""),
-        (f"max by (instance) ({OPEN} / {gauge('towline_connections_limit')})", ""),
-        (f"sum by (instance) ({rate(LINES)})", ""),
-        (f"{quantile(0.99, 'instance')}", ""),
-        (f"{quantile(0.99, 'instance', DELAY)}", ""),
-        (f"max by (instance) ({rate('towline_worker_busy_seconds_total')})", ""),
-        (
-            "sum by (instance) ("
-            + rate("towline_io_wait_seconds_total", 'direction="write"')
-            + f") / (sum by (instance) ({OPEN}) > 0)",
-            "",
-        ),
-        (f"sum by (instance, version) ({gauge('towline_build_info')})", ""),
-        columns={
-            "instance": "Instance",
-            "version": "Version",
-            "Value #A": "Open",
-            "Value #B": "Of limit",
-            "Value #C": "Lines/s",
-            "Value #D": "p99 in the stack",
-            "Value #E": "p99 scheduling delay",
-            "Value #F": "Busiest worker",
-            "Value #G": "Write waiters",
-        },
-        cells={
-            "Of limit": ((None, "text"), (0.75, "orange"), (0.9, "red")),
-            "p99 scheduling delay": ((None, "text"), (0.05, "orange"), (0.5, "red")),
-            "Busiest worker": ((None, "text"), (0.9, "red")),
-            "Write waiters": ((None, "text"), (0.01, "orange"), (0.1, "red")),
-        },
-        cell_units={
-            "Of limit": "percentunit",
-            "Lines/s": "short",
-            "p99 in the stack": "s",
-            "p99 scheduling delay": "s",
-            "Busiest worker": "percentunit",
-            "Write waiters": "percentunit",
-        },
-        width=24,
+WEEK = (
+    series(
+        "Lines, and a week ago",
+        "suffix: lines/s",
+        "Lines answered per second, now and at the same time a week ago.",
+        (total_rate(LINES), "now"),
+        (total_rate(LINES, ago=WEEK_AGO), "a week ago"),
+        colors=WEEK_COLORS,
+    ),
+    series(
+        "Connections, and a week ago",
+        "short",
+        "Open connections, now and at the same time a week ago.",
+        (f"sum({gauge('towline_connections_active')})", "now"),
+        (f"sum({gauge('towline_connections_active', ago=WEEK_AGO)})", "a week ago"),
+        colors=WEEK_COLORS,
+    ),
+    series(
+        "p99 in the stack, and a week ago",
+        "s",
+        "99 % of batches took at most this time in the line stack, now and at the same time a week ago.",
+        (quantile(0.99), "now"),
+        (quantile(0.99, buckets=rate("towline_batch_duration_seconds_bucket", ago=WEEK_AGO)), "a week ago"),
+        colors=WEEK_COLORS,
+        no_value="no lines",
     ),
 )
 
@@ -276,10 +267,11 @@ OVERVIEW = Board(
     "Is the service healthy, and if not, which dashboard comes next? One row for each golden signal.",
     (
         ("At a glance", GLANCE),
-        ("Instances", INSTANCES),
+        ("Alerts and instances", (ALERTS, INSTANCES)),
         ("Traffic", TRAFFIC),
         ("Errors", ERRORS),
         ("Time in the line stack", STACK_TIME),
         ("Saturation", SATURATION),
+        ("Compared with a week ago", WEEK),
     ),
 )

@@ -1,6 +1,21 @@
 """Is the work spread evenly, and which resource of the process runs out first?"""
 
-from panels import CONNECTIONS, R, Board, band, gauge, own, per, rate, series, timeline, total_rate
+import rules
+from panels import (
+    CONNECTIONS,
+    R,
+    Board,
+    band,
+    gauge,
+    own,
+    per,
+    quantile,
+    rate,
+    series,
+    table,
+    timeline,
+    total_rate,
+)
 
 UTILISATION = (
     series(
@@ -10,6 +25,7 @@ UTILISATION = (
         "worker. 100 % is a full core.",
         *band(rate("towline_worker_busy_seconds_total")),
         maximum=1,
+        lines=((rules.BUSY, "red"),),
     ),
     series(
         "CPU",
@@ -28,6 +44,46 @@ UTILISATION = (
             ),
             "per line",
         ),
+    ),
+)
+
+DELAY = "towline_scheduling_delay_seconds"
+LATE_BOUND = f'le="{rules.SLOW}"'
+
+DELAYS = (
+    series(
+        "Scheduling delay, p99",
+        "s",
+        "99 % of what was ready to run waited at most this time for its thread. The lines are the delays that "
+        "TowlineThreadsSlow and TowlineThreadsLate count.",
+        (quantile(0.99, "instance", DELAY), "{{instance}}"),
+        logarithm=10,
+        lines=((rules.SLOW, "orange"), (rules.LATE, "red")),
+        width=8,
+    ),
+    series(
+        "Late workers",
+        "short",
+        f"Mean number of workers that are more than {rules.SLOW * 1000:g} ms late. TowlineThreadsSlow fires for one "
+        "that is late half of the time, or for a tenth of all.",
+        (
+            # Twenty samples of each worker per second.
+            f"sum by (instance) ({rate(DELAY + '_count')}) / 20"
+            f" - sum by (instance) ({rate(DELAY + '_bucket', LATE_BOUND)}) / 20",
+            "{{instance}}",
+        ),
+        soft_maximum=1,
+        width=8,
+    ),
+    table(
+        "Busiest workers",
+        "The ten workers that were busy for the largest share of the time.",
+        (f"topk(10, {rate('towline_worker_busy_seconds_total')})", ""),
+        columns={"instance": "Instance", "worker": "Worker", "Value": "Busy"},
+        cells={"Busy": ((None, "text"), (rules.BUSY, "red"))},
+        cell_units={"Busy": "percentunit"},
+        sorted_by="Busy",
+        width=8,
     ),
 )
 
@@ -88,6 +144,7 @@ RESOURCES = (
         "Open descriptors divided by the limit.",
         (own(f"{gauge('process_open_fds')} / {gauge('process_max_fds')}"), "{{instance}}"),
         maximum=1,
+        lines=((rules.DESCRIPTORS, "red"),),
     ),
     timeline(
         "Draining",
@@ -111,7 +168,6 @@ RESOURCES = (
         "Clients are served by the others.",
         (own(gauge("towline_worker_processes", 'state!="serving"')), "{{state}}, {{instance}}"),
         soft_maximum=1,
-        many=True,
     ),
     series(
         "Scrape time",
@@ -127,6 +183,7 @@ WORKERS = Board(
     "Is the work spread evenly over the workers, and which resource of the process runs out first?",
     (
         ("Utilisation", UTILISATION),
+        ("Lateness", DELAYS),
         ("Balance", BALANCE),
         ("Resources", RESOURCES),
     ),
