@@ -34,6 +34,22 @@ fn connections_of_all_processes_are_one_list() {
     assert_eq!(first["connections"][0]["peer"], stuck.local_address().to_string());
 }
 
+/// Each process ranks its own connections.
+#[test]
+fn the_first_of_all_processes_are_the_first_and_the_others_are_counted() {
+    let server = ServerProcess::start(&[], &FLAGS);
+    let mut clients = server.connect_many(12);
+    for (lines, client) in clients.iter_mut().enumerate() {
+        (0..lines).for_each(|_| client.ask("a\n", "a\n"));
+    }
+    let listing = list(&server, "?sort=lines&limit=5&match=lines%3E4");
+    let rows = listing["connections"].as_array().unwrap();
+    let lines: Vec<_> = rows.iter().map(|row| row["lines"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [12, 11, 10, 9, 8]);
+    assert!(rows.iter().all(|row| row["rtt_seconds"].is_number()), "{listing}");
+    assert_eq!((&listing["open"], &listing["matched"]), (&12.into(), &8.into()));
+}
+
 #[test]
 fn a_list_without_the_connections_of_a_stopped_process_is_partial() {
     let server = ServerProcess::start(&[], &FLAGS);

@@ -31,7 +31,9 @@ pub use cgroup::{Cgroup, CgroupCpu, CgroupMemory};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use memory::available_memory;
 pub use proc_file::ProcFile;
-pub use sock_diag::{AcceptQueue, AcceptQueueReader, Dump, Listed, SockDiag, TcpInfo, TcpSocket};
+pub use sock_diag::{
+    AcceptQueue, AcceptQueueReader, Dump, Include, Listed, SockDiag, TcpInfo, TcpSocket,
+};
 
 /// The limits that decide how many connections this host holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

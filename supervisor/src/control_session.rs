@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use tokio::sync::Notify;
 use towline::{
     Outcome,
-    internal::{CountsReader, PoolState, PublicId, commands::Closing, control::programmatic},
+    internal::{CountsReader, PoolState, PublicId, Rows, commands::Closing, control::programmatic},
 };
 use towline_config::Settings;
 
@@ -144,10 +144,16 @@ impl ControlSession {
             Some(ToWorker::Connection(message)) => self.inbox.receive(message, socket).await,
             Some(ToWorker::Control(message)) => match message {
                 SupervisorMsg::SendCounts => self.send_counts().await,
-                SupervisorMsg::SendRows(wanted) => self.lists.push(
-                    parts(self.context.pool.rows(wanted), ROWS_MAX)
-                        .map(|(rows, last)| RowsPart::encode(&rows, last)),
-                ),
+                SupervisorMsg::SendRows(wanted) => {
+                    let Rows { rows, open, matched, .. } = self.context.pool.rows(&wanted);
+                    let counts = (open as u32, matched as u32);
+                    let parts = parts(rows, ROWS_MAX);
+                    self.lists.push(
+                        parts.map(move |(rows, last)| {
+                            RowsPart::encode(&rows, last.then_some(counts))
+                        }),
+                    );
+                }
                 SupervisorMsg::SendClosed(max) => self.lists.push(
                     parts(self.context.pool.closed(max), CLOSED_MAX)
                         .map(|(closed, last)| WorkerMsg::Closed(closed, last).encode()),

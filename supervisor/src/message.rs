@@ -121,8 +121,8 @@ pub(crate) struct Ack {
 /// Rows of open connections, as they are sent: the task that receives them has connections to dispatch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RowsPart {
-    /// No further message belongs to the answer.
-    pub(crate) last: bool,
+    /// In the last message of an answer: how many connections are open, and how many of them match.
+    pub(crate) last: Option<(u32, u32)>,
     rows: Vec<u8>,
 }
 
@@ -237,9 +237,12 @@ impl Ack {
 
 impl RowsPart {
     /// The message with these rows.
-    pub(crate) fn encode(rows: &[ListedRow], last: bool) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(2 + rows.len() * ListedRow::BYTES);
-        bytes.extend([ROWS, u8::from(last)]);
+    pub(crate) fn encode(rows: &[ListedRow], last: Option<(u32, u32)>) -> Vec<u8> {
+        let mut bytes =
+            Vec::with_capacity(2 + 2 * size_of::<u32>() + rows.len() * ListedRow::BYTES);
+        bytes.extend([ROWS, u8::from(last.is_some())]);
+        let (open, matched) = last.unwrap_or_default();
+        bytes.extend([open, matched].map(u32::to_le_bytes).as_flattened());
         for row in rows {
             row.encode(&mut bytes);
         }
@@ -247,9 +250,12 @@ impl RowsPart {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let (last, rows) = bytes.split_first()?;
+        let (is_last, rest) = bytes.split_first()?;
+        let (open, rest) = rest.split_first_chunk()?;
+        let (matched, rows) = rest.split_first_chunk()?;
+        let counts = (u32::from_le_bytes(*open), u32::from_le_bytes(*matched));
         let whole = rows.len().is_multiple_of(ListedRow::BYTES);
-        whole.then(|| Self { last: *last != 0, rows: rows.to_vec() })
+        whole.then(|| Self { last: (*is_last != 0).then_some(counts), rows: rows.to_vec() })
     }
 
     /// The rows. One that cannot be read is left out.
@@ -294,11 +300,12 @@ mod tests {
             panic!("{ack:?} is not decoded")
         };
         assert_eq!(decoded, ack);
-        let Some(ToSupervisor::Rows(part)) = ToSupervisor::decode(&RowsPart::encode(&[], true))
+        let Some(ToSupervisor::Rows(part)) =
+            ToSupervisor::decode(&RowsPart::encode(&[], Some((7, 0))))
         else {
             panic!("an empty list is not decoded")
         };
-        assert_eq!((part.last, part.rows().count()), (true, 0));
+        assert_eq!((part.last, part.rows().count()), (Some((7, 0)), 0));
         let message = WorkerMsg::Counts(Box::default()).encode();
         assert!(matches!(
             ToSupervisor::decode(&message),

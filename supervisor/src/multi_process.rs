@@ -24,7 +24,7 @@ use towline_host::buffer_limit;
 
 use crate::{
     command::Command,
-    message::{IDS_MAX, Id, RowsPart, SettingsText},
+    message::{IDS_MAX, Id, SettingsText},
     pool::WorkerPool,
 };
 
@@ -92,10 +92,18 @@ impl MultiProcess {
 
 impl Controllable for MultiProcess {
     async fn rows(&self, wanted: WantedRows) -> Rows {
-        let send = |answer| Command::SendRows(wanted, answer);
+        let send = |answer| Command::SendRows(wanted.clone(), answer);
         let answers = self.ask_all(send, LIST_WAIT_MAX).await;
         let partial = answers.len() < self.commands.len();
-        Rows { rows: answers.iter().flatten().flat_map(RowsPart::rows).collect(), partial }
+        let mut all = Rows { partial, ..Rows::default() };
+        for part in answers.iter().flatten() {
+            all.rows.extend(part.rows());
+            if let Some((open, matched)) = part.last {
+                all.open += open as usize;
+                all.matched += matched as usize;
+            }
+        }
+        all
     }
 
     async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {

@@ -179,7 +179,7 @@ impl WorkerProcess {
         match message {
             Some(ToSupervisor::Ack(ack)) => pool.ack(index, &ack),
             Some(ToSupervisor::Rows(part)) => {
-                let last = part.last;
+                let last = part.last.is_some();
                 self.row_requests.add(vec![part], last);
             }
             Some(ToSupervisor::Control(message)) => match message {

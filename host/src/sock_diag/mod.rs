@@ -47,6 +47,15 @@ const BLOCK_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct SockDiag(OwnedFd);
 
+/// What is asked for of each connection of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Include {
+    /// Addresses and queues.
+    Queues,
+    /// [`TcpInfo`] too.
+    Info,
+}
+
 /// Whether the kernel gave all that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -71,11 +80,11 @@ impl SockDiag {
     /// Begins a list of every TCP connection whose local port is `port`, in the network namespace of this
     /// process, which takes `within` at most.
     ///
-    /// *Costs*: a microsecond a connection, in the kernel.
-    pub fn dump(&self, port: u16, within: Duration) -> Dump<'_> {
+    /// *Costs*: a microsecond a connection, in the kernel, with [`Include::Info`].
+    pub fn dump(&self, port: u16, with: Include, within: Duration) -> Dump<'_> {
         let families = vec![AddressFamily::INET6, AddressFamily::INET];
         let (until, listed) = (Instant::now() + within, Listed::Whole);
-        Dump { kernel: self, port, until, families, asked: false, listed, block: new_block() }
+        Dump { kernel: self, port, with, until, families, asked: false, listed, block: new_block() }
     }
 
     /// The connection between two addresses; `None` if there is none.
@@ -162,6 +171,7 @@ fn new_block() -> Box<[u8]> {
 pub struct Dump<'a> {
     kernel: &'a SockDiag,
     port: u16,
+    with: Include,
     until: Instant,
     /// Those that are still to be asked for; the last one is next.
     families: Vec<AddressFamily>,
@@ -182,7 +192,7 @@ impl Dump<'_> {
     ) -> std::io::Result<Option<Listed>> {
         let Some(family) = self.families.last() else { return Ok(Some(self.listed)) };
         if !self.asked {
-            self.kernel.send(&Request::connections(*family, self.port))?;
+            self.kernel.send(&Request::connections(*family, self.port, self.with))?;
             self.asked = true;
         }
         let answered = self.kernel.receive(&mut self.block, |message| {

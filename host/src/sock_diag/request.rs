@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::AddressFamily;
 
-use super::answer::{HEADER_BYTES, SOCK_DIAG_BY_FAMILY};
+use super::{
+    Include,
+    answer::{HEADER_BYTES, SOCK_DIAG_BY_FAMILY},
+};
 
 const REQUEST_BYTES: usize = HEADER_BYTES + 56;
 
@@ -34,9 +37,10 @@ impl Request {
     }
 
     /// The connections of a family with the local `port` that a process may have open.
-    pub(super) fn connections(family: AddressFamily, port: u16) -> Self {
+    pub(super) fn connections(family: AddressFamily, port: u16, with: Include) -> Self {
         let states = ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT;
-        Self::dump(family, states, WITH_INFO, port)
+        let with = if with == Include::Info { WITH_INFO } else { 0 };
+        Self::dump(family, states, with, port)
     }
 
     /// The connection between two addresses of one family.

@@ -141,17 +141,17 @@ mod tests {
         time::Duration,
     };
 
-    use crate::sock_diag::{Listed, SockDiag, TcpSocket};
+    use crate::sock_diag::{Include, Listed, SockDiag, TcpSocket};
 
-    fn list(kernel: &SockDiag, port: u16) -> Vec<TcpSocket> {
+    fn list(kernel: &SockDiag, port: u16, with: Include) -> Vec<TcpSocket> {
         let mut listed = Vec::new();
-        let mut dump = kernel.dump(port, Duration::from_secs(5));
+        let mut dump = kernel.dump(port, with, Duration::from_secs(5));
         loop {
             match dump.next_block(|socket| listed.push(socket)).expect("an answer") {
                 None => {}
                 Some(Listed::Whole) => return listed,
                 // Sockets of other tests came and went.
-                Some(Listed::Part) => return list(kernel, port),
+                Some(Listed::Part) => return list(kernel, port, with),
             }
         }
     }
@@ -174,7 +174,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let pairs: Vec<_> = (0..100).map(|_| pair(&listener)).collect();
-        let listed = list(&kernel, port);
+        let listed = list(&kernel, port, Include::Info);
         // The clients' own ends have another local port.
         assert_eq!(listed.len(), pairs.len());
         for (client, server) in &pairs {
@@ -191,6 +191,9 @@ mod tests {
                 assert!(info.rtt > Duration::ZERO, "{info:?}");
             }
         }
+        let without = list(&kernel, port, Include::Queues);
+        assert_eq!(without.len(), pairs.len());
+        assert!(without.iter().all(|socket| socket.info.is_none()));
         let nowhere = ([127, 0, 0, 1], 1).into();
         assert_eq!(kernel.connection(([127, 0, 0, 1], port).into(), nowhere), None);
     }
@@ -203,7 +206,7 @@ mod tests {
         let _server = listener.accept().expect("one waits");
         let kernel = SockDiag::open().expect("sock_diag");
         let (local, peer) = (([127, 0, 0, 1], port).into(), client.local_addr().expect("it"));
-        let listed = list(&kernel, port);
+        let listed = list(&kernel, port, Include::Info);
         assert_eq!(listed.iter().map(|socket| socket.peer).collect::<Vec<_>>(), [peer]);
         assert_eq!(kernel.connection(local, peer).map(|found| found.peer), Some(peer));
     }

@@ -140,17 +140,6 @@ impl Chunks {
         rows.get(slot as usize % CHUNK_ROWS)
     }
 
-    /// One connection. `long_address` is called for an address that does not fit the row.
-    pub(crate) fn read(
-        &self,
-        id: ConnectionId,
-        now: Nanos,
-        long_address: impl Fn(u32) -> PeerAddress,
-    ) -> Option<ConnectionRow> {
-        let row = self.row(id.slot)?.read(id.slot, now, || long_address(id.slot))?;
-        (row.id == id).then_some(row)
-    }
-
     /// The connections of one chunk that are older than `age`, each by its own measure, up to `max` of them;
     /// and whether there is such a chunk.
     pub(crate) fn older(
@@ -169,7 +158,7 @@ impl Chunks {
         Some(old.take(max).collect())
     }
 
-    /// Every connection that is open.
+    /// Every connection that is open. `long_address` is called for an address that does not fit the row.
     pub fn read_all(
         &self,
         now: Nanos,

@@ -140,11 +140,6 @@ impl Signal {
         self.shared.rows.read_all(now, |slot| self.long_address(slot))
     }
 
-    /// One connection; `None` if it has ended.
-    pub fn connection(&self, id: ConnectionId, now: Nanos) -> Option<ConnectionRow> {
-        self.shared.rows.read(id, now, |slot| self.long_address(slot))
-    }
-
     fn long_address(&self, slot: u32) -> PeerAddress {
         self.shared.wakers().rows.long_address(slot)
     }

@@ -11,7 +11,8 @@ use tokio::{sync::Mutex, time::Instant};
 use super::StatusSource;
 use crate::{
     connections::{
-        Filter, KernelView, ListedConnection, ListingJson, Query, ServerJson, WantedRows, list,
+        Filter, KernelView, ListedConnection, Listing, ListingJson, Needs, Query, Rows, ServerJson,
+        WantedRows, list,
     },
     control::Matching,
 };
@@ -56,7 +57,7 @@ impl ConnectionsPage {
         let mut last = self.last.lock().await;
         if last.requests < request || last.query != text {
             let requests = self.requests.load(Relaxed);
-            last.page = self.list(source, &query, last.kernel.as_mut()).await.into();
+            last.page = self.list(source, &query, text, last.kernel.as_mut()).await.into();
             text.clone_into(&mut last.query);
             last.requests = requests;
         }
@@ -67,14 +68,23 @@ impl ConnectionsPage {
         &self,
         source: &impl StatusSource,
         query: &Query,
+        text: &str,
         mut kernel: Option<&mut KernelView>,
     ) -> String {
         let state = source.state();
-        let (all, partial) = gather(source, query.needs_kernel(), kernel.as_deref_mut()).await;
-        let mut listing = list(all, query);
+        let (mut listing, partial) = if query.needs_only_rows() {
+            first(source, query, text).await
+        } else {
+            let (all, partial) = gather(source, query.needs(), kernel.as_deref_mut()).await;
+            (list(all, query), partial)
+        };
         if let Some(kernel) = kernel {
-            for one in listing.connections.iter_mut().filter(|one| one.socket.is_none()) {
-                one.socket = kernel.socket(one.row.peer);
+            if kernel.needs_addresses() {
+                // Its addresses stay known.
+                let _ = kernel.sockets(Needs::Nothing).await;
+            }
+            for one in listing.connections.iter_mut().filter(|one| one.lacks_details()) {
+                one.socket = kernel.socket(one.row.peer).or(one.socket.take());
             }
         }
         let closed = if query.closed == 0 { Vec::new() } else { source.closed(query.closed).await };
@@ -90,24 +100,35 @@ impl ConnectionsPage {
     /// The open connections that meet all conditions.
     pub(super) async fn find(&self, source: &impl StatusSource, filter: &Filter) -> Matching {
         let mut last = self.last.lock().await;
-        let (all, partial) = gather(source, filter.needs_kernel(), last.kernel.as_mut()).await;
+        let (all, partial) = gather(source, filter.needs(), last.kernel.as_mut()).await;
         let matching = all.filter(|connection| filter.matches(connection));
         Matching { ids: matching.map(|connection| connection.row.id).collect(), partial }
     }
 }
 
+/// The first connections of a query that nothing but rows is needed for: each process ranks its own, so that no
+/// more than those leave it.
+async fn first(source: &impl StatusSource, query: &Query, text: &str) -> (Listing, bool) {
+    let Rows { rows, open, matched, partial } =
+        source.rows(WantedRows::First(text.to_owned())).await;
+    let causes = source.state().write_waits.causes();
+    let each = rows.into_iter().map(|row| {
+        let cause = causes.get(&row.id).copied();
+        ListedConnection { socket: None, cause, row }
+    });
+    (Listing { open, matched, ..list(each, query) }, partial)
+}
+
 /// Every open connection, with what the kernel knows of it if that is needed; and whether an answer is missing.
 async fn gather<S: StatusSource>(
     source: &S,
-    needs_kernel: bool,
+    needs: Needs,
     kernel: Option<&mut KernelView>,
 ) -> (impl Iterator<Item = ListedConnection> + use<S>, bool) {
-    let mut sockets = None;
-    if let Some(kernel) = kernel
-        && (needs_kernel || kernel.needs_addresses())
-    {
-        sockets = Some(kernel.sockets().await);
-    }
+    let mut sockets = match kernel {
+        Some(kernel) if needs > Needs::Nothing => Some(kernel.sockets(needs).await),
+        _ => None,
+    };
     let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
     let rows = source.rows(WantedRows::All).await;
     partial |= rows.partial;

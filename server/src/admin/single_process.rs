@@ -51,7 +51,7 @@ impl Reloadable for SingleProcess {
 
 impl Controllable for SingleProcess {
     async fn rows(&self, wanted: WantedRows) -> Rows {
-        Rows { rows: self.pool.rows(wanted), partial: false }
+        self.pool.rows(&wanted)
     }
 
     async fn close(&self, ids: &[PublicId], how: Closing) -> Closed {

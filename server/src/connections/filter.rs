@@ -11,7 +11,7 @@ use std::{
 use towline_middleware::{connections::PeerAddress, stats::State};
 use towline_units::{parse_count, parse_duration, parse_size};
 
-use super::{ListedConnection, nanos};
+use super::{ListedConnection, nanos, query::Needs};
 use crate::counts::WriteWaitCause;
 
 /// Conditions that all must hold. Without one it matches every connection.
@@ -116,13 +116,19 @@ impl Filter {
         self.0.is_empty()
     }
 
-    /// Whether it asks for what only the kernel knows.
-    pub(crate) fn needs_kernel(&self) -> bool {
-        let needs = |condition: &Condition| {
-            use Measure::{Bytes, Idle, Unsent};
-            matches!(condition, Condition::Measure(Idle | Unsent | Bytes, ..))
+    /// What it needs of the kernel.
+    pub(crate) fn needs(&self) -> Needs {
+        let needs = |condition: &Condition| match condition {
+            Condition::Measure(Measure::Idle | Measure::Bytes, ..) => Needs::Details,
+            Condition::Measure(Measure::Unsent, ..) => Needs::Queues,
+            _ => Needs::Nothing,
         };
-        self.0.iter().any(needs)
+        self.0.iter().map(needs).max().unwrap_or(Needs::Nothing)
+    }
+
+    /// Whether it asks why replies wait.
+    pub(super) fn asks_for_causes(&self) -> bool {
+        self.0.iter().any(|condition| matches!(condition, Condition::Cause(_)))
     }
 
     /// Whether a connection meets all conditions. What is not known of it meets none.

@@ -7,8 +7,10 @@ use std::{
 };
 
 use tokio::{task::yield_now, time::Instant};
-use towline_host::{Listed, SockDiag, TcpSocket};
+use towline_host::{Include, Listed, SockDiag, TcpSocket};
 use towline_middleware::connections::PeerAddress;
+
+use super::Needs;
 
 /// Most time for a list of all connections.
 const DUMP_MAX: Duration = Duration::from_secs(5);
@@ -47,15 +49,16 @@ impl KernelView {
         Some(Self { diagnostics, port, local: Vec::new(), missed: false, searched: None })
     }
 
-    /// All sockets of the port. Other tasks of the thread run meanwhile.
+    /// All sockets of the port, with their details if those are needed. Other tasks of the thread run meanwhile.
     ///
-    /// *Costs*: a microsecond a connection, in the kernel.
-    pub(crate) async fn sockets(&mut self) -> Sockets {
+    /// *Costs*: a microsecond a connection, in the kernel, and less than half without details.
+    pub(crate) async fn sockets(&mut self, needs: Needs) -> Sockets {
         self.missed = false;
         self.searched = Some(Instant::now());
         let Self { diagnostics, port, local, .. } = self;
         let mut sockets = Sockets::default();
-        let mut dump = diagnostics.dump(*port, DUMP_MAX);
+        let with = if needs == Needs::Details { Include::Info } else { Include::Queues };
+        let mut dump = diagnostics.dump(*port, with, DUMP_MAX);
         loop {
             let next = dump.next_block(|socket| {
                 learn(local, socket.local.ip());

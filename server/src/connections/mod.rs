@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `row.rs` | a connection as its shard has it, also as bytes between processes |
+//! | `rows.rs` | the rows of a process: all, or the first of an order |
 //! | `query.rs`, `filter.rs` | which connections, in which order |
 //! | `listing.rs` | the first of them in that order |
 //! | `kernel.rs` | what the kernel knows |
@@ -21,6 +22,7 @@ mod kernel;
 mod listing;
 mod query;
 mod row;
+mod rows;
 mod write_waits;
 
 use std::time::Duration;
@@ -33,13 +35,14 @@ pub use self::{
     close::{CLOSE_WAIT_MAX, Closed, Closing},
     filter::{Filter, InvalidCondition},
     json::ClosedJson,
-    row::{ListedRow, Rows, WantedRows},
+    row::ListedRow,
+    rows::{Rows, WantedRows},
 };
 pub(crate) use self::{
     json::{ListingJson, ServerJson},
     kernel::KernelView,
-    listing::list,
-    query::Query,
+    listing::{Listing, list},
+    query::{Needs, Query},
     write_waits::WriteWaits,
 };
 
@@ -59,6 +62,16 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl ListedConnection {
+    /// Of which only the row is known.
+    fn without_socket(row: ListedRow) -> Self {
+        Self { row, socket: None, cause: None }
+    }
+
+    /// Whether the kernel was not asked for all that it knows.
+    pub(crate) fn lacks_details(&self) -> bool {
+        self.socket.as_ref().is_none_or(|socket| socket.info.is_none())
+    }
+
     /// Time since anything was received.
     fn idle(&self) -> Option<Duration> {
         let info = self.socket.as_ref().and_then(|socket| socket.info);

@@ -31,10 +31,24 @@ impl Sort {
         SORTS.iter().find(|(_, sort)| *sort == self).map_or("", |(word, _)| word)
     }
 
-    /// Whether only the kernel knows it.
-    pub(super) const fn needs_kernel(self) -> bool {
-        matches!(self, Self::Unsent | Self::Idle | Self::Bytes | Self::Rtt)
+    /// What it needs of the kernel.
+    const fn needs(self) -> Needs {
+        match self {
+            Self::WriteWait | Self::Age | Self::Lines => Needs::Nothing,
+            Self::Unsent => Needs::Queues,
+            Self::Idle | Self::Bytes | Self::Rtt => Needs::Details,
+        }
     }
+}
+
+/// What is asked of the kernel for every open connection, to choose from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Needs {
+    Nothing,
+    /// How many bytes are in its queues.
+    Queues,
+    /// All that it knows, which costs several times as much.
+    Details,
 }
 
 /// A request for a list of connections.
@@ -88,9 +102,14 @@ impl Query {
         Ok(query)
     }
 
-    /// Whether the kernel must be asked for all connections.
-    pub(crate) fn needs_kernel(&self) -> bool {
-        self.sort.needs_kernel() || self.filter.needs_kernel()
+    /// What must be asked of the kernel for all connections.
+    pub(crate) fn needs(&self) -> Needs {
+        self.sort.needs().max(self.filter.needs())
+    }
+
+    /// Whether nothing but rows decides which connections are the first.
+    pub(crate) fn needs_only_rows(&self) -> bool {
+        self.needs() == Needs::Nothing && !self.filter.asks_for_causes()
     }
 }
 

@@ -11,7 +11,7 @@ use towline_middleware::{
 };
 
 use super::nanos;
-use crate::{counts::PublicId, shard::PoolState};
+use crate::counts::PublicId;
 
 /// An open connection, without what only the kernel knows. Times are until it was read, because processes
 /// have clocks of their own.
@@ -37,26 +37,8 @@ pub struct ListedRow {
     pub buffered_bytes_max: u32,
 }
 
-/// Which rows are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum WantedRows {
-    /// All.
-    All,
-    /// Of connections whose replies wait.
-    WriteWaits,
-}
-
-/// The rows of a server.
-#[derive(Debug, Default)]
-pub struct Rows {
-    /// Those that were asked for.
-    pub rows: Vec<ListedRow>,
-    /// A process did not answer.
-    pub partial: bool,
-}
-
 impl ListedRow {
-    fn new(id: PublicId, row: &ConnectionRow, now: Nanos) -> Self {
+    pub(super) fn new(id: PublicId, row: &ConnectionRow, now: Nanos) -> Self {
         let since = |at: Nanos| Duration::from_nanos(now.0.saturating_sub(at.0));
         Self {
             id,
@@ -79,24 +61,6 @@ impl ListedRow {
     /// Replies that the kernel has not taken.
     pub(super) fn unwritten_bytes(&self) -> u64 {
         if self.state == State::WriteWait { self.buffered_bytes.into() } else { 0 }
-    }
-}
-
-impl PoolState {
-    /// The open connections of this process. No connection is disturbed.
-    pub fn rows(&self, wanted: WantedRows) -> Vec<ListedRow> {
-        let all = wanted == WantedRows::All;
-        let mut rows = Vec::with_capacity(if all { self.slots.connections() } else { 0 });
-        for (shard, (signal, stats)) in self.signals.iter().zip(&self.stats).enumerate() {
-            let now = stats.now();
-            let mut of_shard = signal.connections(now);
-            of_shard.retain(|row| all || row.state == State::WriteWait);
-            rows.extend(of_shard.into_iter().map(|row| {
-                let id = self.slots.closed().place().name(shard, row.id.serial);
-                ListedRow::new(id, &row, now)
-            }));
-        }
-        rows
     }
 }
 
