@@ -106,6 +106,20 @@ fn fault_31_a_worker_that_stays_stopped_is_replaced_and_the_counts_stay_exact() 
     server.metrics().assert_connections_add_up();
 }
 
+/// The connections of a process that stands still are not closed, and it was said that there were none.
+#[test]
+fn a_kill_says_which_process_did_not_answer() {
+    let socket = TempFile::absent();
+    let flags = [&FLAGS[..], &["--admin-socket", socket.name()]].concat();
+    let server = ServerProcess::start(&[], &flags);
+    let _clients = server.connect_many(2);
+    stop(server.workers()[0]);
+    let run = towline(&["ctl", "--socket", socket.name(), "kill", "0-1", "1-1"]);
+    let sentence = "towline: a worker process did not answer; not open, or not closed: 0-1 \
+                    (closing 1 connection)\n";
+    assert_eq!((run.code, run.stderr.as_str()), (1, sentence), "{run:?}");
+}
+
 fn health(server: &ServerProcess) -> Run {
     towline(&["health", "--ready", "--admin", &server.admin().to_string()])
 }

@@ -36,6 +36,7 @@ pub(super) fn run(server: &Server, kill: &Kill, json: bool) -> Result<String, Fa
 const NAMED_MAX: usize = 10;
 
 fn said(answer: &Value, json: bool) -> Result<String, Failure> {
+    let partial = answer.get("partial").and_then(Value::as_bool).unwrap_or(false);
     let missing = answer.get("missing").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if !missing.is_empty() && !json {
         let mut names: Vec<_> = missing.iter().filter_map(Value::as_str).take(NAMED_MAX).collect();
@@ -44,13 +45,17 @@ fn said(answer: &Value, json: bool) -> Result<String, Failure> {
         }
         let closed = connections(number(answer, "closed"));
         let names = names.join(", ");
-        return Err(Failure::failed(format!("no such connection: {names} (closing {closed})")));
+        let what = if partial {
+            "a worker process did not answer; not open, or not closed"
+        } else {
+            "no such connection"
+        };
+        return Err(Failure::failed(format!("{what}: {names} (closing {closed})")));
     }
     if json {
         let text = format!("{answer}\n");
         return Ok(text);
     }
-    let partial = answer.get("partial").and_then(Value::as_bool).unwrap_or(false);
     let partial = if partial { ", and a worker process did not answer" } else { "" };
     Ok(match (number(answer, "closed"), number(answer, "matched")) {
         (_, 0) => format!("no connection matches{partial}\n"),
