@@ -64,7 +64,7 @@ Examples:
   towline ctl set limits.connections=
       Withdraws it: what the configuration says is in force again
   towline ctl log debug
-  kubectl exec POD -- towline ctl drain
+  kubectl exec POD -- /towline ctl drain
 
 Exit codes:
   0  the server did it
