@@ -13,6 +13,7 @@ from pathlib import Path
 
 import panels
 import queries
+from faults import frozen, full, scraped, throttled
 from load import PAIRS, LINE, Load
 from stack import WINDOW, filled_in, running, wait
 
@@ -132,18 +133,13 @@ def every_query(prometheus, rules, found, begin, now):
     return count
 
 
-def panel(uid_and_title):
-    """The first query of a panel."""
-    return next(query.expression for query in queries.of_dashboards() if query.place == uid_and_title)
-
-
 def values(prometheus, load, servers, found, now):
     """Panels whose values the load determines."""
     echo, sha256, stalled = (re.escape(server.admin).replace("\\", "\\\\") for server in servers)
     plan, tally = load.plan, load.tally
 
     def ask(place, instance=".+"):
-        (series,) = prometheus.query(filled_in(panel(place), instance), now)
+        (series,) = prometheus.query(filled_in(queries.panel(place), instance), now)
         return float(series["value"][1])
 
     stuck = ask("towline-connections: Write wait by instance", stalled)
@@ -163,7 +159,7 @@ def values(prometheus, load, servers, found, now):
     found.value("lines hashed/s", hashed, plan.hashed_per_second * 0.9, plan.hashed_per_second * 1.1)
     # Other scraped programs export these metrics too, and must not be counted.
     found.value("towline instances up", ask("towline-overview: Up"), len(servers), len(servers))
-    cpu = prometheus.query(filled_in(panel("towline-overview: CPU by instance")), now)
+    cpu = prometheus.query(filled_in(queries.panel("towline-overview: CPU by instance")), now)
     found.expect(
         {series["metric"]["instance"] for series in cpu} == {server.admin for server in servers},
         f"CPU by instance shows other programs than towline: {cpu}",
@@ -241,6 +237,15 @@ def main():
         wait("the last line", lambda: load.failure or load.tally.sent == load.plan.lines, 60)
         time.sleep(1)
         totals(load, servers, found)
+        held = load.plan.well_behaved + load.plan.hashing + load.plan.never_reading + load.plan.half_sent
+        # Nothing connects any more.
+        scraped()
+        (shown,) = prometheus.query(filled_in(queries.panel("towline-overview: Connections")))
+        found.value("connections at rest", float(shown["value"][1]), held, held)
+        echo, sha256, stalled = servers
+        frozen(sha256, prometheus, found)
+        throttled(echo, prometheus, found)
+        full(given.towline, sha256, load.plan.hashing, prometheus, found)
         exposition = servers[0].metrics()
         names(exposition, prometheus, rules, found)
         linted(given.promtool, exposition, found)

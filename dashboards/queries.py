@@ -40,6 +40,11 @@ def of_dashboards():
                 yield Query(f"{dashboard['uid']}: {panel['title']}", target["expr"], panel)
 
 
+def panel(place):
+    """The first query of a panel: `dashboard: title`."""
+    return next(query.expression for query in of_dashboards() if query.place == place)
+
+
 def annotations():
     found = {}
     for path in DASHBOARDS:

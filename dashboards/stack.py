@@ -137,7 +137,9 @@ def running(towline, prometheus, node_exporter):
         patient = ("--write-timeout", "off", "--line-deadline", "off")
         servers = []
         for name, workload in (("echo", "echo"), ("sha256", "sha256"), ("stalled", "echo")):
-            server = Server(towline, log(name), workload, *patient)
+            socket_path = f"{folder}/{name}.sock"
+            server = Server(towline, log(name), workload, *patient, "--admin-socket", socket_path)
+            server.socket = socket_path
             owned(server.process)
             servers.append(server)
         node = f"127.0.0.1:{free_port()}"
