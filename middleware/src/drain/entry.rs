@@ -12,10 +12,6 @@ pub(crate) struct WakerKey(pub(crate) u32);
 impl WakerKey {
     /// Before the first registration: above all others.
     pub(crate) const NONE: Self = Self(u32::MAX);
-
-    pub(super) const fn new(key: u32) -> Self {
-        Self(key)
-    }
 }
 
 /// What two wakers of one task share, and a task's waker with no other living waker: its data and its

@@ -261,7 +261,7 @@ impl Watch {
         // Replaced when the connection parks for the first time.
         let key = wakers.list.insert(Waker::noop().clone());
         wakers.rows.open(key, at);
-        WakerKey::new(key)
+        WakerKey(key)
     }
 
     /// The rows of its connections, if it signals.

@@ -1,8 +1,7 @@
 //! The sockets of the admin endpoint: a TCP port, a UNIX socket, or both.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    fs, io,
     net::{SocketAddr, TcpListener},
     os::unix::{fs::MetadataExt as _, net::UnixListener},
     path::Path,
@@ -133,16 +132,4 @@ impl AdminListener for net::UnixListener {
             Ok((stream, access))
         }))
     }
-}
-
-/// Reads at most `bytes_max` of a file; more is an error.
-pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, fs::Metadata)> {
-    let file = fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::other(format!("it is longer than {bytes_max} bytes")));
-    }
-    Ok((bytes, metadata))
 }

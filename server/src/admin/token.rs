@@ -1,8 +1,13 @@
 //! The token that lets the admin port take commands.
 
-use std::{fmt, hint::black_box, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fmt, fs,
+    hint::black_box,
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
-use super::sockets::read_bounded;
 use crate::RunError;
 
 /// Longest token file: more than any token needs, and a bound for `/dev/zero`.
@@ -64,6 +69,18 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(<redacted>)")
     }
+}
+
+/// Reads at most `bytes_max` of a file; more is an error.
+fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, fs::Metadata)> {
+    let file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it is longer than {bytes_max} bytes")));
+    }
+    Ok((bytes, metadata))
 }
 
 #[cfg(test)]

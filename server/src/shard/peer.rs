@@ -2,31 +2,33 @@
 
 use std::{fmt, net::SocketAddr};
 
+use towline_middleware::connections::PeerAddress;
+
 /// The other end of a connection.
 ///
 /// `Display` is its address, or `unix` over a UNIX socket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
-    address: Option<SocketAddr>,
+    address: PeerAddress,
 }
 
 impl Peer {
-    pub(crate) const fn new(address: Option<SocketAddr>) -> Self {
-        Self { address }
+    pub(crate) fn new(address: Option<SocketAddr>) -> Self {
+        Self { address: address.into() }
     }
 
     /// The peer's address; `None` over a UNIX socket.
     pub const fn address(&self) -> Option<SocketAddr> {
-        self.address
+        match self.address {
+            PeerAddress::Unix => None,
+            PeerAddress::Ip(address) => Some(address),
+        }
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => address.fmt(f),
-            None => f.pad("unix"),
-        }
+        self.address.fmt(f)
     }
 }
 
