@@ -1,5 +1,5 @@
-//! Requests to an admin port or socket, bounded in time and in bytes: the HTTP client of `health`, `bench` and
-//! `ctl`.
+//! Requests to an admin port or socket, bounded in time and in bytes: the HTTP client of `health`, `bench`,
+//! `ctl` and `top`.
 //!
 //! Not a client library, because `health` promises more than HTTP: an answer after two seconds at the
 //! latest, from the status line alone, and one sentence for whatever else came back.
@@ -17,6 +17,8 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+use towline_load::TargetAddr;
 
 /// Most bytes read in search of the status line.
 const STATUS_BYTES_MAX: usize = 512;
@@ -42,6 +44,15 @@ impl Endpoint {
             ip => ip,
         };
         Self::Port(SocketAddr::new(ip, address.port()))
+    }
+}
+
+impl From<&TargetAddr> for Endpoint {
+    fn from(address: &TargetAddr) -> Self {
+        match address {
+            TargetAddr::Tcp { address, .. } => Self::Port(*address),
+            TargetAddr::Unix(path) => Self::Socket(path.clone()),
+        }
     }
 }
 

@@ -4,10 +4,27 @@
 
 use std::thread;
 
-use towline_test_support::{Client, Run, ServerProcess, Terminal, refusal, towline, wait_until};
+use towline_test_support::{
+    Client, Run, ServerProcess, TempFile, Terminal, refusal, towline, wait_until,
+};
 
 fn server() -> ServerProcess {
     ServerProcess::start(&[], &["--write-timeout", "10m"])
+}
+
+#[test]
+fn a_server_is_asked_by_its_name_and_by_its_admin_socket() {
+    let socket = TempFile::absent();
+    let server = ServerProcess::start(&[], &["--admin-socket", socket.name()]);
+    let _clients = server.connect_many(2);
+    let by_name = format!("localhost:{}", server.admin().port());
+    let by_socket = format!("unix:{}", socket.name());
+    for address in [&by_name, &by_socket] {
+        let run = towline(&["top", address, "--once"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(run.stdout.starts_with(&format!("{address} towline ")), "{run:?}");
+        assert_eq!(run.stdout.lines().count(), 4, "{run:?}");
+    }
 }
 
 /// Clients that send and do not read.
@@ -63,6 +80,9 @@ fn wrong_words_and_servers_that_are_not_there_are_named() {
     let run = towline(&["top", "127.0.0.1:1"]);
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("127.0.0.1:1: Connection refused"), "{run:?}");
+    let run = towline(&["top", "127.0.0.1"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("`127.0.0.1` is not an address: expected HOST:PORT"), "{run:?}");
     for flags in [["--sort", "size"], ["--limit", "0"], ["--interval", "1ms"]] {
         let sentence = refusal(&["top", flags[0], flags[1]]);
         assert!(sentence.contains(flags[1]), "{sentence}");

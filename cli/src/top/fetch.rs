@@ -2,11 +2,12 @@
 
 use std::{
     fmt::Write as _,
-    net::SocketAddr,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender},
     thread,
     time::Duration,
 };
+
+use towline_load::TargetAddr;
 
 use super::answer::{Figures, Listing};
 use crate::http::{self, Endpoint, Request, SentRequest};
@@ -52,16 +53,16 @@ impl Query {
 }
 
 /// Asks every server at the same time, once.
-pub(super) fn fetch(servers: &[SocketAddr], query: &Query) -> Vec<Answer> {
+pub(super) fn fetch(servers: &[TargetAddr], query: &Query) -> Vec<Answer> {
     thread::scope(|scope| {
         let asked: Vec<_> =
-            servers.iter().map(|server| scope.spawn(|| ask(*server, query))).collect();
+            servers.iter().map(|server| scope.spawn(|| ask(server, query))).collect();
         let lost = |_| Err("the thread that asks it has ended".to_owned());
         asked.into_iter().map(|asked| asked.join().unwrap_or_else(lost)).collect()
     })
 }
 
-fn ask(server: SocketAddr, query: &Query) -> Answer {
+fn ask(server: &TargetAddr, query: &Query) -> Answer {
     let listing = connections(server, query)?;
     let listing = serde_json::from_str(&listing)
         .map_err(|error| format!("its answer is no list of connections: {error}"))?;
@@ -70,12 +71,12 @@ fn ask(server: SocketAddr, query: &Query) -> Answer {
 }
 
 /// The list of connections as the server gives it.
-pub(super) fn connections(server: SocketAddr, query: &Query) -> Result<String, String> {
+pub(super) fn connections(server: &TargetAddr, query: &Query) -> Result<String, String> {
     get(server, &query.path())
 }
 
-fn get(server: SocketAddr, path: &str) -> Result<String, String> {
-    let sent = Request::get(path).send(&Endpoint::Port(server), TIMEOUT);
+fn get(server: &TargetAddr, path: &str) -> Result<String, String> {
+    let sent = Request::get(path).send(&Endpoint::from(server), TIMEOUT);
     let answer = sent.and_then(SentRequest::answer).map_err(|error| error.to_string())?;
     let http::Answer { status, body } = answer;
     match status {
@@ -89,7 +90,7 @@ fn get(server: SocketAddr, path: &str) -> Result<String, String> {
 
 /// Asks all servers whenever a query comes, and each `interval` after that. Ends with the sender of queries.
 pub(super) fn run(
-    servers: &[SocketAddr],
+    servers: &[TargetAddr],
     queries: &Receiver<(Query, Duration)>,
     answers: &SyncSender<(Query, Vec<Answer>)>,
 ) {

@@ -18,7 +18,9 @@ mod model;
 mod screen;
 mod view;
 
-use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
+
+use towline_load::TargetAddr;
 
 use self::{
     fetch::{Query, fetch},
@@ -30,9 +32,9 @@ use crate::exit;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Args {
-    /// Admin ports of the servers to ask
+    /// Servers to ask: HOST:PORT of their admin ports, or unix:/path of their admin sockets
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
-    servers: Vec<SocketAddr>,
+    servers: Vec<String>,
     /// Order of the connections, largest first
     #[arg(long, value_name = "WORD", default_value = "write_wait", value_parser = Query::SORTS)]
     sort: String,
@@ -87,6 +89,12 @@ pub(crate) fn run(args: Args) -> ExitCode {
         );
     }
     let Args { servers, sort, conditions, limit, interval, once, json } = args;
+    let servers: Result<Vec<_>, _> =
+        servers.iter().map(|server| TargetAddr::resolve(server)).collect();
+    let servers = match servers {
+        Ok(servers) => servers,
+        Err(error) => return exit::with(error.exit_code(), error),
+    };
     let query = Query { sort, conditions, limit, closed: false };
     if json {
         return print_json(&servers, &query);
@@ -97,10 +105,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
     screen::run(servers, query, interval)
 }
 
-fn print_json(servers: &[SocketAddr], query: &Query) -> ExitCode {
+fn print_json(servers: &[TargetAddr], query: &Query) -> ExitCode {
     let mut text = String::new();
     for server in servers {
-        match fetch::connections(*server, query) {
+        match fetch::connections(server, query) {
             Ok(answer) => text.extend([answer.trim_end(), "\n"]),
             Err(why) => return exit::with(exit::FAILED, format_args!("{server}: {why}")),
         }
@@ -109,7 +117,7 @@ fn print_json(servers: &[SocketAddr], query: &Query) -> ExitCode {
 }
 
 /// Prints one table. Servers that do not answer are named behind it.
-fn print_once(servers: &[SocketAddr], query: &Query) -> ExitCode {
+fn print_once(servers: &[TargetAddr], query: &Query) -> ExitCode {
     let mut model = Model::new(servers, query.clone());
     model.take(fetch(servers, query));
     let printed = exit::printing(&view::plain(&model));

@@ -1,6 +1,8 @@
 //! What is shown, from two answers of each server.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::collections::HashMap;
+
+use towline_load::TargetAddr;
 
 use super::{
     answer::{Closed, Connection, Figures, Listing, shown},
@@ -19,7 +21,7 @@ pub(super) struct Model {
 /// One server.
 #[derive(Debug)]
 pub(super) struct ServerModel {
-    pub(super) address: SocketAddr,
+    pub(super) address: TargetAddr,
     last: Option<(Listing, Figures)>,
     pub(super) rates: Option<Rates>,
     /// Why it does not answer.
@@ -96,9 +98,9 @@ impl ServerModel {
 }
 
 impl Model {
-    pub(super) fn new(servers: &[SocketAddr], query: Query) -> Self {
-        let server = |address: &SocketAddr| ServerModel {
-            address: *address,
+    pub(super) fn new(servers: &[TargetAddr], query: Query) -> Self {
+        let server = |address: &TargetAddr| ServerModel {
+            address: address.clone(),
             last: None,
             rates: None,
             failure: None,
@@ -150,14 +152,20 @@ impl Model {
     }
 
     /// The servers that do not answer.
-    pub(super) fn failures(&self) -> impl Iterator<Item = (SocketAddr, &str)> {
-        self.servers.iter().filter_map(|server| Some((server.address, server.failure.as_deref()?)))
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&TargetAddr, &str)> {
+        self.servers.iter().filter_map(|server| Some((&server.address, server.failure.as_deref()?)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+
+    fn server(port: u16) -> TargetAddr {
+        SocketAddr::from(([127, 0, 0, 1], port)).into()
+    }
 
     fn query() -> Query {
         Query { sort: "lines".to_owned(), conditions: String::new(), limit: 5, closed: false }
@@ -177,7 +185,7 @@ mod tests {
 
     #[test]
     fn rates_are_by_the_servers_clock_and_of_connections_that_were_there_before() {
-        let mut model = Model::new(&[([127, 0, 0, 1], 1).into()], query());
+        let mut model = Model::new(&[server(1)], query());
         model.take(vec![answer(10.0, &[("0-1", 100)])]);
         assert_eq!((model.servers[0].rates, model.rows[0].lines_per_second), (None, None));
         model.take(vec![answer(12.0, &[("0-1", 300), ("0-2", 7)])]);
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn several_servers_are_one_list_and_one_that_fails_is_named() {
-        let servers = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
+        let servers = [server(1), server(2)];
         let mut model = Model::new(&servers, query());
         model.take(vec![answer(1.0, &[("0-1", 5), ("0-2", 3)]), answer(1.0, &[("0-1", 4)])]);
         let rows: Vec<_> =
@@ -199,6 +207,6 @@ mod tests {
         assert_eq!(rows, [(0, 5), (1, 4), (0, 3)]);
         model.take(vec![answer(2.0, &[("0-1", 5)]), Err("refused\u{7}".to_owned())]);
         assert_eq!(model.rows.len(), 1);
-        assert_eq!(model.failures().collect::<Vec<_>>(), [(servers[1], "refused·")]);
+        assert_eq!(model.failures().collect::<Vec<_>>(), [(&servers[1], "refused·")]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     process::ExitCode,
     sync::{
         Arc,
@@ -19,6 +18,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 use rustix::process::Signal;
+use towline_load::TargetAddr;
 
 use super::{
     INTERVALS,
@@ -36,7 +36,7 @@ const QUERIES_MAX: usize = 8;
 const KEY_WAIT: Duration = Duration::from_millis(50);
 
 /// Shows the servers until a key or a signal ends it.
-pub(super) fn run(servers: Vec<SocketAddr>, query: Query, interval: Duration) -> ExitCode {
+pub(super) fn run(servers: Vec<TargetAddr>, query: Query, interval: Duration) -> ExitCode {
     let ended = Arc::<AtomicBool>::default();
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         // Fails only for signals that no process can handle.

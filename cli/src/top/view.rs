@@ -112,7 +112,7 @@ impl View {
 
 /// One line about a server.
 fn head(server: &ServerModel) -> String {
-    let address = server.address;
+    let address = &server.address;
     if let Some(why) = &server.failure {
         return format!("{address}: {why}");
     }

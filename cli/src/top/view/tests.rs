@@ -13,7 +13,7 @@ fn model() -> Model {
         limit: 50,
         closed: false,
     };
-    let mut model = Model::new(&[([127, 0, 0, 1], 9464).into()], query);
+    let mut model = Model::new(&[std::net::SocketAddr::from(([127, 0, 0, 1], 9464)).into()], query);
     let connection = |id: &str, state: &str, wait: f64| Connection {
         id: id.to_owned(),
         peer: "10.1.2.3:4711".to_owned(),
@@ -96,7 +96,10 @@ fn a_server_that_does_not_answer_says_why_in_place_of_its_figures() {
 #[test]
 fn several_servers_are_told_apart_by_their_number() {
     let mut model = model();
-    let second = Model::new(&[([127, 0, 0, 1], 9465).into()], model.query.clone());
+    let second = Model::new(
+        &[std::net::SocketAddr::from(([127, 0, 0, 1], 9465)).into()],
+        model.query.clone(),
+    );
     model.servers.extend(second.servers);
     let lines = texts(&model, &View::default(), 80, 6);
     assert!(lines[1].starts_with("127.0.0.1:9465: asking"), "{lines:?}");
