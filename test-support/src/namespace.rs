@@ -1,7 +1,7 @@
 use std::{
     fs::File,
     os::fd::AsFd as _,
-    process::{Command, Stdio},
+    process::{ChildStderr, Command, Stdio},
     thread,
 };
 
@@ -47,6 +47,11 @@ impl Namespace {
     #[track_caller]
     pub fn end(self) -> Run {
         self.server.end()
+    }
+
+    /// The server's standard error, as [`ServerProcess::log`] gives it.
+    pub fn log(&mut self) -> ChildStderr {
+        self.server.log()
     }
 
     /// Calls `inside` on a thread in the namespace.
