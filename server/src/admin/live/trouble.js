@@ -8,6 +8,7 @@ const ALERTS = [
   ['TowlineDescriptorsNearLimit', 0.95, (s) => s.value('process_open_fds') / s.value('process_max_fds'), (v) => `${percent(v)} of the descriptors are used`],
   ['TowlineConcurrencyExhausted', 0.9, (s) => s.value('towline_concurrency_in_use') / s.value('towline_concurrency_limit'), (v) => `${percent(v)} of the permits are in use`],
   ['TowlineWorkerSaturated', 0.95, (s) => Math.max(0, ...s.rates('towline_worker_busy_seconds_total').map(([, busy]) => busy)), (v) => `a worker is ${percent(v)} busy`],
+  ['TowlineThreadsSlow', 0.1, (s) => late(s, 0.025), (v) => `threads are throttled or overloaded: ${percent(v)} of samples are more than 25 ms late`],
   ['TowlineLatencyHigh', 0.05, (s) => quantile(0.99, s.buckets('towline_batch_duration_seconds')), (v) => `p99 in the stack is ${time(v)}`],
   ['TowlineConnectionsRejected', 0, (s) => total(s.rates('towline_connections_rejected_total')), (v) => `${short(v)} connections per second are rejected`],
   ['TowlineAcceptErrors', 0, (s) => total(s.rates('towline_accept_errors_total').filter(([series]) => label(series, 'errno') !== 'ECONNABORTED')),
@@ -22,6 +23,7 @@ const ALERTS = [
 const WARNINGS = [
   [(s) => (waitShare(s) <= 0.5 ? s.value('towline_io_waiting{direction="write"}') / s.value('towline_connections_active') : 0), 0.1,
     (v) => `${percent(v)} of the connections wait for clients that do not read`],
+  [(s) => late(s, 0.5), 0, () => 'a thread stood still for more than half a second'],
   [(s) => 1 - s.value('towline_config_last_reload_successful'), 0, () => 'the last reload of the configuration failed'],
   [(s) => s.value('towline_overload_active{step="shrink"}'), 0, () => 'overload: timeouts are shortened'],
   [(s) => s.value('towline_overload_active{step="shed"}'), 0, () => 'overload: lines are answered with an error'],
@@ -30,6 +32,13 @@ const WARNINGS = [
 
 // Share of the connections' time in which replies waited to be read.
 const waitShare = (s) => s.rate('towline_io_wait_seconds_total{direction="write"}') / total(s.rates('towline_connection_state_seconds_total'));
+
+// Share of samples of the scheduling delay that are later than a bound.
+function late(s, seconds) {
+  const delays = s.buckets('towline_scheduling_delay_seconds');
+  const inTime = delays.find(([bound]) => bound === seconds);
+  return inTime ? 1 - inTime[1] / delays.at(-1)[1] : 0;
+}
 
 // Shows them, and returns the kind of the worst.
 function troubles(s) {
