@@ -14,6 +14,7 @@ from pathlib import Path
 import panels
 import queries
 from faults import frozen, full, scraped, throttled
+from host import Host
 from load import PAIRS, LINE, Load
 from stack import WINDOW, filled_in, running, wait
 
@@ -222,6 +223,8 @@ def main():
         arguments.add_argument(f"--{name}", required=True)
     given = arguments.parse_args()
     found = Findings()
+    host = Host()
+    host.start()
     with running(given.towline, given.prometheus, given.node_exporter) as (servers, prometheus):
         load = Load(*(server.address for server in servers))
         load.start()
@@ -243,8 +246,8 @@ def main():
         (shown,) = prometheus.query(filled_in(queries.panel("towline-overview: Connections")))
         found.value("connections at rest", float(shown["value"][1]), held, held)
         echo, sha256, stalled = servers
-        frozen(sha256, prometheus, found)
-        throttled(echo, prometheus, found)
+        frozen(sha256, prometheus, host, found)
+        throttled(echo, prometheus, host, found)
         full(given.towline, sha256, load.plan.hashing, prometheus, found)
         exposition = servers[0].metrics()
         names(exposition, prometheus, rules, found)

@@ -86,7 +86,7 @@ def panel_title_description(dashboard):
 
 def panel_units(dashboard):
     # The units in use. Grafana shows an unknown unit as a suffix, so a typo would stay unnoticed.
-    known = {"none", "short", "percentunit", "s", "bytes", "Bps", "suffix: lines/s", "suffix: conn/s", "suffix: /s", "suffix: s/MB", "dateTimeAsIso"}
+    known = {"none", "short", "percentunit", "s", "bytes", "Bps", "suffix:lines/s", "suffix:conn/s", "suffix:/s", "suffix:s/MB", "dateTimeAsIso"}
     for panel in queries.panels(dashboard):
         unit = panel["fieldConfig"]["defaults"].get("unit")
         if unit not in known:

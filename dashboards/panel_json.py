@@ -4,7 +4,7 @@ from panels import NODE, Panel
 
 # A variable and not the name of a data source, so that the dashboards load into any Grafana.
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 8, "state-timeline": 6}
+HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 8, "state-timeline": 8}
 
 
 def fixed(name, properties):

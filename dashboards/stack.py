@@ -104,9 +104,9 @@ def filled_in(expression, instance=".+"):
     return re.sub(r"\$\w+", ".+", expression)
 
 
-def configuration(folder, servers, node):
+def configuration(folder, targets, node):
     jobs = [
-        {"job_name": "towline", "static_configs": [{"targets": [server.admin for server in servers]}]},
+        {"job_name": "towline", "static_configs": [{"targets": targets}]},
         {"job_name": "node", "static_configs": [{"targets": [node]}]},
     ]
     settings = {
@@ -121,9 +121,11 @@ def configuration(folder, servers, node):
 
 
 @contextlib.contextmanager
-def running(towline, prometheus, node_exporter):
+def running(towline, prometheus, node_exporter, flags=None, scraped=lambda servers: [s.admin for s in servers]):
     """Runs three servers (echo, SHA-256, and one for clients that never read) and a Prometheus that
-    scrapes them. Yields the servers and the Prometheus."""
+    scrapes them. Yields the servers and the Prometheus.
+
+    `flags` are more flags of servers, by name; `scraped` returns the addresses to scrape."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="towline-dashboards-"))
 
@@ -138,7 +140,8 @@ def running(towline, prometheus, node_exporter):
         servers = []
         for name, workload in (("echo", "echo"), ("sha256", "sha256"), ("stalled", "echo")):
             socket_path = f"{folder}/{name}.sock"
-            server = Server(towline, log(name), workload, *patient, "--admin-socket", socket_path)
+            more = (flags or {}).get(name, ())
+            server = Server(towline, log(name), workload, *patient, "--admin-socket", socket_path, *more)
             server.socket = socket_path
             owned(server.process)
             servers.append(server)
@@ -149,7 +152,7 @@ def running(towline, prometheus, node_exporter):
             subprocess.Popen(
                 [
                     prometheus,
-                    f"--config.file={configuration(folder, servers, node)}",
+                    f"--config.file={configuration(folder, scraped(servers), node)}",
                     f"--storage.tsdb.path={folder}/data",
                     f"--web.listen-address={address}",
                     # render.py queries it from a page of another origin.

@@ -43,7 +43,7 @@ INSTANCES = (
 )
 
 WORK = (
-    compared("Lines", "suffix: lines/s", "Lines answered per second.", LINES),
+    compared("Lines", "suffix:lines/s", "Lines answered per second.", LINES),
     compared("Connections", "short", "Open connections.", OPEN),
     compared("Bytes read", "Bps", "Bytes of lines read per second.", READ),
 )

@@ -83,7 +83,7 @@ WAIT = (
     ),
     series(
         "Write wait per megabyte written",
-        "suffix: s/MB",
+        "suffix:s/MB",
         "Seconds of write wait, summed over all connections, for each megabyte of replies. Rises with clients that read slowly or not at "
         "all, and stays level when only traffic grows.",
         (
@@ -98,18 +98,12 @@ WAIT = (
         "show here first.",
         (f"sum({HALF_SENT})", "unfinished line"),
     ),
-    series(
-        "Unterminated ends",
-        "suffix: conn/s",
-        "Connections that ended in the middle of a line. The server drops such a partial line.",
-        (total_rate("towline_lines_unterminated_total"), "partial lines"),
-    ),
 )
 
 LIFECYCLE = (
     series(
         "Closes by reason",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Connections closed per second, by reason; docs/LIMITS.md explains each reason.",
         (
             f"{total_rate('towline_connections_closed_total', by='reason')} > 0",
@@ -130,11 +124,18 @@ LIFECYCLE = (
     ),
     series(
         "Heartbeats",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Pings sent to silent clients, and pings without an answer within heartbeat.timeout.",
         (total_rate("towline_heartbeats_sent_total"), "sent"),
         (total_rate("towline_heartbeats_missed_total"), "missed"),
         colors={"missed": "red"},
+    ),
+    series(
+        "Unterminated ends",
+        "suffix:conn/s",
+        "Connections that ended in the middle of a line. The server drops such a partial line.",
+        (total_rate("towline_lines_unterminated_total"), "partial lines"),
+        width=8,
     ),
     table(
         "Top reasons",
@@ -145,7 +146,7 @@ LIFECYCLE = (
         cell_units={"Connections": "short", "Share": "percentunit"},
         sorted_by="Connections",
         no_value="none ended",
-        width=24,
+        width=16,
     ),
 )
 

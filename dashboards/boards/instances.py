@@ -10,6 +10,8 @@ WRITE_WAIT = total_rate("towline_io_wait_seconds_total", 'direction="write"', by
 # Selected by job, because an instance that is down exports no towline_build_info.
 TARGETS = f"up{{{J}}} and on (job) towline_build_info{{{J}}}"
 
+UP = f"sum by (instance) ({TARGETS})"
+
 ALERTS = table(
     "Alerts",
     "Alerts that fire, and those whose condition holds and whose waiting time (`for`) has not passed.",
@@ -36,7 +38,8 @@ ALERTS = table(
 INSTANCES = table(
     "Instances",
     "One row for each instance; what is in red needs a look first. A click on an instance shows only that one.",
-    (f"sum by (instance) ({TARGETS})", ""),
+    # 2 is an instance that is up and drains.
+    (f"{UP} + sum by (instance) ({gauge('towline_draining')}) or {UP}", ""),
     (f"sum by (instance) ({OPEN})", ""),
     (f"max by (instance) ({OPEN} / {gauge('towline_connections_limit')})", ""),
     (total_rate("towline_lines_processed_total", by="instance"), ""),
@@ -47,7 +50,7 @@ INSTANCES = table(
     (f"sum by (instance, version) ({gauge('towline_build_info')})", ""),
     columns={
         "instance": "Instance",
-        "Value #A": "Up",
+        "Value #A": "State",
         "Value #B": "Open",
         "Value #C": "Of limit",
         "Value #D": "Lines/s",
@@ -64,7 +67,7 @@ INSTANCES = table(
         "Busiest worker": ((None, "text"), (rules.BUSY, "red")),
         "Write waiters": ((None, "text"), (0.01, "orange"), (rules.STALLED, "red")),
     },
-    cell_words={"Up": {"0": ("down", "red"), "1": ("up", "green")}},
+    cell_words={"State": {"0": ("down", "red"), "1": ("up", "green"), "2": ("draining", "orange")}},
     cell_units={
         "Open": "short",
         "Of limit": "percentunit",

@@ -11,6 +11,8 @@ def node_rate(metric):
     return f"sum(rate({metric}{{{NODE}}}[{R}]))"
 
 
+LIMITS = 'level!="min"'
+
 ACCEPT = (
     series(
         "Accept queue",
@@ -26,7 +28,7 @@ ACCEPT = (
     ),
     series(
         "Queue overflows and drops",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Above zero, connects of clients hang and are retried after 1, 3 and 7 seconds. Counts all "
         "listening sockets of the server's network namespace.",
         (total_rate("towline_kernel_listen_overflows_total"), "overflows"),
@@ -35,7 +37,7 @@ ACCEPT = (
     ),
     series(
         "Accept errors",
-        "suffix: /s",
+        "suffix:/s",
         "EMFILE, ENFILE: no descriptor left. ENOBUFS, ENOMEM: no kernel memory left. ECONNABORTED: the "
         "client disconnected while it waited in the queue.",
         (total_rate("towline_accept_errors_total", by="errno"), "{{errno}}"),
@@ -43,7 +45,7 @@ ACCEPT = (
     ),
     series(
         "Aborted for lack of memory",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Connections that the kernel reset because TCP memory (net.ipv4.tcp_mem) was used up, in the "
         "server's network namespace.",
         (
@@ -54,7 +56,7 @@ ACCEPT = (
     ),
     series(
         "Retransmits and timeouts",
-        "suffix: /s",
+        "suffix:/s",
         "Segments that were sent again, and retransmission timeouts, in the server's network namespace: the "
         "network loses packets, or a client's host does not answer.",
         (total_rate("towline_kernel_retransmits_total"), "segments sent again"),
@@ -63,7 +65,7 @@ ACCEPT = (
     ),
     series(
         "Drops by TCP",
-        "suffix: /s",
+        "suffix:/s",
         "Segments dropped because a socket's backlog or receive queue was full, or its window closed, and SYN "
         "cookies sent because the queue of half-open connections was full.",
         (total_rate("towline_kernel_backlog_drops_total"), "backlog"),
@@ -75,11 +77,12 @@ ACCEPT = (
     series(
         "TCP memory of the host",
         "bytes",
-        "Memory of all TCP buffers of the host, and the limit (net.ipv4.tcp_mem) from which the kernel takes "
-        "memory from connections.",
+        "Memory of all TCP buffers of the host, and the limits (net.ipv4.tcp_mem) from which the kernel takes memory "
+        "from connections (pressure, the lower line) and resets connections (max).",
         (f"max({gauge('towline_kernel_tcp_memory_bytes')})", "in use"),
-        (f"max by (level) ({gauge('towline_kernel_tcp_memory_limit_bytes')})", "{{level}}"),
-        limits=("min", "pressure", "max"),
+        (f"max by (level) ({gauge('towline_kernel_tcp_memory_limit_bytes', LIMITS)})", "{{level}}"),
+        limits=("pressure", "max"),
+        width=24,
     ),
 )
 
@@ -135,7 +138,7 @@ HOST = (
     ),
     series(
         "Packet backlog",
-        "suffix: /s",
+        "suffix:/s",
         "Squeezed: the kernel left packets for its next round, because its time slice ended. Dropped: the "
         "input queue was full; this includes loopback traffic.",
         (node_rate("node_softnet_times_squeezed_total"), "squeezed"),

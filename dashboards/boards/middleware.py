@@ -66,10 +66,10 @@ BATCHING = (
         (per(total_rate("towline_lines_received_total"), total_rate(BATCHES)), "lines"),
         decimals=1,
     ),
-    series("Batches", "suffix: /s", "Batches received per second.", (total_rate(BATCHES), "batches")),
+    series("Batches", "suffix:/s", "Batches received per second.", (total_rate(BATCHES), "batches")),
     series(
         "Received and answered",
-        "suffix: lines/s",
+        "suffix:lines/s",
         "Lines per second into and out of the stack. They differ while lines wait in the stack.",
         (total_rate("towline_lines_received_total"), "received"),
         (total_rate(LINES), "answered"),
@@ -94,7 +94,7 @@ TIME = (
     ),
     series(
         "Lines failed by layer",
-        "suffix: lines/s",
+        "suffix:lines/s",
         "timeout: timeouts.request passed. shed: refused at limits.concurrency or under overload. error: "
         "the workload failed.",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),

@@ -97,19 +97,12 @@ GLANCE = (
         decimals=1,
         link="connections",
     ),
-    stat(
-        "Draining",
-        "none",
-        "Instances that are stopping: they finish open connections and are not ready.",
-        (f"sum({gauge('towline_draining')})", "draining"),
-        thresholds=((None, "green"), (1, "orange")),
-    ),
 )
 
 TRAFFIC = (
     series(
         "Lines by result",
-        "suffix: lines/s",
+        "suffix:lines/s",
         "Lines answered per second, by result.",
         # Without results that do not occur: a stack draws them all.
         (f"{total_rate(LINES, by='result')} > 0", "{{result}}"),
@@ -126,7 +119,7 @@ TRAFFIC = (
     ),
     series(
         "Connections opened and closed",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Connections per second. While the two rates differ, the number of open connections changes.",
         (total_rate("towline_connections_accepted_total"), "opened"),
         (total_rate("towline_connections_closed_total"), "closed"),
@@ -136,7 +129,7 @@ TRAFFIC = (
 ERRORS = (
     series(
         "Failed lines",
-        "suffix: lines/s",
+        "suffix:lines/s",
         "Lines answered with an error line, by result: timeout, shed (overload) or error (the workload).",
         (total_rate(LINES, 'result!="ok"', by="result"), "{{result}}"),
         colors=RESULT_COLORS,
@@ -144,7 +137,7 @@ ERRORS = (
     ),
     series(
         "Abnormal closes",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Connections closed per second for any reason but the client's orderly close, a drain, an age or an operator.",
         (
             total_rate(
@@ -157,7 +150,7 @@ ERRORS = (
     ),
     series(
         "Rejected connections",
-        "suffix: conn/s",
+        "suffix:conn/s",
         "Connections refused per second, by reason: connection limit, accept rate, per-address limit, "
         "memory or descriptors.",
         (total_rate("towline_connections_rejected_total", by="reason"), "{{reason}}"),
@@ -236,7 +229,7 @@ SATURATION = (
 WEEK = (
     series(
         "Lines, and a week ago",
-        "suffix: lines/s",
+        "suffix:lines/s",
         "Lines answered per second, now and at the same time a week ago.",
         (total_rate(LINES), "now"),
         (total_rate(LINES, ago=WEEK_AGO), "a week ago"),

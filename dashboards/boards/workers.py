@@ -50,6 +50,8 @@ UTILISATION = (
 DELAY = "towline_scheduling_delay_seconds"
 LATE_BOUND = f'le="{rules.SLOW}"'
 
+NOT_SERVING = 'state!="serving"'
+
 DELAYS = (
     series(
         "Scheduling delay, p99",
@@ -100,8 +102,10 @@ BALANCE = (
         "none",
         "Connections of the worker with the most, divided by the mean. 1 is an even distribution.",
         (
-            f"max by (instance) ({gauge('towline_worker_connections')}) / "
-            f"avg by (instance) ({gauge('towline_worker_connections')})",
+            per(
+                f"max by (instance) ({gauge('towline_worker_connections')})",
+                f"avg by (instance) ({gauge('towline_worker_connections')})",
+            ),
             "{{instance}}",
         ),
         decimals=2,
@@ -112,8 +116,10 @@ BALANCE = (
         "Busy share of the busiest worker, divided by the mean. A few heavy connections show here, while "
         "the panel on the left stays even.",
         (
-            f"max by (instance) ({rate('towline_worker_busy_seconds_total')}) / "
-            f"avg by (instance) ({rate('towline_worker_busy_seconds_total')})",
+            per(
+                f"max by (instance) ({rate('towline_worker_busy_seconds_total')})",
+                f"avg by (instance) ({rate('towline_worker_busy_seconds_total')})",
+            ),
             "{{instance}}",
         ),
         decimals=2,
@@ -151,6 +157,7 @@ RESOURCES = (
         "Instances that are stopping.",
         (gauge("towline_draining"), "{{instance}}"),
         words={"0": ("no", "#8e8e8e"), "1": ("draining", "blue")},
+        width=6,
     ),
     timeline(
         "Worker processes started again",
@@ -160,20 +167,23 @@ RESOURCES = (
             "{{instance}}",
         ),
         words={"0": ("no", "#8e8e8e"), "1": ("started again", "red")},
+        width=6,
     ),
     series(
         "Worker processes that do not serve",
         "short",
         "Processes that stand still (unresponsive), or that start, have ended or drain (missing). "
         "Clients are served by the others.",
-        (own(gauge("towline_worker_processes", 'state!="serving"')), "{{state}}, {{instance}}"),
+        (f"sum by (state) ({gauge('towline_worker_processes', NOT_SERVING)})", "{{state}}"),
         soft_maximum=1,
+        width=6,
     ),
     series(
         "Scrape time",
         "s",
         "Duration of a scrape of all metrics, measured by Prometheus.",
         (own(gauge("scrape_duration_seconds")), "{{instance}}"),
+        width=6,
     ),
 )
 
