@@ -2,17 +2,18 @@
 """Draws the six dashboards of servers under load into docs/images.
 
     render.py --towline PATH --prometheus PATH --node-exporter PATH --chromium PATH \
-              --modules NODE_MODULES [--mode dark|light]
+              --modules NODE_MODULES [--into DIRECTORY] [--also DIRECTORY] [--workers N]
 
-NODE_MODULES is the directory that `npm install --ignore-scripts` makes from the package.json beside
-this file. Takes three minutes. Check the pictures before you commit them.
+NODE_MODULES is the directory that `npm install --ignore-scripts` makes from the package.json beside this file.
+With `--workers`, the servers look as if they had so many. With `--also`, writes pictures in light colours and for a
+narrow screen there, to look at. Needs a descriptor limit of 20,000 and takes five minutes. Check the pictures before
+you commit them.
 """
 
 import argparse
 import functools
 import http.server
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import queries  # noqa: E402  needs the path above
-from load import Load, Plan  # noqa: E402
+import scene  # noqa: E402
+import workers  # noqa: E402
 from stack import WINDOW, running  # noqa: E402
 
 IMAGES = HERE.parent.parent / "docs" / "images"
-SECONDS = 110
-WIDTH = 24 * 62 + 8
+SECONDS = 150
+WIDTH, NARROW = 24 * 62 + 8, 500
 PAGE = (
     '<!doctype html><meta charset="utf-8"><body style="margin:8px"><div id="root"></div>'
     '<link rel="stylesheet" href="page.css"><script src="page.js"></script>'
@@ -68,40 +70,17 @@ def serve(folder):
     return f"http://127.0.0.1:{server.server_address[1]}"
 
 
-def loaded(servers):
-    """Puts a light load on the servers, then three times the lines and clients that stop reading."""
-    addresses = [server.address for server in servers]
-    calm = Load(*addresses, Plan(lines=10**9, never_reading=5))
-    calm.start()
-    time.sleep(SECONDS * 0.45)
-    rush = Load(
-        *addresses,
-        Plan(well_behaved=300, lines=10**9, lines_per_second=6000, hashed_per_second=2000, never_reading=45),
-    )
-    rush.start()
-    # A reload without a change, so that the panel of reloads shows one.
-    servers[0].process.send_signal(signal.SIGHUP)
-    time.sleep(SECONDS * 0.35)
-    rush.finish()
-    time.sleep(SECONDS * 0.2)
-    return calm
-
-
-def height(uid):
+def height(uid, narrow):
     panels = json.loads((HERE.parent / "grafana" / "dashboards" / f"{uid}.json").read_text())["panels"]
+    if narrow:
+        return sum(panel["gridPos"]["h"] * 36 + 8 for panel in panels) + 64
     return max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * 36 + 64
 
 
-def shoot(chromium, page, url, uid, mode, now, folder):
-    asked = {
-        "uid": uid,
-        "prometheus": url,
-        "window": WINDOW,
-        "from": now - SECONDS + 5,
-        "to": now,
-        "mode": mode,
-    }
-    picture = IMAGES / f"{uid}.png"
+def shoot(chromium, page, url, picture, uid, now, folder, narrow=False, mode="dark"):
+    asked = {"uid": uid, "prometheus": url, "window": WINDOW, "from": now - SECONDS + 5, "to": now, "mode": mode}
+    if narrow:
+        asked["narrow"] = 1
     subprocess.run(
         [
             chromium,
@@ -111,7 +90,7 @@ def shoot(chromium, page, url, uid, mode, now, folder):
             "--disable-gpu",
             "--hide-scrollbars",
             f"--user-data-dir={folder}/profile",
-            f"--window-size={WIDTH},{height(uid)}",
+            f"--window-size={NARROW if narrow else WIDTH},{height(uid, narrow)}",
             "--virtual-time-budget=40000",
             f"--screenshot={picture}",
             f"{page}/index.html?{urllib.parse.urlencode(asked)}",
@@ -120,27 +99,37 @@ def shoot(chromium, page, url, uid, mode, now, folder):
         timeout=120,
         stderr=subprocess.DEVNULL,
     )
-    print(f"{picture.name}: {picture.stat().st_size // 1000} kB")
+    print(f"{picture.name}: {picture.stat().st_size // 1000} kB", flush=True)
 
 
 def main():
     arguments = argparse.ArgumentParser()
     for name in ("towline", "prometheus", "node-exporter", "chromium", "modules"):
         arguments.add_argument(f"--{name}", required=True)
-    arguments.add_argument("--mode", default="dark")
+    arguments.add_argument("--workers", type=int)
+    arguments.add_argument("--also", type=Path)
+    arguments.add_argument("--into", type=Path, default=IMAGES)
     given = arguments.parse_args()
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    given.into.mkdir(parents=True, exist_ok=True)
+
+    def scraped(servers):
+        return [workers.proxied(s, given.workers) if given.workers else s.admin for s in servers]
+
     with tempfile.TemporaryDirectory(prefix="towline-render-") as folder:
         bundle(given.modules, folder)
         for path in queries.DASHBOARDS:
             (Path(folder) / path.name).write_text(path.read_text())
         page = serve(folder)
-        with running(given.towline, given.prometheus, given.node_exporter) as (servers, prometheus):
-            calm = loaded(servers)
-            now = int(time.time()) - 2
-            for path in queries.DASHBOARDS:
-                shoot(given.chromium, page, prometheus.url, path.stem, given.mode, now, folder)
-            calm.finish()
+        programs = (given.towline, given.prometheus, given.node_exporter)
+        with running(*programs, scene.FLAGS, scraped) as (servers, prometheus):
+            for _ in scene.played(given.towline, servers, SECONDS):
+                now = int(time.time()) - 2
+                for path in queries.DASHBOARDS:
+                    asked = (given.chromium, page, prometheus.url)
+                    shoot(*asked, given.into / f"{path.stem}.png", path.stem, now, folder)
+                    if given.also:
+                        shoot(*asked, given.also / f"{path.stem}-light.png", path.stem, now, folder, mode="light")
+                        shoot(*asked, given.also / f"{path.stem}-narrow.png", path.stem, now, folder, narrow=True)
 
 
 if __name__ == "__main__":
