@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::{Action, Conn, TimerChange, frame_max::FrameMax};
+use super::{Action, Conn, SessionStack, TimerChange, frame_max::FrameMax};
 use crate::{
     protocol::Lf,
     reply::{IntoReply, Message, Out, Replies},
@@ -55,7 +55,7 @@ use crate::{
 pub struct Cx<'a, P: Replies = Lf> {
     out: Out<'a, P>,
     conn: &'a Conn<P>,
-    now: &'a dyn Fn() -> Instant,
+    stack: &'a SessionStack,
     timer: &'a mut Option<TimerChange>,
     frame_max: &'a mut FrameMax,
     /// Set when the limit of frames changes: frames behind this one were cut by another limit, and are checked
@@ -67,11 +67,11 @@ impl<'a, P: Replies> Cx<'a, P> {
     pub(super) fn new(
         out: &'a mut BytesMut,
         conn: &'a Conn<P>,
-        now: &'a dyn Fn() -> Instant,
+        stack: &'a SessionStack,
         timer: &'a mut Option<TimerChange>,
         frame_max: &'a mut FrameMax,
     ) -> Self {
-        Self { out: Out::new(out), conn, now, timer, frame_max, stops: false }
+        Self { out: Out::new(out), conn, stack, timer, frame_max, stops: false }
     }
 
     /// The connection.
@@ -82,7 +82,8 @@ impl<'a, P: Replies> Cx<'a, P> {
     /// The time, to the beginning of this turn: some microseconds old. Reads the clock only where no metrics
     /// are counted.
     pub fn now(&self) -> Instant {
-        (self.now)()
+        let stats = self.stack.stats();
+        stats.instant(stats.recent())
     }
 
     /// Bytes of replies that were said and not given to the connection.

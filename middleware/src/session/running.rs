@@ -89,6 +89,11 @@ impl<S: Session> SessionCall<S> {
         Self { first: Some(hook), close, ..Self::nothing() }
     }
 
+    /// Whether nothing is waited for, and no frame is left.
+    fn is_answered(&self) -> bool {
+        self.waiting.is_none() && self.first.is_none() && self.at >= self.batch.as_bytes().len()
+    }
+
     /// Polls what it waits for, and answers nothing: a permit does not wait for a peer that takes no replies.
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>) {
         if let Some(waiting) = &mut self.waiting {
@@ -174,14 +179,10 @@ impl<S: Session> Running<S> {
         let mut answered = LineResults::default();
         let (mut steps, mut clock) = (0, PartClock::default());
         let then = loop {
-            if out.len() >= PART_BYTES || steps >= PART_STEPS {
-                break Then::Call;
-            }
             steps += 1;
-            call.rechecks |= self.frame_max.take_new();
             let action = if call.waiting.is_some() {
                 match self.poll_call_waiting(cx, call, &mut out, &mut answered) {
-                    Poll::Ready(Ok(None)) => continue,
+                    Poll::Ready(Ok(None)) => Action::Continue,
                     Poll::Ready(Ok(Some(action))) => {
                         call.waiting = None;
                         action
@@ -205,7 +206,7 @@ impl<S: Session> Running<S> {
                 }
             } else if let Some(hook) = call.first.take() {
                 self.call(&mut out, hook)
-            } else if call.at < call.batch.as_bytes().len() {
+            } else {
                 let SessionCall { batch, at, rechecks, .. } = call;
                 let batch = batch.as_bytes();
                 // A new limit also holds for frames that were read before it was set: the result must not
@@ -222,10 +223,13 @@ impl<S: Session> Running<S> {
                     steps = PART_STEPS;
                 }
                 action
-            } else {
-                break call.close.map_or(Then::Next, Then::Close);
             };
+            call.rechecks |= self.frame_max.take_new();
             match action {
+                Action::Continue if call.is_answered() => match call.close {
+                    None => break Then::Next,
+                    Some(reason) => break Then::Close(reason),
+                },
                 Action::Continue => {}
                 Action::Close => {
                     break Then::Close(call.close.unwrap_or(CloseReason::ServiceClose));
@@ -238,6 +242,9 @@ impl<S: Session> Running<S> {
                 }
                 Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(*stream.0)),
             }
+            if out.len() >= PART_BYTES || steps >= PART_STEPS {
+                break Then::Call;
+            }
         };
         self.count(answered, call);
         if !matches!(then, Then::Call) {
@@ -247,7 +254,8 @@ impl<S: Session> Running<S> {
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
     }
 
-    /// Polls what the frames of a call wait for.
+    /// Polls what the frames of a call wait for. Never inlined: most frames are answered at once.
+    #[inline(never)]
     fn poll_call_waiting(
         &mut self,
         cx: &mut Context<'_>,
@@ -271,8 +279,7 @@ impl<S: Session> Running<S> {
     ) -> T {
         let Self { session, conn, stack, timer, frame_max, .. } = self;
         let mut change = None;
-        let now = || stack.stats().instant(stack.stats().recent());
-        let returned = method(session, &mut Cx::new(out, conn, &now, &mut change, frame_max));
+        let returned = method(session, &mut Cx::new(out, conn, stack, &mut change, frame_max));
         match change {
             None => {}
             Some(TimerChange::Clear) => *timer = None,
