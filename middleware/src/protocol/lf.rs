@@ -50,16 +50,15 @@ impl Protocol for Lf {
         Ok(Delimited { whole, frames: lines as u32, scanned, wanted: 0 })
     }
 
-    #[inline]
+    // Called once a line; the compiler would emit a call for it.
+    #[inline(always)]
     fn next<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
         let all = *bytes;
         // Most lines are shorter than the setup of a search.
-        let end = match swar::position(swar::load(all), b'\n') {
-            Some(end) => end,
-            None => memchr(b'\n', all).unwrap_or(all.len()),
-        };
-        *bytes = all.get(end + 1..).unwrap_or_default();
-        &all[..end]
+        let end = swar::position(swar::load(all), b'\n').or_else(|| memchr(b'\n', all));
+        let (line, rest) = all.split_at(end.unwrap_or(all.len()));
+        *bytes = rest.get(1..).unwrap_or_default();
+        line
     }
 
     fn notice(notice: &Notice<'_>, out: &mut BytesMut) {

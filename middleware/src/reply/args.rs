@@ -21,7 +21,7 @@ impl Syntax {
     #[inline]
     fn next<'b>(self, rest: &mut &'b [u8]) -> Option<&'b [u8]> {
         match self {
-            Self::Words => next_word(rest),
+            Self::Words => Some(take_word(rest)).filter(|word| !word.is_empty()),
             Self::Each(next) => next(rest),
         }
     }
@@ -60,8 +60,9 @@ pub struct Args<'a> {
 impl<'a> Args<'a> {
     /// Splits the words of `line` at spaces. The first is the verb; an empty line has an empty one.
     #[inline]
-    pub fn words(line: &'a [u8]) -> Self {
-        Self::split(line, Syntax::Words)
+    pub fn words(mut line: &'a [u8]) -> Self {
+        let verb = take_word(&mut line);
+        Self::from_parts(verb, line, Syntax::Words)
     }
 
     /// Splits `frame` by `next`, for protocols of your own. The first argument is the verb.
@@ -80,14 +81,9 @@ impl<'a> Args<'a> {
     /// let args = Args::new(b"SET,a key,a value,", next);
     /// assert!(args.iter().eq([b"a key".as_slice(), b"a value"]));
     /// ```
-    pub fn new(frame: &'a [u8], next: NextArg) -> Self {
-        Self::split(frame, Syntax::Each(next))
-    }
-
-    #[inline]
-    fn split(mut frame: &'a [u8], syntax: Syntax) -> Self {
-        let verb = syntax.next(&mut frame).unwrap_or_default();
-        Self { verb, rest: frame, syntax, body: None }
+    pub fn new(mut frame: &'a [u8], next: NextArg) -> Self {
+        let verb = next(&mut frame).unwrap_or_default();
+        Self::from_parts(verb, frame, Syntax::Each(next))
     }
 
     /// The verb, the bytes behind it, and how they are split.
@@ -182,13 +178,13 @@ pub(crate) fn shown_verb(verb: &[u8]) -> String {
     verb[..verb.len().min(SHOWN_VERB_BYTES_MAX)].escape_ascii().to_string()
 }
 
+/// Takes the first word off `rest`: an empty one if there is none.
 #[inline]
-fn next_word<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+fn take_word<'b>(rest: &mut &'b [u8]) -> &'b [u8] {
     let line = rest.trim_ascii_start();
-    let end = word_end(line);
-    let (word, behind) = line.split_at(end);
+    let (word, behind) = line.split_at(word_end(line));
     *rest = behind;
-    (!word.is_empty()).then_some(word)
+    word
 }
 
 /// The position of the first white space, or the end.

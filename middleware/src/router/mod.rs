@@ -43,7 +43,7 @@ use crate::{
 /// [guards](Self::before) in front of it; answers an unknown verb with an error. A frame without a verb, such
 /// as an empty line, is answered with nothing. *Does not*: wait; a handler that must returns a
 /// [`Deferred`](crate::session::Deferred), or is a [service](Self::service). *Costs*: one hash of the verb's
-/// first 16 bytes and a call through a pointer a command, one more a guard; no allocation, unless a reply is
+/// first 8 bytes and a call through a pointer a command, one more a guard; no allocation, unless a reply is
 /// deferred: then two beside those of [`Deferred`](crate::session::Deferred).
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::{
     session::{Action, Cx},
 };
 
-type Answer<P, S> = Box<dyn Fn(&mut S, Args<'_>, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
+type Answer<P, S> = Box<dyn Fn(&mut S, &Args<'_>, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
 
 /// What is asked before a command. Shared by the commands of a group.
 pub(super) type Guard<P, S> =
@@ -24,16 +24,21 @@ pub(super) struct Route<P: Commands, S> {
 
 impl<P: Commands, S> Route<P, S> {
     pub(super) fn new<M>(handler: impl Handler<P, S, M>, guards: &[Guard<P, S>]) -> Self {
-        let answer = move |state: &mut S, args: Args<'_>, cx: &mut Cx<'_, P>| {
-            handler.answer(state, args, cx)
+        let answer = move |state: &mut S, args: &Args<'_>, cx: &mut Cx<'_, P>| {
+            handler.answer(state, *args, cx)
         };
         Self { answer: Box::new(answer), guards: guards.into(), within: None, timed: false }
     }
 
     #[inline]
-    pub(super) fn answer(&self, state: &mut S, args: Args<'_>, cx: &mut Cx<'_, P>) -> Action<P, S> {
+    pub(super) fn answer(
+        &self,
+        state: &mut S,
+        args: &Args<'_>,
+        cx: &mut Cx<'_, P>,
+    ) -> Action<P, S> {
         for guard in &self.guards {
-            if let Err(error) = guard(state, args, cx) {
+            if let Err(error) = guard(state, *args, cx) {
                 return cx.reply(error);
             }
         }

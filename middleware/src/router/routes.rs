@@ -194,7 +194,7 @@ impl<P: Commands, S: Send + 'static> Routed<P, S> {
     ) -> ActionOf<Self> {
         let route = &self.routes.table.routes[number];
         let begun = self.routes.begin(route);
-        let action = route.answer(&mut self.state, args, cx);
+        let action = route.answer(&mut self.state, &args, cx);
         self.routes.end(number, begun, action, cx)
     }
 
@@ -211,7 +211,7 @@ impl<P: Commands, S: Send + 'static> Routed<P, S> {
         } else {
             self.unknown = self.unknown.saturating_add(1);
             match &table.fallback {
-                Some(route) => route.answer(&mut self.state, args, cx),
+                Some(route) => route.answer(&mut self.state, &args, cx),
                 None => cx.reply(unknown(args.verb())),
             }
         };
@@ -247,7 +247,7 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
         if route.timed {
             return self.answer_timed(number, args, cx);
         }
-        let action = route.answer(&mut self.state, args, cx);
+        let action = route.answer(&mut self.state, &args, cx);
         if !matches!(action, Action::Continue) || cx.has_failed() {
             return self.routes.end(number, None, action, cx);
         }

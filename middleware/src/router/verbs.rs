@@ -7,7 +7,7 @@ pub(super) const VERBS_MAX: usize = 128;
 /// Longest verb in bytes.
 pub(super) const VERB_BYTES_MAX: usize = 64;
 /// Bytes of a verb that its key holds.
-const KEY_BYTES: usize = swar::BYTES;
+const KEY_BYTES: usize = swar::HALF_BYTES;
 /// Slots of the index for each verb, at least: a look-up then meets another verb in one case of six.
 const SLOTS_PER_VERB: usize = 4;
 /// Multipliers of which the one with the fewest steps is taken.
@@ -15,7 +15,7 @@ const MULTIPLIERS: u64 = 64;
 /// An empty slot. A number of a verb is below it.
 const EMPTY: u8 = u8::MAX;
 
-/// A hash table of verbs, by their first 16 bytes: a multiplication, two loads and a comparison a look-up; one
+/// A hash table of verbs, by their first 8 bytes: a multiplication, two loads and a comparison a look-up; one
 /// load less for most verbs that are not in it.
 #[derive(Debug)]
 pub(super) struct Verbs {
@@ -30,7 +30,7 @@ pub(super) struct Verbs {
 
 #[derive(Debug, Clone, Copy)]
 struct Verb {
-    key: u128,
+    key: u64,
     text: &'static str,
 }
 
@@ -112,22 +112,20 @@ impl Verbs {
     }
 
     #[inline]
-    fn slot(&self, key: u128, len: usize) -> usize {
-        let folded = (key as u64) ^ ((key >> 64) as u64).rotate_left(32) ^ len as u64;
-        (folded.wrapping_mul(self.multiplier) >> self.shift) as usize
+    fn slot(&self, key: u64, len: usize) -> usize {
+        ((key ^ len as u64).wrapping_mul(self.multiplier) >> self.shift) as usize
     }
 
-    #[cold]
     fn same_tail(&self, a: &[u8], b: &[u8]) -> bool {
         let (a, b) = (&a[KEY_BYTES..], &b[KEY_BYTES..]);
         if self.exact_case { a == b } else { a.eq_ignore_ascii_case(b) }
     }
 }
 
-/// The first 16 bytes, in lower case unless case is exact.
+/// The first 8 bytes, in lower case unless case is exact.
 #[inline]
-fn first_bytes(verb: &[u8], exact_case: bool) -> u128 {
-    let key = swar::load(verb);
+fn first_bytes(verb: &[u8], exact_case: bool) -> u64 {
+    let key = swar::load_half(verb);
     if exact_case { key } else { swar::to_ascii_lowercase(key) }
 }
 
