@@ -195,6 +195,23 @@ def stale(page):
         raise SystemExit("figures of a server that has stopped are not greyed out")
 
 
+@contextlib.contextmanager
+def crowd(towline, server):
+    """More connections for pictures, as many as one process may have open, most of them busy at times."""
+    limit = int(re.search(r"^towline_connections_limit (\d+)", server.metrics(), flags=re.M)[1])
+    count = min(19_000, limit * 9 // 10)
+    target = "{}:{}".format(*server.address)
+    flags = ["-c", str(count), "--rate", "4k", "-T", "10m", "--drain", "0", "--quiet"]
+    load = subprocess.Popen([towline, "load", target, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        opened = re.compile(r"^towline_connections_active (\d+)", flags=re.M)
+        wait("the connections", lambda: int(opened.search(server.metrics())[1]) >= count, 60)
+        yield
+    finally:
+        load.terminate()
+        load.wait()
+
+
 def main():
     arguments = argparse.ArgumentParser()
     for name in ("towline", "chromium"):
@@ -224,6 +241,7 @@ def main():
         stale(browse(given.chromium, url, DESK, "--dump-dom"))
         proxy.answers = float("inf")
         if given.picture:
+            stack.enter_context(crowd(given.towline, server))
             for mode, dark in (("dark", 0), ("light", 1)):
                 picture = given.picture.with_stem(f"{given.picture.stem}-{mode}")
                 setting = f"--blink-settings=preferredColorScheme={dark}"
