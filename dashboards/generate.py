@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from boards import BOARDS
-from panel_json import DATASOURCE, HEIGHT, render
+from panel_json import DATASOURCE, render, rows_of
 from panels import J, own
 
 HERE = Path(__file__).parent
@@ -119,7 +119,7 @@ def positioned(row, first, y):
             if x + width > COLUMNS:
                 x, y, height = 0, y + height, 0
             panels.append(render(panel, first + len(panels), x, y, width))
-            x, height = x + width, max(height, HEIGHT[panel.kind])
+            x, height = x + width, max(height, rows_of(panel))
         y += height
     return panels, y
 

@@ -132,7 +132,7 @@ def target_rate_interval(dashboard):
     for title, expression in expressions(dashboard):
         for window in re.findall(r"\[([^\]]*)\]", expression):
             if window not in ("$__rate_interval", "$__range"):
-                yield f"{title}: window {window} instead of $__rate_interval, or $__range in tables"
+                yield f"{title}: window {window} instead of $__rate_interval, or $__range for sums of the chosen time"
 
 
 def carries(dashboard, label):

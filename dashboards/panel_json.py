@@ -7,6 +7,10 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 HEIGHT = {"stat": 4, "timeseries": 8, "heatmap": 8, "table": 8, "state-timeline": 8}
 
 
+def rows_of(panel):
+    return panel.height or HEIGHT[panel.kind]
+
+
 def fixed(name, properties):
     return {"matcher": {"id": "byName", "options": name}, "properties": properties}
 
@@ -185,7 +189,7 @@ def render(panel: Panel, number, x, y, width):
         "title": panel.title,
         "description": panel.description,
         "datasource": DATASOURCE,
-        "gridPos": {"x": x, "y": y, "w": width, "h": HEIGHT[panel.kind]},
+        "gridPos": {"x": x, "y": y, "w": width, "h": rows_of(panel)},
         "fieldConfig": field_config(panel),
         "options": options(panel),
         "targets": targets(panel),

@@ -58,6 +58,8 @@ class Panel:
     # Text of an empty panel, where no data means that nothing happened.
     no_value: str | None = None
     width: int | None = None
+    # In rows of the grid; by default that of its kind.
+    height: int | None = None
     # Values shown as text: {"1": ("yes", "orange")}.
     words: dict = field(default_factory=dict)
     # Colours of cells of a table: heading to thresholds, as `thresholds`.

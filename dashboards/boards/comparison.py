@@ -39,6 +39,7 @@ INSTANCES = (
         (f"count by ({WORKLOAD}) (towline_config_info{{{J}}})", ""),
         columns={"workload": "Workload", "framing": "Framing", "flush": "Flush", "Value": "Instances"},
         width=24,
+        height=5,
     ),
 )
 

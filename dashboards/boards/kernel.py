@@ -1,6 +1,6 @@
 """What did the kernel do to connections before the server saw them?"""
 
-from panels import NODE, R, Board, gauge, series, total_rate
+from panels import NODE, R, Board, gauge, series, stat, total_rate
 
 
 def node(metric):
@@ -12,6 +12,53 @@ def node_rate(metric):
 
 
 LIMITS = 'level!="min"'
+
+
+def counted(title, description, metric, matchers=""):
+    """A figure that is zero on a healthy server, whenever in the chosen time it was not."""
+    return stat(
+        title,
+        "short",
+        description + " In the chosen time, of all instances.",
+        (f"sum(increase({gauge(metric, matchers)}[$__range]))", title),
+        thresholds=((None, "green"), (1, "orange")),
+        decimals=0,
+    )
+
+
+EVER = (
+    counted(
+        "Queue overflows",
+        "Connections that found the accept queue full: connects of clients hung.",
+        "towline_kernel_listen_overflows_total",
+    ),
+    counted(
+        "Accept errors",
+        "Errors of accept, without clients that disconnected in the queue.",
+        "towline_accept_errors_total",
+        'errno!="ECONNABORTED"',
+    ),
+    counted(
+        "Aborted for memory",
+        "Connections that the kernel reset because TCP memory was used up.",
+        "towline_kernel_abort_on_memory_total",
+    ),
+    counted(
+        "SYN cookies",
+        "Sent because the queue of half-open connections was full.",
+        "towline_kernel_syncookies_sent_total",
+    ),
+    counted(
+        "Backlog drops",
+        "Segments dropped because the backlog of a socket was full.",
+        "towline_kernel_backlog_drops_total",
+    ),
+    counted(
+        "Timeouts",
+        "Retransmission timeouts: a client's host, or the network to it, did not answer.",
+        "towline_kernel_timeouts_total",
+    ),
+)
 
 ACCEPT = (
     series(
@@ -150,9 +197,9 @@ HOST = (
 KERNEL = Board(
     "kernel",
     "Kernel and network",
-    "What did the kernel do to connections before the server saw them? The first row shows the server's "
-    "network namespace, the second its host.",
-    (("Accept path", ACCEPT), ("Host (node_exporter)", HOST)),
+    "What did the kernel do to connections before the server saw them? The first rows show the server's "
+    "network namespace, the last its host.",
+    (("Counted", EVER), ("Accept path", ACCEPT), ("Host (node_exporter)", HOST)),
     node=True,
     # Without node_exporter its panels are empty.
     collapsed=("Host (node_exporter)",),

@@ -158,6 +158,7 @@ RESOURCES = (
         (gauge("towline_draining"), "{{instance}}"),
         words={"0": ("no", "#8e8e8e"), "1": ("draining", "blue")},
         width=6,
+        height=7,
     ),
     timeline(
         "Worker processes started again",
@@ -168,6 +169,7 @@ RESOURCES = (
         ),
         words={"0": ("no", "#8e8e8e"), "1": ("started again", "red")},
         width=6,
+        height=7,
     ),
     series(
         "Worker processes that do not serve",
@@ -177,6 +179,7 @@ RESOURCES = (
         (f"sum by (state) ({gauge('towline_worker_processes', NOT_SERVING)})", "{{state}}"),
         soft_maximum=1,
         width=6,
+        height=7,
     ),
     series(
         "Scrape time",
@@ -184,6 +187,7 @@ RESOURCES = (
         "Duration of a scrape of all metrics, measured by Prometheus.",
         (own(gauge("scrape_duration_seconds")), "{{instance}}"),
         width=6,
+        height=7,
     ),
 )
 

@@ -6,8 +6,9 @@
 
 NODE_MODULES is the directory that `npm install --ignore-scripts` makes from the package.json beside this file.
 With `--workers`, the servers look as if they had so many. With `--also`, writes pictures in light colours and for a
-narrow screen there, to look at. Needs a descriptor limit of 20,000 and takes five minutes. Check the pictures before
-you commit them.
+narrow screen there, to look at. Needs a descriptor limit of 20,000 and takes five minutes. Run it in a network
+namespace of its own (`unshare -n`, then `ip link set lo up`): the kernel's counters are those of a whole namespace.
+Check the pictures before you commit them.
 """
 
 import argparse

@@ -47,8 +47,8 @@ def played(towline, servers, seconds):
         time.sleep(0.5)
     # Clients of the killed worker go on writing.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    # The last mark of a time axis, at a multiple of thirty seconds, would be cut off at its end.
-    time.sleep((12 - time.time() - seconds) % 30)
+    # The last mark of a time axis, at a multiple of ten or thirty seconds, would be cut off at its end.
+    time.sleep((19 - time.time() - seconds) % 30)
     begin = time.monotonic()
 
     def at(share):
