@@ -58,14 +58,19 @@ def frozen(server, prometheus, host, found):
     only(server, firing, host_is_late, found, "TowlineThreadsLate")
 
 
-def throttled(server, prometheus, host, found):
-    """A process that gets a fifth of the time of a CPU, as a control group gives it, raises the alert."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        server.process.send_signal(signal.SIGSTOP)
+def throttle(process, ended):
+    """Gives a process a fifth of the time of a CPU, as a control group does, until `ended`."""
+    while not ended():
+        process.send_signal(signal.SIGSTOP)
         time.sleep(PERIOD - RUNS)
-        server.process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
         time.sleep(RUNS)
+
+
+def throttled(server, prometheus, host, found):
+    """A throttled process raises the alert."""
+    end = time.monotonic() + SECONDS
+    throttle(server.process, lambda: time.monotonic() > end)
     scraped()
     slow = instances(prometheus, expanded("TowlineThreadsSlow"))
     only(server, slow, host.late(rules.SLOW / 2, SECONDS + 3) > 0.05, found, "TowlineThreadsSlow")

@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from faults import throttle
 from load import Load, Plan
 from stack import Server, stop, wait
 
@@ -186,6 +187,20 @@ def thresholds(page):
             raise SystemExit(f"the page warns above {above}, and the rule {alert} does not")
 
 
+def warned(chromium, url, server):
+    """The page says that a server is throttled."""
+    ended = threading.Event()
+    throttling = threading.Thread(target=throttle, args=(server.process, ended.is_set))
+    throttling.start()
+    try:
+        trouble = " ".join(shown(browse(chromium, url, DESK, "--dump-dom"), "trouble"))
+    finally:
+        ended.set()
+        throttling.join()
+    if "threads are throttled or overloaded" not in trouble:
+        raise SystemExit(f"the page of a throttled server warns of {trouble!r}")
+
+
 def stale(page):
     """The page after the server has stopped: its last figures, marked as old."""
     state = " ".join(shown(page, "state"))
@@ -237,6 +252,7 @@ def main():
             listed(page, load.stuck)
             thresholds(page)
             agreed.append(agrees(page, ticks))
+        warned(given.chromium, url, server)
         proxy.answers = 3
         stale(browse(given.chromium, url, DESK, "--dump-dom"))
         proxy.answers = float("inf")
