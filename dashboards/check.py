@@ -16,6 +16,7 @@ import queries
 from faults import frozen, full, scraped, throttled
 from host import Host
 from load import PAIRS, LINE, Load
+from service_time import median
 from stack import WINDOW, filled_in, running, wait
 
 # Metrics that no dashboard or rule uses, with the reason.
@@ -246,6 +247,7 @@ def main():
         (shown,) = prometheus.query(filled_in(queries.panel("towline-overview: Connections")))
         found.value("connections at rest", float(shown["value"][1]), held, held)
         echo, sha256, stalled = servers
+        median(given.towline, sha256, prometheus, found)
         frozen(sha256, prometheus, host, found)
         throttled(echo, prometheus, host, found)
         full(given.towline, sha256, load.plan.hashing, prometheus, found)

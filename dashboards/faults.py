@@ -2,12 +2,11 @@
 
 import re
 import signal
-import subprocess
 import time
 
 import queries
 import rules
-from stack import SCRAPE, WINDOW, filled_in
+from stack import SCRAPE, WINDOW, ctl, filled_in
 
 SECONDS = float(WINDOW.removesuffix("s"))
 # Longer than any deadline of clients would allow, and short enough for a check.
@@ -79,9 +78,7 @@ def throttled(server, prometheus, host, found):
 
 def full(towline, server, connections, prometheus, found):
     """One full server of three: the least headroom counts."""
-    command = [towline, "ctl", "--socket", server.socket, "set", f"limits.connections={connections}"]
-    run = subprocess.run(command, capture_output=True, text=True)
-    found.expect(run.returncode == 0, f"towline ctl: {run.stdout}{run.stderr}")
+    found.expect(*ctl(towline, server, "set", f"limits.connections={connections}"))
     scraped()
     (headroom,) = prometheus.query(filled_in(queries.panel("towline-overview: Headroom")))
     found.value("headroom with one full server of three", float(headroom["value"][1]), 0, 0.05)

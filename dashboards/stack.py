@@ -74,6 +74,13 @@ class Server:
         return get(f"http://{self.admin}/metrics")
 
 
+def ctl(towline, server, *words):
+    """Whether a command to a running server succeeded, and what it printed."""
+    command = [towline, "ctl", "--socket", server.socket, *words]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return run.returncode == 0, f"towline ctl: {run.stdout}{run.stderr}"
+
+
 class Prometheus:
     def __init__(self, url):
         self.url = url
