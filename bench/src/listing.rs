@@ -68,7 +68,9 @@ pub(crate) fn report(
 ) -> Result<FindingsTable, Error> {
     let processes = (count / EACH_PROCESS_HOLDS + 1).to_string();
     let flags = ["--processes", &processes, "--threads", "1", "--write-timeout", "off"];
-    let server = ObservedServer::start(towline, &flags)?;
+    // By default the kernel ends a connection whose client reads nothing for 30 seconds.
+    let environment = [("TOWLINE_SOCKET__USER_TIMEOUT", "off")];
+    let server = ObservedServer::start_in(&environment, towline, &flags)?;
     let idle = count.to_string();
     let _idle = load(towline, &server, &["-c", &idle, "--mode", "idle", "--sources", "auto"])?;
     wait_until("all connections are open", || Ok(list(server.admin, PATHS[0])?.1.open >= count))?;

@@ -50,7 +50,17 @@ impl ObservedServer {
     /// Starts a server with two threads, because the figures are demanded for two cores, unless `flags`
     /// say otherwise.
     pub(crate) fn start(towline: &Path, flags: &[&str]) -> Result<Self, Error> {
+        Self::start_in(&[], towline, flags)
+    }
+
+    /// Starts one with more variables in its environment, for settings without a flag.
+    pub(crate) fn start_in(
+        environment: &[(&str, &str)],
+        towline: &Path,
+        flags: &[&str],
+    ) -> Result<Self, Error> {
         let mut command = Command::new(towline);
+        command.envs(environment.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         for ours in [["--threads", "2"], ["--log-level", "error"]] {
             if !flags.contains(&ours[0]) {

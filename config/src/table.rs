@@ -372,8 +372,9 @@ static KEYS: &[Key] = &[
     key!(
         socket.user_timeout,
         off(USER_TIMEOUT),
-        "TCP_USER_TIMEOUT: maximum time that sent bytes may stay unacknowledged before the kernel \
-         closes the connection.",
+        "TCP_USER_TIMEOUT: maximum time that sent bytes may stay unacknowledged, or a client may read \
+         nothing while replies wait, before the kernel closes the connection, which counts as \
+         `peer_reset`. A longer `timeouts.write` does not delay that.",
     ),
     key!(
         socket.notsent_lowat,

@@ -55,7 +55,7 @@ impl Shard {
     }
 
     fn rows(&self) -> Vec<ConnectionRow> {
-        let mut rows = self.signal.connections(self.stats.now());
+        let mut rows: Vec<_> = self.signal.connections(self.stats.now()).collect();
         rows.sort_by_key(|row| row.id.serial);
         rows
     }

@@ -404,7 +404,8 @@ fn a_reader_never_counts_a_wait_twice() {
         chunks.park(0, State::WriteWait, Nanos(10));
         let owned = chunks.clone();
         let owner = thread::spawn(move || owned.park(0, State::Idle, Nanos(30)));
-        let waited = chunks.read_all(Nanos(30), |_| PeerAddress::Unix)[0].write_wait;
+        let read = chunks.read_all(Nanos(30), |_| PeerAddress::Unix).next();
+        let waited = read.unwrap().write_wait;
         assert_eq!(waited.as_nanos(), 20);
         owner.join().unwrap();
     });

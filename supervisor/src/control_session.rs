@@ -5,17 +5,15 @@ use std::{io, sync::Arc};
 use tokio::sync::Notify;
 use towline::{
     Outcome,
-    internal::{CountsReader, PoolState, PublicId, Rows, commands::Closing, control::programmatic},
+    internal::{CountsReader, PoolState, PublicId, commands::Closing, control::programmatic},
 };
 use towline_config::Settings;
 
 use crate::{
     channel::{Channel, Received},
     inbox::WorkerInbox,
-    lists::{ListsToSend, parts},
-    message::{
-        CLOSED_MAX, Id, ROWS_MAX, RowsPart, SettingsText, SupervisorMsg, ToWorker, WorkerMsg,
-    },
+    lists::ListsToSend,
+    message::{Id, RowsPart, SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
     watchdog::ControlWatchdog,
 };
 
@@ -145,19 +143,13 @@ impl ControlSession {
             Some(ToWorker::Control(message)) => match message {
                 SupervisorMsg::SendCounts => self.send_counts().await,
                 SupervisorMsg::SendRows(wanted) => {
-                    let Rows { rows, open, matched, .. } = self.context.pool.rows(&wanted);
-                    let counts = (open as u32, matched as u32);
-                    let parts = parts(rows, ROWS_MAX);
-                    self.lists.push(
-                        parts.map(move |(rows, last)| {
-                            RowsPart::encode(&rows, last.then_some(counts))
-                        }),
-                    );
+                    let pool = self.context.pool.clone();
+                    self.lists.push(move || RowsPart::encode_all(pool.rows(&wanted)));
                 }
-                SupervisorMsg::SendClosed(max) => self.lists.push(
-                    parts(self.context.pool.closed(max), CLOSED_MAX)
-                        .map(|(closed, last)| WorkerMsg::Closed(closed, last).encode()),
-                ),
+                SupervisorMsg::SendClosed(max) => {
+                    let pool = self.context.pool.clone();
+                    self.lists.push(move || WorkerMsg::encode_closed(pool.closed(max)));
+                }
                 SupervisorMsg::Reload(settings) => {
                     let answer = self.context.reload(&settings);
                     self.send(&answer).await;

@@ -1,8 +1,11 @@
 //! Lists that come in several messages.
 
-use std::{collections::VecDeque, fmt};
+use std::collections::VecDeque;
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use crate::channel::Channel;
 
@@ -48,28 +51,23 @@ impl<T> Lists<T> {
     }
 }
 
-/// Lists that a worker process was asked for, in messages that are made when they can be sent. The supervisor
-/// asks for no more than [`LISTS_MAX`] of each kind at a time.
-#[derive(Default)]
+/// Lists that a worker process was asked for. Each is made beside the thread that serves connections, which it would
+/// delay. The supervisor asks for no more than [`LISTS_MAX`] of each kind at a time.
+#[derive(Debug, Default)]
 pub(crate) struct ListsToSend {
-    lists: VecDeque<Box<dyn Iterator<Item = Vec<u8>> + Send + Sync>>,
-    /// The message that is sent next.
-    next: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for ListsToSend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListsToSend").field("lists", &self.lists.len()).finish_non_exhaustive()
-    }
+    /// The messages of lists, the oldest first.
+    lists: VecDeque<JoinHandle<Vec<Vec<u8>>>>,
+    /// Those of the oldest list that are still to be sent.
+    messages: VecDeque<Vec<u8>>,
 }
 
 impl ListsToSend {
-    pub(crate) fn push(&mut self, messages: impl Iterator<Item = Vec<u8>> + Send + Sync + 'static) {
-        self.lists.push_back(Box::new(messages));
+    pub(crate) fn push(&mut self, list: impl FnOnce() -> Vec<Vec<u8>> + Send + 'static) {
+        self.lists.push_back(spawn_blocking(list));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.next.is_none() && self.lists.is_empty()
+        self.messages.is_empty() && self.lists.is_empty()
     }
 
     /// Sends the next message of the oldest list, if there is one. An error is ignored: the next receive reports
@@ -77,17 +75,16 @@ impl ListsToSend {
     ///
     /// Cancel safe: a message that was not sent is the next one again.
     pub(crate) async fn send_part(&mut self, channel: &Channel) {
-        while self.next.is_none()
+        if self.messages.is_empty()
             && let Some(list) = self.lists.front_mut()
         {
-            self.next = list.next();
-            if self.next.is_none() {
-                self.lists.pop_front();
-            }
+            // Without messages if it panicked: then the supervisor waits in vain.
+            self.messages = list.await.unwrap_or_default().into();
+            self.lists.pop_front();
         }
-        if let Some(message) = &self.next {
+        if let Some(message) = self.messages.front() {
             let _ = channel.send(message).await;
-            self.next = None;
+            self.messages.pop_front();
         }
     }
 }

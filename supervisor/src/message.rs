@@ -6,8 +6,10 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use towline::internal::{ClosedJson, ListedRow, Snapshot, WantedRows, commands::Closing};
+use towline::internal::{ClosedJson, ListedRow, Rows, Snapshot, WantedRows, commands::Closing};
 use towline_config::{Key, Settings};
+
+use crate::lists::parts;
 
 /// A rare message from the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,10 +129,10 @@ pub(crate) struct RowsPart {
 }
 
 /// Most rows in one message, so that they fit it.
-pub(crate) const ROWS_MAX: usize = 800;
+const ROWS_MAX: usize = 800;
 
 /// Most connections that ended in one message, so that they fit it.
-pub(crate) const CLOSED_MAX: usize = 100;
+const CLOSED_MAX: usize = 100;
 
 /// Most tags in one ack, so that it fits a message.
 pub(crate) const TAGS_MAX: usize = 1024;
@@ -159,6 +161,12 @@ impl SupervisorMsg {
 impl WorkerMsg {
     pub(crate) fn encode(&self) -> Vec<u8> {
         json(self)
+    }
+
+    /// The messages of an answer.
+    pub(crate) fn encode_closed(closed: Vec<ClosedJson>) -> Vec<Vec<u8>> {
+        let parts = parts(closed, CLOSED_MAX);
+        parts.map(|(closed, last)| Self::Closed(closed, last).encode()).collect()
     }
 }
 
@@ -236,8 +244,15 @@ impl Ack {
 }
 
 impl RowsPart {
+    /// The messages of an answer.
+    pub(crate) fn encode_all(Rows { rows, open, matched, .. }: Rows) -> Vec<Vec<u8>> {
+        let counts = (open as u32, matched as u32);
+        let parts = parts(rows, ROWS_MAX);
+        parts.map(|(rows, last)| Self::encode(&rows, last.then_some(counts))).collect()
+    }
+
     /// The message with these rows.
-    pub(crate) fn encode(rows: &[ListedRow], last: Option<(u32, u32)>) -> Vec<u8> {
+    fn encode(rows: &[ListedRow], last: Option<(u32, u32)>) -> Vec<u8> {
         let mut bytes =
             Vec::with_capacity(2 + 2 * size_of::<u32>() + rows.len() * ListedRow::BYTES);
         bytes.extend([ROWS, u8::from(last.is_some())]);

@@ -14,7 +14,7 @@
 //! let (_client, server) = tokio::io::duplex(64);
 //! let transport = FramedTransport::new(server, LinesBatchCodec::new(99));
 //! let _served = Serve::new(Echo).stats(stats.clone()).drain(watch).call(transport);
-//! let rows = signal.connections(stats.now());
+//! let rows: Vec<_> = signal.connections(stats.now()).collect();
 //! assert_eq!((rows.len(), rows[0].lines), (1, 0));
 //! # }
 //! ```

@@ -163,12 +163,11 @@ impl Chunks {
         &self,
         now: Nanos,
         long_address: impl Fn(u32) -> PeerAddress,
-    ) -> Vec<ConnectionRow> {
+    ) -> impl Iterator<Item = ConnectionRow> {
         let chunks = (0..).step_by(CHUNK_ROWS).zip(&self.0[..]);
         let rows = chunks.filter_map(|(first, chunk)| Some((first.., chunk.get()?)));
         rows.flat_map(|(slots, rows)| slots.zip(rows))
-            .filter_map(|(slot, row)| row.read(slot, now, || long_address(slot)))
-            .collect()
+            .filter_map(move |(slot, row)| row.read(slot, now, || long_address(slot)))
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use towline_middleware::stats::State;
 
 use super::StatusSource;
-use crate::connections::{KernelView, Needs, WantedRows};
+use crate::connections::{KernelView, WantedRows};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -27,8 +27,7 @@ pub(super) async fn run_attribution(source: &impl StatusSource) {
             Some(kernel) if waits => {
                 let rows = source.rows(WantedRows::WriteWaits).await.rows;
                 if kernel.needs_addresses() {
-                    // Its addresses stay known.
-                    let _ = kernel.sockets(Needs::Nothing).await;
+                    kernel.learn_addresses().await;
                 }
                 state.write_waits.look(rows, kernel, total_nanos);
             }

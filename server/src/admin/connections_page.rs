@@ -80,8 +80,7 @@ impl ConnectionsPage {
         };
         if let Some(kernel) = kernel {
             if kernel.needs_addresses() {
-                // Its addresses stay known.
-                let _ = kernel.sockets(Needs::Nothing).await;
+                kernel.learn_addresses().await;
             }
             for one in listing.connections.iter_mut().filter(|one| one.lacks_details()) {
                 one.socket = kernel.socket(one.row.peer).or(one.socket.take());
@@ -125,15 +124,14 @@ async fn gather<S: StatusSource>(
     needs: Needs,
     kernel: Option<&mut KernelView>,
 ) -> (impl Iterator<Item = ListedConnection> + use<S>, bool) {
+    let Rows { rows, mut partial, .. } = source.rows(WantedRows::All).await;
     let mut sockets = match kernel {
-        Some(kernel) if needs > Needs::Nothing => Some(kernel.sockets(needs).await),
+        Some(kernel) if needs > Needs::Nothing => Some(kernel.sockets(needs, rows.len()).await),
         _ => None,
     };
-    let mut partial = sockets.as_ref().is_some_and(|sockets| sockets.partial);
-    let rows = source.rows(WantedRows::All).await;
-    partial |= rows.partial;
+    partial |= sockets.as_ref().is_some_and(|sockets| sockets.partial);
     let causes = source.state().write_waits.causes();
-    let all = rows.rows.into_iter().map(move |row| ListedConnection {
+    let all = rows.into_iter().map(move |row| ListedConnection {
         socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
         cause: causes.get(&row.id).copied(),
         row,

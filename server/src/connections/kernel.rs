@@ -34,7 +34,7 @@ pub(crate) struct KernelView {
 }
 
 /// Sockets by the addresses of their peers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sockets {
     by_peer: HashMap<SocketAddr, TcpSocket>,
     /// The kernel did not give all.
@@ -49,28 +49,37 @@ impl KernelView {
         Some(Self { diagnostics, port, local: Vec::new(), missed: false, searched: None })
     }
 
-    /// All sockets of the port, with their details if those are needed. Other tasks of the thread run meanwhile.
+    /// All sockets of the port, some `count`, with their details if those are needed. Other tasks of the thread run
+    /// meanwhile.
     ///
-    /// *Costs*: a microsecond a connection, in the kernel, and less than half without details.
-    pub(crate) async fn sockets(&mut self, needs: Needs) -> Sockets {
+    /// *Costs*: two microseconds a connection, most of them in the kernel.
+    pub(crate) async fn sockets(&mut self, needs: Needs, count: usize) -> Sockets {
+        let with = if needs == Needs::Details { Include::Info } else { Include::Queues };
+        let mut by_peer = HashMap::with_capacity(count);
+        let listed = self.dump(with, |socket| _ = by_peer.insert(socket.peer, socket)).await;
+        Sockets { by_peer, partial: listed == Listed::Part }
+    }
+
+    /// Searches the addresses that clients connect to.
+    pub(crate) async fn learn_addresses(&mut self) {
+        // Those that were found are known, also if not all were.
+        let _ = self.dump(Include::Queues, drop).await;
+    }
+
+    async fn dump(&mut self, with: Include, mut each: impl FnMut(TcpSocket)) -> Listed {
         self.missed = false;
         self.searched = Some(Instant::now());
         let Self { diagnostics, port, local, .. } = self;
-        let mut sockets = Sockets::default();
-        let with = if needs == Needs::Details { Include::Info } else { Include::Queues };
         let mut dump = diagnostics.dump(*port, with, DUMP_MAX);
         loop {
             let next = dump.next_block(|socket| {
                 learn(local, socket.local.ip());
-                sockets.by_peer.insert(socket.peer, socket);
+                each(socket);
             });
             match next {
                 Ok(None) => yield_now().await,
-                Ok(Some(Listed::Whole)) => return sockets,
-                Ok(Some(Listed::Part)) | Err(_) => {
-                    sockets.partial = true;
-                    return sockets;
-                }
+                Ok(Some(listed)) => return listed,
+                Err(_) => return Listed::Part,
             }
         }
     }
@@ -92,7 +101,7 @@ impl KernelView {
         Some(socket)
     }
 
-    /// Whether [`sockets`](Self::sockets) should be called for the addresses that clients connect to: none is
+    /// Whether [`learn_addresses`](Self::learn_addresses) should be called: none is
     /// known, or a connection was found under none of them, and the last search was long ago.
     pub(crate) fn needs_addresses(&self) -> bool {
         let long_ago = |searched: Instant| searched.elapsed() >= SEARCH_INTERVAL;

@@ -24,16 +24,20 @@ pub(crate) struct Listing {
 pub(crate) fn list(all: impl Iterator<Item = ListedConnection>, query: &Query) -> Listing {
     let Query { sort, limit, ref filter, .. } = *query;
     let mut listing = Listing::default();
-    let mut first = BinaryHeap::with_capacity(limit + 1);
+    let mut first = BinaryHeap::with_capacity(limit);
     for connection in all {
         listing.open += 1;
         if !filter.matches(&connection) {
             continue;
         }
         listing.matched += 1;
-        first.push(Reverse(Ranked { key: sort.key(&connection), connection }));
-        if first.len() > limit {
-            first.pop();
+        let ranked = Ranked { key: sort.key(&connection), connection };
+        if first.len() < limit {
+            first.push(Reverse(ranked));
+        } else if let Some(mut last) = first.peek_mut()
+            && ranked > last.0
+        {
+            *last = Reverse(ranked);
         }
     }
     let first = first.into_sorted_vec().into_iter();

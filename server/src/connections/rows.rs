@@ -59,8 +59,9 @@ impl PoolState {
         let shards = self.signals.iter().zip(&self.stats).enumerate();
         shards.flat_map(move |(shard, (signal, stats))| {
             let now = stats.now();
-            let rows = signal.connections(now).into_iter();
-            rows.map(move |row| ListedRow::new(place.name(shard, row.id.serial), &row, now))
+            signal
+                .connections(now)
+                .map(move |row| ListedRow::new(place.name(shard, row.id.serial), &row, now))
         })
     }
 }
