@@ -3,7 +3,7 @@
 
 #[cfg(feature = "admin")]
 pub use crate::connections::{
-    CLOSE_WAIT_MAX, ClosedJson, Filter, InvalidCondition, ListedRow, Rows, WantedRows,
+    CLOSE_WAIT_MAX, ClosedJson, Filter, InvalidCondition, ListedRow, Rows, WantedRows, yielding,
 };
 pub use crate::{
     accept::{

@@ -12,6 +12,9 @@ use crate::channel::Channel;
 /// Most requests for lists of one kind that a process has not answered. Further ones get no answer.
 const LISTS_MAX: usize = 8;
 
+/// Nice value of the threads that make lists.
+const NICE: i32 = 10;
+
 /// Requests for lists that a process answers one after the other.
 #[derive(Debug)]
 pub(crate) struct Lists<T>(VecDeque<(Vec<T>, oneshot::Sender<Vec<T>>)>);
@@ -63,7 +66,11 @@ pub(crate) struct ListsToSend {
 
 impl ListsToSend {
     pub(crate) fn push(&mut self, list: impl FnOnce() -> Vec<Vec<u8>> + Send + 'static) {
-        self.lists.push_back(spawn_blocking(list));
+        self.lists.push_back(spawn_blocking(|| {
+            // Of this thread alone, as that of the admin endpoint has it. If it cannot be set, the default serves.
+            let _ = rustix::process::setpriority_process(None, NICE);
+            list()
+        }));
     }
 
     pub(crate) fn is_empty(&self) -> bool {

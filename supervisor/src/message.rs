@@ -6,7 +6,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use towline::internal::{ClosedJson, ListedRow, Rows, Snapshot, WantedRows, commands::Closing};
+use towline::internal::{
+    ClosedJson, ListedRow, Rows, Snapshot, WantedRows, commands::Closing, yielding,
+};
 use towline_config::{Key, Settings};
 
 use crate::lists::parts;
@@ -258,7 +260,7 @@ impl RowsPart {
         bytes.extend([ROWS, u8::from(last.is_some())]);
         let (open, matched) = last.unwrap_or_default();
         bytes.extend([open, matched].map(u32::to_le_bytes).as_flattened());
-        for row in rows {
+        for row in yielding(rows.iter()) {
             row.encode(&mut bytes);
         }
         bytes

@@ -17,6 +17,7 @@ use towline::{
         Wanted, WantedRows, admin,
         commands::{Closed, Closing, Controllable},
         reload::Reloadable,
+        yielding,
     },
 };
 use towline_config::{PendingRestart, Processes, Settings};
@@ -97,7 +98,7 @@ impl Controllable for MultiProcess {
         let partial = answers.len() < self.commands.len();
         let mut all = Rows { partial, ..Rows::default() };
         for part in answers.iter().flatten() {
-            all.rows.extend(part.rows());
+            all.rows.extend(yielding(part.rows()));
             if let Some((open, matched)) = part.last {
                 all.open += open as usize;
                 all.matched += matched as usize;

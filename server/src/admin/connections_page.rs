@@ -12,7 +12,7 @@ use super::StatusSource;
 use crate::{
     connections::{
         Filter, KernelView, ListedConnection, Listing, ListingJson, Needs, Query, Rows, ServerJson,
-        WantedRows, list,
+        WantedRows, list, yielding,
     },
     control::Matching,
 };
@@ -131,7 +131,7 @@ async fn gather<S: StatusSource>(
     };
     partial |= sockets.as_ref().is_some_and(|sockets| sockets.partial);
     let causes = source.state().write_waits.causes();
-    let all = rows.into_iter().map(move |row| ListedConnection {
+    let all = yielding(rows.into_iter()).map(move |row| ListedConnection {
         socket: sockets.as_mut().and_then(|sockets| sockets.take(row.peer)),
         cause: causes.get(&row.id).copied(),
         row,

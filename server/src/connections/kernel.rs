@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    thread,
     time::Duration,
 };
 
-use tokio::{task::yield_now, time::Instant};
+use tokio::{task, time::Instant};
 use towline_host::{Include, Listed, SockDiag, TcpSocket};
 use towline_middleware::connections::PeerAddress;
 
@@ -77,7 +78,11 @@ impl KernelView {
                 each(socket);
             });
             match next {
-                Ok(None) => yield_now().await,
+                Ok(None) => {
+                    // A block takes some tenths of a millisecond, most of it in the kernel.
+                    thread::yield_now();
+                    task::yield_now().await;
+                }
                 Ok(Some(listed)) => return listed,
                 Err(_) => return Listed::Part,
             }

@@ -13,6 +13,7 @@
 //! | `cause.rs`, `write_waits.rs` | why replies are not taken |
 //! | `json.rs` | the answer of `GET /connections` |
 //! | `close.rs` | closing those that are named |
+//! | `yielding.rs` | how long lists let other threads run |
 
 mod cause;
 mod close;
@@ -24,6 +25,7 @@ mod query;
 mod row;
 mod rows;
 mod write_waits;
+mod yielding;
 
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub use self::{
     json::ClosedJson,
     row::ListedRow,
     rows::{Rows, WantedRows},
+    yielding::yielding,
 };
 pub(crate) use self::{
     json::{ListingJson, ServerJson},

@@ -2,7 +2,7 @@
 
 use towline_middleware::stats::State;
 
-use super::{ListedConnection, ListedRow, listing::list, query::Query};
+use super::{ListedConnection, ListedRow, listing::list, query::Query, yielding};
 use crate::shard::PoolState;
 
 /// Which rows are asked for.
@@ -57,11 +57,11 @@ impl PoolState {
     fn each_row(&self) -> impl Iterator<Item = ListedRow> {
         let place = self.slots.closed().place();
         let shards = self.signals.iter().zip(&self.stats).enumerate();
-        shards.flat_map(move |(shard, (signal, stats))| {
+        yielding(shards.flat_map(move |(shard, (signal, stats))| {
             let now = stats.now();
             signal
                 .connections(now)
                 .map(move |row| ListedRow::new(place.name(shard, row.id.serial), &row, now))
-        })
+        }))
     }
 }
