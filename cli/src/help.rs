@@ -64,6 +64,8 @@ Examples:
   towline ctl set limits.connections=
       Withdraws it: what the configuration says is in force again
   towline ctl log debug
+  towline ctl profile --seconds 10 -o flames.svg
+      What the server's threads and the kernel spend its CPU time on
   kubectl exec POD -- /towline ctl drain
 
 Exit codes:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::connections;
+use super::{connections, profile::Profile};
 use crate::flag_value;
 
 /// What is sent to the server.
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Stats,
     /// Load the configuration again, as SIGHUP does
     Reload,
+    /// Sample what the server spends CPU time on, as a flame graph; needs perf, on the server's host
+    Profile(Profile),
 }
 
 /// Which connections are closed, and how.

@@ -3,6 +3,7 @@
 mod ask;
 mod command;
 mod kill;
+mod profile;
 mod set;
 mod stats;
 mod target;
@@ -58,6 +59,7 @@ fn execute(args: &Args) -> Result<String, Failure> {
     let server = args.target.server()?;
     let (answer, text) = match &args.command {
         Command::Kill(kill) => return kill::run(&server, kill, args.json),
+        Command::Profile(profile) => return profile::run(&server, profile, args.json),
         Command::Drain(drain) => {
             let answer = server.command("drain", &drain.body())?;
             let text = drain.said(number(&answer, "connections"));

@@ -2,10 +2,12 @@
 
 use std::{
     env, fs, io,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::net::sockopt::socket_peercred;
 use serde_json::Value;
 use towline_config::{Key, Settings};
 
@@ -109,6 +111,24 @@ impl Server {
         let (path, body) = (format!("/ctl/{name}"), body.to_string());
         let token = self.token.as_deref();
         self.send(&Request { method: "POST", path: &path, token, body: &body }, TIMEOUT)
+    }
+
+    /// The process that listens on the socket.
+    pub(super) fn process(&self) -> Result<u32, Failure> {
+        let Endpoint::Socket(path) = &self.endpoint else {
+            return Err(Failure::usage(
+                "a profile is of a server on this host: give --socket PATH instead of --admin ADDR",
+            ));
+        };
+        let stream = UnixStream::connect(path).map_err(|error| self.unreachable(&error))?;
+        let process = socket_peercred(stream).ok().map(|user| user.pid.as_raw_pid());
+        // 0 stands for one that cannot be seen from here.
+        process.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0).ok_or_else(|| {
+            Failure::failed(format!(
+                "{}: its server is in another PID namespace: run this beside it",
+                self.endpoint
+            ))
+        })
     }
 
     fn send(&self, request: &Request<'_>, timeout: Duration) -> Result<Value, Failure> {
