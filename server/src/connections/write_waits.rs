@@ -38,6 +38,8 @@ struct LookedAt {
     at: Instant,
     info: TcpInfo,
     write_wait: Duration,
+    /// What it had waited without a break before the first look: it is given to the cause that the second one finds.
+    before_first: Duration,
     cause: Option<WriteWaitCause>,
 }
 
@@ -48,7 +50,7 @@ impl WriteWaits {
     }
 
     /// Nanoseconds waited by cause, indexed by [`WriteWaitCause`], up to the last look. They add up to the time in
-    /// the state `write_wait` then.
+    /// the state `write_wait` then, less that of waits which are too young for a cause.
     pub(crate) fn nanos(&self) -> [u64; WriteWaitCause::ALL.len()] {
         self.found().nanos
     }
@@ -58,17 +60,19 @@ impl WriteWaits {
     ///
     /// *Costs*: some system calls for each connection that waits, of 256 at most.
     pub(crate) fn look(&self, rows: Vec<ListedRow>, kernel: &mut KernelView, total_nanos: u64) {
-        let waiting = longest_waits(rows);
+        let (young, waiting) = longest_waits(rows);
         let mut found = self.found();
         found.look(waiting, kernel, Instant::now());
-        found.settle(total_nanos);
+        let first = found.looked_at.values().map(|looked_at| looked_at.before_first);
+        let undecided = young + first.sum::<Duration>();
+        found.settle(total_nanos, nanos(undecided));
     }
 
     /// Attributes nothing: no connection waits, or the kernel does not say why.
     pub(crate) fn skip(&self, total_nanos: u64) {
         let mut found = self.found();
         found.looked_at.clear();
-        found.settle(total_nanos);
+        found.settle(total_nanos, 0);
     }
 
     /// Why the connections that were looked at wait.
@@ -87,35 +91,45 @@ impl Attributed {
         for row in waiting {
             let socket = kernel.socket(row.peer);
             let Some(info) = socket.and_then(|socket| socket.info) else { continue };
-            let mut looked_at = LookedAt { at: now, info, write_wait: row.write_wait, cause: None };
+            let mut looked_at = LookedAt {
+                at: now,
+                info,
+                write_wait: row.write_wait,
+                before_first: row.state_for,
+                cause: None,
+            };
             if let Some(before) = before.remove(&row.id) {
                 let apart = now - before.at;
                 let cause = cause::find(&before.info, &looked_at.info, apart);
                 looked_at.cause = Some(cause);
+                looked_at.before_first = Duration::ZERO;
                 let waited = row.write_wait.saturating_sub(before.write_wait);
                 if cause != WriteWaitCause::Unknown {
-                    self.nanos[cause as usize] += nanos(waited);
+                    self.nanos[cause as usize] += nanos(waited + before.before_first);
                 }
             }
             self.looked_at.insert(row.id, looked_at);
         }
     }
 
-    /// Gives what was not attributed to [`WriteWaitCause::Unknown`].
-    fn settle(&mut self, total_nanos: u64) {
+    /// Gives what was not attributed to [`WriteWaitCause::Unknown`], but for waits whose cause may still be found.
+    fn settle(&mut self, total_nanos: u64, undecided_nanos: u64) {
         self.total_nanos = self.total_nanos.max(total_nanos);
         let attributed: u64 = self.nanos.iter().sum();
-        let rest = self.total_nanos.saturating_sub(attributed);
+        let rest = self.total_nanos.saturating_sub(attributed.saturating_add(undecided_nanos));
         self.nanos[WriteWaitCause::Unknown as usize] += rest;
     }
 }
 
-/// The connections that have waited longest now.
-fn longest_waits(mut rows: Vec<ListedRow>) -> Vec<ListedRow> {
-    rows.retain(|row| row.state == State::WriteWait && row.state_for >= LOOKED_AT_AFTER);
+/// The connections that have waited longest now, and the time of those together that have not waited long enough.
+fn longest_waits(mut rows: Vec<ListedRow>) -> (Duration, Vec<ListedRow>) {
+    rows.retain(|row| row.state == State::WriteWait);
+    let is_young = |row: &&ListedRow| row.state_for < LOOKED_AT_AFTER;
+    let young = rows.iter().filter(is_young).map(|row| row.state_for).sum();
+    rows.retain(|row| row.state_for >= LOOKED_AT_AFTER);
     if rows.len() > LOOKED_AT_MAX {
         rows.select_nth_unstable_by_key(LOOKED_AT_MAX, |row| std::cmp::Reverse(row.state_for));
         rows.truncate(LOOKED_AT_MAX);
     }
-    rows
+    (young, rows)
 }
