@@ -116,11 +116,18 @@ def without_threshold(expression):
     return re.sub(r"absent\((.*)\)", r"\1", expression)
 
 
+def without_first_bound(expression):
+    """A panel's quantile without the condition that it is not in the first bucket: what ends within a millisecond,
+    as a connection that is reset, has a median there now and then."""
+    return re.sub(r"^(histogram_quantile\(.*\)) > [\d.e-]+$", r"\1", expression)
+
+
 def every_query(prometheus, rules, found, begin, now):
     count = 0
     for query in queries.of_dashboards():
         count += 1
-        check_results(prometheus, query.place, filled_in(query.expression), found, begin, now)
+        expression = without_first_bound(filled_in(query.expression))
+        check_results(prometheus, query.place, expression, found, begin, now)
     for rule in rules:
         count += 1
         found.expect(rule["health"] == "ok", f"rule {rule['name']}: {rule.get('lastError')}")
