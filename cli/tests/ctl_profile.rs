@@ -74,6 +74,9 @@ fn what_keeps_a_profile_from_being_taken_is_said() {
     let sentence = "towline: a profile is taken by perf, which is not installed";
     assert!(run.code == 1 && run.stderr.starts_with(sentence), "{run:?}");
     assert!(!unwritten.path().exists(), "an empty file is left");
+    let kept = TempFile::new("a profile");
+    assert_eq!(ctl(&[kept.name()]).code, 1);
+    assert_eq!(fs::read_to_string(kept.path()).unwrap(), "a profile");
     let run = ctl(&["/nowhere/profile.svg"]);
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("/nowhere/profile.svg cannot be written: No such file"), "{run:?}");

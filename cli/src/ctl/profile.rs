@@ -45,15 +45,17 @@ pub(super) fn run(server: &Server, profile: &Profile, json: bool) -> Result<Stri
     let Profile { seconds, output } = profile;
     let file = output.display();
     let processes = processes_of(server.process()?);
-    // Before the samples are taken, which would be lost.
-    let written = fs::File::create(output)
-        .map_err(|error| Failure::failed(format!("{file} cannot be written: {error}")))?;
+    let unwritten = |error| Failure::failed(format!("{file} cannot be written: {error}"));
+    // Before the samples are taken, which would be lost. A profile that is there already stays until there is another.
+    let is_new = !output.exists();
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).open(output);
+    let written = opened.map_err(unwritten)?;
     let folded = sample(&processes, *seconds).inspect_err(|_| {
-        // Made above, and empty.
-        let _ = fs::remove_file(output);
+        if is_new {
+            let _ = fs::remove_file(output);
+        }
     })?;
-    write(&folded, output, &written, *seconds)
-        .map_err(|error| Failure::failed(format!("{file} cannot be written: {error}")))?;
+    write(&folded, output, &written, *seconds).map_err(unwritten)?;
     let cpu_seconds = folded.lines().filter_map(nanos).sum::<u64>() as f64 / 1e9;
     let count = processes.len();
     Ok(if json {
@@ -142,6 +144,10 @@ fn fold(mut script: Child) -> io::Result<String> {
 }
 
 fn write(folded: &str, path: &Path, mut file: &fs::File, seconds: u64) -> io::Result<()> {
+    // Not a pipe, which has no end to set.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
     if path.extension().is_some_and(|extension| extension == "folded") {
         return file.write_all(folded.as_bytes());
     }
