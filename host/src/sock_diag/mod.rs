@@ -80,7 +80,7 @@ impl SockDiag {
     /// Begins a list of every TCP connection whose local port is `port`, in the network namespace of this
     /// process, which takes `within` at most.
     ///
-    /// *Costs*: a microsecond a connection, in the kernel, with [`Include::Info`].
+    /// *Costs*: one or two microseconds a connection; a tenth less without [`Include::Info`].
     pub fn dump(&self, port: u16, with: Include, within: Duration) -> Dump<'_> {
         let families = vec![AddressFamily::INET6, AddressFamily::INET];
         let (until, listed) = (Instant::now() + within, Listed::Whole);

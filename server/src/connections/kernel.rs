@@ -53,7 +53,7 @@ impl KernelView {
     /// All sockets of the port, some `count`, with their details if those are needed. Other tasks of the thread run
     /// meanwhile.
     ///
-    /// *Costs*: two microseconds a connection, most of them in the kernel.
+    /// *Costs*: about two microseconds a connection.
     pub(crate) async fn sockets(&mut self, needs: Needs, count: usize) -> Sockets {
         let with = if needs == Needs::Details { Include::Info } else { Include::Queues };
         let mut by_peer = HashMap::with_capacity(count);
@@ -79,7 +79,7 @@ impl KernelView {
             });
             match next {
                 Ok(None) => {
-                    // A block takes some tenths of a millisecond, most of it in the kernel.
+                    // A block has some hundred connections.
                     thread::yield_now();
                     task::yield_now().await;
                 }

@@ -47,7 +47,7 @@ pub(crate) enum Needs {
     Nothing,
     /// How many bytes are in its queues.
     Queues,
-    /// All that it knows, which costs several times as much.
+    /// All that it knows, which costs a tenth more.
     Details,
 }
 
