@@ -24,6 +24,7 @@ STATE_COLORS = {
     "ready": "light-blue",
     "service": "blue",
     "limit_wait": "orange",
+    "push_wait": "purple",
     "write_wait": "red",
     "closing": "dark-green",
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use crate::settings::{
     Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log,
-    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
+    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push, ReceiveBuffer,
     ServerSettings, SocketOptions, Timeouts, Workload, WorkloadKind,
 };
 
@@ -45,6 +45,16 @@ impl Default for Limits {
             overload: Overload::Wait,
             output_bytes: 256 * 1024,
             buffer_bytes: None,
+        }
+    }
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self {
+            connection_bytes: 1024 * 1024,
+            shard_bytes: 16 * 1024 * 1024,
+            at_once: const { NonZeroU32::new(32).expect("not zero") },
         }
     }
 }

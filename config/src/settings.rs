@@ -20,6 +20,8 @@ pub struct Settings {
     pub flush: Flush,
     /// How much the server takes on.
     pub limits: Limits,
+    /// Messages that a program sends unasked.
+    pub push: Push,
     /// Timeouts and deadlines.
     pub timeouts: Timeouts,
     /// How the server tells a quiet client from a dead one.
@@ -183,6 +185,19 @@ pub struct Limits {
     /// `limits.buffer_bytes`: memory for the buffers of all connections, divided among the
     /// processes; `None` is `auto`, a quarter of available memory. Default: `None`.
     pub buffer_bytes: Option<usize>,
+}
+
+/// `push.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Push {
+    /// `push.connection_bytes`: most bytes of messages that wait for one connection. Default: 1 MiB.
+    pub connection_bytes: usize,
+    /// `push.shard_bytes`: bytes of messages on their way to the connections of a thread above which senders wait.
+    /// Default: 16 MiB.
+    pub shard_bytes: usize,
+    /// `push.at_once`: connections woken for messages before others run. Default: 32.
+    pub at_once: NonZeroU32,
 }
 
 words! {

@@ -52,6 +52,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("workload", "The service that answers lines."),
     ("flush", "When replies are written."),
     ("limits", "How much the server takes on, and what happens at each limit."),
+    ("push", "Messages that a program sends unasked: the workloads of `towline` send none."),
     ("timeouts", "Timeouts, which start again on activity, and deadlines, which do not."),
     ("heartbeat", "How the server tells a quiet client from a dead one."),
     ("socket", "Options of accepted sockets."),
@@ -267,6 +268,27 @@ static KEYS: &[Key] = &[
          says what happens to new connections. Expected at least four times `limits.line_bytes`.",
     )
     .flag("--max-buffer")
+    .live(),
+    key!(
+        push.connection_bytes,
+        SIZE,
+        "Maximum bytes of messages that wait for one connection; the policy of their group says what happens to \
+         more. A longer message is refused. A quarter of it while buffers are above nine tenths of \
+         `limits.buffer_bytes`.",
+    )
+    .live(),
+    key!(
+        push.shard_bytes,
+        SIZE,
+        "Bytes of messages on their way to the connections of a thread above which the connections that send are \
+         not read until half of them are given; above twice as much, messages are refused.",
+    )
+    .live(),
+    key!(
+        push.at_once,
+        COUNT,
+        "Connections that are woken for messages before the other connections of their thread run.",
+    )
     .live(),
     key!(
         timeouts.request,

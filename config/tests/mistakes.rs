@@ -37,7 +37,7 @@ fn an_unknown_section_without_keys_is_reported_too() {
     assert_eq!(
         one(from_file("\n[limit]\n")),
         "unknown section [limit] (file FILE:2): expected server, admin, workload, flush, limits, \
-         timeouts, heartbeat, socket, tls, proxy_protocol or log"
+         push, timeouts, heartbeat, socket, tls, proxy_protocol or log"
     );
     assert_eq!(
         one(from_file("limits = 5\n")),

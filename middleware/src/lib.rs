@@ -73,6 +73,7 @@ mod macros;
 mod metered_io;
 mod observe;
 pub mod protocol;
+pub mod push;
 pub mod rate;
 mod ready_per_call;
 pub mod reply;

@@ -53,6 +53,27 @@ pub trait Transport:
     #[doc(hidden)]
     fn unsent_bytes(&self) -> usize;
 
+    /// Writes bytes that are not replies, as many as the stream takes, and returns how many; pending if it takes
+    /// none. For a caller that has nothing unsent in the sink.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    #[doc(hidden)]
+    fn poll_push(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, LineError>>;
+
+    /// Says whether the bytes that were pushed last end inside of a message. Until they do not, what the sink is
+    /// given waits, and its flush is pending without a waker.
+    #[doc(hidden)]
+    fn set_inside_push(self: Pin<&mut Self>, inside: bool);
+
+    /// Whether the sink waits for the rest of a message that is pushed.
+    #[doc(hidden)]
+    fn is_inside_push(&self) -> bool;
+
     /// Whether the last read filled its block: the peer has more to say, and other connections should
     /// run first. Resets it.
     #[doc(hidden)]

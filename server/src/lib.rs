@@ -71,6 +71,7 @@ pub use towline_middleware::{
     Batch, BatchCodec, BoxError, EachFrame, EachLine, Line, Lines, LinesBatchCodec, Response,
     drain, each_frame, each_line,
     protocol::{self, Protocol},
+    push::{self, Group, Membership, PushError, SlowConsumer, Topics},
     rate::{Excess, Quota, Quotas, RateLayer},
     reply::{self, Args, Close, IntoReply, Message, Out, Raw, ReplyError, Rest, Value},
     router::Router,

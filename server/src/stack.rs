@@ -18,6 +18,7 @@ use towline_middleware::{
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PingWords},
     internal::{ConnectionStats, LINES_MAX},
     protocol::{Lf, Protocol},
+    push::PushShard,
     serve::{self, Respond, Serve},
     session::SessionStack,
     stats::{CloseReason, Stats},
@@ -38,6 +39,7 @@ pub struct StackParts {
     timeout: TimeoutLayer,
     limit: ConcurrencyLimitLayer,
     sha256: Sha256Layer,
+    pushes: PushShard,
     /// Shards that share the memory for buffers.
     shards: usize,
 }
@@ -69,6 +71,7 @@ impl StackParts {
             timeout,
             limit,
             sha256: Sha256Layer::new(None, stats.clone()),
+            pushes: PushShard::new(stats.clone()),
             stats,
             serve,
             connection,
@@ -105,6 +108,10 @@ impl StackParts {
         self.connection.set_eviction_bytes(config.eviction_bytes(self.shards));
         self.connection.set_linger(settings.timeouts.linger);
         self.connection.set_half_close(settings.timeouts.half_close);
+        self.pushes.set_connection_bytes(settings.push.connection_bytes);
+        self.pushes.set_shard_bytes(settings.push.shard_bytes);
+        self.pushes.set_at_once(settings.push.at_once.get() as usize);
+        self.pushes.set_memory_bytes(config.eviction_bytes(self.shards));
         self.timeout.set_timeout(settings.timeouts.request);
         self.limit.set_load_shed(match settings.limits.overload {
             _ if mitigation.sheds => LoadShed::Always,
@@ -148,7 +155,14 @@ impl StackParts {
 
     /// What surrounds the sessions of this shard.
     pub(crate) fn sessions(&self) -> SessionStack {
+        self.pushes.export();
         SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
+            .pushes(self.pushes.clone())
+    }
+
+    /// Gives what is pushed to the connections of this shard.
+    pub(crate) fn run_pushes(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.pushes.clone().run()
     }
 
     /// What is counted on this shard.

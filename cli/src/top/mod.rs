@@ -58,7 +58,8 @@ pub(crate) struct Args {
 const HELP: &str = "\
 Conditions:
   peer=10.0.0.0/8      an address, a network, an address with a port, or unix
-  state=write_wait     handshake, idle, read_wait, ready, service, limit_wait, write_wait, closing
+  state=write_wait     handshake, idle, read_wait, ready, service, limit_wait,
+                       push_wait, write_wait, closing
   cause=peer           why replies wait: peer, network, buffer or unknown
   worker=0             the thread that serves it
   age>1h idle<10s wait>5s unsent>1MiB bytes<4KiB lines>1000

@@ -75,13 +75,13 @@ const PROGRESSED: u64 = 1 << 63;
 /// Close without waiting for the peer or the service.
 const AT_ONCE: u32 = 1 << 8;
 
-/// A state in the three lowest bits, and nanoseconds above: enough for 36 years.
+/// A state in the four lowest bits, and nanoseconds above: enough for 18 years.
 const fn pack_state(state: State, at: Nanos) -> u64 {
-    ((at.0 << 3) | state as u64) & !PROGRESSED
+    ((at.0 << 4) | state as u64) & !PROGRESSED
 }
 
 fn unpack_state(bits: u64) -> (State, Nanos) {
-    (State::ALL[(bits & 7) as usize], Nanos((bits & !PROGRESSED) >> 3))
+    (State::ALL[(bits & 15) as usize], Nanos((bits & !PROGRESSED) >> 4))
 }
 
 const RELAXED: Ordering = Ordering::Relaxed;

@@ -25,6 +25,10 @@ pub(super) enum Flag {
     FlushPending = 256,
     /// So much of an unfinished item was read that other connections run before the rest is.
     Paused = 512,
+    /// The stream took none of the last bytes that were pushed.
+    PushPending = 1024,
+    /// The bytes that were pushed last end inside of a message, the rest of which comes before anything else.
+    InsidePush = 2048,
 }
 
 /// A set of [`Flag`]s. As fields of their own they would make the task of a connection 128 bytes larger: it
@@ -41,6 +45,12 @@ impl Flags {
     #[inline]
     pub(super) const fn has_either(self, one: Flag, other: Flag) -> bool {
         self.0 & (one as u16 | other as u16) != 0
+    }
+
+    /// Whether any flag of a mask is set.
+    #[inline]
+    pub(super) const fn has_any(self, mask: u16) -> bool {
+        self.0 & mask != 0
     }
 
     #[inline]

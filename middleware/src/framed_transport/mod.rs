@@ -224,7 +224,27 @@ where
     #[inline]
     fn unsent_bytes(&self) -> usize {
         // What a stream holds back (a `BufWriter`, TLS) is unsent too, though it does not say how much.
-        self.write.len() + usize::from(self.flags.has(Flag::FlushPending))
+        // So is the rest of what is pushed.
+        const UNSENT: u16 =
+            Flag::FlushPending as u16 | Flag::PushPending as u16 | Flag::InsidePush as u16;
+        self.write.len() + usize::from(self.flags.has_any(UNSENT))
+    }
+
+    fn poll_push(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, LineError>> {
+        self.write_through(cx, bytes)
+    }
+
+    fn set_inside_push(mut self: Pin<&mut Self>, inside: bool) {
+        self.flags.set(Flag::InsidePush, inside);
+    }
+
+    #[inline]
+    fn is_inside_push(&self) -> bool {
+        self.flags.has(Flag::InsidePush)
     }
 
     #[inline]

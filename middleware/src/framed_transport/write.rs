@@ -11,6 +11,8 @@ use futures_sink::Sink;
 use tokio::io::AsyncWrite;
 use tokio_util::codec::Encoder;
 
+use crate::LineError;
+
 use super::{
     FramedTransport,
     blocks::{COPY_BYTES_MAX, POOL_BLOCK},
@@ -52,6 +54,9 @@ where
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let this = &mut *self;
         while !this.write.is_empty() {
+            if this.flags.has(Flag::InsidePush) {
+                return Poll::Pending;
+            }
             let n =
                 ready!(retry_interrupted(|| Pin::new(&mut this.io).poll_write(cx, &this.write)))?;
             if n == 0 {
@@ -78,5 +83,25 @@ where
         self.flags.set(Flag::FlushPending, closed.is_pending());
         ready!(closed)?;
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<Io: AsyncWrite + Unpin, Codec> FramedTransport<Io, Codec> {
+    /// Writes bytes that are in no buffer of the transport.
+    pub(super) fn write_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, LineError>> {
+        let written = retry_interrupted(|| Pin::new(&mut self.io).poll_write(cx, bytes));
+        self.flags.set(Flag::PushPending, written.is_pending());
+        let n = ready!(written)?;
+        if n == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+        }
+        self.written_bytes = self.written_bytes.saturating_add(n.try_into().unwrap_or(u16::MAX));
+        // What the stream itself holds back is flushed when the sink is.
+        self.flags.set(Flag::FlushPending, true);
+        Poll::Ready(Ok(n))
     }
 }

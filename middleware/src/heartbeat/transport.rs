@@ -230,6 +230,23 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self.inner.unsent_bytes()
     }
 
+    fn poll_push(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, LineError>> {
+        self.project().inner.poll_push(cx, bytes)
+    }
+
+    fn set_inside_push(self: Pin<&mut Self>, inside: bool) {
+        self.project().inner.set_inside_push(inside);
+    }
+
+    #[inline]
+    fn is_inside_push(&self) -> bool {
+        self.inner.is_inside_push()
+    }
+
     #[inline]
     fn take_full_read(self: Pin<&mut Self>) -> bool {
         self.project().inner.take_full_read()

@@ -39,6 +39,16 @@ enum Source<C> {
     Rest(LimitedRest),
 }
 
+impl<C> Answering<C> {
+    /// The call, if the parts come from it.
+    pub(super) const fn call(&self) -> Option<&C> {
+        match &self.source {
+            Source::Call(call) => Some(call),
+            Source::Parts(_) | Source::Rest(_) => None,
+        }
+    }
+}
+
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
@@ -80,7 +90,7 @@ where
     pub(super) fn answer_on(&mut self, cx: &mut Context<'_>) -> Transition {
         let mut parts = 0;
         loop {
-            match self.transport.as_mut().poll_flush(cx) {
+            match self.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Transition::End((&error).into()),
                 Poll::Pending if self.must_write_before_read() => return self.block(cx),
@@ -118,7 +128,9 @@ where
                         return ended;
                     }
                     if !S::IS_SESSION || !self.serve_beside() {
-                        return Transition::Park(Phase::Serving);
+                        return self
+                            .push_while_serving(cx)
+                            .unwrap_or(Transition::Park(Phase::Serving));
                     }
                     parts += 1;
                     if let Some(yielded) = self.end_turn(cx, parts) {
@@ -173,7 +185,7 @@ where
         // When unsent replies fill the shard, the connection parks, because only parked connections can be evicted:
         // in the yield queue a thousand of them could hold a part each.
         if self.must_write_before_read()
-            && let Poll::Pending = self.transport.as_mut().poll_flush(cx)
+            && let Poll::Pending = self.poll_flush(cx)
         {
             return Some(self.block(cx));
         }

@@ -120,6 +120,11 @@ where
     #[cold]
     fn end_input(&mut self, cx: &mut Context<'_>) -> Transition {
         if self.shard.is_draining() {
+            if S::IS_SESSION
+                && let Some(next) = self.push_last(cx)
+            {
+                return next;
+            }
             let reason = self.shard.finish_reason();
             *self.step = Step::Closing(reason);
             return self.call_hook(cx, |service| service.drain(reason));
@@ -136,7 +141,7 @@ where
     #[inline(never)]
     fn flush_and_wait(&mut self, cx: &mut Context<'_>) -> Transition {
         let paused = self.transport.as_mut().take_paused();
-        let next = match self.transport.as_mut().poll_flush(cx) {
+        let next = match self.poll_flush(cx) {
             Poll::Ready(Err(error)) => return Transition::End((&error).into()),
             Poll::Ready(Ok(())) => self.wait_for_input(cx),
             Poll::Pending if self.must_write_before_read() => return self.wait_to_write(),
@@ -164,7 +169,10 @@ where
         {
             return self.poll_first(cx, call, 0);
         }
-        Transition::Park(Phase::Reading)
+        match self.push(cx) {
+            Some(next) => next,
+            None => Transition::Park(Phase::Reading),
+        }
     }
 
     /// Polls for readiness with a batch to serve: an idle connection reserves nothing.
@@ -239,14 +247,29 @@ where
     /// Writes earlier replies, which do not wait for this one, and parks, unless the peer has ended.
     #[inline(never)]
     fn wait_serving(&mut self, cx: &mut Context<'_>) -> Transition {
-        match self.transport.as_mut().poll_flush(cx) {
+        match self.poll_flush(cx) {
             Poll::Ready(Err(error)) => Transition::End((&error).into()),
             Poll::Ready(Ok(())) | Poll::Pending => match self.cancel_if_peer_ended(cx) {
                 Some(ended) => ended,
                 None if S::IS_SESSION && self.overlap() => Transition::Continue,
-                None => Transition::Park(Phase::Serving),
+                None => self.push_while_serving(cx).unwrap_or(Transition::Park(Phase::Serving)),
             },
         }
+    }
+
+    /// Writes what was pushed while a call waits, if all that it has said so far ends with a reply.
+    pub(super) fn push_while_serving(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
+        if !S::IS_SESSION || !self.service.has_mail() {
+            return None;
+        }
+        let may_push = match self.step {
+            Step::Serving { call, .. } => self.service.is_between_replies(&call.future),
+            Step::Answering(answering) => {
+                answering.call().is_some_and(|call| self.service.is_between_replies(call))
+            }
+            _ => false,
+        };
+        if may_push { self.push(cx) } else { None }
     }
 
     /// Most calls are done at once, and are then no step of their own: the straight path from the read to

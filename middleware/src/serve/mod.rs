@@ -30,6 +30,7 @@ mod answer;
 mod config;
 mod connection;
 mod dispatch;
+mod mail;
 mod park;
 mod peer_end;
 mod respond;

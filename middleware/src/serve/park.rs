@@ -47,7 +47,7 @@ where
         if reason == CloseReason::PeerEof {
             return self.close_after_peer(cx);
         }
-        match self.transport.as_mut().poll_close(cx) {
+        match self.poll_close(cx) {
             Poll::Ready(Ok(())) => self.begin_linger(reason),
             // The peer is gone already; the first reason says more.
             Poll::Ready(Err(_)) => Transition::End(reason),
@@ -59,12 +59,12 @@ where
     /// take steps in a stream such as TLS, and then has as long as a peer has otherwise.
     #[cold]
     fn close_after_peer(&mut self, cx: &mut Context<'_>) -> Transition {
-        match self.transport.as_mut().poll_flush(cx) {
+        match self.poll_flush(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return Transition::End((&error).into()),
             Poll::Pending => return Transition::Park(Phase::Closing),
         }
-        match self.transport.as_mut().poll_close(cx) {
+        match self.poll_close(cx) {
             // The peer has its replies: if it is gone now, it ended the connection all the same.
             Poll::Ready(_) => Transition::End(CloseReason::PeerEof),
             Poll::Pending => self.begin_linger(CloseReason::PeerEof),
@@ -116,7 +116,16 @@ where
             Step::Open { flood_hint, .. } => flood_hint.park(long, true),
             _ => self.record_turn(long, phase),
         }
+        if S::IS_SESSION
+            && let Some(reason) = self.end_if_too_slow(cx)
+        {
+            return self.expire(cx, reason, now);
+        }
         let mut buffered = self.transport.as_mut().park();
+        // What is pushed lies elsewhere, but it is the peer's to take.
+        let mail_bytes =
+            if S::IS_SESSION && buffered.write_bytes > 0 { self.service.mail_bytes() } else { 0 };
+        buffered.write_bytes += mail_bytes;
         let parked = Parked { now, phase, same_task: self.shard.is_registered(cx.waker()) };
         if let Poll::Ready(expired) = self.transport.as_mut().poll_expired(
             cx,
@@ -126,7 +135,13 @@ where
         ) {
             return self.expire(cx, expired.into(), now);
         }
+        if mail_bytes > 0 {
+            buffered.write_bytes = self.transport.unsent_bytes();
+        }
         if self.shard.wake_entry().register(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        if S::IS_SESSION && self.service.register_mail(cx) {
             cx.waker().wake_by_ref();
         }
         self.shard.set_buffered(buffered.read_bytes + self.step.in_hand(), buffered.write_bytes);
@@ -142,6 +157,9 @@ where
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
+            Phase::Serving if S::IS_SESSION && READINESS.with(Readiness::take_room_awaited) => {
+                State::PushWait
+            }
             Phase::Serving => State::Service,
             Phase::Blocked => State::WriteWait,
             Phase::Reading if buffered.write_bytes > 0 => State::WriteWait,
@@ -150,6 +168,19 @@ where
         };
         self.shard.park(state, parked.now);
         Poll::Pending
+    }
+
+    /// Why the connection ends, if it takes too little of what is pushed to it.
+    #[inline]
+    fn end_if_too_slow(&mut self, cx: &mut Context<'_>) -> Option<CloseReason> {
+        if !self.service.is_too_slow() {
+            return None;
+        }
+        if let Some(reason) = self.step.closes_for() {
+            return Some(reason);
+        }
+        self.say_too_slow(cx);
+        Some(CloseReason::SlowConsumer)
     }
 
     /// Records in the step that the turn ends, and whether it took long.
@@ -233,7 +264,7 @@ where
     /// Writes what the socket takes, and keeps the connection's place in the queue.
     #[cold]
     pub(super) fn flush_in_queue(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        match self.transport.as_mut().poll_flush(cx) {
+        match self.poll_flush(cx) {
             Poll::Ready(Err(error)) => Poll::Ready((&error).into()),
             Poll::Ready(Ok(())) | Poll::Pending => {
                 let buffered = self.transport.as_mut().park();

@@ -11,6 +11,7 @@ use tower_service::Service;
 use crate::{
     Batch, BoxError,
     protocol::Protocol,
+    push::NextMail,
     response::IntoResponse,
     stats::CloseReason,
     thread_context::{READINESS, Readiness},
@@ -92,6 +93,55 @@ pub trait Respond<P: Protocol> {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Self::Call> {
         let _ = cx;
         Poll::Pending
+    }
+
+    /// Whether something was pushed to the connection that it has to look at.
+    #[doc(hidden)]
+    fn has_mail(&self) -> bool {
+        false
+    }
+
+    /// Has the task of `cx` woken when something is pushed. Returns whether something was.
+    #[doc(hidden)]
+    fn register_mail(&mut self, cx: &Context<'_>) -> bool {
+        let _ = cx;
+        false
+    }
+
+    /// What was pushed and comes next.
+    #[doc(hidden)]
+    fn next_mail(&self) -> NextMail {
+        NextMail::Nothing
+    }
+
+    /// Takes bytes that were written off what was pushed. Returns whether they end inside of a message.
+    #[doc(hidden)]
+    fn advance_mail(&self, bytes: usize) -> bool {
+        let _ = bytes;
+        false
+    }
+
+    /// Whether the connection must end because it takes too little of what is pushed to it.
+    #[doc(hidden)]
+    fn is_too_slow(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were pushed and are not written.
+    #[doc(hidden)]
+    fn mail_bytes(&self) -> usize {
+        0
+    }
+
+    /// Takes nothing more that is pushed; what waits is still written.
+    #[doc(hidden)]
+    fn stop_mail(&self) {}
+
+    /// Whether everything that a call has written so far ends with a reply.
+    #[doc(hidden)]
+    fn is_between_replies(&self, call: &Self::Call) -> bool {
+        let _ = call;
+        true
     }
 
     /// The connection has ended, or has nothing more to say. Later calls mean nothing.

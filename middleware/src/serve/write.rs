@@ -59,6 +59,13 @@ where
     /// Gives a reply to the sink in pieces, with a write after each.
     #[inline(never)]
     pub(super) fn feed(&mut self, cx: &mut Context<'_>) -> Transition {
+        if S::IS_SESSION && self.transport.is_inside_push() {
+            match self.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Transition::End((&error).into()),
+                Poll::Pending => return Transition::Park(Phase::Blocked),
+            }
+        }
         let Step::Feeding(feed) = &mut *self.step else { return Transition::Continue };
         let Feed { rest, every, unflushed, flood_hint, .. } = &mut **feed;
         if flood_hint.take_must_queue() {
@@ -119,7 +126,7 @@ where
         let auto = self.shard.config().write_policy.load() == WritePolicy::Auto;
         let mut unflushed = self.unflushed();
         if auto || full_read || self.must_write_before_read() {
-            match self.transport.as_mut().poll_flush(cx) {
+            match self.poll_flush(cx) {
                 Poll::Ready(Ok(())) => unflushed = 0,
                 Poll::Ready(Err(error)) => return Transition::End((&error).into()),
                 // Reading goes on while little is unsent; much is back-pressure.
@@ -131,6 +138,10 @@ where
             *known = unflushed;
         } else {
             *self.step = Step::open(unflushed, self.step.flood_hint());
+        }
+        // A peer that sends without end would otherwise never get what is pushed to it.
+        if let Some(next) = self.push(cx) {
+            return next;
         }
         if self.is_turn_over(full_read) { Transition::Yield } else { Transition::Continue }
     }

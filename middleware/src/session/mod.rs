@@ -4,7 +4,6 @@
 //! reference count, and a call that answers at once costs no allocation. What takes time is answered
 //! [later](Deferred); what is long is answered [in parts](ReplyStream).
 
-mod conn;
 mod cx;
 mod deferred;
 mod frame_max;
@@ -24,7 +23,6 @@ use tower_service::Service;
 
 pub(crate) use self::stack::LimitedWait;
 pub use self::{
-    conn::{Conn, ConnId},
     cx::Cx,
     deferred::Deferred,
     overlap::Overlap,
@@ -32,6 +30,7 @@ pub use self::{
     responder::{Refused, SessionResponder},
     stack::SessionStack,
 };
+pub use crate::push::{Conn, ConnId};
 use crate::{
     BatchCodec, Echo, FramedTransport,
     drain::Watch,

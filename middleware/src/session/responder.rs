@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Batch, BoxError,
     protocol::{Notice, Protocol},
+    push::{NextMail, Recipient},
     response::{SessionReply, sealed::Then},
     serve::{Overlapped, Respond},
     stats::CloseReason,
@@ -53,9 +54,18 @@ impl<S: Session> SessionResponder<S> {
 
     fn close_session(&mut self, reason: CloseReason) {
         if let State::Running(running) = std::mem::replace(&mut self.0, State::Closed) {
+            // Nothing that is sent from now on is for it: not even what its own end says to a group.
+            running.conn.recipient().close_mailbox();
             let session = running.session;
             // In a drop while panicking a second panic would abort the process.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| session.on_close(reason)));
+        }
+    }
+
+    fn recipient(&self) -> Option<&Recipient> {
+        match &self.0 {
+            State::Running(running) => Some(running.conn.recipient()),
+            _ => None,
         }
     }
 
@@ -109,6 +119,7 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
     ) -> Poll<Result<Self::Reply, BoxError>> {
         // A call that timed out while it waited for a permit left the flag set.
         READINESS.with(Readiness::take_awaited);
+        READINESS.with(Readiness::take_room_awaited);
         match &mut self.0 {
             State::Running(running) => running.answer(cx, call),
             State::Refused(refused) => {
@@ -154,5 +165,40 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
 
     fn close(&mut self, reason: CloseReason) {
         self.close_session(reason);
+    }
+
+    #[inline]
+    fn has_mail(&self) -> bool {
+        self.recipient().is_some_and(Recipient::has_mail)
+    }
+
+    fn register_mail(&mut self, cx: &Context<'_>) -> bool {
+        self.running().is_some_and(|running| running.register_mail(cx))
+    }
+
+    fn next_mail(&self) -> NextMail {
+        self.recipient().map_or(NextMail::Nothing, Recipient::next_mail)
+    }
+
+    fn advance_mail(&self, bytes: usize) -> bool {
+        self.recipient().is_some_and(|recipient| recipient.advance_mail(bytes))
+    }
+
+    fn is_too_slow(&self) -> bool {
+        self.recipient().is_some_and(Recipient::is_too_slow)
+    }
+
+    fn mail_bytes(&self) -> usize {
+        self.recipient().map_or(0, Recipient::waiting_bytes)
+    }
+
+    fn stop_mail(&self) {
+        if let Some(recipient) = self.recipient() {
+            recipient.stop_mail();
+        }
+    }
+
+    fn is_between_replies(&self, call: &SessionCall<S>) -> bool {
+        call.is_between_replies()
     }
 }

@@ -21,6 +21,8 @@ use super::{
 use crate::{
     Batch, BoxError,
     clock::Nanos,
+    drain::WakerIdentity,
+    push::{RoomWait, must_wait},
     response::{SessionReply, sealed::Then},
     rest::{FRAMES_UNMEASURED, PART_BYTES, PartClock},
     serve::Overlapped,
@@ -39,6 +41,8 @@ pub(super) struct Running<S: Session> {
     timer: Option<Pin<Box<Sleep>>>,
     pub(super) frame_max: FrameMax,
     drained: bool,
+    /// The task that is woken when mail comes.
+    registered: WakerIdentity,
 }
 
 /// A batch on its way through a session, or one of the session's other methods.
@@ -101,6 +105,11 @@ impl<S: Session> SessionCall<S> {
         }
     }
 
+    /// Whether everything that was written ends with a reply, so that something may be pushed.
+    pub(super) fn is_between_replies(&self) -> bool {
+        self.waiting.as_ref().is_none_or(Waiting::is_between_replies)
+    }
+
     /// What the loop needs to know of a call that may take further batches.
     pub(super) fn overlapped(&self) -> Option<Overlapped> {
         let Some(Waiting::Overlapping(overlapping)) = &self.waiting else { return None };
@@ -114,7 +123,15 @@ impl<S: Session> SessionCall<S> {
 
 impl<S: Session> Running<S> {
     pub(super) const fn new(session: S, conn: Conn<S::Protocol>, stack: SessionStack) -> Self {
-        Self { session, conn, stack, timer: None, frame_max: FrameMax::NONE, drained: false }
+        Self {
+            session,
+            conn,
+            stack,
+            timer: None,
+            frame_max: FrameMax::NONE,
+            drained: false,
+            registered: WakerIdentity::NONE,
+        }
     }
 
     /// Counts a batch, and takes it.
@@ -156,6 +173,17 @@ impl<S: Session> Running<S> {
     pub(super) fn drain(&mut self, reason: CloseReason) -> Option<SessionCall<S>> {
         let first = !std::mem::replace(&mut self.drained, true);
         first.then(|| SessionCall::hook(S::on_drain, Some(reason)))
+    }
+
+    /// Has the task of `cx` woken when mail comes. Returns whether there is some.
+    #[inline]
+    pub(super) fn register_mail(&mut self, cx: &Context<'_>) -> bool {
+        let waker = WakerIdentity::of(cx.waker());
+        if self.registered == waker {
+            return false;
+        }
+        self.registered = waker;
+        self.conn.recipient().register(cx.waker())
     }
 
     /// Ready when the timer has passed, once.
@@ -225,6 +253,11 @@ impl<S: Session> Running<S> {
                 action
             };
             call.rechecks |= self.frame_max.take_new();
+            if must_wait() && call.waiting.is_none() && matches!(action, Action::Continue) {
+                // What it pushed filled something. Its further frames wait until there is room.
+                call.waiting = Some(Waiting::Room(Box::new(RoomWait::take())));
+                continue;
+            }
             match action {
                 Action::Continue if call.is_answered() => match call.close {
                     None => break Then::Next,

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -16,6 +17,7 @@ use super::deferred::{Back, BackFuture};
 use crate::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, Timeout, TimeoutLayer,
     exceeded::Exceeded,
+    push::{Conn, PushShard},
     reply::Replies,
     stats::{PendingCommand, Stats},
 };
@@ -34,6 +36,7 @@ pub struct SessionStack(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     stats: Arc<Stats>,
+    pushes: Option<PushShard>,
     limited: ConcurrencyLimit<Run>,
     timed: Timeout<ConcurrencyLimit<Run>>,
 }
@@ -42,7 +45,24 @@ impl SessionStack {
     /// Counts in `stats`, and limits what is waited for by `timeout` and `limit`.
     pub fn new(stats: Arc<Stats>, timeout: &TimeoutLayer, limit: &ConcurrencyLimitLayer) -> Self {
         let limited = limit.layer(Run);
-        Self(Arc::new(Shared { stats, timed: timeout.layer(limited.clone()), limited }))
+        let timed = timeout.layer(limited.clone());
+        Self(Arc::new(Shared { stats, pushes: None, timed, limited }))
+    }
+
+    /// Has connections pushed to by `shard`. Default: nothing can be pushed to them.
+    #[must_use]
+    pub fn pushes(self, shard: PushShard) -> Self {
+        let Shared { stats, limited, timed, .. } = &*self.0;
+        let (stats, limited, timed) = (stats.clone(), limited.clone(), timed.clone());
+        Self(Arc::new(Shared { stats, pushes: Some(shard), limited, timed }))
+    }
+
+    /// A connection of a session within this stack, from `address` if it has one.
+    pub fn conn<P: Replies>(&self, address: Option<SocketAddr>) -> Conn<P> {
+        match &self.0.pushes {
+            Some(shard) => Conn::on_shard(address, shard.clone()),
+            None => Conn::new(address),
+        }
     }
 
     /// The metrics.

@@ -17,8 +17,13 @@ use super::{
     stack::Limited,
 };
 use crate::{
-    Batch, BoxError, exceeded::Exceeded, protocol::Protocol, response::ReplyParts,
+    Batch, BoxError,
+    exceeded::Exceeded,
+    protocol::Protocol,
+    push::RoomWait,
+    response::ReplyParts,
     stats::LineResults,
+    thread_context::{READINESS, Readiness},
 };
 
 pub(super) type LimitedBack<S> = Limited<<S as Session>::Protocol, S>;
@@ -32,11 +37,22 @@ pub(super) enum Waiting<S: Session> {
     /// Several at once, beside which frames are called.
     Overlapping(Box<Overlapping<S>>),
     Parts(ReplyParts),
+    /// Room for what it pushed.
+    Room(Box<RoomWait>),
     /// The end of the connection, for this error.
     Failed(Option<BoxError>),
 }
 
 impl<S: Session> Waiting<S> {
+    /// Whether everything that was written ends with a reply, so that something may be pushed.
+    pub(super) fn is_between_replies(&self) -> bool {
+        match self {
+            Self::Parts(_) | Self::Failed(_) => false,
+            Self::Overlapping(overlapping) => !overlapping.has_stream(),
+            Self::New(..) | Self::Limited(_) | Self::Done(_) | Self::Room(_) => true,
+        }
+    }
+
     /// Polls futures, and keeps what they give for later: at most one value for each.
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>) {
         match self {
@@ -46,7 +62,7 @@ impl<S: Session> Waiting<S> {
                 }
             }
             Self::Overlapping(overlapping) => while overlapping.take_done(cx) {},
-            Self::New(..) | Self::Done(_) | Self::Parts(_) | Self::Failed(_) => {}
+            Self::New(..) | Self::Done(_) | Self::Parts(_) | Self::Room(_) | Self::Failed(_) => {}
         }
     }
 }
@@ -78,6 +94,13 @@ impl<S: Session> Running<S> {
             Waiting::Parts(parts) => {
                 let end = poll_part(turn.cx, parts, turn.out);
                 return end.map_ok(|end| end.then_some(Action::Continue));
+            }
+            Waiting::Room(room) => {
+                if room.poll(turn.cx).is_pending() {
+                    READINESS.with(Readiness::set_room_awaited);
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Ok(Some(Action::Continue)));
             }
             Waiting::Failed(error) => {
                 return Poll::Ready(error.take().map_or(Ok(Some(Action::Close)), Err));

@@ -17,6 +17,8 @@ pub enum State {
     Service,
     /// A batch waits for a concurrency permit.
     LimitWait,
+    /// What it sent to other connections filled their queues: it is not read on until there is room.
+    PushWait,
     /// Replies are unsent and the socket takes no more: back-pressure.
     WriteWait,
     /// The last replies and the close are on their way, or a deadline passed and the close is paced.
@@ -25,13 +27,14 @@ pub enum State {
 
 impl State {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Idle,
         Self::ReadWait,
         Self::Ready,
         Self::Service,
         Self::LimitWait,
+        Self::PushWait,
         Self::WriteWait,
         Self::Closing,
     ];
@@ -45,6 +48,7 @@ impl State {
             Self::Ready => "ready",
             Self::Service => "service",
             Self::LimitWait => "limit_wait",
+            Self::PushWait => "push_wait",
             Self::WriteWait => "write_wait",
             Self::Closing => "closing",
         }
@@ -80,6 +84,8 @@ pub enum CloseReason {
     TlsError,
     /// The service ended the connection, behind its last reply.
     ServiceClose,
+    /// It took too little of what was pushed to it.
+    SlowConsumer,
     /// The service returned an error that does not become a reply.
     ServiceError,
     /// The service panicked.
@@ -102,7 +108,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -115,6 +121,7 @@ impl CloseReason {
         Self::ProxyError,
         Self::TlsError,
         Self::ServiceClose,
+        Self::SlowConsumer,
         Self::ServiceError,
         Self::ServicePanic,
         Self::Overload,
@@ -130,7 +137,7 @@ impl CloseReason {
     ///
     /// | abnormal | usual |
     /// |---|---|
-    /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout` | `peer_eof`, `idle_timeout` |
+    /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout`, `slow_consumer` | `peer_eof`, `idle_timeout` |
     /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error` | |
     /// | the service failed: `service_error`, `service_panic` | `service_close` |
     /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age` |
@@ -151,6 +158,7 @@ impl CloseReason {
             | Self::InvalidUtf8
             | Self::ProxyError
             | Self::TlsError
+            | Self::SlowConsumer
             | Self::ServiceError
             | Self::ServicePanic
             | Self::Overload
@@ -175,6 +183,7 @@ impl CloseReason {
             Self::ProxyError => "proxy_error",
             Self::TlsError => "tls_error",
             Self::ServiceClose => "service_close",
+            Self::SlowConsumer => "slow_consumer",
             Self::ServiceError => "service_error",
             Self::ServicePanic => "service_panic",
             Self::Overload => "overload",

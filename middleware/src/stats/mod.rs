@@ -11,6 +11,7 @@ mod histogram;
 pub(crate) mod holders;
 mod labels;
 mod line_results;
+mod pushes;
 mod scheduling;
 mod sequence;
 mod states;
@@ -28,6 +29,7 @@ pub use counter::{Counter, Gauge};
 pub use histogram::{Histogram, HistogramSnapshot};
 use holders::Holders;
 pub use labels::{CloseReason, CommandResult, LineResult, State};
+pub use pushes::{PushSnapshot, PushStats};
 pub use scheduling::SchedulingDelay;
 pub use states::{StateCells, StateSnapshot};
 
@@ -93,6 +95,10 @@ pub struct Stats {
     pub(crate) holders: Holders,
     /// Set when a router counts here.
     commands: OnceLock<Arc<CommandStats>>,
+    /// Bytes of messages that were pushed and wait, each once however many connections wait for it.
+    pub(crate) push_bytes: Gauge,
+    /// Set where connections can be pushed to.
+    pushes: OnceLock<Arc<PushStats>>,
 }
 
 impl Stats {
@@ -141,6 +147,8 @@ impl Stats {
             write_buffer_bytes: Gauge::default(),
             holders: Holders::default(),
             commands: OnceLock::new(),
+            push_bytes: Gauge::default(),
+            pushes: OnceLock::new(),
         }
     }
 
@@ -171,9 +179,26 @@ impl Stats {
         counted.are(commands).then(|| counted.clone())
     }
 
-    /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies.
+    /// Counts for pushes, which are exported when they are [set](Self::set_pushes).
+    pub(crate) fn new_pushes(&self) -> Arc<PushStats> {
+        Arc::new(PushStats::new(self.writers))
+    }
+
+    /// Exports what is counted of pushes, unless others are exported already.
+    pub(crate) fn set_pushes(&self, pushes: &Arc<PushStats>) {
+        let _ = self.pushes.set(pushes.clone());
+    }
+
+    /// What was pushed, if connections here can be pushed to.
+    pub fn pushes(&self) -> Option<PushSnapshot> {
+        self.pushes.get().map(|pushes| pushes.snapshot(self.push_bytes.get()))
+    }
+
+    /// Bytes that connections hold: of unfinished lines, of batches being served, of unsent replies, and of
+    /// messages that were pushed.
     pub fn buffered_bytes(&self) -> usize {
-        let held = self.read_buffer_bytes.get() + self.write_buffer_bytes.get();
+        let replies = self.read_buffer_bytes.get() + self.write_buffer_bytes.get();
+        let held = replies + self.push_bytes.get();
         // While other threads write, the sum may be below zero for a moment.
         usize::try_from(held).unwrap_or(0)
     }

@@ -8,11 +8,13 @@ use std::{cell::Cell, task::Poll};
 /// state in the metrics depends on it.
 pub(crate) struct Readiness {
     awaited: Cell<bool>,
+    /// It waits for room for what it pushed.
+    room_awaited: Cell<bool>,
 }
 
 impl Readiness {
     pub(super) const fn new() -> Self {
-        Self { awaited: Cell::new(false) }
+        Self { awaited: Cell::new(false), room_awaited: Cell::new(false) }
     }
 
     /// Polls for readiness, and records it when that is pending.
@@ -34,5 +36,15 @@ impl Readiness {
     #[inline]
     pub(crate) fn take_awaited(&self) -> bool {
         self.awaited.take()
+    }
+
+    /// Records that a call waits for room for what it pushed.
+    pub(crate) fn set_room_awaited(&self) {
+        self.room_awaited.set(true);
+    }
+
+    /// Whether room is awaited; resets it.
+    pub(crate) fn take_room_awaited(&self) -> bool {
+        self.room_awaited.take()
     }
 }

@@ -167,6 +167,22 @@ impl Builder {
         self.key("limits.output_bytes", bytes.to_string())
     }
 
+    /// Bytes of pushed messages that wait for one connection at most: what happens to more, the
+    /// [`SlowConsumer`](crate::SlowConsumer) policy of its group says. A longer message is refused.
+    ///
+    /// Default: 1 MiB.
+    pub fn push_connection_bytes(self, bytes: usize) -> Self {
+        self.key("push.connection_bytes", bytes.to_string())
+    }
+
+    /// Bytes of pushed messages on their way to the connections of a thread above which the connections that
+    /// send are not read until half of them are given. Above twice as much, messages are refused.
+    ///
+    /// Default: 16 MiB.
+    pub fn push_shard_bytes(self, bytes: usize) -> Self {
+        self.key("push.shard_bytes", bytes.to_string())
+    }
+
     /// Memory for the buffers of all connections, in bytes. Near it the server sheds load.
     ///
     /// Default: a quarter of available memory.

@@ -166,7 +166,7 @@ mod tests {
             ("top=5", "\"top\" is no parameter: expected sort, limit, match, state or closed"),
             (
                 "state=asleep",
-                "\"asleep\" is no state: expected one of handshake, idle, read_wait, ready, service, limit_wait, write_wait, closing",
+                "\"asleep\" is no state: expected one of handshake, idle, read_wait, ready, service, limit_wait, push_wait, write_wait, closing",
             ),
         ] {
             assert_eq!(Query::parse(text), Err(why.to_owned()));

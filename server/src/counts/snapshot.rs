@@ -3,7 +3,7 @@
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use towline_middleware::stats::{
-    CloseReason, CommandSnapshot, HistogramSnapshot, LineResult, State,
+    CloseReason, CommandSnapshot, HistogramSnapshot, LineResult, PushSnapshot, State,
 };
 
 use super::{ERRNOS, ProcessState, Rejection, STEPS};
@@ -24,6 +24,9 @@ pub struct Snapshot {
     /// The commands of a router, in a fixed order. Worker processes have none, so they are not sent.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub commands: Vec<CommandSnapshot>,
+    /// What was pushed, if sessions are served. As `commands`.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub pushes: Option<PushSnapshot>,
 }
 
 /// Sums that only grow. They remain when the process that counted them has ended.
@@ -128,7 +131,7 @@ impl Snapshot {
     /// Adds the numbers of `other`, another run of the same worker process: its threads are added to the
     /// threads of the same index.
     pub fn add(&mut self, other: &Self) {
-        let Self { taken_nanos, counted, held, shards, commands: _ } = other;
+        let Self { taken_nanos, counted, held, shards, commands: _, pushes: _ } = other;
         self.taken_nanos = self.taken_nanos.max(*taken_nanos);
         self.counted.add(counted);
         self.held.add(held);

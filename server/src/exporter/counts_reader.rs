@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use towline_middleware::stats::{CommandSnapshot, LineResult, Nanos, State, StateSnapshot, Stats};
+use towline_middleware::stats::{
+    CommandSnapshot, LineResult, Nanos, PushSnapshot, State, StateSnapshot, Stats,
+};
 
 use super::ProcessUsage;
 use crate::{
@@ -93,6 +95,7 @@ fn shards(shared: &PoolState) -> Snapshot {
         held,
         shards: shards.collect(),
         commands: commands(&shared.stats),
+        pushes: pushes(&shared.stats),
     }
 }
 
@@ -108,4 +111,12 @@ fn commands(shards: &[Arc<Stats>]) -> Vec<CommandSnapshot> {
         }
     }
     commands
+}
+
+/// What was pushed on all shards.
+fn pushes(shards: &[Arc<Stats>]) -> Option<PushSnapshot> {
+    let mut read = shards.iter().filter_map(|stats| stats.pushes());
+    let mut pushes = read.next()?;
+    read.for_each(|shard| pushes.merge(&shard));
+    Some(pushes)
 }

@@ -5,7 +5,7 @@ use towline_middleware::stats::{CloseReason, FINE, LIFETIME, LineResult, State};
 use super::{
     HostFacts, commands,
     family::{Family, Values, by, counter, gauge, histogram, seconds},
-    kernel, overload, process, workers,
+    kernel, overload, process, pushes, workers,
 };
 use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status, WriteWaitCause};
 
@@ -28,6 +28,9 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     connections(status, counted, held, &mut add);
     lines(counted, held, &mut add);
     commands::add_families(&snapshot.commands, &mut add);
+    if let Some(pushed) = &snapshot.pushes {
+        pushes::add_families(pushed, &mut add);
+    }
     overload::add_families(status, held, &mut add);
     workers::add_families(snapshot, &mut add);
     kernel::add_families(&host.kernel, &mut add);

@@ -18,6 +18,7 @@ mod family;
 mod kernel;
 mod overload;
 mod process;
+mod pushes;
 mod text;
 mod user_metrics;
 mod workers;

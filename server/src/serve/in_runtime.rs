@@ -4,6 +4,7 @@ use std::{future::pending, pin::pin, slice, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use towline_config::{Framing, Timeouts};
@@ -96,6 +97,9 @@ where
         let (drain, timeouts, signal) = (drain.clone(), timeouts.clone(), signal.clone());
         tokio::spawn(async move { drain_connections(&drain, &timeouts, &stop, &signal).await });
     }
+    // A task of its own, because it lets others run in between; it ends with this future.
+    let mut pushes = JoinSet::new();
+    pushes.spawn(parts.run_pushes());
     let mut in_order = pin!(async {
         acceptor.run(stop_signal(stopped)).await?;
         slots.all_free().await;

@@ -80,6 +80,7 @@ impl Shard {
             tokio::spawn(run_yield_queue());
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
+            tokio::spawn(parts.run_pushes());
             tokio::spawn(parts.timers(&signal).run());
             let (signal_of_age, stats) = (signal.clone(), parts.stats().clone());
             tokio::spawn(end_old_connections(signal_of_age, stats, config.clone()));

@@ -71,15 +71,16 @@ impl Memory {
                 slots,
                 permits,
             };
-            made = Some((pool, timeouts, parts.timers(&signal)));
+            made = Some((pool, timeouts, parts.timers(&signal), parts.run_pushes()));
             parts
         })?;
-        let (pool, timeouts, timers) = made.expect("a program asks for its stack");
+        let (pool, timeouts, timers, pushes) = made.expect("a program asks for its stack");
         let mut tasks = JoinSet::new();
         // Without the clock of suspensions: a test may move its clock by any time.
         tasks.spawn(run_yield_queue());
         tasks.spawn(run_close_pacer());
         tasks.spawn(timers.run());
+        tasks.spawn(pushes);
         let end_of_line = staged.end_of_line;
         let (staged, tasks) = (Mutex::new(staged), Mutex::new(tasks));
         Ok((Self { staged, pool: Arc::new(pool), timeouts, signal, tasks }, end_of_line))

@@ -105,6 +105,11 @@ impl<S: Session> Future for Numbered<S> {
 }
 
 impl<S: Session> Overlapping<S> {
+    /// Whether a reply in parts is among those that wait.
+    pub(in crate::session) const fn has_stream(&self) -> bool {
+        self.streams > 0
+    }
+
     /// Begins with a reply that waits.
     pub(in crate::session) fn new(
         overlap: Overlap,

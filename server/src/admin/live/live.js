@@ -4,6 +4,7 @@
 const STATES = {
   idle: ['gray', 'idle'], read_wait: ['yellow', 'line unfinished'], handshake: ['purple', 'handshake'],
   ready: ['teal', 'running'], service: ['blue', 'being served'], limit_wait: ['orange', 'waiting for a permit'],
+  push_wait: ['purple', 'waiting for those it pushed to'],
   write_wait: ['red', 'client does not read'], closing: ['green', 'closing'],
 };
 // More workers than these are shown by the busiest, the median and the least busy one.

@@ -1,0 +1,219 @@
+//! The task that gives what was sent to the connections of its shard.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    future::{Future, poll_fn},
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::Context,
+};
+
+use bytes::Bytes;
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    SlowConsumer,
+    group_shard::{GroupShard, Member},
+    parcel::Parcel,
+    recipient::Recipient,
+    round::Round,
+    shard::PushShard,
+};
+
+/// Members to which something is added before others run, even if none of them has to be woken: some 30 µs.
+const ADDED_AT_ONCE: usize = 512;
+
+impl PushShard {
+    /// Runs the fan-out task: gives what is sent to the connections, in the order in which it was sent, and wakes
+    /// them, a few at a time. Ends never; when it is dropped, nothing can be pushed to the shard any more.
+    ///
+    /// Run it once a shard, on the shard's thread. *Needs*: tokio's timers.
+    pub async fn run(self) {
+        let _closes = Closes(&self);
+        let mut fan_out =
+            FanOut { shard: &self, woken: 0, added: 0, laggards: Laggards::default() };
+        let mut parcels = VecDeque::new();
+        loop {
+            poll_fn(|cx| {
+                fan_out.laggards.give_up(cx, &self);
+                self.poll_parcels(cx, &mut parcels)
+            })
+            .await;
+            while let Some(parcel) = parcels.pop_front() {
+                let bytes = fan_out.give(parcel, &mut parcels).await;
+                self.given(bytes);
+            }
+        }
+    }
+}
+
+/// Closes the inbox of a shard whose fan-out task ends.
+struct Closes<'a>(&'a PushShard);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+struct FanOut<'a> {
+    shard: &'a PushShard,
+    /// Connections that were woken since others ran.
+    woken: usize,
+    /// Connections to which something was added since.
+    added: usize,
+    laggards: Laggards,
+}
+
+impl FanOut<'_> {
+    /// Gives a parcel to its connections, with those behind it that go to the same group. Returns how many bytes
+    /// that were.
+    async fn give(&mut self, parcel: Parcel, behind: &mut VecDeque<Parcel>) -> usize {
+        match parcel {
+            Parcel::Message { to, bytes } => {
+                let len = bytes.len();
+                self.give_message(&to, bytes);
+                self.rest().await;
+                len
+            }
+            Parcel::Close { to } => {
+                to.mailbox().add_close(self.shard);
+                self.rest().await;
+                0
+            }
+            Parcel::Group(first) => {
+                let group = first.group.clone();
+                let round = Round::collect(first, behind);
+                let len = round.bytes.len();
+                self.give_round(&group, round).await;
+                len
+            }
+            Parcel::Union { groups, bytes } => {
+                self.give_union(groups, &bytes).await;
+                self.shard.free(bytes.len());
+                bytes.len()
+            }
+        }
+    }
+
+    fn give_message(&mut self, to: &Recipient, bytes: Bytes) {
+        let len = bytes.len();
+        self.added += 1;
+        if to.mailbox().add_message(bytes, self.shard) {
+            self.woken += 1;
+        } else {
+            self.shard.free(len);
+            self.shard.counts().dropped(1);
+        }
+    }
+
+    async fn give_round(&mut self, group: &Arc<GroupShard>, round: Round) {
+        self.shard.counts().rounds.add(1);
+        let range = group.append(round.bytes.clone(), round.ends.clone());
+        let (mut at, mut ranges) = (0, 0);
+        while let Some((key, member)) = group.next_member(&mut at) {
+            for (part, messages) in round.parts_for(member.recipient.id, member.since) {
+                let part = range.start + part.start..range.start + part.end;
+                ranges += self.give_range(group, key, &member.recipient, part, messages);
+            }
+            self.added += 1;
+            self.rest().await;
+        }
+        group.given(range.start, ranges);
+    }
+
+    /// Each connection gets it once: the first group that it is in has it for it.
+    async fn give_union(&mut self, groups: Vec<(Arc<GroupShard>, u64)>, bytes: &Bytes) {
+        let mut has_it = HashSet::new();
+        for (group, number) in groups {
+            self.shard.hold(bytes.len());
+            let range = group.append(bytes.clone(), Box::default());
+            let (mut at, mut ranges) = (0, 0);
+            while let Some((key, Member { recipient, since })) = group.next_member(&mut at) {
+                if since <= number && has_it.insert(recipient.id) {
+                    ranges += self.give_range(&group, key, &recipient, range.clone(), 1);
+                }
+                self.added += 1;
+                self.rest().await;
+            }
+            group.given(range.start, ranges);
+        }
+    }
+
+    /// Gives a member a range of its group's log. Returns how many ranges more there are.
+    fn give_range(
+        &mut self,
+        group: &Arc<GroupShard>,
+        key: u32,
+        member: &Arc<Recipient>,
+        range: Range<u64>,
+        messages: u32,
+    ) -> u32 {
+        let added = member.mailbox().add_range(group, key, range, messages);
+        self.shard.counts().dropped(added.left_out);
+        self.woken += usize::from(added.woken);
+        if let Some(number) = added.holds_up
+            && let SlowConsumer::Block(at_most) = group.slow()
+        {
+            self.laggards.add(number, member.clone(), Instant::now() + at_most);
+        }
+        added.ranges
+    }
+
+    /// Lets others run: the connections that were woken, the I/O driver, and whatever is ready by then.
+    async fn rest(&mut self) {
+        if self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE {
+            (self.woken, self.added) = (0, 0);
+            yield_now().await;
+        }
+    }
+}
+
+/// Members that hold up the senders of their groups.
+#[derive(Default)]
+struct Laggards {
+    waiting: Vec<Laggard>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Laggard {
+    /// The number of the wait.
+    number: u64,
+    member: Arc<Recipient>,
+    until: Instant,
+}
+
+impl Laggards {
+    fn add(&mut self, number: u64, member: Arc<Recipient>, until: Instant) {
+        self.waiting.push(Laggard { number, member, until });
+        self.timer = None;
+    }
+
+    /// Gives up those that hold up senders for too long, and sets the timer for the next.
+    fn give_up(&mut self, cx: &mut Context<'_>, shard: &PushShard) {
+        loop {
+            if self.timer.is_none() {
+                let Some(first) = self.waiting.iter().map(|laggard| laggard.until).min() else {
+                    return;
+                };
+                self.timer = Some(Box::pin(sleep_until(first)));
+            }
+            if self.timer.as_mut().is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
+                return;
+            }
+            self.timer = None;
+            let now = Instant::now();
+            self.waiting.retain(|Laggard { number, member, until }| {
+                let over = *until <= now;
+                if over {
+                    member.mailbox().give_up_if_it_holds_up(*number, shard);
+                }
+                !over
+            });
+        }
+    }
+}
