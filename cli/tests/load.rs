@@ -14,7 +14,7 @@ use serde_json::Value;
 use towline_test_support::{LineServer, TempFile, refusal, towline, towline_in};
 
 /// The flags that `towline help load` lists.
-const FLAGS: [&str; 26] = [
+const FLAGS: [&str; 35] = [
     "--connections",
     "--connect-rate",
     "--connect-timeout",
@@ -30,6 +30,15 @@ const FLAGS: [&str; 26] = [
     "--expect",
     "--verify",
     "--seed",
+    "--protocol",
+    "--publishers",
+    "--stuck",
+    "--topic",
+    "--message-bytes",
+    "--login",
+    "--subscribe",
+    "--publish",
+    "--confirm",
     "--persona",
     "--mix",
     "--persona-interval",

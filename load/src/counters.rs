@@ -48,6 +48,10 @@ counters! {
         no_address,
         /// Connects that failed because this process had no descriptor left.
         no_descriptor,
+        /// Connections whose opening the server refused or did not confirm (fan-out).
+        not_subscribed,
+        /// Stuck subscribers whose connection the server ended.
+        stuck_ended,
         /// Connects that failed for another reason (unreachable, reset, out of memory).
         connect_other,
         /// Connections that failed during the run, in most cases reset by the server.
@@ -64,6 +68,8 @@ counters! {
         checked,
         /// Replies that match no expected line.
         corrupted,
+        /// Messages of a fan-out that are of another run, or of no publisher.
+        foreign,
         /// Replies received more often than their line was sent.
         duplicated,
         /// Replies received after the reply to a later line.
@@ -113,6 +119,7 @@ impl Counters {
             + self.no_port
             + self.no_address
             + self.no_descriptor
+            + self.not_subscribed
             + self.connect_other
     }
 
@@ -123,7 +130,7 @@ impl Counters {
 
     /// Replies other than the expected ones, `ERR …` lines aside.
     pub fn mismatched(&self) -> u64 {
-        self.corrupted + self.duplicated + self.reordered
+        self.corrupted + self.foreign + self.duplicated + self.reordered
     }
 
     /// Findings of verification: replies that were wrong, error lines or missing.

@@ -1,8 +1,9 @@
 //! A plan prepared for running, shared read-only by all event loops of a process.
 
 use crate::error::LoadError;
+use crate::fanout::{Commands, Format, Wire};
 use crate::message::{Message, Stream};
-use crate::plan::Plan;
+use crate::plan::{Fanout, Plan};
 
 /// A plan and what is derived from it.
 #[derive(Debug)]
@@ -21,6 +22,26 @@ pub(crate) struct Job {
     /// Bytes kept of an unexpected line whose end has not arrived: more than an expected line has, so
     /// that a line cut off here does not become a match.
     pub(crate) partial_bytes_max: usize,
+    /// What is derived from the plan of a fan-out.
+    pub(crate) fanout: Option<FanoutJob>,
+}
+
+/// What a fan-out sends and receives.
+#[derive(Debug)]
+pub(crate) struct FanoutJob {
+    pub(crate) wire: Wire,
+    pub(crate) commands: Commands,
+    pub(crate) format: Format,
+}
+
+impl FanoutJob {
+    fn new(fanout: &Fanout) -> Result<Self, LoadError> {
+        Ok(Self {
+            wire: Wire::new(fanout)?,
+            commands: Commands::new(fanout)?,
+            format: Format::new(fanout.run, fanout.publishers, fanout.message_bytes),
+        })
+    }
 }
 
 /// Least bytes kept of an unexpected line: enough for every `ERR …` line and for an example.
@@ -37,6 +58,7 @@ impl Job {
             lines_in_flight: lines_in_flight(&plan, &message),
             heartbeat_alike: expect.is_heartbeat(),
             partial_bytes_max: expect.longest_line().max(PARTIAL_BYTES_MIN) + 1,
+            fanout: plan.is_fanout().then(|| FanoutJob::new(&plan.fanout)).transpose()?,
             plan,
         })
     }

@@ -7,6 +7,7 @@ mod clock;
 mod counters;
 mod error;
 mod event_loop;
+mod fanout;
 mod histogram;
 mod host;
 mod interrupt;
@@ -21,6 +22,9 @@ pub use error::LoadError;
 pub use histogram::Hist;
 pub use interrupt::interrupt_on_signals;
 pub use message::Message;
-pub use plan::{BehaviorGroup, ClientBehavior, InFlightLimit, Mode, Plan, SourceAddrs, TargetAddr};
+pub use plan::{
+    BehaviorGroup, ClientBehavior, Fanout, FanoutPace, FanoutProtocol, InFlightLimit, Mode, Plan,
+    SourceAddrs, TargetAddr,
+};
 pub use report::*;
 pub use run::{Progress, RunOptions, WorkerProgram, run, serve_as_worker};

@@ -11,6 +11,7 @@
 mod client;
 mod command;
 mod control_group;
+mod fanout_server;
 #[cfg(feature = "middleware")]
 mod faulty_io;
 pub mod fuzz;
@@ -34,6 +35,7 @@ mod wait;
 pub use client::Client;
 pub use command::{Run, refusal, refusal_in, towline, towline_in};
 pub use control_group::ControlGroup;
+pub use fanout_server::FanoutServer;
 #[cfg(feature = "middleware")]
 pub use faulty_io::{End, FaultyIo, Record, SharedRecord, Step};
 pub use line_server::{Answer, LineServer};

@@ -7,10 +7,11 @@ use towline_load::{
     BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, SourceAddrs, TargetAddr,
 };
 
+use super::fanout_flags::{self, FanoutFlags};
 use super::{help, merge, report_flags::ReportFlags};
 use crate::flag_value;
 
-/// Load a line server: flood it, play ping-pong, pace lines, or hold idle connections.
+/// Load a line server: flood it, play ping-pong, pace lines, hold idle connections, or fan out messages.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_long_help = help::LOAD)]
 pub(crate) struct Args {
@@ -42,14 +43,15 @@ pub(crate) struct Args {
     /// What connections do [default: flood; paced with --rate, ping-pong with --window]
     #[arg(long, value_name = "MODE", help_heading = MODE)]
     mode: Option<ModeName>,
-    /// Ping-pong: lines in flight on each connection [default: 1]
+    /// Ping-pong: lines in flight on each connection [default: 1]; fan-out: messages that a
+    /// publisher may be ahead of the subscribers
     #[arg(long, value_name = "N", value_parser = flag_value::count_u32, help_heading = MODE)]
     window: Option<u32>,
     /// Ping-pong: how long to wait for a reply before going on without it
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
           help_heading = MODE)]
     reply_timeout: Duration,
-    /// Paced: lines per second over all connections
+    /// Paced: lines per second over all connections; fan-out: messages per second
     #[arg(long, value_name = "RATE", value_parser = flag_value::rate, help_heading = MODE)]
     rate: Option<f64>,
     /// Paced: lines per second on each connection
@@ -64,7 +66,7 @@ pub(crate) struct Args {
 
     /// The line or lines to send, with escapes such as \n, and {conn} {seq} {rand:N} for the
     /// connection's number, the line's number and N random letters and digits
-    #[arg(short, long, value_name = "TEXT", default_value = "ping\\n", help_heading = MESSAGE)]
+    #[arg(short, long, value_name = "TEXT", default_value = MESSAGE_DEFAULT, help_heading = MESSAGE)]
     message: String,
     /// The reply to expect, if not the message itself
     #[arg(long, value_name = "TEXT", help_heading = MESSAGE)]
@@ -78,6 +80,9 @@ pub(crate) struct Args {
     /// Escapes are always understood; accepted because tcpkali needs it
     #[arg(short = 'e', long, hide = true)]
     unescape_message_args: bool,
+
+    #[command(flatten)]
+    fanout: FanoutFlags,
 
     /// Let all connections misbehave in this way; the list is below
     #[arg(long, value_name = "ROLE", value_parser = ClientBehavior::parse, conflicts_with = "mix",
@@ -117,6 +122,9 @@ pub(crate) struct Args {
     pub(super) worker_process: bool,
 }
 
+/// The message without `--message`.
+const MESSAGE_DEFAULT: &str = "ping\\n";
+
 const LOAD: &str = "Load";
 const MODE: &str = "Mode";
 const MESSAGE: &str = "Message";
@@ -139,6 +147,8 @@ enum ModeName {
     Paced,
     /// Send nothing until the end, then one line each
     Idle,
+    /// A few connections publish, all others check that they receive every message
+    Fanout,
 }
 
 /// Newtypes, because clap treats a plain `Vec` or `Option` as a repeated or absent flag.
@@ -190,7 +200,30 @@ impl Args {
         plan.drain = self.drain;
         plan.nagle = self.nagle;
         plan.seed = self.seed;
+        self.plan_fanout(&mut plan)?;
         Ok(plan)
+    }
+
+    /// Sets what a fan-out has in addition.
+    fn plan_fanout(&self, plan: &mut Plan) -> Result<(), LoadError> {
+        if !matches!(plan.mode, Mode::Fanout { .. }) {
+            return self.fanout.check_absent();
+        }
+        if self.message != MESSAGE_DEFAULT || self.expect.is_some() {
+            return Err(LoadError::usage(
+                "a fan-out makes its own messages, which are numbered: expected no --message or --expect",
+            ));
+        }
+        if self.message_rate.is_some() {
+            return Err(LoadError::usage(
+                "--message-rate is for each connection: in a fan-out expected --rate",
+            ));
+        }
+        plan.fanout = self.fanout.plan()?;
+        plan.verify = true;
+        // --connections is the number of subscribers.
+        plan.connections = plan.connections.saturating_add(plan.fanout.publishers);
+        Ok(())
     }
 
     /// The mode asked for, or the one that the other flags imply.
@@ -202,10 +235,10 @@ impl Args {
             (None, None) => ModeName::Flood,
         };
         let mode = self.mode.unwrap_or(implied);
-        if rate.is_some() && mode != ModeName::Paced {
+        if rate.is_some() && !matches!(mode, ModeName::Paced | ModeName::Fanout) {
             return Err(LoadError::usage("--rate paces lines: expected it with --mode paced only"));
         }
-        if self.window.is_some() && mode != ModeName::PingPong {
+        if self.window.is_some() && !matches!(mode, ModeName::PingPong | ModeName::Fanout) {
             return Err(LoadError::usage(
                 "--window is the number of lines in flight in ping-pong: expected it with --mode ping-pong only",
             ));
@@ -214,6 +247,7 @@ impl Args {
             ModeName::Flood => Mode::Flood,
             ModeName::PingPong => Mode::PingPong { window: self.window.unwrap_or(1) },
             ModeName::Idle => Mode::Idle,
+            ModeName::Fanout => Mode::Fanout { pace: fanout_flags::pace(rate, self.window)? },
             ModeName::Paced => Mode::Paced {
                 rate: rate.ok_or_else(|| {
                     LoadError::usage("--mode paced has no rate: expected --rate LINES_PER_SECOND")

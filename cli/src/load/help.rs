@@ -8,6 +8,8 @@ Examples:
       20,000 lines per second on a fixed schedule; exit code 3 if p99 is above
   towline load 127.0.0.1:9000 --mix polite=900,slowloris=100 --mode ping-pong
       Well-behaved clients beside bad ones
+  towline load 127.0.0.1:6379 --mode fanout --protocol resp -c 10k --rate 100
+      100 messages per second to each of 10,000 subscribers, every one checked
 
 Bad clients (--persona: all connections; --mix: some of them):
   polite      not a bad client: follows the mode and is measured
@@ -21,6 +23,18 @@ Bad clients (--persona: all connections; --mix: some of them):
 The interval is --persona-interval. A bad client whose connection ends connects
 again. Bad clients are counted apart: latency, rates and verification are those
 of the others.
+
+Fan-out (--mode fanout):
+  --connections subscribe, and --publishers further ones publish. A message has
+  a number and the time at which it was due; the delay at each subscriber counts
+  from there. A message that is missing, comes twice, out of order, changed or
+  from elsewhere fails the verification, which is always on.
+  With --protocol lines every connection sends --login, a subscriber then
+  --subscribe, and each of these lines must be answered by one that begins with
+  --confirm. A message is found by its content, wherever it stands in a line.
+  Other lines are not looked at, but for `ping`, which is answered, and `ERR`.
+  With --window instead of --rate a publisher is at most so many messages ahead
+  of the subscriber of its thread that subscribed last.
 
 Numbers:
   counts     1000, 10k, 1.5m
@@ -51,7 +65,9 @@ Figures for --assert, with < <= > >= == != and a number or duration:
   rates        lines_per_second mbps_up mbps_down per_connection_kbps; with
                after_ramp. in front, without the ramp
   connections  requested established failed closed_early
-  lines        sent received checked mismatched missing unanswered error_lines
+  lines        sent received checked mismatched corrupted duplicated reordered
+               missing unanswered error_lines; of a fan-out (in messages) also
+               foreign, and stuck_ended
   errors       connect reset timeout closed unsent; errors is their sum
   fairness     jain spread.min spread.p1 spread.p50 spread.p99 spread.max
   run          seconds ramp_seconds cpu_seconds saturated (0 or 1)

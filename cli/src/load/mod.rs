@@ -1,6 +1,7 @@
 //! `towline load`: flags → plan → run → report → exit code.
 
 mod args;
+mod fanout_flags;
 mod help;
 mod merge;
 mod output;

@@ -94,7 +94,7 @@ impl EventLoop {
                 return self.close(index, ClosedBy::Generator);
             }
             (State::Connecting, _) => return self.connect_overdue(index, now),
-            (State::Waiting | State::Open, _) => return,
+            (State::Waiting | State::Opening | State::Open, _) => return,
         }
         if self.conns[index].state == State::Open {
             self.bad_clients.set_timer(now + interval, index);

@@ -43,6 +43,8 @@ pub(crate) enum State {
     Waiting,
     /// The TCP handshake is under way.
     Connecting,
+    /// Connected; the opening of a fan-out is not confirmed yet.
+    Opening,
     Open,
     /// Closed by either side. A bad client connects again.
     Closed,

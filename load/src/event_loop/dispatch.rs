@@ -10,11 +10,12 @@ impl EventLoop {
     pub(super) fn dispatch(&mut self, ready: Ready) {
         let conn = &self.conns[ready.conn];
         match conn.state {
+            State::Opening | State::Open if self.fanout.is_some() => self.fanout_ready(ready),
             State::Open if conn.is_well_behaved() => self.well_behaved_ready(ready),
             State::Open => self.bad_client_ready(ready),
             State::Connecting if ready.write => self.connected(ready.conn),
             // Events of the same batch as the one that closed the connection.
-            State::Connecting | State::Waiting | State::Closed => {}
+            State::Connecting | State::Opening | State::Waiting | State::Closed => {}
         }
     }
 

@@ -49,6 +49,9 @@ impl EventLoop {
         if idle {
             return self.sweep(now);
         }
+        if self.fanout.is_some() {
+            return self.fanout_begin_drain();
+        }
         for index in 0..self.conns.len() {
             let conn = &mut self.conns[index];
             if conn.state != State::Open || !conn.is_well_behaved() {
@@ -78,10 +81,19 @@ impl EventLoop {
         let unsettled = |c: &Conn| c.state == State::Open && (c.outstanding() > 0 || c.pending > 0);
         let limit = u64::try_from(plan.drain.as_nanos()).unwrap_or(u64::MAX);
         let swept = drain.sweep_next >= self.conns.len();
-        if swept && !self.conns.iter().any(|c| c.is_well_behaved() && unsettled(c)) {
+        let mut ends = drain.began.saturating_add(limit);
+        let settled = if self.fanout.is_some() {
+            let settled = self.fanout_is_settled(now, ends);
+            ends = self.fanout_gives_up_at(ends);
+            settled
+        } else {
+            swept && !self.conns.iter().any(|c| c.is_well_behaved() && unsettled(c))
+        };
+        let (Some(drain), plan) = (&mut self.drain, &self.checker.job.plan) else { return };
+        if settled {
             let listen = if plan.verify { SURPLUS_WAIT } else { 0 };
             drain.over = now >= *drain.surplus_until.get_or_insert(now + listen);
-        } else if now >= drain.began.saturating_add(limit) {
+        } else if now >= ends {
             drain.over = true;
         } else {
             // A connection that ended without a reply made room for another.
@@ -121,6 +133,9 @@ impl EventLoop {
     /// Of the lines in flight only those are missing whose reply was waited for: not with a drain of 0,
     /// unless no reply came at all, and not on a connection that the server refused and closed.
     pub(super) fn count_unanswered(&mut self) {
+        if self.fanout.is_some() {
+            return self.fanout_count_missing();
+        }
         let plan = &self.checker.job.plan;
         let counters = &mut self.checker.counters;
         let waited = !plan.drain.is_zero() || counters.checked == 0;

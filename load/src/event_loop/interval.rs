@@ -117,7 +117,15 @@ impl EventLoop {
         // The receiver is gone only when the run was abandoned.
         let _ = self.outbox.send(Event::Interval(Box::new(sample)));
         let mut spread = SpreadSums::default();
-        for conn in self.conns.iter().filter(|c| c.is_well_behaved() && c.state != State::Waiting) {
+        if let Some(fanout) = &self.fanout {
+            let delivered = (0..self.conns.len()).filter_map(|index| fanout.delivered(index));
+            delivered.for_each(|messages| spread.record(messages));
+        }
+        for conn in self
+            .conns
+            .iter()
+            .filter(|c| self.fanout.is_none() && c.is_well_behaved() && c.state != State::Waiting)
+        {
             let lost = conn.anomalies.as_ref().map_or(0, |t| t.lost());
             spread.record(conn.received.line.saturating_sub(lost));
         }

@@ -16,6 +16,7 @@ mod conn;
 mod dispatch;
 mod drain;
 mod epoll;
+mod fanout;
 mod in_flight;
 mod interval;
 mod ramp;
@@ -34,6 +35,7 @@ use self::bad_clients::BadClients;
 use self::conn::{Conn, Interest, State};
 use self::drain::Drain;
 use self::epoll::Epoll;
+use self::fanout::FanoutLoop;
 use self::interval::LoopStats;
 use self::ramp::Ramp;
 use self::reply_checker::ReplyChecker;
@@ -72,6 +74,8 @@ pub(crate) struct EventLoop {
     ramp: Ramp,
     schedule: Option<Schedule>,
     drain: Option<Drain>,
+    /// What a fan-out has in addition.
+    fanout: Option<Box<FanoutLoop>>,
     bad_clients: BadClients,
     stats: LoopStats,
     outbox: SyncSender<Event>,
@@ -111,6 +115,7 @@ impl EventLoop {
             control,
             epoll,
             bad_clients: BadClients::new(&conns),
+            fanout: FanoutLoop::new(&job, &conns),
             conns,
             ramp: Ramp::new(plan, share, timing.start),
             schedule,
@@ -163,7 +168,7 @@ impl EventLoop {
             due = due.min(self.connect_due(now));
         }
         if self.phase == Phase::Steady {
-            due = due.min(self.send_due(now));
+            due = due.min(self.send_due(now)).min(self.publish_due(now));
             due = due.min(self.bad_clients_due(now));
             if now >= self.next_scan {
                 self.next_scan = now + SECOND;
@@ -189,6 +194,10 @@ impl EventLoop {
             self.stats.steady_begins(now);
             if let Some(schedule) = &mut self.schedule {
                 schedule.begin(steady_at);
+            }
+            if let Some(fanout) = &mut self.fanout {
+                fanout.begin(steady_at);
+                self.publish_all();
             }
         }
         if self.phase < Phase::Drain && now >= stop_at {
@@ -225,6 +234,9 @@ impl EventLoop {
         conn.pending = 0;
         conn.pong_left = 0;
         self.checker.send_times.clear(&mut conn.in_flight);
+        if self.fanout.is_some() {
+            return self.fanout_closed(index, closed_by, was_open);
+        }
         if !conn.is_well_behaved() {
             return self.bad_client_closed(index, closed_by, was_open);
         }

@@ -11,12 +11,14 @@ use rustix::net::{bind, connect, socket_with, sockopt};
 use super::conn::{Conn, Interest, State};
 use super::{ClosedBy, EventLoop, Share};
 use crate::clock::{self, MILLI, SECOND};
-use crate::plan::{Plan, TargetAddr};
+use crate::plan::{Plan, Role, TargetAddr};
 
 /// Handshakes under way at once over all event loops, if no rate is given. Fewer than the smallest
 /// backlog in common use (128), because a connect that overflows a backlog is retried only after a
 /// second.
 const HANDSHAKES_MAX: u32 = 120;
+/// The receive buffer of a subscriber that reads nothing.
+const STUCK_BUFFER_BYTES: usize = 4096;
 /// Connects begun before the loop handles other connections.
 const CONNECTS_MAX: usize = 64;
 
@@ -59,6 +61,8 @@ pub(super) enum ConnectError {
     Errno(Errno),
     /// This host does not have the source address.
     NoAddress,
+    /// The server refused, or ended the connection before it confirmed the opening of a fan-out.
+    NotSubscribed,
 }
 
 impl From<Errno> for ConnectError {
@@ -88,7 +92,7 @@ impl EventLoop {
             self.ramp.next += 1;
         }
         while let Some(conn) = self.conns[..self.ramp.next].get(self.ramp.settled) {
-            if conn.state == State::Connecting {
+            if matches!(conn.state, State::Connecting | State::Opening) {
                 let limit = conn.since + self.ramp.timeout;
                 if limit > now {
                     due = due.min(limit);
@@ -152,11 +156,12 @@ impl EventLoop {
             Ok(Err(error)) | Err(error) => return self.connect_failed(index, error.into()),
         }
         let now = clock::now();
-        self.ramp.connecting -= 1;
-        self.open += 1;
         self.stats.connect.record(now - conn.since, 1);
-        conn.state = State::Open;
-        conn.since = now;
+        if self.fanout.is_some() {
+            return self.fanout_connected(index, now);
+        }
+        self.opened(index, now);
+        let conn = &self.conns[index];
         if conn.is_well_behaved() {
             self.checker.counters.established += 1;
             self.well_behaved_opened(index, now);
@@ -165,12 +170,21 @@ impl EventLoop {
         }
     }
 
+    /// Counts a connection as open.
+    pub(super) fn opened(&mut self, index: usize, now: u64) {
+        self.ramp.connecting -= 1;
+        self.open += 1;
+        self.conns[index].state = State::Open;
+        self.conns[index].since = now;
+    }
+
     pub(super) fn connect_failed(&mut self, index: usize, error: ConnectError) {
         self.ramp.connecting -= 1;
         if self.conns[index].is_well_behaved() {
             let counters = &mut self.checker.counters;
             *match error {
                 ConnectError::NoAddress => &mut counters.no_address,
+                ConnectError::NotSubscribed => &mut counters.not_subscribed,
                 ConnectError::Errno(Errno::CONNREFUSED) => &mut counters.refused,
                 ConnectError::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,
                 ConnectError::Errno(Errno::ADDRNOTAVAIL) => &mut counters.no_port,
@@ -189,6 +203,10 @@ fn open_socket(plan: &Plan, id: u32) -> Result<OwnedFd, ConnectError> {
     };
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let fd = socket_with(family, SocketType::STREAM, flags, None)?;
+    if plan.is_fanout() && plan.role(id) == Role::Stuck {
+        // The messages then wait in the server and not in this host's kernel.
+        sockopt::set_socket_recv_buffer_size(&fd, STUCK_BUFFER_BYTES)?;
+    }
     if !plan.nagle {
         sockopt::set_tcp_nodelay(&fd, true)?;
     }

@@ -53,7 +53,7 @@ impl EventLoop {
                 }
             }
             Mode::Idle if lines > 0 => self.swept(index, now),
-            Mode::Idle | Mode::Paced { .. } => {}
+            Mode::Idle | Mode::Paced { .. } | Mode::Fanout { .. } => {}
         }
         let conn = &self.conns[index];
         if conn.pending > 0 || conn.pong_left > 0 {
@@ -81,6 +81,8 @@ impl EventLoop {
                 }
                 self.checker.time_service(conn, count, by);
             }
+            // Messages carry their times.
+            Mode::Fanout { .. } => {}
         }
     }
 

@@ -81,11 +81,16 @@ impl Message {
 
     /// Length in bytes of the first message of the first connection.
     pub fn first_len(&self) -> usize {
+        self.first(0).len()
+    }
+
+    /// The first message of a connection.
+    pub(crate) fn first(&self, connection: u32) -> Vec<u8> {
         let mut out = Vec::new();
         for (i, line) in self.lines.iter().enumerate() {
-            rendered::render(line, 0, i as u64, 0, &mut out);
+            rendered::render(line, connection.into(), i as u64, 0, &mut out);
         }
-        out.len()
+        out
     }
 
     /// The most bytes that a line has on any connection.

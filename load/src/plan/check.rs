@@ -25,6 +25,7 @@ impl Plan {
         }
         self.check_mode()?;
         self.check_messages()?;
+        self.check_fanout()?;
         self.check_mix()?;
         if self.threads == Some(0) || self.processes == Some(0) {
             return Err(LoadError::usage("0 threads or processes do nothing: expected at least 1"));
@@ -43,7 +44,7 @@ impl Plan {
         let needed = self.connections.div_ceil(each);
         match self.processes {
             None => Ok(needed),
-            Some(asked) if asked >= needed => Ok(asked.min(self.connections)),
+            Some(asked) if asked >= needed => Ok(asked.min(self.loops_max()).max(needed)),
             Some(asked) => Err(LoadError::usage(format!(
                 "{} connections in {asked} process(es) need more descriptors than the limit of {limit} \
                  per process (ulimit -Hn): expected --processes {needed} or auto",

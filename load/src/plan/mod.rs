@@ -2,6 +2,7 @@
 
 mod check;
 mod client_behavior;
+mod fanout;
 mod in_flight_limit;
 mod mix;
 mod source_addrs;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use client_behavior::ClientBehavior;
+pub(crate) use fanout::Role;
+pub use fanout::{Fanout, FanoutPace, FanoutProtocol};
 pub use in_flight_limit::InFlightLimit;
 pub use mix::BehaviorGroup;
 pub(crate) use mix::WeightedRoundRobin;
@@ -40,6 +43,9 @@ pub struct Plan {
     pub expect: Option<String>,
     /// Whether every reply is compared with what is expected. Default: no.
     pub verify: bool,
+    /// What a fan-out publishes, to whom, and in which protocol.
+    #[serde(default)]
+    pub fanout: Fanout,
     /// How many connections behave in which way. Default: empty, all are
     /// [`ClientBehavior::WellBehaved`].
     pub mix: Vec<BehaviorGroup>,
@@ -83,6 +89,11 @@ pub enum Mode {
     },
     /// Sends nothing during the run, then one line on each connection.
     Idle,
+    /// A few connections publish, and all others receive and check every message.
+    Fanout {
+        /// How publishers pace their messages.
+        pace: FanoutPace,
+    },
 }
 
 impl Mode {
@@ -93,6 +104,7 @@ impl Mode {
             Self::PingPong { .. } => "ping-pong",
             Self::Paced { .. } => "paced",
             Self::Idle => "idle",
+            Self::Fanout { .. } => "fanout",
         }
     }
 }
@@ -110,6 +122,7 @@ impl Plan {
             message: "ping\\n".to_owned(),
             expect: None,
             verify: false,
+            fanout: Fanout::default(),
             mix: Vec::new(),
             bad_client_interval: Duration::from_secs(1),
             threads: None,
@@ -126,7 +139,7 @@ impl Plan {
 
     /// Whether lines follow a schedule.
     pub(crate) fn is_paced(&self) -> bool {
-        matches!(self.mode, Mode::Paced { .. })
+        matches!(self.mode, Mode::Paced { .. } | Mode::Fanout { pace: FanoutPace::Rate(_) })
     }
 
     /// The target of connection `id`.

@@ -2,7 +2,7 @@
 
 use towline_units::{human, parse_duration, parse_number};
 
-use super::{Latency, Rates, Report};
+use super::{FanoutReport, Latency, Rates, Report};
 use crate::error::LoadError;
 
 /// A comparison of one figure of the report with a number.
@@ -10,14 +10,15 @@ use crate::error::LoadError;
 /// Figures: `min p50 p90 p99 p999 max mean` of the latency (with `service.`, `response.`, `connect.` or
 /// `after_ramp.` in front for those distributions); `lines_per_second mbps_up mbps_down
 /// per_connection_kbps` (or with `after_ramp.`); `requested established failed closed_early`;
-/// `sent received`; `checked mismatched missing unanswered`; `connect reset timeout closed unsent errors`
+/// `sent received`; `checked mismatched corrupted duplicated reordered missing unanswered`; of a fan-out
+/// `foreign stuck_ended`; `connect reset timeout closed unsent errors`
 /// (their sum); `error_lines`; `jain`, `spread.min spread.p1 spread.p50 spread.p99 spread.max`;
 /// `cpu_seconds saturated` (0 or 1); `ramp_seconds seconds`. Operators: `< <= > >= == !=`. Times carry a
 /// unit (`10ms`); counts take `k` and `m`.
 ///
 /// An assertion about a figure that was not measured is missed, whatever it compares with: a latency of
 /// no samples, a rate or the spread without a connection, `mismatched` and `missing` without
-/// verification.
+/// verification, `foreign` and `stuck_ended` without a fan-out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     text: String,
@@ -155,6 +156,21 @@ fn figure(report: &Report, name: &str) -> Option<Figure> {
         "closed" => errors.closed,
         "unsent" => errors.unsent,
         "errors" => errors.connect + errors.reset + errors.timeout + errors.closed + errors.unsent,
+        "corrupted" | "duplicated" | "reordered" if verify.checked + verify.missing == 0 => {
+            return Some(Figure::NoSamples);
+        }
+        "corrupted" => verify.corrupted,
+        "duplicated" => verify.duplicated,
+        "reordered" => verify.reordered,
+        "foreign" | "stuck_ended" => {
+            let of = |fanout: &FanoutReport| match name {
+                "foreign" => fanout.foreign as f64,
+                _ => fanout.stuck_ended as f64,
+            };
+            return Some(
+                report.fanout.as_ref().map_or(Figure::NoSamples, |f| Figure::Measured(of(f))),
+            );
+        }
         "error_lines" => report.error_lines.values().sum(),
         "saturated" => {
             // No event loop ran for long enough to tell.
@@ -252,6 +268,9 @@ mod tests {
             "spread.min==0",
             "mismatched==0",
             "missing==0",
+            "duplicated==0",
+            "foreign==0",
+            "stuck_ended==0",
             "saturated==0",
         ] {
             let missed = Assertion::parse(text).unwrap().missed_by(&nothing).unwrap();

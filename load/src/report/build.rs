@@ -1,11 +1,11 @@
 //! Builds the report of a run from its totals.
 
-use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::kinds::{connect_errors, error_lines};
 use super::{
-    BadClientReport, ConnectionCounts, ErrorCounts, GeneratorStats, Histograms, Latency, Period,
-    Rates, Report, Spread, TimelineInterval, Traffic, Verification,
+    BadClientReport, ConnectionCounts, ErrorCounts, FanoutReport, GeneratorStats, Histograms,
+    Latency, Period, Rates, Report, Spread, TimelineInterval, Traffic, Verification,
 };
 use crate::clock::{self, SECOND, seconds};
 use crate::counters::Counters;
@@ -47,7 +47,7 @@ impl Report {
             target: plan.target_names(),
             started_unix: unix_seconds(start),
             mode: plan.mode.name().to_owned(),
-            message_bytes: Message::parse(&plan.message).map_or(0, |m| m.first_len() as u64),
+            message_bytes: message_bytes(plan),
             connections: ConnectionCounts {
                 requested: plan.connections.into(),
                 established,
@@ -65,6 +65,7 @@ impl Report {
             service_us: paced.then(|| Latency::of(&histograms.service)),
             response_us: paced.then_some(latency_us),
             connect_us: Latency::of(&histograms.connect),
+            fanout: FanoutReport::of(plan, &total),
             verify: verify(&total, &totals.examples),
             errors: ErrorCounts {
                 connect: total.connect_failed() + bad_failed,
@@ -100,6 +101,13 @@ impl Report {
         report.add_notes(plan);
         report
     }
+}
+
+fn message_bytes(plan: &Plan) -> u64 {
+    if plan.is_fanout() {
+        return plan.fanout.message_bytes.into();
+    }
+    Message::parse(&plan.message).map_or(0, |message| message.first_len() as u64)
 }
 
 /// Converts a time of the monotonic clock to seconds since 1970.
@@ -278,29 +286,4 @@ fn timeline_interval(
         result.histogram.clone_from(text);
     }
     result
-}
-
-fn connect_errors(total: &Counters) -> BTreeMap<String, u64> {
-    occurred(&[
-        ("refused", total.refused),
-        ("timeout", total.connect_timeout),
-        ("no_port", total.no_port),
-        ("no_address", total.no_address),
-        ("no_descriptor", total.no_descriptor),
-        ("other", total.connect_other),
-    ])
-}
-
-fn error_lines(total: &Counters) -> BTreeMap<String, u64> {
-    occurred(&[
-        ("timeout", total.err_timeout),
-        ("overloaded", total.err_overloaded),
-        ("line_too_long", total.err_line_too_long),
-        ("too_many_connections", total.err_too_many_connections),
-        ("other", total.err_other),
-    ])
-}
-
-fn occurred(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    kinds.iter().filter(|(_, n)| *n > 0).map(|(name, n)| ((*name).to_owned(), *n)).collect()
 }

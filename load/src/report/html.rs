@@ -65,8 +65,14 @@ impl Report {
             log: false,
             unit: |v| format!("{}/s", short(v)),
             series: vec![
-                ("lines received", self.rate_over_time(|i| i.lines.received)),
-                ("lines sent", self.rate_over_time(|i| i.lines.sent)),
+                (
+                    if self.fanout.is_some() { "messages delivered" } else { "lines received" },
+                    self.rate_over_time(|i| i.lines.received),
+                ),
+                (
+                    if self.fanout.is_some() { "messages published" } else { "lines sent" },
+                    self.rate_over_time(|i| i.lines.sent),
+                ),
             ],
         }
     }

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    BadClientReport, ErrorCounts, Latency, Period, Rates, Report, Spread, TimelineInterval,
-    Traffic, Verification,
+    BadClientReport, ErrorCounts, Latency, Period, Rates, Report, Spread, TimelineInterval, Traffic,
 };
 use crate::error::LoadError;
 use crate::histogram::Hist;
@@ -49,6 +48,13 @@ impl Report {
         self.calls.add(next.calls);
         self.service_us = self.service_us.or(next.service_us);
         self.response_us = self.response_us.or(next.response_us);
+        self.fanout = match (self.fanout.take(), &next.fanout) {
+            (Some(mut mine), Some(theirs)) => {
+                mine.add(theirs);
+                Some(mine)
+            }
+            (mine, theirs) => mine.or_else(|| theirs.clone()),
+        };
         self.verify.add(&next.verify);
         self.errors.add(&next.errors);
         add_kinds(&mut self.connect_errors, &next.connect_errors);
@@ -121,20 +127,6 @@ impl Traffic {
     fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.received += other.received;
-    }
-}
-
-impl Verification {
-    fn add(&mut self, other: &Self) {
-        self.checked += other.checked;
-        self.mismatched += other.mismatched;
-        self.error_replies += other.error_replies;
-        self.missing += other.missing;
-        self.corrupted += other.corrupted;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        self.unanswered += other.unanswered;
-        self.examples.extend(other.examples.iter().cloned());
     }
 }
 

@@ -2,20 +2,26 @@
 
 mod assertion;
 mod build;
+mod entry;
+mod fanout;
 mod hdr;
 mod html;
+mod kinds;
 mod merge;
 mod svg;
 mod text;
 mod verdict;
+mod verification;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use assertion::Assertion;
+pub use fanout::FanoutReport;
 pub use text::TextReport;
 pub use verdict::RunVerdict;
+pub use verification::Verification;
 
 use crate::histogram::Hist;
 
@@ -30,7 +36,7 @@ pub struct Report {
     pub target: String,
     /// When the run started, in seconds since 1970.
     pub started_unix: f64,
-    /// `flood`, `ping-pong`, `paced` or `idle`; `mixed` for merged reports of different modes.
+    /// `flood`, `ping-pong`, `paced`, `idle` or `fanout`; `mixed` for merged reports of different modes.
     pub mode: String,
     /// Bytes of the first message of the first connection.
     pub message_bytes: u64,
@@ -48,7 +54,7 @@ pub struct Report {
     pub calls: Traffic,
     /// Over `seconds`.
     pub rates: Rates,
-    /// From send to reply; in paced mode from when the line was due to its reply. In flood mode one
+    /// From send to reply, in a fan-out from publisher to subscriber; in paced mode from when the line was due to its reply. In flood mode one
     /// line in flight per connection is timed. `ERR …` lines are not in it.
     pub latency_us: Latency,
     /// As `latency_us`, to the `ERR …` lines that came in place of replies; only if some were timed.
@@ -62,6 +68,10 @@ pub struct Report {
     pub response_us: Option<Latency>,
     /// From connect to established.
     pub connect_us: Latency,
+    /// Fan-out only: who published and subscribed. Then a line is a message: published, or received by a
+    /// subscriber.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fanout: Option<FanoutReport>,
     /// What verification found; all zero without `--verify`, but for `unanswered`.
     pub verify: Verification,
     /// Errors by the stage in which they happened.
@@ -139,41 +149,6 @@ pub struct Latency {
     pub p999: u64,
     pub max: u64,
     pub mean: f64,
-}
-
-/// What verification found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// Replies compared with what was expected, `ERR …` lines included.
-    pub checked: u64,
-    /// Replies other than the expected ones: corrupted, duplicated or reordered.
-    pub mismatched: u64,
-    /// `ERR …` lines in place of replies; not part of `mismatched`. A refusal of the connection (`ERR too
-    /// many connections`) is none.
-    #[serde(default)]
-    pub error_replies: u64,
-    /// Lines without a reply: a later line has one, the reply timeout passed, or the drain ended.
-    pub missing: u64,
-    /// Mismatched replies that match no expected line.
-    pub corrupted: u64,
-    /// Mismatched replies received more often than their line was sent.
-    pub duplicated: u64,
-    /// Mismatched replies received after the reply to a later line.
-    pub reordered: u64,
-    /// Lines without a reply that are not counted as missing: those whose connection the server ended
-    /// during the run (whether it had received them is unknown); those in flight at the end if replies
-    /// were not waited for (a drain of 0, a flood without `--verify`); all of them without `--verify`.
-    pub unanswered: u64,
-    /// Descriptions of the first mismatches.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub examples: Vec<String>,
-}
-
-impl Verification {
-    /// Findings that fail the verification: replies that were wrong, error lines or missing.
-    pub fn failures(&self) -> u64 {
-        self.mismatched + self.error_replies + self.missing
-    }
 }
 
 /// Errors by the stage in which they happened.

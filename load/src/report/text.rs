@@ -4,12 +4,8 @@ use std::fmt;
 
 use towline_units::human::{bytes, grouped, micros, nanos, short};
 
-use super::{Latency, Period, Report};
-
-/// The width of the text.
-const COLUMNS: usize = 80;
-/// The width of the labels in front of the text.
-const LABEL: usize = 14;
+use super::entry::{LABEL, entry};
+use super::{FanoutReport, Latency, Period, Report};
 
 /// A report, displayed as text.
 #[derive(Debug)]
@@ -65,15 +61,21 @@ impl TextReport<'_> {
             writeln!(f, "{name:LABEL$}{:>22}{:>22}", of(&whole), of(&r.after_ramp))
         };
         row("time", &|p| format!("{:.1} s", p.seconds))?;
-        row("lines sent", &|p| grouped(p.lines.sent))?;
-        row("received", &|p| grouped(p.lines.received))?;
-        row("lines/s", &|p| short(p.rates.lines_per_second))?;
+        let fanout = r.fanout.is_some();
+        let of = |line: &'static str, message| if fanout { message } else { line };
+        row(of("lines sent", "published"), &|p| grouped(p.lines.sent))?;
+        row(of("received", "delivered"), &|p| grouped(p.lines.received))?;
+        row(of("lines/s", "delivered/s"), &|p| short(p.rates.lines_per_second))?;
         row("bytes sent", &|p| bytes(p.bytes.sent))?;
         row("received", &|p| bytes(p.bytes.received))?;
         row("down / up", &|p| format!("{:.1} / {:.1} Mbps", p.rates.mbps_down, p.rates.mbps_up))?;
         row("per connection", &|p| format!("{:.2} kB/s", p.rates.per_connection_kbps))?;
         let latency = |p: &Period, of: fn(&Latency) -> u64| shown(&p.latency_us, of(&p.latency_us));
-        let what = if r.response_us.is_some() { "response" } else { "latency" };
+        let what = match (fanout, r.response_us.is_some()) {
+            (true, _) => "delay",
+            (_, true) => "response",
+            _ => "latency",
+        };
         row(&format!("{what} p50"), &|p| latency(p, |l| l.p50))?;
         row("        p90", &|p| latency(p, |l| l.p90))?;
         row("        p99", &|p| latency(p, |l| l.p99))?;
@@ -84,18 +86,26 @@ impl TextReport<'_> {
 
     fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
+        if let Some(fanout) = &r.fanout {
+            entry(f, "fan-out", &fanout_text(fanout))?;
+        }
         if let Some(service) = &r.service_us {
-            let text = format!(
-                "{} from send to reply; the response time above counts from when a line was due",
-                percentiles(service)
-            );
+            let above = match r.fanout.is_some() {
+                true => {
+                    "from send to subscriber; the delay above counts from when a message was due"
+                }
+                false => {
+                    "from send to reply; the response time above counts from when a line was due"
+                }
+            };
+            let text = format!("{} {above}", percentiles(service));
             entry(f, "service time", &text)?;
         }
         if let Some(lag) = &r.generator.lag_us {
             let text = format!(
-                "{} after a line was due: the generator's own delay, which is part of the response \
-                 time",
-                percentiles(lag)
+                "{} after it was due: the generator's own delay, which is part of the {}",
+                percentiles(lag),
+                if r.fanout.is_some() { "delay above" } else { "response time" }
             );
             entry(f, "sent late", &text)?;
         }
@@ -107,8 +117,13 @@ impl TextReport<'_> {
         // The index of connections that all received nothing is 0/0.
         let jain = if s.squares > 0.0 { format!("{:.4}", s.jain) } else { "-".to_owned() };
         let text = format!(
-            "lines per connection: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {jain}",
-            s.min, s.p1, s.p50, s.p99, s.max
+            "{}: min {}, p1 {}, p50 {}, p99 {}, max {}; Jain {jain}",
+            if r.fanout.is_some() { "messages per subscriber" } else { "lines per connection" },
+            s.min,
+            s.p1,
+            s.p50,
+            s.p99,
+            s.max
         );
         entry(f, "spread", &text)?;
         self.replies(f)?;
@@ -143,7 +158,18 @@ impl TextReport<'_> {
     fn replies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         let v = &r.verify;
-        if v.checked + v.missing > 0 {
+        if let Some(fanout) = &r.fanout {
+            let text = format!(
+                "{} messages: {} mismatched ({} foreign), {} missing, {} errors, {} unanswered",
+                grouped(v.checked),
+                grouped(v.mismatched),
+                grouped(fanout.foreign),
+                grouped(v.missing),
+                grouped(v.error_replies),
+                grouped(v.unanswered)
+            );
+            entry(f, "verified", &text)?;
+        } else if v.checked + v.missing > 0 {
             let text = format!(
                 "{} replies: {} mismatched, {} error lines, {} missing, {} unanswered",
                 grouped(v.checked),
@@ -191,69 +217,26 @@ fn percentiles(of: &Latency) -> String {
     format!("p50 {}, p99 {}, max {}", shown(of, of.p50), shown(of, of.p99), shown(of, of.max))
 }
 
+fn fanout_text(fanout: &FanoutReport) -> String {
+    let FanoutReport { protocol, publishers, subscribers, stuck, stuck_ended, .. } = fanout;
+    let mut text =
+        format!("{publishers} publisher(s) to {subscribers} subscriber(s), protocol {protocol}");
+    if *stuck > 0 {
+        text += &format!(", and {stuck} that read nothing: the server ended {stuck_ended} of them");
+    }
+    text
+}
+
 /// A value of a distribution; `-` if it has no samples.
 fn shown(of: &Latency, micro_seconds: u64) -> String {
     if of.count == 0 { "-".to_owned() } else { micros(micro_seconds) }
 }
 
-/// Writes a label and a text, which is wrapped at spaces and indented. A number stays with the word
-/// after it, which may be its unit.
-fn entry(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    write!(f, "{label:LABEL$}")?;
-    let mut column = LABEL.max(label.chars().count());
-    let mut first = true;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (chunk, after) = unbreakable(rest);
-        let length = chunk.chars().count();
-        if !first && column + 1 + length > COLUMNS {
-            write!(f, "\n{:LABEL$}", "")?;
-            column = LABEL;
-        } else if !first {
-            f.write_str(" ")?;
-            column += 1;
-        }
-        f.write_str(chunk)?;
-        column += length;
-        (rest, first) = (after, false);
-    }
-    writeln!(f)
-}
-
-/// Splits a text at the first space that does not follow a digit.
-fn unbreakable(text: &str) -> (&str, &str) {
-    let breaks = text.match_indices(' ').map(|(at, _)| at);
-    let found = breaks.into_iter().find(|at| !text[..*at].ends_with(|c: char| c.is_ascii_digit()));
-    found.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fmt::Display;
-
+    use super::super::entry::COLUMNS;
     use super::super::{ConnectionCounts, GeneratorStats};
     use super::*;
-
-    struct Entry(&'static str, String);
-
-    impl Display for Entry {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            entry(f, self.0, &self.1)
-        }
-    }
-
-    #[test]
-    fn an_entry_is_wrapped_and_indented() {
-        let text = Entry("note", "sixteen letters, ".repeat(8)).to_string();
-        assert!(text.starts_with("note          sixteen letters,"), "{text}");
-        for line in text.lines() {
-            assert!(line.len() <= COLUMNS, "{line}");
-        }
-        assert!(text.lines().skip(1).all(|line| line.starts_with("              ")), "{text}");
-        assert_eq!(text.split_whitespace().count(), 1 + 16);
-        let text = Entry("note", "31.2 MiB and ".repeat(20)).to_string();
-        assert!(!text.contains("31.2\n"), "{text}");
-    }
 
     #[test]
     fn a_report_of_large_figures_fits_80_columns() {

@@ -46,19 +46,38 @@ impl Report {
         let v = &self.verify;
         if v.failures() > 0 {
             verdict = RunVerdict::WrongReplies;
-            sentences.push(format!(
-                "verification failed: of {} replies checked {} were wrong ({} corrupted, {} duplicated, \
-                 {} reordered) and {} were error lines, and {} lines had no reply",
+            sentences.push(self.wrong_replies());
+        }
+        (verdict, sentences)
+    }
+
+    fn wrong_replies(&self) -> String {
+        let v = &self.verify;
+        if let Some(fanout) = &self.fanout {
+            return format!(
+                "verification failed: of {} messages received {} were wrong ({} corrupted, {} foreign, {} \
+                 duplicated, {} reordered), {} did not arrive, and the server sent {} errors",
                 v.checked,
                 v.mismatched,
                 v.corrupted,
+                fanout.foreign,
                 v.duplicated,
                 v.reordered,
-                v.error_replies,
-                v.missing
-            ));
+                v.missing,
+                v.error_replies
+            );
         }
-        (verdict, sentences)
+        format!(
+            "verification failed: of {} replies checked {} were wrong ({} corrupted, {} duplicated, \
+                 {} reordered) and {} were error lines, and {} lines had no reply",
+            v.checked,
+            v.mismatched,
+            v.corrupted,
+            v.duplicated,
+            v.reordered,
+            v.error_replies,
+            v.missing
+        )
     }
 
     /// A sentence for every kind of failed connects, and one for the connections that the server ended.
@@ -79,6 +98,7 @@ impl Report {
                 "no_address" => {
                     "this host does not have the address that --sources names".to_owned()
                 }
+                "not_subscribed" => format!("{} did not confirm what they sent first", self.target),
                 "no_descriptor" => format!(
                     "a process has only {} descriptors: use --processes auto, or raise ulimit -n",
                     host::descriptor_limit()

@@ -13,10 +13,20 @@ use crate::plan::ClientBehavior;
 pub(crate) enum Event {
     /// The counts of an interval.
     Interval(Box<IntervalSample>),
+    /// How many messages a publisher of a fan-out has sent, now that it sends no more; `None` if that is
+    /// unknown because its connection ended.
+    Published(u32, Option<u64>),
     /// The loop has ended; no event follows.
     Finished(Box<Finished>),
     /// The loop failed; no event follows.
     Failed(String),
+}
+
+impl Event {
+    /// Whether no event of the loop follows.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, Self::Finished(_) | Self::Failed(_))
+    }
 }
 
 /// The phases of a run.

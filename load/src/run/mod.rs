@@ -9,6 +9,7 @@ pub(crate) mod totals;
 mod worker;
 mod worker_pool;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -57,6 +58,7 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Result<Report, LoadError> {
     host::raise_descriptor_limit();
     host::disable_huge_pages();
     let mut plan = plan.clone();
+    plan.fanout.run = run_mark();
     plan.bound = plan.sources.addresses(&plan.targets, plan.connections)?;
     let interval = interval(plan.duration);
     let mut pool = WorkerPool::start(&plan, interval, options.worker.as_ref())?;
@@ -82,6 +84,7 @@ fn lead(
     display: &mut ProgressDisplay,
 ) -> bool {
     let (mut ramped, mut ended, mut interrupted) = (vec![false; pool.loops as usize], 0, false);
+    let mut published = BTreeMap::new();
     let returning = plan.connections_as(ClientBehavior::WellBehaved) < plan.connections;
     while ended < pool.loops {
         match pool.events.recv_timeout(INTERRUPT_CHECK) {
@@ -89,6 +92,13 @@ fn lead(
                 match &event {
                     Event::Interval(sample) => ramped[sample.loop_index as usize] |= sample.ramped,
                     Event::Finished(_) => ended += 1,
+                    Event::Published(publisher, messages) => {
+                        published.insert(*publisher, *messages);
+                        if published.len() == plan.fanout.publishers as usize {
+                            let messages: Vec<_> = published.values().copied().collect();
+                            pool.published(&messages);
+                        }
+                    }
                     Event::Failed(_) => {
                         ended += 1;
                         stop(pool, totals);
@@ -118,6 +128,12 @@ fn lead(
     totals.stop_at = totals.stop_at.min(clock::now());
     totals.steady_at = totals.steady_at.min(totals.stop_at);
     interrupted
+}
+
+/// A number that tells the messages of this run from those of others.
+fn run_mark() -> u32 {
+    let now = clock::now();
+    (now ^ now >> 32) as u32 ^ std::process::id().rotate_left(16)
 }
 
 /// Ends the load now, unless it is over.

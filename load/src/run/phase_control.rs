@@ -1,6 +1,7 @@
 //! When the phases of a run begin, shared by all event loops of a process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -16,6 +17,7 @@ const UNDECIDED: u64 = u64::MAX;
 pub(crate) struct PhaseControl {
     steady_at: AtomicU64,
     stop_at: AtomicU64,
+    published: OnceLock<Vec<Option<u64>>>,
     wake: OwnedFd,
 }
 
@@ -23,7 +25,12 @@ impl PhaseControl {
     pub(crate) fn new() -> Result<Self, LoadError> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| LoadError::failed(format!("no descriptor left for an eventfd: {e}")))?;
-        Ok(Self { steady_at: AtomicU64::new(UNDECIDED), stop_at: AtomicU64::new(UNDECIDED), wake })
+        Ok(Self {
+            steady_at: AtomicU64::new(UNDECIDED),
+            stop_at: AtomicU64::new(UNDECIDED),
+            published: OnceLock::new(),
+            wake,
+        })
     }
 
     /// Sets the end of the ramp to `at`, and the end of the load to `stop` unless it ends earlier.
@@ -37,6 +44,19 @@ impl PhaseControl {
     pub(crate) fn stop(&self, at: u64) {
         self.stop_at.fetch_min(at, Ordering::AcqRel);
         self.wake();
+    }
+
+    /// Sets how many messages each publisher of a fan-out has sent.
+    pub(crate) fn set_published(&self, messages: Vec<Option<u64>>) {
+        // The leader sets it once.
+        let _ = self.published.set(messages);
+        self.wake();
+    }
+
+    /// How many messages each publisher has sent, `None` where that is unknown; `None` as long as some
+    /// still send.
+    pub(crate) fn published(&self) -> Option<&[Option<u64>]> {
+        self.published.get().map(Vec::as_slice)
     }
 
     /// When the ramp ends; `u64::MAX` if that is undecided.

@@ -18,6 +18,8 @@ pub(super) enum LeaderMsg {
     Steady(u64, u64),
     /// The load ends at this time.
     Stop(u64),
+    /// How many messages each publisher of a fan-out has sent; `None` where that is unknown.
+    Published(Vec<Option<u64>>),
 }
 
 /// A message of a worker, on its standard output.

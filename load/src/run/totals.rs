@@ -117,6 +117,8 @@ impl RunTotals {
         match event {
             Event::Interval(sample) => self.add_interval(&sample),
             Event::Finished(finished) => self.add_finished(*finished),
+            // The leader tells the event loops; the counters have the messages.
+            Event::Published(..) => {}
             Event::Failed(why) => self.failures.push(why),
         }
     }

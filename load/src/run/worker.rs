@@ -59,6 +59,7 @@ fn serve() -> Result<(), LoadError> {
             match next() {
                 Ok(Some(LeaderMsg::Steady(at, stop))) => control.steady(at, stop),
                 Ok(Some(LeaderMsg::Stop(at))) => control.stop(at),
+                Ok(Some(LeaderMsg::Published(messages))) => control.set_published(messages),
                 Ok(Some(LeaderMsg::Prepare(..) | LeaderMsg::Start(_))) => {}
                 Ok(None) | Err(_) => return control.stop(clock::now()),
             }
@@ -103,7 +104,7 @@ pub(super) fn read_events(
                 }
             }
             Ok(WorkerMsg::Event(event)) => {
-                left -= usize::from(!matches!(event, Event::Interval(_))).min(left);
+                left -= usize::from(event.is_last()).min(left);
                 if !forward(event) {
                     return;
                 }

@@ -59,7 +59,7 @@ impl WorkerPool {
     ) -> Result<Self, LoadError> {
         let processes = plan.process_count()?;
         let threads = plan.threads.unwrap_or_else(|| (host::cores() / processes).max(1));
-        let loops = (processes * threads).min(plan.connections);
+        let loops = (processes * threads).min(plan.loops_max().max(processes));
         let shares: Vec<Share> = (0..loops).map(|index| Share { index, of: loops }).collect();
         let (outbox, events) = sync_channel(EVENTS_MAX);
         if processes == 1 {
@@ -105,6 +105,14 @@ impl WorkerPool {
             threads.control.stop(at);
         }
         self.send_to_workers(&LeaderMsg::Stop(at));
+    }
+
+    /// Tells every event loop how many messages each publisher has sent.
+    pub(super) fn published(&mut self, messages: &[Option<u64>]) {
+        if let Some(threads) = &self.local {
+            threads.control.set_published(messages.to_vec());
+        }
+        self.send_to_workers(&LeaderMsg::Published(messages.to_vec()));
     }
 
     /// Waits for all threads and processes to end.
