@@ -130,7 +130,7 @@ impl GroupShard {
     pub(super) fn cut_behind_message(&self, range: &mut Range<u64>) -> Range<u64> {
         let mut log = lock(&self.log);
         let at = log.message_end(range.start).min(range.end);
-        if range.start < at {
+        if range.start < at && at < range.end {
             log.cut(at);
         }
         let behind = at..range.end;

@@ -103,6 +103,8 @@ impl Mail {
         {
             let (taken, messages) = match item {
                 Item::Close => break,
+                // Its messages were left out.
+                Item::Range { range, .. } if range.is_empty() => (0, 0),
                 Item::Message(message) => {
                     let taken = bytes.min(message.len());
                     message.advance(taken);

@@ -1,5 +1,7 @@
 //! A server whose clients push to one another.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::{
     collections::HashMap,
     convert::Infallible,
