@@ -4,11 +4,12 @@ use std::{fs, path::PathBuf, process::Command};
 
 use crate::Error;
 
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 5] = [
     ("common.h", include_str!("../peers/common.h")),
     ("hist.h", include_str!("../peers/hist.h")),
     ("gen.c", include_str!("../peers/gen.c")),
     ("echo.c", include_str!("../peers/echo.c")),
+    ("fanout.c", include_str!("../peers/fanout.c")),
 ];
 
 /// A directory with the compiled programs, removed when this is dropped. Their sources are part of this
@@ -31,6 +32,7 @@ impl CPrograms {
             fs::write(programs.dir.join(name), text)?;
         }
         programs.compile("gen.c", "gen", &[])?;
+        programs.compile("fanout.c", "c-fanout", &[])?;
         programs.compile("echo.c", "c-raw", &[])?;
         programs.compile("echo.c", "c-lines", &["-DLINES"])?;
         programs.compile("echo.c", "c-limited", &["-DLINES", "-DLINE_MAX=65536"])?;

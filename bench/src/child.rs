@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -73,6 +73,32 @@ impl Server {
         timeout: Duration,
     ) -> Result<Self, Error> {
         Self::spawn(command, timeout, Command::spawn)
+    }
+
+    /// Starts `command`, a server that prints nothing of the kind, on the servers' core, and waits until it
+    /// accepts connections at `addr`.
+    pub(crate) fn start_at(
+        command: &mut Command,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let spawned = on_core(SERVER_CORE, || command.spawn());
+        let mut process =
+            ChildGuard(spawned.map_err(|e| format!("cannot start {command:?}: {e}"))?);
+        let begun = clock::now();
+        while TcpStream::connect(addr).is_err() {
+            if let Some(status) = process.0.try_wait()? {
+                return Err(format!("{command:?} ended with {status}").into());
+            }
+            if clock::now().saturating_sub(begun) > timeout {
+                return Err(
+                    format!("{command:?} accepts nothing at {addr} after {timeout:?}").into()
+                );
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        Ok(Self { process, addr, path: None, admin: None })
     }
 
     fn spawn(

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod fanout;
 mod ratio;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use crate::{
     Error,
     admin::{self, Activity},
     c_programs::CPrograms,
+    chat,
     faults::{self, FindingsTable, cycles::Ending},
     instructions, kernel,
     launcher::{Launcher, Towline, find_towline, find_ways},
@@ -44,6 +46,11 @@ enum Command {
     Admin(Admin),
     /// Lists of many connections in a loop: their time, and what they cost well-behaved clients
     Listing(Listing),
+    /// One message to many subscribers, beside redis-server, nats-server, C and tokio::broadcast
+    Fanout(fanout::Fanout),
+    /// Serves as the chat of a reference (started by another command)
+    #[command(hide = true)]
+    Chat,
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer(reference::ReferenceArgs),
@@ -253,6 +260,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::Listing(Listing { binary, connections, seconds, turns }) => {
             print_findings(&listing::report(&binary.find()?, connections, seconds, turns)?)
         }
+        Command::Fanout(args) => args.run(),
+        Command::Chat => Ok(chat::serve()?),
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
         Command::Peer(args) => Ok(reference::serve(args)?),
     }

@@ -42,8 +42,13 @@ pub(crate) fn find_towline(given: Option<PathBuf>) -> Option<PathBuf> {
 
 /// `given`, or the library's example `ways` that Cargo put below this binary.
 pub(crate) fn find_ways(given: Option<PathBuf>) -> Option<PathBuf> {
+    find_example(given, "ways")
+}
+
+/// `given`, or the library's example of this name that Cargo put below this binary.
+pub(crate) fn find_example(given: Option<PathBuf>, name: &str) -> Option<PathBuf> {
     given.or_else(|| {
-        let path = std::env::current_exe().ok()?.with_file_name("examples").join("ways");
+        let path = std::env::current_exe().ok()?.with_file_name("examples").join(name);
         path.exists().then_some(path)
     })
 }

@@ -7,10 +7,12 @@
 
 mod admin;
 mod c_programs;
+mod chat;
 mod child;
 mod cli;
 mod client;
 mod clock;
+mod fanout;
 mod faults;
 mod figure;
 mod generator;

@@ -51,10 +51,7 @@ pub(crate) struct ReferenceArgs {
 
 /// Serves until killed.
 pub(crate) fn serve(args: ReferenceArgs) -> io::Result<()> {
-    // Killing the benchmark must not leave servers behind.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    let files = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?;
+    prepare_process()?;
     let first = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let addr = first.local_addr()?;
     for _ in 1..args.threads {
@@ -63,6 +60,19 @@ pub(crate) fn serve(args: ReferenceArgs) -> io::Result<()> {
     }
     println!("listening on {addr}");
     run(first, args)
+}
+
+/// Ends this process with the benchmark, and raises its descriptor limit.
+pub(crate) fn prepare_process() -> io::Result<()> {
+    // Killing the benchmark must not leave servers behind.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    raise_descriptor_limit()
+}
+
+/// Raises the soft descriptor limit of this process to the hard one.
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    let files = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })?)
 }
 
 /// Serves the connections of one thread.
@@ -79,7 +89,7 @@ fn run(socket: Socket, args: ReferenceArgs) -> io::Result<()> {
 }
 
 /// Listens with the longest backlog; `TcpListener::bind` would take 128.
-fn listen(addr: SocketAddr) -> io::Result<Socket> {
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<Socket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(true)?;
