@@ -90,3 +90,37 @@ impl Round {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{protocol::Lf, push::Conn};
+
+    #[test]
+    fn a_member_gets_what_was_sent_since_it_joined_without_its_own_words() {
+        let (ann, bob) = (Conn::<Lf>::new(None).id(), Conn::<Lf>::new(None).id());
+        // Four messages of 2, 3, 4 and 1 bytes, numbered from 10; the second and the last are Ann's.
+        let round = Round {
+            bytes: Bytes::from_static(b"aabbbccccd"),
+            ends: [2, 5, 9, 10].into(),
+            first: 10,
+            excepted: vec![(1, ann), (3, ann)],
+        };
+        let parts = |id, since| round.parts_for(id, since).collect::<Vec<_>>();
+        assert_eq!(parts(bob, 0), [(0..10, 4)]);
+        assert_eq!(parts(bob, 12), [(5..10, 2)]);
+        assert_eq!(parts(bob, 14), []);
+        assert_eq!(parts(ann, 0), [(0..2, 1), (5..9, 1)]);
+        assert_eq!(parts(ann, 11), [(5..9, 1)]);
+        assert_eq!(parts(ann, 13), []);
+    }
+
+    #[test]
+    fn a_single_message_is_a_round() {
+        let id = Conn::<Lf>::new(None).id();
+        let (bytes, ends) = (Bytes::from_static(b"hello\n"), Box::default());
+        let round = Round { bytes, ends, first: 3, excepted: Vec::new() };
+        assert_eq!(round.parts_for(id, 3).collect::<Vec<_>>(), [(0..6, 1)]);
+        assert_eq!(round.parts_for(id, 4).collect::<Vec<_>>(), []);
+    }
+}
