@@ -14,12 +14,13 @@
 
 use std::{
     collections::HashMap,
+    env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use towline::{Args, Builder, Close, ReplyError, Router, RunError, Server, Value, protocol::Resp};
 
 fn main() -> Result<(), RunError> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
     server(Server::builder().listen(&address)).run().map(drop)
 }
 
@@ -29,21 +30,39 @@ pub fn server(builder: Builder) -> Server {
         .command("PING", ping)
         .command("GET", get)
         .command("SET", set)
+        .command("SETNX", setnx)
+        .command("GETSET", getset)
+        .command("GETDEL", getdel)
+        .command("MSET", mset)
         .command("DEL", del)
-        .command("INCR", incr)
+        .command("EXISTS", exists)
+        .command("STRLEN", strlen)
+        .command("INCR", |kv: &mut Kv, a: Args<'_>| a.exactly().and_then(|[key]| kv.add(key, 1)))
+        .command("DECR", |kv: &mut Kv, a: Args<'_>| a.exactly().and_then(|[key]| kv.add(key, -1)))
+        .command("INCRBY", |kv: &mut Kv, args: Args<'_>| add(kv, args, Some))
+        .command("DECRBY", |kv: &mut Kv, args: Args<'_>| add(kv, args, i64::checked_neg))
+        .command("DBSIZE", |kv: &mut Kv, _: Args<'_>| kv.map().len())
+        .command("FLUSHDB", flush)
+        .command("FLUSHALL", flush)
         .command("QUIT", |_: &mut Kv, _: Args<'_>| Close(Value::Ok))
         // What clients and benchmarks say first.
         .command("ECHO", |_: &mut Kv, a: Args<'_>| a.exactly().map(|[word]| Value::bulk(word)))
-        .command("SELECT", |_: &mut Kv, _: Args<'_>| Value::Ok)
-        .command("CLIENT", |_: &mut Kv, _: Args<'_>| Value::Ok)
+        .command("HELLO", hello)
+        .command("SELECT", select)
+        .command("CLIENT", client)
         .command("COMMAND", |_: &mut Kv, _: Args<'_>| Value::array([]))
-        .command("CONFIG", config);
+        .command("CONFIG", config)
+        .command("INFO", |kv: &mut Kv, _: Args<'_>| {
+            format!("# Server\r\nloading:0\r\n# Keyspace\r\ndb0:keys={}\r\n", kv.map().len())
+        });
     let kv = Kv::default();
     builder.frame_max(1 << 20).router(commands, move |_conn| kv.clone())
 }
 
 /// A value is shared, so that a reply does not copy it under the lock.
 type Map = HashMap<Box<[u8]>, Arc<[u8]>>;
+
+const NO_INTEGER: ReplyError = ReplyError::new("value is not an integer or out of range");
 
 /// A connection's handle to the store.
 #[derive(Clone, Default)]
@@ -52,6 +71,15 @@ struct Kv(Arc<Mutex<Map>>);
 impl Kv {
     fn map(&self) -> MutexGuard<'_, Map> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `number` to the value of `key`.
+    fn add(&self, key: &[u8], number: i64) -> Result<i64, ReplyError> {
+        let mut map = self.map();
+        let old = map.get(key).map_or(Some(0), |old| str::from_utf8(old).ok()?.parse::<i64>().ok());
+        let new = old.and_then(|old| old.checked_add(number)).ok_or(NO_INTEGER)?;
+        map.insert(key.into(), new.to_string().into_bytes().into());
+        Ok(new)
     }
 }
 
@@ -64,9 +92,52 @@ fn get(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
     Ok(kv.map().get(key).cloned())
 }
 
+/// `SET key value [NX | XX]`. Nothing expires, so options that say when are refused.
 fn set(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    let ([key, value], options) = args.at_least()?;
+    let must_exist = match options.parse::<Option<&[u8]>>() {
+        Ok(None) => None,
+        Ok(Some(option)) if option.eq_ignore_ascii_case(b"NX") => Some(false),
+        Ok(Some(option)) if option.eq_ignore_ascii_case(b"XX") => Some(true),
+        _ => return Err(ReplyError::new("syntax error")),
+    };
+    let mut map = kv.map();
+    if must_exist.is_some_and(|exists| exists != map.contains_key(key)) {
+        return Ok(Value::Null);
+    }
+    map.insert(key.into(), value.into());
+    Ok(Value::Ok)
+}
+
+fn setnx(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
     let [key, value] = args.exactly()?;
-    kv.map().insert(key.into(), value.into());
+    let mut map = kv.map();
+    let free = !map.contains_key(key);
+    if free {
+        map.insert(key.into(), value.into());
+    }
+    Ok(free.into())
+}
+
+fn getset(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+    let [key, value] = args.exactly()?;
+    Ok(kv.map().insert(key.into(), value.into()))
+}
+
+fn getdel(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+    let [key] = args.exactly()?;
+    Ok(kv.map().remove(key))
+}
+
+fn mset(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    let count = args.iter().count();
+    if count == 0 || count % 2 == 1 {
+        return Err(args.wrong_number());
+    }
+    let (mut map, mut args) = (kv.map(), args.iter());
+    while let (Some(key), Some(value)) = (args.next(), args.next()) {
+        map.insert(key.into(), value.into());
+    }
     Ok(Value::Ok)
 }
 
@@ -75,16 +146,63 @@ fn del(kv: &mut Kv, args: Args<'_>) -> usize {
     args.iter().filter(|key| map.remove(*key).is_some()).count()
 }
 
-fn incr(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
-    const WRONG: ReplyError = ReplyError::new("value is not an integer or out of range");
-    let [key] = args.exactly()?;
-    let mut map = kv.map();
-    let old = map.get(key).map_or(Some(0), |old| str::from_utf8(old).ok()?.parse::<i64>().ok());
-    let new = old.and_then(|old| old.checked_add(1)).ok_or(WRONG)?;
-    map.insert(key.into(), new.to_string().into_bytes().into());
-    Ok(new)
+fn exists(kv: &mut Kv, args: Args<'_>) -> usize {
+    let map = kv.map();
+    args.iter().filter(|key| map.contains_key(*key)).count()
 }
 
+fn strlen(kv: &mut Kv, args: Args<'_>) -> Result<usize, ReplyError> {
+    let [key] = args.exactly()?;
+    Ok(kv.map().get(key).map_or(0, |value| value.len()))
+}
+
+/// `INCRBY key number`, and `DECRBY`.
+fn add(kv: &mut Kv, args: Args<'_>, sign: fn(i64) -> Option<i64>) -> Result<i64, ReplyError> {
+    let [key, number] = args.exactly()?;
+    let number = str::from_utf8(number).ok().and_then(|number| sign(number.parse().ok()?));
+    kv.add(key, number.ok_or(NO_INTEGER)?)
+}
+
+fn flush(kv: &mut Kv, _: Args<'_>) -> Value {
+    kv.map().clear();
+    Value::Ok
+}
+
+/// Clients that would rather have RESP3 go on in RESP2 when they are told this.
+fn hello(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    match args.iter().next() {
+        None | Some(b"2") => Ok(Value::array([
+            Value::bulk("server"),
+            Value::bulk("towline"),
+            Value::bulk("proto"),
+            Value::Int(2),
+        ])),
+        Some(_) => Err(ReplyError::of("NOPROTO", "unsupported protocol version")),
+    }
+}
+
+fn select(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    match args.exactly()? {
+        [b"0"] => Ok(Value::Ok),
+        _ => Err(ReplyError::new("DB index is out of range")),
+    }
+}
+
+/// `CLIENT SETINFO` and `CLIENT SETNAME`: what a client calls itself, which is not kept.
+fn client(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+    let ([command], _) = args.at_least()?;
+    match &command.to_ascii_uppercase()[..] {
+        b"SETINFO" | b"SETNAME" => Ok(Value::Ok),
+        _ => Err(ReplyError::new("unknown subcommand")),
+    }
+}
+
+/// `CONFIG GET name`: benchmarks ask what is written to a disk, and nothing is.
 fn config(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
-    args.exactly().map(|[_get, name]| Value::array([Value::bulk(name), Value::bulk("")]))
+    match args.exactly()? {
+        [get, name] if get.eq_ignore_ascii_case(b"GET") => {
+            Ok(Value::array([Value::bulk(name), Value::bulk("")]))
+        }
+        _ => Err(ReplyError::new("unknown subcommand")),
+    }
 }

@@ -5,15 +5,18 @@
 //! $ cargo run -p towline --example smtp &
 //! $ printf 'EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n' | nc -q1 127.0.0.1 2525
 //! 220 mx.example ESMTP
-//! 250 mx.example
+//! 250-mx.example
+//! 250-PIPELINING
+//! 250 8BITMIME
 //! 250 OK
 //! 250 OK
 //! 354 end with a dot
 //! 250 taken
 //! 221 bye
 //! ```
+//! With a folder as its second argument, it keeps each mail there as a file.
 
-use std::{env, iter, thread};
+use std::{env, fs, iter, path::Path, thread};
 
 use tokio::sync::mpsc::{Sender, channel};
 use towline::{ActionOf, Args, Builder, Cx, Deferred, RunError, Server, Session, protocol::CrLf};
@@ -25,9 +28,22 @@ const MAIL_BYTES_MAX: usize = 10 << 20;
 fn main() -> Result<(), RunError> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:2525".to_owned());
     let (taken, mut mails) = channel::<Mail>(WAITING_MAX);
+    let folder = env::args().nth(2);
     let mails = iter::from_fn(move || mails.blocking_recv());
-    thread::spawn(move || mails.for_each(|mail| eprintln!("a mail of {} bytes", mail.text.len())));
+    thread::spawn(move || {
+        mails.enumerate().for_each(|(number, mail)| keep(number, &mail, folder.as_deref()));
+    });
     server(Server::builder().listen(&address), taken).run().map(drop)
+}
+
+fn keep(number: usize, mail: &Mail, folder: Option<&str>) {
+    let Some(folder) = folder else { return eprintln!("a mail of {} bytes", mail.text.len()) };
+    // Under its name when it is whole.
+    let (part, file) = (format!("{number}.part"), format!("{number}.eml"));
+    let [part, file] = [part, file].map(|name| Path::new(folder).join(name));
+    if let Err(error) = fs::write(&part, &mail.text).and_then(|()| fs::rename(&part, &file)) {
+        eprintln!("{}: {error}", file.display());
+    }
 }
 
 /// The server, with the settings of `builder`, which gives mails to `taken`.
@@ -77,7 +93,11 @@ impl Session for Smtp {
             (b"RCPT", Some(m)) if m.to.len() < RECIPIENTS_MAX => m.to.push(args.rest().to_vec()),
             (b"DATA", Some(mail)) if !mail.to.is_empty() => self.in_text = true,
             (b"MAIL" | b"RCPT" | b"DATA", _) => return cx.reply("503 not now"),
-            (b"EHLO" | b"HELO" | b"RSET", mail) => {
+            (b"EHLO", mail) => {
+                *mail = None;
+                return cx.reply(["250-mx.example", "250-PIPELINING", "250 8BITMIME"]);
+            }
+            (b"HELO" | b"RSET", mail) => {
                 *mail = None;
                 return cx.reply("250 mx.example");
             }

@@ -89,6 +89,20 @@ fn kv_speaks_as_its_documentation_shows_and_keeps_its_store_for_all() {
         ":2\r\n:1\r\n+OK\r\n-ERR value is not an integer or out of range\r\n\
          -ERR wrong number of arguments for 'get' command\r\n",
     );
+    second.ask(
+        "SET b y NX\r\nSET n y xx\r\nSET n y PX 1\r\nMSET m 1 n 22\r\nMSET m\r\nSTRLEN n\r\nEXISTS m n o\r\n",
+        "$-1\r\n$-1\r\n-ERR syntax error\r\n+OK\r\n\
+         -ERR wrong number of arguments for 'mset' command\r\n:2\r\n:2\r\n",
+    );
+    second.ask(
+        "DECR m\r\nINCRBY n -42\r\nINCRBY n x\r\nDBSIZE\r\nFLUSHALL\r\nDBSIZE\r\n",
+        ":0\r\n:-20\r\n-ERR value is not an integer or out of range\r\n:3\r\n+OK\r\n:0\r\n",
+    );
+    second.ask(
+        "CONFIG GET save\r\nSELECT 1\r\nHELLO 3\r\nCLIENT SETINFO LIB-NAME x\r\nCLIENT KILL x\r\n",
+        "*2\r\n$4\r\nsave\r\n$0\r\n\r\n-ERR DB index is out of range\r\n\
+         -NOPROTO unsupported protocol version\r\n+OK\r\n-ERR unknown subcommand\r\n",
+    );
     first.send("QUIT\r\nGET a\r\n");
     first.expect_end("+OK\r\n");
 }
@@ -109,6 +123,24 @@ fn memcached_keeps_values_of_any_bytes_and_says_nothing_where_none_is_wanted() {
         "CLIENT_ERROR cannot increment or decrement non-numeric value\r\nNOT_FOUND\r\n\
          CLIENT_ERROR wrong number of arguments for 'incr' command\r\nDELETED\r\nNOT_FOUND\r\nERROR\r\n",
     );
+    client.ask(
+        "replace n 0 0 1\r\nx\r\nappend n 0 0 1\r\nx\r\nset n 3 0 1\r\n7\r\nappend n 0 0 1\r\n0\r\n\
+         prepend n 0 0 1 noreply\r\n1\r\nreplace n 4 0 1\r\n9\r\n",
+        "NOT_STORED\r\nNOT_STORED\r\nSTORED\r\nSTORED\r\nSTORED\r\n",
+    );
+    client.ask("decr n 8\r\ndecr n 8\r\ndecr n 8\r\n", "1\r\n0\r\n0\r\n");
+    client.ask("flush_all\r\nset c 0 0 1\r\na\r\n", "OK\r\nSTORED\r\n");
+    // The changes before were eleven.
+    client.ask(
+        "gets c none\r\ncas c 0 0 1 11\r\nb\r\ncas c 0 0 1 12\r\nb\r\ncas n 0 0 1 1\r\nb\r\n",
+        "VALUE c 0 1 12\r\na\r\nEND\r\nEXISTS\r\nSTORED\r\nNOT_FOUND\r\n",
+    );
+    let (long, large) = ("k".repeat(251), "v".repeat((1 << 20) + 1));
+    client.ask(
+        format!("set {long} 0 0 1\r\nx\r\nset c 0 0 {}\r\n{large}\r\n", large.len()),
+        "CLIENT_ERROR key too long\r\nSERVER_ERROR object too large for cache\r\n",
+    );
+    client.ask("verbosity 1\r\nstats\r\n", "OK\r\nSTAT curr_items 1\r\nEND\r\n");
     // Lines may end in LF alone; the body then does, too.
     server.connect().ask("set l 0 0 1 noreply\nx\nget l\n", "VALUE l 0 1\r\nx\r\nEND\r\n");
     client.send("set a 0 0 1\r\nlonger\r\n");
@@ -122,7 +154,7 @@ fn smtp_takes_mail_as_its_documentation_shows_and_no_bare_line_feed() {
     let server = TestServer::new(smtp::server(builder, taken).start().unwrap());
     let mut client = server.connect();
     client.ask(
-        "EHLO me\r\nRCPT TO:<c@d>\r\n",
+        "HELO me\r\nRCPT TO:<c@d>\r\n",
         "220 mx.example ESMTP\r\n250 mx.example\r\n503 not now\r\n",
     );
     client.send(
@@ -137,7 +169,7 @@ fn smtp_takes_mail_as_its_documentation_shows_and_no_bare_line_feed() {
         let mut client = server.connect();
         client.expect("220 mx.example ESMTP\r\n");
         client.ask(
-            "EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+            "HELO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
             "250 mx.example\r\n250 OK\r\n250 OK\r\n354 end with a dot\r\n",
         );
         client.send(format!("hello{end}MAIL FROM:<smuggled@b>\r\n"));

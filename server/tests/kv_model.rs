@@ -142,6 +142,8 @@ impl Model {
                     }
                 }
             }
+            // No key is an option.
+            ("SET", [_, _, _]) => expected.extend_from_slice(b"-ERR syntax error\r\n"),
             ("DANCE", _) => write!(expected, "-ERR unknown command '{said}'\r\n").unwrap(),
             _ => {
                 let verb = said.to_lowercase();
