@@ -2,7 +2,7 @@
 """Runs every query of every panel and rule against a Prometheus that scrapes servers under a known
 load, and compares the results with that load.
 
-    check.py --towline PATH --prometheus PATH --promtool PATH --node-exporter PATH
+    check.py --towline PATH --pubsub PATH --prometheus PATH --promtool PATH --node-exporter PATH
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import panels
+import publishing
 import queries
 from faults import frozen, full, scraped, throttled
 from host import Host
@@ -24,8 +25,6 @@ NOT_SHOWN = {
     "process_virtual_memory_bytes": "address space is not memory in use; client libraries export it too",
     "towline_snapshot_seconds": "the server's own clock, for pages that divide by it; Prometheus has one",
 }
-# Metrics of programs that have a router, which no server here is.
-OF_ROUTERS = {"towline_commands_total", "towline_command_duration_seconds"}
 # Series that Prometheus itself adds to every scrape.
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
 # Prefixes of node_exporter's metrics that depend on the kernel, with the file they come from.
@@ -69,8 +68,7 @@ def names(exposition, prometheus, rules, found):
     for document in (queries.HERE.parent / "docs").glob("*.md"):
         # Two words or more: `towline_middleware` is a crate.
         for name in re.findall(r"\btowline_[a-z]+_[a-z_]+", document.read_text()):
-            known = queries.family(name) in exported | OF_ROUTERS
-            found.expect(known, f"{document.name}: {name} is not exported")
+            found.expect(queries.family(name) in exported, f"{document.name}: {name} is not exported")
     for name, place in sorted(used.items()):
         if name.startswith("node_"):
             known = name in stored or unavailable(name)
@@ -142,9 +140,15 @@ def every_query(prometheus, rules, found, begin, now):
     return count
 
 
-def values(prometheus, load, servers, found, now):
+def held(load, pushed):
+    """Connections that stay open."""
+    plan = load.plan
+    return plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent + pushed.held
+
+
+def values(prometheus, load, pushed, servers, found, now):
     """Panels whose values the load determines."""
-    echo, sha256, stalled = (re.escape(server.admin).replace("\\", "\\\\") for server in servers)
+    echo, sha256, stalled, _ = (re.escape(server.admin).replace("\\", "\\\\") for server in servers)
     plan, tally = load.plan, load.tally
 
     def ask(place, instance=".+"):
@@ -157,9 +161,9 @@ def values(prometheus, load, servers, found, now):
     found.value("share of write waiters of that instance", of_that_instance, 0.97, 1.03)
     sent = tally.rate(now - SECONDS - 1, now - 1)
     found.value("lines/s", ask("towline-overview: Lines/s", echo), sent * 0.96, sent * 1.04)
-    held = plan.well_behaved + plan.hashing + plan.never_reading + plan.half_sent
     # Up to two short-lived connections may be open at the moment of the scrape.
-    found.value("open connections", ask("towline-overview: Connections"), held, held + 2)
+    most = held(load, pushed) + 2
+    found.value("open connections", ask("towline-overview: Connections"), most - 2, most)
     half = ask("towline-connections: Half-sent lines", echo)
     found.value("half-sent lines", half, plan.half_sent, plan.half_sent + 1)
     found.value("lines a batch", ask("towline-middleware: Lines per batch", echo), PAIRS * 0.8, PAIRS * 1.01)
@@ -194,7 +198,7 @@ def sample(exposition, series):
 def totals(load, servers, found):
     """Counters that must be exact once the load is over."""
     tally = load.tally
-    echo, sha256, stalled = (server.metrics() for server in servers)
+    echo, sha256, stalled, _ = (server.metrics() for server in servers)
 
     def equal(what, exposition, series, wanted):
         found.value(what, sample(exposition, series), wanted, wanted)
@@ -214,7 +218,7 @@ def totals(load, servers, found):
 def first_bounds(exposition, found):
     """Panels leave out a quantile in the first bucket; they must know its bound."""
     for histogram, bound in panels.FIRST_BOUNDS.items():
-        first = re.search(rf'^{histogram}_bucket{{le="([^"]*)"}}', exposition, flags=re.M)[1]
+        first = re.search(rf'^{histogram}_bucket{{.*\ble="([^"]*)"}}', exposition, flags=re.M)[1]
         found.expect(first == bound, f"the first bucket of {histogram} is {first}, and {bound} in panels.py")
 
 
@@ -227,16 +231,20 @@ def linted(promtool, exposition, found):
 
 def main():
     arguments = argparse.ArgumentParser()
-    for name in ("towline", "prometheus", "promtool", "node-exporter"):
+    for name in ("towline", "pubsub", "prometheus", "promtool", "node-exporter"):
         arguments.add_argument(f"--{name}", required=True)
     given = arguments.parse_args()
     found = Findings()
     host = Host()
     host.start()
-    with running(given.towline, given.prometheus, given.node_exporter) as (servers, prometheus):
-        load = Load(*(server.address for server in servers))
-        load.start()
-        load.connected.wait()
+    programs = (given.towline, given.prometheus, given.node_exporter)
+    with running(*programs, pubsub=given.pubsub) as (servers, prometheus):
+        echo, sha256, stalled, pubsub = servers
+        load = Load(*(server.address for server in (echo, sha256, stalled)))
+        pushed = publishing.Publishing(pubsub.address)
+        for clients in (load, pushed):
+            clients.start()
+            clients.connected.wait()
         # The measured window lies inside the load.
         wait("the load", lambda: load.failure or load.tally.sent >= load.plan.lines * 0.85, 60)
         now = time.time()
@@ -244,24 +252,28 @@ def main():
         groups = prometheus.ask("rules")["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
         count = every_query(prometheus, rules, found, now - SECONDS, now)
-        values(prometheus, load, servers, found, now)
+        values(prometheus, load, pushed, servers, found, now)
+        publishing.values(prometheus, pushed, found, now, SECONDS)
         wait("the last line", lambda: load.failure or load.tally.sent == load.plan.lines, 60)
         time.sleep(1)
         totals(load, servers, found)
-        held = load.plan.well_behaved + load.plan.hashing + load.plan.never_reading + load.plan.half_sent
         # Nothing connects any more.
         scraped()
         (shown,) = prometheus.query(filled_in(queries.panel("towline-overview: Connections")))
-        found.value("connections at rest", float(shown["value"][1]), held, held)
-        echo, sha256, stalled = servers
+        at_rest = held(load, pushed)
+        found.value("connections at rest", float(shown["value"][1]), at_rest, at_rest)
+        pushed.finish()
+        publishing.totals(pubsub, pushed, sample, found)
+        publishing.slow(pubsub, prometheus, found)
         median(given.towline, sha256, prometheus, found)
         frozen(sha256, prometheus, host, found)
         throttled(echo, prometheus, host, found)
         full(given.towline, sha256, load.plan.hashing, prometheus, found)
-        exposition = servers[0].metrics()
-        names(exposition, prometheus, rules, found)
-        linted(given.promtool, exposition, found)
-        first_bounds(exposition, found)
+        expositions = [server.metrics() for server in (echo, pubsub)]
+        names("".join(expositions), prometheus, rules, found)
+        for exposition in expositions:
+            linted(given.promtool, exposition, found)
+        first_bounds("".join(expositions), found)
         load.finish()
     if found.problems:
         raise SystemExit("\n".join(found.problems))

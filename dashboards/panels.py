@@ -24,7 +24,7 @@ STATE_COLORS = {
     "ready": "light-blue",
     "service": "blue",
     "limit_wait": "orange",
-    "push_wait": "purple",
+    "push_wait": "light-red",
     "write_wait": "red",
     "closing": "dark-green",
 }
@@ -113,6 +113,8 @@ FIRST_BOUNDS = {
     "towline_batch_duration_seconds": "0.000001",
     "towline_scheduling_delay_seconds": "0.000001",
     "towline_connection_duration_seconds": "0.001",
+    "towline_command_duration_seconds": "0.000001",
+    "towline_push_delay_seconds": "0.000001",
 }
 
 

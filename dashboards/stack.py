@@ -50,7 +50,14 @@ def answers(url):
     return True
 
 
-class Server:
+class Scraped:
+    """A program with an admin port."""
+
+    def metrics(self):
+        return get(f"http://{self.admin}/metrics")
+
+
+class Server(Scraped):
     """A towline server on free ports."""
 
     def __init__(self, binary, log, workload, *flags):
@@ -70,8 +77,15 @@ class Server:
         self.address = (found[1], int(found[2]))
         self.admin = found[3]
 
-    def metrics(self):
-        return get(f"http://{self.admin}/metrics")
+
+class Example(Scraped):
+    """An example of the library on free ports. Its arguments are its address and that of its admin port."""
+
+    def __init__(self, binary, log):
+        port = free_port()
+        self.address = ("127.0.0.1", port)
+        self.admin = f"127.0.0.1:{free_port()}"
+        self.process = subprocess.Popen([binary, f"127.0.0.1:{port}", self.admin], stderr=log)
 
 
 def ctl(towline, server, *words):
@@ -128,11 +142,13 @@ def configuration(folder, targets, node):
 
 
 @contextlib.contextmanager
-def running(towline, prometheus, node_exporter, flags=None, scraped=lambda servers: [s.admin for s in servers]):
+def running(
+    towline, prometheus, node_exporter, flags=None, scraped=lambda servers: [s.admin for s in servers], pubsub=None
+):
     """Runs three servers (echo, SHA-256, and one for clients that never read) and a Prometheus that
     scrapes them. Yields the servers and the Prometheus.
 
-    `flags` are more flags of servers, by name; `scraped` returns the addresses to scrape."""
+    With `pubsub`, the path of the example of that name, it is the fourth server. `flags` are more flags of servers, by name; `scraped` returns the addresses to scrape."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="towline-dashboards-"))
 
@@ -152,6 +168,11 @@ def running(towline, prometheus, node_exporter, flags=None, scraped=lambda serve
             server.socket = socket_path
             owned(server.process)
             servers.append(server)
+        if pubsub:
+            example = Example(pubsub, log("pubsub"))
+            owned(example.process)
+            wait("the example", lambda: answers(f"http://{example.admin}/readyz"))
+            servers.append(example)
         node = f"127.0.0.1:{free_port()}"
         owned(subprocess.Popen([node_exporter, f"--web.listen-address={node}"], stderr=log("node")))
         address = f"127.0.0.1:{free_port()}"

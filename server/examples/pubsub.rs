@@ -15,8 +15,15 @@ use towline::{
 };
 
 fn main() -> Result<(), RunError> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
-    server(Server::builder().listen(&address)).run().map(drop)
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+    let builder = Server::builder().listen(&address);
+    // The address of the admin port, if there is to be one.
+    let builder = match args.next() {
+        Some(admin) => builder.admin(&admin),
+        None => builder,
+    };
+    server(builder).run().map(drop)
 }
 
 /// The server, with the settings of `builder`.
@@ -29,6 +36,7 @@ pub fn server(builder: Builder) -> Server {
         .group(|free| {
             free.before(is_not_subscribed)
                 .command("PUBLISH", publish)
+                .timed()
                 .command("PUBSUB", pubsub)
                 // What clients and benchmarks say first.
                 .command("CLIENT", |_: &mut Client, _: Args<'_>| Value::Ok)
