@@ -2,6 +2,7 @@
 
 mod fanout;
 mod ratio;
+mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -48,6 +49,8 @@ enum Command {
     Listing(Listing),
     /// One message to many subscribers, beside redis-server, nats-server, C and tokio::broadcast
     Fanout(fanout::Fanout),
+    /// Requests of Redis and memcached clients, beside redis-server, memcached and other crates
+    Wire(wire::Wire),
     /// Serves as the chat of a reference (started by another command)
     #[command(hide = true)]
     Chat,
@@ -261,6 +264,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             print_findings(&listing::report(&binary.find()?, connections, seconds, turns)?)
         }
         Command::Fanout(args) => args.run(),
+        Command::Wire(args) => args.run(),
         Command::Chat => Ok(chat::serve()?),
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
         Command::Peer(args) => Ok(reference::serve(args)?),

@@ -34,10 +34,13 @@ pub(crate) struct Towline {
 
 /// `given`, or the towline binary that Cargo put next to this one.
 pub(crate) fn find_towline(given: Option<PathBuf>) -> Option<PathBuf> {
-    given.or_else(|| {
-        let path = std::env::current_exe().ok()?.with_file_name("towline");
-        path.exists().then_some(path)
-    })
+    given.or_else(|| find_beside("towline"))
+}
+
+/// The program of this name that Cargo put next to this one.
+pub(crate) fn find_beside(name: &str) -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?.with_file_name(name);
+    path.exists().then_some(path)
 }
 
 /// `given`, or the library's example `ways` that Cargo put below this binary.

@@ -15,6 +15,7 @@ mod clock;
 mod fanout;
 mod faults;
 mod figure;
+mod foreign;
 mod generator;
 mod implementation;
 mod instructions;
@@ -33,6 +34,8 @@ mod select;
 mod sha;
 mod spread;
 mod stats;
+mod towline_load;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! One message to many: towline's example `pubsub` beside other servers, which take turns.
 
-mod load;
 mod servers;
 
 use std::{
@@ -10,15 +9,13 @@ use std::{
 };
 
 pub(crate) use self::servers::FanoutServer;
-use self::{
-    load::{Report, Run},
-    servers::Programs,
-};
+use self::servers::Programs;
 use crate::{
     Error,
     c_programs::CPrograms,
     child::Server,
     stats::{Spread, short},
+    towline_load::{self as load, Report, Run},
 };
 
 /// What is measured.
