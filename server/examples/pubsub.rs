@@ -6,7 +6,7 @@
 //! $ redis-cli publish news hello
 //! ```
 //! As in version 2 of Redis' protocol, a connection that is subscribed may only say `SUBSCRIBE`, `UNSUBSCRIBE`,
-//! `PING` and `QUIT`. A message is encoded once, whoever hears it; a subscriber that does not keep up is closed.
+//! `PING` and `QUIT`. A message is encoded once for all subscribers; one that does not keep up is closed.
 
 use std::collections::HashMap;
 use towline::{

@@ -41,7 +41,7 @@ async fn a_connection_that_is_gone_takes_nothing_and_its_sender_is_told() {
     assert_eq!(conn.push("hello"), Err(PushError::Closed));
     assert_eq!(conn.send("hello").await, Err(PushError::Closed));
     conn.close();
-    // A membership of it hears nothing, and a topic of nobody else is gone with it.
+    // A membership of it hears nothing, and its topic is gone with it.
     let membership = rooms.topics.join(b"r", &conn);
     assert_eq!(rooms.topics.send(b"r", "hello"), Ok(0));
     membership.leave();
@@ -119,7 +119,7 @@ async fn a_million_names_leave_nothing_behind() {
     let _ann = named(&stage, 1).await;
     let conn = rooms.conn(1);
     for name in 0..100_000_u32 {
-        assert_eq!(rooms.topics.send(&name.to_le_bytes(), "to nobody"), Ok(0));
+        assert_eq!(rooms.topics.send(&name.to_le_bytes(), "without members"), Ok(0));
         let membership = rooms.topics.join(&name.to_le_bytes(), &conn);
         assert_eq!(rooms.topics.len(), 1);
         drop(membership);

@@ -2,7 +2,7 @@
 
 use crate::reply::ReplyError;
 
-/// Why a message was not taken. It reaches nobody then: a message is taken whole, or not at all.
+/// Why a message was not taken. No connection gets it then: a message is taken whole, or not at all.
 ///
 /// Converts into a [`ReplyError`], so that a handler passes it on with `?`: `ERR busy`, `ERR gone`,
 /// `ERR message too long`.

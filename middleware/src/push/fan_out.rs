@@ -44,8 +44,8 @@ impl PushShard {
             })
             .await;
             while let Some(parcel) = parcels.pop_front() {
-                let bytes = fan_out.give(parcel, &mut parcels).await;
-                self.given(bytes);
+                let bytes = fan_out.deliver(parcel, &mut parcels).await;
+                self.delivered(bytes);
             }
         }
     }
@@ -70,37 +70,37 @@ struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
-    /// Gives a parcel to its connections, with those behind it that go to the same group. Returns how many bytes
+    /// Delivers a parcel to its connections, with those behind it that go to the same group. Returns how many bytes
     /// that were.
-    async fn give(&mut self, parcel: Parcel, behind: &mut VecDeque<Parcel>) -> usize {
+    async fn deliver(&mut self, parcel: Parcel, behind: &mut VecDeque<Parcel>) -> usize {
         match parcel {
             Parcel::Message { to, bytes } => {
                 let len = bytes.len();
-                self.give_message(&to, bytes);
-                self.rest().await;
+                self.deliver_message(&to, bytes);
+                self.yield_if_due().await;
                 len
             }
             Parcel::Close { to } => {
                 to.mailbox().add_close(self.shard);
-                self.rest().await;
+                self.yield_if_due().await;
                 0
             }
             Parcel::Group(first) => {
                 let group = first.group.clone();
                 let round = Round::collect(first, behind);
                 let len = round.bytes.len();
-                self.give_round(&group, round).await;
+                self.deliver_round(&group, round).await;
                 len
             }
             Parcel::Union { groups, bytes } => {
-                self.give_union(groups, &bytes).await;
+                self.deliver_union(groups, &bytes).await;
                 self.shard.free(bytes.len());
                 bytes.len()
             }
         }
     }
 
-    fn give_message(&mut self, to: &Recipient, bytes: Bytes) {
+    fn deliver_message(&mut self, to: &Recipient, bytes: Bytes) {
         let len = bytes.len();
         self.added += 1;
         if to.mailbox().add_message(bytes, self.shard) {
@@ -111,23 +111,24 @@ impl FanOut<'_> {
         }
     }
 
-    async fn give_round(&mut self, group: &Arc<GroupShard>, round: Round) {
+    async fn deliver_round(&mut self, group: &Arc<GroupShard>, round: Round) {
         self.shard.counts().rounds.add(1);
         let range = group.append(round.bytes.clone(), round.ends.clone());
         let (mut at, mut ranges) = (0, 0);
         while let Some((key, member)) = group.next_member(&mut at) {
             for (part, messages) in round.parts_for(member.recipient.id, member.since) {
                 let part = range.start + part.start..range.start + part.end;
-                ranges += self.give_range(group, key, &member.recipient, part, messages);
+                ranges += self.deliver_range(group, key, &member.recipient, part, messages);
             }
             self.added += 1;
-            self.rest().await;
+            self.yield_if_due().await;
         }
-        group.given(range.start, ranges);
+        group.delivered(range.start, ranges);
     }
 
     /// Each connection gets it once: the first group that it is in has it for it.
-    async fn give_union(&mut self, groups: Vec<(Arc<GroupShard>, u64)>, bytes: &Bytes) {
+    async fn deliver_union(&mut self, groups: Vec<(Arc<GroupShard>, u64)>, bytes: &Bytes) {
+        self.shard.counts().rounds.add(1);
         let mut has_it = HashSet::new();
         for (group, number) in groups {
             self.shard.hold(bytes.len());
@@ -135,17 +136,17 @@ impl FanOut<'_> {
             let (mut at, mut ranges) = (0, 0);
             while let Some((key, Member { recipient, since })) = group.next_member(&mut at) {
                 if since <= number && has_it.insert(recipient.id) {
-                    ranges += self.give_range(&group, key, &recipient, range.clone(), 1);
+                    ranges += self.deliver_range(&group, key, &recipient, range.clone(), 1);
                 }
                 self.added += 1;
-                self.rest().await;
+                self.yield_if_due().await;
             }
-            group.given(range.start, ranges);
+            group.delivered(range.start, ranges);
         }
     }
 
-    /// Gives a member a range of its group's log. Returns how many ranges more there are.
-    fn give_range(
+    /// Delivers a range to a member of its group's log. Returns how many ranges more there are.
+    fn deliver_range(
         &mut self,
         group: &Arc<GroupShard>,
         key: u32,
@@ -165,7 +166,7 @@ impl FanOut<'_> {
     }
 
     /// Lets others run: the connections that were woken, the I/O driver, and whatever is ready by then.
-    async fn rest(&mut self) {
+    async fn yield_if_due(&mut self) {
         if self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE {
             (self.woken, self.added) = (0, 0);
             yield_now().await;

@@ -91,8 +91,8 @@ impl<P: Replies> Group<P> {
         Ok(())
     }
 
-    /// Sends `message` to the members of several groups, once to each connection that is in any of them: that
-    /// somebody leaves whom they know from more than one. Messages of each group keep their order.
+    /// Sends `message` to the members of several groups, once to each connection that is in any of them, such as
+    /// that a client has left all its rooms. Messages of each group keep their order.
     ///
     /// # Errors
     /// As [`send`](Self::send).

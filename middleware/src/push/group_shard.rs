@@ -103,9 +103,9 @@ impl GroupShard {
         lock(&self.log).append(bytes, ends, self.shard.now())
     }
 
-    /// See [`Log::given`].
-    pub(super) fn given(&self, start: u64, ranges: u32) {
-        let freed = lock(&self.log).given(start, ranges);
+    /// See [`Log::delivered`].
+    pub(super) fn delivered(&self, start: u64, ranges: u32) {
+        let freed = lock(&self.log).delivered(start, ranges);
         self.shard.free(freed);
     }
 

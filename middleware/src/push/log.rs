@@ -27,7 +27,7 @@ struct Round {
 }
 
 /// What keeps a round while it is given to members, beside the members themselves.
-const GIVING: u32 = 1 << 31;
+const DELIVERING: u32 = 1 << 31;
 
 /// What was taken off a range.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,18 +58,18 @@ impl Round {
 }
 
 impl Log {
-    /// Appends a round, which stays until [`given`](Self::given) is called and its members have taken it.
+    /// Appends a round, which stays until [`delivered`](Self::delivered) is called and its members have taken it.
     pub(super) fn append(&mut self, bytes: Bytes, ends: Box<[u32]>, at: Nanos) -> Range<u64> {
         let start = self.end;
         self.end += bytes.len() as u64;
-        self.rounds.insert(start, Round { bytes, ends, left: GIVING, at });
+        self.rounds.insert(start, Round { bytes, ends, left: DELIVERING, at });
         start..self.end
     }
 
     /// Says how many ranges reach into the round at `start`. Returns the bytes that are free with that.
-    pub(super) fn given(&mut self, start: u64, ranges: u32) -> usize {
+    pub(super) fn delivered(&mut self, start: u64, ranges: u32) -> usize {
         let Some(round) = self.rounds.get_mut(&start) else { return 0 };
-        round.left = round.left.wrapping_add(ranges).wrapping_sub(GIVING);
+        round.left = round.left.wrapping_add(ranges).wrapping_sub(DELIVERING);
         if round.left == 0 { self.remove(start) } else { 0 }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let mut log = Log::default();
         let first = round(&mut log, &["one\n", "two\n"]);
         let second = round(&mut log, &["three\n"]);
-        assert_eq!((log.given(first.start, 2), log.given(second.start, 1)), (0, 0));
+        assert_eq!((log.delivered(first.start, 2), log.delivered(second.start, 1)), (0, 0));
         let (mut one, mut other) = (4..second.end, first.clone());
         assert_eq!(&log.piece(&one)[..], b"two\n");
         let advance = |log: &mut Log, range: &mut Range<u64>, bytes| {
@@ -230,7 +230,7 @@ mod tests {
         let mut log = Log::default();
         let start = round(&mut log, &["aaaa", "bbbb", "cccc"]).start;
         let end = round(&mut log, &["dddd"]).end;
-        assert_eq!((log.given(0, 1), log.given(12, 1)), (0, 0));
+        assert_eq!((log.delivered(0, 1), log.delivered(12, 1)), (0, 0));
         let mut range = start..end;
         let some = log.leave_out(&mut range, 5);
         assert_eq!(some, LeftOut { messages: 2, bytes: 8, freed_bytes: 0 });

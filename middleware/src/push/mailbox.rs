@@ -15,8 +15,8 @@ use super::{
 
 /// The mail of a connection: what was sent to it and is not written.
 ///
-/// Its connection looks at a flag when it has written its replies; whoever adds mail sets the flag and wakes the
-/// connection's task, under the lock. So the connection registers its waker when that changes, not at every park.
+/// Its connection looks at a flag when it has written its replies; adding mail sets the flag and wakes the connection's
+/// task, under the lock. So the connection registers its waker when that changes, not at every park.
 pub(super) struct Mailbox {
     /// There is something for the connection to do.
     flag: AtomicBool,

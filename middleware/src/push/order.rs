@@ -1,4 +1,4 @@
-//! The order of a group: what is sent, who joins and who leaves, one after another.
+//! The order of a group: messages, joins and leaves, one after another.
 
 use std::sync::{
     Arc,

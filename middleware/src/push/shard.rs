@@ -126,12 +126,12 @@ impl PushShard {
         self.0.stats.recent()
     }
 
-    /// Bytes that somebody waits for.
+    /// Counts bytes that connections wait for.
     pub(super) fn hold(&self, bytes: usize) {
         self.0.stats.push_bytes.add(bytes as i64);
     }
 
-    /// Bytes that nothing waits for any more.
+    /// Counts bytes as free that no connection waits for any more.
     pub(super) fn free(&self, bytes: usize) {
         if bytes > 0 {
             self.0.stats.push_bytes.add(-(bytes as i64));
@@ -222,7 +222,7 @@ impl PushShard {
     }
 
     /// Records that parcels were given to their connections.
-    pub(super) fn given(&self, bytes: usize) {
+    pub(super) fn delivered(&self, bytes: usize) {
         let mut inbox = lock(&self.0.inbox);
         inbox.bytes = inbox.bytes.saturating_sub(bytes);
         let has_room = inbox.bytes <= self.0.shard_bytes_max.load() / 2;

@@ -15,7 +15,7 @@ use crate::{
 
 /// [`Group`]s by name: subscriptions. Cheap to clone; the clones are one.
 ///
-/// A topic is there while somebody is in it: what is sent to any other name costs a look into a table, and nothing
+/// A topic exists while it has members: what is sent to any other name costs a look into a table, and nothing
 /// grows by it. *Costs*: an allocation for the name of each topic and of each membership.
 ///
 /// ```no_run
@@ -86,7 +86,7 @@ impl<P: Replies> Topics<P> {
         }
     }
 
-    /// The topic `name` as a group, if anybody is in it.
+    /// The topic `name` as a group, if it has members.
     pub fn get(&self, name: &[u8]) -> Option<Group<P>> {
         self.order(name).map(Group::of)
     }
@@ -125,7 +125,7 @@ pub(super) struct TopicName {
 }
 
 impl TopicName {
-    /// Removes the topic if nobody is in it.
+    /// Removes the topic if it has no members.
     pub(super) fn remove_if_empty(&self) {
         let mut orders = self.table.orders.write().unwrap_or_else(PoisonError::into_inner);
         if orders.get(&self.name).is_some_and(|order| order.len() == 0) {
