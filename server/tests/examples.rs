@@ -5,6 +5,10 @@
 mod support;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/chat.rs"]
+mod chat;
+
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/echo.rs"]
 mod echo;
 
@@ -19,6 +23,10 @@ mod kv;
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/memcached.rs"]
 mod memcached;
+
+#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
+#[path = "../examples/nats.rs"]
+mod nats;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/own_runtime.rs"]
@@ -37,7 +45,7 @@ mod upper;
 mod ways;
 
 use support::{TestServer, shown::does_what_it_shows_in_any_pieces};
-use towline::{Builder, Server};
+use towline::{Builder, Server, SlowConsumer};
 
 /// Starts an example on ports of its own.
 fn start(example: fn(Builder) -> Server) -> TestServer {
@@ -54,6 +62,9 @@ fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
     does_what_it_shows_in_any_pieces("memcached.rs", || memcached::server(builder()));
     does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
     does_what_it_shows_in_any_pieces("own_runtime.rs", || own_runtime::server(builder()));
+    let chat = || chat::server(builder(), SlowConsumer::Disconnect);
+    does_what_it_shows_in_any_pieces("chat.rs", chat);
+    does_what_it_shows_in_any_pieces("nats.rs", || nats::server(builder()));
     let router = || ways::server(builder(), "router").unwrap();
     does_what_it_shows_in_any_pieces("ways.rs", router);
     // More mails than there are runs.
