@@ -42,6 +42,7 @@ pub fn server(builder: Builder) -> Server {
                 .command("CLIENT", |_: &mut Client, _: Args<'_>| Value::Ok)
                 .command("SELECT", |_: &mut Client, _: Args<'_>| Value::Ok)
                 .command("COMMAND", |_: &mut Client, _: Args<'_>| Value::array([]))
+                .command("INFO", |_: &mut Client, _: Args<'_>| "loading:0\r\n")
                 .command("CONFIG", |_: &mut Client, _: Args<'_>| Value::array([]))
         });
     let topics = Topics::new(SlowConsumer::Disconnect);
