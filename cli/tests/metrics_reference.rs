@@ -4,21 +4,32 @@
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
-use towline_test_support::ServerProcess;
+use towline::{Args, Router, Server, protocol::Lf};
+use towline_test_support::{ServerProcess, http};
 
 /// What stands above the table.
 const HEAD: &str = "# Metrics
 
 What `/metrics` of a server exports, as it describes itself there: each metric, its type, its labels.
-A test compares this table with a running server.
+A test compares the tables with running servers.
 Counters end in `_total`, and a histogram has the series `_bucket`, `_sum` and `_count`.
 Label values are closed sets: no client adds one.
 
-A program with a router also exports `towline_commands_total{command,result}`, and for timed commands
-`towline_command_duration_seconds{command}`.
 How to read the important ones is in [OPERATIONS.md](OPERATIONS.md#watching-it).
 
-| metric | type | labels | meaning |
+";
+
+/// What stands above the table of what programs of the library export beside it.
+const OF_PROGRAMS: &str = "
+## Programs of the library
+
+What programs with sessions or a router export beside these, and the `towline` binary does not.
+Commands are those of a router; their durations are exported where a command is `timed`.
+The values of `command` are those that the program has, and `other`.
+
+";
+
+const COLUMNS: &str = "| metric | type | labels | meaning |
 |---|---|---|---|
 ";
 
@@ -33,8 +44,8 @@ fn labels(exposition: &str) -> BTreeMap<&str, Vec<&str>> {
     names.collect()
 }
 
-fn table(exposition: &str) -> String {
-    let labels = labels(exposition);
+/// Help and type of each metric.
+fn families(exposition: &str) -> BTreeMap<&str, [&str; 2]> {
     let mut families = BTreeMap::<&str, [&str; 2]>::new();
     for line in exposition.lines() {
         for (at, kind) in ["# HELP ", "# TYPE "].into_iter().enumerate() {
@@ -45,19 +56,42 @@ fn table(exposition: &str) -> String {
             }
         }
     }
-    let mut table = HEAD.to_owned();
-    for (name, [help, kind]) in families {
-        let quoted = labels.get(name).map(|names| names.iter().map(|name| format!("`{name}`")));
+    families
+}
+
+/// A table of those metrics of `exposition` that are `shown`.
+fn table(exposition: &str, shown: impl Fn(&str) -> bool) -> String {
+    let labels = labels(exposition);
+    let mut table = COLUMNS.to_owned();
+    for (name, [help, kind]) in families(exposition) {
+        if !shown(name) {
+            continue;
+        }
+        let quoted = labels.get(name).or_else(|| labels.get(&*format!("{name}_sum")));
+        let quoted = quoted.map(|names| names.iter().map(|name| format!("`{name}`")));
         let labels = quoted.map_or_else(String::new, |names| names.collect::<Vec<_>>().join(", "));
         writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
     }
     table
 }
 
+/// What a program with a router exports.
+fn of_program() -> String {
+    let router = Router::<Lf, ()>::new().command("PING", |_: &mut (), _: Args<'_>| "pong").timed();
+    let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
+    let running = builder.router(router, |_conn| ()).start().unwrap();
+    let exposition = http::get(running.admin_address().unwrap(), "/metrics").body;
+    running.drain().unwrap();
+    exposition
+}
+
 #[test]
 fn the_reference_of_metrics_is_what_a_server_exports() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/METRICS.md");
-    let expected = table(&ServerProcess::start(&[], &["--threads", "1"]).get("/metrics"));
+    let of_binary = ServerProcess::start(&[], &["--threads", "1"]).get("/metrics");
+    let known = families(&of_binary);
+    let of_program = table(&of_program(), |name| !known.contains_key(name));
+    let expected = [HEAD, &table(&of_binary, |_| true), OF_PROGRAMS, &of_program].concat();
     if env::var_os("TOWLINE_WRITE_REFERENCE").is_some() {
         fs::write(&path, &expected).unwrap();
     }
