@@ -2,127 +2,26 @@
 """Opens the live page of a server under a known load in a browser, and compares what it shows with
 that load.
 
-    live.py --towline PATH --chromium PATH [--picture FILE.png]
-
-The browser prints or draws the page as soon as it has loaded completely. A proxy therefore adds an
-image to the page that takes some seconds to load.
+    live.py --towline PATH --pubsub PATH --chromium PATH [--picture FILE.png]
 """
 
 import argparse
 import contextlib
-import html
-import http.server
 import re
 import subprocess
 import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import live_program
+from browser import DESK, LONG, PHONE, SECONDS, browse, number, proxied, shown
 from faults import throttle
 from load import Load, Plan
 from stack import Server, stop, wait
 
-# How long the image loads: long enough for rates, and for `TICKS` figures of all waiting connections.
-SECONDS, LONG, TICKS = 8, 75, 60
-# Widths in pixels. A narrower window than 500 is not possible in headless Chromium.
-PHONE, DESK = 500, 1200
-# When the image request ends, the widths of page and window go into the title, to be read here. The
-# waiting and the open connections that the page shows are written down whenever it draws them.
-SLOW = b"""<pre id="seen" hidden></pre><script>
-const shows = draw;
-draw = (snapshot) => {
-  shows(snapshot);
-  const waiting = [...document.querySelectorAll('#io tr')].map((row) => row.cells[1].textContent);
-  document.querySelector('#seen').append(`${[...waiting, by('open').firstChild.textContent].join('+')}\\n`);
-};
-</script><img src="/slow" hidden onerror="document.title =
-`${document.documentElement.scrollWidth} of ${innerWidth}`">"""
+# Figures of all waiting connections, while the image loads for LONG.
+TICKS = 60
 RULES = Path(__file__).parent / "prometheus" / "rules" / "towline.rules.yml"
-
-
-class Proxy(http.server.BaseHTTPRequestHandler):
-    """Forwards the page and its metrics, and records the requested paths. The server seems to stop
-    once it has answered `answers` requests for metrics."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        self.server.requested.add(self.path.partition("?")[0])
-        if self.path == "/slow":
-            time.sleep(self.server.seconds)
-            self.send_error(404)
-            return
-        if self.path == "/metrics":
-            self.server.answers -= 1
-            if self.server.answers < 0:
-                self.close_connection = True
-                return
-        try:
-            with urllib.request.urlopen(f"http://{self.server.admin}{self.path}") as answer:
-                kind, body = answer.headers["content-type"], answer.read()
-        except urllib.error.HTTPError as error:
-            self.send_error(error.code)
-            return
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.end_headers()
-        self.wfile.write(body + (SLOW if self.path == "/" else b""))
-
-
-@contextlib.contextmanager
-def proxied(admin):
-    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    proxy.daemon_threads = True
-    proxy.admin, proxy.requested, proxy.answers = admin, set(), float("inf")
-    proxy.seconds = SECONDS
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield proxy, f"http://127.0.0.1:{proxy.server_address[1]}/"
-    proxy.shutdown()
-
-
-def browse(chromium, url, width, *flags):
-    with tempfile.TemporaryDirectory(prefix="towline-live-") as profile:
-        run = subprocess.run(
-            [
-                chromium,
-                "--headless=new",
-                # Chromium's sandbox does not work for root in a container. The page is our own.
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                f"--user-data-dir={profile}",
-                f"--window-size={width},{2430 if width == PHONE else 1500}",
-                f"--timeout={2 * LONG * 1000}",
-                *flags,
-                url,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=2 * LONG,
-        )
-    if run.returncode:
-        raise SystemExit(f"{chromium} failed:\n{run.stderr[-2000:]}")
-    return run.stdout
-
-
-def shown(page, what):
-    """The words of an element, without tags."""
-    inside = re.search(rf'id="{what}"[^>]*>(.*?)</(?:div|ul|span|table|pre)>', page, flags=re.S)
-    if not inside:
-        raise SystemExit(f"the page has no {what}")
-    return html.unescape(re.sub(r"<[^>]+>", " ", inside[1])).split()
-
-
-def number(page, what):
-    text = shown(page, what)
-    try:
-        return float(text[0].replace(",", ""))
-    except (IndexError, ValueError):
-        raise SystemExit(f"{what} shows {text}") from None
 
 
 def compared(page, plan, width):
@@ -229,7 +128,7 @@ def crowd(towline, server):
 
 def main():
     arguments = argparse.ArgumentParser()
-    for name in ("towline", "chromium"):
+    for name in ("towline", "pubsub", "chromium"):
         arguments.add_argument(f"--{name}", required=True)
     arguments.add_argument("--picture", type=Path)
     given = arguments.parse_args()
@@ -252,6 +151,7 @@ def main():
             listed(page, load.stuck)
             thresholds(page)
             agreed.append(agrees(page, ticks))
+            live_program.absent(page)
         warned(given.chromium, url, server)
         proxy.answers = 3
         stale(browse(given.chromium, url, DESK, "--dump-dom"))
@@ -267,7 +167,8 @@ def main():
         if proxy.requested != {"/", "/metrics", "/connections", "/slow"}:
             raise SystemExit(f"the page requested other paths than expected: {sorted(proxy.requested)}")
         load.finish()
-    print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {facts}; {agreed[0]}")
+        of_program = live_program.compared(given.pubsub, given.chromium, log, stack)
+    print(f"the live page in a browser, at {DESK} and {PHONE} pixels: {facts}; {agreed[0]}; {of_program}")
 
 
 if __name__ == "__main__":

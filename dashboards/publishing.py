@@ -153,8 +153,8 @@ def totals(server, publishing, sample, found):
         found.value(what, sample(exposition, series), wanted, wanted)
 
 
-def slow(server, prometheus, found):
-    """Subscribers that do not read are closed, which raises the alert."""
+def flood(server):
+    """Publishes to subscribers that do not read until all of them are closed. Returns their sockets."""
     stuck = []
     for _ in range(STUCK):
         peer = socket.socket()
@@ -170,8 +170,14 @@ def slow(server, prometheus, found):
             publisher.sendall(command(b"PUBLISH", b"flood", FLOOD))
             if replies.readline() == b":0\r\n":
                 break
-    closed = 'towline_slow_consumers_total{action="closed"}'
-    wait("the slow consumers", lambda: f"{closed} {STUCK}\n" in server.metrics())
+    closed = f'towline_slow_consumers_total{{action="closed"}} {STUCK}\n'
+    wait("the slow consumers", lambda: closed in server.metrics())
+    return stuck
+
+
+def slow(server, prometheus, found):
+    """Subscribers that do not read are closed, which raises the alert."""
+    stuck = flood(server)
     scraped()
     shown = instances(prometheus, filled_in(queries.panel("towline-pushes: Closed as slow consumers")))
     found.expect(shown[server.admin] > 0, f"slow consumers are closed, and the panel shows {shown}")

@@ -17,7 +17,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use towline::Server;
+use towline::{Args, Router, Server, protocol::Lf};
 use towline_test_support::{
     Metrics, PATIENCE,
     http::{get, request},
@@ -102,8 +102,11 @@ fn the_live_page_loads_nothing_from_elsewhere_and_draws_what_is_exported() {
     for elsewhere in ["src=", "@import", "url(", "<link rel=\"stylesheet"] {
         assert!(!page.body.contains(elsewhere), "the page loads something: {elsewhere}");
     }
-    // What it draws must be exported.
-    let metrics = get(server.admin, "/metrics").body;
+    // What it draws must be exported, by a program with a router if not by others.
+    let router = Router::<Lf, ()>::new().command("PING", |_: &mut (), _: Args<'_>| "pong").timed();
+    let builder = Server::builder().listen("127.0.0.1:0").admin("127.0.0.1:0").threads(1);
+    let program = TestServer::new(builder.router(router, |_conn| ()).start().unwrap());
+    let metrics = get(server.admin, "/metrics").body + &get(program.admin, "/metrics").body;
     let names = page.body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for name in names.filter(|name| name.starts_with("towline_") || name.starts_with("process_")) {
         assert!(metrics.contains(name), "the page shows {name}, which is not exported");

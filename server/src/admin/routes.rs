@@ -29,6 +29,7 @@ const LIVE_PAGE: &str = concat!(
     include_str!("live/metrics.js"),
     include_str!("live/trouble.js"),
     include_str!("live/connections.js"),
+    include_str!("live/program.js"),
     include_str!("live/live.js"),
     "</script>\n</html>\n",
 );

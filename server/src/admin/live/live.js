@@ -4,7 +4,7 @@
 const STATES = {
   idle: ['gray', 'idle'], read_wait: ['yellow', 'line unfinished'], handshake: ['purple', 'handshake'],
   ready: ['teal', 'running'], service: ['blue', 'being served'], limit_wait: ['orange', 'waiting for a permit'],
-  push_wait: ['purple', 'waiting for those it pushed to'],
+  push_wait: ['pink', 'waiting to publish'],
   write_wait: ['red', 'client does not read'], closing: ['green', 'closing'],
 };
 // More workers than these are shown by the busiest, the median and the least busy one.
@@ -61,7 +61,9 @@ function draw(s) {
   by('state').textContent = draining ? 'draining' : 'serving';
   const [build] = of('towline_build_info').map(([series]) => series);
   const [config] = of('towline_config_info').map(([series]) => series);
-  by('about').textContent = [label(build, 'version'), label(config, 'workload'), `${label(config, 'framing')} framing`,
+  // Programs with sessions have neither a workload nor a framing.
+  const workload = of('towline_pushes_total').length ? [] : [label(config, 'workload'), `${label(config, 'framing')} framing`];
+  by('about').textContent = [label(build, 'version'), ...workload,
     `flush ${label(config, 'flush')}`, `up ${age(Date.now() / 1000 - value('process_start_time_seconds'))}`].join(' · ');
 
   const open = value('towline_connections_active');
@@ -78,6 +80,8 @@ function draw(s) {
   figure('wait', waiting('write'), `${short(waiting('write'))} of ${short(open)}`, short);
   states(s);
   workers(s);
+  commands(s);
+  pushes(s);
   const kind = troubles(s);
   by('state').className = draining ? 'draining' : kind;
 

@@ -33,7 +33,9 @@ function snapshot(samples) {
   // A worker process that started again may make a counter smaller.
   const rate = (series) => Math.max(value(series) - (before?.get(series) ?? NaN), 0) / seconds;
   const rates = (name) => all(samples, name).map(([series]) => [series, rate(series)]);
-  const buckets = (name) => rates(`${name}_bucket`)
+  // Those of all series, or of one that has `matcher`: `label="value"`.
+  const buckets = (name, matcher = '') => rates(`${name}_bucket`)
+    .filter(([series]) => series.includes(matcher))
     .map(([series, at]) => [Number(label(series, 'le').replace('+Inf', 'Infinity')), at]);
   earlier.push(samples);
   while (earlier.length > 1 && now - earlier[1].get(CLOCK) >= WINDOW) earlier.shift();
