@@ -42,7 +42,28 @@ const ARGUMENT_BYTES_MIN: usize = 6;
 const NO_END: &str = "a bulk string without an end of line";
 
 /// A length behind its type, and where its line ends; `None` if the end is not there yet.
+#[inline]
 fn length(
+    bytes: &[u8],
+    at: usize,
+    kind: u8,
+    what: &'static str,
+) -> Result<Option<(usize, usize)>, FrameError> {
+    let value = |digit: u8| usize::from(digit - b'0');
+    // Most have one digit or two. Each length is read three times until its argument is used.
+    match bytes.get(at..) {
+        Some([first, one @ b'0'..=b'9', b'\r', b'\n', ..]) if *first == kind => {
+            Ok(Some((value(*one), at + 4)))
+        }
+        Some([first, ten @ b'0'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', ..]) if *first == kind => {
+            Ok(Some((value(*ten) * 10 + value(*one), at + 5)))
+        }
+        _ => any_length(bytes, at, kind, what),
+    }
+}
+
+#[inline(never)]
+fn any_length(
     bytes: &[u8],
     at: usize,
     kind: u8,
@@ -132,6 +153,17 @@ fn array(bytes: &[u8], limit_bytes: usize) -> Result<First, FrameError> {
     Ok(First::Whole(at))
 }
 
+/// Where the arguments of an array begin and end that was found to be whole; `None` if it is not.
+fn whole_array(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (arguments, first) = length(bytes, 0, b'*', "").ok()??;
+    let mut end = first;
+    for _ in 0..arguments {
+        let (len, start) = length(bytes, end, b'$', "").ok()??;
+        end = start.checked_add(len)?.checked_add(2).filter(|end| *end <= bytes.len())?;
+    }
+    Some((first, end))
+}
+
 /// Takes the next bulk string off.
 fn next_bulk<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     let (len, start) = length(rest, 0, b'$', "").ok()??;
@@ -153,13 +185,12 @@ impl Protocol for Resp {
             return Args::words(AnyEol::next(bytes));
         }
         // Anything but a whole array is no frame that a peer sent.
-        let Ok(First::Whole(end)) = array(all, usize::MAX) else {
+        let Some((first, end)) = whole_array(all) else {
             *bytes = &[];
             return Args::words(&[]);
         };
         *bytes = &all[end..];
-        let arguments = memchr(b'\n', all).map_or(end, |at| at + 1);
-        Args::new(&all[arguments..end], next_bulk)
+        Args::new(&all[first..end], next_bulk)
     }
 
     fn notice(notice: &Notice<'_>, out: &mut BytesMut) {
