@@ -31,6 +31,7 @@ for program in "${!package[@]}"; do
     command -v "$program" >/dev/null || absent[$program]="Debian's package ${package[$program]} is not installed"
 done
 [[ -z ${absent[tclsh8.6]:-} ]] || absent[redis-tests]=${absent[tclsh8.6]}
+[[ -z ${absent[tmux]:-} ]] || absent[irssi]=${absent[tmux]}
 command -v ss >/dev/null || { echo "clients: ${absent[ss]}" >&2; exit 1; }
 
 # The package of a mail server, of which only a client is used: nothing is configured or started.
