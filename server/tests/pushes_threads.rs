@@ -137,9 +137,7 @@ fn listen(address: SocketAddr, number: usize, ready: &Barrier) -> Heard {
     heard
 }
 
-fn everybody_hears_the_same(threads: u32) {
-    let rooms = Rooms::new(SlowConsumer::Disconnect);
-    let (server, address) = start(&rooms, threads);
+fn all_hear_the_same(rooms: &Rooms, address: SocketAddr) {
     let messages = scale(1500);
     let ready = Arc::new(Barrier::new(MEMBERS + 1));
     let members: Vec<_> = (0..MEMBERS)
@@ -194,22 +192,44 @@ fn everybody_hears_the_same(threads: u32) {
             assert_eq!(member.1[room][0].len(), all.len(), "member {} of {room}", member.0);
         }
     }
+}
+
+fn on_threads_of_the_server(threads: u32) {
+    let rooms = Rooms::new(SlowConsumer::Disconnect);
+    let (server, address) = start(&rooms, threads);
+    all_hear_the_same(&rooms, address);
     server.drain().unwrap();
 }
 
 #[test]
-fn everybody_hears_the_same_in_the_same_order_on_one_thread() {
-    everybody_hears_the_same(1);
+fn all_hear_the_same_in_the_same_order_on_one_thread() {
+    on_threads_of_the_server(1);
 }
 
 #[test]
-fn everybody_hears_the_same_in_the_same_order_on_two_threads() {
-    everybody_hears_the_same(2);
+fn all_hear_the_same_in_the_same_order_on_two_threads() {
+    on_threads_of_the_server(2);
 }
 
 #[test]
-fn everybody_hears_the_same_in_the_same_order_on_four_threads() {
-    everybody_hears_the_same(4);
+fn all_hear_the_same_in_the_same_order_on_four_threads() {
+    on_threads_of_the_server(4);
+}
+
+#[test]
+fn all_hear_the_same_in_the_same_order_in_a_runtime_that_moves_tasks() {
+    let rooms = Rooms::new(SlowConsumer::Disconnect);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let served = rooms.clone();
+    runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        rooms::server(Server::builder(), &served).run_on(listener).await
+    });
+    all_hear_the_same(&rooms, address);
 }
 
 /// What solana (#11806) and substrate (#10910) got wrong: a notification before the answer that says that there
