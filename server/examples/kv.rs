@@ -17,7 +17,10 @@ use std::{
     env,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use towline::{Args, Builder, Close, ReplyError, Router, RunError, Server, Value, protocol::Resp};
+use towline::{
+    Args, Builder, Close, Cx, Message, Out, ReplyError, Router, RunError, Server, Value,
+    protocol::Resp, reply::Replies,
+};
 
 fn main() -> Result<(), RunError> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
@@ -52,9 +55,7 @@ pub fn server(builder: Builder) -> Server {
         .command("CLIENT", client)
         .command("COMMAND", |_: &mut Kv, _: Args<'_>| Value::array([]))
         .command("CONFIG", config)
-        .command("INFO", |kv: &mut Kv, _: Args<'_>| {
-            format!("# Server\r\nloading:0\r\n# Keyspace\r\ndb0:keys={}\r\n", kv.map().len())
-        });
+        .command("INFO", |_: &mut Kv, _: Args<'_>| "# Persistence\r\nloading:0\r\n");
     let kv = Kv::default();
     builder.frame_max(1 << 20).router(commands, move |_conn| kv.clone())
 }
@@ -66,11 +67,25 @@ const NO_INTEGER: ReplyError = ReplyError::new("value is not an integer or out o
 
 /// A connection's handle to the store.
 #[derive(Clone, Default)]
-struct Kv(Arc<Mutex<Map>>);
+struct Kv {
+    store: Arc<Mutex<Map>>,
+    /// Whether the client asked for version 3 of the protocol, in which nulls and maps have types of their own.
+    resp3: bool,
+}
 
 impl Kv {
     fn map(&self) -> MutexGuard<'_, Map> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    const fn or_null<T>(&self, value: Option<T>) -> OrNull<T> {
+        OrNull { value, resp3: self.resp3 }
+    }
+
+    /// Begins a map of `len` names with their values; in version 2 it is an array.
+    fn begin_map(&self, len: usize, cx: &mut Cx<'_, Resp>) {
+        let head = if self.resp3 { format!("%{len}\r\n") } else { format!("*{}\r\n", 2 * len) };
+        cx.raw(head.as_bytes());
     }
 
     /// Adds `number` to the value of `key`.
@@ -83,17 +98,36 @@ impl Kv {
     }
 }
 
+/// A value, or null in the version of the connection.
+struct OrNull<T> {
+    value: Option<T>,
+    resp3: bool,
+}
+
+impl<T: Message> Message for OrNull<T> {
+    fn write_to<P: Replies>(self, out: &mut Out<'_, P>) {
+        match self.value {
+            None if self.resp3 => out.raw(b"_\r\n"),
+            value => out.write(value),
+        }
+    }
+}
+
+/// What most commands that look for a key answer.
+type Found = Result<OrNull<Arc<[u8]>>, ReplyError>;
+
 fn ping(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
     Ok(args.parse::<Option<&[u8]>>()?.map_or(Value::Simple("PONG"), Value::bulk))
 }
 
-fn get(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+fn get(kv: &mut Kv, args: Args<'_>) -> Found {
     let [key] = args.exactly()?;
-    Ok(kv.map().get(key).cloned())
+    let value = kv.map().get(key).cloned();
+    Ok(kv.or_null(value))
 }
 
 /// `SET key value [NX | XX]`. Nothing expires, so options that say when are refused.
-fn set(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+fn set(kv: &mut Kv, args: Args<'_>) -> Result<OrNull<Value>, ReplyError> {
     let ([key, value], options) = args.at_least()?;
     let must_exist = match options.parse::<Option<&[u8]>>() {
         Ok(None) => None,
@@ -103,10 +137,10 @@ fn set(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
     };
     let mut map = kv.map();
     if must_exist.is_some_and(|exists| exists != map.contains_key(key)) {
-        return Ok(Value::Null);
+        return Ok(kv.or_null(None));
     }
     map.insert(key.into(), value.into());
-    Ok(Value::Ok)
+    Ok(kv.or_null(Some(Value::Ok)))
 }
 
 fn setnx(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
@@ -119,14 +153,16 @@ fn setnx(kv: &mut Kv, args: Args<'_>) -> Result<i64, ReplyError> {
     Ok(free.into())
 }
 
-fn getset(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+fn getset(kv: &mut Kv, args: Args<'_>) -> Found {
     let [key, value] = args.exactly()?;
-    Ok(kv.map().insert(key.into(), value.into()))
+    let old = kv.map().insert(key.into(), value.into());
+    Ok(kv.or_null(old))
 }
 
-fn getdel(kv: &mut Kv, args: Args<'_>) -> Result<Option<Arc<[u8]>>, ReplyError> {
+fn getdel(kv: &mut Kv, args: Args<'_>) -> Found {
     let [key] = args.exactly()?;
-    Ok(kv.map().remove(key))
+    let old = kv.map().remove(key);
+    Ok(kv.or_null(old))
 }
 
 fn mset(kv: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
@@ -168,17 +204,18 @@ fn flush(kv: &mut Kv, _: Args<'_>) -> Value {
     Value::Ok
 }
 
-/// Clients that would rather have RESP3 go on in RESP2 when they are told this.
-fn hello(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+/// `HELLO [2 | 3]`: which version of the protocol the client speaks. Some ask for that of the server, too.
+fn hello(kv: &mut Kv, args: Args<'_>, cx: &mut Cx<'_, Resp>) -> Result<(), ReplyError> {
     match args.iter().next() {
-        None | Some(b"2") => Ok(Value::array([
-            Value::bulk("server"),
-            Value::bulk("towline"),
-            Value::bulk("proto"),
-            Value::Int(2),
-        ])),
-        Some(_) => Err(ReplyError::of("NOPROTO", "unsupported protocol version")),
+        None => {}
+        Some(b"2") => kv.resp3 = false,
+        Some(b"3") => kv.resp3 = true,
+        Some(_) => return Err(ReplyError::of("NOPROTO", "unsupported protocol version")),
     }
+    kv.begin_map(3, cx);
+    ["server", "towline", "version", "6.0.0", "proto"].into_iter().for_each(|word| cx.write(word));
+    cx.write(if kv.resp3 { 3 } else { 2 });
+    Ok(())
 }
 
 fn select(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
@@ -198,10 +235,13 @@ fn client(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
 }
 
 /// `CONFIG GET name`: benchmarks ask what is written to a disk, and nothing is.
-fn config(_: &mut Kv, args: Args<'_>) -> Result<Value, ReplyError> {
+fn config(kv: &mut Kv, args: Args<'_>, cx: &mut Cx<'_, Resp>) -> Result<(), ReplyError> {
     match args.exactly()? {
         [get, name] if get.eq_ignore_ascii_case(b"GET") => {
-            Ok(Value::array([Value::bulk(name), Value::bulk("")]))
+            kv.begin_map(1, cx);
+            cx.write(name);
+            cx.write("");
+            Ok(())
         }
         _ => Err(ReplyError::new("unknown subcommand")),
     }

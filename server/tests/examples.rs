@@ -110,9 +110,16 @@ fn kv_speaks_as_its_documentation_shows_and_keeps_its_store_for_all() {
         ":0\r\n:-20\r\n-ERR value is not an integer or out of range\r\n:3\r\n+OK\r\n:0\r\n",
     );
     second.ask(
-        "CONFIG GET save\r\nSELECT 1\r\nHELLO 3\r\nCLIENT SETINFO LIB-NAME x\r\nCLIENT KILL x\r\n",
+        "CONFIG GET save\r\nSELECT 1\r\nHELLO 4\r\nCLIENT SETINFO LIB-NAME x\r\nCLIENT KILL x\r\n",
         "*2\r\n$4\r\nsave\r\n$0\r\n\r\n-ERR DB index is out of range\r\n\
          -NOPROTO unsupported protocol version\r\n+OK\r\n-ERR unknown subcommand\r\n",
+    );
+    let mut modern = server.connect();
+    modern.ask(
+        "GET none\r\nHELLO 3\r\nGET none\r\nSET none 1 XX\r\nCONFIG GET save\r\nHELLO 2\r\nGET none\r\n",
+        "$-1\r\n%3\r\n$6\r\nserver\r\n$7\r\ntowline\r\n$7\r\nversion\r\n$5\r\n6.0.0\r\n$5\r\nproto\r\n:3\r\n_\r\n_\r\n\
+         %1\r\n$4\r\nsave\r\n$0\r\n\r\n\
+         *6\r\n$6\r\nserver\r\n$7\r\ntowline\r\n$7\r\nversion\r\n$5\r\n6.0.0\r\n$5\r\nproto\r\n:2\r\n$-1\r\n",
     );
     first.send("QUIT\r\nGET a\r\n");
     first.expect_end("+OK\r\n");

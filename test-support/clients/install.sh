@@ -81,7 +81,7 @@ node_libraries() {
         cp "$here/package.json" "$downloads/node/installed"
 }
 if ! cmp -s "$here/package.json" "$downloads/node/installed" && ! node_libraries >"$scratch/npm.log" 2>&1; then
-    for library in ioredis irc-framework nodemailer; do
+    for library in ioredis irc-framework node-redis nodemailer; do
         absent[$library]="its package cannot be installed from npm"
     done
 fi

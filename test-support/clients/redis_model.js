@@ -1,11 +1,10 @@
-// Random commands by ioredis, pipelined by itself, against a Map.
+// Random commands by ioredis or node-redis, pipelined by the client, against a Map.
 //
-//     redis_model.js PORT COMMANDS
+//     redis_model.js PORT COMMANDS {ioredis|node-redis}
 
 const assert = require("node:assert/strict");
-const Redis = require("ioredis");
 
-const [port, count] = process.argv.slice(2).map(Number);
+const [port, count] = process.argv.slice(2, 4).map(Number);
 let state = 1;
 const below = (end) => {
   state = (state * 48271) % 2147483647;
@@ -35,14 +34,29 @@ const COMMANDS = {
   echo: () => { const text = value(); return [[text], text]; },
 };
 
+// A function that sends a command.
+const LIBRARIES = {
+  ioredis: async () => {
+    const Redis = require("ioredis");
+    const redis = new Redis(port, "127.0.0.1", { enableAutoPipelining: true, retryStrategy: null });
+    return (name, args) => redis[name](...args);
+  },
+  "node-redis": async () => {
+    const client = require("redis").createClient({ socket: { host: "127.0.0.1", port, reconnectStrategy: false } });
+    client.on("error", (error) => { console.error(error); process.exit(1); });
+    await client.connect();
+    return (name, args) => client.sendCommand([name, ...args.map(String)]);
+  },
+};
+
 async function main() {
-  const redis = new Redis(port, "127.0.0.1", { enableAutoPipelining: true, retryStrategy: null });
-  await redis.flushall();
+  const call = await LIBRARIES[process.argv[4]]();
+  await call("flushall", []);
   for (let done = 0; done < count; ) {
     const round = Array.from({ length: 1 + below(100) }, () => {
       const name = pick(Object.keys(COMMANDS));
       const [args, expected] = COMMANDS[name]();
-      return { name, args, expected, reply: redis[name](...args) };
+      return { name, args, expected, reply: call(name, args) };
     });
     for (const { name, args, expected, reply } of round) {
       const about = `${name} ${JSON.stringify(args)}`;
@@ -51,9 +65,9 @@ async function main() {
     }
     done += round.length;
   }
-  assert.equal(await redis.dbsize(), map.size);
-  await redis.quit();
+  assert.equal(await call("dbsize", []), map.size);
+  await call("quit", []);
   console.log(`${count} commands agree with a Map`);
 }
 
-main().catch((error) => { console.error(error); process.exit(1); });
+main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });

@@ -1,13 +1,13 @@
 """Random commands by redis-py, alone and in pipelines, against a dict.
 
-    redis_model.py PORT COMMANDS {python|hiredis}
+    redis_model.py PORT COMMANDS {python|hiredis} {2|3}     the parser, and the version of the protocol
 """
 
 import random
 import sys
 
 import redis
-from redis._parsers import _HiredisParser, _RESP2Parser
+from redis._parsers import _HiredisParser, _RESP2Parser, _RESP3Parser
 
 KEYS = [b"k%d" % number for number in range(40)] + [b"", b"a key\0\r\n", "ключ".encode()]
 INT64 = range(-(2**63), 2**63)
@@ -107,10 +107,14 @@ def outcome(method, args, options):
         return FAILS
 
 
-def main(port, count, parser):
-    parser = {"python": _RESP2Parser, "hiredis": _HiredisParser}[parser]
-    pool = redis.ConnectionPool(host="127.0.0.1", port=port, parser_class=parser, protocol=2)
-    clients = [redis.Redis(connection_pool=pool), redis.Redis(host="127.0.0.1", port=port, protocol=2)]
+def main(port, count, parser, protocol):
+    python_parser = {2: _RESP2Parser, 3: _RESP3Parser}[protocol]
+    parser = {"python": python_parser, "hiredis": _HiredisParser}[parser]
+    pools = [
+        redis.ConnectionPool(host="127.0.0.1", port=port, parser_class=parser, protocol=protocol)
+        for _ in range(2)
+    ]
+    clients = [redis.Redis(connection_pool=pool) for pool in pools]
     clients[0].flushall()
     rng, model, done = random.Random(1), Model(), 0
     while done < count:
@@ -131,4 +135,4 @@ def main(port, count, parser):
     print(f"{done} commands agree with a dict")
 
 
-main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

@@ -51,8 +51,11 @@ serve kv
 export port
 client "redis-benchmark" bash -euc benchmark
 client "redis-cli --pipe" bash -euo pipefail -c pipe
-client "redis-py" "$python" "$here/redis_model.py" "$port" $((20000 * scale)) python
-client "hiredis (by redis-py)" "$python" "$here/redis_model.py" "$port" $((20000 * scale)) hiredis
-client "ioredis" node "$here/redis_model.js" "$port" $((20000 * scale))
+for protocol in 2 3; do
+    client "redis-py, RESP$protocol" "$python" "$here/redis_model.py" "$port" $((20000 * scale)) python $protocol
+    client "hiredis, RESP$protocol" "$python" "$here/redis_model.py" "$port" $((20000 * scale)) hiredis $protocol
+done
+client "ioredis" node "$here/redis_model.js" "$port" $((20000 * scale)) ioredis
+client "node-redis" node "$here/redis_model.js" "$port" $((20000 * scale)) node-redis
 client "redis-tests" bash -euc redis_tests
 drain
