@@ -5,13 +5,13 @@
 //! $ redis-cli subscribe news &
 //! $ redis-cli publish news hello
 //! ```
-//! As in version 2 of Redis' protocol, a connection that is subscribed may only say `SUBSCRIBE`, `UNSUBSCRIBE`,
-//! `PING` and `QUIT`. A message is encoded once for all subscribers; one that does not keep up is closed.
+//! In version 2 of Redis' protocol, a connection that is subscribed may only say `SUBSCRIBE`, `UNSUBSCRIBE`, `PING`
+//! and `QUIT`; in version 3, messages have a type of their own, and all commands go on. A message is encoded once for all subscribers; one that does not keep up is closed.
 
 use std::collections::HashMap;
 use towline::{
-    Args, Builder, Close, Cx, Membership, ReplyError, Router, RunError, Server, SlowConsumer,
-    Topics, Value, protocol::Resp,
+    Args, Builder, Close, Cx, Membership, Message, Out, ReplyError, Router, RunError, Server,
+    SlowConsumer, Topics, Value, protocol::Resp, reply::Replies,
 };
 
 fn main() -> Result<(), RunError> {
@@ -34,7 +34,8 @@ pub fn server(builder: Builder) -> Server {
         .command("PING", ping)
         .command("QUIT", |_: &mut Client, _: Args<'_>| Close(Value::Ok))
         .group(|free| {
-            free.before(is_not_subscribed)
+            free.before(is_free)
+                .command("HELLO", hello)
                 .command("PUBLISH", publish)
                 .timed()
                 .command("PUBSUB", pubsub)
@@ -45,25 +46,33 @@ pub fn server(builder: Builder) -> Server {
                 .command("INFO", |_: &mut Client, _: Args<'_>| "loading:0\r\n")
                 .command("CONFIG", |_: &mut Client, _: Args<'_>| Value::array([]))
         });
-    let topics = Topics::new(SlowConsumer::Disconnect);
-    builder
-        .frame_max(1 << 20)
-        .router(commands, move |_conn| Client { topics: topics.clone(), joined: HashMap::new() })
+    let topics = [RESP2, RESP3].map(|_| Topics::new(SlowConsumer::Disconnect));
+    builder.frame_max(1 << 20).router(commands, move |_conn| Client {
+        topics: topics.clone(),
+        version: RESP2,
+        joined: HashMap::new(),
+    })
 }
+
+/// Versions of the protocol, as positions in `topics`.
+const RESP2: usize = 0;
+const RESP3: usize = 1;
 
 /// One connection.
 struct Client {
-    topics: Topics<Resp>,
+    /// For each version, the topics of those that speak it: they get the same bytes.
+    topics: [Topics<Resp>; 2],
+    version: usize,
     joined: HashMap<Box<[u8]>, Membership>,
 }
 
 fn subscribe(client: &mut Client, args: Args<'_>, cx: &mut Cx<'_, Resp>) -> Result<(), ReplyError> {
     args.at_least::<1>()?;
     for name in args.iter() {
-        let Client { topics, joined } = client;
-        joined.entry(name.into()).or_insert_with(|| topics.join(name, cx.conn()));
+        let Client { topics, version, joined } = client;
+        joined.entry(name.into()).or_insert_with(|| topics[*version].join(name, cx.conn()));
         // Before the first message, whatever other threads do meanwhile.
-        cx.write(Event("subscribe", Some(name), joined.len()).value());
+        cx.write(Event(*version, "subscribe", Some(name), joined.len()));
     }
     Ok(())
 }
@@ -75,28 +84,36 @@ fn unsubscribe(client: &mut Client, args: Args<'_>, cx: &mut Cx<'_, Resp>) {
         names = all.iter().map(|name| &name[..]).collect();
     }
     if names.is_empty() {
-        cx.write(Event("unsubscribe", None, 0).value());
+        cx.write(Event(client.version, "unsubscribe", None::<&[u8]>, 0));
     }
     for name in names {
         client.joined.remove(name);
-        cx.write(Event("unsubscribe", Some(name), client.joined.len()).value());
+        cx.write(Event(client.version, "unsubscribe", Some(name), client.joined.len()));
     }
 }
 
-/// What a client is told of its subscriptions: what happened, to which, and how many there are.
-struct Event<'a>(&'static str, Option<&'a [u8]>, usize);
+/// What happened to which topic, in a version, and with what: a count of subscriptions, or a message.
+struct Event<Name, What>(usize, &'static str, Name, What);
 
-impl Event<'_> {
-    fn value(&self) -> Value {
-        let Self(what, name, count) = self;
-        let name = name.map_or(Value::Null, Value::bulk);
-        Value::array([Value::bulk(what), name, Value::Int(*count as i64)])
+impl<Name: Message, What: Message> Message for Event<Name, What> {
+    fn write_to<P: Replies>(self, out: &mut Out<'_, P>) {
+        let Self(version, event, name, what) = self;
+        out.raw([b"*3\r\n", b">3\r\n"][version]);
+        out.write(event);
+        out.write(name);
+        out.write(what);
     }
 }
 
 fn publish(client: &mut Client, args: Args<'_>) -> Result<usize, ReplyError> {
     let [name, text] = args.exactly()?;
-    Ok(client.topics.send(name, [&b"message"[..], name, text])?)
+    let mut subscribers = 0;
+    for version in [RESP2, RESP3] {
+        if let Some(topic) = client.topics[version].get(name) {
+            subscribers += topic.send(Event(version, "message", name, text))?;
+        }
+    }
+    Ok(subscribers)
 }
 
 fn pubsub(client: &mut Client, args: Args<'_>) -> Result<Value, ReplyError> {
@@ -105,7 +122,8 @@ fn pubsub(client: &mut Client, args: Args<'_>) -> Result<Value, ReplyError> {
         return Err(ReplyError::new("only PUBSUB NUMSUB is known"));
     }
     let counts = names.iter().flat_map(|name| {
-        let members = client.topics.get(name).map_or(0, |topic| topic.len());
+        let topics = client.topics.iter().filter_map(|topics| topics.get(name));
+        let members: usize = topics.map(|topic| topic.len()).sum();
         [Value::bulk(name), Value::Int(members as i64)]
     });
     Ok(Value::array(counts))
@@ -114,7 +132,7 @@ fn pubsub(client: &mut Client, args: Args<'_>) -> Result<Value, ReplyError> {
 fn ping(client: &mut Client, args: Args<'_>) -> Result<Value, ReplyError> {
     let word: Option<&[u8]> = args.parse()?;
     Ok(match word {
-        _ if !client.joined.is_empty() => {
+        _ if client.version == RESP2 && !client.joined.is_empty() => {
             Value::array([Value::bulk("pong"), Value::bulk(word.unwrap_or_default())])
         }
         Some(word) => Value::bulk(word),
@@ -122,12 +140,26 @@ fn ping(client: &mut Client, args: Args<'_>) -> Result<Value, ReplyError> {
     })
 }
 
-fn is_not_subscribed(
-    client: &mut Client,
-    _: Args<'_>,
-    _: &mut Cx<'_, Resp>,
-) -> Result<(), ReplyError> {
-    if client.joined.is_empty() {
+/// `HELLO [2 | 3]`: the version of the protocol.
+fn hello(client: &mut Client, args: Args<'_>, cx: &mut Cx<'_, Resp>) -> Result<(), ReplyError> {
+    let version = match args.iter().next() {
+        None => client.version,
+        Some(b"2") => RESP2,
+        Some(b"3") => RESP3,
+        Some(_) => return Err(ReplyError::of("NOPROTO", "unsupported protocol version")),
+    };
+    if version != client.version && !client.joined.is_empty() {
+        return Err(ReplyError::new("unsubscribe before another version"));
+    }
+    client.version = version;
+    cx.raw([&b"*6\r\n"[..], b"%3\r\n"][version]);
+    ["server", "towline", "version", "6.0.0", "proto"].into_iter().for_each(|word| cx.write(word));
+    cx.write(version + 2);
+    Ok(())
+}
+
+fn is_free(client: &mut Client, _: Args<'_>, _: &mut Cx<'_, Resp>) -> Result<(), ReplyError> {
+    if client.version == RESP3 || client.joined.is_empty() {
         return Ok(());
     }
     Err(ReplyError::new("only (UN)SUBSCRIBE, PING and QUIT are allowed while subscribed"))

@@ -110,6 +110,26 @@ async fn pubsub_counts_subscriptions_and_gives_messages_to_those_who_have_them()
     assert_eq!(stage.metric("towline_groups"), 0.0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn pubsub_speaks_the_version_that_each_subscriber_asks_for() {
+    const HELLO: &str =
+        "$6\r\nserver\r\n$7\r\ntowline\r\n$7\r\nversion\r\n$5\r\n6.0.0\r\n$5\r\nproto\r\n";
+    let stage = stage(pubsub::server(Server::builder()));
+    let (mut ann, mut bob) = (stage.connect().await, stage.connect().await);
+    ann.send_raw("HELLO 3\r\nSUBSCRIBE news\r\nHELLO 2\r\nHELLO 4\r\n");
+    ann.expect_raw(format!("%3\r\n{HELLO}:3\r\n>3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"))
+        .await;
+    ann.expect("-ERR unsubscribe before another version").await;
+    ann.expect("-NOPROTO unsupported protocol version").await;
+    bob.send_raw("HELLO\r\nSUBSCRIBE news\r\n");
+    bob.expect_raw(format!("*6\r\n{HELLO}:2\r\n*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"))
+        .await;
+    ann.send_raw("PING\r\nPUBSUB NUMSUB news\r\nPUBLISH news hi\r\n");
+    ann.expect_raw("+PONG\r\n*2\r\n$4\r\nnews\r\n:2\r\n:2\r\n").await;
+    ann.expect_raw(">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n").await;
+    bob.expect_raw("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n").await;
+}
+
 /// A client of `nats` that has read the server's first line.
 async fn nats_client(stage: &Stage) -> Client {
     let mut client = stage.connect().await;

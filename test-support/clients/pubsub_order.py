@@ -1,6 +1,6 @@
 """Subscribers by redis-py on connections of their own, which must hear every message, in order.
 
-    pubsub_order.py PORT MESSAGES
+    pubsub_order.py PORT MESSAGES {2|3}     the version of the protocol
 """
 
 import sys
@@ -14,8 +14,8 @@ ROUND = 500
 PATIENCE_SECONDS = 60
 
 
-def client(port):
-    return redis.Redis(host="127.0.0.1", port=port, protocol=2, socket_timeout=PATIENCE_SECONDS)
+def client(port, protocol):
+    return redis.Redis(host="127.0.0.1", port=port, protocol=protocol, socket_timeout=PATIENCE_SECONDS)
 
 
 def listen(subscription, count, heard, failures):
@@ -36,17 +36,17 @@ def listen(subscription, count, heard, failures):
         heard.release(count)
 
 
-def main(port, count):
+def main(port, count, protocol):
     count -= count % ROUND
     heard, failures, threads = threading.Semaphore(0), [], []
     for number in range(SUBSCRIBERS):
-        subscription = client(port).pubsub()
+        subscription = client(port, protocol).pubsub()
         subscription.subscribe("news", f"other {number}")
         for _ in range(2):
             assert subscription.get_message(timeout=PATIENCE_SECONDS)["type"] == "subscribe"
         threads.append(threading.Thread(target=listen, args=(subscription, count, heard, failures)))
         threads[-1].start()
-    publisher = client(port)
+    publisher = client(port, protocol)
     assert publisher.pubsub_numsub("news", "none") == [(b"news", SUBSCRIBERS), (b"none", 0)]
     for first in range(0, count, ROUND):
         pipeline = publisher.pipeline(transaction=False)
@@ -64,4 +64,4 @@ def main(port, count):
     print(f"{SUBSCRIBERS} subscribers heard {count} messages each, in order")
 
 
-main(int(sys.argv[1]), int(sys.argv[2]))
+main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -24,6 +24,8 @@ export scratch scale
 serve pubsub
 export port
 client "redis-cli subscribe" bash -euo pipefail -c subscribe
-client "redis-py" "$python" "$here/pubsub_order.py" "$port" $((2000 * scale))
+for protocol in 2 3; do
+    client "redis-py, RESP$protocol" "$python" "$here/pubsub_order.py" "$port" $((2000 * scale)) $protocol
+done
 client "ioredis" node "$here/pubsub_order.js" "$port" $((5000 * scale))
 drain
