@@ -44,8 +44,12 @@ where
                 Poll::Ready(Err(error)) => return Some(Transition::End((&error).into())),
                 Poll::Pending => return None,
             }
+            // Most mail is one write, behind which there is none.
+            if writes > 0 && !self.service.has_mail() {
+                return None;
+            }
             if bytes >= TURN_BYTES || writes >= TURN_WRITES {
-                return self.service.has_mail().then_some(Transition::Yield);
+                return Some(Transition::Yield);
             }
             let mail = match self.service.next_mail() {
                 NextMail::Write(mail) => mail,
