@@ -229,8 +229,8 @@ impl Client {
             }
             (!joined).then(|| self.numeric(404, format_args!("{target} :Cannot send to channel")))
         } else {
-            let sent = self.network.conn(&target).is_some_and(|conn| conn.push(&line).is_ok());
-            (!sent).then(|| self.numeric(401, format_args!("{target} :No such nick")))
+            let is_known = self.network.tell(&target, &line)?;
+            (!is_known).then(|| self.numeric(401, format_args!("{target} :No such nick")))
         };
         Ok(error.into_iter().filter(|_| verb == "PRIVMSG").collect())
     }

@@ -5,9 +5,16 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use towline::{Conn, ConnId, Group, Membership, PushError, SlowConsumer, protocol::AnyEol};
+use towline::{
+    Conn, ConnId, Group, Membership, PushError, ReplyError, SlowConsumer, protocol::AnyEol,
+};
 
 const NAMES_OF_A_LINE: usize = 10;
+
+/// Too much waits for the connections of a thread.
+fn busy(_: PushError) -> ReplyError {
+    ReplyError::of(":irc.example 263 *", ":Please wait a while and try again")
+}
 
 /// The form in which names are compared.
 pub(super) fn lower(name: &str) -> String {
@@ -62,14 +69,14 @@ impl Network {
         nick: &str,
         channels: impl Iterator<Item = &'a String>,
         line: &str,
-    ) -> Result<bool, PushError> {
+    ) -> Result<bool, ReplyError> {
         let mut tables = self.tables();
         if tables.ids.get(&lower(nick)).is_some_and(|id| *id != conn.id()) {
             return Ok(false);
         }
         let groups =
             channels.filter_map(|name| tables.channels.get(name)).map(|found| &found.group);
-        Group::send_union(groups, line)?;
+        Group::send_union(groups, line).map_err(busy)?;
         let user = User { nick: nick.to_owned(), conn: conn.clone() };
         if let Some(old) = tables.users.insert(conn.id(), user) {
             tables.ids.remove(&lower(&old.nick));
@@ -78,10 +85,14 @@ impl Network {
         Ok(true)
     }
 
-    /// The connection with the name `nick`.
-    pub(super) fn conn(&self, nick: &str) -> Option<Conn<AnyEol>> {
+    /// Sends `line` to the user with the name `nick`. Returns whether there is one.
+    pub(super) fn tell(&self, nick: &str, line: &str) -> Result<bool, ReplyError> {
         let tables = self.tables();
-        Some(tables.users.get(tables.ids.get(&lower(nick))?)?.conn.clone())
+        let id = tables.ids.get(&lower(nick));
+        match id.and_then(|id| tables.users.get(id)).map(|user| user.conn.push(line)) {
+            None | Some(Err(PushError::Closed)) => Ok(false),
+            Some(sent) => sent.map(|()| true).map_err(busy),
+        }
     }
 
     /// Makes a connection a member of a channel, after `line` was sent to the others. Returns its topic, too.
@@ -90,7 +101,7 @@ impl Network {
         channel: &str,
         conn: &Conn<AnyEol>,
         line: &str,
-    ) -> Result<(Membership, String), PushError> {
+    ) -> Result<(Membership, String), ReplyError> {
         let mut tables = self.tables();
         let channel = tables.channels.entry(lower(channel)).or_insert_with(|| Channel {
             topic: String::new(),
@@ -98,7 +109,7 @@ impl Network {
             members: BTreeSet::new(),
         });
         // An empty channel takes every line.
-        channel.group.send(line)?;
+        channel.group.send(line).map_err(busy)?;
         channel.members.insert(conn.id());
         Ok((channel.group.join(conn), channel.topic.clone()))
     }
@@ -110,11 +121,11 @@ impl Network {
         conn: &Conn<AnyEol>,
         membership: Membership,
         line: &str,
-    ) -> Result<(), PushError> {
+    ) -> Result<(), ReplyError> {
         let mut tables = self.tables();
         membership.leave();
         let group = tables.part(&lower(channel), conn);
-        group.map_or(Ok(()), |group| group.send(line).map(drop))
+        group.map_or(Ok(()), |group| group.send(line).map(drop).map_err(busy))
     }
 
     /// Ends all that a connection was. Sends `line` once to each member of its channels.
@@ -141,10 +152,10 @@ impl Network {
         channel: &str,
         conn: &Conn<AnyEol>,
         line: &str,
-    ) -> Result<(), PushError> {
+    ) -> Result<(), ReplyError> {
         let tables = self.tables();
         let channel = tables.channels.get(&lower(channel));
-        channel.map_or(Ok(()), |channel| channel.group.send_except(conn, line))
+        channel.map_or(Ok(()), |channel| channel.group.send_except(conn, line).map_err(busy))
     }
 
     /// Sends `line`, which says the topic, to all members.
@@ -153,10 +164,10 @@ impl Network {
         channel: &str,
         topic: String,
         line: &str,
-    ) -> Result<(), PushError> {
+    ) -> Result<(), ReplyError> {
         let mut tables = self.tables();
         if let Some(channel) = tables.channels.get_mut(&lower(channel)) {
-            channel.group.send(line)?;
+            channel.group.send(line).map_err(busy)?;
             channel.topic = topic;
         }
         Ok(())
