@@ -4,7 +4,7 @@
     lint.py [--promtool PATH]    with promtool, Prometheus' own parser parses every query
 
 Our rules: those of lint_own.py; the JSON is what the generator writes; every alert has tests, an existing
-dashboard, and a `runbook_url` that names a section of docs/RUNBOOK.md.
+dashboard, a `runbook_url` that names a section of docs/RUNBOOK.md, and a line in the table of docs/OPERATIONS.md.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import queries
 
 HERE = queries.HERE
 RUNBOOK = HERE.parent / "docs" / "RUNBOOK.md"
+OPERATIONS = HERE.parent / "docs" / "OPERATIONS.md"
 # What every link to the runbook begins with: an external label of Prometheus, else the path.
 RUNBOOK_BASE = '{{ or $externalLabels.runbook "docs/RUNBOOK.md" }}'
 SOURCE = "${datasource}"
@@ -210,6 +211,8 @@ def of_alerts():
             yield f"{name}: no test in which it fires"
         if f"alertname: {name}," not in absent and name != "TowlineMetricsAbsent":
             yield f"{name}: no test on absent data"
+        if f"| [{name}](" not in OPERATIONS.read_text():
+            yield f"{name}: not in the table of docs/OPERATIONS.md"
         if not re.search(r"severity: (page|ticket)\b", body):
             yield f"{name}: no severity"
         if not runbook or runbook[1] not in sections:

@@ -175,6 +175,7 @@ OF_RECEIVERS = (
             "{{instance}}",
         ),
         lines=((rules.HELD_UP, "red"),),
+        soft_maximum=1,
         width=12,
     ),
 )

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Draws the six dashboards of servers under load into docs/images.
+"""Draws the dashboards of servers under load into docs/images.
 
     render.py --towline PATH --prometheus PATH --node-exporter PATH --chromium PATH \
-              --modules NODE_MODULES [--into DIRECTORY] [--also DIRECTORY] [--workers N]
+              --modules NODE_MODULES [--pubsub PATH] [--into DIRECTORY] [--also DIRECTORY] [--workers N]
 
 NODE_MODULES is the directory that `npm install --ignore-scripts` makes from the package.json beside this file.
-With `--workers`, the servers look as if they had so many. With `--also`, writes pictures in light colours and for a
+With the path of the example pubsub it draws the dashboard of pushes and commands, else the other six. With
+`--workers`, the servers look as if they had so many. With `--also`, writes pictures in light colours and for a
 narrow screen there, to look at. Needs a descriptor limit of 20,000 and takes five minutes. Run it in a network
 namespace of its own (`unshare -n`, then `ip link set lo up`): the kernel's counters are those of a whole namespace.
 Check the pictures before you commit them.
@@ -32,6 +33,8 @@ import workers  # noqa: E402
 from stack import WINDOW, running  # noqa: E402
 
 IMAGES = HERE.parent.parent / "docs" / "images"
+# The dashboard that only programs of the library fill.
+PUSHES = "towline-pushes"
 SECONDS = 150
 WIDTH, NARROW = 24 * 62 + 8, 500
 PAGE = (
@@ -107,6 +110,7 @@ def main():
     arguments = argparse.ArgumentParser()
     for name in ("towline", "prometheus", "node-exporter", "chromium", "modules"):
         arguments.add_argument(f"--{name}", required=True)
+    arguments.add_argument("--pubsub")
     arguments.add_argument("--workers", type=int)
     arguments.add_argument("--also", type=Path)
     arguments.add_argument("--into", type=Path, default=IMAGES)
@@ -122,10 +126,15 @@ def main():
             (Path(folder) / path.name).write_text(path.read_text())
         page = serve(folder)
         programs = (given.towline, given.prometheus, given.node_exporter)
-        with running(*programs, scene.FLAGS, scraped) as (servers, prometheus):
-            for _ in scene.played(given.towline, servers, SECONDS):
+        drawn = [path for path in queries.DASHBOARDS if (path.stem == PUSHES) == bool(given.pubsub)]
+        with running(*programs, scene.FLAGS, scraped, given.pubsub) as (servers, prometheus):
+            if given.pubsub:
+                scenes = scene.published(given.towline, servers[-1], SECONDS)
+            else:
+                scenes = scene.played(given.towline, servers, SECONDS)
+            for _ in scenes:
                 now = int(time.time()) - 2
-                for path in queries.DASHBOARDS:
+                for path in drawn:
                     asked = (given.chromium, page, prometheus.url)
                     shoot(*asked, given.into / f"{path.stem}.png", path.stem, now, folder)
                     if given.also:

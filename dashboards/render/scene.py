@@ -9,11 +9,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import publishing
 from load import Load, Plan
 
 # As many as one process may have open here, and a rate that two cores serve beside the load generator.
 CONNECTIONS, RATE = 19_000, 4_000
 HASHING = 2_000
+# Subscribers of the example pubsub, and messages per second to each of them.
+SUBSCRIBERS, MESSAGES = 1_000, 50
 # The server that loses a worker process has two.
 # The clients that never read have a group of their own on the board that compares workloads.
 FLAGS = {"sha256": ("--processes", "2", "--threads", "1"), "stalled": ("--flush", "line")}
@@ -77,3 +80,41 @@ def played(towline, servers, seconds):
     for load in (calm, stuck):
         load.halt.set()
         load.join()
+
+
+def published(towline, pubsub, seconds):
+    """Yields once everything has happened to the example pubsub: subscribers that read, commands that it does not
+    have, a burst, and subscribers that do not read."""
+    address = "{}:{}".format(*pubsub.address)
+    flags = ["--mode", "fanout", "--protocol", "resp", "-c", str(SUBSCRIBERS), "--drain", "0", "--quiet"]
+
+    def load(rate, time, topic):
+        more = ["--rate", str(rate), "-T", f"{time:.0f}s", "--topic", topic]
+        return subprocess.Popen(
+            [towline, "load", address, *flags, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    loads = [load(MESSAGES, 2 * seconds, "calm")]
+    while open_connections(pubsub) < SUBSCRIBERS:
+        time.sleep(0.5)
+    wrong = publishing.Publishing(pubsub.address)
+    wrong.start()
+    wrong.connected.wait()
+    time.sleep((19 - time.time() - seconds) % 30)
+    begin = time.monotonic()
+
+    def at(share):
+        time.sleep(max(0.0, begin + seconds * share - time.monotonic()))
+
+    at(0.35)
+    loads.append(load(4 * MESSAGES, 0.2 * seconds, "burst"))
+    at(0.7)
+    stuck = publishing.flood(pubsub)
+    at(1)
+    yield
+    wrong.finish()
+    for one in loads:
+        one.terminate()
+        one.wait()
+    for peer in stuck:
+        peer.close()
