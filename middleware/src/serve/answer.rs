@@ -66,9 +66,16 @@ where
     ) -> Transition {
         let (batch, then) = reply.into_parts();
         let source = match then {
-            Then::Next => return self.send(cx, batch),
-            Then::Close(reason) => return self.send_last(batch, reason),
             Then::Call => Source::Call(call),
+            // The call is done, and its permit is free before the peer has the reply.
+            Then::Next => {
+                drop(call);
+                return self.send(cx, batch);
+            }
+            Then::Close(reason) => {
+                drop(call);
+                return self.send_last(batch, reason);
+            }
             Then::Parts(parts) => Source::Parts(parts),
             Then::Rest(rest) => Source::Rest(LimitedRest::Free(rest)),
         };
