@@ -1,7 +1,10 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{Shutdown, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,20 @@ impl FanoutServer {
                 }
             }
         }))
+    }
+
+    /// Delivers every line once and in order, but to one member, which gets what `deliver()` makes of each. It is
+    /// the first that gets a line: by the order of joining it might be a publisher, which gets none.
+    pub fn with_one_wrong(deliver: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+        let (taken, deliver) = (Arc::new(AtomicBool::new(false)), Arc::new(deliver));
+        Self::start(move |_member| {
+            let (taken, deliver, mut own) = (taken.clone(), deliver.clone(), None::<Answer>);
+            Box::new(move |line| {
+                let faithful = || -> Answer { Box::new(<[u8]>::to_vec) };
+                let choose = || if taken.swap(true, Relaxed) { faithful() } else { deliver() };
+                own.get_or_insert_with(choose)(line)
+            })
+        })
     }
 
     /// Delivers every line once and in order.
