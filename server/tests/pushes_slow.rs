@@ -170,3 +170,21 @@ async fn a_member_that_leaves_hears_nothing_more_of_what_waited() {
     assert_eq!(stage.metric("towline_pushes_total{result=\"dropped\"}"), 10.0);
     assert_eq!(stage.metric("towline_push_waiting_bytes"), 0.0);
 }
+
+/// A burst is one round, and the round was longer than what may wait: members that had taken everything before were
+/// closed, and under `DropOldest` lost all of it.
+#[tokio::test(start_paused = true)]
+async fn a_burst_longer_than_the_limit_closes_no_member_that_keeps_up() {
+    for policy in [SlowConsumer::Disconnect, SlowConsumer::DropOldest] {
+        let mut slow = Slow::new(policy).await;
+        slow.member.resume();
+        let room = slow.rooms.topics.get(b"r").unwrap();
+        for number in 0..60 {
+            room.send(message(number)).unwrap();
+        }
+        for number in 0..60 {
+            slow.member.expect(message(number)).await;
+        }
+        assert_eq!(slow.metric("towline_pushes_total{result=\"dropped\"}"), 0, "{policy:?}");
+    }
+}

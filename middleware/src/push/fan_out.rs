@@ -24,7 +24,7 @@ use super::{
     shard::PushShard,
 };
 
-/// Members to which something is added before others run, even if none of them has to be woken: some 30 µs.
+/// Members to which something is added before others run, even if none of them has to be woken.
 const ADDED_AT_ONCE: usize = 512;
 
 impl PushShard {
@@ -34,8 +34,8 @@ impl PushShard {
     /// Run it once a shard, on the shard's thread. *Needs*: tokio's timers.
     pub async fn run(self) {
         let _closes = Closes(&self);
-        let mut fan_out =
-            FanOut { shard: &self, woken: 0, added: 0, laggards: Laggards::default() };
+        let laggards = Laggards::default();
+        let mut fan_out = FanOut { shard: &self, woken: 0, added: 0, bytes: 0, laggards };
         let mut parcels = VecDeque::new();
         loop {
             poll_fn(|cx| {
@@ -46,6 +46,8 @@ impl PushShard {
             while let Some(parcel) = parcels.pop_front() {
                 let bytes = fan_out.deliver(parcel, &mut parcels).await;
                 self.delivered(bytes);
+                fan_out.bytes += bytes;
+                fan_out.yield_if_due().await;
             }
         }
     }
@@ -66,6 +68,8 @@ struct FanOut<'a> {
     woken: usize,
     /// Connections to which something was added since.
     added: usize,
+    /// Bytes that were delivered since.
+    bytes: usize,
     laggards: Laggards,
 }
 
@@ -77,12 +81,10 @@ impl FanOut<'_> {
             Parcel::Message { to, bytes } => {
                 let len = bytes.len();
                 self.deliver_message(&to, bytes);
-                self.yield_if_due().await;
                 len
             }
             Parcel::Close { to } => {
                 to.mailbox().add_close(self.shard);
-                self.yield_if_due().await;
                 0
             }
             Parcel::Group(first) => {
@@ -167,8 +169,10 @@ impl FanOut<'_> {
 
     /// Lets others run: the connections that were woken, the I/O driver, and whatever is ready by then.
     async fn yield_if_due(&mut self) {
-        if self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE {
-            (self.woken, self.added) = (0, 0);
+        // No more than a member takes in a turn: otherwise a burst would be too much for those that keep up.
+        let is_full = self.bytes >= self.shard.round_bytes_max();
+        if self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE || is_full {
+            (self.woken, self.added, self.bytes) = (0, 0, 0);
             yield_now().await;
         }
     }

@@ -13,9 +13,9 @@ use crate::{
 ///
 /// *Does*: gives each member every message that is sent while it is one, all members in one order. *Does not*: wait
 /// for a member; [`SlowConsumer`] says what happens to one that does not keep up. Reaches the connections of this
-/// process. *Costs*: a message is encoded once. Sending takes some 100 ns for each shard that has members, however
-/// many they are; their shards' fan-out tasks do the rest, and join messages that were sent meanwhile, so that a
-/// member takes many with one write. Some 300 bytes a group and 16 a member.
+/// process. *Costs*: a message is encoded once. Sending puts it
+/// into one queue for each shard that has members, however many they are; their shards' fan-out tasks do the rest, and
+/// join messages that were sent meanwhile, so that a member takes many with one write.
 ///
 /// ```no_run
 /// use towline_middleware::{

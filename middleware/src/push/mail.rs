@@ -73,6 +73,12 @@ impl Mail {
         }
     }
 
+    /// Whether so much waits that `bytes` more are too much. A connection for which nothing waits keeps up, and takes
+    /// what is sent together: a limit that is short of memory now, or below a round, must not close it.
+    pub(super) const fn is_full_for(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.bytes > 0 && self.bytes + bytes > bytes_max
+    }
+
     /// What comes next. Small pieces are copied into one, so that they are one write.
     pub(super) fn next(&mut self, shard: &PushShard) -> NextMail {
         if self.state == Delivery::TooSlow {

@@ -79,7 +79,7 @@ impl Mailbox {
         if mail.state != Delivery::Open {
             return Err(PushError::Closed);
         }
-        if mail.bytes + bytes > bytes_max {
+        if mail.is_full_for(bytes, bytes_max) {
             if let Some(sender) = sender {
                 mail.add_sender(sender);
             }
@@ -130,7 +130,7 @@ impl Mailbox {
         if mail.state != Delivery::Open {
             return Added { left_out: messages, ..added };
         }
-        if mail.bytes + bytes > bytes_max {
+        if mail.is_full_for(bytes, bytes_max) {
             match group.slow() {
                 SlowConsumer::Disconnect => return self.give_up(mail, messages, shard),
                 SlowConsumer::DropNewest => {
@@ -141,7 +141,7 @@ impl Mailbox {
                     shard.counts().slow_dropped.add(1);
                     let wanted = mail.bytes + bytes - bytes_max;
                     added.left_out = mail.leave_out_oldest(group, member, wanted);
-                    if mail.bytes + bytes > bytes_max {
+                    if mail.is_full_for(bytes, bytes_max) {
                         added.left_out += messages;
                         return added;
                     }

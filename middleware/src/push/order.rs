@@ -136,7 +136,7 @@ impl Order {
 }
 
 impl Parts {
-    /// Whether a message of so many bytes is taken by all shards.
+    /// Whether all shards take a message of `bytes`.
     fn check(&self, bytes: usize) -> Result<(), PushError> {
         self.shards.iter().filter(|group| group.has_members()).try_for_each(|group| {
             group.shard().check_len(bytes)?;

@@ -70,7 +70,7 @@ impl Recipient {
         if let Some(shard) = self.shard()
             && self.mailbox.is_open()
         {
-            shard.send_always(Parcel::Close { to: self.clone() });
+            shard.put(Parcel::Close { to: self.clone() }, 0);
         }
     }
 

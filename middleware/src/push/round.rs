@@ -8,10 +8,6 @@ use super::{
     ConnId,
     parcel::{GroupParcel, Parcel},
 };
-use crate::thread_context::block_pool::BLOCK_BYTES;
-
-/// Bytes of a round at most, unless it is one message: what one write takes.
-const ROUND_BYTES_MAX: usize = BLOCK_BYTES;
 
 /// Messages that follow one another.
 pub(super) struct Round {
@@ -27,6 +23,7 @@ pub(super) struct Round {
 impl Round {
     /// Joins a message with those behind it that go to the same group.
     pub(super) fn collect(first: GroupParcel, behind: &mut VecDeque<Parcel>) -> Self {
+        let bytes_max = first.group.shard().round_bytes_max();
         let GroupParcel { group, number, bytes, except } = first;
         let mut excepted: Vec<_> = except.map(|conn| (0, conn)).into_iter().collect();
         let mut joined = BytesMut::new();
@@ -34,7 +31,7 @@ impl Round {
         while let Some(Parcel::Group(next)) = behind.front()
             && std::sync::Arc::ptr_eq(&next.group, &group)
             && next.number == number + ends.len().max(1) as u64
-            && bytes.len().max(joined.len()) + next.bytes.len() <= ROUND_BYTES_MAX
+            && bytes.len().max(joined.len()) + next.bytes.len() <= bytes_max
         {
             if joined.is_empty() {
                 joined.extend_from_slice(&bytes);

@@ -18,6 +18,7 @@ use crate::{
     clock::Nanos,
     live_setting::LiveSetting,
     stats::{PushStats, Stats},
+    thread_context::block_pool::BLOCK_BYTES,
 };
 
 /// The pushes of one shard: an inbox that any thread sends to, and the limits of what waits. The shard's
@@ -117,6 +118,12 @@ impl PushShard {
         if memory_is_short { bytes / 4 } else { bytes }
     }
 
+    /// Bytes of messages of a group that are delivered together at most, unless they are one message: what one write
+    /// takes, and a part of what may wait for a member, so that a policy leaves out messages and not all of them.
+    pub(super) fn round_bytes_max(&self) -> usize {
+        BLOCK_BYTES.min(self.connection_bytes_max() / 4)
+    }
+
     pub(super) fn at_once(&self) -> usize {
         self.0.at_once.load().max(1)
     }
@@ -166,11 +173,6 @@ impl PushShard {
         self.check_room(bytes)?;
         self.put(parcel, bytes);
         Ok(())
-    }
-
-    /// Sends what has no bytes.
-    pub(super) fn send_always(&self, parcel: Parcel) {
-        self.put(parcel, 0);
     }
 
     /// Puts a parcel into the inbox, and has the connection that sends it wait if that is full.
