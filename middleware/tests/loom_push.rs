@@ -73,7 +73,7 @@ fn fan_out(pushes: PushShard, stats: &Stats, done: impl Fn(&PushSnapshot) -> boo
     }));
 }
 
-/// Takes mail as the loop of a connection does, until so many bytes have come.
+/// Takes mail as the loop of a connection does, until `bytes` have come.
 fn take(responder: &mut SessionResponder<Silent>, bytes: usize) {
     let mut taken = 0;
     block_on(poll_fn(|cx| {

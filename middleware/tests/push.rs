@@ -67,7 +67,7 @@ impl Shard {
 /// What happens to one connection, and its group.
 #[derive(Debug, Clone)]
 enum Event {
-    /// The group is sent a message of so many bytes.
+    /// The group is sent a message with this many bytes of filling.
     Group(usize),
     /// The connection is.
     Direct(usize),
