@@ -19,6 +19,7 @@ mod help;
 mod http;
 mod load;
 mod logging;
+mod manual;
 mod serve;
 mod signals;
 mod top;
@@ -69,20 +70,30 @@ enum Command {
     Top(top::Args),
     /// Change a running server: close connections, drain, set settings
     Ctl(ctl::Args),
+    /// Write the manual pages of this program to a folder; packages have them
+    #[command(hide = true)]
+    Man(manual::ManArgs),
+    /// Print a completion script for a shell; packages have them
+    #[command(hide = true)]
+    Completions(manual::CompletionArgs),
     /// A process that serves on behalf of a supervisor; `serve` starts it
     #[command(name = worker::NAME, hide = true)]
     Worker(worker::Args),
 }
 
-fn main() -> ExitCode {
+/// The command line, as clap parses it and as manual pages and completions show it.
+fn command() -> clap::Command {
     // The flags of `serve` work without the word too; `help serve` lists them. Without their long
     // help, `--help` is as short as `-h`.
     let hide = |arg: clap::Arg| match arg.get_help_heading() {
         Some(_) => arg.hide(true).long_help(None::<&str>),
         None => arg,
     };
-    let command = Cli::command().mut_args(hide);
-    let cli = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    Cli::command().mut_args(hide)
+}
+
+fn main() -> ExitCode {
+    let cli = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
@@ -97,6 +108,8 @@ fn main() -> ExitCode {
         Some(Command::Health(args)) => health::run(&args),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::Ctl(args)) => ctl::run(&args),
+        Some(Command::Man(args)) => manual::run(&args, command()),
+        Some(Command::Completions(args)) => manual::complete(&args, &Cli::command()),
         Some(Command::Worker(_)) => worker::run(),
     }
 }

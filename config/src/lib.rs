@@ -32,7 +32,7 @@ pub use key::{Key, Reload, Support};
 #[cfg(feature = "file")]
 pub use profile::profiles;
 #[cfg(feature = "file")]
-pub use reference::reference;
+pub use reference::{reference, sections};
 pub use reload::PendingRestart;
 pub use run_time::RunTimeSettings;
 pub use settings::{

@@ -45,6 +45,11 @@ pub fn reference() -> String {
     text
 }
 
+/// The TOML tables in the order of the reference file, with a sentence about each.
+pub fn sections() -> &'static [(&'static str, &'static str)] {
+    SECTIONS
+}
+
 fn spellings(key: &Key) -> String {
     let flag = key.flag.map_or_else(|| "No flag".to_owned(), |flag| format!("Flag {flag}"));
     let takes_effect = match key.reload {
