@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
+use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
 use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
 
 /// Most ignored variables that are warned about one by one.
@@ -54,7 +54,9 @@ impl FromArgMatches for SettingFlags {
         sources.file = matches.get_one::<PathBuf>("config").cloned();
         sources.environment(std::env::vars_os());
         for key in Key::all().iter().filter(|key| key.flag.is_some()) {
-            if let Ok(Some(text)) = matches.try_get_one::<String>(key.name) {
+            for text in
+                matches.try_get_many::<String>(key.name).ok().flatten().into_iter().flatten()
+            {
                 sources.flag(key, text);
             }
         }
@@ -176,6 +178,7 @@ fn setting(key: &'static Key) -> Option<Arg> {
         Arg::new(key.name)
             .long(long)
             .value_name(key.placeholder())
+            .action(if key.list { ArgAction::Append } else { ArgAction::Set })
             .allow_hyphen_values(is_number(key))
             .help_heading(heading(key))
             .help(short_help(key))

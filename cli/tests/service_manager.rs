@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::{net::SocketType, process::Signal};
-use towline_test_support::{PATIENCE, ServerProcess, TempFile, wait_until};
+use towline_test_support::{Client, PATIENCE, ServerProcess, TempFile, wait_until};
 
 /// Starts a program as a manager does: `fd` as descriptor 3, and the variables of socket activation.
 fn manager(fd: impl AsFd, count: &str, pid: &str) -> Command {
@@ -249,6 +249,37 @@ fn the_file_of_a_passed_unix_socket_stays() {
 }
 
 #[test]
+fn several_sockets_are_passed_and_take_the_options_of_their_names() {
+    // The second as standard error, which the shell moves to descriptor 4.
+    const PASS: &str = "exec 3<&0 4<&2 </dev/null 2>/dev/null; export LISTEN_PID=$$; exec \"$@\"";
+    let (first, second) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut server = Command::new("sh")
+        .args(["-c", PASS, "sh", env!("CARGO_BIN_EXE_towline"), "serve", "--threads", "1"])
+        .args(["--admin", "off", "--listen", "127.0.0.1:1,name=public"])
+        .args(["--listen", "127.0.0.1:2,name=staff,connections=1"])
+        .env_clear()
+        .env("LISTEN_FDS", "2")
+        .env("LISTEN_FDNAMES", "staff:public")
+        .stdin(Stdio::from(OwnedFd::from(first.try_clone().unwrap())))
+        .stderr(Stdio::from(OwnedFd::from(second.try_clone().unwrap())))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut announcement = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut announcement).unwrap();
+    let [staff, public] = [first, second].map(|listener| listener.local_addr().unwrap());
+    assert_eq!(announcement, format!("listening on {staff}, {public} (admin off)\n"));
+    let mut open: Vec<_> = [staff, public, public].map(Client::connect).into();
+    open.iter_mut().for_each(|client| client.ask("a\n", "a\n"));
+    Client::connect(staff).expect_end("ERR too many connections\n");
+    drop(open);
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_socket_passed_to_another_process_is_not_used() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = ServerProcess::start_by(&mut manager(&listener, "1", "1"), &["--threads", "1"]);
@@ -263,7 +294,7 @@ fn a_passed_descriptor_that_cannot_be_served_is_an_error_with_the_reason() {
     let quiet = rustix::net::socket(rustix::net::AddressFamily::INET, SocketType::STREAM, None);
     let file = File::open("/dev/null").unwrap();
     let cases: [(OwnedFd, &str, &str, &str); 7] = [
-        (tcp.try_clone().unwrap().into(), "2", "own", "LISTEN_FDS = \"2\""),
+        (tcp.try_clone().unwrap().into(), "2", "own", "descriptor 4, which is not open"),
         (tcp.try_clone().unwrap().into(), "4294967295", "own", "LISTEN_FDS = \"4294967295\""),
         (tcp.try_clone().unwrap().into(), "many", "own", "LISTEN_FDS = \"many\""),
         (tcp.into(), "1", "init", "LISTEN_PID = \"init\""),

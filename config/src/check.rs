@@ -5,7 +5,8 @@ use crate::{
     effective::Effective,
     error::{Error, Errors, quoted},
     key::{Key, Support},
-    settings::{Listen, Settings},
+    listener::Listen,
+    settings::Settings,
 };
 
 impl Effective {
@@ -72,14 +73,12 @@ const LINES_PER_BUFFER: usize = 4;
 
 fn contradictions(settings: &Settings) -> Vec<Contradiction> {
     let tls = &settings.tls;
-    let same_address = match (&settings.server.listen, settings.server.admin) {
-        (Listen::Tcp(listen), Some(admin)) => *listen == admin && admin.port() != 0,
-        (Listen::Unix(_), _) | (_, None) => false,
+    let listens_on = |address: Listen| {
+        settings.server.listen.iter().any(|listener| listener.address.overlaps(&address))
     };
-    let same_socket = match (&settings.server.listen, &settings.admin.socket) {
-        (Listen::Unix(listen), Some(socket)) => listen == socket,
-        (Listen::Tcp(_), _) | (_, None) => false,
-    };
+    let same_address = settings.server.admin.is_some_and(|admin| listens_on(Listen::Tcp(admin)));
+    let same_socket =
+        settings.admin.socket.clone().is_some_and(|path| listens_on(Listen::Unix(path)));
     let timeouts = &settings.timeouts;
     let delays =
         timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
@@ -96,6 +95,23 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
             "timeouts.drain",
             "leaves no time to finish: expected more than timeouts.drain_delay and \
              timeouts.drain_spread together",
+        ),
+        (
+            settings.server.listen.is_empty(),
+            "server.listen",
+            "has no address: expected at least one",
+        ),
+        (
+            any_two(&settings.server.listen, |one, other| one.address.overlaps(&other.address)),
+            "server.listen",
+            "has two addresses that overlap: expected each once, and no other of its port beside 0.0.0.0 or [::]",
+        ),
+        (
+            any_two(&settings.server.listen, |one, other| {
+                one.label() == other.label() && one.name.is_some()
+            }),
+            "server.listen",
+            "has two listeners of one name: expected a name of its own for each",
         ),
         (
             same_address,
@@ -128,6 +144,11 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         .filter(|(broken, ..)| *broken)
         .map(|(_, key, why)| Contradiction { key, why })
         .collect()
+}
+
+/// Whether any two of `items` are as `alike` says.
+fn any_two<T>(items: &[T], alike: impl Fn(&T, &T) -> bool) -> bool {
+    items.iter().enumerate().any(|(at, one)| items[..at].iter().any(|other| alike(one, other)))
 }
 
 #[cfg(test)]
@@ -182,7 +203,7 @@ mod tests {
     fn the_admin_socket_is_not_that_of_lines() {
         let path = || PathBuf::from("/run/towline.sock");
         let sockets = |settings: &mut Settings| {
-            settings.server.listen = Listen::Unix(path());
+            settings.server.listen = vec![Listen::Unix(path()).into()];
             settings.admin.socket = Some(path());
         };
         assert_eq!(keys_at_fault(sockets), ["admin.socket"]);

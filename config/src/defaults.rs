@@ -2,16 +2,19 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
-use crate::settings::{
-    Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Listen, Log,
-    LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push, ReceiveBuffer,
-    ServerSettings, SocketOptions, Timeouts, Workload, WorkloadKind,
+use crate::{
+    listener::Listen,
+    settings::{
+        Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Log,
+        LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push, ReceiveBuffer,
+        ServerSettings, SocketOptions, Timeouts, Workload, WorkloadKind,
+    },
 };
 
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            listen: Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9000))).into()],
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             threads: None,
             processes: Processes::Exactly(NonZeroU32::MIN),

@@ -37,6 +37,9 @@ pub struct Key {
     pub reload: Reload,
     /// Whether this version has the feature.
     pub support: Support,
+    /// Whether the value is a list, whose text has commas between its items. A file may write it as an array, and
+    /// repeated flags add to it.
+    pub list: bool,
     /// Whether the admin port and the log redact the value.
     pub secret: bool,
     access: &'static dyn Access,
@@ -99,6 +102,7 @@ impl Key {
             doc,
             reload: Reload::Restart,
             support: Support::Built,
+            list: false,
             secret: false,
             access,
         }
@@ -116,6 +120,11 @@ impl Key {
 
     pub(crate) const fn missing(mut self, reason: &'static str) -> Self {
         self.support = Support::Missing(reason);
+        self
+    }
+
+    pub(crate) const fn list(mut self) -> Self {
+        self.list = true;
         self
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod grammar;
 mod key;
+mod listener;
 mod loader;
 #[cfg(feature = "file")]
 mod profile;
@@ -29,6 +30,7 @@ pub use effective::Effective;
 pub use environment::IgnoredVariable;
 pub use error::{Error, Errors, ValueError};
 pub use key::{Key, Reload, Support};
+pub use listener::{Listen, ListenerSettings};
 #[cfg(feature = "file")]
 pub use profile::profiles;
 #[cfg(feature = "file")]
@@ -37,8 +39,8 @@ pub use reload::PendingRestart;
 pub use run_time::RunTimeSettings;
 pub use settings::{
     AdminSettings, Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
-    Limits, Listen, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol,
-    ReceiveBuffer, ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
+    Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
+    ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use crate::words::words;
+use crate::{listener::ListenerSettings, words::words};
 
 /// Every setting of the server. What [`load`](crate::load) returns is valid as a whole.
 ///
@@ -40,8 +40,8 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSettings {
-    /// `server.listen`: address of the line port. Default: `127.0.0.1:9000`.
-    pub listen: Listen,
+    /// `server.listen`: the listeners, at least one. Default: `127.0.0.1:9000`.
+    pub listen: Vec<ListenerSettings>,
     /// `server.admin`: address of the admin port; `None` is `off`. Default: `127.0.0.1:9464`.
     pub admin: Option<SocketAddr>,
     /// `server.threads`: threads that serve lines, in each process; `None` is `auto`, one per core.
@@ -65,16 +65,6 @@ pub struct AdminSettings {
     /// `admin.token_file`: file with the token that lets the admin port take commands; `None` is `off`.
     /// Default: `None`.
     pub token_file: Option<PathBuf>,
-}
-
-/// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Listen {
-    /// `IP:PORT`; port 0 takes any free one.
-    Tcp(SocketAddr),
-    /// `unix:/path`
-    Unix(PathBuf),
 }
 
 /// How many processes serve behind the port.

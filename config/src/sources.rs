@@ -53,9 +53,24 @@ impl Sources {
         }
     }
 
-    /// Adds a flag. The last of several for one key wins.
+    /// Adds a flag. The last of several for one key wins; several for a list are its items.
     pub fn flag(&mut self, key: &'static Key, text: impl Into<String>) {
         self.flags.push((key, text.into()));
+    }
+
+    /// The flags, with those of each list joined.
+    fn merged_flags(&self) -> Vec<(&'static Key, String)> {
+        let mut merged: Vec<(&'static Key, String)> = Vec::new();
+        for (key, text) in &self.flags {
+            match merged.iter_mut().find(|(known, _)| key.list && known.name == key.name) {
+                Some((_, items)) => {
+                    items.push(',');
+                    items.push_str(text);
+                }
+                None => merged.push((key, text.clone())),
+            }
+        }
+        merged
     }
 
     /// The `TOWLINE_` variables that [`load`] neither reads nor refuses, to warn about. Those that
@@ -83,8 +98,8 @@ pub fn load(sources: &Sources) -> Result<Effective, Errors> {
         file::read(path, &mut loader);
     }
     environment::read(&sources.environment, &mut loader);
-    for (key, text) in &sources.flags {
-        loader.set(key, text, format!("flag {}", key.flag.unwrap_or(key.name)));
+    for (key, text) in sources.merged_flags() {
+        loader.set(key, &text, format!("flag {}", key.flag.unwrap_or(key.name)));
     }
     // Only when each value is valid: else one mistake would be reported twice.
     if loader.errors.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{
     grammar::{
-        Address, Count, FlushPolicies, ListenAddress, Or, Path, ProcessCount, ReceiveBuffers, Size,
+        Address, Count, FlushPolicies, Listeners, Or, Path, ProcessCount, ReceiveBuffers, Size,
         SocketPath, Time, Words,
     },
     key::{Field, Key},
@@ -100,11 +100,16 @@ const fn auto<G>(inner: G) -> Or<G> {
 static KEYS: &[Key] = &[
     key!(
         server.listen,
-        ListenAddress,
-        "Address that clients connect to. Port 0 takes any free port; the line printed at start \
-         names it. `unix:/path` listens on a Unix socket.",
+        Listeners,
+        "Addresses that clients connect to. Port 0 takes any free port; the line printed at start \
+         names it. `unix:/path` listens on a Unix socket. A list listens on each of its addresses, \
+         and the flag may be repeated. Options of a listener stand behind its address, as in \
+         `127.0.0.1:9000,connections=100`, or in a table with its `address`: `name` in metrics and \
+         of a socket from a service manager, `connections` at most by this listener, and `mode`, \
+         `owner` and `group` of a Unix socket. `[::]` and `0.0.0.0` on one port are apart.",
     )
-    .flag("--listen"),
+    .flag("--listen")
+    .list(),
     key!(
         server.admin,
         off(Address),

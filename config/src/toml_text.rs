@@ -72,11 +72,55 @@ fn entry(
         // A time may have a fraction; the other grammars say that they want whole numbers.
         DeValue::Float(number) => loader.set(key, number.as_str(), origin),
         DeValue::Boolean(bool) => loader.set(key, &bool.to_string(), origin),
+        DeValue::Array(items) if key.list => match list_text(items) {
+            Ok(text) => loader.set(key, &text, origin),
+            Err(problem) => {
+                let written = lines.text.get(value.span()).unwrap_or_default();
+                loader.reject(key, written, origin, problem);
+            }
+        },
         other => {
             let problem = ValueError::new(format!("is {}", kind(other)));
             let written = lines.text.get(value.span()).unwrap_or_default();
             loader.reject(key, written, origin, problem);
         }
+    }
+}
+
+/// The text of a list: its items with commas between them. A table is its `address` with the other keys behind it as
+/// options.
+fn list_text(items: &[Spanned<DeValue<'_>>]) -> Result<String, ValueError> {
+    let items = items.iter().map(|item| match item.get_ref() {
+        DeValue::Table(keys) => table_text(keys),
+        other => scalar_text(other),
+    });
+    Ok(items.collect::<Result<Vec<_>, _>>()?.join(","))
+}
+
+fn table_text(keys: &DeTable<'_>) -> Result<String, ValueError> {
+    let (mut address, mut options) = (None, String::new());
+    for (name, value) in in_order(keys) {
+        let (name, text) = (name.get_ref().as_ref(), scalar_text(value.get_ref())?);
+        match name {
+            "address" => address = Some(text),
+            _ => options.push_str(&format!(",{name}={text}")),
+        }
+    }
+    let address = address.ok_or_else(|| ValueError::new("has a table without an address"))?;
+    Ok(address + &options)
+}
+
+fn scalar_text(value: &DeValue<'_>) -> Result<String, ValueError> {
+    match value {
+        // It would be taken for several items.
+        DeValue::String(text) if text.contains(',') => {
+            let text = shown(text);
+            Err(ValueError::new(format!("has an item \"{text}\" with a comma in it")))
+        }
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Boolean(bool) => Ok(bool.to_string()),
+        other => Err(ValueError::new(format!("has an item that is {}", kind(other)))),
     }
 }
 

@@ -219,3 +219,75 @@ fn the_admin_port_needs_an_address_of_its_own() {
     sources.flag(support::key("server.admin"), "127.0.0.1:0");
     assert!(loaded(&sources).is_ok());
 }
+
+#[test]
+fn a_mistake_in_a_list_of_listeners_names_the_one_at_fault() {
+    for (text, problem) in [
+        ("127.0.0.1:1,9001", "has \"9001\", which has no port"),
+        ("name=a,127.0.0.1:1", "has \"name=a\" before an address"),
+        (
+            "127.0.0.1:1,mod=660",
+            "has an option \"mod\", not name, connections, mode, owner or group",
+        ),
+        (
+            "127.0.0.1:1,mode=660",
+            "has mode = \"660\" at \"127.0.0.1:1\", not a UNIX socket, which alone has an owner and permissions",
+        ),
+        (
+            "unix:/a,mode=888",
+            "has mode = \"888\" at \"unix:/a\", not permissions in octal, such as 660",
+        ),
+        (
+            "127.0.0.1:1,connections=0",
+            "has connections = \"0\" at \"127.0.0.1:1\", not a whole number from 1",
+        ),
+        ("127.0.0.1:1,127.0.0.1:1", "has two addresses that overlap"),
+        ("127.0.0.1:1,0.0.0.0:1", "has two addresses that overlap"),
+        ("unix:/a,unix:/a", "has two addresses that overlap"),
+        ("127.0.0.1:1,name=a,127.0.0.1:2,name=a", "has two listeners of one name"),
+    ] {
+        let sentence = one(from_flag("server.listen", text));
+        let start = format!("server.listen = \"{text}\" (flag --listen) {problem}");
+        assert!(sentence.starts_with(&start), "{sentence}");
+    }
+    let many: Vec<_> = (1..=33).map(|port| format!("127.0.0.1:{port}")).collect();
+    let sentence = one(from_flag("server.listen", &many.join(",")));
+    assert!(sentence.contains("has more than 32 addresses: expected "), "{sentence}");
+}
+
+#[test]
+fn a_list_in_a_file_has_texts_and_tables() {
+    let listen = |text: &str| {
+        from_file(format!("[server]\nlisten = {text}\n"))
+            .map(|effective| support::key("server.listen").value(&effective.settings).to_string())
+    };
+    assert_eq!(listen("'127.0.0.1:1'").as_deref(), Ok("127.0.0.1:1"));
+    assert_eq!(
+        listen("['[::1]:1', { connections = 5, address = 'unix:/run/a', mode = '660' }]")
+            .as_deref(),
+        Ok("[::1]:1,unix:/run/a,connections=5,mode=660")
+    );
+    for (text, problem) in [
+        ("[]", "is empty"),
+        ("[{ name = 'a' }]", "has a table without an address"),
+        (
+            "['127.0.0.1:1,127.0.0.1:2']",
+            "has an item \"127.0.0.1:1,127.0.0.1:2\" with a comma in it",
+        ),
+        ("[['127.0.0.1:1']]", "has an item that is a list"),
+    ] {
+        let sentence = listen(text).unwrap_err().concat();
+        assert!(sentence.contains(problem), "{sentence}");
+    }
+}
+
+#[test]
+fn a_flag_of_a_list_may_be_repeated() {
+    let mut sources = Sources::default();
+    sources.flag(support::key("server.listen"), "127.0.0.1:1,connections=5");
+    sources.flag(support::key("server.listen"), "unix:/run/a");
+    let effective = loaded(&sources).unwrap();
+    assert_eq!(effective.settings.server.listen.len(), 2);
+    let variable = [("TOWLINE_SERVER__LISTEN", "127.0.0.1:1, 127.0.0.1:2")];
+    assert_eq!(from_environment(&variable).unwrap().settings.server.listen.len(), 2);
+}

@@ -24,6 +24,8 @@ pub mod sock_diag;
 
 use std::thread;
 
+pub mod accounts;
+
 pub use budget::{
     LISTEN_SOCKETS_MAX, PROCESSES_MAX, buffer_limit, descriptors_reserved, max_connections,
 };

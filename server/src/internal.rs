@@ -8,7 +8,8 @@ pub use crate::connections::{
 pub use crate::{
     accept::{
         Accepted, Acceptor, Address, AdmissionControl, ConnectionSlot, ConnectionSlots,
-        ConnectionTag, Dispatch, Listener, NewConnection, PerAddress, RejectionWords, register,
+        ConnectionTag, Dispatch, Listener, NewConnection, PassedSocket, PerAddress, RejectionWords,
+        addresses, register,
     },
     closed::{ClosedConnection, ClosedConnections, SocketFigures},
     counts::{InvalidId, ProcessPlace, ProcessState, PublicId, Snapshot, monotonic_nanos},

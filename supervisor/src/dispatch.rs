@@ -145,7 +145,8 @@ mod tests {
             let slot = reservation.assign(tag, |index| self.dispatch.has_room(index));
             let index = slot.shard();
             let socket = UnixStream::pair().expect("descriptors").0.into();
-            self.dispatch.dispatch(NewConnection { accepted: Accepted { socket, peer }, slot });
+            self.dispatch
+                .dispatch(NewConnection { accepted: Accepted { socket, peer, listener: 0 }, slot });
             index
         }
     }

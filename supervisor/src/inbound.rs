@@ -34,11 +34,11 @@ impl Inbound {
         let (mut returned, mut other) = (0_u64, Vec::new());
         while let Some((message, socket)) = self.take(buffer) {
             match message {
-                ToWorker::Connection(ConnectionMsg { tag, peer }) => {
+                ToWorker::Connection(ConnectionMsg { tag, peer, listener }) => {
                     let slot = dispatch.pool.take_back(index, tag);
                     match (slot, socket) {
                         (Some(slot), Some(socket)) => {
-                            let accepted = Accepted { socket, peer };
+                            let accepted = Accepted { socket, peer, listener };
                             dispatch.give_back(NewConnection { accepted, slot });
                             returned += 1;
                         }

@@ -98,7 +98,7 @@ impl WorkerInbox {
         let Some(reservation) = self.slots.try_reserve() else { return };
         let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
         let slot = reservation.assign(tag, |shard| self.dispatch.has_room(shard));
-        let accepted = Accepted { socket, peer: message.peer };
+        let accepted = Accepted { socket, peer: message.peer, listener: message.listener };
         self.dispatch.dispatch(NewConnection { accepted, slot });
     }
 

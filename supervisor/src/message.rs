@@ -109,6 +109,8 @@ pub(crate) struct ConnectionMsg {
     pub(crate) tag: Option<u32>,
     /// The peer's address.
     pub(crate) peer: Option<SocketAddr>,
+    /// Which entry of `server.listen` it came by.
+    pub(crate) listener: u8,
 }
 
 /// A worker's progress with its connections; both numbers count from its start.
@@ -198,7 +200,7 @@ impl ToSupervisor {
 
 impl ConnectionMsg {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![CONNECTION];
+        let mut bytes = vec![CONNECTION, self.listener];
         // No tag is that large: tags number open connections.
         bytes.extend(self.tag.unwrap_or(u32::MAX).to_le_bytes());
         if let Some(peer) = self.peer {
@@ -212,17 +214,20 @@ impl ConnectionMsg {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (tag, rest) = bytes.split_first_chunk()?;
+        let (listener, rest) = bytes.split_first()?;
+        let listener = *listener;
+        let (tag, rest) = rest.split_first_chunk()?;
         let tag = Some(u32::from_le_bytes(*tag)).filter(|tag| *tag != u32::MAX);
         if rest.is_empty() {
-            return Some(Self { tag, peer: None });
+            return Some(Self { tag, peer: None, listener });
         }
         let (port, ip) = rest.split_first_chunk()?;
         let ip: IpAddr = match <[u8; 4]>::try_from(ip) {
             Ok(octets) => octets.into(),
             Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?).into(),
         };
-        Some(Self { tag, peer: Some((ip, u16::from_le_bytes(*port)).into()) })
+        let peer = Some((ip, u16::from_le_bytes(*port)).into());
+        Some(Self { tag, peer, listener })
     }
 }
 
@@ -290,7 +295,7 @@ mod tests {
     #[test]
     fn settings_survive_encoding_and_decoding() {
         let mut settings = Settings::default();
-        settings.server.listen = Listen::Unix("/run/a line".into());
+        settings.server.listen = vec![Listen::Unix("/run/a line".into()).into()];
         settings.flush.policy = FlushPolicy::Every(7.try_into().expect("not zero"));
         settings.timeouts.idle = Some(std::time::Duration::from_millis(1_234));
         for settings in [settings, Settings::default()] {
@@ -304,7 +309,7 @@ mod tests {
         for peer in peers {
             let peer = peer.map(|peer| peer.parse().expect("an address"));
             for tag in [None, Some(0), Some(4_711)] {
-                let connection = ConnectionMsg { tag, peer };
+                let connection = ConnectionMsg { tag, peer, listener: 7 };
                 let Some(ToWorker::Connection(decoded)) = ToWorker::decode(&connection.encode())
                 else {
                     panic!("{connection:?} is not decoded")
@@ -342,7 +347,7 @@ mod tests {
             b"{",
             &[9],
             &[CONNECTION],
-            &[CONNECTION, 0, 0, 0, 0, 1],
+            &[CONNECTION, 0, 0, 0, 0, 0, 1],
             &[ACK, 0],
             &[ROWS],
             &[ROWS, 1, 0],

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use socket2::Socket;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
@@ -15,8 +14,9 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, ProcessPlan,
-        ProcessUsage, RejectionWords, ServerState, Stage, admin, announcement, drain,
+        Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, PassedSocket,
+        ProcessPlan, ProcessUsage, RejectionWords, ServerState, Stage, addresses, admin,
+        announcement, drain,
         loader::ConfigLoader,
         log_start, notify,
         reload::{self, ConfigSource},
@@ -57,8 +57,8 @@ struct Supervisor {
 /// Serves with several processes until a signal to drain, then drains; a second signal cuts. Blocks
 /// until then. SIGHUP reloads the settings from `source`.
 ///
-/// `plan` says how many workers are started, each by `command`. They share the socket `passed` by a
-/// service manager, or else `server.listen`. `ready` is called once connections are accepted, with the
+/// `plan` says how many workers are started, each by `command`. They share the sockets `passed` by a
+/// service manager, or else those of `server.listen`. `ready` is called once connections are accepted, with the
 /// line for standard output.
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub fn run(
     effective: &Effective,
     source: &Arc<dyn ConfigSource>,
     plan: &ProcessPlan,
-    passed: Option<Socket>,
+    passed: Vec<PassedSocket>,
     command: WorkerCommand,
     ready: impl FnOnce(&str),
 ) -> Result<Outcome, RunError> {
@@ -79,7 +79,7 @@ pub fn run(
         let mut stop = StopSignals::new().map_err(failed)?;
         let mut hang_up = HangUpSignal::new().map_err(failed)?;
         let listeners = Listener::open(settings, passed, plan.processes)?;
-        let address = listeners[0].address().clone();
+        let addresses = addresses(&listeners);
         let mut admin = admin::Sockets::bind(settings)?;
         let admin_address = admin.as_ref().and_then(admin::Sockets::address);
         // Removed when the supervisor ends; the endpoint itself runs until the process exits.
@@ -90,9 +90,9 @@ pub fn run(
             admin::start(sockets, server.clone(), future::pending())?;
         }
         server.state.lifecycle.set(Stage::Accepting);
-        log_start(plan, &address, admin_address, Some(settings));
+        log_start(plan, &addresses, admin_address, Some(settings));
         server.state.remote.obey(Some(loader.clone()));
-        let announcement = announcement(&address, admin_address);
+        let announcement = announcement(&addresses, admin_address);
         let pool = server.pool.clone();
         tokio::spawn(async move { watchdog::feed(|| pool.ticks()).await });
         ready(&announcement);
@@ -190,7 +190,7 @@ impl Supervisor {
 
         let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
         let admission = AdmissionControl::new(slots.clone(), &settings.limits);
-        let state = ServerState::new(*plan, config.clone(), listeners[0].address(), slots);
+        let state = ServerState::new(*plan, config.clone(), &listeners, slots);
         let acceptor = Acceptor {
             listeners,
             admission,

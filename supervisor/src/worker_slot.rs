@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, sync::Arc};
 
 use slab::Slab;
-use towline::internal::{ConnectionSlot, NewConnection, ProcessState, Snapshot};
+use towline::internal::{Accepted, ConnectionSlot, NewConnection, ProcessState, Snapshot};
 
 use crate::{
     channel::Channel,
@@ -93,8 +93,9 @@ impl WorkerSlot {
         tag: Option<u32>,
     ) -> io::Result<()> {
         let channel = self.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let message = ConnectionMsg { tag, peer: accepted.peer };
-        channel.try_send(&message.encode(), Some(accepted.socket.as_fd()))
+        let Accepted { socket, peer, listener } = accepted;
+        let message = ConnectionMsg { tag, peer: *peer, listener: *listener };
+        channel.try_send(&message.encode(), Some(socket.as_fd()))
     }
 
     /// Takes back a connection that was sent and that the process has not received. Returns its slot.

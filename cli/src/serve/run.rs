@@ -32,7 +32,7 @@ pub(super) fn run(
 ) -> Result<Outcome, RunError> {
     let source: Arc<dyn ConfigSource> = Arc::new(source);
     let settings = &effective.settings;
-    let passed = activation::passed_listener()?;
+    let passed = activation::passed_listeners()?;
     raise_descriptor_limit();
     let plan = ProcessPlan::of(settings, HostLimits::read())?;
     let ready = |announcement: &str| {

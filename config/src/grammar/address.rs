@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::Grammar;
-use crate::{error::ValueError, settings::Listen, value::Value};
+use crate::{error::ValueError, value::Value};
 
-const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::]:9000";
+pub(super) const EXAMPLES: &str = "an IP address with a port, such as 127.0.0.1:9000 or [::]:9000";
 
 /// `IP:PORT`. Host names are not resolved, because a name may have several addresses. Only
 /// `localhost` is accepted, as `127.0.0.1`.
@@ -52,34 +52,6 @@ fn what_is_wrong(text: &str) -> &'static str {
         return "has a port above 65535";
     }
     "is not an address"
-}
-
-/// `server.listen`: an [`Address`], or `unix:/path`.
-#[derive(Debug)]
-pub(crate) struct ListenAddress;
-
-impl Grammar<Listen> for ListenAddress {
-    fn parse(&self, text: &str) -> Result<Listen, ValueError> {
-        let Some(path) = text.strip_prefix("unix:") else {
-            return Address.parse(text).map(Listen::Tcp);
-        };
-        SocketPath.parse(path).map(Listen::Unix)
-    }
-
-    fn print(&self, value: &Listen) -> Value {
-        match value {
-            Listen::Tcp(address) => Address.print(address),
-            Listen::Unix(path) => Value::text(format!("unix:{}", path.display())),
-        }
-    }
-
-    fn expected(&self) -> String {
-        format!("{EXAMPLES}, or unix:/path")
-    }
-
-    fn placeholder(&self) -> String {
-        "ADDR".into()
-    }
 }
 
 /// The absolute path of a UNIX socket.

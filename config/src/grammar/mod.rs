@@ -4,10 +4,13 @@
 //! and says in words what it expects. Bounds are checked here, so a parsed value is valid.
 
 mod address;
+mod listen;
 mod number;
 mod word;
 
-pub(crate) use address::{Address, ListenAddress, Path, SocketPath};
+use address::EXAMPLES;
+pub(crate) use address::{Address, Path, SocketPath};
+pub(crate) use listen::Listeners;
 pub(crate) use number::{Count, Size, Time};
 pub(crate) use word::{FlushPolicies, Or, ProcessCount, ReceiveBuffers, Words};
 

@@ -71,10 +71,13 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
 /// Whether this process may listen on the configured port.
 fn port(facts: &Facts, target: &Target) -> Row {
     let name = "net.ipv4.ip_unprivileged_port_start";
-    let port = match &target.settings.server.listen {
-        Listen::Tcp(address) => u64::from(address.port()),
-        _ => 0,
-    };
+    // The lowest, which needs the most.
+    let ports =
+        target.settings.server.listen.iter().filter_map(|listener| match &listener.address {
+            Listen::Tcp(address) if address.port() != 0 => Some(u64::from(address.port())),
+            _ => None,
+        });
+    let port = ports.min().unwrap_or(0);
     let start = facts.sysctls.number(name);
     let allowed = port == 0 || facts.privileged_ports == Some(true);
     let need = if port == 0 {

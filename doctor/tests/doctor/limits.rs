@@ -123,7 +123,8 @@ fn tracking_that_tracks_nothing_is_no_wall() {
 #[test]
 fn the_capability_opens_low_ports() {
     let mut target = target(Side::Server);
-    target.settings.server.listen = towline_config::Listen::Tcp(([0, 0, 0, 0], 80).into());
+    target.settings.server.listen =
+        vec![towline_config::Listen::Tcp(([0, 0, 0, 0], 80).into()).into()];
     let row = "net.ipv4.ip_unprivileged_port_start";
     assert_eq!(Tree::ample().row(&target, row).verdict, Fail);
     let able = Tree::ample().with("proc/self/status", "CapEff:\t0000000000000400\n");

@@ -4,7 +4,7 @@ use rustix::net::AddressFamily;
 
 use super::{SockDiag, answer::u32_at, request::Request};
 
-/// The sum over all accept queues of a port: SO_REUSEPORT gives it several.
+/// The sum over all accept queues of some ports: SO_REUSEPORT gives a port several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct AcceptQueue {
     /// Connections that wait to be accepted.
@@ -38,17 +38,18 @@ const LENGTH_AT: usize = 56;
 const LIMIT_AT: usize = 60;
 
 impl AcceptQueueReader {
-    /// Connections that wait to be accepted on `port`, if the kernel answers. Costs a few system calls.
-    pub fn waiting(&self, port: u16) -> Option<u64> {
-        let queue = self.read(port);
+    /// Connections that wait to be accepted on `ports`, if the kernel answers. Costs a few system calls a port.
+    pub fn waiting(&self, ports: &[u16]) -> Option<u64> {
+        let queue = self.read(ports);
         (queue.limit > 0).then_some(queue.length)
     }
 
-    /// The accept queues of `port` now.
-    pub fn read(&self, port: u16) -> AcceptQueue {
+    /// The accept queues of `ports` now.
+    pub fn read(&self, ports: &[u16]) -> AcceptQueue {
         let mut queue = AcceptQueue::default();
         let Some(kernel) = &self.kernel else { return queue };
-        for family in [AddressFamily::INET, AddressFamily::INET6] {
+        let families = [AddressFamily::INET, AddressFamily::INET6];
+        for (port, family) in ports.iter().flat_map(|port| families.map(|family| (*port, family))) {
             // After an error the answer is incomplete; the next scrape asks again.
             let _ = kernel.ask(&Request::listeners(family, port), BLOCKS_MAX, |socket| {
                 queue.length += u64::from(u32_at(socket, LENGTH_AT)?);
@@ -84,13 +85,13 @@ mod tests {
         let (first, address) = listener((Ipv4Addr::LOCALHOST, 0).into(), 7);
         let waiting: Vec<_> =
             (0..5).map(|_| TcpStream::connect(address).expect("room in the queue")).collect();
-        assert_eq!(kernel.read(address.port()), AcceptQueue { length: 5, limit: 7 });
+        assert_eq!(kernel.read(&[address.port()]), AcceptQueue { length: 5, limit: 7 });
 
         let (_second, _) = listener(address, 9);
-        assert_eq!(kernel.read(address.port()), AcceptQueue { length: 5, limit: 16 });
+        assert_eq!(kernel.read(&[address.port()]), AcceptQueue { length: 5, limit: 16 });
         // An accepted connection is on the same port and no longer waits.
         let _accepted = first.accept().expect("one waits");
-        assert_eq!(kernel.read(address.port()).length, 4);
+        assert_eq!(kernel.read(&[address.port()]).length, 4);
         drop(waiting);
     }
 
@@ -101,7 +102,7 @@ mod tests {
         }
         let (_listener, address) = listener((Ipv6Addr::LOCALHOST, 0).into(), 3);
         let _waits = TcpStream::connect(address).expect("room in the queue");
-        let queue = AcceptQueueReader::default().read(address.port());
+        let queue = AcceptQueueReader::default().read(&[address.port()]);
         assert_eq!(queue, AcceptQueue { length: 1, limit: 3 });
     }
 }

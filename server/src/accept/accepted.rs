@@ -15,6 +15,8 @@ pub struct Accepted {
     pub socket: OwnedFd,
     /// The peer's address; `None` over a UNIX socket.
     pub peer: Option<SocketAddr>,
+    /// Which entry of `server.listen` it came by.
+    pub listener: u8,
 }
 
 /// Sends a connection last words, if there are any, and half-closes it, without blocking.

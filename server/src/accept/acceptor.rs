@@ -1,6 +1,10 @@
 //! The accept loop: reserve a slot, accept, assign the connection to the least loaded shard.
 
-use std::{future::Future, io, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use tokio::sync::watch::Receiver;
 
@@ -8,6 +12,7 @@ use super::{
     AcceptStats, Dispatch, NewConnection,
     admission::{AdmissionControl, Admitted},
     listen::Listener,
+    listener_limits::{ListenerLimits, with_guard},
     listener_set::ListenerSet,
     reject::RejectionWords,
     retry::{AcceptRetry, Attempt},
@@ -20,7 +25,7 @@ const ACCEPTS_PER_POLL: usize = 64;
 /// Accepts connections and dispatches each with its slot.
 #[derive(Debug)]
 pub struct Acceptor<D> {
-    /// One listener, or several that share a port.
+    /// Every listening socket.
     pub listeners: Vec<Listener>,
     /// The limits that a new connection meets.
     pub admission: AdmissionControl,
@@ -41,9 +46,12 @@ impl<D: Dispatch> Acceptor<D> {
     /// When the listening socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let Self { listeners, admission, config, stats, words, dispatch } = self;
-        let retry = AcceptRetry::new(stats, words);
+        let listener_limits =
+            ListenerLimits::new(&config.borrow().effective.settings.server.listen);
+        let retry = AcceptRetry::new(stats.clone(), words);
         let listeners = ListenerSet::register(listeners)?;
-        let mut accept_loop = AcceptLoop { listeners, admission, config, retry, dispatch };
+        let mut accept_loop =
+            AcceptLoop { listeners, listener_limits, admission, config, retry, stats, dispatch };
         tokio::select! {
             biased;
             () = stop => {}
@@ -56,16 +64,18 @@ impl<D: Dispatch> Acceptor<D> {
 #[derive(Debug)]
 struct AcceptLoop<D> {
     listeners: ListenerSet,
+    listener_limits: ListenerLimits,
     admission: AdmissionControl,
     config: Receiver<LiveConfig>,
     retry: AcceptRetry,
+    stats: Arc<AcceptStats>,
     dispatch: D,
 }
 
 impl<D: Dispatch> AcceptLoop<D> {
     /// Accepts until the listening socket fails.
     async fn run(&mut self) -> io::Error {
-        let Self { listeners, admission, config, retry, dispatch } = self;
+        let Self { listeners, listener_limits, admission, config, retry, stats, dispatch } = self;
         let mut accepts = 0_usize;
         loop {
             let next = async {
@@ -88,12 +98,21 @@ impl<D: Dispatch> AcceptLoop<D> {
                 Ok(accepted) => accepted,
                 Err(error) => return error,
             };
-            match admission.admit(accepted.peer, reserved) {
-                Ok(Admitted { slot, tag }) => {
+            let counts = stats.of_listener(accepted.listener);
+            let admitted = listener_limits
+                .acquire(accepted.listener)
+                .and_then(|guard| Ok((admission.admit(accepted.peer, reserved)?, guard)));
+            match admitted {
+                Ok((Admitted { slot, tag }, guard)) => {
+                    counts.accepted.fetch_add(1, Relaxed);
+                    let tag = with_guard(tag, guard);
                     let slot = slot.assign(tag, |shard| dispatch.has_room(shard));
                     dispatch.dispatch(NewConnection { accepted, slot });
                 }
-                Err(why) => retry.rejector.reject(accepted, why),
+                Err(why) => {
+                    counts.rejected.fetch_add(1, Relaxed);
+                    retry.rejector.reject(accepted, why);
+                }
             }
             accepts += 1;
             if accepts.is_multiple_of(ACCEPTS_PER_POLL) {

@@ -8,24 +8,28 @@ use std::{
 };
 
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use towline_config::{Listen, Settings};
+use socket2::{Socket, TcpKeepalive};
+use towline_config::Settings;
 
 use super::{Accepted, unix_socket::SocketFile};
 use crate::RunError;
 
-/// Most listening sockets that share one port.
-pub(crate) const QUEUES_MAX: usize = 64;
+/// The index of a listener that is no entry of `server.listen`: no list is that long.
+pub(super) const NO_ENTRY: usize = u8::MAX as usize;
 
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Socket,
-    address: Address,
+    pub(super) socket: Socket,
+    pub(super) address: Address,
+    /// Which entry of `server.listen` it is. One behind them all has the options of none.
+    pub(super) index: usize,
+    /// What metrics call it.
+    pub(super) label: String,
     /// The socket's file, if this listener made it; it is removed with the listener.
-    _file: Option<SocketFile>,
+    pub(super) _file: Option<SocketFile>,
     /// See [`unaccepted_max`](Self::unaccepted_max).
-    unaccepted_max: u32,
+    pub(super) unaccepted_max: u32,
 }
 
 /// Where a [`Listener`] listens, with the real port.
@@ -39,13 +43,29 @@ pub enum Address {
 
 impl Address {
     /// The address that `socket` is bound to.
-    fn of(socket: &Socket) -> io::Result<Self> {
+    pub(super) fn of(socket: &Socket) -> io::Result<Self> {
         let address = socket.local_addr()?;
         Ok(match address.as_socket() {
             Some(tcp) => Self::Tcp(tcp),
             None => Self::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()),
         })
     }
+}
+
+/// Where `listeners` listen, each address once.
+pub fn addresses(listeners: &[Listener]) -> Vec<Address> {
+    let mut addresses: Vec<Address> = Vec::new();
+    for listener in listeners {
+        if !addresses.contains(&listener.address) {
+            addresses.push(listener.address.clone());
+        }
+    }
+    addresses
+}
+
+/// The addresses as text, with commas between them.
+pub(crate) fn shown(addresses: &[Address]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Address {
@@ -58,71 +78,6 @@ impl fmt::Display for Address {
 }
 
 impl Listener {
-    /// Binds `server.listen` and listens.
-    fn bind(settings: &Settings) -> Result<Self, RunError> {
-        match &settings.server.listen {
-            Listen::Tcp(address) => Self::bind_tcp(*address, settings, false)
-                .map_err(|error| describe("server.listen", &address.to_string(), &error)),
-            Listen::Unix(path) => Self::bind_unix(path, settings).map_err(|error| {
-                describe("server.listen", &format!("unix:{}", path.display()), &error)
-            }),
-            other => Err(RunError::usage(format!("server.listen: {other:?} is not supported"))),
-        }
-    }
-
-    /// Serves the socket `passed` by a service manager, or else binds `server.listen`: with `queues`
-    /// sockets on a TCP port, at most 64, and with one on a UNIX socket.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on, or the passed socket cannot be served.
-    pub fn open(
-        settings: &Settings,
-        passed: Option<Socket>,
-        queues: usize,
-    ) -> Result<Vec<Self>, RunError> {
-        match (passed, queues) {
-            (Some(socket), _) => Ok(vec![Self::passed(socket, settings)?]),
-            (None, 1) => Ok(vec![Self::bind(settings)?]),
-            (None, queues) => Self::bind_queues(settings, queues),
-        }
-    }
-
-    /// Binds several sockets to one TCP port. The kernel spreads connections over them: one accept
-    /// queue, bounded by net.core.somaxconn, is often too short for the connections of many processes.
-    fn bind_queues(settings: &Settings, queues: usize) -> Result<Vec<Self>, RunError> {
-        // First without SO_REUSEPORT: with it, the port of another server would be shared as well.
-        let exclusive = Self::bind(settings)?;
-        let Address::Tcp(address) = exclusive.address else { return Ok(vec![exclusive]) };
-        drop(exclusive);
-        let bound: io::Result<_> =
-            (0..queues.min(QUEUES_MAX)).map(|_| Self::bind_tcp(address, settings, true)).collect();
-        bound.map_err(|error| describe("server.listen", &address.to_string(), &error))
-    }
-
-    fn bind_tcp(address: SocketAddr, settings: &Settings, reuse_port: bool) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(reuse_port)?;
-        set_options(&socket, &settings.socket)?;
-        socket.bind(&address.into())?;
-        socket.listen(backlog(settings))?;
-        let address = socket.local_addr()?.as_socket().unwrap_or(address);
-        let unaccepted_max = settings.server.backlog;
-        Ok(Self { socket, address: Address::Tcp(address), _file: None, unaccepted_max })
-    }
-
-    fn bind_unix(path: &Path, settings: &Settings) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-        let file = SocketFile::listen(&socket, path, backlog(settings))?;
-        let address = Address::Unix(path.to_owned());
-        let unaccepted_max = settings.server.backlog;
-        Ok(Self { socket, address, _file: Some(file), unaccepted_max })
-    }
-
     /// Serves a listening socket that the caller bound. With `configure` sets the options of
     /// `settings.socket` on it, else none.
     ///
@@ -134,30 +89,24 @@ impl Listener {
         if configure && matches!(address, Address::Tcp(_)) {
             set_options(&socket, &settings.socket)?;
         }
-        Ok(Self { socket, address, _file: None, unaccepted_max: settings.server.backlog })
-    }
-
-    /// Serves a listening socket that a service manager made and keeps.
-    fn passed(socket: Socket, settings: &Settings) -> Result<Self, RunError> {
-        let apply = || {
-            socket.set_nonblocking(true)?;
-            // Sets the queue's length to `server.backlog`, whatever the manager's unit says.
-            socket.listen(backlog(settings))?;
-            let address = Address::of(&socket)?;
-            if matches!(address, Address::Tcp(_)) {
-                set_options(&socket, &settings.socket)?;
-            }
-            Ok(address)
-        };
-        let address = apply()
-            .map_err(|error| RunError::failed("the passed socket cannot be served", &error))?;
-        Ok(Self { socket, address, _file: None, unaccepted_max: 0 })
+        let (label, unaccepted_max) = (address.to_string(), settings.server.backlog);
+        Ok(Self { socket, address, index: NO_ENTRY, label, _file: None, unaccepted_max })
     }
 
     /// Most connections that closing this socket would reset because they wait unaccepted in its
     /// queue: the backlog, or 0 for a socket that a service manager keeps open.
     pub const fn unaccepted_max(&self) -> u32 {
         self.unaccepted_max
+    }
+
+    /// Which entry of `server.listen` it is.
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What metrics call it: its name, or else its address.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Where it listens.
@@ -172,7 +121,8 @@ impl Listener {
     pub fn accept(&self) -> io::Result<Accepted> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
-        Ok(Accepted { socket, peer: peer.and_then(|peer| SocketAddr::try_from(peer).ok()) })
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        Ok(Accepted { socket, peer, listener: self.index as u8 })
     }
 }
 
@@ -208,7 +158,7 @@ pub(super) fn set_options(
     Ok(())
 }
 
-fn backlog(settings: &Settings) -> i32 {
+pub(super) fn backlog(settings: &Settings) -> i32 {
     i32::try_from(settings.server.backlog).unwrap_or(i32::MAX)
 }
 
@@ -235,8 +185,6 @@ pub(crate) fn describe(key: &str, address: &str, error: &io::Error) -> RunError 
 
 #[cfg(test)]
 mod tests {
-    use socket2::SockRef;
-
     use super::*;
 
     /// Any refusal was told as that of a port below 1024: of a socket option, on port 0 too.
@@ -254,32 +202,6 @@ mod tests {
             assert!(sentence.contains("permission denied"), "{sentence}");
             assert!(sentence.contains(address), "{sentence}");
             assert_eq!(sentence.contains("CAP_NET_BIND_SERVICE"), named, "{sentence}");
-        }
-    }
-
-    /// Only listeners that the server had bound itself got the options, so a connection of
-    /// `towline::serve` held small replies back until the peer acknowledged the ones before.
-    #[test]
-    fn connections_inherit_the_options_of_a_listener() {
-        let mut settings = Settings::default();
-        settings.server.listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
-        let callers = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let listeners = [
-            Listener::bind(&settings).expect("a free port"),
-            Listener::from_caller(callers.into(), &settings, true).expect("a listener"),
-        ];
-        for listener in listeners {
-            let Address::Tcp(address) = *listener.address() else { panic!("it is TCP") };
-            let _peer = std::net::TcpStream::connect(address).expect("it listens");
-            let accepted = listener.accept().expect("a connection waits");
-            let socket = SockRef::from(&accepted.socket);
-            assert!(socket.tcp_nodelay().expect("it is TCP"));
-            assert!(socket.keepalive().expect("it is TCP"));
-            assert_eq!(socket.tcp_user_timeout().expect("TCP"), settings.socket.user_timeout);
-            assert_eq!(socket.tcp_notsent_lowat().ok(), settings.socket.notsent_lowat);
-            // Linux doubles the value, for its own overhead.
-            let receive = socket.recv_buffer_size().ok().map(|bytes| bytes as u32 / 2);
-            assert_eq!(receive, settings.socket.receive_buffer.first_bytes());
         }
     }
 }

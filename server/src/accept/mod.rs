@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `listen.rs` | listening sockets and the options that connections inherit |
+//! | `open.rs` | the listeners of `server.listen` and of a service manager |
 //! | `unix_socket.rs` | the file of a UNIX socket |
 //! | `bound_listener.rs` | listening sockets that the caller bound |
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
+//! | `listener_limits.rs` | connections of one listener |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
 //! | `accepted.rs` | an accepted connection before it is served |
@@ -20,7 +22,9 @@ mod bound_listener;
 mod error;
 mod fd;
 pub(crate) mod listen;
+mod listener_limits;
 mod listener_set;
+mod open;
 mod per_address;
 mod rate;
 mod reject;
@@ -44,12 +48,13 @@ pub use self::{
     admission::AdmissionControl,
     bound_listener::{BoundListener, configure_listener},
     fd::register,
-    listen::{Address, Listener},
+    listen::{Address, Listener, addresses},
+    open::PassedSocket,
     per_address::PerAddress,
     reject::RejectionWords,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
-pub(crate) use self::{accepted::is_unix, stats::AcceptStats};
+pub(crate) use self::{accepted::is_unix, listen::shown, stats::AcceptStats};
 
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]

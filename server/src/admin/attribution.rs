@@ -16,7 +16,7 @@ pub(super) async fn run_attribution(source: &impl StatusSource) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = source.state();
-    let mut kernel = state.port.and_then(KernelView::of_port);
+    let mut kernel = KernelView::of_ports(state.ports());
     loop {
         ticks.tick().await;
         let snapshot = source.snapshot().await;

@@ -36,8 +36,8 @@ struct Last {
 }
 
 impl ConnectionsPage {
-    pub(super) fn of_port(port: Option<u16>) -> Self {
-        let kernel = port.and_then(KernelView::of_port);
+    pub(super) fn of_ports(ports: Vec<u16>) -> Self {
+        let kernel = KernelView::of_ports(ports);
         let last = Last { kernel, query: String::new(), requests: 0, page: Bytes::new() };
         Self { started: Instant::now(), requests: AtomicU64::new(0), last: Mutex::new(last) }
     }
@@ -90,7 +90,7 @@ impl ConnectionsPage {
         let server = ServerJson {
             version: env!("CARGO_PKG_VERSION"),
             pid: process::id(),
-            listen: state.address.to_string(),
+            listen: crate::accept::shown(&state.addresses),
             workers: state.plan.processes * state.plan.threads,
         };
         ListingJson::new(server, self.started.elapsed(), query, &listing, partial, closed).text()

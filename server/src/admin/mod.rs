@@ -123,8 +123,8 @@ async fn serve(sockets: Sockets, source: impl StatusSource, throttle: &CpuThrott
     // Linux has a nice value for each thread. If it cannot be set, the default serves as well.
     let _ = rustix::process::nice(NICE);
     let Sockets { port, socket, token, file: _file, .. } = sockets;
-    let metrics = PageRenderer::new(Exporter::new(source.state().port));
-    let connections = ConnectionsPage::of_port(source.state().port);
+    let metrics = PageRenderer::new(Exporter::new(source.state().ports()));
+    let connections = ConnectionsPage::of_ports(source.state().ports());
     let context = Arc::new(Context { source, metrics, connections, token });
     let attributed = context.clone();
     tokio::spawn(async move { run_attribution(&attributed.source).await });

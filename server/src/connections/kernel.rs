@@ -1,11 +1,6 @@
 //! What the kernel knows of connections.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    thread,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, thread, time::Duration};
 
 use tokio::{task, time::Instant};
 use towline_host::{Include, Listed, SockDiag, TcpSocket};
@@ -22,13 +17,13 @@ const LOCAL_MAX: usize = 64;
 /// Shortest time between two searches for addresses that clients connect to.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The kernel's view of one listening port.
+/// The kernel's view of the ports that lines are served on.
 #[derive(Debug)]
 pub(crate) struct KernelView {
     diagnostics: SockDiag,
-    port: u16,
+    ports: Vec<u16>,
     /// Addresses of this host under which connections were found; the last hit first.
-    local: Vec<IpAddr>,
+    local: Vec<SocketAddr>,
     /// A connection was not found: it has ended since, or its client connected to another address.
     missed: bool,
     searched: Option<Instant>,
@@ -43,14 +38,17 @@ pub(crate) struct Sockets {
 }
 
 impl KernelView {
-    /// Of the port that lines are served on; `None` where the kernel does not answer.
-    pub(crate) fn of_port(port: u16) -> Option<Self> {
+    /// Of these ports; `None` if there are none, and where the kernel does not answer.
+    pub(crate) fn of_ports(ports: Vec<u16>) -> Option<Self> {
+        if ports.is_empty() {
+            return None;
+        }
         let refused = |error: &std::io::Error| tracing::debug!(%error, "no socket diagnostics");
         let diagnostics = SockDiag::open().inspect_err(refused).ok()?;
-        Some(Self { diagnostics, port, local: Vec::new(), missed: false, searched: None })
+        Some(Self { diagnostics, ports, local: Vec::new(), missed: false, searched: None })
     }
 
-    /// All sockets of the port, some `count`, with their details if those are needed. Other tasks of the thread run
+    /// All sockets of the ports, some `count`, with their details if those are needed. Other tasks of the thread run
     /// meanwhile.
     ///
     /// *Costs*: about two microseconds a connection.
@@ -70,23 +68,26 @@ impl KernelView {
     async fn dump(&mut self, with: Include, mut each: impl FnMut(TcpSocket)) -> Listed {
         self.missed = false;
         self.searched = Some(Instant::now());
-        let Self { diagnostics, port, local, .. } = self;
-        let mut dump = diagnostics.dump(*port, with, DUMP_MAX);
-        loop {
-            let next = dump.next_block(|socket| {
-                learn(local, socket.local.ip());
-                each(socket);
-            });
-            match next {
-                Ok(None) => {
-                    // A block has some hundred connections.
-                    thread::yield_now();
-                    task::yield_now().await;
+        let Self { diagnostics, ports, local, .. } = self;
+        for port in ports.iter() {
+            let mut dump = diagnostics.dump(*port, with, DUMP_MAX);
+            loop {
+                let next = dump.next_block(|socket| {
+                    learn(local, socket.local);
+                    each(socket);
+                });
+                match next {
+                    Ok(None) => {
+                        // A block has some hundred connections.
+                        thread::yield_now();
+                        task::yield_now().await;
+                    }
+                    Ok(Some(Listed::Part)) | Err(_) => return Listed::Part,
+                    Ok(Some(_)) => break,
                 }
-                Ok(Some(listed)) => return listed,
-                Err(_) => return Listed::Part,
             }
         }
+        Listed::Whole
     }
 
     /// The socket of one peer.
@@ -98,7 +99,7 @@ impl KernelView {
             self.learn_one(peer);
         }
         let mut known = self.local.iter().enumerate();
-        let found = known.find_map(|(at, ip)| Some((at, self.look_up(*ip, peer)?)));
+        let found = known.find_map(|(at, local)| Some((at, self.look_up(*local, peer)?)));
         self.missed |= found.is_none();
         let (at, socket) = found?;
         // Mostly one address has nearly all connections.
@@ -113,21 +114,24 @@ impl KernelView {
         self.local.is_empty() || self.missed && self.searched.is_none_or(long_ago)
     }
 
-    fn look_up(&self, ip: IpAddr, peer: SocketAddr) -> Option<TcpSocket> {
-        self.diagnostics.connection(SocketAddr::new(ip, self.port), peer)
+    fn look_up(&self, local: SocketAddr, peer: SocketAddr) -> Option<TcpSocket> {
+        self.diagnostics.connection(local, peer)
     }
 
     /// Over the loopback device both ends often have the same address.
     fn learn_one(&mut self, peer: SocketAddr) {
-        if peer.ip().is_loopback() && self.look_up(peer.ip(), peer).is_some() {
-            learn(&mut self.local, peer.ip());
+        for port in &self.ports {
+            let local = SocketAddr::new(peer.ip(), *port);
+            if peer.ip().is_loopback() && self.look_up(local, peer).is_some() {
+                learn(&mut self.local, local);
+            }
         }
     }
 }
 
-fn learn(local: &mut Vec<IpAddr>, ip: IpAddr) {
-    if !local.contains(&ip) && local.len() < LOCAL_MAX {
-        local.push(ip);
+fn learn(local: &mut Vec<SocketAddr>, address: SocketAddr) {
+    if !local.contains(&address) && local.len() < LOCAL_MAX {
+        local.push(address);
     }
 }
 

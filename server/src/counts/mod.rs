@@ -19,7 +19,10 @@ pub use self::{
     snapshot::Snapshot,
 };
 #[cfg(feature = "admin")]
-pub(crate) use self::{labels::WriteWaitCause, status::Status};
+pub(crate) use self::{
+    labels::WriteWaitCause,
+    status::{ListenerConnections, Status},
+};
 pub(crate) use self::{
     labels::{ERRNOS, Rejection, STEPS},
     snapshot::Counters,

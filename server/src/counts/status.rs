@@ -19,4 +19,17 @@ pub struct Status {
     pub draining: bool,
     /// Time in which replies waited, by cause, in nanoseconds, indexed by [`WriteWaitCause`].
     pub write_wait_nanos: [u64; WriteWaitCause::ALL.len()],
+    /// Connections by listener.
+    pub listeners: Vec<ListenerConnections>,
+}
+
+/// Connections that came by one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConnections {
+    /// The value of the label `listener`.
+    pub label: String,
+    /// Those that were admitted.
+    pub accepted: u64,
+    /// Those that were rejected.
+    pub rejected: u64,
 }

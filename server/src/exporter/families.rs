@@ -139,6 +139,21 @@ fn connections(
             counted.rejected[why as usize]
         })),
     );
+    if !status.listeners.is_empty() {
+        let results = status.listeners.iter().flat_map(|listener| {
+            let labels = |result: &str| {
+                // The façade takes values as they are; a path may have what ends one.
+                let label = listener.label.replace('\\', r"\\").replace('"', r#"\""#);
+                vec![("listener", label), ("result", result.to_owned())]
+            };
+            [(labels("accepted"), listener.accepted), (labels("rejected"), listener.rejected)]
+        });
+        add(
+            "towline_listener_connections_total",
+            "Connections by the listener that they came by, accepted or rejected.",
+            Values::Counter(results.collect()),
+        );
+    }
     let errors = ERRNOS.iter().zip(counted.accept_errors);
     add(
         "towline_accept_errors_total",

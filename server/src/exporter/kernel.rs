@@ -52,13 +52,12 @@ impl Default for KernelReader {
 }
 
 impl KernelReader {
-    pub(super) fn read(&mut self, port: Option<u16>) -> Kernel {
+    pub(super) fn read(&mut self, ports: &[u16]) -> Kernel {
         if self.memory_limits.is_some() {
             self.memory_limits = limits_bytes(&self.tcp_mem.text()).or(self.memory_limits);
         }
         let mut kernel = Kernel {
-            accept_queue: port
-                .map_or_else(AcceptQueue::default, |port| self.accept_queue.read(port)),
+            accept_queue: self.accept_queue.read(ports),
             memory_bytes: memory_bytes(&self.sockstat.text()),
             memory_limits: self.memory_limits,
             ..Kernel::default()

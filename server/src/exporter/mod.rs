@@ -31,8 +31,8 @@ use crate::counts::{Snapshot, Status};
 
 /// Renders the metrics of one server.
 pub(crate) struct Exporter {
-    /// The TCP port of the lines, to find its accept queue.
-    port: Option<u16>,
+    /// The TCP ports of the lines, to find their accept queues.
+    ports: Vec<u16>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     // Its descriptors stay open, so that a scrape needs none when there are none.
@@ -52,11 +52,11 @@ struct HostFacts {
 }
 
 impl Exporter {
-    pub(crate) fn new(port: Option<u16>) -> Self {
+    pub(crate) fn new(ports: Vec<u16>) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         Self {
-            port,
+            ports,
             recorder,
             handle,
             kernel: kernel::KernelReader::default(),
@@ -70,7 +70,7 @@ impl Exporter {
     /// they were taken.
     pub(crate) fn render(&mut self, status: &Status, snapshot: &Snapshot) -> String {
         let host = HostFacts {
-            kernel: self.kernel.read(self.port),
+            kernel: self.kernel.read(&self.ports),
             start_time_seconds: self.start_time_seconds,
         };
         let families = families(status, snapshot, &host);

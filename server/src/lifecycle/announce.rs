@@ -4,18 +4,21 @@ use std::net::SocketAddr;
 
 use towline_config::Settings;
 
-use crate::{accept::Address, plan::ProcessPlan};
+use crate::{
+    accept::{Address, shown},
+    plan::ProcessPlan,
+};
 
 /// Logs that a server accepts connections. `workload` has the settings of a built-in one; the
 /// service of a library's user says nothing of itself.
 pub fn log_start(
     plan: &ProcessPlan,
-    address: &Address,
+    addresses: &[Address],
     admin: Option<SocketAddr>,
     workload: Option<&Settings>,
 ) {
     tracing::info!(
-        %address,
+        address = shown(addresses),
         admin = admin.map(tracing::field::display),
         processes = plan.processes,
         threads = plan.threads,
@@ -28,9 +31,10 @@ pub fn log_start(
 }
 
 /// The line for standard output.
-pub fn announcement(address: &Address, admin: Option<SocketAddr>) -> String {
+pub fn announcement(addresses: &[Address], admin: Option<SocketAddr>) -> String {
+    let addresses = shown(addresses);
     match admin {
-        Some(admin) => format!("listening on {address} (admin {admin})"),
-        None => format!("listening on {address} (admin off)"),
+        Some(admin) => format!("listening on {addresses} (admin {admin})"),
+        None => format!("listening on {addresses} (admin off)"),
     }
 }

@@ -40,7 +40,7 @@ pub async fn end_queue_before_cut(
     if timeout(CUT_QUEUE_WAIT_MAX, ended).await.is_ok() {
         return 0;
     }
-    let waiting = state.port.and_then(|port| AcceptQueueReader::default().waiting(port));
+    let waiting = AcceptQueueReader::default().waiting(&state.ports());
     let connections = waiting.unwrap_or(0);
     if connections > 0 {
         tracing::warn!(connections, "connections in the accept queue are reset");

@@ -32,7 +32,7 @@ use crate::{
 pub struct Running {
     pub(crate) state: Arc<ServerState>,
     pub(crate) shards: ShardPool,
-    pub(crate) address: Address,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) stop_accepting: watch::Sender<bool>,
     pub(crate) listener_failed: oneshot::Receiver<io::Error>,
@@ -41,12 +41,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// The address lines are served on, with the real port; `None` on a UNIX socket.
-    pub const fn address(&self) -> Option<SocketAddr> {
-        match &self.address {
+    /// The first TCP address lines are served on, with the real port; `None` if all are UNIX sockets.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses().into_iter().next()
+    }
+
+    /// The TCP addresses lines are served on, with the real ports, in the order of `server.listen`.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let tcp = |address: &Address| match address {
             Address::Tcp(address) => Some(*address),
             Address::Unix(_) => None,
-        }
+        };
+        self.addresses.iter().filter_map(tcp).collect()
     }
 
     /// The address metrics and health are served on, with the real port; `None` when it is off.
@@ -222,13 +228,13 @@ impl Running {
     /// Logs that the server accepts connections; see [`log_start`].
     #[doc(hidden)]
     pub fn log_start(&self, workload: Option<&Settings>) {
-        log_start(&self.state.plan, &self.address, self.admin, workload);
+        log_start(&self.state.plan, &self.addresses, self.admin, workload);
     }
 
     /// The line for standard output.
     #[doc(hidden)]
     pub fn announcement(&self) -> String {
-        announcement(&self.address, self.admin)
+        announcement(&self.addresses, self.admin)
     }
 }
 

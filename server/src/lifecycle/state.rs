@@ -12,7 +12,7 @@ use towline_host::HostLimits;
 use super::{Lifecycle, control::ReloadStats, remote::RemoteControl};
 use crate::{
     RunError,
-    accept::{AcceptStats, Address, ConnectionSlots},
+    accept::{AcceptStats, Address, ConnectionSlots, Listener, addresses},
     counts::Snapshot,
     live_config::LiveConfig,
     plan::{ProcessPlan, ProtocolRules},
@@ -41,10 +41,8 @@ pub struct ServerState {
     pub slots: Arc<ConnectionSlots>,
     /// The acceptor's counts.
     pub accept: Arc<AcceptStats>,
-    /// The TCP port that lines are served on; identifies the accept queue in the kernel's tables.
-    pub port: Option<u16>,
-    /// The address that lines are served on.
-    pub address: Address,
+    /// The addresses that lines are served on.
+    pub addresses: Vec<Address>,
     /// Why replies wait.
     #[cfg(feature = "admin")]
     pub(crate) write_waits: crate::connections::WriteWaits,
@@ -82,19 +80,15 @@ pub struct ConfigChange {
 }
 
 impl ServerState {
-    /// The state of a server that starts and listens on `address`.
+    /// The state of a server that starts with these listeners.
     pub fn new(
         plan: ProcessPlan,
         config: Arc<watch::Sender<LiveConfig>>,
-        address: &Address,
+        listeners: &[Listener],
         slots: Arc<ConnectionSlots>,
     ) -> Self {
-        let port = match address {
-            Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        };
-        let (reloads, lifecycle, accept) =
-            (ReloadStats::default(), Lifecycle::new(), Arc::default());
+        let (reloads, lifecycle) = (ReloadStats::default(), Lifecycle::new());
+        let accept = Arc::new(AcceptStats::new(listeners));
         let full = AtomicBool::new(false);
         let protocol = ProtocolRules::LINES;
         let loaded = Effective::clone(&config.borrow().effective);
@@ -111,11 +105,22 @@ impl ServerState {
             full,
             slots,
             accept,
-            port,
-            address: address.clone(),
+            addresses: addresses(listeners),
             #[cfg(feature = "admin")]
             write_waits: crate::connections::WriteWaits::default(),
         }
+    }
+
+    /// The TCP ports that lines are served on; they identify the accept queues in the kernel's tables.
+    pub fn ports(&self) -> Vec<u16> {
+        let port = |address: &Address| match address {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        };
+        let mut ports: Vec<_> = self.addresses.iter().filter_map(port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// Whether the server is at `limits.connections`. With hysteresis, so that it does not flap.
@@ -183,6 +188,7 @@ impl ServerState {
             connections_limit: self.slots.limit() as u64,
             draining: self.lifecycle.is(super::Stage::Draining),
             write_wait_nanos: self.write_waits.nanos(),
+            listeners: self.accept.by_listener(),
         }
     }
 

@@ -52,7 +52,7 @@ fn log_reached(state: &ServerState, connections: usize, limit: usize) {
             tracing::warn!(connections, limit, "connection limit reached: new clients are refused");
         }
         _ => {
-            let waiting = state.port.and_then(|port| AcceptQueueReader::default().waiting(port));
+            let waiting = AcceptQueueReader::default().waiting(&state.ports());
             tracing::warn!(
                 connections,
                 limit,

@@ -18,8 +18,8 @@ use super::tasks::ConnectionTasks;
 use crate::{
     Outcome, Peer, RunError,
     accept::{
-        Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener, NewConnection,
-        RejectionWords,
+        AcceptStats, Acceptor, AdmissionControl, ConnectionSlots, Dispatch, Listener,
+        NewConnection, RejectionWords,
     },
     closed::ClosedConnections,
     counts::ProcessPlace,
@@ -74,10 +74,10 @@ where
     let tasks = Arc::new(ConnectionTasks::default());
     let (stop, stopped) = watch::channel(false);
     let acceptor = Acceptor {
+        stats: Arc::new(AcceptStats::new(std::slice::from_ref(&listener))),
         listeners: vec![listener],
         admission: AdmissionControl::new(slots.clone(), &settings.limits),
         config: config.subscribe(),
-        stats: Arc::default(),
         words: RejectionWords::said_by(protocol.notice),
         dispatch: ToTasks {
             framing: settings.workload.framing,

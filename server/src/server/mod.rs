@@ -216,7 +216,7 @@ impl Server {
         }
         let plan = plan_of_one_process(settings)?;
         let listeners = match builder.listener {
-            None => Listener::open(settings, None, 1)?,
+            None => Listener::open(settings, Vec::new(), 1)?,
             Some(listener) => vec![served(listener, settings, builder.configure_listener)?],
         };
         let (user_metrics, hooks) = (builder.metrics, builder.hooks);

@@ -22,7 +22,7 @@ use crate::{
 /// What a server is started with, beside its settings.
 #[derive(Debug)]
 pub struct Parts {
-    /// The listening socket, or several of one port.
+    /// The listening sockets.
     pub listeners: Vec<Listener>,
     /// Metrics of the program that the server is part of.
     pub user_metrics: Option<UserMetrics>,
@@ -69,12 +69,11 @@ where
     let Parts { listeners, user_metrics, hooks, protocol } = parts;
     let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
     let settings = &effective.settings;
-    let address = listeners[0].address().clone();
     let admin = admin::Sockets::bind(settings)?;
     let (shards, dispatch) =
         ShardPool::start(&config, plan, ProcessPlace::default(), per_shard, serve, &hooks)?;
     let slots = shards.state().slots.clone();
-    let mut state = ServerState::new(*plan, config.clone(), &address, slots.clone());
+    let mut state = ServerState::new(*plan, config.clone(), &listeners, slots.clone());
     state.protocol = protocol;
     let state = Arc::new(state);
 
@@ -114,6 +113,6 @@ where
         threads.push(sockets.serve(state.clone(), &shards, user_metrics)?);
     }
     state.lifecycle.set(Stage::Accepting);
-    let admin = admin_address;
-    Ok(Running { state, shards, address, admin, stop_accepting, listener_failed, threads })
+    let (addresses, admin) = (state.addresses.clone(), admin_address);
+    Ok(Running { state, shards, addresses, admin, stop_accepting, listener_failed, threads })
 }

@@ -76,7 +76,7 @@ mod tests {
         let socket = std::os::unix::net::UnixStream::pair().expect("a descriptor").0.into();
         let reservation = slots.try_reserve().expect("below the limit");
         let slot = reservation.assign(None, |shard| dispatch.has_room(shard));
-        NewConnection { accepted: Accepted { socket, peer: None }, slot }
+        NewConnection { accepted: Accepted { socket, peer: None, listener: 0 }, slot }
     }
 
     async fn is_ready(dispatch: &mut ShardDispatch) -> bool {

@@ -99,7 +99,7 @@ where
     S: Responder<P>,
     P: Protocol,
 {
-    let Accepted { socket, peer } = accepted;
+    let Accepted { socket, peer, .. } = accepted;
     let peer = Peer::new(peer);
     if is_unix(&socket) {
         let socket = std::os::unix::net::UnixStream::from(socket);

@@ -154,10 +154,11 @@ impl Stage {
             connections_limit: pool.slots.limit() as u64,
             draining: false,
             write_wait_nanos: [0; 4],
+            listeners: Vec::new(),
         };
         let snapshot = CountsReader::new(pool.clone()).read();
         let mut exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner);
-        exporter.get_or_insert_with(|| Exporter::new(None)).render(&status, &snapshot)
+        exporter.get_or_insert_with(|| Exporter::new(Vec::new())).render(&status, &snapshot)
     }
 
     /// The value of a metric now, by its name and labels as `/metrics` has them:
