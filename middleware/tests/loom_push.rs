@@ -77,15 +77,16 @@ fn fan_out(pushes: PushShard, stats: &Stats, done: impl Fn(&PushSnapshot) -> boo
 fn take(responder: &mut SessionResponder<Silent>, bytes: usize) {
     let mut taken = 0;
     block_on(poll_fn(|cx| {
-        while let NextMail::Write(mail) = responder.next_mail() {
+        let recipient = responder.recipient().unwrap();
+        while let NextMail::Write(mail) = recipient.next_mail() {
             taken += mail.len();
-            assert!(!responder.advance_mail(mail.len()));
+            assert!(!recipient.advance_mail(mail.len()));
         }
         if taken == bytes {
             return Poll::Ready(());
         }
         // As the loop parks: the flag, the waker if it is another, the flag again.
-        if responder.has_mail() || responder.register_mail(cx) {
+        if recipient.has_mail() || responder.register_mail(cx) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -18,7 +18,7 @@ use towline_middleware::{
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PingWords},
     internal::{ConnectionStats, LINES_MAX},
     protocol::{Lf, Protocol},
-    push::PushShard,
+    push::{PushShard, WriteNow},
     serve::{self, Respond, Serve},
     session::SessionStack,
     stats::{CloseReason, Stats},
@@ -158,6 +158,11 @@ impl StackParts {
         self.pushes.export();
         SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
             .pushes(self.pushes.clone())
+    }
+
+    /// Has what is pushed written without the tasks of the connections: see [`PushShard::set_write_now`].
+    pub(crate) fn write_pushes_now(&self, write_now: WriteNow) {
+        self.pushes.set_write_now(write_now);
     }
 
     /// Gives what is pushed to the connections of this shard.

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashSet, VecDeque},
     future::{Future, poll_fn},
-    ops::Range,
     pin::Pin,
     sync::Arc,
     task::Context,
@@ -18,11 +17,13 @@ use tokio::{
 use super::{
     SlowConsumer,
     group_shard::{GroupShard, Member},
+    mailbox::AddedMessage,
     parcel::Parcel,
     recipient::Recipient,
-    round::Round,
+    round::{Part, Round},
     shard::PushShard,
 };
+use crate::clock::Nanos;
 
 /// Members to which something is added before others run, even if none of them has to be woken.
 const ADDED_AT_ONCE: usize = 512;
@@ -35,7 +36,14 @@ impl PushShard {
     pub async fn run(self) {
         let _closes = Closes(&self);
         let laggards = Laggards::default();
-        let mut fan_out = FanOut { shard: &self, woken: 0, added: 0, bytes: 0, laggards };
+        let mut fan_out = FanOut {
+            shard: &self,
+            woken: 0,
+            added: 0,
+            bytes: 0,
+            written: Written::default(),
+            laggards,
+        };
         let mut parcels = VecDeque::new();
         loop {
             poll_fn(|cx| {
@@ -47,7 +55,9 @@ impl PushShard {
                 let bytes = fan_out.deliver(parcel, &mut parcels).await;
                 self.delivered(bytes);
                 fan_out.bytes += bytes;
-                fan_out.yield_if_due().await;
+                if fan_out.is_due() {
+                    fan_out.let_others_run().await;
+                }
             }
         }
     }
@@ -64,13 +74,23 @@ impl Drop for Closes<'_> {
 
 struct FanOut<'a> {
     shard: &'a PushShard,
-    /// Connections that were woken since others ran.
+    /// Connections that were woken, or written to, since others ran.
     woken: usize,
     /// Connections to which something was added since.
     added: usize,
     /// Bytes that were delivered since.
     bytes: usize,
+    /// What is written and not counted.
+    written: Written,
     laggards: Laggards,
+}
+
+/// What was written to connections without waking them. Counted for many of them together.
+#[derive(Default)]
+struct Written {
+    connections: u64,
+    messages: u32,
+    bytes: usize,
 }
 
 impl FanOut<'_> {
@@ -105,26 +125,38 @@ impl FanOut<'_> {
     fn deliver_message(&mut self, to: &Recipient, bytes: Bytes) {
         let len = bytes.len();
         self.added += 1;
-        if to.mailbox().add_message(bytes, self.shard) {
-            self.woken += 1;
-        } else {
-            self.shard.free(len);
-            self.shard.counts().dropped(1);
+        match to.mailbox().add_message(bytes, self.shard) {
+            AddedMessage::Waits => self.woken += 1,
+            AddedMessage::Written => {
+                self.woken += 1;
+                self.shard.free(len);
+                self.shard.counts().sent(1, len);
+            }
+            AddedMessage::Refused => {
+                self.shard.free(len);
+                self.shard.counts().dropped(1);
+            }
         }
     }
 
     async fn deliver_round(&mut self, group: &Arc<GroupShard>, round: Round) {
         self.shard.counts().rounds.add(1);
-        let range = group.append(round.bytes.clone(), round.ends.clone());
+        let (range, at_time) = group.append(round.bytes.clone(), round.ends.clone());
         let (mut at, mut ranges) = (0, 0);
         while let Some((key, member)) = group.next_member(&mut at) {
             for (part, messages) in round.parts_for(member.recipient.id, member.since) {
-                let part = range.start + part.start..range.start + part.end;
-                ranges += self.deliver_range(group, key, &member.recipient, part, messages);
+                let bytes = &round.bytes[part.start as usize..part.end as usize];
+                let range = range.start + part.start..range.start + part.end;
+                let part = Part { range, messages, bytes };
+                ranges += self.deliver_part(group, key, &member.recipient, part);
             }
             self.added += 1;
-            self.yield_if_due().await;
+            if self.is_due() {
+                self.count_written(at_time);
+                self.let_others_run().await;
+            }
         }
+        self.count_written(at_time);
         group.delivered(range.start, ranges);
     }
 
@@ -134,29 +166,41 @@ impl FanOut<'_> {
         let mut has_it = HashSet::new();
         for (group, number) in groups {
             self.shard.hold(bytes.len());
-            let range = group.append(bytes.clone(), Box::default());
+            let (range, at_time) = group.append(bytes.clone(), Box::default());
             let (mut at, mut ranges) = (0, 0);
             while let Some((key, Member { recipient, since })) = group.next_member(&mut at) {
                 if since <= number && has_it.insert(recipient.id) {
-                    ranges += self.deliver_range(&group, key, &recipient, range.clone(), 1);
+                    let part = Part { range: range.clone(), messages: 1, bytes };
+                    ranges += self.deliver_part(&group, key, &recipient, part);
                 }
                 self.added += 1;
-                self.yield_if_due().await;
+                if self.is_due() {
+                    self.count_written(at_time);
+                    self.let_others_run().await;
+                }
             }
+            self.count_written(at_time);
             group.delivered(range.start, ranges);
         }
     }
 
-    /// Delivers a range to a member of its group's log. Returns how many ranges more there are.
-    fn deliver_range(
+    /// Delivers a part of a round to a member. Returns how many ranges more there are in the log.
+    fn deliver_part(
         &mut self,
         group: &Arc<GroupShard>,
         key: u32,
         member: &Arc<Recipient>,
-        range: Range<u64>,
-        messages: u32,
+        part: Part<'_>,
     ) -> u32 {
-        let added = member.mailbox().add_range(group, key, range, messages);
+        let (messages, bytes) = (part.messages, part.bytes.len());
+        let added = member.mailbox().add_part(group, key, part);
+        if added.written {
+            self.woken += 1;
+            self.written.connections += 1;
+            self.written.messages += messages;
+            self.written.bytes += bytes;
+            return 0;
+        }
         self.shard.counts().dropped(added.left_out);
         self.woken += usize::from(added.woken);
         if let Some(number) = added.holds_up
@@ -167,14 +211,26 @@ impl FanOut<'_> {
         added.ranges
     }
 
-    /// Lets others run: the connections that were woken, the I/O driver, and whatever is ready by then.
-    async fn yield_if_due(&mut self) {
+    /// Counts what was written of a round that was made at this time.
+    fn count_written(&mut self, round: Nanos) {
+        let Written { connections, messages, bytes } = std::mem::take(&mut self.written);
+        if connections > 0 {
+            self.shard.counts().sent(messages, bytes);
+            self.shard.counts().record_delays(round, self.shard.read_clock(), connections);
+        }
+    }
+
+    /// Whether others should run.
+    fn is_due(&self) -> bool {
         // No more than a member takes in a turn: otherwise a burst would be too much for those that keep up.
         let is_full = self.bytes >= self.shard.round_bytes_max();
-        if self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE || is_full {
-            (self.woken, self.added, self.bytes) = (0, 0, 0);
-            yield_now().await;
-        }
+        self.woken >= self.shard.at_once() || self.added >= ADDED_AT_ONCE || is_full
+    }
+
+    /// Lets others run: the connections that were woken, the I/O driver, and whatever is ready by then.
+    async fn let_others_run(&mut self) {
+        (self.woken, self.added, self.bytes) = (0, 0, 0);
+        yield_now().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The members of a group on one shard.
 
 use std::{
+    hint::black_box,
     ops::Range,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use super::{
     sync::{Mutex, lock},
     waiters::Waiters,
 };
+use crate::clock::Nanos;
 
 /// The part of a group whose members one fan-out task serves.
 pub(super) struct GroupShard {
@@ -33,6 +35,9 @@ pub(super) struct GroupShard {
     holding_up: AtomicUsize,
     senders: Mutex<Waiters>,
 }
+
+/// Members whose mailboxes are loaded into the cache together.
+const FETCHED_AHEAD: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Member {
@@ -88,6 +93,13 @@ impl GroupShard {
     /// The next member from the key `at` on. Members that join meanwhile may be skipped.
     pub(super) fn next_member(&self, at: &mut usize) -> Option<(u32, Member)> {
         let members = lock(&self.members);
+        if at.is_multiple_of(FETCHED_AHEAD) {
+            // The mailboxes of ten thousand members are in no cache. Loads that do not depend on one another are
+            // waited for together; what is done with each later waits for each.
+            for key in *at..*at + FETCHED_AHEAD {
+                black_box(members.get(key).map(|member| member.recipient.has_mail()));
+            }
+        }
         while *at < members.capacity() {
             let key = *at;
             *at += 1;
@@ -98,9 +110,10 @@ impl GroupShard {
         None
     }
 
-    /// Appends a round to the log: see [`Log::append`].
-    pub(super) fn append(&self, bytes: Bytes, ends: Box<[u32]>) -> Range<u64> {
-        lock(&self.log).append(bytes, ends, self.shard.now())
+    /// Appends a round to the log: see [`Log::append`]. Returns the time of the round as well.
+    pub(super) fn append(&self, bytes: Bytes, ends: Box<[u32]>) -> (Range<u64>, Nanos) {
+        let now = self.shard.now();
+        (lock(&self.log).append(bytes, ends, now), now)
     }
 
     /// See [`Log::delivered`].

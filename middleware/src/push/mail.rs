@@ -25,8 +25,13 @@ pub(super) struct Mail {
     /// The first item begins inside of a message, the rest of which must be written.
     inside: bool,
     pub(super) state: Delivery,
+    /// By which [`WriteNow`](super::WriteNow) knows the connection's stream; [`NO_STREAM`] if it may not.
+    pub(super) stream: i32,
     others: Option<Box<Others>>,
 }
+
+/// No stream: what a descriptor never is.
+pub(super) const NO_STREAM: i32 = -1;
 
 /// What happens to mail that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,7 @@ impl Mail {
             waker: None,
             inside: false,
             state: Delivery::Open,
+            stream: NO_STREAM,
             others: None,
         }
     }

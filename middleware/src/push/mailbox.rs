@@ -1,6 +1,6 @@
 //! The mail of one connection.
 
-use std::{ops::Range, sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker};
 
 use bytes::Bytes;
 
@@ -8,7 +8,8 @@ use super::{
     PushError, SlowConsumer,
     group_shard::GroupShard,
     items::{Item, Items},
-    mail::{Delivery, Mail, NextMail, Others},
+    mail::{Delivery, Mail, NO_STREAM, NextMail, Others},
+    round::Part,
     shard::PushShard,
     sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock},
 };
@@ -20,7 +21,23 @@ use super::{
 pub(super) struct Mailbox {
     /// There is something for the connection to do.
     flag: AtomicBool,
+    /// The connection has written all that it had, and waits for input: others may write to its stream. Only for the
+    /// thread that runs its task.
+    quiet: AtomicBool,
+    /// Others have written a part of a message.
+    cut: AtomicBool,
     mail: Mutex<Mail>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddedMessage {
+    /// It is not taken any more.
+    Refused,
+    /// It was written at once.
+    Written,
+    /// It waits for the connection, which was woken.
+    Waits,
 }
 
 /// How a range was added.
@@ -32,13 +49,39 @@ pub(super) struct Added {
     pub(super) left_out: u32,
     /// The member was woken.
     pub(super) woken: bool,
+    /// It was written already.
+    pub(super) written: bool,
     /// It begins to hold up the senders of the group: the number of that.
     pub(super) holds_up: Option<u64>,
 }
 
 impl Mailbox {
     pub(super) fn new() -> Self {
-        Self { flag: AtomicBool::new(false), mail: Mutex::new(Mail::new()) }
+        let [flag, quiet, cut] = [(); 3].map(|()| AtomicBool::new(false));
+        Self { flag, quiet, cut, mail: Mutex::new(Mail::new()) }
+    }
+
+    pub(super) fn set_stream_id(&self, stream: i32) {
+        lock(&self.mail).stream = stream;
+    }
+
+    /// The connection's task runs: see [`Recipient::begin_turn`](super::Recipient::begin_turn).
+    #[inline]
+    pub(super) fn begin_turn(&self) -> bool {
+        if self.quiet.load(Ordering::Relaxed) {
+            self.quiet.store(false, Ordering::Relaxed);
+        }
+        let cut = self.cut.load(Ordering::Relaxed);
+        if cut {
+            self.cut.store(false, Ordering::Relaxed);
+        }
+        cut
+    }
+
+    /// The connection's task waits for input.
+    #[inline]
+    pub(super) fn end_turn(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
     }
 
     /// Whether there is something for the connection to do.
@@ -95,14 +138,38 @@ impl Mailbox {
         mail.bytes = mail.bytes.saturating_sub(bytes);
     }
 
-    /// Adds a message for which there is room. Returns whether it was added.
-    pub(super) fn add_message(&self, bytes: Bytes, shard: &PushShard) -> bool {
+    /// Adds a message for which there is room, unless it is written at once.
+    pub(super) fn add_message(&self, bytes: Bytes, shard: &PushShard) -> AddedMessage {
         let mut mail = lock(&self.mail);
-        let takes = mail.state == Delivery::Open;
-        if takes {
-            self.put(&mut mail, Item::Message(bytes), shard);
+        if mail.state != Delivery::Open {
+            return AddedMessage::Refused;
         }
-        takes
+        let written = self.write_now(&mail, &bytes, shard);
+        if written == bytes.len() {
+            mail.bytes = mail.bytes.saturating_sub(written);
+            release_others(mail, shard);
+            return AddedMessage::Written;
+        }
+        self.put(&mut mail, Item::Message(bytes), shard);
+        self.advance_behind_write(&mut mail, written, shard);
+        AddedMessage::Waits
+    }
+
+    /// Writes to the stream of a connection that has nothing to do, and returns how many bytes it took.
+    fn write_now(&self, mail: &Mail, bytes: &[u8], shard: &PushShard) -> usize {
+        let may_write = mail.stream != NO_STREAM
+            && self.quiet.load(Ordering::Relaxed)
+            && mail.items.is_empty()
+            && mail.state == Delivery::Open;
+        if may_write { shard.write_now(mail.stream, bytes) } else { 0 }
+    }
+
+    /// Takes off the first item what was written of it, for the connection to write the rest.
+    fn advance_behind_write(&self, mail: &mut Mail, written: usize, shard: &PushShard) {
+        if written > 0 {
+            let inside = mail.advance(written, shard);
+            self.cut.store(inside, Ordering::Relaxed);
+        }
     }
 
     /// Closes the connection behind the mail that is here.
@@ -114,23 +181,23 @@ impl Mailbox {
         }
     }
 
-    /// Adds a range of a group's log, of `messages` messages, by the policy of the group.
-    pub(super) fn add_range(
-        &self,
-        group: &Arc<GroupShard>,
-        member: u32,
-        range: Range<u64>,
-        messages: u32,
-    ) -> Added {
+    /// Adds a part of a round of a group, by the policy of the group, unless it is written at once.
+    pub(super) fn add_part(&self, group: &Arc<GroupShard>, member: u32, part: Part<'_>) -> Added {
+        let Part { range, messages, bytes } = part;
         let shard = group.shard();
-        let bytes = (range.end - range.start) as usize;
-        let bytes_max = shard.connection_bytes_max();
         let mut mail = lock(&self.mail);
         let mut added = Added::default();
         if mail.state != Delivery::Open {
             return Added { left_out: messages, ..added };
         }
-        if mail.is_full_for(bytes, bytes_max) {
+        let written = self.write_now(&mail, bytes, shard);
+        let bytes = bytes.len();
+        if written == bytes {
+            return Added { written: true, ..added };
+        }
+        let bytes_max = shard.connection_bytes_max();
+        // The rest of a message that was written in part is never too much.
+        if written == 0 && mail.is_full_for(bytes, bytes_max) {
             match group.slow() {
                 SlowConsumer::Disconnect => return self.give_up(mail, messages, shard),
                 SlowConsumer::DropNewest => {
@@ -166,6 +233,7 @@ impl Mailbox {
         }
         let item = Item::Range { group: group.clone(), member, range };
         added.woken = self.put(&mut mail, item, shard);
+        self.advance_behind_write(&mut mail, written, shard);
         added
     }
 

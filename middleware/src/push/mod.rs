@@ -44,21 +44,18 @@ mod waiters;
 
 use bytes::{Bytes, BytesMut};
 
-#[doc(hidden)]
-pub use self::mail::NextMail;
+pub(crate) use self::room::{RoomWait, must_wait};
 pub use self::{
     conn::{Conn, ConnId},
     error::PushError,
     group::Group,
     membership::Membership,
-    shard::{AT_ONCE, CONNECTION_BYTES, PushShard, SHARD_BYTES},
+    shard::{AT_ONCE, CONNECTION_BYTES, PushShard, SHARD_BYTES, WriteNow},
     slow_consumer::SlowConsumer,
     topics::Topics,
 };
-pub(crate) use self::{
-    recipient::Recipient,
-    room::{RoomWait, must_wait},
-};
+#[doc(hidden)]
+pub use self::{mail::NextMail, recipient::Recipient};
 use crate::reply::{Message, Out, Replies};
 
 /// The bytes of a message; `None` if it has none.

@@ -1,6 +1,7 @@
 //! A connection, as its senders see it.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -13,12 +14,19 @@ use super::{
 };
 
 /// What all handles of a connection share.
-pub(crate) struct Recipient {
+#[doc(hidden)]
+pub struct Recipient {
     pub(super) id: ConnId,
     pub(super) address: Option<SocketAddr>,
     /// `None` if nothing serves it that could push.
     shard: Option<PushShard>,
     mailbox: Mailbox,
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recipient").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Recipient {
@@ -74,9 +82,26 @@ impl Recipient {
         }
     }
 
+    /// See [`Connection::set_stream_id`](crate::serve::Connection::set_stream_id).
+    pub(crate) fn set_stream_id(&self, stream: i32) {
+        self.mailbox.set_stream_id(stream);
+    }
+
+    /// The connection's task runs. Returns whether what was written meanwhile ends inside of a message.
+    #[inline]
+    pub(crate) fn begin_turn(&self) -> bool {
+        self.mailbox.begin_turn()
+    }
+
+    /// The connection's task has written all that it had, and waits for input.
+    #[inline]
+    pub(crate) fn end_turn(&self) {
+        self.mailbox.end_turn();
+    }
+
     /// Whether the connection has mail to take.
     #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
+    pub fn has_mail(&self) -> bool {
         self.mailbox.has_mail()
     }
 
@@ -86,12 +111,12 @@ impl Recipient {
     }
 
     /// What its connection does next.
-    pub(crate) fn next_mail(&self) -> NextMail {
+    pub fn next_mail(&self) -> NextMail {
         self.shard().map_or(NextMail::Nothing, |shard| self.mailbox.next(shard))
     }
 
     /// Takes bytes that were written off the mail. Returns whether they end inside of a message.
-    pub(crate) fn advance_mail(&self, bytes: usize) -> bool {
+    pub fn advance_mail(&self, bytes: usize) -> bool {
         self.shard().is_some_and(|shard| self.mailbox.advance(bytes, shard))
     }
 

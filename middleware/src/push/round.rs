@@ -9,6 +9,15 @@ use super::{
     parcel::{GroupParcel, Parcel},
 };
 
+/// What a member gets of a round.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    /// Where it is in the log of the group.
+    pub(super) range: Range<u64>,
+    pub(super) messages: u32,
+    pub(super) bytes: &'a [u8],
+}
+
 /// Messages that follow one another.
 pub(super) struct Round {
     pub(super) bytes: Bytes,

@@ -236,6 +236,15 @@ impl<T, S: Respond<P>, P: Protocol> Connection<T, S, P> {
         self.shard.set_peer(peer);
     }
 
+    /// Has what is pushed written by the shard's [`WriteNow`](crate::push::WriteNow), which knows the stream by
+    /// `stream`, while the connection only waits for input. Default: the connection's own task writes it. The
+    /// stream must be open for as long as the connection is served.
+    pub fn set_stream_id(&self, stream: i32) {
+        if let Some(recipient) = self.service.recipient() {
+            recipient.set_stream_id(stream);
+        }
+    }
+
     /// Its row in the shard's list of [connections](crate::connections); `None` where nothing is counted.
     pub fn row(&self) -> Option<ConnectionRow> {
         self.shard.row()
@@ -270,6 +279,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let now = this.shard.resume();
+        this.begin_push_turn();
         let queue = if this.step.is_plainly_open() { Queue::Skip } else { this.queue(cx) };
         let reason = if queue == Queue::Wait {
             ready!(this.flush_in_queue(cx))

@@ -259,7 +259,7 @@ where
 
     /// Writes what was pushed while a call waits, if all that it has said so far ends with a reply.
     pub(super) fn push_while_serving(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
-        if !S::IS_SESSION || !self.service.has_mail() {
+        if !self.has_mail() {
             return None;
         }
         let may_push = match self.step {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Batch, LineError, Transport,
     protocol::{Notice, Protocol},
-    push::NextMail,
+    push::{NextMail, Recipient},
     stats::CloseReason,
 };
 
@@ -32,7 +32,25 @@ where
     /// Writes what was pushed, unless replies are unsent. Returns how the connection goes on if it does not park.
     #[inline]
     pub(super) fn push(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
-        if S::IS_SESSION && self.service.has_mail() { self.push_mail(cx) } else { None }
+        if self.has_mail() { self.push_mail(cx) } else { None }
+    }
+
+    /// Whether something was pushed that the connection has to look at.
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        S::IS_SESSION && self.service.recipient().is_some_and(Recipient::has_mail)
+    }
+
+    /// Begins a turn: nothing is written to the connection by others until it parks again.
+    #[inline]
+    pub(super) fn begin_push_turn(&mut self) {
+        if S::IS_SESSION && self.service.recipient().is_some_and(Recipient::begin_turn) {
+            self.transport.as_mut().set_inside_push(true);
+        }
+    }
+
+    fn next_mail(&self) -> NextMail {
+        self.service.recipient().map_or(NextMail::Nothing, Recipient::next_mail)
     }
 
     #[inline(never)]
@@ -45,13 +63,13 @@ where
                 Poll::Pending => return None,
             }
             // Most mail is one write, behind which there is none.
-            if writes > 0 && !self.service.has_mail() {
+            if writes > 0 && !self.has_mail() {
                 return None;
             }
             if bytes >= TURN_BYTES || writes >= TURN_WRITES {
                 return Some(Transition::Yield);
             }
-            let mail = match self.service.next_mail() {
+            let mail = match self.next_mail() {
                 NextMail::Write(mail) => mail,
                 NextMail::Close => return Some(self.go(Step::Closing(CloseReason::ServiceClose))),
                 // It is given up when it parks.
@@ -68,7 +86,7 @@ where
 
     fn push_once(&mut self, cx: &mut Context<'_>, mail: &[u8]) -> Poll<Result<usize, LineError>> {
         let n = ready!(self.transport.as_mut().poll_push(cx, mail))?;
-        let inside = self.service.advance_mail(n);
+        let inside = self.service.recipient().is_some_and(|recipient| recipient.advance_mail(n));
         self.transport.as_mut().set_inside_push(inside);
         Poll::Ready(Ok(n))
     }
@@ -93,7 +111,7 @@ where
     #[cold]
     fn finish_push(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LineError>> {
         while self.transport.is_inside_push() {
-            match self.service.next_mail() {
+            match self.next_mail() {
                 NextMail::Write(mail) => {
                     ready!(self.push_once(cx, &mail))?;
                 }
@@ -112,12 +130,18 @@ where
     /// that is not done.
     #[cold]
     pub(super) fn push_last(&mut self, cx: &mut Context<'_>) -> Option<Transition> {
-        self.service.stop_mail();
+        self.service.recipient().into_iter().for_each(Recipient::stop_mail);
         if let Some(next) = self.push(cx) {
             return Some(next);
         }
-        let waits = self.service.has_mail() && !self.service.is_too_slow();
+        let waits = self.has_mail() && !self.is_too_slow();
         waits.then(|| self.wait_to_write())
+    }
+
+    /// Whether the connection must end because it takes too little of what is pushed to it.
+    #[inline]
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.service.recipient().is_some_and(Recipient::is_too_slow)
     }
 
     /// Tells the peer that it takes too little of what is pushed to it, if it takes that.

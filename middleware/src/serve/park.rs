@@ -17,6 +17,7 @@ use crate::{
     clock::Nanos,
     fairness::{self, Ticket},
     protocol::Protocol,
+    push::Recipient,
     stats::{CloseReason, State},
     thread_context::{
         READINESS, Readiness, TURN,
@@ -124,7 +125,7 @@ where
         let mut buffered = self.transport.as_mut().park();
         // What is pushed lies elsewhere, but it is the peer's to take.
         let mail_bytes =
-            if S::IS_SESSION && buffered.write_bytes > 0 { self.service.mail_bytes() } else { 0 };
+            if S::IS_SESSION && buffered.write_bytes > 0 { self.mail_bytes() } else { 0 };
         buffered.write_bytes += mail_bytes;
         let parked = Parked { now, phase, same_task: self.shard.is_registered(cx.waker()) };
         if let Poll::Ready(expired) = self.transport.as_mut().poll_expired(
@@ -167,13 +168,23 @@ where
             Phase::Reading => State::Idle,
         };
         self.shard.park(state, parked.now);
+        if S::IS_SESSION
+            && matches!(state, State::Idle | State::ReadWait)
+            && let Some(recipient) = self.service.recipient()
+        {
+            recipient.end_turn();
+        }
         Poll::Pending
+    }
+
+    fn mail_bytes(&self) -> usize {
+        self.service.recipient().map_or(0, Recipient::waiting_bytes)
     }
 
     /// Why the connection ends, if it takes too little of what is pushed to it.
     #[inline]
     fn end_if_too_slow(&mut self, cx: &mut Context<'_>) -> Option<CloseReason> {
-        if !self.service.is_too_slow() {
+        if !self.is_too_slow() {
             return None;
         }
         if let Some(reason) = self.step.closes_for() {

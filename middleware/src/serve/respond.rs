@@ -11,7 +11,7 @@ use tower_service::Service;
 use crate::{
     Batch, BoxError,
     protocol::Protocol,
-    push::NextMail,
+    push::Recipient,
     response::IntoResponse,
     stats::CloseReason,
     thread_context::{READINESS, Readiness},
@@ -95,10 +95,10 @@ pub trait Respond<P: Protocol> {
         Poll::Pending
     }
 
-    /// Whether something was pushed to the connection that it has to look at.
+    /// To whom messages are pushed; `None` if nothing can be.
     #[doc(hidden)]
-    fn has_mail(&self) -> bool {
-        false
+    fn recipient(&self) -> Option<&Recipient> {
+        None
     }
 
     /// Has the task of `cx` woken when something is pushed. Returns whether something was.
@@ -107,35 +107,6 @@ pub trait Respond<P: Protocol> {
         let _ = cx;
         false
     }
-
-    /// What was pushed and comes next.
-    #[doc(hidden)]
-    fn next_mail(&self) -> NextMail {
-        NextMail::Nothing
-    }
-
-    /// Takes bytes that were written off what was pushed. Returns whether they end inside of a message.
-    #[doc(hidden)]
-    fn advance_mail(&self, bytes: usize) -> bool {
-        let _ = bytes;
-        false
-    }
-
-    /// Whether the connection must end because it takes too little of what is pushed to it.
-    #[doc(hidden)]
-    fn is_too_slow(&self) -> bool {
-        false
-    }
-
-    /// Bytes that were pushed and are not written.
-    #[doc(hidden)]
-    fn mail_bytes(&self) -> usize {
-        0
-    }
-
-    /// Takes nothing more that is pushed; what waits is still written.
-    #[doc(hidden)]
-    fn stop_mail(&self) {}
 
     /// Whether everything that a call has written so far ends with a reply.
     #[doc(hidden)]

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Batch, BoxError,
     protocol::{Notice, Protocol},
-    push::{NextMail, Recipient},
+    push::Recipient,
     response::{SessionReply, sealed::Then},
     serve::{Overlapped, Respond},
     stats::CloseReason,
@@ -59,13 +59,6 @@ impl<S: Session> SessionResponder<S> {
             let session = running.session;
             // In a drop while panicking a second panic would abort the process.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| session.on_close(reason)));
-        }
-    }
-
-    fn recipient(&self) -> Option<&Recipient> {
-        match &self.0 {
-            State::Running(running) => Some(running.conn.recipient()),
-            _ => None,
         }
     }
 
@@ -168,34 +161,15 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
     }
 
     #[inline]
-    fn has_mail(&self) -> bool {
-        self.recipient().is_some_and(Recipient::has_mail)
+    fn recipient(&self) -> Option<&Recipient> {
+        match &self.0 {
+            State::Running(running) => Some(running.conn.recipient()),
+            _ => None,
+        }
     }
 
     fn register_mail(&mut self, cx: &Context<'_>) -> bool {
         self.running().is_some_and(|running| running.register_mail(cx))
-    }
-
-    fn next_mail(&self) -> NextMail {
-        self.recipient().map_or(NextMail::Nothing, Recipient::next_mail)
-    }
-
-    fn advance_mail(&self, bytes: usize) -> bool {
-        self.recipient().is_some_and(|recipient| recipient.advance_mail(bytes))
-    }
-
-    fn is_too_slow(&self) -> bool {
-        self.recipient().is_some_and(Recipient::is_too_slow)
-    }
-
-    fn mail_bytes(&self) -> usize {
-        self.recipient().map_or(0, Recipient::waiting_bytes)
-    }
-
-    fn stop_mail(&self) {
-        if let Some(recipient) = self.recipient() {
-            recipient.stop_mail();
-        }
     }
 
     fn is_between_replies(&self, call: &SessionCall<S>) -> bool {

@@ -43,6 +43,12 @@ impl Histogram {
         add(&self.sum_nanos, nanos, self.writers);
     }
 
+    /// Records several samples of the same length.
+    pub(super) fn record_each(&self, nanos: u64, samples: u64) {
+        add(&self.buckets[self.bounds.bucket(nanos)], samples, self.writers);
+        add(&self.sum_nanos, nanos.saturating_mul(samples), self.writers);
+    }
+
     /// Records samples that are longer than every bound, by their sum.
     pub(super) fn record_beyond_bounds(&self, samples: u64, sum_nanos: u64) {
         add(&self.buckets[self.buckets.len() - 1], samples, self.writers);

@@ -89,6 +89,11 @@ impl PushStats {
         self.delay.record(now.0.saturating_sub(since.0));
     }
 
+    /// The delay of a round that was written to several connections together.
+    pub(crate) fn record_delays(&self, since: Nanos, now: Nanos, connections: u64) {
+        self.delay.record_each(now.0.saturating_sub(since.0), connections);
+    }
+
     pub(super) fn snapshot(&self, waiting_bytes: i64) -> PushSnapshot {
         PushSnapshot {
             sent: self.sent.get(),

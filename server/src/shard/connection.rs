@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -40,7 +40,9 @@ where
 {
     match io {
         Ok(io) => {
+            let descriptor = io.as_fd().as_raw_fd();
             let served = connection_stack(parts, codec, responder).call(Socket::new(io));
+            served.set_stream_id(descriptor);
             served.set_peer(peer.address().into());
             Some(tokio::spawn(Connection { served, slot }))
         }

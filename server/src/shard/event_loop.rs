@@ -24,6 +24,7 @@ use super::{
     receive_buffer,
     scheduling_probe::{OneShard, SchedulingProbe},
     threads,
+    write_now::write_now,
 };
 use crate::{accept::NewConnection, live_config::LiveConfig, stack::StackParts};
 
@@ -80,6 +81,7 @@ impl Shard {
             tokio::spawn(run_yield_queue());
             tokio::spawn(run_close_pacer());
             tokio::spawn(parts.run_watchdog());
+            parts.write_pushes_now(write_now);
             tokio::spawn(parts.run_pushes());
             tokio::spawn(parts.timers(&signal).run());
             let (signal_of_age, stats) = (signal.clone(), parts.stats().clone());

@@ -32,6 +32,7 @@ mod serve_stream;
 mod service_error;
 mod socket;
 pub mod threads;
+mod write_now;
 
 #[cfg(feature = "test")]
 pub(crate) use self::serve_stream::{ByteStream, Ended};

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod shared_stream;
+
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
@@ -18,6 +20,8 @@ use towline_middleware::{
     session::{ActionOf, Cx, FrameOf, Session, SessionResponder, SessionStack},
     stats::Stats,
 };
+
+use self::shared_stream::{SharedStream, write_now};
 
 /// Answers each frame with itself in angle brackets.
 struct Brackets;
@@ -53,12 +57,15 @@ impl Shard {
     /// A connection whose stream has room for `bytes`.
     fn connect(&mut self, bytes: usize) -> (DuplexStream, Conn<Lf>) {
         let (client, server) = tokio::io::duplex(bytes);
+        let (server, id) = SharedStream::new(server);
         let conn = self.stack.conn(None);
         let responder = SessionResponder::new(Brackets, conn.clone(), self.stack.clone());
         let mut serve = Serve::unboxed(Echo).stats(self.stats.clone()).one(responder);
         let transport = FramedTransport::new(server, BatchCodec::<Lf>::new(1024));
+        let served = serve.call(transport);
+        served.set_stream_id(id);
         self.tasks.spawn(async move {
-            let _ = serve.call(transport).await;
+            let _ = served.await;
         });
         (client, conn)
     }
@@ -107,9 +114,18 @@ fn check(kind: char, lines: &[&str], sent: &[String], may_miss: bool) {
     }
 }
 
-async fn run(events: Vec<Event>, slow: SlowConsumer, room: usize, waiting_max: usize) {
+async fn run(
+    events: Vec<Event>,
+    slow: SlowConsumer,
+    room: usize,
+    waiting_max: usize,
+    writes_now: bool,
+) {
     let mut shard = Shard::new();
     shard.pushes.set_connection_bytes(waiting_max);
+    if writes_now {
+        shard.pushes.set_write_now(write_now);
+    }
     let (client, conn) = shard.connect(room);
     // A member that never reads, in whose mailbox ranges of the same log wait.
     let (_never_reads, other) = shard.connect(16);
@@ -186,12 +202,13 @@ proptest! {
         room in 1..400_usize,
         slow in prop_oneof![Just(SlowConsumer::DropOldest), Just(SlowConsumer::DropNewest)],
         waiting_max in 400..4000_usize,
+        writes_now: bool,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(run(events, slow, room, waiting_max));
+        runtime.block_on(run(events, slow, room, waiting_max, writes_now));
     }
 }
