@@ -30,6 +30,14 @@ pub use crate::exporter::{CountsReader, ProcessUsage, UserMetrics};
 #[cfg(feature = "systemd")]
 pub use crate::lifecycle::{activation, notify, watchdog};
 
+/// The parser of PROXY headers, for its tests and its fuzzer.
+pub mod proxy_protocol {
+    pub use crate::proxy_protocol::{
+        Endpoint, HEADER_BYTES_MAX, Parsed, Proxied, ProxiedTls, ProxyError, V2_BYTES_MAX,
+        check_laws, parse,
+    };
+}
+
 /// The admin endpoint.
 #[cfg(feature = "admin")]
 pub mod admin {

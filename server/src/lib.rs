@@ -47,6 +47,7 @@ mod lifecycle;
 mod live_config;
 mod overload;
 mod plan;
+mod proxy_protocol;
 mod serve;
 mod server;
 mod shard;

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "error",
+    "proxy_protocol",
     "hooks",
     "counts",
     "live_config",
