@@ -69,6 +69,16 @@ impl Key {
         self.access.set(settings, text)
     }
 
+    /// Copies the value in `from` to `to`. What a file held when it was read is copied with it.
+    pub(crate) fn copy(&self, from: &Settings, to: &mut Settings) {
+        self.access.copy(from, to);
+    }
+
+    /// Whether the values are equal, and what their files held when they were read.
+    pub(crate) fn is_equal(&self, one: &Settings, other: &Settings) -> bool {
+        self.access.equal(one, other)
+    }
+
     /// The value in `settings`. [`set`](Self::set) reads its text back to the same.
     pub fn value(&self, settings: &Settings) -> Value {
         self.access.value(settings)
@@ -143,6 +153,8 @@ impl fmt::Debug for Key {
 /// Reads and writes one field of the settings as text; hides the type of the field.
 pub(crate) trait Access: Sync {
     fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError>;
+    fn copy(&self, from: &Settings, to: &mut Settings);
+    fn equal(&self, one: &Settings, other: &Settings) -> bool;
     fn value(&self, settings: &Settings) -> Value;
     fn expected(&self) -> String;
     fn placeholder(&self) -> String;
@@ -155,10 +167,18 @@ pub(crate) struct Field<T: 'static, G> {
     pub(crate) grammar: G,
 }
 
-impl<T, G: Grammar<T>> Access for Field<T, G> {
+impl<T: Clone + PartialEq, G: Grammar<T>> Access for Field<T, G> {
     fn set(&self, settings: &mut Settings, text: &str) -> Result<(), ValueError> {
         *(self.get_mut)(settings) = self.grammar.parse(text)?;
         Ok(())
+    }
+
+    fn copy(&self, from: &Settings, to: &mut Settings) {
+        (self.get_mut)(to).clone_from((self.get)(from));
+    }
+
+    fn equal(&self, one: &Settings, other: &Settings) -> bool {
+        (self.get)(one) == (self.get)(other)
     }
 
     fn value(&self, settings: &Settings) -> Value {

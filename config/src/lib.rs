@@ -11,6 +11,8 @@ mod grammar;
 mod key;
 mod listener;
 mod loader;
+mod network_list;
+mod networks;
 #[cfg(feature = "file")]
 mod profile;
 #[cfg(feature = "file")]
@@ -31,6 +33,8 @@ pub use environment::IgnoredVariable;
 pub use error::{Error, Errors, ValueError};
 pub use key::{Key, Reload, Support};
 pub use listener::{Listen, ListenerSettings};
+pub use network_list::NetworkList;
+pub use networks::{Network, NetworkSet};
 #[cfg(feature = "file")]
 pub use profile::profiles;
 #[cfg(feature = "file")]

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use crate::{listener::ListenerSettings, words::words};
+use crate::{listener::ListenerSettings, network_list::NetworkList, words::words};
 
 /// Every setting of the server. What [`load`](crate::load) returns is valid as a whole.
 ///
@@ -161,6 +161,13 @@ pub struct Limits {
     pub connections_per_ip: Option<NonZeroU32>,
     /// `limits.accept_rate`: maximum accepts per second; `None` is `off`. Default: `None`.
     pub accept_rate: Option<NonZeroU32>,
+    /// `limits.accept_rate_per_ip`: maximum accepts per second from one IPv4 address or IPv6 /64 network; `None` is
+    /// `off`. Default: `None`.
+    pub accept_rate_per_ip: Option<NonZeroU32>,
+    /// `limits.allow`: networks whose clients may connect; `None` is `off`, all. Default: `None`.
+    pub allow: Option<NetworkList>,
+    /// `limits.deny`: networks whose clients may not connect; `None` is `off`. Default: `None`.
+    pub deny: Option<NetworkList>,
     /// `limits.admission`. Default: `wait`.
     pub admission: Admission,
     /// `limits.line_bytes`: maximum length of a line, terminator excluded. Default: 64 KiB.

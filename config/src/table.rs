@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{
     grammar::{
-        Address, Count, FlushPolicies, Listeners, Or, Path, ProcessCount, ReceiveBuffers, Size,
-        SocketPath, Time, Words,
+        Address, Count, FlushPolicies, Listeners, Networks, Or, Path, ProcessCount, ReceiveBuffers,
+        Size, SocketPath, Time, Words,
     },
     key::{Field, Key},
     settings::{
@@ -220,6 +220,33 @@ static KEYS: &[Key] = &[
          what happens to connections above it.",
     )
     .flag("--max-accept-rate")
+    .live(),
+    key!(
+        limits.accept_rate_per_ip,
+        off(Count { min: 1, max: 1_000_000 }),
+        "Maximum accepts per second from one IPv4 address or IPv6 /64 network, with a burst of one \
+         second's worth. Further ones are answered `ERR too many connections from your address` and \
+         closed. The last 65,536 addresses are remembered.",
+    )
+    .flag("--max-accept-rate-per-ip")
+    .live(),
+    key!(
+        limits.allow,
+        off(Networks),
+        "Networks whose clients may connect, and no others. An item that begins with a slash is a file \
+         with one network a line and comments behind `#`, which a reload reads again. Clients over a \
+         Unix socket have no address, and may connect.",
+    )
+    .flag("--allow")
+    .list()
+    .live(),
+    key!(
+        limits.deny,
+        off(Networks),
+        "Networks whose clients may not connect, also if `limits.allow` has them; written as that is.",
+    )
+    .flag("--deny")
+    .list()
     .live(),
     key!(
         limits.admission,

@@ -231,6 +231,7 @@ pub(crate) fn worker_settings(settings: &Settings, plan: &ProcessPlan) -> Settin
     settings.limits.connections = number(plan.per_process);
     settings.limits.connections_per_ip = None;
     settings.limits.accept_rate = None;
+    settings.limits.accept_rate_per_ip = None;
     let buffers = buffer_limit(settings.limits.buffer_bytes) / plan.processes as u64;
     settings.limits.buffer_bytes = Some((buffers as usize).max(1));
     settings

@@ -5,12 +5,14 @@
 
 mod address;
 mod listen;
+mod networks;
 mod number;
 mod word;
 
 use address::EXAMPLES;
 pub(crate) use address::{Address, Path, SocketPath};
 pub(crate) use listen::Listeners;
+pub(crate) use networks::Networks;
 pub(crate) use number::{Count, Size, Time};
 pub(crate) use word::{FlushPolicies, Or, ProcessCount, ReceiveBuffers, Words};
 

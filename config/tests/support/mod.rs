@@ -82,6 +82,11 @@ pub(crate) fn valid_text(key: &'static Key) -> BoxedStrategy<String> {
         ]
         .boxed(),
         "ADDR" => address(key).boxed(),
+        "NETWORKS" => prop_oneof![
+            any::<std::net::IpAddr>().prop_map(|ip| ip.to_canonical().to_string()),
+            Just("10.0.0.0/8, 2001:db8::/32".to_owned()),
+        ]
+        .boxed(),
         "PATH" | "FILE" => "(/[a-z ä\"\\\\#']{1,9}){1,3}".boxed(),
         "every:N" => (1..=1_000_000u32).prop_map(|lines| format!("every:{lines}")).boxed(),
         word => Just(word.to_owned()).boxed(),

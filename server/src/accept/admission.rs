@@ -6,9 +6,11 @@ use tokio::time::Instant;
 use towline_config::{Admission, Limits};
 
 use super::{
+    access::AccessLists,
     per_address::{LimitReached, PerAddress},
     rate::TokenBucket,
     slots::{ConnectionSlots, ConnectionTag, Reservation},
+    source_rate::SourceRates,
 };
 use crate::counts::Rejection;
 
@@ -21,6 +23,9 @@ pub struct AdmissionControl {
     accept_rate: Option<NonZeroU32>,
     memory_short: bool,
     rate: Option<TokenBucket>,
+    access: AccessLists,
+    source_rate: Option<NonZeroU32>,
+    source_rates: Option<SourceRates>,
 }
 
 /// What an admitted connection holds until it ends.
@@ -42,6 +47,9 @@ impl AdmissionControl {
             accept_rate: None,
             memory_short: false,
             rate: None,
+            access: AccessLists::default(),
+            source_rate: None,
+            source_rates: None,
         };
         admission.set_limits(limits);
         admission
@@ -51,6 +59,11 @@ impl AdmissionControl {
     pub fn set_limits(&mut self, limits: &Limits) {
         self.admission = limits.admission;
         self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
+        self.access = AccessLists::of(limits);
+        if self.source_rate != limits.accept_rate_per_ip {
+            self.source_rate = limits.accept_rate_per_ip;
+            self.source_rates = limits.accept_rate_per_ip.map(SourceRates::new);
+        }
         if self.accept_rate != limits.accept_rate {
             // An unchanged rate keeps its bucket: a full bucket at each reload would defeat the limit.
             self.accept_rate = limits.accept_rate;
@@ -86,8 +99,8 @@ impl AdmissionControl {
 
     /// Admits a connection, with the slot from [`reserve`](Self::reserve) if there is one.
     ///
-    /// The order of the limits makes sure that a rejected connection uses up nothing: neither a slot
-    /// nor a token of the rate.
+    /// The order of the limits makes sure that a rejected connection uses up nothing that others need: neither a
+    /// slot nor a token of the rate of all.
     ///
     /// # Errors
     /// With the first limit that does not admit it.
@@ -96,14 +109,21 @@ impl AdmissionControl {
         peer: Option<SocketAddr>,
         reserved: Option<Reservation>,
     ) -> Result<Admitted, Rejection> {
+        if !self.access.admit(peer) {
+            return Err(Rejection::Denied);
+        }
         if self.memory_short {
             return Err(Rejection::Memory);
+        }
+        let now = Instant::now();
+        if self.source_rates.as_mut().is_some_and(|rates| !rates.try_take(peer, now)) {
+            return Err(Rejection::PerIpRate);
         }
         let tag = self.per_address.acquire(peer).map_err(|LimitReached| Rejection::PerIp)?;
         let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
         let slot = reserved.or_else(|| self.slots.try_reserve());
         let slot = slot.ok_or(Rejection::MaxConnections)?;
-        let in_rate = self.rate.as_mut().is_none_or(|rate| rate.try_take(Instant::now()));
+        let in_rate = self.rate.as_mut().is_none_or(|rate| rate.try_take(now));
         in_rate.then_some(Admitted { slot, tag }).ok_or(Rejection::Rate)
     }
 }

@@ -9,6 +9,7 @@
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `listener_limits.rs` | connections of one listener |
+//! | `access.rs`, `source_rate.rs` | which addresses may connect, and how often |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
 //! | `accepted.rs` | an accepted connection before it is served |
@@ -17,6 +18,7 @@
 
 mod accepted;
 mod acceptor;
+mod access;
 mod admission;
 mod bound_listener;
 mod error;
@@ -31,6 +33,7 @@ mod reject;
 mod reserve_fd;
 mod retry;
 mod slots;
+mod source_rate;
 mod stats;
 mod unix_socket;
 

@@ -14,14 +14,14 @@ const ENTRIES_KEPT: usize = 256;
 
 /// What counts as one address: an IPv4 address, or the /64 network that one IPv6 host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum AddrKey {
+pub(super) enum AddrKey {
     V4(u32),
     V6(u64),
 }
 
 impl AddrKey {
     /// An IPv4-mapped IPv6 address has the key of its IPv4 address.
-    fn of(address: IpAddr) -> Self {
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),

@@ -29,6 +29,7 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 pub struct RejectionWords {
     too_many: BytesMut,
     too_many_from_address: BytesMut,
+    denied: BytesMut,
 }
 
 impl RejectionWords {
@@ -47,12 +48,14 @@ impl RejectionWords {
         Self {
             too_many: said(Notice::TooManyConnections),
             too_many_from_address: said(Notice::TooManyFromAddress),
+            denied: said(Notice::Refused("your address may not connect")),
         }
     }
 
     fn get(&self, why: Rejection) -> &[u8] {
         match why {
-            Rejection::PerIp => &self.too_many_from_address,
+            Rejection::PerIp | Rejection::PerIpRate => &self.too_many_from_address,
+            Rejection::Denied => &self.denied,
             _ => &self.too_many,
         }
     }

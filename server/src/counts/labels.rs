@@ -14,12 +14,23 @@ pub enum Rejection {
     FdExhausted,
     /// Memory is short and `limits.admission` is `reject`.
     Memory,
+    /// The client's address is in `limits.deny`, or not in `limits.allow`.
+    Denied,
+    /// The client's address is at `limits.accept_rate_per_ip`.
+    PerIpRate,
 }
 
 impl Rejection {
     /// All values, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::MaxConnections, Self::PerIp, Self::Rate, Self::FdExhausted, Self::Memory];
+    pub const ALL: [Self; 7] = [
+        Self::MaxConnections,
+        Self::PerIp,
+        Self::Rate,
+        Self::FdExhausted,
+        Self::Memory,
+        Self::Denied,
+        Self::PerIpRate,
+    ];
 
     /// The value of the label `reason`.
     pub const fn label(self) -> &'static str {
@@ -29,6 +40,8 @@ impl Rejection {
             Self::Rate => "rate",
             Self::FdExhausted => "fd_exhausted",
             Self::Memory => "memory",
+            Self::Denied => "denied",
+            Self::PerIpRate => "per_ip_rate",
         }
     }
 }
