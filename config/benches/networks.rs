@@ -26,7 +26,14 @@ fn lookup(c: &mut Criterion) {
     let mut group = c.benchmark_group("networks");
     for (family, address) in [("v4", v4 as fn(u32) -> IpAddr), ("v6", v6)] {
         for networks in [10, 1_000, 100_000, 1_000_000] {
-            let network = |n| address(n).to_string().parse::<Network>().ok();
+            // Of IPv6 the networks of sites.
+            let network = |n| match address(n) {
+                IpAddr::V6(ip) => {
+                    let site = Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80);
+                    format!("{site}/48").parse::<Network>().ok()
+                }
+                ip => ip.to_string().parse().ok(),
+            };
             let set: NetworkSet = (0..networks).filter_map(network).collect();
             let mut n = 0_u32;
             group.bench_function(format!("lookup/{family}/{networks}"), |b| {

@@ -128,7 +128,7 @@ fn an_unknown_variable_is_refused_with_the_nearest_valid_one() {
         ("TOWLINE_LIMITS_CONNECTIONS", "TOWLINE_LIMITS__CONNECTIONS"),
         ("TOWLINE_SERVER__ADMIN__", "TOWLINE_SERVER__ADMIN"),
         // Nothing is like it, so any key of its section.
-        ("TOWLINE_LIMITS__NOPE", "TOWLINE_LIMITS__LINE_BYTES"),
+        ("TOWLINE_LIMITS__NOPE", "TOWLINE_LIMITS__DENY"),
     ] {
         assert_eq!(
             from_environment(&[(name, "1")]).unwrap_err(),
