@@ -122,7 +122,14 @@ impl<P: Protocol> Response<P> {
     pub async fn into_batch(self) -> Result<Batch<P>, BoxError> {
         let count = self.replies.count() as u32;
         match self.after.map(|after| *after) {
-            None | Some(Then::Next | Then::Call | Then::Close(_)) => Ok(self.replies),
+            None
+            | Some(
+                Then::Next
+                | Then::Call
+                | Then::Close(_)
+                | Then::Reframe { .. }
+                | Then::Detach { .. },
+            ) => Ok(self.replies),
             Some(Then::Parts(mut parts)) => {
                 let mut bytes = BytesMut::from(self.replies.as_bytes());
                 while let Some(part) = poll_fn(|cx| parts.as_mut().poll_next(cx)).await {
@@ -286,7 +293,8 @@ impl<P: Protocol> IntoResponse for SessionReply<P> {
 pub(crate) mod sealed {
     use std::fmt;
 
-    use super::{Batch, BoxRest, CloseReason, Protocol, ReplyParts, Response, SessionReply};
+    use super::{Batch, BoxRest, Bytes, CloseReason, Protocol, ReplyParts, Response, SessionReply};
+    use crate::session::Detach;
 
     /// What comes after the replies.
     pub enum Then {
@@ -300,6 +308,10 @@ pub(crate) mod sealed {
         Parts(ReplyParts),
         /// More of the reply, made as the loop asks for it.
         Rest(BoxRest),
+        /// What was read behind the reply is cut anew: as a body if `raw`, else into frames.
+        Reframe { rest: Bytes, raw: bool },
+        /// The connection is a byte stream from here on; `rest` was read behind the reply.
+        Detach { rest: Bytes, detach: Detach },
     }
 
     impl fmt::Debug for Then {
@@ -310,6 +322,8 @@ pub(crate) mod sealed {
                 Self::Call => f.write_str("Call"),
                 Self::Parts(_) => f.write_str("Parts"),
                 Self::Rest(_) => f.write_str("Rest"),
+                Self::Reframe { raw, .. } => f.debug_struct("Reframe").field("raw", raw).finish(),
+                Self::Detach { .. } => f.write_str("Detach"),
             }
         }
     }

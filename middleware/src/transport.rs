@@ -87,6 +87,11 @@ pub trait Transport:
     #[doc(hidden)]
     fn set_frame_max(self: Pin<&mut Self>, bytes: usize);
 
+    /// Puts `rest` in front of what is not cut yet, and has that cut anew: taken as it is if `raw`, else into
+    /// frames.
+    #[doc(hidden)]
+    fn reframe(self: Pin<&mut Self>, rest: &[u8], raw: bool);
+
     /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.
     #[doc(hidden)]

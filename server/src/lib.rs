@@ -78,8 +78,8 @@ pub use towline_middleware::{
     router::Router,
     serve_connection,
     session::{
-        Action, ActionOf, Conn, ConnId, Cx, Deferred, FrameOf, IntoSession, Overlap, Refused,
-        ReplyStream, Session, serve_session,
+        Action, ActionOf, Body, Conn, ConnId, Cx, Deferred, Detach, Detached, Draining, FrameOf,
+        IntoSession, Overlap, Refused, ReplyStream, Session, serve_session,
     },
     stats::CloseReason,
 };

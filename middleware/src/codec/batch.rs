@@ -83,6 +83,14 @@ impl<P: Protocol> BatchCodec<P> {
     }
 }
 
+impl<P: Protocol> BatchCodec<P> {
+    /// Has everything that comes taken as it is, as batches of no frames, or cut into frames again.
+    pub(crate) fn set_raw(&mut self, raw: bool) {
+        self.limits = self.limits.raw(raw);
+        (self.scanned, self.needed) = (0, 0);
+    }
+}
+
 /// Bytes up to which a protocol is asked first whether they are one frame.
 const SHORT_BYTES: usize = 32;
 
@@ -132,6 +140,10 @@ impl<P: Protocol> Decoder for BatchCodec<P> {
 impl<P: Protocol> BatchCodec<P> {
     #[inline(never)]
     fn cut(&mut self, src: &mut BytesMut) -> Result<Option<Batch<P>>, LineError> {
+        if self.limits.is_raw() {
+            let len = src.len();
+            return Ok(Some(Batch::counted(take(src, len), 0)));
+        }
         if src.len() < self.needed as usize {
             return Ok(None);
         }

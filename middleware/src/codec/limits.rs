@@ -39,6 +39,8 @@ pub struct LineLimits {
 #[derive(Debug)]
 struct OwnLimit {
     bytes: usize,
+    /// What comes is not cut into frames.
+    raw: bool,
     shared: Arc<LineLimits>,
 }
 
@@ -54,18 +56,32 @@ impl LineLimits {
     /// The limits of one connection that shares these: frames of at most `bytes`, and never more than the shared
     /// limit, which is returned if `bytes` is not below it.
     pub(super) fn within(self: &Arc<Self>, bytes: usize) -> Arc<Self> {
+        self.with(bytes, self.is_raw())
+    }
+
+    /// The limits of one connection that shares these, whose input is cut into frames or is not.
+    pub(super) fn raw(self: &Arc<Self>, raw: bool) -> Arc<Self> {
+        self.with(self.own.as_ref().map_or(usize::MAX, |own| own.bytes), raw)
+    }
+
+    fn with(self: &Arc<Self>, bytes: usize, raw: bool) -> Arc<Self> {
         let shared = self.own.as_ref().map_or(self, |own| &own.shared).clone();
-        if bytes >= shared.bytes() {
+        if bytes >= shared.bytes() && !raw {
             return shared;
         }
-        Arc::new(Self { own: Some(OwnLimit { bytes, shared }), ..Self::new(0) })
+        Arc::new(Self { own: Some(OwnLimit { bytes, raw, shared }), ..Self::new(0) })
+    }
+
+    /// Whether what comes is not cut into frames.
+    pub(super) fn is_raw(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.raw)
     }
 
     /// The longest frame, and the limits that are shared.
     pub(super) fn in_force(&self) -> (usize, &Self) {
         match &self.own {
             None => (self.bytes(), self),
-            Some(OwnLimit { bytes, shared }) => ((*bytes).min(shared.bytes()), shared),
+            Some(OwnLimit { bytes, shared, .. }) => ((*bytes).min(shared.bytes()), shared),
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) enum Flag {
     PushPending = 1024,
     /// The bytes that were pushed last end inside of a message, the rest of which comes before anything else.
     InsidePush = 2048,
+    /// The input is taken as it is: the rest of what it belongs to is waited for, as that of an unfinished item is.
+    Raw = 4096,
 }
 
 /// A set of [`Flag`]s. As fields of their own they would make the task of a connection 128 bytes larger: it

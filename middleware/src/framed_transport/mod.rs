@@ -268,13 +268,30 @@ where
         }
     }
 
+    fn reframe(mut self: Pin<&mut Self>, rest: &[u8], raw: bool) {
+        if !rest.is_empty() {
+            let mut joined = BytesMut::with_capacity(rest.len() + self.read.len());
+            joined.extend_from_slice(rest);
+            joined.extend_from_slice(&self.read);
+            self.read.clear();
+            self.return_read_block(0);
+            self.read = joined;
+        }
+        let codec: &mut dyn Any = &mut self.codec;
+        if let Some(codec) = codec.downcast_mut::<BatchCodec<P>>() {
+            codec.set_raw(raw);
+        }
+        self.flags.set(Flag::Raw, raw);
+        self.flags.set(Flag::Decodable, true);
+    }
+
     #[inline]
     fn park(mut self: Pin<&mut Self>) -> BufferedBytes {
         self.return_read_block(COPY_BYTES_MAX);
         self.return_write_block();
         self.flags.set(Flag::Woken, true);
         BufferedBytes {
-            read_bytes: self.read.len(),
+            read_bytes: self.read.len() + usize::from(self.flags.has(Flag::Raw)),
             write_bytes: self.unsent_bytes(),
             written_bytes: std::mem::take(&mut self.written_bytes),
         }

@@ -111,7 +111,8 @@ impl<T: Transport> Projection<'_, T> {
     #[inline]
     fn receive(&mut self, batch: Batch<T::Protocol>) -> Batch<T::Protocol> {
         *self.line_received = true;
-        if *self.pong_until == Nanos(0) {
+        // Without a frame it is a piece of a body.
+        if *self.pong_until == Nanos(0) || batch.is_empty() {
             return batch;
         }
         let in_time = self.supervision.now().active <= *self.pong_until;
@@ -209,7 +210,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
                 ended => return Poll::Ready(ended),
             };
             let rest = this.receive(batch);
-            if !rest.is_empty() {
+            if !rest.as_bytes().is_empty() {
                 return Poll::Ready(Some(Ok(rest)));
             }
         }
@@ -247,6 +248,10 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self.inner.is_inside_push()
     }
 
+    fn reframe(self: Pin<&mut Self>, rest: &[u8], raw: bool) {
+        self.project().inner.reframe(rest, raw);
+    }
+
     #[inline]
     fn take_full_read(self: Pin<&mut Self>) -> bool {
         self.project().inner.take_full_read()
@@ -259,7 +264,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
                 Ok(batch) => this.receive(batch),
                 Err(error) => return Some(Err(error)),
             };
-            if !rest.is_empty() {
+            if !rest.as_bytes().is_empty() {
                 return Some(Ok(rest));
             }
         }

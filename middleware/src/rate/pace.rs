@@ -98,6 +98,8 @@ impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
             Then::Parts(parts) => Step::Parts(parts),
             Then::Rest(rest) => Step::Rest(rest),
             Then::Close(_) => Step::Closing,
+            // Only sessions say these, which are not paced.
+            Then::Reframe { .. } | Then::Detach { .. } => Step::Closing,
         }
     }
 }

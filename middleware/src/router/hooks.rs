@@ -8,11 +8,14 @@ use crate::{
 };
 
 type Hook<P, S> = Box<dyn Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
+type BodyHook<P, S> =
+    Box<dyn Fn(&mut S, &[u8], bool, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync>;
 type CloseHook<S> = Box<dyn Fn(S, CloseReason) + Send + Sync>;
 
 /// The hooks of a router.
 pub(super) struct Hooks<P: Commands, S> {
     pub(super) on_open: Option<Hook<P, S>>,
+    pub(super) on_body: Option<BodyHook<P, S>>,
     pub(super) on_timer: Option<Hook<P, S>>,
     pub(super) on_drain: Option<Hook<P, S>>,
     pub(super) on_close: Option<CloseHook<S>>,
@@ -20,7 +23,7 @@ pub(super) struct Hooks<P: Commands, S> {
 
 impl<P: Commands, S> Default for Hooks<P, S> {
     fn default() -> Self {
-        Self { on_open: None, on_timer: None, on_drain: None, on_close: None }
+        Self { on_open: None, on_body: None, on_timer: None, on_drain: None, on_close: None }
     }
 }
 
@@ -32,6 +35,16 @@ impl<P: Commands, S: Send + 'static> Router<P, S> {
         H: Fn(&mut S, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync + 'static,
     {
         self.hooks.on_open = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls `hook` with each piece of a [`Body`](crate::session::Body) that a command asked for, and whether it is the
+    /// last one.
+    pub fn on_body<H>(mut self, hook: H) -> Self
+    where
+        H: Fn(&mut S, &[u8], bool, &mut Cx<'_, P>) -> Action<P, S> + Send + Sync + 'static,
+    {
+        self.hooks.on_body = Some(Box::new(hook));
         self
     }
 

@@ -257,6 +257,13 @@ impl<P: Commands, S: Send + 'static> Session for Routed<P, S> {
         Action::Continue
     }
 
+    fn on_body(&mut self, piece: &[u8], last: bool, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
+        match &self.routes.table.hooks.on_body {
+            Some(hook) => hook(&mut self.state, piece, last, cx).lift(Self::state),
+            None => Action::Continue,
+        }
+    }
+
     fn on_timer(&mut self, cx: &mut Cx<'_, P>) -> ActionOf<Self> {
         match &self.routes.table.hooks.on_timer {
             Some(hook) => hook(&mut self.state, cx).lift(Self::state),

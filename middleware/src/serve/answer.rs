@@ -76,6 +76,15 @@ where
                 drop(call);
                 return self.send_last(batch, reason);
             }
+            Then::Reframe { rest, raw } => {
+                drop(call);
+                self.transport.as_mut().reframe(&rest, raw);
+                return self.send(cx, batch);
+            }
+            Then::Detach { rest, detach } => {
+                drop(call);
+                return self.detach(batch, &rest, detach);
+            }
             Then::Parts(parts) => Source::Parts(parts),
             Then::Rest(rest) => Source::Rest(LimitedRest::Free(rest)),
         };
@@ -151,8 +160,12 @@ where
                 Then::Parts(parts) => answering.source = Source::Parts(parts),
                 Then::Rest(rest) => answering.source = Source::Rest(LimitedRest::Free(rest)),
                 Then::Close(reason) => return self.send_last(batch, reason),
-                Then::Next => {
+                Then::Detach { rest, detach } => return self.detach(batch, &rest, detach),
+                next @ (Then::Next | Then::Reframe { .. }) => {
                     *self.step = Step::open(0, answering.flood_hint);
+                    if let Then::Reframe { rest, raw } = next {
+                        self.transport.as_mut().reframe(&rest, raw);
+                    }
                     return self.send(cx, batch);
                 }
             }

@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 
 use super::{
     answer::Answering,
+    detached::DetachedStream,
     peer_end::{PendingCall, WaitingBatch},
     respond::Respond,
     shard_link::{ShardLink, Shared},
@@ -46,6 +47,8 @@ pub(super) enum Step<P: Protocol, S: Respond<P>> {
     Feeding(Box<Feed<P>>),
     /// A reply that comes in parts.
     Answering(Box<Answering<S::Call>>),
+    /// A byte stream, which a future of the program's serves.
+    Detached(Box<DetachedStream>),
     /// A session's connection, before anything was read.
     Opening,
     Flushing {
@@ -87,6 +90,7 @@ impl<P: Protocol, S: Respond<P>> Step<P, S> {
             Self::Open { ticket, .. } | Self::Flushing { ticket, .. } => Some(ticket),
             Self::Feeding(feed) => Some(&mut feed.ticket),
             Self::Answering(answering) => Some(&mut answering.ticket),
+            Self::Detached(detached) => Some(&mut detached.ticket),
             Self::Lingering(linger) => Some(&mut linger.ticket),
             _ => None,
         }
@@ -153,6 +157,7 @@ impl<P: Protocol, S: Respond<P>> Step<P, S> {
             Self::Waiting(waiting) => waiting.batch.as_bytes().len(),
             Self::Serving { in_hand, .. } => *in_hand as usize,
             Self::Answering(answering) => answering.in_hand as usize,
+            Self::Detached(detached) => detached.held_bytes(),
             _ => 0,
         }
     }

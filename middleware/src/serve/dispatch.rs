@@ -51,6 +51,7 @@ where
             Step::Serving { .. } => self.serve_on(cx),
             Step::Feeding(_) => self.feed(cx),
             Step::Answering(_) => self.answer_on(cx),
+            Step::Detached(_) => self.serve_detached(cx),
             Step::Opening => {
                 *self.step = Step::OPEN;
                 self.call_hook(cx, S::open)

@@ -29,6 +29,7 @@
 mod answer;
 mod config;
 mod connection;
+mod detached;
 mod dispatch;
 mod mail;
 mod park;

@@ -127,6 +127,8 @@ impl<P: Replies, S: 'static> Action<P, S> {
             Self::Continue => Action::Continue,
             Self::Close => Action::Close,
             Self::ReplyStream(stream) => Action::ReplyStream(stream),
+            Self::Body(body) => Action::Body(body),
+            Self::Detach(detach) => Action::Detach(detach),
             Self::Deferred(deferred) => Action::Deferred(deferred.lift(part, None)),
         }
     }

@@ -4,8 +4,10 @@
 //! reference count, and a call that answers at once costs no allocation. What takes time is answered
 //! [later](Deferred); what is long is answered [in parts](ReplyStream).
 
+mod body;
 mod cx;
 mod deferred;
+mod detach;
 mod frame_max;
 mod frames;
 mod overlap;
@@ -21,14 +23,19 @@ use std::{fmt, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-pub(crate) use self::stack::LimitedWait;
 pub use self::{
+    body::Body,
     cx::Cx,
     deferred::Deferred,
+    detach::{Detach, Detached, Draining},
     overlap::Overlap,
     reply_stream::ReplyStream,
     responder::{Refused, SessionResponder},
     stack::SessionStack,
+};
+pub(crate) use self::{
+    detach::{Bridge, DetachedFuture},
+    stack::LimitedWait,
 };
 pub use crate::push::{Conn, ConnId};
 use crate::{
@@ -105,6 +112,18 @@ pub trait Session: Sized + Send + 'static {
         frame: FrameOf<'_, Self>,
         cx: &mut Cx<'_, Self::Protocol>,
     ) -> ActionOf<Self>;
+
+    /// A piece of the [`Body`] that [`Action::Body`] asked for, up to a read's worth; `last` with the last one, which
+    /// may be empty. A reply to a piece is written before the next one comes.
+    fn on_body(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        cx: &mut Cx<'_, Self::Protocol>,
+    ) -> ActionOf<Self> {
+        let _ = (piece, last, cx);
+        Action::Continue
+    }
 
     /// The time that [`Cx::set_timer`] set has passed. While a reply is waited for it is called after it; while
     /// several are ([`overlap`](Self::overlap)), it is called in the place of the next frame.
@@ -239,6 +258,10 @@ pub enum Action<P: Replies, S> {
     Deferred(Deferred<P, S>),
     /// A reply in parts. Frames behind this one wait for it.
     ReplyStream(ReplyStream),
+    /// Bytes that are no frames, behind this one. Replies that [overlap](Session::overlap) are written before.
+    Body(Body),
+    /// The connection is served as a byte stream from here on, behind what was said.
+    Detach(Detach),
 }
 
 impl<P: Replies, S> fmt::Debug for Action<P, S> {
@@ -248,6 +271,8 @@ impl<P: Replies, S> fmt::Debug for Action<P, S> {
             Self::Close => "Close",
             Self::Deferred(_) => "Deferred",
             Self::ReplyStream(_) => "ReplyStream",
+            Self::Body(_) => "Body",
+            Self::Detach(_) => "Detach",
         })
     }
 }

@@ -7,14 +7,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::{
     task::coop::unconstrained,
     time::{Instant, Sleep, sleep},
 };
 
 use super::{
-    Action, ActionOf, Conn, Cx, Session, SessionStack, TimerChange,
+    Action, ActionOf, Body, Conn, Cx, Session, SessionStack, TimerChange,
+    body::{BodyCut, Cut},
     frame_max::FrameMax,
     waiting::{Turn, Waiting},
 };
@@ -22,6 +23,7 @@ use crate::{
     Batch, BoxError,
     clock::Nanos,
     drain::WakerIdentity,
+    protocol::{Notice, Protocol},
     push::{RoomWait, must_wait},
     response::{SessionReply, sealed::Then},
     rest::{FRAMES_UNMEASURED, PART_BYTES, PartClock},
@@ -41,6 +43,8 @@ pub(super) struct Running<S: Session> {
     timer: Option<Pin<Box<Sleep>>>,
     pub(super) frame_max: FrameMax,
     drained: bool,
+    /// The body that comes, instead of frames.
+    body: Option<Box<BodyCut>>,
     /// The task that is woken when mail comes.
     registered: WakerIdentity,
 }
@@ -59,6 +63,8 @@ pub struct SessionCall<S: Session> {
     overlaps: bool,
     /// The limit of frames was changed since the batch was cut.
     rechecks: bool,
+    /// The rest of the batch is behind a body, and not cut into frames.
+    reframes: bool,
 }
 
 type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
@@ -85,7 +91,15 @@ impl<S: Session> SessionCall<S> {
             close: None,
             overlaps: false,
             rechecks: false,
+            reframes: false,
         }
+    }
+
+    /// Takes the bytes of the batch that no frame was cut from.
+    fn take_rest(&mut self) -> Bytes {
+        let rest = Bytes::copy_from_slice(&self.batch.as_bytes()[self.at..]);
+        (self.at, self.reframes) = (self.batch.as_bytes().len(), false);
+        rest
     }
 
     /// A call of a method that is called when there is nothing else to do.
@@ -130,6 +144,7 @@ impl<S: Session> Running<S> {
             timer: None,
             frame_max: FrameMax::NONE,
             drained: false,
+            body: None,
             registered: WakerIdentity::NONE,
         }
     }
@@ -234,6 +249,11 @@ impl<S: Session> Running<S> {
                 }
             } else if let Some(hook) = call.first.take() {
                 self.call(&mut out, hook)
+            } else if self.body.is_some() && call.at < call.batch.as_bytes().len() {
+                match self.take_piece(call, &mut out) {
+                    Ok(action) => action,
+                    Err(then) => break then,
+                }
             } else {
                 let SessionCall { batch, at, rechecks, .. } = call;
                 let batch = batch.as_bytes();
@@ -258,6 +278,9 @@ impl<S: Session> Running<S> {
                 call.waiting = Some(Waiting::Room(Box::new(RoomWait::take())));
                 continue;
             }
+            if call.reframes && matches!(action, Action::Continue) {
+                break Then::Reframe { rest: call.take_rest(), raw: false };
+            }
             match action {
                 Action::Continue if call.is_answered() => match call.close {
                     None => break Then::Next,
@@ -274,6 +297,16 @@ impl<S: Session> Running<S> {
                     call.waiting = Some(Waiting::New(future, within));
                 }
                 Action::ReplyStream(stream) => call.waiting = Some(Waiting::Parts(*stream.0)),
+                Action::Body(body) => {
+                    if let Some(then) = self.begin_body(call, body) {
+                        break then;
+                    }
+                }
+                Action::Detach(detach) => {
+                    // Nobody reads what would be pushed between bytes that are no replies.
+                    self.conn.recipient().close_mailbox();
+                    break Then::Detach { rest: call.take_rest(), detach };
+                }
             }
             if out.len() >= PART_BYTES || steps >= PART_STEPS {
                 break Then::Call;
@@ -285,6 +318,47 @@ impl<S: Session> Running<S> {
         }
         let frames = answered.ok.max(1);
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
+    }
+
+    /// Begins a body. Returns how the call ends, unless the body is empty.
+    #[cold]
+    fn begin_body(&mut self, call: &mut SessionCall<S>, body: Body) -> Option<Then> {
+        let cut = BodyCut::new(body);
+        if cut.is_over() {
+            self.body = None;
+            call.first = Some(|session, cx| session.on_body(&[], true, cx));
+            return None;
+        }
+        self.body = Some(Box::new(cut));
+        Some(Then::Reframe { rest: call.take_rest(), raw: true })
+    }
+
+    /// Gives the session the next piece of a body. Fails with how the call ends if the body is too long; behind the
+    /// last piece what is left of the batch is cut into frames.
+    #[cold]
+    fn take_piece(
+        &mut self,
+        call: &mut SessionCall<S>,
+        out: &mut BytesMut,
+    ) -> Result<ActionOf<S>, Then> {
+        let Some(body) = &mut self.body else { return Ok(Action::Continue) };
+        match body.cut(&call.batch.as_bytes()[call.at..]) {
+            Cut::Piece { piece, last, taken } => {
+                call.at += taken;
+                if last {
+                    self.body = None;
+                    call.reframes = true;
+                }
+                if piece.is_empty() && !last {
+                    return Ok(Action::Continue);
+                }
+                Ok(self.call(out, |session, cx| session.on_body(&piece, last, cx)))
+            }
+            Cut::TooLong { limit_bytes } => {
+                S::Protocol::notice(&Notice::TooLong { limit_bytes }, out);
+                Err(Then::Close(CloseReason::LineTooLong))
+            }
+        }
     }
 
     /// Polls what the frames of a call wait for. Never inlined: most frames are answered at once.

@@ -45,9 +45,9 @@ impl<S: Session> Running<S> {
         turn: &mut Turn<'_, '_, S::Protocol>,
     ) -> Poll<Result<Option<ActionOf<S>>, BoxError>> {
         if overlapping.is_empty() {
-            let end = overlapping.take_last_words().map_or(Action::Continue, |words| {
+            let end = overlapping.take_end().map_or(Action::Continue, |(words, end)| {
                 turn.out.extend_from_slice(&words);
-                Action::Close
+                end
             });
             return Poll::Ready(Ok(Some(end)));
         }
@@ -80,7 +80,10 @@ impl<S: Session> Running<S> {
         match self.take_back(result, turn.out, answered)? {
             Action::Continue => {}
             Action::Close if overlapping.is_tagged() => {
-                overlapping.close_behind(&turn.out.split_off(said_before));
+                overlapping.end_behind(&turn.out.split_off(said_before), Action::Close);
+            }
+            turned @ (Action::Body(_) | Action::Detach(_)) => {
+                overlapping.end_behind(&turn.out.split_off(said_before), turned);
             }
             // Replies to frames behind it are dropped, even if those frames have been called.
             Action::Close => return Ok(Some(Action::Close)),
@@ -107,20 +110,21 @@ impl<S: Session> Running<S> {
         let mut held = (!overlapping.is_tagged()).then(|| overlapping.take_said());
         let out = held.as_mut().unwrap_or(turn.out);
         let said_before = out.len();
-        let action = if is_frame {
+        let mut action = if is_frame {
             turn.answered.ok += 1;
             self.answer_frames(turn.batch.as_bytes(), turn.at, out, 1).1
         } else {
             self.call(out, S::on_timer)
         };
-        if matches!(action, Action::Close) {
-            overlapping.close_behind(&out.split_off(said_before));
+        if matches!(action, Action::Close | Action::Body(_) | Action::Detach(_)) {
+            let end = std::mem::replace(&mut action, Action::Continue);
+            overlapping.end_behind(&out.split_off(said_before), end);
         }
         if let Some(held) = held.filter(|held| !held.is_empty()) {
             overlapping.put(Queued::Said(held), End::Back);
         }
         match action {
-            Action::Continue | Action::Close => {}
+            Action::Continue | Action::Close | Action::Body(_) | Action::Detach(_) => {}
             Action::ReplyStream(stream) => overlapping.put(Queued::Parts(*stream.0), End::Back),
             Action::Deferred(deferred) => {
                 if is_frame {

@@ -16,7 +16,7 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use pin_project_lite::pin_project;
 
-use super::super::{Overlap, Session, deferred::Back, waiting::LimitedBack};
+use super::super::{Action, ActionOf, Overlap, Session, deferred::Back, waiting::LimitedBack};
 use crate::{
     BoxError,
     response::ReplyParts,
@@ -45,8 +45,8 @@ pub(in crate::session) struct Overlapping<S: Session> {
     streams: u32,
     /// Bytes of replies in the queue.
     held_bytes: usize,
-    /// Written behind all other replies, before the close.
-    last_words: Option<BytesMut>,
+    /// Written behind all other replies, and what comes then instead of further frames.
+    end: Option<(BytesMut, ActionOf<S>)>,
 }
 
 /// A reply in the queue, or the place of one.
@@ -125,7 +125,7 @@ impl<S: Session> Overlapping<S> {
             without_permit: Arc::default(),
             streams: 0,
             held_bytes: 0,
-            last_words: None,
+            end: None,
         };
         overlapping.run(limited, is_frame, End::Back);
         overlapping
@@ -136,12 +136,12 @@ impl<S: Session> Overlapping<S> {
         self.waiting < self.overlap.replies_max()
             && self.held_bytes < PART_BYTES
             && self.streams == 0
-            && self.last_words.is_none()
+            && self.end.is_none()
     }
 
     /// Bytes of replies that wait for their turn.
     pub(in crate::session) fn held_bytes(&self) -> usize {
-        self.held_bytes + self.last_words.as_ref().map_or(0, BytesMut::len)
+        self.held_bytes + self.end.as_ref().map_or(0, |(last_words, _)| last_words.len())
     }
 
     pub(super) const fn is_tagged(&self) -> bool {
@@ -239,13 +239,18 @@ impl<S: Session> Overlapping<S> {
         said.is_empty()
     }
 
-    /// Ends the calls: the connection closes behind what waits, and `last_words`.
-    pub(super) fn close_behind(&mut self, last_words: &[u8]) {
-        self.last_words.get_or_insert_default().extend_from_slice(last_words);
+    /// Ends the calls: `action` comes behind what waits, and `last_words`. A later one replaces that of an earlier
+    /// call, unless that is a close.
+    pub(super) fn end_behind(&mut self, last_words: &[u8], action: ActionOf<S>) {
+        let (words, end) = self.end.get_or_insert((BytesMut::new(), Action::Continue));
+        words.extend_from_slice(last_words);
+        if !matches!(end, Action::Close) {
+            *end = action;
+        }
     }
 
-    /// Takes the last words before the close, if the connection is to close.
-    pub(super) fn take_last_words(&mut self) -> Option<BytesMut> {
-        self.last_words.take()
+    /// Takes the last words, and what comes behind them, if the calls have ended.
+    pub(super) fn take_end(&mut self) -> Option<(BytesMut, ActionOf<S>)> {
+        self.end.take()
     }
 }
