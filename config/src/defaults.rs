@@ -72,6 +72,7 @@ impl Default for Timeouts {
             idle: None,
             line: Some(Duration::from_secs(30)),
             write: Some(Duration::from_secs(10)),
+            handshake: Duration::from_secs(10),
             age: None,
             drain: Duration::from_secs(30),
             drain_delay: None,

@@ -231,6 +231,9 @@ pub struct Timeouts {
     /// `timeouts.write`: time in which the client must read 4 KiB of its pending replies, or all of
     /// them. Default: 10 s.
     pub write: Option<Duration>,
+    /// `timeouts.handshake`: time for what comes before the first line: a PROXY header, a TLS handshake.
+    /// Default: 10 s.
+    pub handshake: Duration,
     /// `timeouts.age`: age, within a tenth, at which a connection ends in order between two batches. Default:
     /// `None`.
     pub age: Option<Duration>,

@@ -350,6 +350,14 @@ static KEYS: &[Key] = &[
     .flag("--write-timeout")
     .live(),
     key!(
+        timeouts.handshake,
+        TIME,
+        "Maximum time for what comes before the first line: a PROXY header, a TLS handshake. A trickle \
+         of bytes does not extend it.",
+    )
+    .flag("--handshake-deadline")
+    .live(),
+    key!(
         timeouts.age,
         off(AGE),
         "Age at which a connection ends in order, between two batches, so that clients connect again \

@@ -42,6 +42,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("timeouts.idle", "--idle-timeout", "off"),
     ("timeouts.line", "--line-deadline", "30s"),
     ("timeouts.write", "--write-timeout", "10s"),
+    ("timeouts.handshake", "--handshake-deadline", "10s"),
     ("timeouts.age", "--max-age", "off"),
     ("timeouts.drain", "--drain-deadline", "30s"),
     ("timeouts.drain_delay", "--drain-delay", "off"),

@@ -16,10 +16,10 @@ use towline_middleware::{
     ObserveLayer, Semaphore, Sha256Layer, TimeoutLayer,
     drain::{Signal, Timers, Watch},
     heartbeat::{Deadlines, HeartbeatLayer, HeartbeatTransport, PingWords},
-    internal::{ConnectionStats, LINES_MAX},
+    internal::LINES_MAX,
     protocol::{Lf, Protocol},
     push::{PushShard, WriteNow},
-    serve::{self, Respond, Serve},
+    serve::{self, Respond, Serve, Unserved},
     session::SessionStack,
     stats::{CloseReason, Stats},
 };
@@ -175,9 +175,9 @@ impl StackParts {
         &self.stats
     }
 
-    /// Counts a connection until the returned guard is closed or dropped.
-    pub fn connection_stats(&self) -> ConnectionStats {
-        ConnectionStats::new(self.stats.clone())
+    /// Counts a connection as open, and lists it, before it is served.
+    pub(crate) fn unserved(&self) -> Unserved {
+        self.serve.unserved()
     }
 }
 
@@ -292,11 +292,13 @@ where
 pub(crate) type ServedConnection<Io, Codec, S, P> =
     serve::Connection<HeartbeatTransport<FramedTransport<MeteredIo<Io>, Codec>>, S, P>;
 
-/// The connection stack, from the socket inwards. Each layer changes the type of the connection.
+/// The connection stack, from the socket inwards. Each layer changes the type of the connection. `opened` has the
+/// entries of a connection that is counted and listed already.
 pub(crate) fn connection_stack<Io, Codec, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> Codec,
     responder: S,
+    opened: Option<Unserved>,
 ) -> impl Service<
     Io,
     Response = CloseReason,
@@ -319,7 +321,7 @@ where
         // FramedTransport → HeartbeatTransport: ping, dead peer, slow line, stuck write.
         .layer(heartbeat.clone())
         // The loop, until the connection ends.
-        .service(serve.one(responder))
+        .service(serve.one(responder).of(opened))
 }
 
 #[cfg(test)]

@@ -197,10 +197,8 @@ fn each_connection_has_its_own_state_and_knows_its_peer() {
         let lines = Arc::new(AtomicUsize::new(0));
         EachLine::new(service_fn(move |_: Line| {
             let before = lines.fetch_add(1, SeqCst);
-            async move {
-                let port = peer.address().unwrap().port();
-                Ok::<_, BoxError>(format!("{port} {before}"))
-            }
+            let port = peer.address().unwrap().port();
+            async move { Ok::<_, BoxError>(format!("{port} {before}")) }
         }))
     };
     let server = serve_with(make, |_| ());

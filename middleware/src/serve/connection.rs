@@ -3,7 +3,6 @@ use std::{
     future::Future,
     num::NonZeroU32,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,7 +14,7 @@ use super::{
     detached::DetachedStream,
     peer_end::{PendingCall, WaitingBatch},
     respond::Respond,
-    shard_link::{ShardLink, Shared},
+    shard_link::ShardLink,
 };
 use crate::{
     Batch, BoxError, Transport,
@@ -225,9 +224,9 @@ pin_project! {
 }
 
 impl<T, S: Respond<P>, P: Protocol> Connection<T, S, P> {
-    pub(super) fn new(transport: T, service: S, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(transport: T, service: S, shard: ShardLink) -> Self {
         let step = if S::IS_SESSION { Step::Opening } else { Step::OPEN };
-        Self { transport, service, step, shard: ShardLink::new(shared) }
+        Self { transport, service, step, shard }
     }
 
     /// The transport.

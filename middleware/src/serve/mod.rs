@@ -37,6 +37,7 @@ mod peer_end;
 mod respond;
 mod rest;
 mod shard_link;
+mod unserved;
 mod write;
 mod write_policy;
 
@@ -54,7 +55,9 @@ use tokio_util::codec::{Decoder, Encoder};
 use tower_service::Service;
 pub use write_policy::WritePolicy;
 
-use self::shard_link::Shared;
+use self::shard_link::{ShardLink, Shared};
+#[doc(hidden)]
+pub use self::unserved::Unserved;
 
 use crate::{
     Batch, BoxError, BoxFuture, FramedTransport, LineError, ReadyPerCall, Transport,
@@ -129,7 +132,13 @@ impl<S> Serve<S> {
     /// A service for one connection, answered by `responder`, which need not be cloned.
     #[doc(hidden)]
     pub fn one<R>(&self, responder: R) -> ServeOne<R> {
-        ServeOne { responder: Some(responder), shared: self.shared.clone() }
+        ServeOne { responder: Some(responder), opened: None, shared: self.shared.clone() }
+    }
+
+    /// Counts a connection as open, and lists it, before it is served.
+    #[doc(hidden)]
+    pub fn unserved(&self) -> Unserved {
+        Unserved::new(ShardLink::new(self.shared.clone()))
     }
 }
 
@@ -229,7 +238,8 @@ where
     }
 
     fn call(&mut self, transport: T) -> Connection<T, S, P> {
-        Connection::new(transport, self.service.clone(), self.shared.clone())
+        let shard = ShardLink::new(self.shared.clone());
+        Connection::new(transport, self.service.clone(), shard)
     }
 }
 
@@ -238,7 +248,16 @@ where
 #[derive(Debug)]
 pub struct ServeOne<R> {
     responder: Option<R>,
+    opened: Option<Unserved>,
     shared: Arc<Shared>,
+}
+
+impl<R> ServeOne<R> {
+    /// Serves a connection that is counted as open already, if there is one.
+    #[must_use]
+    pub fn of(self, opened: Option<Unserved>) -> Self {
+        Self { opened, ..self }
+    }
 }
 
 impl<R, T, P> Service<T> for ServeOne<R>
@@ -259,7 +278,11 @@ where
     /// When it is called a second time.
     fn call(&mut self, transport: T) -> Connection<T, R, P> {
         let responder = self.responder.take().expect("it serves one connection");
-        Connection::new(transport, responder, self.shared.clone())
+        let shard = match self.opened.take() {
+            None => ShardLink::new(self.shared.clone()),
+            Some(opened) => opened.into_served(),
+        };
+        Connection::new(transport, responder, shard)
     }
 }
 

@@ -119,6 +119,11 @@ impl ShardLink {
         }
     }
 
+    /// Forgets which task it registered: another one goes on with the connection.
+    pub(super) const fn forget_task(&mut self) {
+        self.registered = WakerIdentity::NONE;
+    }
+
     /// See [`ConnectionEntry::resume`].
     #[inline]
     pub(super) fn resume(&mut self) -> Option<Nanos> {

@@ -78,10 +78,12 @@ pub enum CloseReason {
     Malformed,
     /// A line was not UTF-8 (`framing = "lines"` only).
     InvalidUtf8,
-    /// A PROXY header was wrong, missing or late.
+    /// A PROXY header was wrong or missing.
     ProxyError,
     /// The TLS handshake or session failed.
     TlsError,
+    /// A PROXY header or TLS handshake took longer than `timeouts.handshake`.
+    HandshakeTimeout,
     /// The service ended the connection, behind its last reply.
     ServiceClose,
     /// It took too little of what was pushed to it.
@@ -108,7 +110,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -120,6 +122,7 @@ impl CloseReason {
         Self::InvalidUtf8,
         Self::ProxyError,
         Self::TlsError,
+        Self::HandshakeTimeout,
         Self::ServiceClose,
         Self::SlowConsumer,
         Self::ServiceError,
@@ -137,7 +140,7 @@ impl CloseReason {
     ///
     /// | abnormal | usual |
     /// |---|---|
-    /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout`, `slow_consumer` | `peer_eof`, `idle_timeout` |
+    /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout`, `handshake_timeout`, `slow_consumer` | `peer_eof`, `idle_timeout` |
     /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error` | |
     /// | the service failed: `service_error`, `service_panic` | `service_close` |
     /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age` |
@@ -158,6 +161,7 @@ impl CloseReason {
             | Self::InvalidUtf8
             | Self::ProxyError
             | Self::TlsError
+            | Self::HandshakeTimeout
             | Self::SlowConsumer
             | Self::ServiceError
             | Self::ServicePanic
@@ -182,6 +186,7 @@ impl CloseReason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::ProxyError => "proxy_error",
             Self::TlsError => "tls_error",
+            Self::HandshakeTimeout => "handshake_timeout",
             Self::ServiceClose => "service_close",
             Self::SlowConsumer => "slow_consumer",
             Self::ServiceError => "service_error",

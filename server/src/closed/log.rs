@@ -37,6 +37,7 @@ impl<S: EndedSocket> Ended<'_, S> {
             peer = self.peer(),
             listener = self.socket.listener(),
             reason = end.reason.label(),
+            detail = self.socket.detail(),
             age_seconds = age.map(|age| seconds(age, MILLIS)),
             lines = row.map(|row| row.lines),
             read_bytes = socket.map(|socket| socket.read_bytes),

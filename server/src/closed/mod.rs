@@ -60,6 +60,10 @@ pub(crate) trait EndedSocket {
     fn listener(&self) -> Option<String>;
     /// What the kernel knows. A system call or a few.
     fn figures(&self) -> Option<SocketFigures>;
+    /// What was wrong, in a few words, if the reason alone does not say it.
+    fn detail(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where the connections of a process end: remembers the last ones, and writes records to the log.

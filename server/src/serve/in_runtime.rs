@@ -7,7 +7,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use towline_config::{Framing, Timeouts};
+use towline_config::Timeouts;
 use towline_middleware::{
     Semaphore,
     drain::{self, Signal, Watch},
@@ -27,7 +27,10 @@ use crate::{
     live_config::LiveConfig,
     overload::run_overload_control,
     plan::{ProcessPlan, ProtocolRules},
-    shard::{PoolState, ServeSocket, drain_in_steps, unfinished, unless_it_panics, wake_all},
+    shard::{
+        ConnectionStarter, PoolState, ServeSocket, StepsByListener, drain_in_steps, unfinished,
+        wake_all,
+    },
     stack::StackParts,
 };
 
@@ -54,7 +57,7 @@ pub(crate) async fn serve_in_runtime<M, S>(
     serve: ServeSocket<S>,
 ) -> Result<Outcome, RunError>
 where
-    M: Fn(Peer) -> S + Send,
+    M: Fn(Peer) -> S + Send + 'static,
     S: 'static,
 {
     let InRuntime { config: first, plan, listener, hooks, protocol, drain } = server;
@@ -73,19 +76,19 @@ where
     let config = Arc::new(watch::channel(first.clone()).0);
     let tasks = Arc::new(ConnectionTasks::default());
     let (stop, stopped) = watch::channel(false);
+    let starter = {
+        let (tasks, framing) = (tasks.clone(), settings.workload.framing);
+        ConnectionStarter::new(parts.clone(), framing, per_shard(&parts), serve, move |task| {
+            tasks.add(task);
+        })
+    };
     let acceptor = Acceptor {
         stats: Arc::new(AcceptStats::new(std::slice::from_ref(&listener))),
         listeners: vec![listener],
         admission: AdmissionControl::new(slots.clone(), &settings.limits),
         config: config.subscribe(),
         words: RejectionWords::said_by(protocol.notice),
-        dispatch: ToTasks {
-            framing: settings.workload.framing,
-            make: per_shard(&parts),
-            parts: parts.clone(),
-            serve,
-            tasks: tasks.clone(),
-        },
+        dispatch: ToTasks { starter, steps: StepsByListener::of(&first) },
     };
     let runtimes = Vec::new();
     let (stats, signals) = (vec![stats], vec![signal.clone()]);
@@ -165,15 +168,12 @@ async fn apply_mitigation(pool: &PoolState, parts: &StackParts, signal: &Signal)
 }
 
 /// Dispatches to tasks of the runtime it runs in.
-struct ToTasks<M, S> {
-    parts: StackParts,
-    framing: Framing,
-    make: M,
-    serve: ServeSocket<S>,
-    tasks: Arc<ConnectionTasks>,
+struct ToTasks<S> {
+    starter: Arc<ConnectionStarter<S>>,
+    steps: StepsByListener,
 }
 
-impl<M: Fn(Peer) -> S + Send, S> Dispatch for ToTasks<M, S> {
+impl<S: 'static> Dispatch for ToTasks<S> {
     fn ready(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -182,12 +182,8 @@ impl<M: Fn(Peer) -> S + Send, S> Dispatch for ToTasks<M, S> {
         true
     }
 
-    fn dispatch(&mut self, NewConnection { accepted, slot }: NewConnection) {
-        let Self { parts, framing, make, serve, tasks } = self;
-        let peer = Peer::new(accepted.peer);
-        let Some(stack) = unless_it_panics(parts, peer, || make(peer)) else { return };
-        if let Some(task) = serve(parts, *framing, accepted, slot, stack) {
-            tasks.add(task);
-        }
+    fn dispatch(&mut self, connection: NewConnection) {
+        let steps = self.steps.get(connection.accepted.listener);
+        self.starter.start(connection, steps);
     }
 }

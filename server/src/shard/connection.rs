@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    io,
     os::fd::{AsFd, AsRawFd},
     pin::Pin,
     sync::Arc,
@@ -10,9 +9,17 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
 use tower::Service;
-use towline_middleware::{LineLimits, protocol::Protocol, serve::Respond, stats::CloseReason};
+use towline_middleware::{
+    LineLimits,
+    protocol::Protocol,
+    serve::{Respond, Unserved},
+    stats::CloseReason,
+};
 
 use super::{
     Peer, service_error,
@@ -20,50 +27,58 @@ use super::{
 };
 use crate::{
     accept::ConnectionSlot,
+    closed::EndedSocket,
     stack::{FrameCodec, Responder, ServedConnection, StackParts, connection_stack},
 };
 
-/// Serves a socket that is registered with this thread's runtime, in a task of its own, which is returned.
-pub(crate) fn serve_io<Io, C, S, P>(
-    parts: &StackParts,
-    codec: fn(Arc<LineLimits>) -> C,
-    io: io::Result<Io>,
-    peer: Peer,
+/// What a connection is served on.
+pub(super) trait ConnectionIo:
+    AsyncRead + AsyncWrite + EndedSocket + Unpin + Send + 'static
+{
+    /// The descriptor to which pushes may be written beside the connection's task; `None` if only that can.
+    fn stream_id(&self) -> Option<i32>;
+}
+
+impl<Io: TokioSocket + Send + 'static> ConnectionIo for Socket<Io> {
+    fn stream_id(&self) -> Option<i32> {
+        Some(self.as_fd().as_raw_fd())
+    }
+}
+
+/// Serves a connection in a task of its own, which is returned. `opened` has its entries in what the shard counts
+/// and lists, if it has any yet.
+pub(super) fn serve_io<Io, C, S, P>(
+    (parts, codec): (&StackParts, fn(Arc<LineLimits>) -> C),
+    io: Io,
+    peer: &Peer,
+    opened: Option<Unserved>,
     slot: ConnectionSlot,
     responder: S,
-) -> Option<JoinHandle<()>>
+) -> JoinHandle<()>
 where
-    Io: TokioSocket + Send + 'static,
+    Io: ConnectionIo,
     C: FrameCodec<P>,
     S: Responder<P>,
     P: Protocol,
 {
-    match io {
-        Ok(io) => {
-            let descriptor = io.as_fd().as_raw_fd();
-            let served = connection_stack(parts, codec, responder).call(Socket::new(io));
-            served.set_stream_id(descriptor);
-            served.set_peer(peer.address().into());
-            Some(tokio::spawn(Connection { served, slot }))
-        }
-        // epoll has no memory or no watches left. The client sees a close and can try again.
-        Err(error) => {
-            parts.connection_stats().close(CloseReason::IoError);
-            tracing::warn!(%peer, %error, "connection closed: it cannot be registered");
-            None
-        }
+    let stream_id = io.stream_id();
+    let served = connection_stack(parts, codec, responder, opened).call(io);
+    if let Some(stream_id) = stream_id {
+        served.set_stream_id(stream_id);
     }
+    served.set_peer(peer.address().into());
+    tokio::spawn(Connection { served, slot })
 }
 
 pin_project! {
     /// A connection being served, and its slot, which is freed after the socket is closed.
-    struct Connection<Io: AsFd, C, S: Respond<P>, P: Protocol> {
+    struct Connection<Io: EndedSocket, C, S: Respond<P>, P: Protocol> {
         #[pin]
-        served: ServedConnection<Socket<Io>, C, S, P>,
+        served: ServedConnection<Io, C, S, P>,
         slot: ConnectionSlot,
     }
 
-    impl<Io: AsFd, C, S: Respond<P>, P: Protocol> PinnedDrop for Connection<Io, C, S, P> {
+    impl<Io: EndedSocket, C, S: Respond<P>, P: Protocol> PinnedDrop for Connection<Io, C, S, P> {
         // However it ends: also by a panic of its service, and when its shard is cut.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
@@ -73,15 +88,13 @@ pin_project! {
     }
 }
 
-fn socket_of<Io: AsFd, C, S: Respond<P>, P: Protocol>(
-    served: &ServedConnection<Socket<Io>, C, S, P>,
-) -> &Socket<Io> {
+fn socket_of<Io, C, S: Respond<P>, P: Protocol>(served: &ServedConnection<Io, C, S, P>) -> &Io {
     served.get_ref().get_ref().get_ref().get_ref()
 }
 
 impl<Io, C, S, P> Future for Connection<Io, C, S, P>
 where
-    Io: TokioSocket,
+    Io: ConnectionIo,
     C: FrameCodec<P>,
     S: Responder<P>,
     P: Protocol,

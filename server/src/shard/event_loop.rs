@@ -1,11 +1,6 @@
 //! A shard: one thread, one current-thread runtime, and connections that never move.
 
-use std::{
-    io,
-    panic::{self, AssertUnwindSafe},
-    sync::Arc,
-    thread,
-};
+use std::{io, sync::Arc, thread};
 
 use tokio::{
     runtime,
@@ -15,12 +10,12 @@ use towline_config::ReceiveBuffer;
 use towline_middleware::{
     drain::Signal,
     internal::{invalidate_clock, run_close_pacer, run_yield_queue, share_clock_between_tasks},
-    stats::CloseReason,
 };
 
 use super::{
-    Peer, ServeSocket,
+    ConnectionStarter, Peer, ServeSocket,
     age::end_old_connections,
+    prelude::StepsByListener,
     receive_buffer,
     scheduling_probe::{OneShard, SchedulingProbe},
     threads,
@@ -64,7 +59,7 @@ impl Shard {
         M: Fn(Peer) -> S + Send + 'static,
         S: 'static,
     {
-        let (new_connections, mut queue) = mpsc::channel(NEW_CONNECTIONS_MAX);
+        let (new_connections, mut queue) = mpsc::channel::<NewConnection>(NEW_CONNECTIONS_MAX);
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(POLLS_PER_EVENT_CHECK)
@@ -87,6 +82,9 @@ impl Shard {
             let (signal_of_age, stats) = (signal.clone(), parts.stats().clone());
             tokio::spawn(end_old_connections(signal_of_age, stats, config.clone()));
             let probe = start_probe(&parts, slots);
+            // The shard's runtime ends the tasks.
+            let starter = ConnectionStarter::new(parts.clone(), framing, make_stack, serve, drop);
+            let mut steps = StepsByListener::of(&config.borrow());
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
                 tokio::select! {
@@ -94,7 +92,9 @@ impl Shard {
                     () = is_cut(&mut cut) => return,
                     // Before new connections: one that arrives after a change starts under it.
                     Ok(()) = config.changed() => {
-                        if parts.apply(&config.borrow_and_update()) {
+                        let config = config.borrow_and_update();
+                        steps = StepsByListener::of(&config);
+                        if parts.apply(&config) {
                             tokio::spawn(wake_all(signal.clone()));
                         }
                         continue;
@@ -107,13 +107,9 @@ impl Shard {
                 if let Some(probe) = &probe {
                     probe.start();
                 }
-                for NewConnection { accepted, slot } in arrived.drain(..) {
-                    let peer = Peer::new(accepted.peer);
-                    let Some(stack) = unless_it_panics(&parts, peer, || make_stack(peer)) else {
-                        continue;
-                    };
-                    // The shard's runtime ends the task.
-                    let _task = serve(&parts, framing, accepted, slot, stack);
+                for connection in arrived.drain(..) {
+                    let steps = steps.get(connection.accepted.listener);
+                    starter.start(connection, steps);
                 }
                 tokio::task::yield_now().await;
             }
@@ -133,22 +129,6 @@ fn start_probe(parts: &StackParts, slots: OneShard) -> Option<Arc<SchedulingProb
     let probe = probe.inspect_err(log).ok()?;
     tokio::spawn(probe.clone().run());
     Some(probe)
-}
-
-/// Makes a connection's line stack. A panic in there closes this connection alone: it is caught here
-/// because it would otherwise unwind the shard's own task and end the shard.
-pub(crate) fn unless_it_panics<S>(
-    parts: &StackParts,
-    peer: Peer,
-    make: impl FnOnce() -> S,
-) -> Option<S> {
-    let made = panic::catch_unwind(AssertUnwindSafe(make));
-    if made.is_err() {
-        parts.connection_stats().close(CloseReason::ServicePanic);
-        // The hook of the process has reported the panic.
-        tracing::warn!(%peer, "connection closed: making its service panicked");
-    }
-    made.ok()
 }
 
 /// Wakes every parked connection so that it computes its deadlines anew; yields between groups.

@@ -8,7 +8,8 @@
 //! | `event_loop.rs` | what a shard's thread does beside its connections |
 //! | `serve_socket.rs` | the codec and the stack of a socket |
 //! | `serve_stream.rs` | the same stack over a stream in memory, for the test kit |
-//! | `connection.rs`, `socket.rs`, `peer.rs` | one connection |
+//! | `starter.rs`, `prelude/` | how connections start, and what happens before their first frame |
+//! | `connection.rs`, `socket.rs`, `established.rs`, `peer.rs` | one connection |
 //! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
 //! | `scheduling_probe.rs` | how late a shard runs what is ready |
@@ -20,10 +21,12 @@ mod age;
 mod connection;
 mod dispatch;
 mod drain;
+mod established;
 mod event_loop;
 mod peer;
 mod pool;
 mod pool_state;
+mod prelude;
 mod receive_buffer;
 mod scheduling_probe;
 mod serve_socket;
@@ -31,6 +34,7 @@ mod serve_socket;
 mod serve_stream;
 mod service_error;
 mod socket;
+mod starter;
 pub mod threads;
 mod write_now;
 
@@ -44,6 +48,9 @@ pub use self::{
 };
 pub(crate) use self::{
     drain::{drain_in_steps, unfinished},
-    event_loop::{unless_it_panics, wake_all},
+    established::{AnySocket, Established},
+    event_loop::wake_all,
+    prelude::StepsByListener,
     serve_socket::{ServeBy, ServeSocket},
+    starter::ConnectionStarter,
 };

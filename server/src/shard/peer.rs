@@ -7,7 +7,7 @@ use towline_middleware::connections::PeerAddress;
 /// The other end of a connection.
 ///
 /// `Display` is its address, or `unix` over a UNIX socket.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
     address: PeerAddress,
 }

@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    net::{TcpStream, UnixStream},
-    task::JoinHandle,
-};
+use tokio::task::JoinHandle;
 use towline_config::Framing;
 use towline_middleware::{
     BatchCodec, LineLimits, LinesBatchCodec, Utf8LinesCodec,
     protocol::{Lf, Protocol},
 };
 
-use super::{Peer, connection::serve_io};
+use super::{AnySocket, Established, connection::serve_io, starter::NewStream};
 use crate::{
-    accept::{Accepted, ConnectionSlot, is_unix},
+    accept::ConnectionSlot,
     stack::{FrameCodec, Responder, StackParts},
 };
 
-/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread, which it returns
-/// unless there is none. A pointer, so that only what is behind it depends on the protocol.
+/// Serves a socket with a line stack of type `S`, in a task of its own on the calling thread, which it
+/// returns. A pointer, so that only what is behind it depends on the protocol.
 pub(crate) type ServeSocket<S> =
-    fn(&StackParts, Framing, Accepted, ConnectionSlot, S) -> Option<JoinHandle<()>>;
+    fn(&StackParts, Framing, NewStream, ConnectionSlot, S) -> JoinHandle<()>;
 
 /// How the connections that `S` answers are served. Pointers, so that only what is behind them depends on
 /// the protocol.
@@ -66,13 +63,13 @@ impl<S> ServeBy<S> {
 pub fn serve_lines<S: Responder<Lf>>(
     parts: &StackParts,
     framing: Framing,
-    accepted: Accepted,
+    stream: NewStream,
     slot: ConnectionSlot,
     responder: S,
-) -> Option<JoinHandle<()>> {
+) -> JoinHandle<()> {
     match framing {
-        Framing::Lines => serve_by(parts, Utf8LinesCodec::shared, accepted, slot, responder),
-        _ => serve_by(parts, LinesBatchCodec::shared, accepted, slot, responder),
+        Framing::Lines => serve_by(parts, Utf8LinesCodec::shared, stream, slot, responder),
+        _ => serve_by(parts, LinesBatchCodec::shared, stream, slot, responder),
     }
 }
 
@@ -80,32 +77,33 @@ pub fn serve_lines<S: Responder<Lf>>(
 fn serve_frames<S: Responder<P>, P: Protocol>(
     parts: &StackParts,
     _: Framing,
-    accepted: Accepted,
+    stream: NewStream,
     slot: ConnectionSlot,
     responder: S,
-) -> Option<JoinHandle<()>> {
-    serve_by(parts, BatchCodec::<P>::shared, accepted, slot, responder)
+) -> JoinHandle<()> {
+    serve_by(parts, BatchCodec::<P>::shared, stream, slot, responder)
 }
 
 fn serve_by<C, S, P>(
     parts: &StackParts,
     codec: fn(Arc<LineLimits>) -> C,
-    accepted: Accepted,
+    stream: NewStream,
     slot: ConnectionSlot,
     responder: S,
-) -> Option<JoinHandle<()>>
+) -> JoinHandle<()>
 where
     C: FrameCodec<P>,
     S: Responder<P>,
     P: Protocol,
 {
-    let Accepted { socket, peer, .. } = accepted;
-    let peer = Peer::new(peer);
-    if is_unix(&socket) {
-        let socket = std::os::unix::net::UnixStream::from(socket);
-        serve_io(parts, codec, UnixStream::from_std(socket), peer, slot, responder)
-    } else {
-        let socket = std::net::TcpStream::from(socket);
-        serve_io(parts, codec, TcpStream::from_std(socket), peer, slot, responder)
+    let NewStream { established, peer, opened } = stream;
+    let parts = (parts, codec);
+    match established {
+        Established::Plain(AnySocket::Tcp(io)) => {
+            serve_io(parts, io, &peer, opened, slot, responder)
+        }
+        Established::Plain(AnySocket::Unix(io)) => {
+            serve_io(parts, io, &peer, opened, slot, responder)
+        }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn stream_of_lines<S: Responder<Lf>>(
 ) -> Ended {
     match framing {
         Framing::Lines => {
-            Box::pin(connection_stack(parts, Utf8LinesCodec::shared, responder).call(stream))
+            Box::pin(connection_stack(parts, Utf8LinesCodec::shared, responder, None).call(stream))
         }
         _ => serve_stream(parts, framing, stream, responder),
     }
@@ -46,7 +46,7 @@ pub(super) fn serve_stream<S: Responder<P>, P: Protocol>(
     stream: Box<dyn ByteStream>,
     responder: S,
 ) -> Ended {
-    Box::pin(connection_stack(parts, BatchCodec::<P>::shared, responder).call(stream))
+    Box::pin(connection_stack(parts, BatchCodec::<P>::shared, responder, None).call(stream))
 }
 
 /// What ends the lines that the server says in `P`; empty for a protocol that is not one of lines.

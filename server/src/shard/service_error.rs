@@ -29,7 +29,7 @@ pub(super) fn report(
     error: &BoxError,
     hook: Option<&ServiceErrorHook>,
 ) {
-    log(id, peer, error);
+    log(id, peer.as_ref(), error);
     if let Some(hook) = hook {
         hook.call(peer, error);
     }
@@ -37,11 +37,11 @@ pub(super) fn report(
 
 /// Logs the error with which a service ended the connection of `peer`, unless another was logged within
 /// the last second. `peer` is `None` if it is gone already.
-fn log(id: Option<PublicId>, peer: Option<Peer>, error: &BoxError) {
+fn log(id: Option<PublicId>, peer: Option<&Peer>, error: &BoxError) {
     let mut throttle = THROTTLE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(left_out) = throttle.admit(Instant::now()) else { return };
     drop(throttle);
-    let peer = peer.map_or_else(|| "gone".to_owned(), |peer| peer.to_string());
+    let peer = peer.map_or_else(|| "gone".to_owned(), ToString::to_string);
     let error = text(&**error);
     tracing::warn!(
         id = id.map(tracing::field::display),

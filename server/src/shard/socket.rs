@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
@@ -36,7 +36,7 @@ const DIRECT_BYTES_MAX: usize = 256;
 /// lies in front of the end: with `UnexpectedEof` if the peer sends no more, else with the error of the
 /// connection. It makes no system call unless there is an error.
 #[derive(Debug)]
-pub(super) struct Socket<S: AsFd>(S);
+pub(crate) struct Socket<S: AsFd>(S);
 
 impl<S: AsFd> Socket<S> {
     pub(super) const fn new(socket: S) -> Self {
@@ -47,6 +47,12 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn peer(&self) -> Option<Peer> {
         let address = getpeername(&self.0).ok()?;
         Some(Peer::new(address.and_then(|address| address.try_into().ok())))
+    }
+}
+
+impl<S: AsFd> AsFd for Socket<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
