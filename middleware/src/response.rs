@@ -128,7 +128,8 @@ impl<P: Protocol> Response<P> {
                 | Then::Call
                 | Then::Close(_)
                 | Then::Reframe { .. }
-                | Then::Detach { .. },
+                | Then::Detach { .. }
+                | Then::Secure { .. },
             ) => Ok(self.replies),
             Some(Then::Parts(mut parts)) => {
                 let mut bytes = BytesMut::from(self.replies.as_bytes());
@@ -294,7 +295,9 @@ pub(crate) mod sealed {
     use std::fmt;
 
     use super::{Batch, BoxRest, Bytes, CloseReason, Protocol, ReplyParts, Response, SessionReply};
-    use crate::session::Detach;
+    use std::sync::Arc;
+
+    use crate::session::{Detach, StartTls};
 
     /// What comes after the replies.
     pub enum Then {
@@ -312,6 +315,8 @@ pub(crate) mod sealed {
         Reframe { rest: Bytes, raw: bool },
         /// The connection is a byte stream from here on; `rest` was read behind the reply.
         Detach { rest: Bytes, detach: Detach },
+        /// The connection goes over to TLS; refused if something was read behind the reply already.
+        Secure { tls: Arc<dyn StartTls>, sent_ahead: bool },
     }
 
     impl fmt::Debug for Then {
@@ -324,6 +329,7 @@ pub(crate) mod sealed {
                 Self::Rest(_) => f.write_str("Rest"),
                 Self::Reframe { raw, .. } => f.debug_struct("Reframe").field("raw", raw).finish(),
                 Self::Detach { .. } => f.write_str("Detach"),
+                Self::Secure { .. } => f.write_str("Secure"),
             }
         }
     }

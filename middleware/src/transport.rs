@@ -10,7 +10,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use crate::{
-    Batch, LineError, clock::Nanos, drain::WakeEntry, protocol::Protocol, stats::CloseReason,
+    Batch, LineError, clock::Nanos, drain::WakeEntry, protocol::Protocol, session::StartTls,
+    stats::CloseReason,
 };
 
 /// A framed connection: batches of a protocol's frames in and out, and what only the owner of its buffers knows.
@@ -91,6 +92,17 @@ pub trait Transport:
     /// frames.
     #[doc(hidden)]
     fn reframe(self: Pin<&mut Self>, rest: &[u8], raw: bool);
+
+    /// Goes on with the TLS handshake that `tls` makes on the byte stream.
+    ///
+    /// # Errors
+    /// When it fails.
+    #[doc(hidden)]
+    fn poll_start_tls(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        tls: &dyn StartTls,
+    ) -> Poll<io::Result<()>>;
 
     /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.

@@ -97,7 +97,7 @@ fn connection<Io, S>(
     workload: S,
 ) -> impl Future + use<Io, S>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Service<Lines, Error = BoxError, Future: Unpin> + Clone,
     S::Response: IntoResponse<Protocol = Lf>,
 {

@@ -30,6 +30,7 @@ use crate::{
     drain::WakeEntry,
     fairness,
     protocol::Protocol,
+    session::StartTls,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
 
@@ -194,7 +195,7 @@ impl<Io, Codec> Sealed for FramedTransport<Io, Codec> {}
 
 impl<Io, Codec, P> Transport for FramedTransport<Io, Codec>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
     Codec: Decoder<Item = Batch<P>, Error = LineError>
         + Encoder<Batch<P>, Error = LineError>
         + Unpin
@@ -283,6 +284,14 @@ where
         }
         self.flags.set(Flag::Raw, raw);
         self.flags.set(Flag::Decodable, true);
+    }
+
+    fn poll_start_tls(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        tls: &dyn StartTls,
+    ) -> Poll<io::Result<()>> {
+        tls.poll_start(&mut self.io, cx)
     }
 
     #[inline]

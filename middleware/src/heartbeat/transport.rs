@@ -22,6 +22,7 @@ use crate::{
     Batch, LineError, Transport,
     clock::Nanos,
     drain::WakeEntry,
+    session::StartTls,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase, Sealed},
 };
 
@@ -246,6 +247,14 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
     #[inline]
     fn is_inside_push(&self) -> bool {
         self.inner.is_inside_push()
+    }
+
+    fn poll_start_tls(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        tls: &dyn StartTls,
+    ) -> Poll<io::Result<()>> {
+        self.project().inner.poll_start_tls(cx, tls)
     }
 
     fn reframe(self: Pin<&mut Self>, rest: &[u8], raw: bool) {

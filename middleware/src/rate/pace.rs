@@ -99,7 +99,7 @@ impl<S: Service<Batch<P>>, P: Protocol> Paced<S, P> {
             Then::Rest(rest) => Step::Rest(rest),
             Then::Close(_) => Step::Closing,
             // Only sessions say these, which are not paced.
-            Then::Reframe { .. } | Then::Detach { .. } => Step::Closing,
+            Then::Reframe { .. } | Then::Detach { .. } | Then::Secure { .. } => Step::Closing,
         }
     }
 }

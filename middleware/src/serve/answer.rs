@@ -85,6 +85,10 @@ where
                 drop(call);
                 return self.detach(batch, &rest, detach);
             }
+            Then::Secure { tls, sent_ahead } => {
+                drop(call);
+                return self.start_tls(batch, tls, sent_ahead);
+            }
             Then::Parts(parts) => Source::Parts(parts),
             Then::Rest(rest) => Source::Rest(LimitedRest::Free(rest)),
         };
@@ -161,6 +165,7 @@ where
                 Then::Rest(rest) => answering.source = Source::Rest(LimitedRest::Free(rest)),
                 Then::Close(reason) => return self.send_last(batch, reason),
                 Then::Detach { rest, detach } => return self.detach(batch, &rest, detach),
+                Then::Secure { tls, sent_ahead } => return self.start_tls(batch, tls, sent_ahead),
                 next @ (Then::Next | Then::Reframe { .. }) => {
                     *self.step = Step::open(0, answering.flood_hint);
                     if let Then::Reframe { rest, raw } = next {

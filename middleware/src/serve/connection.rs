@@ -14,6 +14,7 @@ use super::{
     detached::DetachedStream,
     peer_end::{PendingCall, WaitingBatch},
     respond::Respond,
+    secure::Securing,
     shard_link::ShardLink,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) enum Step<P: Protocol, S: Respond<P>> {
     Answering(Box<Answering<S::Call>>),
     /// A byte stream, which a future of the program's serves.
     Detached(Box<DetachedStream>),
+    /// A TLS handshake in the middle of the connection.
+    Securing(Box<Securing>),
     /// A session's connection, before anything was read.
     Opening,
     Flushing {

@@ -52,6 +52,7 @@ where
             Step::Feeding(_) => self.feed(cx),
             Step::Answering(_) => self.answer_on(cx),
             Step::Detached(_) => self.serve_detached(cx),
+            Step::Securing(_) => self.secure(cx),
             Step::Opening => {
                 *self.step = Step::OPEN;
                 self.call_hook(cx, S::open)
@@ -219,7 +220,7 @@ where
 
     /// Calls what a session does at the beginning or the end of its connection.
     #[cold]
-    fn call_hook(
+    pub(super) fn call_hook(
         &mut self,
         cx: &mut Context<'_>,
         hook: impl FnOnce(&mut S) -> Option<S::Call>,

@@ -36,6 +36,7 @@ mod park;
 mod peer_end;
 mod respond;
 mod rest;
+mod secure;
 mod shard_link;
 mod unserved;
 mod write;
@@ -301,7 +302,7 @@ pub async fn serve_connection<Io, Codec, S, P>(
     drain: Watch,
 ) -> Result<CloseReason, BoxError>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
     Codec: Decoder<Item = Batch<P>, Error = LineError>
         + Encoder<Batch<P>, Error = LineError>
         + Unpin

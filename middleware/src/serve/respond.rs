@@ -88,6 +88,12 @@ pub trait Respond<P: Protocol> {
         None
     }
 
+    /// The connection is encrypted from here on. Returns the call that tells the session.
+    #[doc(hidden)]
+    fn secured(&mut self) -> Option<Self::Call> {
+        None
+    }
+
     /// Ready when a timer has passed, with the call that answers it.
     #[doc(hidden)]
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Self::Call> {

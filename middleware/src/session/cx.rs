@@ -171,6 +171,11 @@ impl<'a, P: Replies> Cx<'a, P> {
         self.stops |= self.frame_max.set(bytes);
     }
 
+    /// Whether the connection can go over to TLS.
+    pub(super) fn starts_tls(&self) -> bool {
+        self.stack.tls().is_some()
+    }
+
     /// Whether the next frame of the batch is checked before it is called.
     #[inline]
     pub(super) const fn stops(&self) -> bool {

@@ -129,6 +129,8 @@ impl<P: Replies, S: 'static> Action<P, S> {
             Self::ReplyStream(stream) => Action::ReplyStream(stream),
             Self::Body(body) => Action::Body(body),
             Self::Detach(detach) => Action::Detach(detach),
+            // A part of a session has no word in that: only a session is an `Upgrade`.
+            Self::Secure(_) => Action::Continue,
             Self::Deferred(deferred) => Action::Deferred(deferred.lift(part, None)),
         }
     }

@@ -15,6 +15,7 @@ mod overlapping;
 mod reply_stream;
 mod responder;
 mod running;
+mod secure;
 mod stack;
 mod waiting;
 
@@ -31,6 +32,7 @@ pub use self::{
     overlap::Overlap,
     reply_stream::ReplyStream,
     responder::{Refused, SessionResponder},
+    secure::{Secure, StartTls, Upgrade},
     stack::SessionStack,
 };
 pub(crate) use self::{
@@ -199,7 +201,7 @@ pub fn serve_session<Io, S>(
     drain: Watch,
 ) -> SessionConnection<Io, S>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Session,
 {
     let responder = SessionResponder::new(session, Conn::new(None), SessionStack::unlimited());
@@ -262,6 +264,8 @@ pub enum Action<P: Replies, S> {
     Body(Body),
     /// The connection is served as a byte stream from here on, behind what was said.
     Detach(Detach),
+    /// The connection goes over to TLS, behind what was said. Made by [`Cx::secure`].
+    Secure(Secure<P, S>),
 }
 
 impl<P: Replies, S> fmt::Debug for Action<P, S> {
@@ -273,6 +277,7 @@ impl<P: Replies, S> fmt::Debug for Action<P, S> {
             Self::ReplyStream(_) => "ReplyStream",
             Self::Body(_) => "Body",
             Self::Detach(_) => "Detach",
+            Self::Secure(_) => "Secure",
         })
     }
 }

@@ -152,6 +152,10 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         self.running()?.drain(reason)
     }
 
+    fn secured(&mut self) -> Option<SessionCall<S>> {
+        self.running()?.secured()
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<SessionCall<S>> {
         self.running().map_or(Poll::Pending, |running| running.poll_timer(cx))
     }

@@ -17,6 +17,7 @@ use super::{
     Action, ActionOf, Body, Conn, Cx, Session, SessionStack, TimerChange,
     body::{BodyCut, Cut},
     frame_max::FrameMax,
+    secure::Secure,
     waiting::{Turn, Waiting},
 };
 use crate::{
@@ -45,6 +46,8 @@ pub(super) struct Running<S: Session> {
     drained: bool,
     /// The body that comes, instead of frames.
     body: Option<Box<BodyCut>>,
+    /// What is called when a handshake is done.
+    secured: Option<Hook<S>>,
     /// The task that is woken when mail comes.
     registered: WakerIdentity,
 }
@@ -145,6 +148,7 @@ impl<S: Session> Running<S> {
             frame_max: FrameMax::NONE,
             drained: false,
             body: None,
+            secured: None,
             registered: WakerIdentity::NONE,
         }
     }
@@ -307,6 +311,11 @@ impl<S: Session> Running<S> {
                     self.conn.recipient().close_mailbox();
                     break Then::Detach { rest: call.take_rest(), detach };
                 }
+                Action::Secure(secure) => {
+                    if let Some(then) = self.begin_tls(call, &secure) {
+                        break then;
+                    }
+                }
             }
             if out.len() >= PART_BYTES || steps >= PART_STEPS {
                 break Then::Call;
@@ -318,6 +327,23 @@ impl<S: Session> Running<S> {
         }
         let frames = answered.ok.max(1);
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
+    }
+
+    /// Begins TLS. Returns how the call ends, unless the server has none.
+    #[cold]
+    fn begin_tls(
+        &mut self,
+        call: &mut SessionCall<S>,
+        secure: &Secure<S::Protocol, S>,
+    ) -> Option<Then> {
+        let tls = self.stack.tls()?.clone();
+        self.secured = Some(secure.secured);
+        Some(Then::Secure { tls, sent_ahead: !call.take_rest().is_empty() })
+    }
+
+    /// The call that tells the session that its connection is encrypted.
+    pub(super) fn secured(&mut self) -> Option<SessionCall<S>> {
+        self.secured.take().map(|secured| SessionCall::hook(secured, None))
     }
 
     /// Begins a body. Returns how the call ends, unless the body is empty.

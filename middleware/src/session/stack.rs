@@ -13,7 +13,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::deferred::{Back, BackFuture};
+use super::{
+    StartTls,
+    deferred::{Back, BackFuture},
+};
 use crate::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, Timeout, TimeoutLayer,
     exceeded::Exceeded,
@@ -37,8 +40,17 @@ pub struct SessionStack(Arc<Shared>);
 struct Shared {
     stats: Arc<Stats>,
     pushes: Option<PushShard>,
+    tls: Option<Arc<dyn StartTls>>,
     limited: ConcurrencyLimit<Run>,
     timed: Timeout<ConcurrencyLimit<Run>>,
+}
+
+impl Shared {
+    fn copied(&self) -> Self {
+        let Self { stats, pushes, tls, limited, timed } = self;
+        let (stats, pushes, tls) = (stats.clone(), pushes.clone(), tls.clone());
+        Self { stats, pushes, tls, limited: limited.clone(), timed: timed.clone() }
+    }
 }
 
 impl SessionStack {
@@ -46,15 +58,19 @@ impl SessionStack {
     pub fn new(stats: Arc<Stats>, timeout: &TimeoutLayer, limit: &ConcurrencyLimitLayer) -> Self {
         let limited = limit.layer(Run);
         let timed = timeout.layer(limited.clone());
-        Self(Arc::new(Shared { stats, pushes: None, timed, limited }))
+        Self(Arc::new(Shared { stats, pushes: None, tls: None, timed, limited }))
     }
 
     /// Has connections pushed to by `shard`. Default: nothing can be pushed to them.
     #[must_use]
     pub fn pushes(self, shard: PushShard) -> Self {
-        let Shared { stats, limited, timed, .. } = &*self.0;
-        let (stats, limited, timed) = (stats.clone(), limited.clone(), timed.clone());
-        Self(Arc::new(Shared { stats, pushes: Some(shard), limited, timed }))
+        Self(Arc::new(Shared { pushes: Some(shard), ..self.0.copied() }))
+    }
+
+    /// Has connections go over to TLS by `tls` when their sessions say so. Default: they do not.
+    #[must_use]
+    pub fn start_tls(self, tls: Arc<dyn StartTls>) -> Self {
+        Self(Arc::new(Shared { tls: Some(tls), ..self.0.copied() }))
     }
 
     /// A connection of a session within this stack, from `address` if it has one.
@@ -63,6 +79,11 @@ impl SessionStack {
             Some(shard) => Conn::on_shard(address, shard.clone()),
             None => Conn::new(address),
         }
+    }
+
+    /// How connections go over to TLS.
+    pub(super) fn tls(&self) -> Option<&Arc<dyn StartTls>> {
+        self.0.tls.as_ref()
     }
 
     /// The metrics.

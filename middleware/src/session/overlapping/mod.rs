@@ -82,7 +82,7 @@ impl<S: Session> Running<S> {
             Action::Close if overlapping.is_tagged() => {
                 overlapping.end_behind(&turn.out.split_off(said_before), Action::Close);
             }
-            turned @ (Action::Body(_) | Action::Detach(_)) => {
+            turned @ (Action::Body(_) | Action::Detach(_) | Action::Secure(_)) => {
                 overlapping.end_behind(&turn.out.split_off(said_before), turned);
             }
             // Replies to frames behind it are dropped, even if those frames have been called.
@@ -116,7 +116,11 @@ impl<S: Session> Running<S> {
         } else {
             self.call(out, S::on_timer)
         };
-        if matches!(action, Action::Close | Action::Body(_) | Action::Detach(_)) {
+        let ends = match action {
+            Action::Continue | Action::ReplyStream(_) | Action::Deferred(_) => false,
+            Action::Close | Action::Body(_) | Action::Detach(_) | Action::Secure(_) => true,
+        };
+        if ends {
             let end = std::mem::replace(&mut action, Action::Continue);
             overlapping.end_behind(&out.split_off(said_before), end);
         }
@@ -124,7 +128,11 @@ impl<S: Session> Running<S> {
             overlapping.put(Queued::Said(held), End::Back);
         }
         match action {
-            Action::Continue | Action::Close | Action::Body(_) | Action::Detach(_) => {}
+            Action::Continue
+            | Action::Close
+            | Action::Body(_)
+            | Action::Detach(_)
+            | Action::Secure(_) => {}
             Action::ReplyStream(stream) => overlapping.put(Queued::Parts(*stream.0), End::Back),
             Action::Deferred(deferred) => {
                 if is_frame {
