@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Errors, quoted},
     key::{Key, Support},
     listener::Listen,
-    settings::Settings,
+    settings::{ProxyMode, Settings},
 };
 
 impl Effective {
@@ -79,6 +79,8 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
     let same_address = settings.server.admin.is_some_and(|admin| listens_on(Listen::Tcp(admin)));
     let same_socket =
         settings.admin.socket.clone().is_some_and(|path| listens_on(Listen::Unix(path)));
+    let optional_proxy =
+        (0..settings.server.listen.len()).any(|at| settings.proxy_mode(at) == ProxyMode::Optional);
     let timeouts = &settings.timeouts;
     let delays =
         timeouts.drain_delay.unwrap_or_default() + timeouts.drain_spread.unwrap_or_default();
@@ -122,6 +124,12 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
             same_socket,
             "admin.socket",
             "is also the path of server.listen: give the admin socket a path of its own",
+        ),
+        (
+            optional_proxy && settings.proxy_protocol.trusted.is_none(),
+            "proxy_protocol.trusted",
+            "leaves open whose PROXY headers are believed where they are optional: expected the networks of \
+             the load balancers",
         ),
         (
             tls.key.is_some() && tls.cert.is_none(),

@@ -103,7 +103,7 @@ impl Default for SocketOptions {
 
 impl Default for ProxyProtocol {
     fn default() -> Self {
-        Self { mode: ProxyMode::Off }
+        Self { mode: ProxyMode::Off, trusted: None, deadline: Duration::from_secs(3) }
     }
 }
 

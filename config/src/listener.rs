@@ -1,5 +1,6 @@
 //! Listening sockets: their addresses, and what each has of its own.
 
+use crate::settings::ProxyMode;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -61,6 +62,8 @@ pub struct ListenerSettings {
     pub address: Listen,
     /// `name`: how metrics and the log call it, and which socket of a service manager it is. Default: its address.
     pub name: Option<String>,
+    /// `proxy_protocol`: whether its connections begin with a PROXY header. Default: `proxy_protocol.mode`.
+    pub proxy_protocol: Option<ProxyMode>,
     /// `connections`: maximum open connections that came by it; further ones are rejected. Default: `None`, only
     /// `limits.connections` holds.
     pub connections: Option<NonZeroU32>,
@@ -80,9 +83,10 @@ impl ListenerSettings {
 
     /// The options that are set, as the texts that `server.listen` takes.
     pub(crate) fn options(&self) -> Vec<(&'static str, String)> {
-        let Self { address: _, name, connections, mode, owner, group } = self;
+        let Self { address: _, name, proxy_protocol, connections, mode, owner, group } = self;
         let options = [
             ("name", name.clone()),
+            ("proxy_protocol", proxy_protocol.map(|mode| mode.to_string())),
             ("connections", connections.map(|connections| connections.to_string())),
             ("mode", mode.map(|mode| format!("{mode:o}"))),
             ("owner", owner.clone()),
@@ -95,7 +99,15 @@ impl ListenerSettings {
 impl From<Listen> for ListenerSettings {
     /// Without options.
     fn from(address: Listen) -> Self {
-        Self { address, name: None, connections: None, mode: None, owner: None, group: None }
+        Self {
+            address,
+            name: None,
+            proxy_protocol: None,
+            connections: None,
+            mode: None,
+            owner: None,
+            group: None,
+        }
     }
 }
 

@@ -36,6 +36,15 @@ pub struct Settings {
     pub log: Log,
 }
 
+impl Settings {
+    /// Whether connections begin with a PROXY header that came by the entry `listener` of `server.listen`. One
+    /// behind the last entry has no mode of its own.
+    pub fn proxy_mode(&self, listener: usize) -> ProxyMode {
+        let own = self.server.listen.get(listener).and_then(|listener| listener.proxy_protocol);
+        own.unwrap_or(self.proxy_protocol.mode)
+    }
+}
+
 /// `server.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -339,11 +348,15 @@ pub struct Tls {
 }
 
 /// `proxy_protocol.*`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProxyProtocol {
-    /// `proxy_protocol.mode`. Default: `off`.
+    /// `proxy_protocol.mode`: that of listeners that do not say their own. Default: `off`.
     pub mode: ProxyMode,
+    /// `proxy_protocol.trusted`: networks of the senders that are believed; `None` is `off`, all. Default: `None`.
+    pub trusted: Option<NetworkList>,
+    /// `proxy_protocol.deadline`: time from the accept to the end of the header. Default: 3 s.
+    pub deadline: Duration,
 }
 
 words! {
@@ -353,6 +366,8 @@ words! {
         Off = "off",
         /// They do. A connection without one is closed.
         Require = "require",
+        /// Those of trusted senders may. Others are closed if they do.
+        Optional = "optional",
     }
 }
 

@@ -83,7 +83,6 @@ const SWITCH: Words<bool> =
     Words(&[("true", true), ("false", false), ("on", true), ("off", false)]);
 
 const NO_TLS: &str = "TLS is not built into this version";
-const NO_PROXY_PROTOCOL: &str = "the PROXY protocol is not built into this version";
 
 const fn milliseconds_up_to(max: Duration) -> Time {
     Time { max, step: Duration::from_millis(1), unit: "milliseconds" }
@@ -208,8 +207,8 @@ static KEYS: &[Key] = &[
         off(COUNT),
         "Maximum open connections from one IPv4 address or IPv6 /64 network. Further ones are \
          answered `ERR too many connections from your address` and closed. Behind a load balancer \
-         all clients have its address. When a reload turns it on, connections that are open \
-         already do not count.",
+         all clients have its address, unless it sends PROXY headers. When a reload turns it on, \
+         connections that are open already do not count.",
     )
     .flag("--max-connections-per-ip")
     .live(),
@@ -468,11 +467,28 @@ static KEYS: &[Key] = &[
     key!(
         proxy_protocol.mode,
         Words(ProxyMode::WORDS),
-        "Whether connections begin with a PROXY protocol header, in which a load balancer passes \
-         on the client's address: `require` closes connections without one.",
+        "Whether connections begin with a PROXY protocol header, version 1 or 2, in which a load \
+         balancer passes on the client's address: `require` closes connections without one, \
+         `optional` takes those of `proxy_protocol.trusted` with or without one. A listener may have \
+         a mode of its own.",
     )
-    .flag("--proxy-protocol")
-    .missing(NO_PROXY_PROTOCOL),
+    .flag("--proxy-protocol"),
+    key!(
+        proxy_protocol.trusted,
+        off(Networks),
+        "Networks of the load balancers whose headers are believed, written as `limits.allow`. A \
+         connection from elsewhere is closed if it has a header, or if one is required. Without them \
+         every sender is believed, so keep such a listener on a network of your own.",
+    )
+    .flag("--proxy-trusted")
+    .list()
+    .live(),
+    key!(
+        proxy_protocol.deadline,
+        TIME,
+        "Maximum time from the accept to the end of the PROXY header.",
+    )
+    .live(),
     key!(log.level, Words(LogLevel::WORDS), "Least severe level that is logged.",)
         .flag("--log-level")
         .live(),

@@ -60,6 +60,8 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("tls.key", "--tls-key", "off"),
     ("tls.client_ca", "--tls-client-ca", "off"),
     ("proxy_protocol.mode", "--proxy-protocol", "off"),
+    ("proxy_protocol.trusted", "--proxy-trusted", "off"),
+    ("proxy_protocol.deadline", "", "3s"),
     ("log.level", "--log-level", "info"),
     ("log.format", "--log-format", "text"),
     ("log.connections", "--log-connections", "abnormal"),

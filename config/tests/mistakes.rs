@@ -183,7 +183,6 @@ fn a_feature_that_is_not_built_is_refused_in_every_layer() {
         let Support::Missing(reason) = key.support else { continue };
         let asked = match key.name {
             "server.processes" => "auto",
-            "proxy_protocol.mode" => "require",
             _ => "some.pem",
         };
         let refusal = |origin: &str| {
@@ -227,7 +226,7 @@ fn a_mistake_in_a_list_of_listeners_names_the_one_at_fault() {
         ("name=a,127.0.0.1:1", "has \"name=a\" before an address"),
         (
             "127.0.0.1:1,mod=660",
-            "has an option \"mod\", not name, connections, mode, owner or group",
+            "has an option \"mod\", not name, proxy_protocol, connections, mode, owner or group",
         ),
         (
             "127.0.0.1:1,mode=660",

@@ -59,9 +59,10 @@ pub use accept::{BoundListener, configure_listener};
 pub use builder::{Builder, ProtocolBuilder};
 pub use error::RunError;
 pub use lifecycle::{Control, Outcome, Running};
+pub use proxy_protocol::{Endpoint, Proxied, ProxiedTls};
 pub use serve::{BatchService, service_fn};
 pub use server::{Server, Serving, serve, serve_until};
-pub use shard::Peer;
+pub use shard::{Peer, UnixCredentials};
 pub use tower::{ServiceBuilder, util::ServiceFn};
 pub use towline_config as config;
 pub use towline_config::{

@@ -20,7 +20,7 @@ use socket2::SockRef;
 use support::{echo, echo_service};
 use towline::{
     Builder, Heartbeat, Outcome, RunError, Running, Server, Settings,
-    config::{Framing, Processes, ProxyMode},
+    config::{Framing, Processes},
 };
 use towline_test_support::{Client, PATIENCE, wait_until};
 
@@ -161,12 +161,8 @@ fn a_connection_limit_above_what_the_host_holds_is_reported_in_one_sentence() {
 #[test]
 fn a_setting_whose_feature_is_not_built_is_refused_by_the_library_too() {
     type Change = fn(&mut Settings);
-    let changes: [(&str, Change); 2] = [
-        ("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into())),
-        ("proxy_protocol.mode", |settings| {
-            settings.proxy_protocol.mode = ProxyMode::Require;
-        }),
-    ];
+    let changes: [(&str, Change); 1] =
+        [("tls.cert", |settings| settings.tls.cert = Some("cert.pem".into()))];
     for (key, change) in changes {
         let result =
             Server::builder().listen("127.0.0.1:0").set(change).serve(echo_service()).start();

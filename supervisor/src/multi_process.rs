@@ -218,7 +218,8 @@ impl MultiProcess {
 }
 
 /// The settings of one worker. Limits of the whole server stay with the supervisor, and the worker has
-/// its share of threads, connections and buffers.
+/// its share of threads, connections and buffers. Limits of one address it has too, for clients whose address comes
+/// in a PROXY header.
 pub(crate) fn worker_settings(settings: &Settings, plan: &ProcessPlan) -> Settings {
     // Threads and connections: never 0, and both fit 32 bits.
     let number = |count: usize| std::num::NonZeroU32::new(count as u32);
@@ -229,9 +230,7 @@ pub(crate) fn worker_settings(settings: &Settings, plan: &ProcessPlan) -> Settin
     settings.server.processes = Processes::Exactly(std::num::NonZeroU32::MIN);
     settings.server.threads = number(plan.threads);
     settings.limits.connections = number(plan.per_process);
-    settings.limits.connections_per_ip = None;
     settings.limits.accept_rate = None;
-    settings.limits.accept_rate_per_ip = None;
     let buffers = buffer_limit(settings.limits.buffer_bytes) / plan.processes as u64;
     settings.limits.buffer_bytes = Some((buffers as usize).max(1));
     settings

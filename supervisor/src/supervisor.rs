@@ -189,7 +189,7 @@ impl Supervisor {
         }
 
         let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
-        let admission = AdmissionControl::new(slots.clone(), &settings.limits);
+        let admission = AdmissionControl::new(slots.clone(), settings);
         let state = ServerState::new(*plan, config.clone(), &listeners, slots);
         let acceptor = Acceptor {
             listeners,

@@ -14,7 +14,7 @@ use crate::{Client, Metrics, Run, can, command::binary, http, wait_for};
 pub struct ServerProcess {
     process: Child,
     stdout: BufReader<ChildStdout>,
-    lines: SocketAddr,
+    lines: Vec<SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -64,15 +64,22 @@ impl ServerProcess {
         let parsed = || {
             let rest = line.strip_prefix("listening on ")?.strip_suffix(")\n")?;
             let (lines, admin) = rest.split_once(" (admin ")?;
-            Some((lines.parse().ok()?, admin.parse().ok()?))
+            let lines: Option<Vec<_>> =
+                lines.split(", ").map(|address| address.parse().ok()).collect();
+            Some((lines?, admin.parse().ok()?))
         };
         let (lines, admin) = parsed().unwrap_or_else(|| panic!("it printed {line:?}"));
         Self { process, stdout, lines, admin }
     }
 
-    /// The address for lines.
-    pub const fn lines(&self) -> SocketAddr {
-        self.lines
+    /// The address for lines, the first of several.
+    pub fn lines(&self) -> SocketAddr {
+        self.lines[0]
+    }
+
+    /// The addresses for lines: those of `--listen` flags, and one without options.
+    pub fn all_lines(&self) -> &[SocketAddr] {
+        &self.lines
     }
 
     /// The address of the admin port.
@@ -105,7 +112,7 @@ impl ServerProcess {
     /// A new client.
     #[track_caller]
     pub fn connect(&self) -> Client {
-        Client::connect(self.lines)
+        Client::connect(self.lines())
     }
 
     /// `count` clients, each of which has exchanged a line.

@@ -2,10 +2,11 @@
 
 use towline_units::parse_count;
 
-use super::{Address, EXAMPLES, Grammar, SocketPath};
+use super::{Address, EXAMPLES, Grammar, SocketPath, Words};
 use crate::{
     error::{ValueError, alternatives, quoted},
     listener::{Listen, ListenerSettings},
+    settings::ProxyMode,
     value::Value,
 };
 
@@ -16,7 +17,7 @@ const LISTENERS_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 
 /// The options of a listener.
-const OPTIONS: [&str; 5] = ["name", "connections", "mode", "owner", "group"];
+const OPTIONS: [&str; 6] = ["name", "proxy_protocol", "connections", "mode", "owner", "group"];
 
 /// One or several listeners, separated by commas. `NAME=VALUE` behind an address is an option of it.
 #[derive(Debug)]
@@ -93,6 +94,11 @@ fn set_option(listener: &mut ListenerSettings, name: &str, value: &str) -> Resul
         "name" if is_word(value) => listener.name = Some(value.to_owned()),
         "name" => {
             return Err(wrong("1 to 64 letters, digits, points, dashes and underscores"));
+        }
+        "proxy_protocol" => {
+            let words = Words(ProxyMode::WORDS);
+            let mode = words.parse(value).map_err(|_unknown| wrong(&words.expected()))?;
+            listener.proxy_protocol = Some(mode);
         }
         "connections" => {
             let count = parse_count(value).ok().and_then(|count| u32::try_from(count).ok());

@@ -17,10 +17,11 @@ pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
     Key::all().iter().filter(|key| key.support == Support::Built)
 }
 
-/// Whether a rule binds the value of `key` to others: a drain must be longer than its delays, and a line
-/// shorter than the memory for buffers.
+/// Whether a rule binds the value of `key` to others: a drain must be longer than its delays, a line
+/// shorter than the memory for buffers, and optional PROXY headers need trusted senders.
 pub(crate) fn is_bound_to_others(key: &Key) -> bool {
-    key.name.starts_with("timeouts.drain") || key.name == "limits.line_bytes"
+    let bound = ["limits.line_bytes", "proxy_protocol.mode"];
+    key.name.starts_with("timeouts.drain") || bound.contains(&key.name)
 }
 
 pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>> {

@@ -80,6 +80,8 @@ pub enum CloseReason {
     InvalidUtf8,
     /// A PROXY header was wrong or missing.
     ProxyError,
+    /// A limit or a list does not admit its client, which a PROXY header named.
+    ClientRefused,
     /// The TLS handshake or session failed.
     TlsError,
     /// A PROXY header or TLS handshake took longer than `timeouts.handshake`.
@@ -110,7 +112,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -121,6 +123,7 @@ impl CloseReason {
         Self::Malformed,
         Self::InvalidUtf8,
         Self::ProxyError,
+        Self::ClientRefused,
         Self::TlsError,
         Self::HandshakeTimeout,
         Self::ServiceClose,
@@ -143,12 +146,13 @@ impl CloseReason {
     /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout`, `handshake_timeout`, `slow_consumer` | `peer_eof`, `idle_timeout` |
     /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error` | |
     /// | the service failed: `service_error`, `service_panic` | `service_close` |
-    /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age` |
+    /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age`, `client_refused` |
     pub const fn is_abnormal(self) -> bool {
         match self {
             Self::PeerEof
             | Self::IdleTimeout
             | Self::ServiceClose
+            | Self::ClientRefused
             | Self::Drain
             | Self::Admin
             | Self::MaxAge => false,
@@ -185,6 +189,7 @@ impl CloseReason {
             Self::Malformed => "malformed",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::ProxyError => "proxy_error",
+            Self::ClientRefused => "client_refused",
             Self::TlsError => "tls_error",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::ServiceClose => "service_close",

@@ -88,7 +88,7 @@ impl<D: Dispatch> AcceptLoop<D> {
                 // First, because new limits can change what the loop has to wait for.
                 Ok(()) = config.changed() => {
                     let config = config.borrow_and_update();
-                    admission.set_limits(&config.effective.settings.limits);
+                    admission.set_limits(&config.effective.settings);
                     admission.set_memory_short(config.mitigation.refuses);
                     continue;
                 }
@@ -101,7 +101,7 @@ impl<D: Dispatch> AcceptLoop<D> {
             let counts = stats.of_listener(accepted.listener);
             let admitted = listener_limits
                 .acquire(accepted.listener)
-                .and_then(|guard| Ok((admission.admit(accepted.peer, reserved)?, guard)));
+                .and_then(|guard| Ok((admission.admit(&accepted, reserved)?, guard)));
             match admitted {
                 Ok((Admitted { slot, tag }, guard)) => {
                     counts.accepted.fetch_add(1, Relaxed);

@@ -1,16 +1,15 @@
 //! Admission: the limits that a new connection meets, in their order.
 
-use std::{future::pending, net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{future::pending, num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
-use towline_config::{Admission, Limits};
+use towline_config::{Admission, Settings};
 
 use super::{
-    access::AccessLists,
-    per_address::{LimitReached, PerAddress},
+    Accepted,
     rate::TokenBucket,
+    senders::ProxySenders,
     slots::{ConnectionSlots, ConnectionTag, Reservation},
-    source_rate::SourceRates,
 };
 use crate::counts::Rejection;
 
@@ -19,13 +18,10 @@ use crate::counts::Rejection;
 pub struct AdmissionControl {
     slots: Arc<ConnectionSlots>,
     admission: Admission,
-    per_address: Arc<PerAddress>,
     accept_rate: Option<NonZeroU32>,
     memory_short: bool,
     rate: Option<TokenBucket>,
-    access: AccessLists,
-    source_rate: Option<NonZeroU32>,
-    source_rates: Option<SourceRates>,
+    senders: ProxySenders,
 }
 
 /// What an admitted connection holds until it ends.
@@ -38,32 +34,27 @@ pub struct Admitted {
 }
 
 impl AdmissionControl {
-    /// Admits connections to `slots` under `limits`.
-    pub fn new(slots: Arc<ConnectionSlots>, limits: &Limits) -> Self {
+    /// Admits connections to `slots` under the limits of `settings`.
+    pub fn new(slots: Arc<ConnectionSlots>, settings: &Settings) -> Self {
+        let limits = &settings.limits;
         let mut admission = Self {
             slots,
             admission: limits.admission,
-            per_address: PerAddress::new(None),
             accept_rate: None,
             memory_short: false,
             rate: None,
-            access: AccessLists::default(),
-            source_rate: None,
-            source_rates: None,
+            senders: ProxySenders::of(settings),
         };
-        admission.set_limits(limits);
+        admission.set_limits(settings);
         admission
     }
 
     /// Replaces the limits. `limits.connections` is not among them: it belongs to the slots.
-    pub fn set_limits(&mut self, limits: &Limits) {
+    pub fn set_limits(&mut self, settings: &Settings) {
+        let limits = &settings.limits;
+        self.senders = ProxySenders::of(settings);
+        self.slots.clients().set_limits(limits);
         self.admission = limits.admission;
-        self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
-        self.access = AccessLists::of(limits);
-        if self.source_rate != limits.accept_rate_per_ip {
-            self.source_rate = limits.accept_rate_per_ip;
-            self.source_rates = limits.accept_rate_per_ip.map(SourceRates::new);
-        }
         if self.accept_rate != limits.accept_rate {
             // An unchanged rate keeps its bucket: a full bucket at each reload would defeat the limit.
             self.accept_rate = limits.accept_rate;
@@ -106,24 +97,18 @@ impl AdmissionControl {
     /// With the first limit that does not admit it.
     pub fn admit(
         &mut self,
-        peer: Option<SocketAddr>,
+        accepted: &Accepted,
         reserved: Option<Reservation>,
     ) -> Result<Admitted, Rejection> {
-        if !self.access.admit(peer) {
-            return Err(Rejection::Denied);
-        }
+        // The limits of its client hold when the header of the load balancer has come.
+        let is_balancer = self.senders.is_balancer(accepted.listener, accepted.peer);
+        let tag = if is_balancer { None } else { self.slots.clients().admit(accepted.peer)? };
         if self.memory_short {
             return Err(Rejection::Memory);
         }
-        let now = Instant::now();
-        if self.source_rates.as_mut().is_some_and(|rates| !rates.try_take(peer, now)) {
-            return Err(Rejection::PerIpRate);
-        }
-        let tag = self.per_address.acquire(peer).map_err(|LimitReached| Rejection::PerIp)?;
-        let tag = tag.map(|tag| Box::new(tag) as ConnectionTag);
         let slot = reserved.or_else(|| self.slots.try_reserve());
         let slot = slot.ok_or(Rejection::MaxConnections)?;
-        let in_rate = self.rate.as_mut().is_none_or(|rate| rate.try_take(now));
+        let in_rate = self.rate.as_mut().is_none_or(|rate| rate.try_take(Instant::now()));
         in_rate.then_some(Admitted { slot, tag }).ok_or(Rejection::Rate)
     }
 }

@@ -9,7 +9,8 @@
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `listener_limits.rs` | connections of one listener |
-//! | `access.rs`, `source_rate.rs` | which addresses may connect, and how often |
+//! | `client_limits.rs`, `access.rs`, `source_rate.rs` | which addresses may connect, and how often |
+//! | `senders.rs` | whose PROXY headers are believed |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
 //! | `accepted.rs` | an accepted connection before it is served |
@@ -21,6 +22,7 @@ mod acceptor;
 mod access;
 mod admission;
 mod bound_listener;
+mod client_limits;
 mod error;
 mod fd;
 pub(crate) mod listen;
@@ -32,6 +34,7 @@ mod rate;
 mod reject;
 mod reserve_fd;
 mod retry;
+mod senders;
 mod slots;
 mod source_rate;
 mod stats;
@@ -57,7 +60,9 @@ pub use self::{
     reject::RejectionWords,
     slots::{ConnectionSlot, ConnectionSlots, ConnectionTag},
 };
-pub(crate) use self::{accepted::is_unix, listen::shown, stats::AcceptStats};
+pub(crate) use self::{
+    accepted::is_unix, listen::shown, senders::ProxySenders, stats::AcceptStats,
+};
 
 /// A connection on its way from the acceptor to its shard.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, futures::Notified};
 
 use towline_config::ConnectionLog;
 
+use super::client_limits::ClientLimits;
 use crate::{closed::ClosedConnections, counts::ProcessPlace, hooks::ServiceErrorHook};
 
 #[cfg(test)]
@@ -47,6 +48,8 @@ struct Total {
     on_service_error: Option<ServiceErrorHook>,
     /// Where connections end, for the same reason.
     closed: ClosedConnections,
+    /// The limits of client addresses.
+    clients: ClientLimits,
 }
 
 #[derive(Debug)]
@@ -98,8 +101,14 @@ impl ConnectionSlots {
         closed: ClosedConnections,
     ) -> Arc<Self> {
         let (limit, taken) = (AtomicUsize::new(limit), AtomicUsize::new(0));
-        let total =
-            Arc::new(Total { limit, taken, freed: Notify::new(), on_service_error, closed });
+        let total = Arc::new(Total {
+            limit,
+            taken,
+            freed: Notify::new(),
+            on_service_error,
+            closed,
+            clients: ClientLimits::default(),
+        });
         let untagged_holder = |index| {
             let (taken, total) = (AtomicUsize::new(0), total.clone());
             Arc::new(SlotHolder { shard: Arc::new(ShardSlots { index, taken, total }), tag: None })
@@ -111,6 +120,11 @@ impl ConnectionSlots {
     /// Where connections end.
     pub fn closed(&self) -> &ClosedConnections {
         &self.total.closed
+    }
+
+    /// The limits of client addresses.
+    pub fn clients(&self) -> &ClientLimits {
+        &self.total.clients
     }
 
     /// The most connections, reservations included.
@@ -259,6 +273,26 @@ impl ConnectionSlot {
     /// Where the connection ends.
     pub(crate) fn closed(&self) -> &ClosedConnections {
         &self.0.shard.total.closed
+    }
+
+    /// The limits of client addresses.
+    pub(crate) fn clients(&self) -> &ClientLimits {
+        &self.0.shard.total.clients
+    }
+
+    /// The slot with one more tag, that of a client which was not known when the connection was accepted.
+    pub(crate) fn tagged(mut self, tag: ConnectionTag) -> Self {
+        // `get_mut` fails only for a shared holder, which has no tag.
+        if let Some(holder) = Arc::get_mut(&mut self.0) {
+            holder.tag = Some(match holder.tag.take() {
+                Some(first) => Box::new((first, tag)),
+                None => tag,
+            });
+        } else {
+            let shard = self.0.shard.clone();
+            self.0 = Arc::new(SlotHolder { shard, tag: Some(tag) });
+        }
+        self
     }
 
     /// Whether the connection has a tag of its own.

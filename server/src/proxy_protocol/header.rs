@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 /// What a load balancer said of a connection that it passes on, in a PROXY header.
 ///
 /// Only a header of a trusted source is believed, so these are as true as that source is honest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Proxied {
     /// The client; `None` for a connection of the balancer itself, such as a health check, and for one of a family
@@ -24,7 +24,7 @@ pub struct Proxied {
 }
 
 /// One end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// An address and port.
     Ip(SocketAddr),
@@ -33,7 +33,7 @@ pub enum Endpoint {
 }
 
 /// How a client spoke TLS to a load balancer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct ProxiedTls {
     /// Whether the client gave a certificate and the balancer verified it.

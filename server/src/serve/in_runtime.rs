@@ -85,7 +85,7 @@ where
     let acceptor = Acceptor {
         stats: Arc::new(AcceptStats::new(std::slice::from_ref(&listener))),
         listeners: vec![listener],
-        admission: AdmissionControl::new(slots.clone(), &settings.limits),
+        admission: AdmissionControl::new(slots.clone(), settings),
         config: config.subscribe(),
         words: RejectionWords::said_by(protocol.notice),
         dispatch: ToTasks { starter, steps: StepsByListener::of(&first) },

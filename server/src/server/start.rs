@@ -81,7 +81,7 @@ where
     let (listener_fails, listener_failed) = oneshot::channel();
     let acceptor = Acceptor {
         listeners,
-        admission: AdmissionControl::new(slots, &settings.limits),
+        admission: AdmissionControl::new(slots, settings),
         config: config.subscribe(),
         stats: state.accept.clone(),
         words: RejectionWords::said_by(protocol.notice),

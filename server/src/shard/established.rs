@@ -51,6 +51,25 @@ macro_rules! either {
     };
 }
 
+impl AnySocket {
+    /// See [`Socket::peek_until`].
+    pub(crate) async fn peek_until<T>(
+        &self,
+        block: &mut [u8],
+        decide: impl FnMut(&[u8], bool) -> Option<T>,
+    ) -> io::Result<T> {
+        match self {
+            Self::Tcp(socket) => socket.peek_until(block, decide).await,
+            Self::Unix(socket) => socket.peek_until(block, decide).await,
+        }
+    }
+
+    /// Takes and discards input that was looked at.
+    pub(crate) fn discard(&self, bytes: usize) -> io::Result<()> {
+        either!(self, socket => socket.discard(bytes))
+    }
+}
+
 impl EndedSocket for AnySocket {
     fn peer(&self) -> Option<Peer> {
         either!(self, socket => socket.peer())

@@ -43,7 +43,10 @@ pub(crate) use self::serve_stream::{ByteStream, Ended};
 #[cfg(feature = "test")]
 use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines};
 pub use self::{
-    dispatch::ShardDispatch, peer::Peer, pool::ShardPool, pool_state::PoolState,
+    dispatch::ShardDispatch,
+    peer::{Peer, UnixCredentials},
+    pool::ShardPool,
+    pool_state::PoolState,
     serve_socket::serve_lines,
 };
 pub(crate) use self::{

@@ -64,6 +64,7 @@ impl ShardPool {
         let hook = hooks.on_service_error.clone();
         let closed = ClosedConnections::new(plan.threads, place, settings.log.connections);
         let slots = ConnectionSlots::of_serving(plan.connections, plan.threads, hook, closed);
+        slots.clients().set_limits(&settings.limits);
         let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
         let (cut, _) = watch::channel(false);
         let (mut signals, mut stats, mut shards) = (Vec::new(), Vec::new(), Vec::new());

@@ -46,6 +46,7 @@ impl PoolState {
     /// Puts settings in force that were validated for this host. Each shard applies them when its
     /// thread next polls its event loop.
     pub fn apply(&self, effective: Effective) {
+        self.slots.clients().set_limits(&effective.settings.limits);
         self.slots.closed().set_log(effective.settings.log.connections);
         self.permits.set_limit(effective.settings.limits.concurrency.get() as usize);
         self.config.send_modify(|config| config.apply(effective));

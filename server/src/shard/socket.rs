@@ -1,6 +1,7 @@
 //! Tokio's socket, read and written by direct system calls where that is faster.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
@@ -129,6 +130,57 @@ tokio_socket!(TcpStream, true);
 tokio_socket!(UnixStream, false);
 
 impl<S: TokioSocket> Socket<S> {
+    /// Looks at the input without taking it, again each time that more has come, until `decide` returns something.
+    /// It is called with all input so far, as much as `block` holds, and whether no more follows; then it must
+    /// decide.
+    ///
+    /// # Errors
+    /// Those of the socket; `UnexpectedEof` if nothing is decided at the end.
+    pub(super) async fn peek_until<T>(
+        &self,
+        block: &mut [u8],
+        mut decide: impl FnMut(&[u8], bool) -> Option<T>,
+    ) -> io::Result<T> {
+        let mut seen = 0;
+        loop {
+            poll_fn(|cx| self.0.poll_read_ready(cx)).await?;
+            // Read before the input: what had come by then is in it.
+            let ended = self.0.read_readiness().is_read_closed();
+            let decided = self.0.try_io(Interest::READABLE, || {
+                let (length, _) = recv(&self.0, &mut *block, RecvFlags::PEEK)?;
+                let is_last = length == 0 || (ended && length == seen) || length == block.len();
+                seen = length;
+                match decide(&block[..length], is_last) {
+                    Some(decided) => Ok(decided),
+                    None if is_last => Err(io::ErrorKind::UnexpectedEof.into()),
+                    // Tokio waits for the next event of the kernel: more input, or the end.
+                    None => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            });
+            match decided {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                decided => return decided,
+            }
+        }
+    }
+
+    /// Takes and discards input that was looked at.
+    ///
+    /// # Errors
+    /// Those of the socket; `UnexpectedEof` if there is less.
+    pub(super) fn discard(&self, mut bytes: usize) -> io::Result<()> {
+        let mut block = [0; 256];
+        while bytes > 0 {
+            let wanted = bytes.min(block.len());
+            let (length, _) = recv(&self.0, &mut block[..wanted], RecvFlags::empty())?;
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes -= length;
+        }
+        Ok(())
+    }
+
     /// Makes a system call that transfers at most `bytes_max` bytes, if Tokio's cached readiness says
     /// that the socket is ready; returns `None` if it is not. A shorter transfer clears the cached
     /// readiness, so the next call waits for an event of the kernel instead of failing first.

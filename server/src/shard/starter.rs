@@ -60,7 +60,7 @@ impl<S: 'static> ConnectionStarter<S> {
     /// Starts a connection: at once, or, if there are `steps`, when they are taken.
     pub(crate) fn start(self: &Arc<Self>, new: NewConnection, steps: Option<Arc<Steps>>) {
         let NewConnection { accepted, slot } = new;
-        let peer = Peer::new(accepted.peer);
+        let peer = Peer::of(&accepted);
         let Some(steps) = steps else {
             return self
                 .serve(slot, peer, None, || AnySocket::register(accepted).map(Established::Plain));

@@ -5,6 +5,7 @@
 //! | `mod.rs` | the steps of a listener, and what a step is |
 //! | `by_listener.rs` | which steps which listener has |
 //! | `task.rs` | the task that takes the steps of one connection |
+//! | `proxy.rs` | the PROXY header |
 //! | `linger.rs` | the close of a connection that is refused |
 //!
 //! A connection of a listener without steps never comes here. One that has steps is counted as open, is listed in
@@ -13,6 +14,7 @@
 
 mod by_listener;
 mod linger;
+mod proxy;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::{
     Peer,
     accept::ConnectionSlot,
     closed::{EndedSocket, SocketFigures},
+    counts::Rejection,
     shard::{AnySocket, Established},
 };
 
@@ -103,9 +104,29 @@ impl Prelude {
                 Err(reason) => return Err(Refused::silently(reason, step.missing())),
             };
             opened.set_peer(peer.address().into());
-            self.ended.peer = peer.clone();
+            let known = std::mem::replace(&mut self.ended.peer, peer.clone());
+            if known.address() != peer.address()
+                && let Err(why) = self.admit(&peer)
+            {
+                let detail = format!("its client was refused: {}", why.label());
+                let (reason, socket) = (CloseReason::ClientRefused, established.into_plain());
+                return Err(Refused { reason, detail, socket });
+            }
         }
         Ok((established, peer))
+    }
+
+    /// Admits a client that a load balancer named, as the acceptor admits others.
+    fn admit(&mut self, peer: &Peer) -> Result<(), Rejection> {
+        let Some(slot) = self.slot.take() else { return Ok(()) };
+        let admitted = slot.clients().admit(peer.address());
+        let (slot, refused) = match admitted {
+            Ok(Some(tag)) => (slot.tagged(tag), None),
+            Ok(None) => (slot, None),
+            Err(why) => (slot, Some(why)),
+        };
+        self.slot = Some(slot);
+        refused.map_or(Ok(()), Err)
     }
 
     /// Closes a connection that was refused.

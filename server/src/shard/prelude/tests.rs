@@ -17,7 +17,6 @@ use crate::{
     accept::{Accepted, ConnectionSlots, NewConnection},
     closed::ClosedConnections,
     counts::ProcessPlace,
-    lifecycle::control::programmatic,
     live_config::LiveConfig,
     shard::{ConnectionStarter, serve_lines},
     stack::{StackParts, configured},
@@ -55,7 +54,7 @@ struct Shard {
 
 impl Shard {
     fn new() -> Self {
-        let config = LiveConfig::first(programmatic(towline_config::Settings::default()));
+        let config = LiveConfig::first(towline_config::Effective::default());
         let stats = Arc::new(Stats::new(tokio::time::Instant::now()));
         let (signal, watch) = drain::channel();
         let permits = Arc::new(Semaphore::new(1));
