@@ -14,7 +14,7 @@ use serde_json::Value;
 use towline_test_support::{LineServer, TempFile, refusal, towline, towline_in};
 
 /// The flags that `towline help load` lists.
-const FLAGS: [&str; 35] = [
+const FLAGS: [&str; 36] = [
     "--connections",
     "--connect-rate",
     "--connect-timeout",
@@ -45,6 +45,7 @@ const FLAGS: [&str; 35] = [
     "--processes",
     "--threads",
     "--sources",
+    "--proxy",
     "--nagle",
     "--assert",
     "--json",

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
-use towline_test_support::{Client, ServerProcess, TempFile};
+use towline_test_support::{Client, ServerProcess, TempFile, towline};
 
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n";
 
@@ -47,4 +47,24 @@ fn workers_read_the_headers_of_their_listener_and_know_the_lists() {
     let plain: SocketAddr = server.all_lines()[1];
     Client::connect(plain).ask("in\n", "in\n");
     server.metrics().assert_connections_add_up();
+}
+
+#[test]
+fn the_generator_begins_its_connections_as_a_load_balancer_does() {
+    let server = ServerProcess::start(&[], &["--threads", "1", "--proxy-protocol", "require"]);
+    let lines = server.lines().to_string();
+    for proxy in ["198.18.0.0/24", "local"] {
+        let load =
+            ["load", &lines, "-c", "20", "-T", "200ms", "--verify", "--quiet", "--proxy", proxy];
+        let run = towline(&load);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+    let listing = server.get("/connections?closed=40");
+    assert!(
+        listing.contains("\"198.18.0.0:1024\"") && listing.contains("\"198.18.0.19:1024\""),
+        "{listing}"
+    );
+    server.metric_when("towline_connections_closed_total{reason=\"peer_eof\"}", |closed| {
+        closed == 40.0
+    });
 }

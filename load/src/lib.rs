@@ -24,7 +24,7 @@ pub use interrupt::interrupt_on_signals;
 pub use message::Message;
 pub use plan::{
     BehaviorGroup, ClientBehavior, Fanout, FanoutPace, FanoutProtocol, InFlightLimit, Mode, Plan,
-    SourceAddrs, TargetAddr,
+    ProxyHeader, SourceAddrs, TargetAddr,
 };
 pub use report::*;
 pub use run::{Progress, RunOptions, WorkerProgram, run, serve_as_worker};

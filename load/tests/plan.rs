@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use towline_load::{BehaviorGroup, Mode, Plan, TargetAddr};
+use towline_load::{BehaviorGroup, Mode, Plan, ProxyHeader, TargetAddr};
 
 #[test]
 fn a_plan_that_cannot_be_run_is_refused_with_a_reason() {
@@ -40,4 +40,24 @@ fn a_message_without_a_newline_is_warned_about_where_it_is_not_refused() {
     let warnings = plan.warnings();
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("`hello` has no newline"), "{warnings:?}");
+}
+
+#[test]
+fn made_up_clients_of_proxy_headers_are_those_of_a_network_in_turn() {
+    let clients = ProxyHeader::parse("198.18.0.0/30").unwrap();
+    let client = |id| clients.client(id).unwrap().to_string();
+    assert_eq!(
+        [0, 3, 4, 9].map(client),
+        ["198.18.0.0:1024", "198.18.0.3:1024", "198.18.0.0:1025", "198.18.0.1:1026",]
+    );
+    assert_eq!(clients.bytes(0).len(), 28);
+    assert_eq!(ProxyHeader::parse("local").unwrap().bytes(7), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+    let ProxyHeader::Clients { count, .. } = ProxyHeader::parse("0.0.0.0/0").unwrap() else {
+        panic!("it is a network")
+    };
+    assert_eq!(count, 65_536);
+    for wrong in ["", "v2", "198.18.0.1/30", "198.18.0.0/33", "::1", "10.0.0.0/x"] {
+        let error = ProxyHeader::parse(wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{wrong}`")) && error.contains("expected"), "{error}");
+    }
 }

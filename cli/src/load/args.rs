@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
 use towline_load::{
-    BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, SourceAddrs, TargetAddr,
+    BehaviorGroup, ClientBehavior, InFlightLimit, LoadError, Mode, Plan, ProxyHeader, SourceAddrs,
+    TargetAddr,
 };
 
 use super::fanout_flags::{self, FanoutFlags};
@@ -108,6 +109,10 @@ pub(crate) struct Args {
     #[arg(long, visible_alias = "source-ip", value_name = "auto|CIDR,…",
           value_parser = SourceAddrs::parse, default_value = "auto", help_heading = HOST)]
     sources: SourceAddrs,
+    /// Begin each connection with a PROXY header (version 2), as a load balancer does: made-up clients
+    /// of an IPv4 network such as 198.18.0.0/15, or local for the balancer's own connections
+    #[arg(long, value_name = "NETWORK|local", value_parser = ProxyHeader::parse, help_heading = HOST)]
+    proxy: Option<ProxyHeader>,
     /// Let Nagle's algorithm delay small writes
     #[arg(long, value_name = "on|off", value_parser = on_off, default_value = "off",
           action = ArgAction::Set, help_heading = HOST)]
@@ -199,6 +204,7 @@ impl Args {
         plan.reply_timeout = self.reply_timeout;
         plan.drain = self.drain;
         plan.nagle = self.nagle;
+        plan.proxy = self.proxy;
         plan.seed = self.seed;
         self.plan_fanout(&mut plan)?;
         Ok(plan)

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::net::{bind, connect, socket_with, sockopt};
+use rustix::net::{SendFlags, bind, connect, send, socket_with, sockopt};
 
 use super::conn::{Conn, Interest, State};
 use super::{ClosedBy, EventLoop, Share};
@@ -154,6 +154,17 @@ impl EventLoop {
         match sockopt::socket_error(fd) {
             Ok(Ok(())) => {}
             Ok(Err(error)) | Err(error) => return self.connect_failed(index, error.into()),
+        }
+        if let Some(proxy) = self.checker.job.plan.proxy {
+            let header = proxy.bytes(conn.id);
+            // It fits the send buffer of a new connection.
+            match send(fd, &header, SendFlags::NOSIGNAL) {
+                Ok(sent) if sent == header.len() => {}
+                sent => {
+                    let error = sent.err().unwrap_or(Errno::NOBUFS);
+                    return self.connect_failed(index, error.into());
+                }
+            }
         }
         let now = clock::now();
         self.stats.connect.record(now - conn.since, 1);

@@ -5,6 +5,7 @@ mod client_behavior;
 mod fanout;
 mod in_flight_limit;
 mod mix;
+mod proxy;
 mod source_addrs;
 mod target_addr;
 
@@ -19,6 +20,7 @@ pub use fanout::{Fanout, FanoutPace, FanoutProtocol};
 pub use in_flight_limit::InFlightLimit;
 pub use mix::BehaviorGroup;
 pub(crate) use mix::WeightedRoundRobin;
+pub use proxy::ProxyHeader;
 pub use source_addrs::SourceAddrs;
 pub use target_addr::TargetAddr;
 
@@ -65,6 +67,9 @@ pub struct Plan {
     pub drain: Duration,
     /// Whether Nagle's algorithm may delay lines (`TCP_NODELAY` off). Default: no.
     pub nagle: bool,
+    /// The PROXY header with which each connection begins. Default: `None`.
+    #[serde(default)]
+    pub proxy: Option<ProxyHeader>,
     /// The seed of `{rand:N}`: the same seed gives the same bytes.
     pub seed: u64,
     /// The addresses that `sources` resolved to; set before worker processes start.
@@ -132,6 +137,7 @@ impl Plan {
             reply_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             nagle: false,
+            proxy: None,
             seed: 0x7061_7463_6820_2131,
             bound: Vec::new(),
         }
