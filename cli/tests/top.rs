@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::thread;
+use std::{path::Path, thread};
 
 use towline_test_support::{
     Client, Run, ServerProcess, TempFile, Terminal, refusal, towline, wait_until,
@@ -134,4 +134,23 @@ fn in_a_terminal_keys_sort_filter_and_end() {
     wait_until("a server that is gone is named", || terminal.screen().contains("refused"));
     terminal.press(&["q"]);
     wait_until("the terminal is as it was", || terminal.screen().contains("[exit 0]"));
+}
+
+/// A terminal that was closed left a process behind that read its end again and again, a core for each, and that no
+/// signal but KILL ended: crossterm does not return then, and the signals set a flag that nothing looked at.
+#[test]
+fn it_ends_when_its_terminal_is_closed() {
+    let server = server();
+    // Some of them are closed while it draws, most while it waits for a key.
+    for _ in 0..5 {
+        let Some(terminal) = Terminal::towline(80, 10, &["top", &server.admin().to_string()])
+        else {
+            return;
+        };
+        terminal.wait_for("towline ");
+        let process = format!("/proc/{}", terminal.process());
+        assert!(Path::new(&process).exists());
+        drop(terminal);
+        wait_until("its end", || !Path::new(&process).exists());
+    }
 }

@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::{fs, process::Command};
 
 use crate::{TempFile, command::binary, require, wait_until};
 
@@ -50,6 +50,15 @@ impl Terminal {
     #[track_caller]
     pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"]).unwrap()
+    }
+
+    /// The process of the command.
+    #[track_caller]
+    pub fn process(&self) -> u32 {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]).unwrap();
+        let shell = shell.trim();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Waits until the terminal shows `text`.

@@ -1,7 +1,7 @@
 //! The loop on a terminal: answers and keys come, screens are drawn.
 
 use std::{
-    io,
+    io::{self, IsTerminal as _},
     process::ExitCode,
     sync::{
         Arc,
@@ -17,7 +17,11 @@ use ratatui::{
     crossterm::event::{self, Event, KeyEventKind},
     widgets::Paragraph,
 };
-use rustix::process::Signal;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::Signal,
+};
 use towline_load::TargetAddr;
 
 use super::{
@@ -39,7 +43,12 @@ const KEY_WAIT: Duration = Duration::from_millis(50);
 pub(super) fn run(servers: Vec<TargetAddr>, query: Query, interval: Duration) -> ExitCode {
     let ended = Arc::<AtomicBool>::default();
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
-        // Fails only for signals that no process can handle.
+        // Both fail only for signals that no process can handle. A second signal ends the program at once.
+        let _ = signal_hook::flag::register_conditional_shutdown(
+            signal.as_raw(),
+            exit::FAILED.into(),
+            ended.clone(),
+        );
         let _ = signal_hook::flag::register(signal.as_raw(), ended.clone());
     }
     let (queries, asked) = sync_channel(QUERIES_MAX);
@@ -62,6 +71,21 @@ pub(super) fn run(servers: Vec<TargetAddr>, query: Query, interval: Duration) ->
         Err(error) => {
             exit::with(exit::FAILED, format_args!("the terminal cannot be used: {error}"))
         }
+    }
+}
+
+/// Waits for a key, for a while. Returns `false` if the terminal is gone: crossterm would read its end again and again
+/// without returning, and no signal would end the program any more.
+fn wait_for_key() -> io::Result<bool> {
+    const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NVAL);
+    let (input, output) = (io::stdin(), io::stdout());
+    // Where standard input is no terminal, crossterm reads keys from the one that controls the process.
+    let keys = if input.is_terminal() { PollFlags::IN } else { PollFlags::empty() };
+    let mut terminal = [PollFd::new(&input, keys), PollFd::new(&output, PollFlags::empty())];
+    let wait = Timespec { tv_sec: 0, tv_nsec: KEY_WAIT.subsec_nanos().into() };
+    match poll(&mut terminal, Some(&wait)) {
+        Ok(_) | Err(Errno::INTR) => Ok(!terminal.iter().any(|end| end.revents().intersects(GONE))),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -97,7 +121,10 @@ impl Screen {
                 self.keep_choice_in_bounds();
                 self.draw(&mut terminal)?;
             }
-            if event::poll(KEY_WAIT)? {
+            if !wait_for_key()? {
+                return Ok(());
+            }
+            if event::poll(Duration::ZERO)? {
                 match event::read()? {
                     Event::Key(key) if key.kind != KeyEventKind::Release => {
                         let action = self.view.input.key(key, &self.model.query.conditions);
