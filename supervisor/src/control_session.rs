@@ -48,8 +48,9 @@ impl SessionContext {
 
     /// Applies settings that the supervisor validated for this host.
     fn reload(&self, text: &SettingsText) -> WorkerMsg {
-        let Some(settings) = text.decode() else {
-            return WorkerMsg::Failed("the settings are of another version".to_owned());
+        let settings = match text.decode() {
+            Ok(settings) => settings,
+            Err(why) => return WorkerMsg::Failed(why),
         };
         (self.applied)(&settings);
         self.pool.apply(programmatic(settings));

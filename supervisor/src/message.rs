@@ -83,14 +83,18 @@ impl SettingsText {
         Self(Key::all().iter().map(text).collect())
     }
 
-    /// The settings that [`encode`](Self::encode) was given; `None` if another version of the program
-    /// encoded them.
-    pub(crate) fn decode(&self) -> Option<Settings> {
+    /// The settings that [`encode`](Self::encode) was given.
+    ///
+    /// # Errors
+    /// If another version of the program encoded them, or a file of a list has become wrong since.
+    pub(crate) fn decode(&self) -> Result<Settings, String> {
         let mut settings = Settings::default();
         for (name, text) in &self.0 {
-            Key::find(name)?.set(&mut settings, text).ok()?;
+            let key =
+                Key::find(name).ok_or_else(|| format!("{name} is a setting of another version"))?;
+            key.set(&mut settings, text).map_err(|error| format!("{name} = \"{text}\" {error}"))?;
         }
-        Some(settings)
+        Ok(settings)
     }
 }
 
@@ -299,7 +303,7 @@ mod tests {
         settings.flush.policy = FlushPolicy::Every(7.try_into().expect("not zero"));
         settings.timeouts.idle = Some(std::time::Duration::from_millis(1_234));
         for settings in [settings, Settings::default()] {
-            assert_eq!(SettingsText::encode(&settings).decode(), Some(settings));
+            assert_eq!(SettingsText::encode(&settings).decode(), Ok(settings));
         }
     }
 

@@ -65,12 +65,16 @@ impl Worker {
             let first = channel.receive(&mut buffer).await.map_err(failed)?;
             let first = first.and_then(|first| ToWorker::decode(&buffer[..first.length]));
             match first {
-                Some(ToWorker::Control(SupervisorMsg::Serve(text, place))) => {
-                    text.decode().map(|settings| (channel, settings, place))
-                }
-                _ => None,
+                Some(ToWorker::Control(SupervisorMsg::Serve(text, place))) => match text.decode() {
+                    Ok(settings) => Ok((channel, settings, place)),
+                    Err(why) => {
+                        // Fails only if the supervisor has ended.
+                        let _ = channel.send(&WorkerMsg::Failed(why.clone()).encode()).await;
+                        Err(RunError::usage(why))
+                    }
+                },
+                _ => Err(failed(io::Error::other("it is another version of this program"))),
             }
-            .ok_or_else(|| failed(io::Error::other("it is another version of this program")))
         })?;
         Ok(Self { runtime, channel, buffer, settings, place })
     }
