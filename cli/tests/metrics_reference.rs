@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
 use towline::{Args, Router, Server, protocol::Lf};
-use towline_test_support::{ServerProcess, http};
+use towline_test_support::{ServerProcess, TempFile, http, tls::Authority};
 
 /// What stands above the table.
 const HEAD: &str = "# Metrics
@@ -88,7 +88,11 @@ fn of_program() -> String {
 #[test]
 fn the_reference_of_metrics_is_what_a_server_exports() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/METRICS.md");
-    let of_binary = ServerProcess::start(&[], &["--threads", "1"]).get("/metrics");
+    // With TLS, whose metrics are exported only then.
+    let pair = Authority::new("authority").sign_names(&["localhost"]);
+    let (cert, key) = (TempFile::new(&pair.cert), TempFile::new(&pair.key));
+    let arguments = ["--threads", "1", "--tls-cert", cert.name(), "--tls-key", key.name()];
+    let of_binary = ServerProcess::start(&[], &arguments).get("/metrics");
     let known = families(&of_binary);
     let of_program = table(&of_program(), |name| !known.contains_key(name));
     let expected = [HEAD, &table(&of_binary, |_| true), OF_PROGRAMS, &of_program].concat();

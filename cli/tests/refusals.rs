@@ -127,12 +127,9 @@ fn unknown_keys_and_variables_get_the_nearest_one() {
 
 #[test]
 fn features_that_are_not_built_are_refused_with_the_reason() {
-    for (flag, value, reason) in [
-        ("--tls-cert", "cert.pem", "TLS is not built into this version"),
-        ("--tls-key", "key.pem", "TLS is not built into this version"),
-        ("--tls-client-ca", "ca.pem", "TLS is not built into this version"),
-        ("--proxy-protocol", "require", "the PROXY protocol is not built into this version"),
-    ] {
+    for (flag, value, reason) in
+        [("--proxy-protocol", "require", "the PROXY protocol is not built into this version")]
+    {
         let sentence = refusal(&[flag, value]);
         assert!(
             sentence.contains(&format!("(flag {flag}) is refused: {reason}, so only ")),

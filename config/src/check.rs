@@ -132,19 +132,34 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
              the load balancers",
         ),
         (
-            tls.key.is_some() && tls.cert.is_none(),
+            !tls.key.is_empty() && tls.cert.is_empty(),
             "tls.key",
             "has no certificate beside it: set tls.cert too",
         ),
         (
-            tls.cert.is_some() && tls.key.is_none(),
+            !tls.cert.is_empty() && tls.key.is_empty(),
             "tls.cert",
             "has no private key beside it: set tls.key too",
         ),
         (
-            tls.client_ca.is_some() && tls.cert.is_none(),
+            !tls.key.is_empty() && !tls.cert.is_empty() && tls.key.len() != tls.cert.len(),
+            "tls.key",
+            "has another number of files than tls.cert: expected the key of each certificate, in the same order",
+        ),
+        (
+            tls.client_ca.is_some() && tls.cert.is_empty(),
             "tls.client_ca",
             "has no certificate beside it: set tls.cert and tls.key too",
+        ),
+        (
+            tls.client_crl.is_some() && tls.client_ca.is_none(),
+            "tls.client_crl",
+            "has no authorities beside it: set tls.client_ca too",
+        ),
+        (
+            !tls.client_allow.is_empty() && tls.client_ca.is_none(),
+            "tls.client_allow",
+            "has no authorities beside it, and anybody can claim a name: set tls.client_ca too",
         ),
     ];
     rules
@@ -220,16 +235,26 @@ mod tests {
     #[test]
     fn parts_of_tls_need_each_other() {
         let file = || Some(PathBuf::from("file.pem"));
-        assert_eq!(keys_at_fault(|settings| settings.tls.key = file()), ["tls.key"]);
-        assert_eq!(keys_at_fault(|settings| settings.tls.cert = file()), ["tls.cert"]);
+        let files = |count| vec![PathBuf::from("file.pem"); count];
+        assert_eq!(keys_at_fault(|settings| settings.tls.key = files(1)), ["tls.key"]);
+        assert_eq!(keys_at_fault(|settings| settings.tls.cert = files(1)), ["tls.cert"]);
         assert_eq!(keys_at_fault(|settings| settings.tls.client_ca = file()), ["tls.client_ca"]);
-        assert!(
-            keys_at_fault(|settings| {
-                settings.tls.key = file();
-                settings.tls.cert = file();
-                settings.tls.client_ca = file();
-            })
-            .is_empty()
+        assert_eq!(keys_at_fault(|settings| settings.tls.client_crl = file()), ["tls.client_crl"]);
+        let names = || vec!["a".to_owned()];
+        assert_eq!(
+            keys_at_fault(|settings| settings.tls.client_allow = names()),
+            ["tls.client_allow"]
         );
+        let with_keys = |count| {
+            keys_at_fault(|settings| {
+                settings.tls.key = files(count);
+                settings.tls.cert = files(2);
+                settings.tls.client_ca = file();
+                settings.tls.client_crl = file();
+                settings.tls.client_allow = names();
+            })
+        };
+        assert!(with_keys(2).is_empty());
+        assert_eq!(with_keys(1), ["tls.key"]);
     }
 }

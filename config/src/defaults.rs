@@ -5,9 +5,10 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 use crate::{
     listener::Listen,
     settings::{
-        Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Log,
-        LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push, ReceiveBuffer,
-        ServerSettings, SocketOptions, Timeouts, Workload, WorkloadKind,
+        Admission, ClientAuth, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
+        Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push,
+        ReceiveBuffer, ServerSettings, SocketOptions, Timeouts, Tls, TlsVersion, Workload,
+        WorkloadKind,
     },
 };
 
@@ -97,6 +98,20 @@ impl Default for SocketOptions {
             user_timeout: Some(Duration::from_secs(30)),
             notsent_lowat: Some(16 * 1024),
             receive_buffer: ReceiveBuffer::Auto,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert: Vec::new(),
+            key: Vec::new(),
+            min_version: TlsVersion::V12,
+            client_ca: None,
+            client_crl: None,
+            client_auth: ClientAuth::Required,
+            client_allow: Vec::new(),
         }
     }
 }

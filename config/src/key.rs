@@ -128,11 +128,6 @@ impl Key {
         self
     }
 
-    pub(crate) const fn missing(mut self, reason: &'static str) -> Self {
-        self.support = Support::Missing(reason);
-        self
-    }
-
     pub(crate) const fn list(mut self) -> Self {
         self.list = true;
         self

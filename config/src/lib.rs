@@ -42,9 +42,10 @@ pub use reference::{reference, sections};
 pub use reload::PendingRestart;
 pub use run_time::RunTimeSettings;
 pub use settings::{
-    AdminSettings, Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
-    Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, ReceiveBuffer,
-    ServerSettings, Settings, SocketOptions, Timeouts, Tls, Workload, WorkloadKind,
+    AdminSettings, Admission, ClientAuth, ConnectionLog, Digest, Flush, FlushPolicy, Framing,
+    Heartbeat, Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol,
+    ReceiveBuffer, ServerSettings, Settings, SocketOptions, Timeouts, Tls, TlsVersion, Workload,
+    WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

@@ -71,6 +71,8 @@ pub struct ListenerSettings {
     pub mode: Option<u32>,
     /// `owner`: user that owns a UNIX socket, by name or number. Default: the user of the server.
     pub owner: Option<String>,
+    /// `tls`: whether its connections speak TLS. Default: whether `tls.cert` is set.
+    pub tls: Option<bool>,
     /// `group`: group of a UNIX socket, by name or number. Default: the group of the server.
     pub group: Option<String>,
 }
@@ -83,11 +85,13 @@ impl ListenerSettings {
 
     /// The options that are set, as the texts that `server.listen` takes.
     pub(crate) fn options(&self) -> Vec<(&'static str, String)> {
-        let Self { address: _, name, proxy_protocol, connections, mode, owner, group } = self;
+        let Self { address: _, name, proxy_protocol, connections, tls, mode, owner, group } = self;
+        let word = |on: bool| if on { "on" } else { "off" };
         let options = [
             ("name", name.clone()),
             ("proxy_protocol", proxy_protocol.map(|mode| mode.to_string())),
             ("connections", connections.map(|connections| connections.to_string())),
+            ("tls", tls.map(|tls| word(tls).to_owned())),
             ("mode", mode.map(|mode| format!("{mode:o}"))),
             ("owner", owner.clone()),
             ("group", group.clone()),
@@ -104,6 +108,7 @@ impl From<Listen> for ListenerSettings {
             name: None,
             proxy_protocol: None,
             connections: None,
+            tls: None,
             mode: None,
             owner: None,
             group: None,

@@ -93,7 +93,7 @@ mod tests {
             settings.limits.connections = NonZeroU32::new(5);
             settings.timeouts.request = None;
             settings.server.threads = NonZeroU32::new(3);
-            settings.tls.key = Some(PathBuf::from("/etc/secret.pem"));
+            settings.tls.key = vec![PathBuf::from("/etc/secret.pem")];
         });
         let (result, kept) = Settings::default().reload(&wanted);
         let expected = with(|settings| {

@@ -335,16 +335,44 @@ impl ReceiveBuffer {
     }
 }
 
-/// `tls.*`; `None` is `off`, which is the default of each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// `tls.*`; `None` and an empty list are `off`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tls {
-    /// `tls.cert`: PEM file with the certificate chain.
-    pub cert: Option<PathBuf>,
-    /// `tls.key`: PEM file with the certificate's private key.
-    pub key: Option<PathBuf>,
-    /// `tls.client_ca`: PEM file with the authorities that sign client certificates.
+    /// `tls.cert`: PEM files, each with a certificate chain. Default: none, which is no TLS.
+    pub cert: Vec<PathBuf>,
+    /// `tls.key`: PEM files with the private keys, in the order of the certificates. Default: none.
+    pub key: Vec<PathBuf>,
+    /// `tls.min_version`. Default: 1.2.
+    pub min_version: TlsVersion,
+    /// `tls.client_ca`: PEM file with the authorities that sign client certificates. Default: `None`.
     pub client_ca: Option<PathBuf>,
+    /// `tls.client_crl`: PEM file with their lists of revoked certificates. Default: `None`.
+    pub client_crl: Option<PathBuf>,
+    /// `tls.client_auth`. Default: `required`.
+    pub client_auth: ClientAuth,
+    /// `tls.client_allow`: patterns of the names of clients that may come. Default: none, which allows all.
+    pub client_allow: Vec<String>,
+}
+
+words! {
+    /// A version of TLS.
+    TlsVersion {
+        /// TLS 1.2.
+        V12 = "1.2",
+        /// TLS 1.3.
+        V13 = "1.3",
+    }
+}
+
+words! {
+    /// Whether clients need a certificate, where `tls.client_ca` is set.
+    ClientAuth {
+        /// One without is refused.
+        Required = "required",
+        /// One without is served, without an identity; a certificate that is sent must be valid.
+        Optional = "optional",
+    }
 }
 
 /// `proxy_protocol.*`

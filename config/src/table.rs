@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::{
     grammar::{
-        Address, Count, FlushPolicies, Listeners, Networks, Or, Path, ProcessCount, ReceiveBuffers,
-        Size, SocketPath, Time, Words,
+        Address, Count, FlushPolicies, Listeners, Names, Networks, Or, Path, Paths, ProcessCount,
+        ReceiveBuffers, Size, SocketPath, Time, Words,
     },
     key::{Field, Key},
     settings::{
-        Admission, ConnectionLog, Digest, Framing, LogFormat, LogLevel, Overload, ProxyMode,
-        Settings, WorkloadKind,
+        Admission, ClientAuth, ConnectionLog, Digest, Framing, LogFormat, LogLevel, Overload,
+        ProxyMode, Settings, TlsVersion, WorkloadKind,
     },
 };
 
@@ -82,8 +82,6 @@ const BOOL: Words<bool> = Words(&[("true", true), ("false", false)]);
 const SWITCH: Words<bool> =
     Words(&[("true", true), ("false", false), ("on", true), ("off", false)]);
 
-const NO_TLS: &str = "TLS is not built into this version";
-
 const fn milliseconds_up_to(max: Duration) -> Time {
     Time { max, step: Duration::from_millis(1), unit: "milliseconds" }
 }
@@ -104,7 +102,7 @@ static KEYS: &[Key] = &[
          names it. `unix:/path` listens on a Unix socket. A list listens on each of its addresses, \
          and the flag may be repeated. Options of a listener stand behind its address, as in \
          `127.0.0.1:9000,connections=100`, or in a table with its `address`: `name` in metrics and \
-         of a socket from a service manager, `connections` at most by this listener, and `mode`, \
+         of a socket from a service manager, `connections` at most by this listener, `tls=off` without the TLS of `tls.cert`, and `mode`, \
          `owner` and `group` of a Unix socket. `[::]` and `0.0.0.0` on one port are apart.",
     )
     .flag("--listen")
@@ -452,18 +450,57 @@ static KEYS: &[Key] = &[
     ),
     key!(
         tls.cert,
-        off(Path),
-        "PEM file with the certificate chain. With it, lines are served over TLS only.",
+        Paths,
+        "PEM files with a certificate chain each. With it, lines are served over TLS, except by listeners \
+         with the option `tls=off`. The files are read again on SIGHUP and when they change. Of several \
+         certificates a client is shown the one for the name that it asks for; one that sends no name the \
+         first.",
     )
     .flag("--tls-cert")
-    .missing(NO_TLS),
-    key!(tls.key, off(Path), "PEM file with the certificate's private key.")
-        .flag("--tls-key")
-        .missing(NO_TLS)
-        .secret(),
-    key!(tls.client_ca, off(Path), "PEM file with the authorities that sign client certificates.")
-        .flag("--tls-client-ca")
-        .missing(NO_TLS),
+    .list(),
+    key!(
+        tls.key,
+        Paths,
+        "PEM files with the private keys of the certificates, in the same order.",
+    )
+    .flag("--tls-key")
+    .list()
+    .secret(),
+    key!(
+        tls.min_version,
+        Words(TlsVersion::WORDS),
+        "Oldest version of TLS that is spoken.",
+    )
+    .flag("--tls-min-version")
+    .live(),
+    key!(
+        tls.client_ca,
+        off(Path),
+        "PEM file with the authorities that sign client certificates. With it, clients need one.",
+    )
+    .flag("--tls-client-ca"),
+    key!(
+        tls.client_crl,
+        off(Path),
+        "PEM file with lists of revoked client certificates, of the authorities in `tls.client_ca`.",
+    )
+    .flag("--tls-client-crl"),
+    key!(
+        tls.client_auth,
+        Words(ClientAuth::WORDS),
+        "Whether a client without a certificate is refused, where `tls.client_ca` is set.",
+    )
+    .flag("--tls-client-auth")
+    .live(),
+    key!(
+        tls.client_allow,
+        Names,
+        "Names of the clients that may come, of those that `tls.client_ca` vouches for: DNS names and URIs \
+         of the certificate, or its common name. `*` stands for any number of characters.",
+    )
+    .flag("--tls-client-allow")
+    .list()
+    .live(),
     key!(
         proxy_protocol.mode,
         Words(ProxyMode::WORDS),

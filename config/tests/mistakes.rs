@@ -226,7 +226,7 @@ fn a_mistake_in_a_list_of_listeners_names_the_one_at_fault() {
         ("name=a,127.0.0.1:1", "has \"name=a\" before an address"),
         (
             "127.0.0.1:1,mod=660",
-            "has an option \"mod\", not name, proxy_protocol, connections, mode, owner or group",
+            "has an option \"mod\", not name, proxy_protocol, connections, tls, mode, owner or group",
         ),
         (
             "127.0.0.1:1,mode=660",

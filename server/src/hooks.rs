@@ -15,6 +15,9 @@ use crate::Peer;
 pub struct Hooks {
     pub(crate) ping_words: PingWords,
     pub(crate) on_service_error: Option<ServiceErrorHook>,
+    /// Certificates that stand in no file.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Material>,
 }
 
 /// What is called with an error that ended a connection, and with its peer if the socket still has one.

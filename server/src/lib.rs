@@ -54,6 +54,8 @@ mod shard;
 mod stack;
 #[cfg(feature = "test")]
 pub mod test;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use accept::{BoundListener, configure_listener};
 pub use builder::{Builder, ProtocolBuilder};
@@ -63,6 +65,8 @@ pub use proxy_protocol::{Endpoint, Proxied, ProxiedTls};
 pub use serve::{BatchService, service_fn};
 pub use server::{Server, Serving, serve, serve_until};
 pub use shard::{Peer, UnixCredentials};
+#[cfg(feature = "tls")]
+pub use tls::{Identity, Tls, TlsInfo};
 pub use tower::{ServiceBuilder, util::ServiceFn};
 pub use towline_config as config;
 pub use towline_config::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towline_config::Effective;
 use towline_host::buffer_limit;
 
-use crate::counts::STEPS;
+use crate::{RunError, counts::STEPS, hooks::Hooks};
 
 /// The configuration in force. A thread applies a change as a whole, between two polls of its tasks.
 #[derive(Debug, Clone)]
@@ -16,13 +16,45 @@ pub struct LiveConfig {
     pub mitigation: Mitigation,
     /// Limit of the buffers of all connections of the process, in bytes.
     pub buffer_limit_bytes: u64,
+    /// What TLS handshakes are made with; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::TlsChange>,
 }
 
 impl LiveConfig {
     /// The configuration at start.
     pub fn first(effective: Effective) -> Self {
         let buffer_limit_bytes = buffer_limit(effective.settings.limits.buffer_bytes);
-        Self { effective: Arc::new(effective), mitigation: Mitigation::NONE, buffer_limit_bytes }
+        Self {
+            effective: Arc::new(effective),
+            mitigation: Mitigation::NONE,
+            buffer_limit_bytes,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// As [`first`](Self::first), with the TLS of the settings or of the program.
+    ///
+    /// # Errors
+    /// With what is wrong with which file, and where TLS is asked for and not built in.
+    pub(crate) fn with_tls(effective: Effective, hooks: &Hooks) -> Result<Self, RunError> {
+        #[cfg(feature = "tls")]
+        {
+            let mut config = Self::first(effective);
+            let settings = &config.effective.settings.tls;
+            let loaded = crate::tls::TlsChange::load(hooks.tls.as_ref(), settings)?;
+            config.tls = loaded;
+            Ok(config)
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = hooks;
+            if effective.settings.tls.cert.is_empty() {
+                return Ok(Self::first(effective));
+            }
+            Err(RunError::usage("tls.cert is refused: TLS is not built into this program"))
+        }
     }
 
     /// Bytes that the connections of one of `shards` shards may buffer before those that hold the most are

@@ -87,9 +87,18 @@ impl Channel {
 
     /// Waits until the send buffer has room for a message, and sends it.
     pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_with(bytes, None).await
+    }
+
+    /// As [`send`](Self::send), with a descriptor.
+    pub(crate) async fn send_with(
+        &self,
+        bytes: &[u8],
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
         loop {
             let mut ready = self.0.writable().await?;
-            match self.try_send(bytes, None) {
+            match self.try_send(bytes, descriptor) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 sent => return sent,
             }

@@ -1,11 +1,13 @@
 //! The conversation of a worker with its supervisor, seen from the worker.
 
-use std::{io, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use tokio::sync::Notify;
 use towline::{
     Outcome,
-    internal::{CountsReader, PoolState, PublicId, commands::Closing, control::programmatic},
+    internal::{
+        CountsReader, PoolState, PublicId, TlsChange, commands::Closing, control::programmatic,
+    },
 };
 use towline_config::Settings;
 
@@ -13,6 +15,7 @@ use crate::{
     channel::{Channel, Received},
     inbox::WorkerInbox,
     lists::ListsToSend,
+    material,
     message::{Id, RowsPart, SettingsText, SupervisorMsg, ToWorker, WorkerMsg},
     watchdog::ControlWatchdog,
 };
@@ -47,11 +50,22 @@ impl SessionContext {
     }
 
     /// Applies settings that the supervisor validated for this host.
-    fn reload(&self, text: &SettingsText) -> WorkerMsg {
+    fn reload(&self, text: &SettingsText, memory: Option<OwnedFd>) -> WorkerMsg {
         let settings = match text.decode() {
             Ok(settings) => settings,
             Err(why) => return WorkerMsg::Failed(why),
         };
+        if let Some(memory) = memory {
+            let change =
+                material::receive(memory).map_err(|error| error.to_string()).and_then(|material| {
+                    TlsChange::new(Arc::new(material), &settings.tls)
+                        .map_err(|error| error.to_string())
+                });
+            match change {
+                Ok(change) => self.pool.apply_tls(Some(change)),
+                Err(why) => return WorkerMsg::Failed(why),
+            }
+        }
         (self.applied)(&settings);
         self.pool.apply(programmatic(settings));
         WorkerMsg::Reloaded
@@ -152,7 +166,7 @@ impl ControlSession {
                     self.lists.push(move || WorkerMsg::encode_closed(pool.closed(max)));
                 }
                 SupervisorMsg::Reload(settings) => {
-                    let answer = self.context.reload(&settings);
+                    let answer = self.context.reload(&settings, socket);
                     self.send(&answer).await;
                 }
                 SupervisorMsg::Close(ids, how) => {

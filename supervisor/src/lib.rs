@@ -43,6 +43,7 @@ mod inbound;
 mod inbox;
 mod lists;
 mod liveness;
+mod material;
 mod message;
 mod multi_process;
 mod pool;

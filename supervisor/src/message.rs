@@ -3,7 +3,11 @@
 //! Rare messages are JSON, which begins with a brace. The two that accompany every connection,
 //! [`ConnectionMsg`] and [`Ack`], have a binary form behind a first byte of their own.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use towline::internal::{
@@ -74,13 +78,18 @@ pub(crate) enum WorkerMsg {
 
 /// Settings as text, key by key. The configuration files are not read again for a worker: they may
 /// have changed since the supervisor validated them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SettingsText(Vec<(String, String)>);
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SettingsText {
+    keys: Vec<(String, String)>,
+    /// Certificates and keys, if there is TLS: a descriptor that is sent beside the message.
+    #[serde(skip)]
+    pub(crate) material: Option<Arc<OwnedFd>>,
+}
 
 impl SettingsText {
     pub(crate) fn encode(settings: &Settings) -> Self {
         let text = |key: &Key| (key.name.to_owned(), key.value(settings).to_string());
-        Self(Key::all().iter().map(text).collect())
+        Self { keys: Key::all().iter().map(text).collect(), material: None }
     }
 
     /// The settings that [`encode`](Self::encode) was given.
@@ -89,7 +98,7 @@ impl SettingsText {
     /// If another version of the program encoded them, or a file of a list has become wrong since.
     pub(crate) fn decode(&self) -> Result<Settings, String> {
         let mut settings = Settings::default();
-        for (name, text) in &self.0 {
+        for (name, text) in &self.keys {
             let key =
                 Key::find(name).ok_or_else(|| format!("{name} is a setting of another version"))?;
             key.set(&mut settings, text).map_err(|error| format!("{name} = \"{text}\" {error}"))?;
@@ -161,6 +170,14 @@ pub(crate) enum ToSupervisor {
 }
 
 impl SupervisorMsg {
+    /// The descriptor that is sent beside it.
+    pub(crate) fn descriptor(&self) -> Option<&OwnedFd> {
+        match self {
+            Self::Serve(settings, _) | Self::Reload(settings) => settings.material.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         json(self)
     }

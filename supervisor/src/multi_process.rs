@@ -25,6 +25,7 @@ use towline_host::buffer_limit;
 
 use crate::{
     command::Command,
+    material,
     message::{IDS_MAX, Id, SettingsText},
     pool::WorkerPool,
 };
@@ -205,11 +206,27 @@ impl MultiProcess {
         let _lock = reloads.lock();
         let change =
             self.state.plan_change(wanted).inspect_err(|_| reloads.count(wanted, false))?;
+        let shared = change.tls.as_ref().map(|tls| material::share(&tls.material)).transpose();
+        let material = shared.map_err(|error| {
+            reloads.count(wanted, false);
+            RunError::failed("certificates cannot be sent", &error)
+        })?;
         self.state.record(&change);
-        let ConfigChange { effective, connections, pending, .. } = change;
-        let text = SettingsText::encode(&worker_settings(&effective.settings, plan));
-        // A process that starts from now on starts with them.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&text);
+        let ConfigChange { effective, connections, pending, tls, .. } = change;
+        let mut text = SettingsText::encode(&worker_settings(&effective.settings, plan));
+        text.material = material;
+        {
+            // A process that starts from now on starts with them.
+            let mut of_next = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = text.clone();
+            if next.material.is_none() {
+                next.material = of_next.material.take();
+            }
+            *of_next = next;
+        }
+        if tls.is_some() {
+            config.send_modify(|config| config.tls = tls);
+        }
         slots.set_limit(connections);
         config.send_modify(|config| config.apply(effective));
         reloads.count(wanted, true);

@@ -15,7 +15,7 @@ use towline::{
     Outcome, RunError,
     internal::{
         Acceptor, AdmissionControl, ConnectionSlots, Listener, LiveConfig, PassedSocket,
-        ProcessPlan, ProcessUsage, RejectionWords, ServerState, Stage, addresses, admin,
+        ProcessPlan, ProcessUsage, RejectionWords, ServerState, Stage, TlsChange, addresses, admin,
         announcement, drain,
         loader::ConfigLoader,
         log_start, notify,
@@ -30,6 +30,7 @@ use towline_config::Effective;
 use crate::{
     command::Command,
     dispatch::WorkerDispatch,
+    material,
     message::SettingsText,
     multi_process::{MultiProcess, worker_settings},
     pool::WorkerPool,
@@ -114,6 +115,7 @@ pub fn run(
                 return Err(RunError::failed("the listening socket failed", &error));
             }
             () = reload::reload_on_sighup(&mut hang_up, Some(&loader), &*server) => {}
+            () = reload::reload_changed_files(Some(&loader), &*server) => {}
             () = report_serving(server.pool.serving(), plan.processes, &announcement) => {}
         }
         let second = async {
@@ -165,7 +167,11 @@ impl Supervisor {
         let (dispatch, returned) = WorkerDispatch::new(pool.clone(), slots.clone());
         tokio::spawn(dispatch.clone().deliver_returned(returned));
         let command = Arc::new(command);
-        let text = SettingsText::encode(&worker_settings(settings, plan));
+        let tls = TlsChange::load(None, &settings.tls)?;
+        let mut text = SettingsText::encode(&worker_settings(settings, plan));
+        let memory = tls.as_ref().map(|tls| material::share(&tls.material)).transpose();
+        text.material =
+            memory.map_err(|error| RunError::failed("certificates cannot be sent", &error))?;
         let worker_settings = Arc::new(Mutex::new(text));
         let (mut workers, mut commands, mut starts) = (JoinSet::new(), Vec::new(), Vec::new());
         for index in 0..plan.processes {
@@ -188,7 +194,9 @@ impl Supervisor {
             started.await.map_err(lost)??;
         }
 
-        let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
+        let mut config = LiveConfig::first(effective.clone());
+        config.tls = tls;
+        let config = Arc::new(watch::channel(config).0);
         let admission = AdmissionControl::new(slots.clone(), settings);
         let state = ServerState::new(*plan, config.clone(), &listeners, slots);
         let acceptor = Acceptor {

@@ -1,6 +1,11 @@
 //! A worker process: serves the connections that its supervisor sends.
 
-use std::{convert::Infallible, io, os::fd::AsFd, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::{
@@ -13,7 +18,7 @@ use tokio::{
 use towline::{
     Outcome, RunError,
     internal::{
-        Hooks, LiveConfig, ProcessPlace, ProcessPlan, ShardDispatch, ShardPool,
+        Hooks, LiveConfig, ProcessPlace, ProcessPlan, ShardDispatch, ShardPool, TlsChange,
         control::programmatic,
         run_overload_control, serve_lines,
         stack::{self, StackParts},
@@ -27,6 +32,7 @@ use crate::{
     channel::{self, Channel},
     control_session::{ControlSession, SessionContext, SessionEnd},
     inbox::WorkerInbox,
+    material,
     message::{SupervisorMsg, ToWorker, WorkerMsg, WorkerPlace},
     watchdog::ControlWatchdog,
 };
@@ -40,6 +46,8 @@ pub struct Worker {
     buffer: Box<[u8]>,
     settings: Settings,
     place: WorkerPlace,
+    /// Certificates and keys, if there is TLS.
+    material: Option<OwnedFd>,
 }
 
 impl Worker {
@@ -60,13 +68,15 @@ impl Worker {
         }
         let runtime = threads::runtime().map_err(failed)?;
         let mut buffer = channel::buffer();
-        let (channel, settings, place) = runtime.block_on(async {
+        let (channel, settings, place, material) = runtime.block_on(async {
             let channel = Channel::new(end).map_err(failed)?;
             let first = channel.receive(&mut buffer).await.map_err(failed)?;
-            let first = first.and_then(|first| ToWorker::decode(&buffer[..first.length]));
-            match first {
+            let (message, material) = first.map_or((None, None), |first| {
+                (ToWorker::decode(&buffer[..first.length]), first.socket)
+            });
+            match message {
                 Some(ToWorker::Control(SupervisorMsg::Serve(text, place))) => match text.decode() {
-                    Ok(settings) => Ok((channel, settings, place)),
+                    Ok(settings) => Ok((channel, settings, place, material)),
                     Err(why) => {
                         // Fails only if the supervisor has ended.
                         let _ = channel.send(&WorkerMsg::Failed(why.clone()).encode()).await;
@@ -76,7 +86,7 @@ impl Worker {
                 _ => Err(failed(io::Error::other("it is another version of this program"))),
             }
         })?;
-        Ok(Self { runtime, channel, buffer, settings, place })
+        Ok(Self { runtime, channel, buffer, settings, place, material })
     }
 
     /// The settings to serve with. Set up logging from them before [`serve`](Self::serve).
@@ -101,12 +111,12 @@ impl Worker {
         self,
         applied: impl Fn(&Settings) + Send + Sync + 'static,
     ) -> Result<Outcome, RunError> {
-        let Self { runtime, channel, buffer, settings, place } = self;
+        let Self { runtime, channel, buffer, settings, place, material } = self;
         runtime.block_on(async {
             let stop_requested = Arc::new(Notify::new());
             install_signal_handlers(stop_requested.clone())
                 .map_err(|why| RunError::failed("signals cannot be handled", &why))?;
-            let (shards, dispatch) = match start(settings, place) {
+            let (shards, dispatch) = match start(settings, place, material) {
                 Ok(started) => started,
                 Err(why) => {
                     // Fails only if the supervisor has ended.
@@ -134,11 +144,25 @@ impl Worker {
 fn start(
     settings: Settings,
     WorkerPlace { index, restarts }: WorkerPlace,
+    material: Option<OwnedFd>,
 ) -> Result<(ShardPool, ShardDispatch), RunError> {
     raise_descriptor_limit();
     let plan = ProcessPlan::of(&settings, HostLimits::read())?;
     let place = ProcessPlace { first_worker: index * plan.threads, restarts };
-    let config = Arc::new(watch::channel(LiveConfig::first(programmatic(settings))).0);
+    let unreadable = |error| RunError::failed("certificates cannot be received", &error);
+    let tls = match material {
+        None if !settings.tls.cert.is_empty() => {
+            return Err(unreadable(io::Error::other("no descriptor is left for them")));
+        }
+        None => None,
+        Some(memory) => {
+            let material = material::receive(memory).map_err(unreadable)?;
+            Some(TlsChange::new(Arc::new(material), &settings.tls)?)
+        }
+    };
+    let mut config = LiveConfig::first(programmatic(settings));
+    config.tls = tls;
+    let config = Arc::new(watch::channel(config).0);
     let per_shard = |parts: &StackParts| {
         let line_stack = stack::configured(parts);
         move |_peer| line_stack.clone()

@@ -2,7 +2,7 @@
 
 mod start;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, os::fd::AsFd, sync::Arc, time::Duration};
 
 use tokio::{
     process::Child,
@@ -269,7 +269,10 @@ impl WorkerProcess {
 
     /// Sends a message, or has the process killed if the channel stays full.
     async fn send(&mut self, message: &SupervisorMsg) {
-        if !matches!(timeout(SEND_MAX, self.channel.send(&message.encode())).await, Ok(Ok(()))) {
+        let descriptor = message.descriptor().map(AsFd::as_fd);
+        let bytes = message.encode();
+        let sending = self.channel.send_with(&bytes, descriptor);
+        if !matches!(timeout(SEND_MAX, sending).await, Ok(Ok(()))) {
             self.kill_at = Some(Instant::now());
         }
     }

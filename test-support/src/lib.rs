@@ -30,6 +30,8 @@ mod stack;
 mod supervised_client;
 mod temp_file;
 mod terminal;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wait;
 
 pub use client::Client;

@@ -109,6 +109,11 @@ impl ServerProcess {
         self.process.stderr.take().unwrap()
     }
 
+    /// The first address that lines are served on.
+    pub fn address(&self) -> SocketAddr {
+        self.lines[0]
+    }
+
     /// A new client.
     #[track_caller]
     pub fn connect(&self) -> Client {

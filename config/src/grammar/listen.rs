@@ -17,7 +17,8 @@ const LISTENERS_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 
 /// The options of a listener.
-const OPTIONS: [&str; 6] = ["name", "proxy_protocol", "connections", "mode", "owner", "group"];
+const OPTIONS: [&str; 7] =
+    ["name", "proxy_protocol", "connections", "tls", "mode", "owner", "group"];
 
 /// One or several listeners, separated by commas. `NAME=VALUE` behind an address is an option of it.
 #[derive(Debug)]
@@ -104,6 +105,13 @@ fn set_option(listener: &mut ListenerSettings, name: &str, value: &str) -> Resul
             let count = parse_count(value).ok().and_then(|count| u32::try_from(count).ok());
             let count = count.and_then(|count| count.try_into().ok());
             listener.connections = Some(count.ok_or_else(|| wrong("a whole number from 1"))?);
+        }
+        "tls" => {
+            listener.tls = Some(match value {
+                "on" => true,
+                "off" => false,
+                _ => return Err(wrong("on or off")),
+            });
         }
         "mode" | "owner" | "group" if !is_unix => {
             return Err(wrong("a UNIX socket, which alone has an owner and permissions"));

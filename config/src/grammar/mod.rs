@@ -4,6 +4,7 @@
 //! and says in words what it expects. Bounds are checked here, so a parsed value is valid.
 
 mod address;
+mod list;
 mod listen;
 mod networks;
 mod number;
@@ -11,6 +12,7 @@ mod word;
 
 use address::EXAMPLES;
 pub(crate) use address::{Address, Path, SocketPath};
+pub(crate) use list::{Names, Paths};
 pub(crate) use listen::Listeners;
 pub(crate) use networks::Networks;
 pub(crate) use number::{Count, Size, Time};

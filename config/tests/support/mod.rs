@@ -18,10 +18,11 @@ pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
 }
 
 /// Whether a rule binds the value of `key` to others: a drain must be longer than its delays, a line
-/// shorter than the memory for buffers, and optional PROXY headers need trusted senders.
+/// shorter than the memory for buffers, optional PROXY headers need trusted senders, and the files of TLS each other.
 pub(crate) fn is_bound_to_others(key: &Key) -> bool {
     let bound = ["limits.line_bytes", "proxy_protocol.mode"];
-    key.name.starts_with("timeouts.drain") || bound.contains(&key.name)
+    let is_part = key.name.starts_with("timeouts.drain") || key.name.starts_with("tls.");
+    is_part || bound.contains(&key.name)
 }
 
 pub(crate) fn from_file(text: impl AsRef<[u8]>) -> Result<Effective, Vec<String>> {

@@ -53,8 +53,8 @@ impl From<&LineError> for CloseReason {
     #[cold]
     fn from(error: &LineError) -> Self {
         use io::ErrorKind::{
-            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
-            NotConnected, TimedOut, UnexpectedEof, WriteZero,
+            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, InvalidData,
+            NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof, WriteZero,
         };
         match error {
             LineError::TooLong { .. } => Self::LineTooLong,
@@ -66,6 +66,8 @@ impl From<&LineError> for CloseReason {
                 // The kernel gave the peer up: it acknowledged nothing for `socket.user_timeout`,
                 // or answered no keep-alive, or a router said that there is no route.
                 TimedOut | HostUnreachable | NetworkUnreachable => Self::PeerReset,
+                // No socket fails so: a layer between it and the frames does.
+                InvalidData => Self::TlsError,
                 _ => Self::IoError,
             },
         }

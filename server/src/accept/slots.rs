@@ -13,7 +13,11 @@ use tokio::sync::{Notify, futures::Notified};
 use towline_config::ConnectionLog;
 
 use super::client_limits::ClientLimits;
-use crate::{closed::ClosedConnections, counts::ProcessPlace, hooks::ServiceErrorHook};
+use crate::{
+    closed::ClosedConnections,
+    counts::{Handshakes, ProcessPlace},
+    hooks::ServiceErrorHook,
+};
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +54,8 @@ struct Total {
     closed: ClosedConnections,
     /// The limits of client addresses.
     clients: ClientLimits,
+    /// And where their TLS handshakes are counted.
+    handshakes: Handshakes,
 }
 
 #[derive(Debug)]
@@ -108,6 +114,7 @@ impl ConnectionSlots {
             on_service_error,
             closed,
             clients: ClientLimits::default(),
+            handshakes: Handshakes::default(),
         });
         let untagged_holder = |index| {
             let (taken, total) = (AtomicUsize::new(0), total.clone());
@@ -125,6 +132,11 @@ impl ConnectionSlots {
     /// The limits of client addresses.
     pub fn clients(&self) -> &ClientLimits {
         &self.total.clients
+    }
+
+    /// Where TLS handshakes are counted.
+    pub(crate) fn handshakes(&self) -> &Handshakes {
+        &self.total.handshakes
     }
 
     /// The most connections, reservations included.
@@ -268,6 +280,11 @@ impl ConnectionSlot {
     /// What the program does with an error that ends the connection.
     pub(crate) fn on_service_error(&self) -> Option<&ServiceErrorHook> {
         self.0.shard.total.on_service_error.as_ref()
+    }
+
+    /// Where its TLS handshake is counted.
+    pub(crate) fn handshakes(&self) -> &Handshakes {
+        &self.0.shard.total.handshakes
     }
 
     /// Where the connection ends.

@@ -273,6 +273,19 @@ impl Builder {
     }
 }
 
+/// Who may connect.
+#[cfg(feature = "tls")]
+impl Builder {
+    /// Speaks TLS on the line port; [`Peer::tls`](crate::Peer::tls) and [`Peer::identity`](crate::Peer::identity)
+    /// say what is known of a client.
+    ///
+    /// Default: none.
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.hooks.tls = tls.material();
+        self.set(|settings| tls.into_settings(settings))
+    }
+}
+
 /// How lines are read and replies written.
 impl Builder {
     /// How bytes are split into lines.

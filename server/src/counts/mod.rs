@@ -4,6 +4,7 @@
 //! into metrics, and neither depends on the other.
 
 mod clock;
+mod handshakes;
 mod labels;
 mod public_id;
 mod snapshot;
@@ -18,12 +19,13 @@ pub use self::{
     public_id::{InvalidId, ProcessPlace, PublicId},
     snapshot::Snapshot,
 };
+pub(crate) use self::{
+    handshakes::{HandshakeResult, Handshakes},
+    labels::{ERRNOS, Rejection, STEPS},
+    snapshot::Counters,
+};
 #[cfg(feature = "admin")]
 pub(crate) use self::{
     labels::WriteWaitCause,
-    status::{ListenerConnections, Status},
-};
-pub(crate) use self::{
-    labels::{ERRNOS, Rejection, STEPS},
-    snapshot::Counters,
+    status::{ListenerConnections, Status, TlsStatus},
 };

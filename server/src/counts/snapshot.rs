@@ -6,7 +6,7 @@ use towline_middleware::stats::{
     CloseReason, CommandSnapshot, HistogramSnapshot, LineResult, PushSnapshot, State,
 };
 
-use super::{ERRNOS, ProcessState, Rejection, STEPS};
+use super::{ERRNOS, HandshakeResult, ProcessState, Rejection, STEPS};
 
 /// The counts and gauges of one process, or the sums over several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +79,11 @@ pub struct Counters {
     pub reloads_ok: u64,
     /// Reloads that failed.
     pub reloads_failed: u64,
+    /// TLS handshakes, indexed by [`HandshakeResult`].
+    pub handshakes: [u64; HandshakeResult::ALL.len()],
+    /// How long those took that did not fail.
+    #[cfg_attr(feature = "serde", serde(with = "HistogramData"))]
+    pub handshake_duration: HistogramSnapshot,
 }
 
 /// Values that rise and fall. They end with their process.
@@ -191,6 +196,8 @@ impl Counters {
             cpu_nanos,
             reloads_ok,
             reloads_failed,
+            handshakes,
+            handshake_duration,
         } = other;
         self.accepted += accepted;
         add_each(&mut self.closed, closed);
@@ -213,6 +220,8 @@ impl Counters {
         self.cpu_nanos += cpu_nanos;
         self.reloads_ok += reloads_ok;
         self.reloads_failed += reloads_failed;
+        add_each(&mut self.handshakes, handshakes);
+        self.handshake_duration.merge(handshake_duration);
     }
 }
 

@@ -19,8 +19,21 @@ pub struct Status {
     pub draining: bool,
     /// Time in which replies waited, by cause, in nanoseconds, indexed by [`WriteWaitCause`].
     pub write_wait_nanos: [u64; WriteWaitCause::ALL.len()],
+    /// Certificates, if there is TLS.
+    pub tls: Option<TlsStatus>,
     /// Connections by listener.
     pub listeners: Vec<ListenerConnections>,
+}
+
+/// Certificates and how they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsStatus {
+    /// The end of the validity of each certificate, in seconds since 1970, in the order of `tls.cert`.
+    pub expiries: Vec<i64>,
+    /// How often certificates were taken over since the start, and how often not.
+    pub reloads: [u64; 2],
+    /// Whether the last time they were.
+    pub last_reload_ok: bool,
 }
 
 /// Connections that came by one listener.

@@ -70,6 +70,8 @@ fn shards(shared: &PoolState) -> Snapshot {
         counted.scheduling_delay.merge(&stats.scheduling_delay.snapshot(now));
     }
 
+    (counted.handshakes, counted.handshake_duration) = shared.slots.handshakes().read();
+
     let config = shared.config.borrow().clone();
     let held = Gauges {
         connections: states.connections,

@@ -5,7 +5,7 @@ use towline_middleware::stats::{CloseReason, FINE, LIFETIME, LineResult, State};
 use super::{
     HostFacts, commands,
     family::{Family, Values, by, counter, gauge, histogram, seconds},
-    kernel, overload, process, pushes, workers,
+    kernel, overload, process, pushes, tls, workers,
 };
 use crate::counts::{Counters, ERRNOS, Gauges, Rejection, Snapshot, Status, WriteWaitCause};
 
@@ -30,6 +30,9 @@ pub(super) fn families(status: &Status, snapshot: &Snapshot, host: &HostFacts) -
     commands::add_families(&snapshot.commands, &mut add);
     if let Some(pushed) = &snapshot.pushes {
         pushes::add_families(pushed, &mut add);
+    }
+    if let Some(tls) = &status.tls {
+        tls::add_families(tls, counted, &mut add);
     }
     overload::add_families(status, held, &mut add);
     workers::add_families(snapshot, &mut add);

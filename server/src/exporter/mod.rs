@@ -20,6 +20,7 @@ mod overload;
 mod process;
 mod pushes;
 mod text;
+mod tls;
 mod user_metrics;
 mod workers;
 

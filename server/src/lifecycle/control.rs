@@ -37,7 +37,11 @@ impl ReloadStats {
 
     /// Counts a reload. A setting that is set at run time is none.
     pub fn count(&self, wanted: &Wanted<'_>, ok: bool) {
-        if matches!(wanted, Wanted::Loaded(_)) {
+        #[cfg(feature = "tls")]
+        let loaded = matches!(wanted, Wanted::Loaded(_) | Wanted::Read(..));
+        #[cfg(not(feature = "tls"))]
+        let loaded = matches!(wanted, Wanted::Loaded(_));
+        if loaded {
             self.count_load(ok);
         }
     }
@@ -84,6 +88,8 @@ impl Control {
             self.state.plan_change(wanted).inspect_err(|_| reloads.count(wanted, false))?;
         self.state.record(&change);
         slots.set_limit(change.connections);
+        #[cfg(feature = "tls")]
+        self.pool.apply_tls(change.tls);
         self.pool.apply(change.effective);
         reloads.count(wanted, true);
         Ok(change.pending)

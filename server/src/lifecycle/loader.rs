@@ -11,13 +11,29 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+#[cfg(feature = "tls")]
+use towline_config::Tls;
 use towline_config::{Effective, Errors, Settings};
 
 use super::reload::ConfigSource;
 use crate::RunError;
+#[cfg(feature = "tls")]
+use crate::tls::{FileStamps, Material};
 
-/// Where a loaded configuration is sent.
-type Answer = oneshot::Sender<Result<Effective, Errors>>;
+/// What the thread is asked for.
+enum Request {
+    Load(oneshot::Sender<Result<Effective, Errors>>),
+    /// The files of these settings.
+    #[cfg(feature = "tls")]
+    ReadTls(Tls, oneshot::Sender<Read>),
+    /// Whether those files have changed.
+    #[cfg(feature = "tls")]
+    LookAtTls(Tls, oneshot::Sender<FileStamps>),
+}
+
+/// Certificates and keys that were read, or why not.
+#[cfg(feature = "tls")]
+pub(super) type Read = Result<Option<Material>, RunError>;
 
 /// Loads the settings on a thread of its own: a file system that does not answer must not delay the
 /// signal to stop.
@@ -26,7 +42,7 @@ type Answer = oneshot::Sender<Result<Effective, Errors>>;
 /// the host allows no further one, which is when an operator wants to lower a limit.
 pub struct ConfigLoader {
     source: Arc<dyn ConfigSource>,
-    requests: SyncSender<Answer>,
+    requests: SyncSender<Request>,
     /// Held by the reload that waits for its answer.
     loading: tokio::sync::Mutex<()>,
 }
@@ -38,14 +54,20 @@ impl ConfigLoader {
     /// When the thread cannot be started.
     pub fn start(source: Arc<dyn ConfigSource>) -> Result<Self, RunError> {
         // One request at a time: a reload waits for its answer.
-        let (requests, next) = sync_channel::<Answer>(1);
+        let (requests, next) = sync_channel::<Request>(1);
         let loading = source.clone();
         let load = move || {
-            for answer in next {
+            for request in next {
                 // After a panic the answer is dropped unsent, which is an error to its receiver.
-                if let Ok(loaded) = panic::catch_unwind(AssertUnwindSafe(|| loading.load())) {
-                    let _ = answer.send(loaded);
-                }
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| match request {
+                    Request::Load(answer) => drop(answer.send(loading.load())),
+                    #[cfg(feature = "tls")]
+                    Request::ReadTls(files, answer) => drop(answer.send(Material::read(&files))),
+                    #[cfg(feature = "tls")]
+                    Request::LookAtTls(files, answer) => {
+                        drop(answer.send(FileStamps::of(&files)));
+                    }
+                }));
             }
         };
         match thread::Builder::new().name("reload".into()).spawn(load) {
@@ -59,11 +81,33 @@ impl ConfigLoader {
     /// # Errors
     /// When loading panicked.
     pub(super) async fn load(&self) -> io::Result<Result<Effective, Errors>> {
+        self.ask(Request::Load).await
+    }
+
+    /// Reads the certificates and keys that the settings name.
+    ///
+    /// # Errors
+    /// When that panicked.
+    #[cfg(feature = "tls")]
+    pub(super) async fn read_tls(&self, files: Tls) -> io::Result<Read> {
+        self.ask(|answer| Request::ReadTls(files, answer)).await
+    }
+
+    /// Looks whether those files have changed.
+    ///
+    /// # Errors
+    /// When that panicked.
+    #[cfg(feature = "tls")]
+    pub(super) async fn look_at_tls(&self, files: Tls) -> io::Result<FileStamps> {
+        self.ask(|answer| Request::LookAtTls(files, answer)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> io::Result<T> {
         let failed = || io::Error::other("the thread that loads it failed");
         let _one_at_a_time = self.loading.lock().await;
-        let (answer, loaded) = oneshot::channel();
-        self.requests.try_send(answer).map_err(|_stopped| failed())?;
-        loaded.await.map_err(|_panicked| failed())
+        let (answer, answered) = oneshot::channel();
+        self.requests.try_send(request(answer)).map_err(|_stopped| failed())?;
+        answered.await.map_err(|_panicked| failed())
     }
 
     /// Calls the source with the settings in force after a reload.

@@ -183,6 +183,7 @@ impl Running {
                 return Err(RunError::failed("the listening socket failed", &error));
             }
             () = reload::reload_on_sighup(&mut hang_up, loader.as_deref(), &control) => {}
+            () = reload_changed_files(loader.as_deref(), &control) => {}
         }
         let second = async {
             tokio::select! {
@@ -236,6 +237,15 @@ impl Running {
     pub fn announcement(&self) -> String {
         announcement(&self.addresses, self.admin)
     }
+}
+
+#[cfg(feature = "tls")]
+use reload::reload_changed_files;
+
+/// There are no files.
+#[cfg(not(feature = "tls"))]
+async fn reload_changed_files(_: Option<&ConfigLoader>, _: &Control) {
+    pending::<()>().await;
 }
 
 /// Whether the calling thread runs or has entered a Tokio runtime. Blocking it there panics in most

@@ -33,6 +33,9 @@ pub struct ServerState {
     pub reloads: ReloadStats,
     /// What commands of the admin endpoint act on.
     pub remote: RemoteControl,
+    /// Certificates and keys.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: crate::tls::TlsSource,
     /// Starting, accepting or draining.
     pub lifecycle: Lifecycle,
     /// Whether the server is at `limits.connections`, as `overload/full.rs` found.
@@ -62,8 +65,26 @@ pub(crate) struct ConfigLayers {
 pub enum Wanted<'a> {
     /// One that was loaded. What was set at run time stays in force.
     Loaded(&'a Effective),
+    /// One that was loaded, with the certificates and keys that were read then.
+    #[cfg(feature = "tls")]
+    Read(&'a Effective, Option<Arc<crate::tls::Material>>),
+    /// The one in force, with certificates and keys that were read again.
+    #[cfg(feature = "tls")]
+    Files(Arc<crate::tls::Material>),
     /// The one that was loaded last, with these keys set to a text, or no longer set, over what was set before.
     Set(&'a [(String, Option<String>)]),
+}
+
+#[cfg(feature = "tls")]
+impl Wanted<'_> {
+    /// The certificates and keys that were read, if they were.
+    fn material(&self) -> Option<Arc<crate::tls::Material>> {
+        match self {
+            Self::Read(_, material) => material.clone(),
+            Self::Files(material) => Some(material.clone()),
+            Self::Loaded(_) | Self::Set(_) => None,
+        }
+    }
 }
 
 /// What a reload changes in a running server.
@@ -73,6 +94,9 @@ pub struct ConfigChange {
     pub(crate) layers: ConfigLayers,
     /// The settings to apply.
     pub effective: Effective,
+    /// What TLS is made of from now on, if that changes.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::TlsChange>,
     /// The limit of connections under these settings.
     pub connections: usize,
     /// The differences that take effect only after a restart.
@@ -94,7 +118,11 @@ impl ServerState {
         let loaded = Effective::clone(&config.borrow().effective);
         let layers = Mutex::new(ConfigLayers { loaded, set: RunTimeSettings::default() });
         let remote = RemoteControl::default();
+        #[cfg(feature = "tls")]
+        let tls = crate::tls::TlsSource::of(config.borrow().tls.as_ref());
         Self {
+            #[cfg(feature = "tls")]
+            tls,
             plan,
             protocol,
             config,
@@ -147,6 +175,10 @@ impl ServerState {
     pub fn record(&self, change: &ConfigChange) {
         // Nothing that can panic runs under this lock.
         *self.layers.lock().unwrap_or_else(PoisonError::into_inner) = change.layers.clone();
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &change.tls {
+            self.tls.set(tls.material.clone());
+        }
     }
 
     /// Computes what a change to `wanted` changes, and changes nothing yet.
@@ -158,16 +190,25 @@ impl ServerState {
         let mut layers = self.layers();
         match wanted {
             Wanted::Loaded(loaded) => layers.loaded = Effective::clone(loaded),
+            #[cfg(feature = "tls")]
+            Wanted::Read(loaded, _) => layers.loaded = Effective::clone(loaded),
+            #[cfg(feature = "tls")]
+            Wanted::Files(_) => {}
             Wanted::Set(changes) => {
                 for (name, text) in *changes {
                     layers.set.set(name, text.as_deref()).map_err(refused)?;
                 }
             }
         }
+        #[cfg(feature = "tls")]
+        let material = wanted.material();
         let wanted = layers.set.over(&layers.loaded).map_err(refused)?;
         let running = self.effective();
         let (effective, pending) = running.reload(&wanted);
         self.protocol.check(&effective.settings)?;
+        #[cfg(feature = "tls")]
+        let tls =
+            self.tls.change(material.as_ref(), &running.settings.tls, &effective.settings.tls)?;
         let (old, new) = (&running.settings.limits, &effective.settings.limits);
         // An unchanged limit keeps what `auto` found at start: with open connections it would find less.
         let connections = if new.connections == old.connections {
@@ -176,7 +217,14 @@ impl ServerState {
             let open = self.slots.connections();
             self.plan.connections_of(&effective.settings, HostLimits::read(), open)?
         };
-        Ok(ConfigChange { layers, effective, connections, pending })
+        Ok(ConfigChange {
+            layers,
+            effective,
+            connections,
+            pending,
+            #[cfg(feature = "tls")]
+            tls,
+        })
     }
 
     /// The facts that the admin endpoint shows beside the counts.
@@ -185,6 +233,10 @@ impl ServerState {
         crate::counts::Status {
             effective: self.effective(),
             last_reload_ok: self.reloads.last_ok.load(Relaxed),
+            #[cfg(feature = "tls")]
+            tls: self.tls.status(self.config.borrow().tls.as_ref()),
+            #[cfg(not(feature = "tls"))]
+            tls: None,
             connections_limit: self.slots.limit() as u64,
             draining: self.lifecycle.is(super::Stage::Draining),
             write_wait_nanos: self.write_waits.nanos(),

@@ -3,6 +3,7 @@
 use std::{future::pending, pin::pin, slice, sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -88,7 +89,10 @@ where
         admission: AdmissionControl::new(slots.clone(), settings),
         config: config.subscribe(),
         words: RejectionWords::said_by(protocol.notice),
-        dispatch: ToTasks { starter, steps: StepsByListener::of(&first) },
+        dispatch: ToTasks {
+            starter,
+            steps: StepsByListener::new(&first, Handle::current().metrics().num_workers()),
+        },
     };
     let runtimes = Vec::new();
     let (stats, signals) = (vec![stats], vec![signal.clone()]);

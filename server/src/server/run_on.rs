@@ -147,7 +147,7 @@ impl Server {
         }
         let plan = plan_of_one_process(settings)?;
         let listener = served(listener, settings, builder.configure_listener)?;
-        let (config, hooks) = (LiveConfig::first(effective), builder.hooks);
+        let (config, hooks) = (LiveConfig::with_tls(effective, &builder.hooks)?, builder.hooks);
         Ok(program.run(InRuntime { config, plan, listener, hooks, protocol, drain }))
     }
 }

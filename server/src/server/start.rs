@@ -67,7 +67,7 @@ where
     S: 'static,
 {
     let Parts { listeners, user_metrics, hooks, protocol } = parts;
-    let config = Arc::new(watch::channel(LiveConfig::first(effective.clone())).0);
+    let config = Arc::new(watch::channel(LiveConfig::with_tls(effective.clone(), &hooks)?).0);
     let settings = &effective.settings;
     let admin = admin::Sockets::bind(settings)?;
     let (shards, dispatch) =

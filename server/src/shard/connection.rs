@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What a connection is served on.
-pub(super) trait ConnectionIo:
+pub(crate) trait ConnectionIo:
     AsyncRead + AsyncWrite + EndedSocket + Unpin + Send + 'static
 {
     /// The descriptor to which pushes may be written beside the connection's task; `None` if only that can.

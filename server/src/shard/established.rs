@@ -117,6 +117,9 @@ impl AsyncWrite for AnySocket {
 pub(crate) enum Established {
     /// Frames are read from the socket itself.
     Plain(AnySocket),
+    /// Frames are read from TLS over it.
+    #[cfg(feature = "tls")]
+    Tls(crate::tls::TlsStream),
 }
 
 impl Established {
@@ -124,6 +127,8 @@ impl Established {
     pub(crate) fn into_plain(self) -> Option<AnySocket> {
         match self {
             Self::Plain(socket) => Some(socket),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => None,
         }
     }
 }

@@ -84,7 +84,7 @@ impl Shard {
             let probe = start_probe(&parts, slots);
             // The shard's runtime ends the tasks.
             let starter = ConnectionStarter::new(parts.clone(), framing, make_stack, serve, drop);
-            let mut steps = StepsByListener::of(&config.borrow());
+            let mut steps = StepsByListener::new(&config.borrow(), 1);
             let mut arrived = Vec::with_capacity(STARTS_PER_POLL);
             loop {
                 tokio::select! {
@@ -93,7 +93,7 @@ impl Shard {
                     // Before new connections: one that arrives after a change starts under it.
                     Ok(()) = config.changed() => {
                         let config = config.borrow_and_update();
-                        steps = StepsByListener::of(&config);
+                        steps.update(&config);
                         if parts.apply(&config) {
                             tokio::spawn(wake_all(signal.clone()));
                         }

@@ -42,6 +42,12 @@ mod write_now;
 pub(crate) use self::serve_stream::{ByteStream, Ended};
 #[cfg(feature = "test")]
 use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines};
+#[cfg(feature = "tls")]
+pub(crate) use self::{
+    connection::ConnectionIo,
+    peer::PeerFacts,
+    prelude::{Refusal, Step, Taking},
+};
 pub use self::{
     dispatch::ShardDispatch,
     peer::{Peer, UnixCredentials},

@@ -13,14 +13,20 @@ use crate::{accept::Accepted, proxy_protocol::Proxied};
 pub struct Peer {
     address: PeerAddress,
     /// `None` for most, so that those cost nothing.
-    facts: Option<Arc<Facts>>,
+    facts: Option<Arc<PeerFacts>>,
 }
 
 /// What is known of some peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Facts {
+pub(crate) struct PeerFacts {
     proxied: Option<Box<Proxied>>,
     unix: Option<UnixCredentials>,
+    /// How the connection is encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::TlsInfo>,
+    /// Who the client is, by its certificate.
+    #[cfg(feature = "tls")]
+    pub(crate) identity: Option<crate::tls::Identity>,
 }
 
 /// The process at the other end of a UNIX socket, as it was when it connected.
@@ -38,6 +44,27 @@ pub struct UnixCredentials {
 impl Peer {
     pub(crate) fn new(address: Option<SocketAddr>) -> Self {
         Self { address: address.into(), facts: None }
+    }
+
+    /// Whether it resumed a TLS session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls().is_some_and(crate::tls::TlsInfo::is_resumed);
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    /// How the connection is encrypted; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&crate::tls::TlsInfo> {
+        self.facts.as_ref()?.tls.as_ref()
+    }
+
+    /// Who the client is, by the certificate that it sent and that an authority of `tls.client_ca` signed; `None`
+    /// if it sent none.
+    #[cfg(feature = "tls")]
+    pub fn identity(&self) -> Option<&crate::tls::Identity> {
+        self.facts.as_ref()?.identity.as_ref()
     }
 
     /// The peer of an accepted socket.
@@ -67,7 +94,7 @@ impl Peer {
         peer.with(|facts| facts.proxied = Some(Box::new(proxied)))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Facts)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut PeerFacts)) -> Self {
         change(Arc::make_mut(self.facts.get_or_insert_default()));
         self
     }

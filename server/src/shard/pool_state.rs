@@ -43,6 +43,15 @@ impl PoolState {
         self.stats.iter().map(|stats| stats.held_bytes() as u64).sum()
     }
 
+    /// From now on handshakes are made with this, if it is something. Open connections and handshakes that have begun
+    /// go on as they are.
+    #[cfg(feature = "tls")]
+    pub fn apply_tls(&self, change: Option<crate::tls::TlsChange>) {
+        if change.is_some() {
+            self.config.send_modify(|config| config.tls = change);
+        }
+    }
+
     /// Puts settings in force that were validated for this host. Each shard applies them when its
     /// thread next polls its event loop.
     pub fn apply(&self, effective: Effective) {

@@ -105,5 +105,7 @@ where
         Established::Plain(AnySocket::Unix(io)) => {
             serve_io(parts, io, &peer, opened, slot, responder)
         }
+        #[cfg(feature = "tls")]
+        Established::Tls(io) => serve_io(parts, io, &peer, opened, slot, responder),
     }
 }

@@ -151,6 +151,7 @@ impl Stage {
         let status = Status {
             effective: pool.config.borrow().effective.clone(),
             last_reload_ok: true,
+            tls: None,
             connections_limit: pool.slots.limit() as u64,
             draining: false,
             write_wait_nanos: [0; 4],

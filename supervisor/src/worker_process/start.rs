@@ -1,8 +1,8 @@
 //! How a worker process is started.
 
 use std::{
-    collections::VecDeque, ffi::OsString, io, path::PathBuf, process::Stdio, sync::Arc,
-    time::Duration,
+    collections::VecDeque, ffi::OsString, io, os::fd::AsFd, path::PathBuf, process::Stdio,
+    sync::Arc, time::Duration,
 };
 
 use tokio::{process, time::timeout};
@@ -67,8 +67,9 @@ impl WorkerProcess {
             kill_at: None,
             cut: None,
         };
-        let serve = SupervisorMsg::Serve(settings, place).encode();
-        process.channel.send(&serve).await.map_err(failed)?;
+        let serve = SupervisorMsg::Serve(settings, place);
+        let descriptor = serve.descriptor().map(AsFd::as_fd);
+        process.channel.send_with(&serve.encode(), descriptor).await.map_err(failed)?;
         match timeout(START_MAX, process.wait_until_ready()).await {
             Ok(ready) => ready.map(|()| process).map_err(failed),
             Err(_elapsed) => Err(failed(io::Error::other("it did not get ready in time"))),

@@ -28,10 +28,11 @@ pub(crate) use self::{
     task::{Outcome, Prelude},
 };
 use super::{AnySocket, Established, Peer};
+use crate::counts::Handshakes;
 
 /// A future that a step returns.
 pub(crate) type Taking<'a> =
-    std::pin::Pin<Box<dyn Future<Output = Result<(Established, Peer), Refused>> + Send + 'a>>;
+    std::pin::Pin<Box<dyn Future<Output = Result<(Established, Peer), Refusal>> + Send + 'a>>;
 
 /// One thing that happens before the first frame.
 pub(crate) trait Step: fmt::Debug + Send + Sync {
@@ -42,11 +43,16 @@ pub(crate) trait Step: fmt::Debug + Send + Sync {
 
     /// What a client that ran into the deadline failed to do, for the log: `no TLS handshake`.
     fn missing(&self) -> &'static str;
+
+    /// Where it is counted how the step ended, if it is.
+    fn counts_in<'a>(&self, _: &'a Handshakes) -> Option<&'a Handshakes> {
+        None
+    }
 }
 
 /// A connection that a step refused.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct Refusal {
     /// What the close is counted as.
     pub(crate) reason: CloseReason,
     /// What the log says about it, in a few words.

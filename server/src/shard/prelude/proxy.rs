@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use towline_config::ProxyMode;
 use towline_middleware::stats::CloseReason;
 
-use super::{Refused, Step, Taking};
+use super::{Refusal, Step, Taking};
 use crate::{
     accept::ProxySenders,
     proxy_protocol::{HEADER_BYTES_MAX, Parsed, Proxied, ProxyError, parse},
@@ -41,7 +41,7 @@ impl Step for ProxyHeader {
 }
 
 impl ProxyHeader {
-    async fn read(&self, socket: AnySocket, peer: Peer) -> Result<(Established, Peer), Refused> {
+    async fn read(&self, socket: AnySocket, peer: Peer) -> Result<(Established, Peer), Refusal> {
         let trusted = self.senders.is_trusted(peer.address());
         if self.mode == ProxyMode::Require && !trusted {
             return Err(refused(socket, untrusted(peer.address())));
@@ -69,7 +69,7 @@ impl ProxyHeader {
             }
         };
         match beginning {
-            Beginning::Ended(0) => Err(Refused::silently(CloseReason::PeerEof, "no PROXY header")),
+            Beginning::Ended(0) => Err(Refusal::silently(CloseReason::PeerEof, "no PROXY header")),
             Beginning::Absent if self.mode == ProxyMode::Optional => {
                 Ok((Established::Plain(socket), peer))
             }
@@ -92,14 +92,14 @@ fn untrusted(sender: Option<SocketAddr>) -> String {
 
 /// Refuses a connection without a word: what it sent is no line, and what the server says might be taken for the
 /// answer to one.
-fn refused(socket: AnySocket, detail: String) -> Refused {
-    Refused { reason: CloseReason::ProxyError, detail, socket: Some(socket) }
+fn refused(socket: AnySocket, detail: String) -> Refusal {
+    Refusal { reason: CloseReason::ProxyError, detail, socket: Some(socket) }
 }
 
-fn failed(error: &io::Error) -> Refused {
+fn failed(error: &io::Error) -> Refusal {
     let reason = match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => CloseReason::PeerReset,
         _ => CloseReason::IoError,
     };
-    Refused::silently(reason, error.to_string())
+    Refusal::silently(reason, error.to_string())
 }

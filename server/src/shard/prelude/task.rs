@@ -9,12 +9,12 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use towline_middleware::{serve::Unserved, stats::CloseReason};
 
-use super::{Refused, Steps, linger::close_in_order};
+use super::{Refusal, Steps, linger::close_in_order};
 use crate::{
     Peer,
     accept::ConnectionSlot,
     closed::{EndedSocket, SocketFigures},
-    counts::Rejection,
+    counts::{HandshakeResult, Rejection},
     shard::{AnySocket, Established},
 };
 
@@ -76,18 +76,18 @@ impl Prelude {
         steps: &Steps,
         socket: AnySocket,
         mut peer: Peer,
-    ) -> Result<(Established, Peer), Refused> {
+    ) -> Result<(Established, Peer), Refusal> {
         let mut deadline = pin!(sleep_until(Instant::now() + steps.deadline));
         let mut established = Established::Plain(socket);
         for step in &steps.steps {
             // Nothing follows TLS, which is the last step.
             let Some(socket) = established.into_plain() else {
-                return Err(Refused::silently(CloseReason::IoError, "no socket is left"));
+                return Err(Refusal::silently(CloseReason::IoError, "no socket is left"));
             };
             let mut taking = step.take(socket, peer);
             let opened = self.opened.as_mut();
             let Some(opened) = opened else {
-                return Err(Refused::silently(CloseReason::IoError, "no connection is left"));
+                return Err(Refusal::silently(CloseReason::IoError, "no connection is left"));
             };
             // What has arrived comes before the deadline: a process that stood still reads first.
             let taken = poll_fn(|cx| {
@@ -95,13 +95,19 @@ impl Prelude {
                     std::task::Poll::Ready(taken) => std::task::Poll::Ready(taken),
                     std::task::Poll::Pending => Pin::as_mut(&mut deadline).poll(cx).map(|()| {
                         let detail = format!("{} within {:?}", step.missing(), steps.deadline);
-                        Err(Refused::silently(CloseReason::HandshakeTimeout, detail))
+                        Err(Refusal::silently(CloseReason::HandshakeTimeout, detail))
                     }),
                 })
             });
-            (established, peer) = match taken.await {
+            let began = Instant::now();
+            let taken = taken.await;
+            let all = self.slot.as_ref().map(ConnectionSlot::handshakes);
+            if let (Some(counts), Ok(taken)) = (all.and_then(|all| step.counts_in(all)), &taken) {
+                counts.add(result_of(taken), began.elapsed());
+            }
+            (established, peer) = match taken {
                 Ok(taken) => taken?,
-                Err(reason) => return Err(Refused::silently(reason, step.missing())),
+                Err(reason) => return Err(Refusal::silently(reason, step.missing())),
             };
             opened.set_peer(peer.address().into());
             let known = std::mem::replace(&mut self.ended.peer, peer.clone());
@@ -110,7 +116,7 @@ impl Prelude {
             {
                 let detail = format!("its client was refused: {}", why.label());
                 let (reason, socket) = (CloseReason::ClientRefused, established.into_plain());
-                return Err(Refused { reason, detail, socket });
+                return Err(Refusal { reason, detail, socket });
             }
         }
         Ok((established, peer))
@@ -130,8 +136,8 @@ impl Prelude {
     }
 
     /// Closes a connection that was refused.
-    async fn end(&mut self, refused: Refused, steps: &Steps) {
-        let Refused { reason, detail, socket } = refused;
+    async fn end(&mut self, refused: Refusal, steps: &Steps) {
+        let Refusal { reason, detail, socket } = refused;
         self.ended.detail = Some(detail);
         let Some(opened) = &mut self.opened else { return };
         if let Some(mut socket) = socket {
@@ -143,7 +149,17 @@ impl Prelude {
     }
 }
 
-impl Refused {
+/// How a step ended that is counted.
+fn result_of(taken: &Result<(Established, Peer), Refusal>) -> HandshakeResult {
+    match taken {
+        Ok((_, peer)) if peer.is_resumed() => HandshakeResult::Resumed,
+        Ok(_) => HandshakeResult::Ok,
+        Err(Refusal { reason: CloseReason::HandshakeTimeout, .. }) => HandshakeResult::Timeout,
+        Err(_) => HandshakeResult::Failed,
+    }
+}
+
+impl Refusal {
     /// Without an orderly close.
     pub(crate) fn silently(reason: CloseReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), socket: None }

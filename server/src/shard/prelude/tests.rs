@@ -34,7 +34,7 @@ impl Step for Password {
                 _ => {
                     let detail = "wrong password".to_owned();
                     let _ = socket.write_all(b"no").await;
-                    Err(Refused { reason: CloseReason::ProxyError, detail, socket: Some(socket) })
+                    Err(Refusal { reason: CloseReason::ProxyError, detail, socket: Some(socket) })
                 }
             }
         })

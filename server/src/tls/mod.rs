@@ -1,0 +1,40 @@
+//! TLS: the certificate, who may come, and the handshake before a connection's first frame.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `material.rs` | certificates, keys and authorities as they were read, also as bytes between processes |
+//! | `certificate.rs` | one certificate chain with its key |
+//! | `builder.rs` | TLS of a server that a program builds |
+//! | `source.rs` | what a running server has, and changes of it |
+//! | `stamp.rs` | whether files have changed |
+//! | `server.rs` | what handshakes are made with, from material and rules |
+//! | `by_name.rs` | the certificate for the name that a client asks for |
+//! | `clients.rs`, `patterns.rs` | which clients may come |
+//! | `identity.rs` | what is known of a client and its connection |
+//! | `step.rs` | the handshake, as a step before the first frame |
+//! | `failure.rs` | what went wrong, in words |
+//! | `stream.rs` | bytes of a connection over TLS |
+
+mod builder;
+mod by_name;
+mod certificate;
+mod clients;
+mod failure;
+mod identity;
+mod material;
+mod patterns;
+mod server;
+mod source;
+mod stamp;
+mod step;
+mod stream;
+
+pub use self::{
+    builder::Tls,
+    identity::{Identity, TlsInfo},
+    material::Material,
+    source::TlsChange,
+};
+pub(crate) use self::{
+    server::TlsServer, source::TlsSource, stamp::FileStamps, step::Handshake, stream::TlsStream,
+};

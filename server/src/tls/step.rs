@@ -1,0 +1,99 @@
+//! The handshake, as a step before the first frame.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::sync::Semaphore;
+use tokio_rustls::server;
+
+use super::{Identity, TlsInfo, TlsServer, TlsStream, failure};
+use crate::counts::Handshakes;
+use crate::shard::{AnySocket, Established, Peer, PeerFacts, Refusal, Step, Taking};
+
+/// Encrypted bytes that may wait for a client that reads slowly; more stay unencrypted with the connection, where
+/// limits count them.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+/// TLS on the connections of a shard.
+///
+/// A step of a handshake computes for a tenth of a millisecond to one. Each waits for its turn, and other
+/// connections of the thread run between two turns: so their lines wait for one such step at most, however many
+/// clients connect at once. A client that sends nothing has no turn.
+#[derive(Clone)]
+pub(crate) struct Handshake {
+    server: Arc<TlsServer>,
+    turns: Arc<Semaphore>,
+}
+
+impl Handshake {
+    /// With `server`; `turns` are those of the shard.
+    pub(crate) const fn new(server: Arc<TlsServer>, turns: Arc<Semaphore>) -> Self {
+        Self { server, turns }
+    }
+
+    async fn accept(&self, socket: AnySocket) -> Result<server::TlsStream<AnySocket>, Refusal> {
+        let limit = |connection: &mut rustls::ServerConnection| {
+            connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
+        };
+        let mut accept = pin!(self.server.acceptor.accept_with(socket, limit).into_fallible());
+        loop {
+            let turn = self.turns.acquire().await;
+            let polled = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
+            drop(turn);
+            match polled {
+                Poll::Ready(Ok(stream)) => return Ok(stream),
+                Poll::Ready(Err((error, socket))) => {
+                    let (reason, detail) = failure::of_handshake(&error);
+                    return Err(Refusal { reason, detail, socket: Some(socket) });
+                }
+                Poll::Pending => Woken(false).await,
+            }
+        }
+    }
+}
+
+impl Step for Handshake {
+    fn take(&self, socket: AnySocket, peer: Peer) -> Taking<'_> {
+        Box::pin(async move {
+            let stream = self.accept(socket).await?;
+            let connection = stream.get_ref().1;
+            let info = TlsInfo::of(connection);
+            let certificate = connection.peer_certificates().and_then(<[_]>::first);
+            let identity = certificate.and_then(Identity::of);
+            let peer = peer.with(|facts: &mut PeerFacts| {
+                (facts.tls, facts.identity) = (Some(info), identity);
+            });
+            Ok((Established::Tls(TlsStream::new(stream)), peer))
+        })
+    }
+
+    fn counts_in<'a>(&self, handshakes: &'a Handshakes) -> Option<&'a Handshakes> {
+        Some(handshakes)
+    }
+
+    fn missing(&self) -> &'static str {
+        "no TLS handshake"
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Ready when it is polled for the second time: after its task was woken.
+struct Woken(bool);
+
+impl Future for Woken {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
