@@ -126,19 +126,6 @@ fn unknown_keys_and_variables_get_the_nearest_one() {
 }
 
 #[test]
-fn features_that_are_not_built_are_refused_with_the_reason() {
-    for (flag, value, reason) in
-        [("--proxy-protocol", "require", "the PROXY protocol is not built into this version")]
-    {
-        let sentence = refusal(&[flag, value]);
-        assert!(
-            sentence.contains(&format!("(flag {flag}) is refused: {reason}, so only ")),
-            "{sentence}"
-        );
-    }
-}
-
-#[test]
 fn a_port_below_1024_without_the_capability_is_refused_by_the_name_of_the_capability() {
     let prepare = "echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start";
     let Some(mut namespace) = network_namespace(prepare) else { return };

@@ -1,5 +1,7 @@
 //! TLS on the line port: certificates, clients, what fails, and what the client and the metrics say.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod support;
 
 use std::{

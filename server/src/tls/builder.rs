@@ -12,7 +12,7 @@ const GIVEN: &str = "(given by the program)";
 /// TLS for [`Builder::tls`](crate::Builder::tls): certificates, and which clients may come.
 ///
 /// *Does*: TLS 1.2 and 1.3, resumption by tickets whose keys are replaced every six hours, client certificates.
-/// *Does not*: ALPN, early data, or sessions that the server remembers. *Costs*: some 8 KiB of memory a connection.
+/// *Does not*: ALPN, early data, or sessions that the server remembers. *Costs*: at most 12 KiB of memory a connection.
 ///
 /// ```no_run
 /// # use std::convert::Infallible;
@@ -23,7 +23,7 @@ const GIVEN: &str = "(given by the program)";
 /// Server::builder()
 ///     .listen("127.0.0.1:9443")
 ///     .tls(tls)
-///     .serve_each(|peer: Peer| {
+///     .serve_with(|peer: Peer| {
 ///         let name = peer.identity().and_then(|client| client.common_name()).map(str::to_owned);
 ///         service_fn(move |lines: Lines| {
 ///             println!("from {name:?}");
