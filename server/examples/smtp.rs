@@ -14,12 +14,16 @@
 //! 250 taken
 //! 221 bye
 //! ```
-//! With a folder as its second argument, it keeps each mail there as a file.
+//! With a folder as its second argument, it keeps each mail there as a file; with a certificate and a key behind that,
+//! it offers STARTTLS.
 
 use std::{env, fs, iter, path::Path, thread};
 
 use tokio::sync::mpsc::{Sender, channel};
-use towline::{ActionOf, Args, Builder, Cx, Deferred, RunError, Server, Session, protocol::CrLf};
+use towline::{
+    Action, ActionOf, Args, Builder, Cx, Deferred, RunError, Server, Session, Tls, Upgrade,
+    protocol::CrLf,
+};
 
 const WAITING_MAX: usize = 64;
 const RECIPIENTS_MAX: usize = 100;
@@ -33,7 +37,11 @@ fn main() -> Result<(), RunError> {
     thread::spawn(move || {
         mails.enumerate().for_each(|(number, mail)| keep(number, &mail, folder.as_deref()));
     });
-    server(Server::builder().listen(&address), taken).run().map(drop)
+    let mut builder = Server::builder().listen(&address);
+    if let [Some(cert), Some(key)] = [3, 4].map(|at| env::args().nth(at)) {
+        builder = builder.starttls(Tls::files(cert, key));
+    }
+    server(builder, taken).run().map(drop)
 }
 
 fn keep(number: usize, mail: &Mail, folder: Option<&str>) {
@@ -48,7 +56,7 @@ fn keep(number: usize, mail: &Mail, folder: Option<&str>) {
 
 /// The server, with the settings of `builder`, which gives mails to `taken`.
 pub(crate) fn server(builder: Builder, taken: Sender<Mail>) -> Server {
-    builder.sessions(move |_conn| Smtp { taken: taken.clone(), mail: None, in_text: false })
+    builder.sessions(move |_conn| Smtp::new(taken.clone(), false))
 }
 
 /// A mail, as far as it has come: its recipients, and its text with the headers.
@@ -62,6 +70,21 @@ struct Smtp {
     taken: Sender<Mail>,
     mail: Option<Mail>,
     in_text: bool,
+    is_secured: bool,
+}
+
+impl Smtp {
+    const fn new(taken: Sender<Mail>, is_secured: bool) -> Self {
+        Self { taken, mail: None, in_text: false, is_secured }
+    }
+}
+
+/// Nothing that was said in the clear is believed.
+impl Upgrade for Smtp {
+    fn on_secured(&mut self, _: &mut Cx<'_, CrLf>) -> ActionOf<Self> {
+        *self = Self::new(self.taken.clone(), true);
+        Action::Continue
+    }
 }
 
 impl Session for Smtp {
@@ -95,8 +118,13 @@ impl Session for Smtp {
             (b"MAIL" | b"RCPT" | b"DATA", _) => return cx.reply("503 not now"),
             (b"EHLO", mail) => {
                 *mail = None;
-                return cx.reply(["250-mx.example", "250-PIPELINING", "250 8BITMIME"]);
+                cx.write(["250-mx.example", "250-PIPELINING"]);
+                if cx.starts_tls() && !self.is_secured {
+                    cx.write("250-STARTTLS");
+                }
+                return cx.reply("250 8BITMIME");
             }
+            (b"STARTTLS", _) if !self.is_secured => return cx.secure("220 go ahead"),
             (b"HELO" | b"RSET", mail) => {
                 *mail = None;
                 return cx.reply("250 mx.example");

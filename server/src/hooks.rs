@@ -18,6 +18,9 @@ pub struct Hooks {
     /// Certificates that stand in no file.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Material>,
+    /// Sessions start TLS, not connections.
+    #[cfg(feature = "tls")]
+    pub(crate) starts_tls_later: bool,
 }
 
 /// What is called with an error that ended a connection, and with its peer if the socket still has one.

@@ -84,7 +84,7 @@ pub use towline_middleware::{
     serve_connection,
     session::{
         Action, ActionOf, Body, Conn, ConnId, Cx, Deferred, Detach, Detached, Draining, FrameOf,
-        IntoSession, Overlap, Refused, ReplyStream, Session, serve_session,
+        IntoSession, Overlap, Refused, ReplyStream, Session, Upgrade, serve_session,
     },
     stats::CloseReason,
 };

@@ -19,6 +19,9 @@ pub struct LiveConfig {
     /// What TLS handshakes are made with; `None` without TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::tls::TlsChange>,
+    /// Connections begin in the clear; their sessions start TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) starts_tls_later: bool,
 }
 
 impl LiveConfig {
@@ -31,6 +34,8 @@ impl LiveConfig {
             buffer_limit_bytes,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            starts_tls_later: false,
         }
     }
 
@@ -45,6 +50,7 @@ impl LiveConfig {
             let settings = &config.effective.settings.tls;
             let loaded = crate::tls::TlsChange::load(hooks.tls.as_ref(), settings)?;
             config.tls = loaded;
+            config.starts_tls_later = hooks.starts_tls_later;
             Ok(config)
         }
         #[cfg(not(feature = "tls"))]

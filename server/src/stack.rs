@@ -40,6 +40,8 @@ pub struct StackParts {
     limit: ConcurrencyLimitLayer,
     sha256: Sha256Layer,
     pushes: PushShard,
+    #[cfg(feature = "tls")]
+    start_tls: Option<Arc<crate::tls::StartOnStream>>,
     /// Shards that share the memory for buffers.
     shards: usize,
 }
@@ -72,6 +74,11 @@ impl StackParts {
             limit,
             sha256: Sha256Layer::new(None, stats.clone()),
             pushes: PushShard::new(stats.clone()),
+            #[cfg(feature = "tls")]
+            start_tls: config.starts_tls_later.then(|| {
+                let timeout = config.effective.settings.timeouts.handshake;
+                Arc::new(crate::tls::StartOnStream { timeout })
+            }),
             stats,
             serve,
             connection,
@@ -156,8 +163,13 @@ impl StackParts {
     /// What surrounds the sessions of this shard.
     pub(crate) fn sessions(&self) -> SessionStack {
         self.pushes.export();
-        SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
-            .pushes(self.pushes.clone())
+        let stack = SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
+            .pushes(self.pushes.clone());
+        #[cfg(feature = "tls")]
+        if let Some(start_tls) = &self.start_tls {
+            return stack.start_tls(start_tls.clone());
+        }
+        stack
     }
 
     /// Has what is pushed written without the tasks of the connections: see [`PushShard::set_write_now`].

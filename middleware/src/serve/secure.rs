@@ -48,10 +48,8 @@ where
         tls: Arc<dyn StartTls>,
         sent_ahead: bool,
     ) -> Transition {
-        if sent_ahead {
-            return self.refuse_what_was_sent_ahead();
-        }
         match self.transport.as_mut().start_send(said) {
+            Ok(()) if sent_ahead => self.refuse_what_was_sent_ahead(),
             Ok(()) => self.go(Step::Securing(Box::new(Securing { tls, timer: None }))),
             Err(error) => self.refused(&error),
         }

@@ -171,8 +171,8 @@ impl<'a, P: Replies> Cx<'a, P> {
         self.stops |= self.frame_max.set(bytes);
     }
 
-    /// Whether the connection can go over to TLS.
-    pub(super) fn starts_tls(&self) -> bool {
+    /// Whether [`secure`](Self::secure) goes over to TLS: the server has some for that.
+    pub fn starts_tls(&self) -> bool {
         self.stack.tls().is_some()
     }
 

@@ -312,7 +312,7 @@ impl<S: Session> Running<S> {
                     break Then::Detach { rest: call.take_rest(), detach };
                 }
                 Action::Secure(secure) => {
-                    if let Some(then) = self.begin_tls(call, &secure) {
+                    if let Some(then) = self.begin_tls(call, &secure, &mut out) {
                         break then;
                     }
                 }
@@ -335,10 +335,15 @@ impl<S: Session> Running<S> {
         &mut self,
         call: &mut SessionCall<S>,
         secure: &Secure<S::Protocol, S>,
+        out: &mut BytesMut,
     ) -> Option<Then> {
         let tls = self.stack.tls()?.clone();
         self.secured = Some(secure.secured);
-        Some(Then::Secure { tls, sent_ahead: !call.take_rest().is_empty() })
+        let sent_ahead = !call.take_rest().is_empty();
+        if !sent_ahead {
+            out.extend_from_slice(&secure.said);
+        }
+        Some(Then::Secure { tls, sent_ahead })
     }
 
     /// The call that tells the session that its connection is encrypted.

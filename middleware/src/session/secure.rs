@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
+
 use super::{Action, ActionOf, Cx, Session};
-use crate::reply::Replies;
+use crate::reply::{Message, Out, Replies, ReplyError};
 
 /// A session whose connection can go over to TLS in the middle, as STARTTLS of SMTP does.
 ///
@@ -52,6 +54,8 @@ pub trait Upgrade: Session {
 /// That a connection goes over to TLS. Made by [`Cx::secure`].
 pub struct Secure<P: Replies, S> {
     pub(super) secured: Secured<P, S>,
+    /// The last reply in the clear. It is not said to a peer that has sent more already.
+    pub(super) said: BytesMut,
 }
 
 /// Tells the session that its connection is encrypted.
@@ -73,15 +77,16 @@ impl<P: Replies> Cx<'_, P> {
     /// clear, from anybody, and would be taken for something that came under TLS (CVE-2011-0411).
     ///
     /// [SessionStack::start_tls]: super::SessionStack::start_tls
-    pub fn secure<S>(&mut self, reply: impl crate::reply::Message) -> Action<P, S>
+    pub fn secure<S>(&mut self, reply: impl Message) -> Action<P, S>
     where
         S: Upgrade<Protocol = P>,
     {
         if self.starts_tls() {
-            self.write(reply);
-            Action::Secure(Secure { secured: S::on_secured })
+            let mut said = BytesMut::new();
+            Out::<P>::new(&mut said).write(reply);
+            Action::Secure(Secure { secured: S::on_secured, said })
         } else {
-            self.reply(crate::reply::ReplyError::new("TLS is not configured"))
+            self.reply(ReplyError::new("TLS is not configured"))
         }
     }
 }

@@ -284,6 +284,15 @@ impl Builder {
         self.hooks.tls = tls.material();
         self.set(|settings| tls.into_settings(settings))
     }
+
+    /// Connections begin in the clear, and their sessions go over to TLS with [`Cx::secure`](crate::Cx::secure), as
+    /// STARTTLS of SMTP does. The handshake has `timeouts.handshake`.
+    ///
+    /// Default: none, and `secure` says so to the peer. Replaces [`tls`](Self::tls).
+    pub fn starttls(mut self, tls: crate::Tls) -> Self {
+        self.hooks.starts_tls_later = true;
+        self.tls(tls)
+    }
 }
 
 /// How lines are read and replies written.

@@ -14,6 +14,7 @@
 //! | `step.rs` | the handshake, as a step before the first frame |
 //! | `failure.rs` | what went wrong, in words |
 //! | `stream.rs` | bytes of a connection over TLS |
+//! | `startable.rs` | TLS that a session starts in the middle |
 
 mod builder;
 mod by_name;
@@ -26,6 +27,7 @@ mod patterns;
 mod server;
 mod source;
 mod stamp;
+mod startable;
 mod step;
 mod stream;
 
@@ -36,5 +38,10 @@ pub use self::{
     source::TlsChange,
 };
 pub(crate) use self::{
-    server::TlsServer, source::TlsSource, stamp::FileStamps, step::Handshake, stream::TlsStream,
+    server::TlsServer,
+    source::TlsSource,
+    stamp::FileStamps,
+    startable::StartOnStream,
+    step::{Handshake, LaterHandshake},
+    stream::TlsStream,
 };

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 
 use rustls::{
-    ServerConfig,
+    ServerConfig, ServerConnection,
     crypto::ring,
     server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{FallibleAccept, TlsAcceptor};
 use towline_config::{Tls, TlsVersion};
 
 use super::{by_name::ByName, certificate::Certificate, clients::Clients, material::Material};
-use crate::RunError;
+use crate::{RunError, shard::AnySocket};
+
+/// Encrypted bytes that may wait for a client that reads slowly; more stay unencrypted with the connection, where
+/// limits count them.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
 
 /// TLS as a server speaks it: its certificates, and which clients may come. Replaced as a whole.
 pub struct TlsServer {
-    pub(super) acceptor: TlsAcceptor,
+    acceptor: TlsAcceptor,
     /// The end of the validity of each certificate, in seconds since 1970.
     expiries: Vec<i64>,
 }
@@ -59,6 +63,14 @@ impl TlsServer {
         config.ticketer = ring::Ticketer::new().map_err(unusable)?;
         config.send_tls13_tickets = 1;
         Ok(Arc::new(Self { acceptor: TlsAcceptor::from(Arc::new(config)), expiries }))
+    }
+
+    /// The handshake on a socket.
+    pub(super) fn accept(&self, socket: AnySocket) -> FallibleAccept<AnySocket> {
+        let limit = |connection: &mut ServerConnection| {
+            connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
+        };
+        self.acceptor.accept_with(socket, limit).into_fallible()
     }
 
     /// The end of the validity of each certificate, in seconds since 1970, in the order of `tls.cert`.

@@ -15,10 +15,6 @@ use super::{Identity, TlsInfo, TlsServer, TlsStream, failure};
 use crate::counts::Handshakes;
 use crate::shard::{AnySocket, Established, Peer, PeerFacts, Refusal, Step, Taking};
 
-/// Encrypted bytes that may wait for a client that reads slowly; more stay unencrypted with the connection, where
-/// limits count them.
-const UNSENT_BYTES_MAX: usize = 64 * 1024;
-
 /// TLS on the connections of a shard.
 ///
 /// A step of a handshake computes for a tenth of a millisecond to one. Each waits for its turn, and other
@@ -37,10 +33,7 @@ impl Handshake {
     }
 
     async fn accept(&self, socket: AnySocket) -> Result<server::TlsStream<AnySocket>, Refusal> {
-        let limit = |connection: &mut rustls::ServerConnection| {
-            connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-        };
-        let mut accept = pin!(self.server.acceptor.accept_with(socket, limit).into_fallible());
+        let mut accept = pin!(self.server.accept(socket));
         loop {
             let turn = self.turns.acquire().await;
             let polled = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
@@ -95,5 +88,20 @@ impl Future for Woken {
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// No handshake yet: the session of the connection may start TLS later.
+#[derive(Debug)]
+pub(crate) struct LaterHandshake(pub(crate) Arc<TlsServer>);
+
+impl Step for LaterHandshake {
+    fn take(&self, socket: AnySocket, peer: Peer) -> Taking<'_> {
+        let stream = TlsStream::startable(socket, self.0.clone());
+        Box::pin(async move { Ok((Established::Tls(stream), peer)) })
+    }
+
+    fn missing(&self) -> &'static str {
+        "nothing"
     }
 }

@@ -1,15 +1,16 @@
 //! Bytes of a connection over TLS.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server;
 
-use super::failure;
+use super::{TlsServer, failure, startable::Startable};
 use crate::{
     Peer,
     closed::{EndedSocket, SocketFigures},
@@ -18,23 +19,54 @@ use crate::{
 
 /// A TLS stream over an accepted socket. In a box, so that the task of its connection is as large as that of a plain
 /// one.
-#[derive(Debug)]
 pub(crate) struct TlsStream(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
-    stream: server::TlsStream<AnySocket>,
+    stream: Stream,
     /// What was wrong, for the record of the connection.
     detail: Option<String>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "in a box, and few stay in the clear")]
+enum Stream {
+    Tls(server::TlsStream<AnySocket>),
+    /// In the clear until its session starts TLS.
+    Startable(Startable),
+}
+
 impl TlsStream {
     pub(super) fn new(stream: server::TlsStream<AnySocket>) -> Self {
+        Self(Box::new(Inner { stream: Stream::Tls(stream), detail: None }))
+    }
+
+    /// A socket in the clear, which would speak TLS as `server` does.
+    pub(crate) fn startable(socket: AnySocket, server: Arc<TlsServer>) -> Self {
+        let stream = Stream::Startable(Startable::new(socket, server));
         Self(Box::new(Inner { stream, detail: None }))
     }
 
-    fn socket(&self) -> &AnySocket {
-        self.0.stream.get_ref().0
+    /// Goes on with the handshake of a stream that is in the clear.
+    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stream::Startable(startable) = &mut self.0.stream else {
+            return Poll::Ready(Err(io::ErrorKind::AlreadyExists.into()));
+        };
+        match ready!(startable.poll_start(cx)) {
+            Ok(stream) => {
+                self.0.stream = Stream::Tls(stream);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.0.detail = Some(failure::of_handshake(&error).1);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn socket(&self) -> Option<&AnySocket> {
+        match &self.0.stream {
+            Stream::Tls(stream) => Some(stream.get_ref().0),
+            Stream::Startable(startable) => startable.socket(),
+        }
     }
 
     /// Notes what is wrong. An error of TLS itself comes as `InvalidData`.
@@ -50,17 +82,33 @@ impl TlsStream {
     }
 }
 
+/// Evaluates an expression with what is read and written now.
+macro_rules! either {
+    ($tls:expr, $stream:ident => $value:expr) => {
+        match &mut $tls.0.stream {
+            Stream::Tls(stream) => {
+                let $stream = Pin::new(stream);
+                $value
+            }
+            Stream::Startable(startable) => {
+                let $stream = Pin::new(startable);
+                $value
+            }
+        }
+    };
+}
+
 impl EndedSocket for TlsStream {
     fn peer(&self) -> Option<Peer> {
-        self.socket().peer()
+        self.socket()?.peer()
     }
 
     fn listener(&self) -> Option<String> {
-        self.socket().listener()
+        self.socket()?.listener()
     }
 
     fn figures(&self) -> Option<SocketFigures> {
-        self.socket().figures()
+        self.socket()?.figures()
     }
 
     fn detail(&self) -> Option<String> {
@@ -83,9 +131,12 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             // Asks for the end of the peer, which the socket knows before the input in front of it is read.
-            return Pin::new(self.0.stream.get_mut().0).poll_read(cx, buf);
+            return match &mut self.0.stream {
+                Stream::Tls(stream) => Pin::new(stream.get_mut().0).poll_read(cx, buf),
+                Stream::Startable(startable) => Pin::new(startable).poll_read(cx, buf),
+            };
         }
-        let read = ready!(Pin::new(&mut self.0.stream).poll_read(cx, buf));
+        let read = ready!(either!(self, stream => stream.poll_read(cx, buf)));
         if let Err(error) = &read {
             self.note(error);
         }
@@ -99,14 +150,20 @@ impl AsyncWrite for TlsStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0.stream).poll_write(cx, bytes)
+        either!(self, stream => stream.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_flush(cx)
+        either!(self, stream => stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_shutdown(cx)
+        either!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream").finish_non_exhaustive()
     }
 }

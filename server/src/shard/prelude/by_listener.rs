@@ -51,6 +51,9 @@ impl StepsByListener {
     #[cfg(feature = "tls")]
     fn tls(&self, config: &LiveConfig) -> Option<Arc<dyn Step>> {
         let tls = config.tls.as_ref()?;
+        if config.starts_tls_later {
+            return Some(Arc::new(crate::tls::LaterHandshake(tls.server.clone())));
+        }
         Some(Arc::new(crate::tls::Handshake::new(tls.server.clone(), self.turns.clone())))
     }
 

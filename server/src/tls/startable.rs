@@ -1,0 +1,123 @@
+//! A connection that may go over to TLS in the middle, when its session says so.
+
+use std::{
+    any::Any,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{FallibleAccept, server};
+use towline_middleware::{MeteredIo, session::StartTls};
+
+use super::{TlsServer, TlsStream};
+use crate::shard::AnySocket;
+
+/// A socket in the clear, over which TLS may be started.
+pub(super) struct Startable {
+    state: State,
+    server: Arc<TlsServer>,
+}
+
+enum State {
+    Clear(AnySocket),
+    Handshake(Box<FallibleAccept<AnySocket>>),
+    /// Nothing more is read or written.
+    Failed(Option<AnySocket>),
+}
+
+impl Startable {
+    pub(super) const fn new(socket: AnySocket, server: Arc<TlsServer>) -> Self {
+        Self { state: State::Clear(socket), server }
+    }
+
+    /// Goes on with the handshake, and returns TLS when it is done.
+    pub(super) fn poll_start(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<server::TlsStream<AnySocket>>> {
+        if let State::Clear(_) = self.state
+            && let State::Clear(socket) = std::mem::replace(&mut self.state, State::Failed(None))
+        {
+            let accept = self.server.accept(socket);
+            self.state = State::Handshake(Box::new(accept));
+        }
+        let State::Handshake(accept) = &mut self.state else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let done = ready!(Pin::new(&mut **accept).poll(cx));
+        self.state = State::Failed(None);
+        Poll::Ready(done.map_err(|(error, socket)| {
+            self.state = State::Failed(Some(socket));
+            error
+        }))
+    }
+
+    pub(super) fn socket(&self) -> Option<&AnySocket> {
+        match &self.state {
+            State::Clear(socket) => Some(socket),
+            // It is inside of the handshake.
+            State::Handshake(_) => None,
+            State::Failed(socket) => socket.as_ref(),
+        }
+    }
+
+    fn clear(&mut self) -> io::Result<Pin<&mut AnySocket>> {
+        match &mut self.state {
+            State::Clear(socket) => Ok(Pin::new(socket)),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl AsyncRead for Startable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.clear()?.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Startable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.clear()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.clear()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.clear()?.poll_shutdown(cx)
+    }
+}
+
+/// How the connections of a server go over to TLS.
+#[derive(Debug)]
+pub(crate) struct StartOnStream {
+    /// Time for the handshake.
+    pub(crate) timeout: Duration,
+}
+
+impl StartTls for StartOnStream {
+    fn poll_start(&self, stream: &mut dyn Any, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match stream.downcast_mut::<MeteredIo<TlsStream>>() {
+            Some(stream) => stream.get_mut().poll_start(cx),
+            // A stream of the test kit.
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
