@@ -135,6 +135,7 @@ impl ConnectionSlots {
     }
 
     /// Where TLS handshakes are counted.
+    #[cfg(feature = "admin")]
     pub(crate) fn handshakes(&self) -> &Handshakes {
         &self.total.handshakes
     }

@@ -7,7 +7,7 @@ use std::{
 
 use towline_middleware::{
     internal::Writers,
-    stats::{COARSE, Histogram, HistogramSnapshot},
+    stats::{COARSE, Histogram},
 };
 
 /// How a handshake ended.
@@ -63,7 +63,10 @@ impl Handshakes {
     }
 
     /// The counts by result, and how long those took that did not fail.
-    pub(crate) fn read(&self) -> ([u64; HandshakeResult::ALL.len()], HistogramSnapshot) {
+    #[cfg(feature = "admin")]
+    pub(crate) fn read(
+        &self,
+    ) -> ([u64; HandshakeResult::ALL.len()], towline_middleware::stats::HistogramSnapshot) {
         (self.results.each_ref().map(|count| count.load(Relaxed)), self.duration.snapshot())
     }
 }
