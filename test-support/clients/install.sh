@@ -12,9 +12,13 @@ as_root=()
 
 missing_programs() {
     local program
-    for program in "${!package[@]}"; do
-        command -v "$program" >/dev/null || printf '%s\n' "${package[$program]}"
-    done | sort -u
+    {
+        for program in "${!package[@]}"; do
+            command -v "$program" >/dev/null || printf '%s\n' "${package[$program]}"
+        done
+        # What swaks needs for STARTTLS, and only recommends.
+        perl -MNet::SSLeay -e 1 2>/dev/null || echo libnet-ssleay-perl
+    } | sort -u
 }
 
 install_programs() {
