@@ -194,3 +194,32 @@ async fn a_peer_that_sends_to_a_stream_that_nothing_reads_is_held_back() {
     assert!(endless.await <= (1 << 20) + (128 << 10));
     served.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_another_task_has_fails_when_its_connection_is_cut() {
+    /// Says how the read ended.
+    struct Elsewhere(Option<tokio::sync::oneshot::Sender<std::io::Error>>);
+
+    impl Session for Elsewhere {
+        type Protocol = Lf;
+
+        fn on_frame(&mut self, _: FrameOf<'_, Self>, _: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+            let told = self.0.take().unwrap();
+            Action::Detach(Detach::new(|mut stream| async move {
+                tokio::spawn(async move {
+                    told.send(stream.read(&mut [0]).await.unwrap_err()).unwrap();
+                });
+                std::future::pending::<()>().await;
+            }))
+        }
+    }
+
+    let (told, ended) = tokio::sync::oneshot::channel();
+    let (mut client, server) = duplex(1024);
+    let codec = BatchCodec::new(1024);
+    let served = tokio::spawn(serve_session(server, codec, Elsewhere(Some(told)), Watch::never()));
+    client.write_all(b"go\n").await.unwrap();
+    sleep(SECOND).await;
+    served.abort();
+    assert_eq!(ended.await.unwrap().kind(), std::io::ErrorKind::ConnectionAborted);
+}

@@ -204,11 +204,11 @@ fn fault_36_a_byte_at_a_time_is_a_handshake_and_silence_is_none() {
     let (authority, pair) = localhost();
     let tls = pem(&pair);
     let server = builder(tls).set(|settings| {
-        settings.timeouts.handshake = std::time::Duration::from_millis(300);
+        settings.timeouts.handshake = std::time::Duration::from_secs(2);
     });
     let server = TestServer::new(server.serve(support::echo_service()).start().unwrap());
     let silent: Vec<_> = (0..20).map(|_| Client::connect(server.address)).collect();
-    TlsClient::new(&authority, None).connect(server.address).ask("a\n", "a\n");
+    TlsClient::new(&authority, None).connect_by_bytes(server.address).ask("a\n", "a\n");
     ended(&server, "handshake_timeout", silent.len() as f64);
 }
 

@@ -156,11 +156,26 @@ impl TlsClient {
     /// # Errors
     /// Those of the handshake.
     pub fn try_connect(&self, address: SocketAddr) -> io::Result<TlsStream> {
-        let mut socket = TcpStream::connect(address)?;
+        self.handshake(address, |socket| socket)
+    }
+
+    /// As [`connect`](Self::connect), with a segment for each byte that is sent.
+    #[track_caller]
+    pub fn connect_by_bytes(&self, address: SocketAddr) -> TlsStream {
+        self.handshake(address, ByBytes).unwrap()
+    }
+
+    fn handshake<S: io::Read + io::Write>(
+        &self,
+        address: SocketAddr,
+        stream: impl Fn(TcpStream) -> S,
+    ) -> io::Result<TlsStream> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut connection = ClientConnection::new(self.config.clone(), self.name.clone())
             .map_err(io::Error::other)?;
-        connection.complete_io(&mut socket)?;
+        connection.complete_io(&mut stream(socket.try_clone()?))?;
         Ok(TlsStream(StreamOwned::new(connection, socket)))
     }
 
@@ -179,6 +194,25 @@ impl TlsClient {
             stream.0.read_exact(&mut [0; 2])
         });
         refused.expect_err("the server accepted the client").to_string()
+    }
+}
+
+/// A socket on which each write sends one byte.
+struct ByBytes(TcpStream);
+
+impl io::Read for ByBytes {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl io::Write for ByBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(1)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

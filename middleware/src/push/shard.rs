@@ -62,7 +62,7 @@ pub const CONNECTION_BYTES: usize = 1024 * crate::KIB;
 /// Bytes that wait in an inbox when senders begin to wait: `push.shard_bytes`.
 pub const SHARD_BYTES: usize = 16 * 1024 * crate::KIB;
 
-/// Connections that are woken before others run: `push.at_once`.
+/// Connections that are written to or woken before others run: `push.at_once`.
 pub const AT_ONCE: usize = 32;
 
 /// Parcels for which an idle inbox keeps room.
@@ -121,7 +121,7 @@ impl PushShard {
         self.0.shard_bytes_max.store(bytes);
     }
 
-    /// Sets how many connections are woken before others run. Default: 32.
+    /// Sets how many connections are written to or woken before others run. Default: 32.
     pub fn set_at_once(&self, connections: usize) {
         self.0.at_once.store(connections);
     }

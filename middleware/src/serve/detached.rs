@@ -43,6 +43,13 @@ impl DetachedStream {
     }
 }
 
+impl Drop for DetachedStream {
+    // The stream may be that of another task by now, which would wait for ever.
+    fn drop(&mut self) {
+        self.bridge.abandon();
+    }
+}
+
 impl<T, S, P> Projection<'_, T, S, P>
 where
     T: Transport<Protocol = P>,
@@ -74,7 +81,7 @@ where
         if let Step::Detached(detached) = &*self.step {
             detached.bridge.register(cx);
             if self.shard.is_draining() {
-                detached.bridge.begin_drain();
+                detached.bridge.begin_drain(cx);
             }
         }
         for _ in 0..MOVES_A_TURN {
@@ -96,7 +103,7 @@ where
         // What was said before comes first.
         match self.transport.as_mut().poll_flush(cx) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Err(self.fail_stream(&error)),
+            Poll::Ready(Err(error)) => return Err(self.fail_stream(cx, &error)),
             Poll::Pending => return Ok(false),
         }
         let mut moved = self.move_input(cx);
@@ -116,12 +123,12 @@ where
                     output.advance(n);
                     moved = true;
                 }
-                Poll::Ready(Err(error)) => return Err(self.fail_stream(&error)),
+                Poll::Ready(Err(error)) => return Err(self.fail_stream(cx, &error)),
                 Poll::Pending => return Ok(moved),
             }
         }
         *output = BytesMut::new();
-        bridge.sent();
+        bridge.sent(cx);
         if future.is_none() {
             return Err(match *failed {
                 Some(reason) => Transition::End(reason),
@@ -142,11 +149,11 @@ where
             return false;
         }
         match self.transport.as_mut().poll_batch(cx) {
-            Poll::Ready(Some(Ok(bytes))) => detached.bridge.put_input(bytes.into_bytes()),
-            Poll::Ready(None) => detached.bridge.end_input(None),
+            Poll::Ready(Some(Ok(bytes))) => detached.bridge.put_input(cx, bytes.into_bytes()),
+            Poll::Ready(None) => detached.bridge.end_input(cx, None),
             Poll::Ready(Some(Err(error))) => {
                 detached.failed = Some((&error).into());
-                detached.bridge.end_input(Some(kind_of(&error)));
+                detached.bridge.end_input(cx, Some(kind_of(&error)));
             }
             Poll::Pending => {
                 self.transport.as_mut().take_paused();
@@ -158,9 +165,9 @@ where
 
     /// Tells the future that the connection failed, and ends that.
     #[cold]
-    fn fail_stream(&mut self, error: &LineError) -> Transition {
+    fn fail_stream(&mut self, cx: &Context<'_>, error: &LineError) -> Transition {
         if let Step::Detached(detached) = &*self.step {
-            detached.bridge.end_input(Some(kind_of(error)));
+            detached.bridge.end_input(cx, Some(kind_of(error)));
         }
         Transition::End(error.into())
     }

@@ -131,10 +131,23 @@ impl Bridge {
 
     /// Has the connection's task woken when the stream is read or written.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut state = self.state();
-        if !state.connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.connection = Some(cx.waker().clone());
+        Self::wait(self.state(), cx, |state| &mut state.connection);
+    }
+
+    /// Has the task of `cx` woken when what it waits for has come. Wakers are dropped and woken without the lock: the
+    /// last one of a task drops the task, which may have the stream.
+    fn wait(
+        mut state: MutexGuard<'_, State>,
+        cx: &Context<'_>,
+        place: fn(&mut State) -> &mut Option<Waker>,
+    ) {
+        let place = place(&mut state);
+        if place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return;
         }
+        let stale = place.replace(cx.waker().clone());
+        drop(state);
+        drop(stale);
     }
 
     /// Whether the next input may be read.
@@ -143,18 +156,35 @@ impl Bridge {
         state.input.is_empty() && state.input_end.is_none()
     }
 
-    pub(crate) fn put_input(&self, input: Bytes) {
+    /// Gives the stream what came. The task of `cx` is not woken, here and below: it polls the future next.
+    pub(crate) fn put_input(&self, cx: &Context<'_>, input: Bytes) {
         let mut state = self.state();
         state.input = input;
-        wake(state.reader.take());
+        let reader = state.reader.take();
+        drop(state);
+        wake_others(cx, [reader]);
     }
 
     /// Ends the input: cleanly, or by an error, which fails writers as well.
-    pub(crate) fn end_input(&self, error: Option<io::ErrorKind>) {
+    pub(crate) fn end_input(&self, cx: &Context<'_>, error: Option<io::ErrorKind>) {
         let mut state = self.state();
         state.input_end = Some(error.map_or(InputEnd::Eof, InputEnd::Failed));
-        wake(state.reader.take());
-        wake(state.writer.take());
+        let waiting = [state.reader.take(), state.writer.take()];
+        drop(state);
+        wake_others(cx, waiting);
+    }
+
+    /// The connection has ended: whatever waits for it fails.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.input_end.get_or_insert(InputEnd::Failed(io::ErrorKind::ConnectionAborted));
+        (state.drains, state.is_shut_down) = (true, true);
+        let State { reader, writer, drain_waiter, connection, .. } = &mut *state;
+        let waiting = [reader.take(), writer.take(), drain_waiter.take()];
+        let connection = connection.take();
+        drop(state);
+        waiting.into_iter().flatten().for_each(Waker::wake);
+        drop(connection);
     }
 
     /// Bytes that are held for the peer and for the reader.
@@ -177,16 +207,20 @@ impl Bridge {
     }
 
     /// Everything that was taken is sent.
-    pub(crate) fn sent(&self) {
+    pub(crate) fn sent(&self, cx: &Context<'_>) {
         let mut state = self.state();
         state.is_sending = false;
-        wake(state.writer.take());
+        let writer = state.writer.take();
+        drop(state);
+        wake_others(cx, [writer]);
     }
 
-    pub(crate) fn begin_drain(&self) {
+    pub(crate) fn begin_drain(&self, cx: &Context<'_>) {
         let mut state = self.state();
         state.drains = true;
-        wake(state.drain_waiter.take());
+        let waiting = state.drain_waiter.take();
+        drop(state);
+        wake_others(cx, [waiting]);
     }
 }
 
@@ -196,17 +230,9 @@ impl fmt::Debug for Bridge {
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    waker.into_iter().for_each(Waker::wake);
-}
-
-/// Wakes the task of the connection, unless it runs: then it looks by itself.
-fn wake_connection(state: &State, cx: &Context<'_>) {
-    if let Some(connection) = &state.connection
-        && !connection.will_wake(cx.waker())
-    {
-        connection.wake_by_ref();
-    }
+fn wake_others<const N: usize>(cx: &Context<'_>, waiting: [Option<Waker>; N]) {
+    let others = waiting.into_iter().flatten().filter(|waker| !waker.will_wake(cx.waker()));
+    others.for_each(Waker::wake);
 }
 
 impl Detached {
@@ -225,11 +251,11 @@ impl Future for Draining {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.state();
+        let state = self.0.state();
         if state.drains {
             return Poll::Ready(());
         }
-        state.drain_waiter = Some(cx.waker().clone());
+        Bridge::wait(state, cx, |state| &mut state.drain_waiter);
         Poll::Pending
     }
 }
@@ -248,7 +274,9 @@ impl AsyncRead for Detached {
             if state.input.is_empty() {
                 // The block that it was a part of is free.
                 state.input = Bytes::new();
-                wake_connection(&state, cx);
+                let connection = state.connection.clone();
+                drop(state);
+                wake_others(cx, [connection]);
             }
             return Poll::Ready(Ok(()));
         }
@@ -256,7 +284,7 @@ impl AsyncRead for Detached {
             Some(InputEnd::Eof) => Poll::Ready(Ok(())),
             Some(InputEnd::Failed(kind)) => Poll::Ready(Err(kind.into())),
             None => {
-                state.reader = Some(cx.waker().clone());
+                Bridge::wait(state, cx, |state| &mut state.reader);
                 Poll::Pending
             }
         }
@@ -278,22 +306,24 @@ impl AsyncWrite for Detached {
         }
         let room = OUTPUT_BYTES_MAX.saturating_sub(state.output.len());
         if room == 0 {
-            state.writer = Some(cx.waker().clone());
+            Bridge::wait(state, cx, |state| &mut state.writer);
             return Poll::Pending;
         }
         let taken = room.min(bytes.len());
         state.output.extend_from_slice(&bytes[..taken]);
-        wake_connection(&state, cx);
+        let connection = state.connection.clone();
+        drop(state);
+        wake_others(cx, [connection]);
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.state();
+        let state = self.0.state();
         match state.input_end {
             Some(InputEnd::Failed(kind)) => Poll::Ready(Err(kind.into())),
             _ if state.output.is_empty() && !state.is_sending => Poll::Ready(Ok(())),
             _ => {
-                state.writer = Some(cx.waker().clone());
+                Bridge::wait(state, cx, |state| &mut state.writer);
                 Poll::Pending
             }
         }
@@ -302,7 +332,9 @@ impl AsyncWrite for Detached {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.state();
         state.is_shut_down = true;
-        wake_connection(&state, cx);
+        let connection = state.connection.clone();
+        drop(state);
+        wake_others(cx, [connection]);
         Poll::Ready(Ok(()))
     }
 }
@@ -312,8 +344,8 @@ impl Drop for Detached {
         let mut state = self.0.state();
         state.is_shut_down = true;
         state.input_end = Some(InputEnd::Eof);
-        if let Some(connection) = &state.connection {
-            connection.wake_by_ref();
-        }
+        let connection = state.connection.take();
+        drop(state);
+        connection.into_iter().for_each(Waker::wake);
     }
 }
