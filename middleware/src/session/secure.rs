@@ -69,14 +69,13 @@ impl<P: Replies, S> fmt::Debug for Secure<P, S> {
 
 impl<P: Replies> Cx<'_, P> {
     /// Says `reply`, and returns that the connection goes over to TLS behind it; [`Upgrade::on_secured`] is called when
-    /// the handshake is done. Without [TLS in the server](SessionStack::start_tls) an error is said instead, and the
+    /// the handshake is done. Without [TLS in the server](super::SessionStack::start_tls) an error is said instead, and the
     /// conversation goes on.
     ///
     /// A peer that has sent more than the command by then ends the connection, as
     /// [`CloseReason::TlsError`](crate::stats::CloseReason::TlsError), and nothing of that is served: it came in the
     /// clear, from anybody, and would be taken for something that came under TLS (CVE-2011-0411).
     ///
-    /// [SessionStack::start_tls]: super::SessionStack::start_tls
     pub fn secure<S>(&mut self, reply: impl Message) -> Action<P, S>
     where
         S: Upgrade<Protocol = P>,
