@@ -115,6 +115,7 @@ FIRST_BOUNDS = {
     "towline_connection_duration_seconds": "0.001",
     "towline_command_duration_seconds": "0.000001",
     "towline_push_delay_seconds": "0.000001",
+    "towline_tls_handshake_duration_seconds": "0.000001",
 }
 
 

@@ -61,7 +61,8 @@ class Server(Scraped):
     """A towline server on free ports."""
 
     def __init__(self, binary, log, workload, *flags):
-        ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        plain = "127.0.0.1:0,tls=off" if "--tls-cert" in flags else "127.0.0.1:0"
+        ports = ["--listen", plain, "--admin", "127.0.0.1:0"]
         # Not the environment of this process: its TOWLINE_ variables would change this server.
         self.process = subprocess.Popen(
             [binary, "serve", *ports, "--workload", workload, *flags],
@@ -71,11 +72,13 @@ class Server(Scraped):
             env={"TOWLINE_SOCKET__USER_TIMEOUT": "off"},
         )
         announced = self.process.stdout.readline()
-        found = re.fullmatch(r"listening on ([\d.]+):(\d+) \(admin ([\d.:]+)\)\n", announced)
+        found = re.fullmatch(r"listening on ([\d.]+):(\d+)(?:, [\d.]+:(\d+))? \(admin ([\d.:]+)\)\n", announced)
         if not found:
             raise SystemExit(f"{binary} did not announce its ports: {announced!r}")
         self.address = (found[1], int(found[2]))
-        self.admin = found[3]
+        # Of the listener with TLS, if there is one.
+        self.tls_port = found[3] and int(found[3])
+        self.admin = found[4]
 
 
 class Example(Scraped):

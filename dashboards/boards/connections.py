@@ -200,6 +200,50 @@ BUFFERS = (
     ),
 )
 
+HANDSHAKES = "towline_tls_handshakes_total"
+
+DOOR = (
+    series(
+        "Connections by listener",
+        "suffix:conn/s",
+        "Connections per second by the listener that they came by, and whether they were accepted.",
+        (total_rate("towline_listener_connections_total", by="listener, result"), "{{listener}} {{result}}"),
+        width=6,
+    ),
+    series(
+        "TLS handshakes",
+        "suffix:conn/s",
+        "TLS handshakes per second, by result, and whether a session was resumed, which costs a tenth.",
+        (total_rate(HANDSHAKES, by="result, resumed"), "{{result}}, resumed {{resumed}}"),
+        no_value="none",
+        width=6,
+    ),
+    series(
+        "How long handshakes take",
+        "s",
+        "From the beginning of a TLS handshake to its end, the waits for the client included.",
+        *(
+            (quantile(at, metric="towline_tls_handshake_duration_seconds"), name)
+            for at, name in ((0.5, "p50"), (0.99, "p99"))
+        ),
+        logarithm=10,
+        no_value="none",
+        width=6,
+    ),
+    series(
+        "Time left of certificates",
+        "s",
+        "Until a certificate expires, by its place in tls.cert. TowlineCertificateExpires fires below the line.",
+        (
+            f"min by (certificate) ({gauge('towline_tls_certificate_expiry_timestamp_seconds')}) - time()",
+            "{{certificate}}",
+        ),
+        lines=((14 * 86400, "red"),),
+        no_value="none",
+        width=6,
+    ),
+)
+
 CONNECTIONS = Board(
     "connections",
     "Connections and I/O wait",
@@ -209,6 +253,7 @@ CONNECTIONS = Board(
         ("Population", POPULATION),
         ("I/O wait", WAIT),
         ("Lifecycle", LIFECYCLE),
+        ("Listeners and TLS", DOOR),
         ("Buffers and overload", BUFFERS),
     ),
 )
