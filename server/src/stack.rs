@@ -20,7 +20,7 @@ use towline_middleware::{
     protocol::{Lf, Protocol},
     push::{PushShard, WriteNow},
     serve::{self, Respond, Serve, Unserved},
-    session::SessionStack,
+    session::{SessionStack, StartTls},
     stats::{CloseReason, Stats},
 };
 
@@ -40,8 +40,7 @@ pub struct StackParts {
     limit: ConcurrencyLimitLayer,
     sha256: Sha256Layer,
     pushes: PushShard,
-    #[cfg(feature = "tls")]
-    start_tls: Option<Arc<crate::tls::StartOnStream>>,
+    start_tls: Option<Arc<dyn StartTls>>,
     /// Shards that share the memory for buffers.
     shards: usize,
 }
@@ -74,11 +73,7 @@ impl StackParts {
             limit,
             sha256: Sha256Layer::new(None, stats.clone()),
             pushes: PushShard::new(stats.clone()),
-            #[cfg(feature = "tls")]
-            start_tls: config.starts_tls_later.then(|| {
-                let timeout = config.effective.settings.timeouts.handshake;
-                Arc::new(crate::tls::StartOnStream { timeout })
-            }),
+            start_tls: None,
             stats,
             serve,
             connection,
@@ -160,16 +155,21 @@ impl StackParts {
         signal.timers(self.stats.clock())
     }
 
+    /// Has sessions start TLS by `start_tls`, if there is any.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls(self, start_tls: Option<Arc<dyn StartTls>>) -> Self {
+        Self { start_tls, ..self }
+    }
+
     /// What surrounds the sessions of this shard.
     pub(crate) fn sessions(&self) -> SessionStack {
         self.pushes.export();
         let stack = SessionStack::new(self.stats.clone(), &self.timeout, &self.limit)
             .pushes(self.pushes.clone());
-        #[cfg(feature = "tls")]
-        if let Some(start_tls) = &self.start_tls {
-            return stack.start_tls(start_tls.clone());
+        match &self.start_tls {
+            Some(start_tls) => stack.start_tls(start_tls.clone()),
+            None => stack,
         }
-        stack
     }
 
     /// Has what is pushed written without the tasks of the connections: see [`PushShard::set_write_now`].

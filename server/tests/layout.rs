@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Modules of the crate, in the order in which they may use each other: each only those before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "error",
     "proxy_protocol",
-    "hooks",
     "counts",
+    "tls",
+    "hooks",
     "live_config",
     "plan",
     "closed",

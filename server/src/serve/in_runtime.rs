@@ -72,6 +72,8 @@ where
     let (signal, watch) = drain::channel();
     let parts =
         StackParts::new(&first, 1, stats.clone(), permits.clone(), watch, &hooks.ping_words);
+    #[cfg(feature = "tls")]
+    let parts = parts.start_tls(crate::shard::start_in_the_middle(&first));
     tracing::info!(address = %listener.address(), connections_limit = plan.connections, "serving");
     let timeouts = settings.timeouts.clone();
     let config = Arc::new(watch::channel(first.clone()).0);

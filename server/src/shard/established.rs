@@ -119,7 +119,7 @@ pub(crate) enum Established {
     Plain(AnySocket),
     /// Frames are read from TLS over it.
     #[cfg(feature = "tls")]
-    Tls(crate::tls::TlsStream),
+    Tls(super::tls::TlsStream),
 }
 
 impl Established {

@@ -10,6 +10,7 @@
 //! | `serve_stream.rs` | the same stack over a stream in memory, for the test kit |
 //! | `starter.rs`, `prelude/` | how connections start, and what happens before their first frame |
 //! | `connection.rs`, `socket.rs`, `established.rs`, `peer.rs` | one connection |
+//! | `tls/` | TLS on connections, from the beginning or from the middle |
 //! | `receive_buffer.rs` | which clients have a large receive buffer |
 //! | `service_error.rs` | the log of errors that end connections |
 //! | `scheduling_probe.rs` | how late a shard runs what is ready |
@@ -36,6 +37,8 @@ mod service_error;
 mod socket;
 mod starter;
 pub mod threads;
+#[cfg(feature = "tls")]
+mod tls;
 mod write_now;
 
 #[cfg(feature = "test")]
@@ -43,11 +46,7 @@ pub(crate) use self::serve_stream::{ByteStream, Ended};
 #[cfg(feature = "test")]
 use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines};
 #[cfg(feature = "tls")]
-pub(crate) use self::{
-    connection::ConnectionIo,
-    peer::PeerFacts,
-    prelude::{Refusal, Step, Taking},
-};
+pub(crate) use self::tls::start_in_the_middle;
 pub use self::{
     dispatch::ShardDispatch,
     peer::{Peer, UnixCredentials},

@@ -80,6 +80,8 @@ impl ShardPool {
                 watch,
                 &hooks.ping_words,
             );
+            #[cfg(feature = "tls")]
+            let parts = parts.start_tls(super::start_in_the_middle(&first));
             let make_stack = per_shard(&parts);
             let (config, cut) = (config.subscribe(), cut.subscribe());
             let slots = OneShard { slots: slots.clone(), shard: index };

@@ -8,7 +8,7 @@ use towline_middleware::stats::CloseReason;
 use super::{by_name, clients};
 
 /// Why a handshake failed: what the close is counted as, and what the log says.
-pub(super) fn of_handshake(error: &io::Error) -> (CloseReason, String) {
+pub(crate) fn of_handshake(error: &io::Error) -> (CloseReason, String) {
     let Some(tls) = tls_error(error) else {
         let detail = match error.kind() {
             io::ErrorKind::UnexpectedEof => "the client ended the TLS handshake".to_owned(),
@@ -20,12 +20,12 @@ pub(super) fn of_handshake(error: &io::Error) -> (CloseReason, String) {
 }
 
 /// The error of TLS in an error of the stream.
-pub(super) fn tls_error(error: &io::Error) -> Option<&Error> {
+pub(crate) fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
 /// Control characters are escaped: names come from the client.
-pub(super) fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     let client = || {
         let name = clients::take_refused();
         name.map_or_else(String::new, |name| format!(": \"{}\"", name.escape_debug()))

@@ -18,7 +18,7 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
-    pub(super) fn of(connection: &ServerConnection) -> Self {
+    pub(crate) fn of(connection: &ServerConnection) -> Self {
         let version = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "1.3",
             _ => "1.2",
@@ -66,7 +66,7 @@ pub struct Identity {
 
 impl Identity {
     /// Of a certificate; `None` if it cannot be parsed.
-    pub(super) fn of(der: &CertificateDer<'_>) -> Option<Self> {
+    pub(crate) fn of(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let common_name = parsed.subject().iter_common_name().next();
         let uris = alternative_names(&parsed).filter_map(|name| match name {

@@ -1,4 +1,4 @@
-//! TLS: the certificate, who may come, and the handshake before a connection's first frame.
+//! TLS: the certificate, and who may come. What it does on a connection is in `shard/tls/`.
 //!
 //! | file | holds |
 //! |---|---|
@@ -11,25 +11,19 @@
 //! | `by_name.rs` | the certificate for the name that a client asks for |
 //! | `clients.rs`, `patterns.rs` | which clients may come |
 //! | `identity.rs` | what is known of a client and its connection |
-//! | `step.rs` | the handshake, as a step before the first frame |
 //! | `failure.rs` | what went wrong, in words |
-//! | `stream.rs` | bytes of a connection over TLS |
-//! | `startable.rs` | TLS that a session starts in the middle |
 
 mod builder;
 mod by_name;
 mod certificate;
 mod clients;
-mod failure;
+pub(crate) mod failure;
 mod identity;
 mod material;
 mod patterns;
 mod server;
 mod source;
 mod stamp;
-mod startable;
-mod step;
-mod stream;
 
 pub use self::{
     builder::Tls,
@@ -37,11 +31,4 @@ pub use self::{
     material::Material,
     source::TlsChange,
 };
-pub(crate) use self::{
-    server::TlsServer,
-    source::TlsSource,
-    stamp::FileStamps,
-    startable::StartOnStream,
-    step::{Handshake, LaterHandshake},
-    stream::TlsStream,
-};
+pub(crate) use self::{server::TlsServer, source::TlsSource, stamp::FileStamps};

@@ -8,11 +8,12 @@ use rustls::{
     server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{FallibleAccept, TlsAcceptor};
 use towline_config::{Tls, TlsVersion};
 
 use super::{by_name::ByName, certificate::Certificate, clients::Clients, material::Material};
-use crate::{RunError, shard::AnySocket};
+use crate::RunError;
 
 /// Encrypted bytes that may wait for a client that reads slowly; more stay unencrypted with the connection, where
 /// limits count them.
@@ -66,7 +67,10 @@ impl TlsServer {
     }
 
     /// The handshake on a socket.
-    pub(super) fn accept(&self, socket: AnySocket) -> FallibleAccept<AnySocket> {
+    pub(crate) fn accept<Io>(&self, socket: Io) -> FallibleAccept<Io>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
         let limit = |connection: &mut ServerConnection| {
             connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
         };

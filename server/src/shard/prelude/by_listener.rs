@@ -52,9 +52,9 @@ impl StepsByListener {
     fn tls(&self, config: &LiveConfig) -> Option<Arc<dyn Step>> {
         let tls = config.tls.as_ref()?;
         if config.starts_tls_later {
-            return Some(Arc::new(crate::tls::LaterHandshake(tls.server.clone())));
+            return Some(Arc::new(crate::shard::tls::LaterHandshake(tls.server.clone())));
         }
-        Some(Arc::new(crate::tls::Handshake::new(tls.server.clone(), self.turns.clone())))
+        Some(Arc::new(crate::shard::tls::Handshake::new(tls.server.clone(), self.turns.clone())))
     }
 
     /// It is not built in, and refused at the start.

@@ -10,11 +10,12 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server;
 
-use super::{TlsServer, failure, startable::Startable};
+use super::startable::Startable;
 use crate::{
     Peer,
     closed::{EndedSocket, SocketFigures},
-    shard::{AnySocket, ConnectionIo},
+    shard::{AnySocket, connection::ConnectionIo},
+    tls::{TlsServer, failure},
 };
 
 /// A TLS stream over an accepted socket. In a box, so that the task of its connection is as large as that of a plain

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{FallibleAccept, server};
 use towline_middleware::{MeteredIo, session::StartTls};
 
-use super::{TlsServer, TlsStream};
-use crate::shard::AnySocket;
+use super::TlsStream;
+use crate::{live_config::LiveConfig, shard::AnySocket, tls::TlsServer};
 
 /// A socket in the clear, over which TLS may be started.
 pub(super) struct Startable {
@@ -101,11 +101,16 @@ impl AsyncWrite for Startable {
     }
 }
 
-/// How the connections of a server go over to TLS.
+/// How the sessions of a server start TLS, if they do.
+pub(crate) fn start_in_the_middle(config: &LiveConfig) -> Option<Arc<dyn StartTls>> {
+    let timeout = config.effective.settings.timeouts.handshake;
+    config.starts_tls_later.then(|| Arc::new(StartOnStream { timeout }) as _)
+}
+
 #[derive(Debug)]
-pub(crate) struct StartOnStream {
+struct StartOnStream {
     /// Time for the handshake.
-    pub(crate) timeout: Duration,
+    timeout: Duration,
 }
 
 impl StartTls for StartOnStream {

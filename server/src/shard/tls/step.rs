@@ -11,9 +11,16 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_rustls::server;
 
-use super::{Identity, TlsInfo, TlsServer, TlsStream, failure};
-use crate::counts::Handshakes;
-use crate::shard::{AnySocket, Established, Peer, PeerFacts, Refusal, Step, Taking};
+use super::TlsStream;
+use crate::{
+    counts::Handshakes,
+    shard::{
+        AnySocket, Established, Peer,
+        peer::PeerFacts,
+        prelude::{Refusal, Step, Taking},
+    },
+    tls::{Identity, TlsInfo, TlsServer, failure},
+};
 
 /// TLS on the connections of a shard.
 ///
