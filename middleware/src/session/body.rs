@@ -42,7 +42,11 @@ use crate::reply::{IntoReply, Out, Replies};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a body is asked for by returning it"]
-pub struct Body {
+pub struct Body(Box<Wanted>);
+
+/// In a box, so that an [`Action`] returns in two registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
     end: End,
     bytes_max: u64,
 }
@@ -57,19 +61,24 @@ enum End {
 
 impl Body {
     /// `bytes` bytes.
-    pub const fn bytes(bytes: u64) -> Self {
-        Self { end: End::After(bytes), bytes_max: u64::MAX }
+    pub fn bytes(bytes: u64) -> Self {
+        Self::of(End::After(bytes))
+    }
+
+    fn of(end: End) -> Self {
+        Self(Box::new(Wanted { end, bytes_max: u64::MAX }))
     }
 
     /// Bytes up to `delimiter`, which is taken and is part of no piece. An empty one is found at once.
     pub fn until(delimiter: impl Into<Bytes>) -> Self {
-        Self { end: End::Before(delimiter.into()), bytes_max: u64::MAX }
+        Self::of(End::Before(delimiter.into()))
     }
 
     /// Ends the connection as [`CloseReason::LineTooLong`](crate::stats::CloseReason::LineTooLong), with the word of
     /// the protocol, if the body is longer than `bytes`. Default: no limit, because nothing is collected here.
-    pub fn at_most(self, bytes: u64) -> Self {
-        Self { bytes_max: bytes, ..self }
+    pub fn at_most(mut self, bytes: u64) -> Self {
+        self.0.bytes_max = bytes;
+        self
     }
 }
 
@@ -100,7 +109,7 @@ pub(super) enum Cut {
 
 impl BodyCut {
     pub(super) fn new(body: Body) -> Self {
-        let Body { end, bytes_max } = body;
+        let Wanted { end, bytes_max } = *body.0;
         Self { end, left_max: bytes_max, bytes_max, held: 0 }
     }
 

@@ -53,7 +53,10 @@ use crate::{
 /// }
 /// ```
 #[must_use = "a connection is detached by returning it"]
-pub struct Detach(Box<dyn FnOnce(Detached) -> DetachedFuture + Send>);
+pub struct Detach(Box<Serve>);
+
+/// In a box of its own, so that an [`Action`] returns in two registers.
+type Serve = Box<dyn FnOnce(Detached) -> DetachedFuture + Send>;
 
 /// What serves a detached connection.
 pub(crate) type DetachedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -64,7 +67,7 @@ impl Detach {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self(Box::new(|detached| Box::pin(serve(detached))))
+        Self(Box::new(Box::new(|detached| Box::pin(serve(detached)))))
     }
 
     /// The future, and the loop's side of its stream.

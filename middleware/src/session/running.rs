@@ -338,10 +338,10 @@ impl<S: Session> Running<S> {
         out: &mut BytesMut,
     ) -> Option<Then> {
         let tls = self.stack.tls()?.clone();
-        self.secured = Some(secure.secured);
+        self.secured = Some(secure.0.secured);
         let sent_ahead = !call.take_rest().is_empty();
         if !sent_ahead {
-            out.extend_from_slice(&secure.said);
+            out.extend_from_slice(&secure.0.said);
         }
         Some(Then::Secure { tls, sent_ahead })
     }

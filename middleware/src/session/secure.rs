@@ -52,7 +52,10 @@ pub trait Upgrade: Session {
 }
 
 /// That a connection goes over to TLS. Made by [`Cx::secure`].
-pub struct Secure<P: Replies, S> {
+pub struct Secure<P: Replies, S>(pub(super) Box<Start<P, S>>);
+
+/// In a box, so that an [`Action`] returns in two registers.
+pub(super) struct Start<P: Replies, S> {
     pub(super) secured: Secured<P, S>,
     /// The last reply in the clear. It is not said to a peer that has sent more already.
     pub(super) said: BytesMut,
@@ -83,7 +86,7 @@ impl<P: Replies> Cx<'_, P> {
         if self.starts_tls() {
             let mut said = BytesMut::new();
             Out::<P>::new(&mut said).write(reply);
-            Action::Secure(Secure { secured: S::on_secured, said })
+            Action::Secure(Secure(Box::new(Start { secured: S::on_secured, said })))
         } else {
             self.reply(ReplyError::new("TLS is not configured"))
         }
