@@ -4,14 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, builder::StyledStr};
-use towline_config::{Effective, Errors, Key, Reload, Sources, Support};
+use towline_config::{Effective, Errors, Key, Reload, Sources};
 
 /// Most ignored variables that are warned about one by one.
 const WARNINGS_MAX: usize = 10;
 
 const SOURCES: &str = "Sources of settings";
-const NOT_BUILT: &str = "Not built yet; refused unless off";
-
 /// `--profile`, `--config`, and a flag for each key that has one.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingFlags {
@@ -71,9 +69,7 @@ impl FromArgMatches for SettingFlags {
 
 impl clap::Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        let (built, missing): (Vec<_>, Vec<_>) =
-            Key::all().iter().partition(|key| key.support == Support::Built);
-        command.args(layers()).args(built.into_iter().chain(missing).filter_map(setting))
+        command.args(layers()).args(Key::all().iter().filter_map(setting))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -188,9 +184,6 @@ fn setting(key: &'static Key) -> Option<Arg> {
 
 /// The section of `key`, capitalized.
 fn heading(key: &Key) -> String {
-    if key.support != Support::Built {
-        return NOT_BUILT.to_owned();
-    }
     let section = key.section().replace('_', " ");
     let (first, rest) = section.split_at_checked(1).unwrap_or(("", &section));
     first.to_uppercase() + rest
@@ -211,16 +204,12 @@ fn short_help(key: &Key) -> StyledStr {
 }
 
 fn long_help(key: &Key) -> StyledStr {
-    let refused = match key.support {
-        Support::Missing(reason) => format!(" Refused unless {}: {reason}.", key.default()),
-        _ => String::new(),
-    };
     let takes_effect = match key.reload {
         Reload::Live => "SIGHUP",
         _ => "restart",
     };
     format!(
-        "{}\nAccepts {}.{refused} Takes effect on {takes_effect}.\n\
+        "{}\nAccepts {}. Takes effect on {takes_effect}.\n\
          [default: {}] [key: {}] [environment: {}]",
         key.doc,
         key.expected(),

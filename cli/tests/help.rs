@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use towline_config::{Key, Support};
+use towline_config::Key;
 use towline_test_support::{Run, towline, towline_in};
 
 /// The help at a width of 80 columns.
@@ -30,9 +30,6 @@ fn help_of_serve_has_every_flag_with_meaning_values_default_key_and_variable() {
         assert!(long.contains(&default) && short.contains(&default), "{key:?}");
         assert!(long.contains(&format!("[key: {}]", key.name)), "{key:?}");
         assert!(long.contains(&format!("[environment: {}]", key.variable())), "{key:?}");
-        if let Support::Missing(reason) = key.support {
-            assert!(long.contains(&format!("Refused unless {}: {reason}.", key.default())));
-        }
     }
     assert!(long.contains("--profile <NAME>") && long.contains("--config <FILE>"));
 }

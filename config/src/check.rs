@@ -1,49 +1,18 @@
-//! Validates settings as a whole: features that this version lacks, settings that contradict each
-//! other.
+//! Validates settings as a whole: those that contradict each other.
 
 use crate::{
     effective::Effective,
-    error::{Error, Errors, quoted},
-    key::{Key, Support},
+    error::{Error, quoted},
+    key::Key,
     listener::Listen,
     settings::{ProxyMode, Settings},
 };
 
-impl Effective {
-    /// Checks that no setting needs a feature that this version lacks. [`load`](crate::load) has
-    /// checked that already; settings that a program made come unchecked.
-    ///
-    /// # Errors
-    /// With every setting that does.
-    pub fn check_features(&self) -> Result<(), Errors> {
-        let mut errors = Vec::new();
-        missing_features(self, &mut errors);
-        Errors::check(errors)
-    }
-}
-
 /// Records what cannot be served as configured.
 pub(crate) fn settings(effective: &Effective, errors: &mut Vec<Error>) {
-    missing_features(effective, errors);
     if errors.is_empty() {
         for contradiction in contradictions(&effective.settings) {
             errors.push(contradiction.error(effective));
-        }
-    }
-}
-
-/// A key of a feature that is not built accepts its default only.
-fn missing_features(effective: &Effective, errors: &mut Vec<Error>) {
-    for key in Key::all() {
-        let Support::Missing(reason) = key.support else { continue };
-        let (value, default) = (key.value(&effective.settings), key.default());
-        if value != default {
-            errors.push(Error::NotBuilt {
-                key: key.name,
-                value: quoted(&value.to_string()),
-                origin: effective.origin(key),
-                reason: format!("{reason}, so only {default} is accepted"),
-            });
         }
     }
 }
@@ -159,7 +128,7 @@ fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         (
             !tls.client_allow.is_empty() && tls.client_ca.is_none(),
             "tls.client_allow",
-            "has no authorities beside it, and anybody can claim a name: set tls.client_ca too",
+            "has no authorities beside it, and any client can claim a name: set tls.client_ca too",
         ),
     ];
     rules

@@ -51,18 +51,6 @@ pub enum Error {
         /// What the key accepts.
         expected: String,
     },
-    /// A value that needs a feature which this version does not have.
-    #[error("{key} = {value} ({origin}) is refused: {reason}")]
-    NotBuilt {
-        /// Dotted key.
-        key: &'static str,
-        /// The value.
-        value: String,
-        /// Layer, file and line.
-        origin: String,
-        /// The missing feature, and the value that is accepted.
-        reason: String,
-    },
     /// A value that contradicts another one.
     #[error("{key} = {value} ({origin}) {conflict}")]
     Conflict {

@@ -14,16 +14,6 @@ pub enum Reload {
     Restart,
 }
 
-/// Whether this version has the feature of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Support {
-    /// It has.
-    Built,
-    /// It has not. Only the default is accepted; another value is refused with this reason.
-    Missing(&'static str),
-}
-
 /// A setting's key: what files, environment, flags and documentation share about it.
 #[non_exhaustive]
 pub struct Key {
@@ -35,8 +25,6 @@ pub struct Key {
     pub doc: &'static str,
     /// When a change takes effect.
     pub reload: Reload,
-    /// Whether this version has the feature.
-    pub support: Support,
     /// Whether the value is a list, whose text has commas between its items. A file may write it as an array, and
     /// repeated flags add to it.
     pub list: bool,
@@ -106,16 +94,7 @@ impl Key {
         access: &'static dyn Access,
         doc: &'static str,
     ) -> Self {
-        Self {
-            name,
-            flag: None,
-            doc,
-            reload: Reload::Restart,
-            support: Support::Built,
-            list: false,
-            secret: false,
-            access,
-        }
+        Self { name, flag: None, doc, reload: Reload::Restart, list: false, secret: false, access }
     }
 
     pub(crate) const fn flag(mut self, flag: &'static str) -> Self {

@@ -31,7 +31,7 @@ mod words;
 pub use effective::Effective;
 pub use environment::IgnoredVariable;
 pub use error::{Error, Errors, ValueError};
-pub use key::{Key, Reload, Support};
+pub use key::{Key, Reload};
 pub use listener::{Listen, ListenerSettings};
 pub use network_list::NetworkList;
 pub use networks::{Network, NetworkSet};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    key::{Key, Reload, Support},
+    key::{Key, Reload},
     table::SECTIONS,
 };
 
@@ -33,10 +33,6 @@ pub fn reference() -> String {
             comment(&mut text, key.doc);
             comment(&mut text, &format!("Accepts {}.", key.expected()));
             comment(&mut text, &spellings(key));
-            if let Support::Missing(reason) = key.support {
-                let default = key.default();
-                comment(&mut text, &format!("Refused unless {default}: {reason}."));
-            }
             let _ = writeln!(text, "{} = {}\n", key.field(), key.default().to_toml());
         }
         text.truncate(text.trim_end().len());

@@ -6,8 +6,8 @@ mod support;
 
 use std::collections::HashSet;
 
-use support::{built, key};
-use towline_config::{Key, Settings, Support};
+use support::key;
+use towline_config::{Key, Settings};
 
 /// The names, flags and defaults that users rely on. A change here breaks their files and scripts.
 const PROMISED: &[(&str, &str, &str)] = &[
@@ -117,15 +117,5 @@ fn every_word_in_a_placeholder_is_accepted() {
             assert_eq!(key.set(&mut settings, word), Ok(()), "{key:?} {word}");
             assert_eq!(key.value(&settings).to_string(), word, "{key:?}");
         }
-    }
-}
-
-#[test]
-fn a_key_of_a_missing_feature_names_the_feature() {
-    let missing: Vec<_> = Key::all().iter().filter(|key| key.support != Support::Built).collect();
-    assert_eq!(missing.len() + built().count(), Key::all().len());
-    for key in missing {
-        let Support::Missing(reason) = key.support else { unreachable!() };
-        assert!(reason.ends_with("is not built into this version"), "{key:?}");
     }
 }

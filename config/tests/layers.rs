@@ -7,7 +7,7 @@ mod support;
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
 use proptest::{prelude::*, sample::select};
-use support::{built, from_environment, is_bound_to_others, key, loaded, os, valid_text};
+use support::{from_environment, is_bound_to_others, key, loaded, os, valid_text};
 use towline_config::{Effective, Key, Sources};
 use towline_test_support::TempFile;
 
@@ -22,7 +22,7 @@ struct Layers {
 
 fn any_layers() -> impl Strategy<Value = Layers> {
     let profiles = towline_config::profiles().collect::<Vec<_>>();
-    let alone = built().filter(|key| !is_bound_to_others(key));
+    let alone = Key::all().iter().filter(|key| !is_bound_to_others(key));
     select(alone.collect::<Vec<_>>()).prop_flat_map(move |key| {
         let text = || proptest::option::of(valid_text(key));
         (proptest::option::of(select(profiles.clone())), text(), text(), text()).prop_map(

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::{from_environment, from_file, from_flag, loaded};
-use towline_config::{Key, Sources, Support};
+use towline_config::Sources;
 
 fn one(errors: Result<towline_config::Effective, Vec<String>>) -> String {
     let errors = errors.unwrap_err();
@@ -175,34 +175,6 @@ fn an_error_names_what_is_wrong_with_a_number_or_unit() {
 fn an_endless_or_garbled_value_makes_a_short_clean_sentence() {
     let sentence = one(from_flag("workload.kind", &"\u{1b}[2J\n".repeat(100_000)));
     assert!(sentence.len() < 1_000 && !sentence.contains(char::is_control), "{sentence}");
-}
-
-#[test]
-fn a_feature_that_is_not_built_is_refused_in_every_layer() {
-    for key in Key::all() {
-        let Support::Missing(reason) = key.support else { continue };
-        let asked = match key.name {
-            "server.processes" => "auto",
-            _ => "some.pem",
-        };
-        let refusal = |origin: &str| {
-            format!(
-                "{} = \"{asked}\" ({origin}) is refused: {reason}, so only {} is accepted",
-                key.name,
-                key.default()
-            )
-        };
-        let flag = key.flag.unwrap();
-        assert_eq!(one(from_flag(key.name, asked)), refusal(&format!("flag {flag}")));
-        let variable = key.variable();
-        assert_eq!(
-            one(from_environment(&[(&variable, asked)])),
-            refusal(&format!("environment {variable}"))
-        );
-        assert_eq!(one(from_file(format!("{} = \"{asked}\"", key.name))), refusal("file FILE:1"));
-        // The default needs no feature.
-        assert!(from_flag(key.name, &key.default().to_string()).is_ok());
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod support;
 
 use proptest::{prelude::*, sample::select};
-use support::{built, from_file, is_bound_to_others, valid_text};
+use support::{from_file, is_bound_to_others, valid_text};
 use towline_config::{Effective, Key, Settings};
 
 fn any_key() -> impl Strategy<Value = &'static Key> {
@@ -16,11 +16,12 @@ fn any_key_with_valid_text() -> impl Strategy<Value = (&'static Key, String)> {
     any_key().prop_flat_map(|key| valid_text(key).prop_map(move |text| (key, text)))
 }
 
-/// Each built key set to something valid.
+/// Each key set to something valid.
 fn any_settings() -> impl Strategy<Value = Effective> {
-    built().map(valid_text).collect::<Vec<_>>().prop_map(|texts| {
+    Key::all().iter().map(valid_text).collect::<Vec<_>>().prop_map(|texts| {
         let mut effective = Effective::default();
-        for (key, text) in built().zip(texts).filter(|(key, _)| !is_bound_to_others(key)) {
+        for (key, text) in Key::all().iter().zip(texts).filter(|(key, _)| !is_bound_to_others(key))
+        {
             key.set(&mut effective.settings, &text).unwrap();
         }
         effective

@@ -1,7 +1,7 @@
 //! towline.toml(5): every key of the configuration file, from the table of keys.
 
 use clap_mangen::roff::{Roff, bold, italic, roman};
-use towline_config::{Key, Reload, Support};
+use towline_config::{Key, Reload};
 
 use super::{
     extra::{self, with_code},
@@ -48,9 +48,6 @@ fn entry(roff: &mut Roff, key: &Key) {
     roff.text(with_code(key.doc));
     roff.control("IP", []);
     let mut line = vec![roman(format!("Accepts {}.", key.expected()))];
-    if let Support::Missing(reason) = key.support {
-        line.push(roman(format!(" Refused unless {}: {reason}.", key.default())));
-    }
     if let Some(flag) = key.flag {
         line.extend([roman(" Flag "), bold(flag), roman(".")]);
     }

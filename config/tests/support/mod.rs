@@ -5,16 +5,11 @@
 use std::ffi::OsString;
 
 use proptest::prelude::*;
-use towline_config::{Effective, Key, Sources, Support, load};
+use towline_config::{Effective, Key, Sources, load};
 use towline_test_support::TempFile;
 
 pub(crate) fn key(name: &str) -> &'static Key {
     Key::find(name).unwrap_or_else(|| panic!("no key {name}"))
-}
-
-/// Keys whose feature is built.
-pub(crate) fn built() -> impl Iterator<Item = &'static Key> {
-    Key::all().iter().filter(|key| key.support == Support::Built)
 }
 
 /// Whether a rule binds the value of `key` to others: a drain must be longer than its delays, a line

@@ -61,9 +61,7 @@ impl Builder {
             change(&mut settings)?;
         }
         protocol.check(&settings)?;
-        let effective = Effective::new(settings, "program");
-        effective.check_features().map_err(|errors| RunError::usage(errors.to_string()))?;
-        Ok(effective)
+        Ok(Effective::new(settings, "program"))
     }
 }
 
