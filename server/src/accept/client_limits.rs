@@ -8,14 +8,17 @@ use std::{
 
 use tokio::time::Instant;
 use towline_config::Limits;
+use towline_middleware::rate::{Quota, Quotas};
 
 use super::{
     access::AccessLists,
-    per_address::{LimitReached, PerAddress},
+    per_address::{AddrKey, LimitReached, PerAddress},
     slots::ConnectionTag,
-    source_rate::SourceRates,
 };
 use crate::counts::Rejection;
+
+/// Addresses whose rate is remembered: up to 4 MiB.
+const ADDRESSES_MAX: usize = 65_536;
 
 /// What is known of client addresses, shared by the acceptor, which meets most clients, and the shards, which meet
 /// those behind a load balancer when its header has come.
@@ -29,7 +32,8 @@ pub struct ClientLimits {
 struct Changeable {
     access: AccessLists,
     rate: Option<NonZeroU32>,
-    rates: Option<SourceRates>,
+    /// Of the addresses that connected last.
+    rates: Option<Quotas<AddrKey>>,
 }
 
 impl Default for ClientLimits {
@@ -50,7 +54,9 @@ impl ClientLimits {
         if changeable.rate != limits.accept_rate_per_ip {
             // An unchanged rate keeps its buckets: full ones at each reload would defeat the limit.
             changeable.rate = limits.accept_rate_per_ip;
-            changeable.rates = limits.accept_rate_per_ip.map(SourceRates::new);
+            let quotas = |rate: NonZeroU32| Quotas::new(Quota::per_second(rate.get()));
+            changeable.rates =
+                limits.accept_rate_per_ip.map(|rate| quotas(rate).at_most(ADDRESSES_MAX));
         }
     }
 
@@ -60,16 +66,63 @@ impl ClientLimits {
     /// With the first limit that does not admit it.
     pub fn admit(&self, client: Option<SocketAddr>) -> Result<Option<ConnectionTag>, Rejection> {
         {
-            let mut changeable = self.changeable.lock().unwrap_or_else(PoisonError::into_inner);
+            let changeable = self.changeable.lock().unwrap_or_else(PoisonError::into_inner);
             if !changeable.access.admit(client) {
                 return Err(Rejection::Denied);
             }
-            let now = Instant::now();
-            if changeable.rates.as_mut().is_some_and(|rates| !rates.try_take(client, now)) {
+            if let (Some(rates), Some(client)) = (&changeable.rates, client)
+                && rates.take(&AddrKey::of(client.ip()), Instant::now()).is_err()
+            {
                 return Err(Rejection::PerIpRate);
             }
         }
         let tag = self.per_address.acquire(client).map_err(|LimitReached| Rejection::PerIp)?;
         Ok(tag.map(|tag| Box::new(tag) as ConnectionTag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn limits(rate: u32) -> ClientLimits {
+        let mut limits = Limits::default();
+        limits.accept_rate_per_ip = rate.try_into().ok();
+        let clients = ClientLimits::default();
+        clients.set_limits(&limits);
+        clients
+    }
+
+    /// How often an address is admitted, of `times`.
+    fn admitted(clients: &ClientLimits, bits: u32, times: usize) -> usize {
+        let client = Some((Ipv4Addr::from_bits(bits), 4711).into());
+        (0..times).filter(|_| clients.admit(client).is_ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_address_has_a_rate_of_its_own() {
+        let clients = limits(3);
+        assert_eq!(admitted(&clients, 1, 5), 3, "a second's worth at once");
+        assert_eq!(admitted(&clients, 2, 5), 3);
+        advance(Duration::from_millis(400)).await;
+        assert_eq!(admitted(&clients, 1, 5), 1);
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(admitted(&clients, 1, 5), 3);
+        assert!((0..10).all(|_| clients.admit(None).is_ok()), "it has no address");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_addresses_do_not_make_one_that_connects_often_forgotten() {
+        let clients = limits(2);
+        let mut often = 0;
+        for other in 1..200_000 {
+            often += admitted(&clients, 0, 1);
+            assert_eq!(admitted(&clients, other, 1), 1, "its first");
+        }
+        assert_eq!(often, 2);
     }
 }

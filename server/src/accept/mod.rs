@@ -9,7 +9,7 @@
 //! | `admission.rs` | the limits that a new connection meets, in their order |
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `listener_limits.rs` | connections of one listener |
-//! | `client_limits.rs`, `access.rs`, `source_rate.rs` | which addresses may connect, and how often |
+//! | `client_limits.rs`, `access.rs` | which addresses may connect, and how often |
 //! | `senders.rs` | whose PROXY headers are believed |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
@@ -36,7 +36,6 @@ mod reserve_fd;
 mod retry;
 mod senders;
 mod slots;
-mod source_rate;
 mod stats;
 mod unix_socket;
 

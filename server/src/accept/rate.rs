@@ -21,11 +21,6 @@ impl TokenBucket {
         Self { interval: Duration::from_secs(1) / tokens.max(1), full_at: now }
     }
 
-    /// When the bucket is full again; earlier for one that is fuller.
-    pub(super) const fn full_at(&self) -> Instant {
-        self.full_at
-    }
-
     /// Takes a token; returns false if there is none.
     pub(super) fn try_take(&mut self, now: Instant) -> bool {
         let available = self.wait(now).is_zero();
