@@ -81,9 +81,7 @@ impl<P: Protocol> BatchCodec<P> {
         self.limits = self.limits.within(bytes);
         (self.scanned, self.needed) = (0, 0);
     }
-}
 
-impl<P: Protocol> BatchCodec<P> {
     /// Has everything that comes taken as it is, as batches of no frames, or cut into frames again.
     pub(crate) fn set_raw(&mut self, raw: bool) {
         self.limits = self.limits.raw(raw);

@@ -1,6 +1,8 @@
 //! Bytes that are no frames.
 
-use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use memchr::memmem;
 
 use super::Action;
@@ -53,9 +55,9 @@ struct Wanted {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
-    /// Behind so many bytes.
+    /// The number of bytes that are left.
     After(u64),
-    /// In front of these bytes, which are taken as well.
+    /// The bytes that end it, which are no part of it.
     Before(Bytes),
 }
 
@@ -100,9 +102,9 @@ pub(super) struct BodyCut {
 
 /// What of some bytes is the body's.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum Cut<'a> {
     /// A piece, and whether it is the last; how many of the bytes were taken.
-    Piece { piece: Bytes, last: bool, taken: usize },
+    Piece { piece: Cow<'a, [u8]>, last: bool, taken: usize },
     /// The body is longer than its limit.
     TooLong { limit_bytes: usize },
 }
@@ -122,27 +124,26 @@ impl BodyCut {
     }
 
     /// Takes what is the body's off the beginning of `bytes`, which are not empty.
-    pub(super) fn cut(&mut self, bytes: &[u8]) -> Cut {
+    pub(super) fn cut<'a>(&mut self, bytes: &'a [u8]) -> Cut<'a> {
         let (piece, last, taken) = match &mut self.end {
             End::After(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= taken as u64;
-                (Bytes::copy_from_slice(&bytes[..taken]), *left == 0, taken)
+                (Cow::Borrowed(&bytes[..taken]), *left == 0, taken)
             }
             End::Before(delimiter) => {
-                let mut joined = BytesMut::with_capacity(self.held + bytes.len());
-                joined.extend_from_slice(&delimiter[..self.held]);
-                joined.extend_from_slice(bytes);
+                let held = self.held;
+                // Most pieces do not begin inside of what may be the delimiter.
+                let joined = match held {
+                    0 => Cow::Borrowed(bytes),
+                    _ => Cow::Owned([&delimiter[..held], bytes].concat()),
+                };
                 match memmem::find(&joined, delimiter) {
-                    Some(at) => {
-                        let taken = at + delimiter.len() - self.held;
-                        joined.truncate(at);
-                        (joined.freeze(), true, taken)
-                    }
+                    Some(at) => (cut_off(joined, at), true, at + delimiter.len() - held),
                     None => {
                         self.held = end_of(&joined, delimiter);
-                        joined.truncate(joined.len() - self.held);
-                        (joined.freeze(), false, bytes.len())
+                        let len = joined.len() - self.held;
+                        (cut_off(joined, len), false, bytes.len())
                     }
                 }
             }
@@ -155,6 +156,17 @@ impl BodyCut {
             }
         }
         Cut::Piece { piece, last, taken }
+    }
+}
+
+/// The first `len` of some bytes.
+fn cut_off(bytes: Cow<'_, [u8]>, len: usize) -> Cow<'_, [u8]> {
+    match bytes {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..len]),
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(len);
+            Cow::Owned(bytes)
+        }
     }
 }
 
@@ -214,8 +226,11 @@ mod tests {
     #[test]
     fn a_body_that_is_too_long_is_told_at_the_byte_that_is_too_much() {
         let mut body = BodyCut::new(Body::until("END").at_most(4));
-        let whole =
-            |piece: &'static str, taken| Cut::Piece { piece: piece.into(), last: false, taken };
+        let whole = |piece: &'static str, taken| Cut::Piece {
+            piece: piece.as_bytes().into(),
+            last: false,
+            taken,
+        };
         assert_eq!(body.cut(b"abE"), whole("ab", 3));
         assert_eq!(body.cut(b"Nd"), Cut::TooLong { limit_bytes: 4 });
         assert!(BodyCut::new(Body::bytes(0)).is_over() && BodyCut::new(Body::until("")).is_over());

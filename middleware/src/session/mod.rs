@@ -4,6 +4,7 @@
 //! reference count, and a call that answers at once costs no allocation. What takes time is answered
 //! [later](Deferred); what is long is answered [in parts](ReplyStream).
 
+mod beside_frames;
 mod body;
 mod cx;
 mod deferred;

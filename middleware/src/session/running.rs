@@ -7,24 +7,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::{
     task::coop::unconstrained,
     time::{Instant, Sleep, sleep},
 };
 
 use super::{
-    Action, ActionOf, Body, Conn, Cx, Session, SessionStack, TimerChange,
-    body::{BodyCut, Cut},
+    Action, ActionOf, Conn, Cx, Session, SessionStack, TimerChange,
+    body::BodyCut,
     frame_max::FrameMax,
-    secure::Secure,
     waiting::{Turn, Waiting},
 };
 use crate::{
     Batch, BoxError,
     clock::Nanos,
     drain::WakerIdentity,
-    protocol::{Notice, Protocol},
     push::{RoomWait, must_wait},
     response::{SessionReply, sealed::Then},
     rest::{FRAMES_UNMEASURED, PART_BYTES, PartClock},
@@ -45,19 +43,19 @@ pub(super) struct Running<S: Session> {
     pub(super) frame_max: FrameMax,
     drained: bool,
     /// The body that comes, instead of frames.
-    body: Option<Box<BodyCut>>,
+    pub(super) body: Option<Box<BodyCut>>,
     /// What is called when a handshake is done.
-    secured: Option<Hook<S>>,
+    pub(super) secured: Option<Hook<S>>,
     /// The task that is woken when mail comes.
     registered: WakerIdentity,
 }
 
 /// A batch on its way through a session, or one of the session's other methods.
 pub struct SessionCall<S: Session> {
-    first: Option<Hook<S>>,
-    batch: Batch<S::Protocol>,
+    pub(super) first: Option<Hook<S>>,
+    pub(super) batch: Batch<S::Protocol>,
     /// Where the next frame begins.
-    at: usize,
+    pub(super) at: usize,
     waiting: Option<Waiting<S>>,
     begun: Nanos,
     /// The connection closes behind it.
@@ -67,10 +65,10 @@ pub struct SessionCall<S: Session> {
     /// The limit of frames was changed since the batch was cut.
     rechecks: bool,
     /// The rest of the batch is behind a body, and not cut into frames.
-    reframes: bool,
+    pub(super) reframes: bool,
 }
 
-type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
+pub(super) type Hook<S> = fn(&mut S, &mut Cx<'_, <S as Session>::Protocol>) -> ActionOf<S>;
 
 // Nothing in it is pinned in place: futures and streams are boxed.
 impl<S: Session> Unpin for SessionCall<S> {}
@@ -96,13 +94,6 @@ impl<S: Session> SessionCall<S> {
             rechecks: false,
             reframes: false,
         }
-    }
-
-    /// Takes the bytes of the batch that no frame was cut from.
-    fn take_rest(&mut self) -> Bytes {
-        let rest = Bytes::copy_from_slice(&self.batch.as_bytes()[self.at..]);
-        (self.at, self.reframes) = (self.batch.as_bytes().len(), false);
-        rest
     }
 
     /// A call of a method that is called when there is nothing else to do.
@@ -307,7 +298,7 @@ impl<S: Session> Running<S> {
                     }
                 }
                 Action::Detach(detach) => {
-                    // Nobody reads what would be pushed between bytes that are no replies.
+                    // A message would come between bytes that are no replies.
                     self.conn.recipient().close_mailbox();
                     break Then::Detach { rest: call.take_rest(), detach };
                 }
@@ -327,69 +318,6 @@ impl<S: Session> Running<S> {
         }
         let frames = answered.ok.max(1);
         Poll::Ready(Ok(SessionReply::new(Batch::counted(out, frames), then)))
-    }
-
-    /// Begins TLS. Returns how the call ends, unless the server has none.
-    #[cold]
-    fn begin_tls(
-        &mut self,
-        call: &mut SessionCall<S>,
-        secure: &Secure<S::Protocol, S>,
-        out: &mut BytesMut,
-    ) -> Option<Then> {
-        let tls = self.stack.tls()?.clone();
-        self.secured = Some(secure.0.secured);
-        let sent_ahead = !call.take_rest().is_empty();
-        if !sent_ahead {
-            out.extend_from_slice(&secure.0.said);
-        }
-        Some(Then::Secure { tls, sent_ahead })
-    }
-
-    /// The call that tells the session that its connection is encrypted.
-    pub(super) fn secured(&mut self) -> Option<SessionCall<S>> {
-        self.secured.take().map(|secured| SessionCall::hook(secured, None))
-    }
-
-    /// Begins a body. Returns how the call ends, unless the body is empty.
-    #[cold]
-    fn begin_body(&mut self, call: &mut SessionCall<S>, body: Body) -> Option<Then> {
-        let cut = BodyCut::new(body);
-        if cut.is_over() {
-            self.body = None;
-            call.first = Some(|session, cx| session.on_body(&[], true, cx));
-            return None;
-        }
-        self.body = Some(Box::new(cut));
-        Some(Then::Reframe { rest: call.take_rest(), raw: true })
-    }
-
-    /// Gives the session the next piece of a body. Fails with how the call ends if the body is too long; behind the
-    /// last piece what is left of the batch is cut into frames.
-    #[cold]
-    fn take_piece(
-        &mut self,
-        call: &mut SessionCall<S>,
-        out: &mut BytesMut,
-    ) -> Result<ActionOf<S>, Then> {
-        let Some(body) = &mut self.body else { return Ok(Action::Continue) };
-        match body.cut(&call.batch.as_bytes()[call.at..]) {
-            Cut::Piece { piece, last, taken } => {
-                call.at += taken;
-                if last {
-                    self.body = None;
-                    call.reframes = true;
-                }
-                if piece.is_empty() && !last {
-                    return Ok(Action::Continue);
-                }
-                Ok(self.call(out, |session, cx| session.on_body(&piece, last, cx)))
-            }
-            Cut::TooLong { limit_bytes } => {
-                S::Protocol::notice(&Notice::TooLong { limit_bytes }, out);
-                Err(Then::Close(CloseReason::LineTooLong))
-            }
-        }
     }
 
     /// Polls what the frames of a call wait for. Never inlined: most frames are answered at once.

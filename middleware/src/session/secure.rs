@@ -46,7 +46,7 @@ use crate::reply::{Message, Out, Replies, ReplyError};
 /// }
 /// ```
 pub trait Upgrade: Session {
-    /// The connection is encrypted from here on. What was said in the clear may have been said by anybody, and must
+    /// The connection is encrypted from here on. What came in the clear may be of any sender on the way, and must
     /// not be believed any more (RFC 3207, section 4.2): the session forgets it here. That is why there is no default.
     fn on_secured(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self>;
 }
@@ -77,8 +77,7 @@ impl<P: Replies> Cx<'_, P> {
     ///
     /// A peer that has sent more than the command by then ends the connection, as
     /// [`CloseReason::TlsError`](crate::stats::CloseReason::TlsError), and nothing of that is served: it came in the
-    /// clear, from anybody, and would be taken for something that came under TLS (CVE-2011-0411).
-    ///
+    /// clear, from any sender on the way, and would be taken for something that came under TLS (CVE-2011-0411).
     pub fn secure<S>(&mut self, reply: impl Message) -> Action<P, S>
     where
         S: Upgrade<Protocol = P>,
