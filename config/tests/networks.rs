@@ -56,7 +56,7 @@ fn a_list_has_networks_and_files_and_names_the_line_at_fault() {
         assert_eq!(list.set().contains(ip(address)), is_in, "{address}");
     }
     let wrong = TempFile::new("10.0.0.0/8\n10.0.0.1/8\n");
-    let empty = TempFile::new("# nobody\n");
+    let empty = TempFile::new("# no network\n");
     let absent = TempFile::absent();
     for (text, problem) in [
         (String::new(), "is empty".to_owned()),

@@ -213,7 +213,7 @@ DOOR = (
     series(
         "TLS handshakes",
         "suffix:conn/s",
-        "TLS handshakes per second, by result, and whether a session was resumed, which costs a tenth.",
+        "TLS handshakes per second, by result, and whether a session was resumed.",
         (total_rate(HANDSHAKES, by="result, resumed"), "{{result}}, resumed {{resumed}}"),
         no_value="none",
         width=6,

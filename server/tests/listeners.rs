@@ -101,7 +101,7 @@ fn the_owner_of_a_unix_socket_is_set_by_name_or_number() {
     let file = fs::metadata(&path).unwrap();
     assert_eq!((file.uid(), file.gid()), (own.uid(), own.gid()));
     running.drain().unwrap();
-    let error = start(&format!("unix:{},owner=nobody-here", path.display())).unwrap_err();
-    assert!(error.to_string().ends_with("there is no user nobody-here"), "{error}");
+    let error = start(&format!("unix:{},owner=no-such-user", path.display())).unwrap_err();
+    assert!(error.to_string().ends_with("there is no user no-such-user"), "{error}");
     assert!(!path.exists());
 }
