@@ -1,11 +1,12 @@
 //! Validates settings as a whole: those that contradict each other.
 
 use crate::{
+    edge::ProxyMode,
     effective::Effective,
     error::{Error, quoted},
     key::Key,
     listener::Listen,
-    settings::{ProxyMode, Settings},
+    settings::Settings,
 };
 
 /// Records what cannot be served as configured.

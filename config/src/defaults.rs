@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use crate::{
+    edge::{ClientAuth, ProxyMode, ProxyProtocol, Tls, TlsVersion},
     listener::Listen,
     settings::{
-        Admission, ClientAuth, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
-        Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol, Push,
-        ReceiveBuffer, ServerSettings, SocketOptions, Timeouts, Tls, TlsVersion, Workload,
-        WorkloadKind,
+        Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat, Limits, Log,
+        LogFormat, LogLevel, Overload, Processes, Push, ReceiveBuffer, ServerSettings,
+        SocketOptions, Timeouts, Workload, WorkloadKind,
     },
 };
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod defaults;
+mod edge;
 mod effective;
 mod environment;
 mod error;
@@ -28,6 +29,7 @@ mod toml_text;
 mod value;
 mod words;
 
+pub use edge::{ClientAuth, ProxyMode, ProxyProtocol, Tls, TlsVersion};
 pub use effective::Effective;
 pub use environment::IgnoredVariable;
 pub use error::{Error, Errors, ValueError};
@@ -42,10 +44,9 @@ pub use reference::{reference, sections};
 pub use reload::PendingRestart;
 pub use run_time::RunTimeSettings;
 pub use settings::{
-    AdminSettings, Admission, ClientAuth, ConnectionLog, Digest, Flush, FlushPolicy, Framing,
-    Heartbeat, Limits, Log, LogFormat, LogLevel, Overload, Processes, ProxyMode, ProxyProtocol,
-    ReceiveBuffer, ServerSettings, Settings, SocketOptions, Timeouts, Tls, TlsVersion, Workload,
-    WorkloadKind,
+    AdminSettings, Admission, ConnectionLog, Digest, Flush, FlushPolicy, Framing, Heartbeat,
+    Limits, Log, LogFormat, LogLevel, Overload, Processes, ReceiveBuffer, ServerSettings, Settings,
+    SocketOptions, Timeouts, Workload, WorkloadKind,
 };
 pub use sources::{Sources, load};
 pub use value::Value;

@@ -1,6 +1,6 @@
 //! Listening sockets: their addresses, and what each has of its own.
 
-use crate::settings::ProxyMode;
+use crate::edge::ProxyMode;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use crate::{
+    edge::{ClientAuth, ProxyMode, TlsVersion},
     grammar::{
         Address, Count, FlushPolicies, Listeners, Names, Networks, Or, Path, Paths, ProcessCount,
         ReceiveBuffers, Size, SocketPath, Time, Words,
     },
     key::{Field, Key},
     settings::{
-        Admission, ClientAuth, ConnectionLog, Digest, Framing, LogFormat, LogLevel, Overload,
-        ProxyMode, Settings, TlsVersion, WorkloadKind,
+        Admission, ConnectionLog, Digest, Framing, LogFormat, LogLevel, Overload, Settings,
+        WorkloadKind,
     },
 };
 

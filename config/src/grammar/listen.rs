@@ -4,9 +4,9 @@ use towline_units::parse_count;
 
 use super::{Address, EXAMPLES, Grammar, SocketPath, Words};
 use crate::{
+    edge::ProxyMode,
     error::{ValueError, alternatives, quoted},
     listener::{Listen, ListenerSettings},
-    settings::ProxyMode,
     value::Value,
 };
 
