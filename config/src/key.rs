@@ -49,7 +49,7 @@ impl Key {
         format!("{}{}", Self::VARIABLE_PREFIX, self.name.replace('.', "__").to_uppercase())
     }
 
-    /// Parses `text` and stores it in `settings`, whatever [`support`](Self::support) says.
+    /// Parses `text` and stores it in `settings`.
     ///
     /// # Errors
     /// When `text` is not what [`expected`](Self::expected) says; `settings` is unchanged then.
