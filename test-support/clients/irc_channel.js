@@ -1,4 +1,4 @@
-// Bots of irc-framework in one channel: what each says, all others hear; nicks, topics and ends, too.
+// Bots of irc-framework in one channel: what each says, all others hear; ends, too.
 //
 //     irc_channel.js PORT BOTS LINES
 
@@ -56,19 +56,19 @@ async function main() {
   }
 
   const [first, second] = bots;
-  const renamed = second.until("nick", (event) => event.nick === "bot0" && event.new_nick === "leader");
-  first.client.changeNick("leader");
-  await renamed;
-  const topic = second.until("topic", (event) => event.topic === "of the day");
-  first.client.setTopic(CHANNEL, "of the day");
-  await topic;
-  const left = second.until("quit", (event) => event.nick === "leader" && event.message === "so long");
+  const parted = second.until("part", (event) => event.nick === "bot0" && event.channel === CHANNEL);
+  first.client.part(CHANNEL);
+  await parted;
+  const back = second.until("join", (event) => event.nick === "bot0" && event.channel === CHANNEL);
+  first.client.join(CHANNEL);
+  await back;
+  const left = second.until("quit", (event) => event.nick === "bot0" && event.message === "so long");
   first.client.quit("so long");
   await left;
   const ended = Promise.all(bots.slice(1).map((bot) => once(bot.client, "socket close")));
   for (const bot of bots.slice(1)) bot.client.quit();
   await ended;
-  console.log(`${count} bots heard ${lines} lines of each other, in order, and a new nick, a topic and a quit`);
+  console.log(`${count} bots heard ${lines} lines of each other, in order, and a part, a join and a quit`);
 }
 
 main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
