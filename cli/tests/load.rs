@@ -14,7 +14,7 @@ use serde_json::Value;
 use towline_test_support::{LineServer, TempFile, refusal, towline, towline_in};
 
 /// The flags that `towline help load` lists.
-const FLAGS: [&str; 36] = [
+const FLAGS: [&str; 45] = [
     "--connections",
     "--connect-rate",
     "--connect-timeout",
@@ -47,6 +47,15 @@ const FLAGS: [&str; 36] = [
     "--sources",
     "--proxy",
     "--nagle",
+    "--tls",
+    "--tls-ca",
+    "--tls-insecure",
+    "--tls-cert",
+    "--tls-key",
+    "--tls-name",
+    "--tls-resume",
+    "--tls-min-version",
+    "--tls-max-version",
     "--assert",
     "--json",
     "--html",

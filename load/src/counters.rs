@@ -50,6 +50,10 @@ counters! {
         no_descriptor,
         /// Connections whose opening the server refused or did not confirm (fan-out).
         not_subscribed,
+        /// Connections whose TLS handshake failed.
+        tls_handshake,
+        /// Connections whose TLS handshake did not end within the connect timeout.
+        tls_timeout,
         /// Stuck subscribers whose connection the server ended.
         stuck_ended,
         /// Connects that failed for another reason (unreachable, reset, out of memory).
@@ -120,6 +124,8 @@ impl Counters {
             + self.no_address
             + self.no_descriptor
             + self.not_subscribed
+            + self.tls_handshake
+            + self.tls_timeout
             + self.connect_other
     }
 

@@ -4,6 +4,7 @@ use crate::error::LoadError;
 use crate::fanout::{Commands, Format, Wire};
 use crate::message::{Message, Stream};
 use crate::plan::{Fanout, Plan};
+use crate::tls::TlsJob;
 
 /// A plan and what is derived from it.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) partial_bytes_max: usize,
     /// What is derived from the plan of a fan-out.
     pub(crate) fanout: Option<FanoutJob>,
+    /// How connections speak TLS, if they do.
+    pub(crate) tls: Option<TlsJob>,
 }
 
 /// What a fan-out sends and receives.
@@ -58,6 +61,7 @@ impl Job {
             lines_in_flight: lines_in_flight(&plan, &message),
             heartbeat_alike: expect.is_heartbeat(),
             partial_bytes_max: expect.longest_line().max(PARTIAL_BYTES_MIN) + 1,
+            tls: TlsJob::new(&plan)?,
             fanout: plan.is_fanout().then(|| FanoutJob::new(&plan.fanout)).transpose()?,
             plan,
         })

@@ -16,6 +16,7 @@ mod message;
 mod plan;
 mod report;
 mod run;
+mod tls;
 
 pub use counters::{BadClientCounters, Counters};
 pub use error::LoadError;
@@ -24,7 +25,7 @@ pub use interrupt::interrupt_on_signals;
 pub use message::Message;
 pub use plan::{
     BehaviorGroup, ClientBehavior, Fanout, FanoutPace, FanoutProtocol, InFlightLimit, Mode, Plan,
-    ProxyHeader, SourceAddrs, TargetAddr,
+    ProxyHeader, SourceAddrs, TargetAddr, TlsClientFiles, TlsPlan, TlsTrust, TlsVersion,
 };
 pub use report::*;
 pub use run::{Progress, RunOptions, WorkerProgram, run, serve_as_worker};

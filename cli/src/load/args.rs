@@ -9,6 +9,7 @@ use towline_load::{
 };
 
 use super::fanout_flags::{self, FanoutFlags};
+use super::tls_flags::TlsFlags;
 use super::{help, merge, report_flags::ReportFlags};
 use crate::flag_value;
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// Connects per second [default: as fast as the server accepts]
     #[arg(long, value_name = "RATE", value_parser = flag_value::rate, help_heading = LOAD)]
     connect_rate: Option<f64>,
-    /// Timeout of a connect
+    /// Timeout of a connect, the TLS handshake included
     #[arg(long, value_name = "TIME", value_parser = flag_value::duration, default_value = "10s",
           help_heading = LOAD)]
     connect_timeout: Duration,
@@ -119,6 +120,9 @@ pub(crate) struct Args {
     nagle: bool,
 
     #[command(flatten)]
+    tls: TlsFlags,
+
+    #[command(flatten)]
     pub(super) report: ReportFlags,
     /// Show no progress
     #[arg(long, short, help_heading = "Report")]
@@ -205,6 +209,7 @@ impl Args {
         plan.drain = self.drain;
         plan.nagle = self.nagle;
         plan.proxy = self.proxy;
+        plan.tls = self.tls.plan()?;
         plan.seed = self.seed;
         self.plan_fanout(&mut plan)?;
         Ok(plan)
@@ -274,7 +279,7 @@ fn processes(text: &str) -> Result<Processes, String> {
     flag_value::count_u32(text).map(|count| Processes(Some(count)))
 }
 
-fn on_off(text: &str) -> Result<bool, LoadError> {
+pub(super) fn on_off(text: &str) -> Result<bool, LoadError> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

@@ -8,6 +8,8 @@ Examples:
       20,000 lines per second on a fixed schedule; exit code 3 if p99 is above
   towline load 127.0.0.1:9000 --mix polite=900,slowloris=100 --mode ping-pong
       Well-behaved clients beside bad ones
+  towline load lines.example:9443 --tls --tls-ca ca.crt -c 1000 --mode ping-pong
+      The same over TLS, with the time of handshakes
   towline load 127.0.0.1:6379 --mode fanout --protocol resp -c 10k --rate 100
       100 messages per second to each of 10,000 subscribers, every one checked
 
@@ -36,6 +38,17 @@ Fan-out (--mode fanout):
   With --window instead of --rate a publisher is at most so many messages ahead
   of the subscriber of its thread that subscribed last.
 
+TLS (--tls):
+  Every connection makes a handshake before it counts as established. Handshakes
+  have a distribution of their own, beside that of connects, and it includes
+  the work of the generator: about as much CPU as the server's. --tls-resume is
+  off as in most tools, so every connection costs the server a full handshake;
+  with on, a connection uses a ticket that an earlier one of the same process
+  was given, and the report counts full and resumed handshakes.
+  Bad clients misbehave over TLS, behind the handshake. A reset sends no
+  close_notify; all other connections end with one. With --proxy the header
+  goes before the handshake, in the clear.
+
 Numbers:
   counts     1000, 10k, 1.5m
   rates      2000, 2000/s, 5k, 0.5 (per second)
@@ -61,7 +74,7 @@ Verification (--verify):
 
 Figures for --assert, with < <= > >= == != and a number or duration:
   latency      min p50 p90 p99 p999 max mean; with service. response. connect.
-               or after_ramp. in front, of another distribution
+               handshake. or after_ramp. in front, of another distribution
   rates        lines_per_second mbps_up mbps_down per_connection_kbps; with
                after_ramp. in front, without the ramp
   connections  requested established failed closed_early
@@ -69,6 +82,7 @@ Figures for --assert, with < <= > >= == != and a number or duration:
                missing unanswered error_lines; of a fan-out (in messages) also
                foreign, and stuck_ended
   errors       connect reset timeout closed unsent; errors is their sum
+  TLS          handshakes_full handshakes_resumed handshakes_failed tls_errors
   fairness     jain spread.min spread.p1 spread.p50 spread.p99 spread.max
   run          seconds ramp_seconds cpu_seconds saturated (0 or 1)
 A figure that was not measured meets no assertion: a latency without samples

@@ -6,6 +6,7 @@ mod help;
 mod merge;
 mod output;
 mod report_flags;
+mod tls_flags;
 
 use std::env;
 use std::ffi::OsString;

@@ -5,10 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
 
 use super::conn::{Conn, Interest, State};
 use super::epoll::Ready;
@@ -87,10 +85,7 @@ impl EventLoop {
                 checker.flush(conn, now)
             }),
             (State::Open, ClientBehavior::Reset) => {
-                if let Some(fd) = &self.conns[index].fd {
-                    // With a linger time of 0 the close sends RST. Fails only for what is not a socket.
-                    let _ = set_socket_linger(fd, Some(Duration::ZERO));
-                }
+                self.checker.transport.abort(&mut self.conns[index]);
                 return self.close(index, ClosedBy::Generator);
             }
             (State::Connecting, _) => return self.connect_overdue(index, now),
@@ -191,7 +186,8 @@ impl EventLoop {
             Sent::Broken(error) => self.close(index, ClosedBy::Server(Some(error))),
             Sent::Blocked if behavior == ClientBehavior::Burst => self.watch(index, Interest::Both),
             Sent::All if behavior == ClientBehavior::Burst => self.watch(index, Interest::Read),
-            Sent::All | Sent::Blocked => {}
+            // The transport may have kept some of it.
+            Sent::All | Sent::Blocked => self.watch(index, self.conns[index].interest),
         }
     }
 

@@ -13,7 +13,7 @@ pub(crate) struct Conn {
     pub(crate) fd: Option<OwnedFd>,
     pub(crate) state: State,
     pub(crate) behavior: ClientBehavior,
-    /// What epoll watches this socket for.
+    /// What the loop waits for: what epoll watches the socket for, if the transport needs nothing more.
     pub(crate) interest: Interest,
     /// Bytes of a `pong` line still to be sent.
     pub(crate) pong_left: u8,
@@ -41,7 +41,7 @@ pub(super) const PONG: &[u8] = b"pong\n";
 pub(crate) enum State {
     /// Not yet connected.
     Waiting,
-    /// The TCP handshake is under way.
+    /// The handshake of TCP, or that of TLS behind it, is under way.
     Connecting,
     /// Connected; the opening of a fan-out is not confirmed yet.
     Opening,
@@ -57,6 +57,16 @@ pub(crate) enum Interest {
     Read,
     Write,
     Both,
+}
+
+impl Interest {
+    /// The same, and writability.
+    pub(crate) fn and_write(self) -> Self {
+        match self {
+            Self::Nothing | Self::Write => Self::Write,
+            Self::Read | Self::Both => Self::Both,
+        }
+    }
 }
 
 /// State of a connection on which something other than the expected replies came.

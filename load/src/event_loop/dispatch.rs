@@ -8,6 +8,15 @@ use super::{ClosedBy, EventLoop};
 impl EventLoop {
     #[inline]
     pub(super) fn dispatch(&mut self, ready: Ready) {
+        if self.checker.transport.is_direct() {
+            self.handle(ready);
+        } else {
+            self.transport_ready(ready);
+        }
+    }
+
+    #[inline]
+    pub(super) fn handle(&mut self, ready: Ready) {
         let conn = &self.conns[ready.conn];
         match conn.state {
             State::Opening | State::Open if self.fanout.is_some() => self.fanout_ready(ready),

@@ -129,7 +129,8 @@ impl EventLoop {
             let lost = conn.anomalies.as_ref().map_or(0, |t| t.lost());
             spread.record(conn.received.line.saturating_sub(lost));
         }
-        self.conns.iter_mut().for_each(|conn| conn.fd = None);
+        let transport = &mut self.checker.transport;
+        self.conns.iter_mut().for_each(|conn| transport.close(conn, true));
         Event::Finished(Box::new(Finished {
             loop_index: self.share.index,
             connect: std::mem::take(&mut self.stats.connect),
@@ -144,6 +145,7 @@ impl EventLoop {
             last_reply: self.checker.last_reply,
             examples: std::mem::take(&mut self.checker.examples),
             bad_clients: self.bad_clients.take(),
+            tls: self.checker.transport.take_totals(),
         }))
     }
 }

@@ -23,6 +23,7 @@ mod ramp;
 mod reply_checker;
 mod schedule;
 mod send;
+mod transport;
 mod well_behaved;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use self::interval::LoopStats;
 use self::ramp::Ramp;
 use self::reply_checker::ReplyChecker;
 use self::schedule::Schedule;
+use self::transport::Transport;
 use crate::clock::{self, SECOND};
 use crate::error::LoadError;
 use crate::job::Job;
@@ -110,6 +112,7 @@ impl EventLoop {
             Mode::Paced { rate } => Some(Schedule::new(plan, rate, share, &conns)),
             _ => None,
         };
+        let transport = Transport::new(&job, share, conns.len());
         Ok(Self {
             share,
             control,
@@ -120,7 +123,7 @@ impl EventLoop {
             ramp: Ramp::new(plan, share, timing.start),
             schedule,
             drain: None,
-            checker: ReplyChecker::new(job),
+            checker: ReplyChecker::new(job, transport),
             phase: Phase::Ramp,
             open: 0,
             stats: LoopStats::new(timing),
@@ -213,14 +216,14 @@ impl EventLoop {
         })
     }
 
-    /// Sets what epoll watches a connection for.
+    /// Sets what the loop waits for on a connection.
+    #[inline]
     fn watch(&mut self, index: usize, interest: Interest) {
         let conn = &mut self.conns[index];
-        let Some(fd) = &conn.fd else { return };
-        if conn.interest != interest {
-            conn.interest = interest;
+        let changed = self.checker.transport.watch(conn, interest);
+        if let (Some(watched), Some(fd)) = (changed, &conn.fd) {
             // Fails only for a descriptor that was not added.
-            let _ = self.epoll.modify(fd, index, interest);
+            let _ = self.epoll.modify(fd, index, watched);
         }
     }
 
@@ -230,7 +233,9 @@ impl EventLoop {
         let was_open = conn.state == State::Open;
         self.open -= u32::from(was_open);
         conn.state = State::Closed;
-        conn.fd = None;
+        // A connection that failed takes nothing more.
+        let notify = !matches!(closed_by, ClosedBy::Server(Some(_)));
+        self.checker.transport.close(conn, notify);
         conn.pending = 0;
         conn.pong_left = 0;
         self.checker.send_times.clear(&mut conn.in_flight);

@@ -61,6 +61,8 @@ pub(super) enum ConnectError {
     Errno(Errno),
     /// This host does not have the source address.
     NoAddress,
+    /// The handshake of TLS failed.
+    Tls,
     /// The server refused, or ended the connection before it confirmed the opening of a fan-out.
     NotSubscribed,
 }
@@ -147,7 +149,7 @@ impl EventLoop {
         true
     }
 
-    /// Handles the end of a handshake.
+    /// Handles the end of the handshake of TCP.
     pub(super) fn connected(&mut self, index: usize) {
         let conn = &mut self.conns[index];
         let Some(fd) = &conn.fd else { return };
@@ -168,6 +170,15 @@ impl EventLoop {
         }
         let now = clock::now();
         self.stats.connect.record(now - conn.since, 1);
+        match self.checker.transport.begin(conn, now) {
+            Ok(false) => self.established(index, now),
+            Ok(true) => self.begin_step(index),
+            Err(_) => self.connect_failed(index, ConnectError::Tls),
+        }
+    }
+
+    /// Handles a connection that can carry lines.
+    pub(super) fn established(&mut self, index: usize, now: u64) {
         if self.fanout.is_some() {
             return self.fanout_connected(index, now);
         }
@@ -191,11 +202,17 @@ impl EventLoop {
 
     pub(super) fn connect_failed(&mut self, index: usize, error: ConnectError) {
         self.ramp.connecting -= 1;
+        let handshakes = self.checker.transport.is_beginning(&self.conns[index]);
+        if handshakes && matches!(error, ConnectError::Errno(Errno::TIMEDOUT)) {
+            self.checker.transport.begin_overdue();
+        }
         if self.conns[index].is_well_behaved() {
             let counters = &mut self.checker.counters;
             *match error {
                 ConnectError::NoAddress => &mut counters.no_address,
                 ConnectError::NotSubscribed => &mut counters.not_subscribed,
+                ConnectError::Tls => &mut counters.tls_handshake,
+                ConnectError::Errno(Errno::TIMEDOUT) if handshakes => &mut counters.tls_timeout,
                 ConnectError::Errno(Errno::CONNREFUSED) => &mut counters.refused,
                 ConnectError::Errno(Errno::TIMEDOUT) => &mut counters.connect_timeout,
                 ConnectError::Errno(Errno::ADDRNOTAVAIL) => &mut counters.no_port,

@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr;
-use rustix::io::{Errno, read};
+use rustix::io::Errno;
 
 use super::conn::Conn;
 use super::in_flight::SendTimes;
+use super::transport::Transport;
 use crate::clock;
 use crate::counters::Counters;
 use crate::histogram::Hist;
@@ -33,6 +34,7 @@ const NON_ECHOES_MAX: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct ReplyChecker {
     pub(crate) job: Arc<Job>,
+    pub(super) transport: Transport,
     /// When the last bytes were read.
     pub(crate) now: u64,
     /// When a reply was last read.
@@ -111,10 +113,11 @@ pub(crate) enum Received {
 }
 
 impl ReplyChecker {
-    pub(crate) fn new(job: Arc<Job>) -> Self {
+    pub(super) fn new(job: Arc<Job>, transport: Transport) -> Self {
         Self {
             flood_write_bytes: flood_write_bytes(job.plan.in_flight.bytes(job.plan.connections)),
             job,
+            transport,
             now: 0,
             last_reply: 0,
             send_times: SendTimes::new(),
@@ -134,8 +137,7 @@ impl ReplyChecker {
     /// Reads once and checks the replies.
     #[inline]
     pub(crate) fn receive(&mut self, conn: &mut Conn) -> Received {
-        let Some(fd) = &conn.fd else { return Received::Settled(0) };
-        match read(fd, self.buffer.as_mut()) {
+        match self.transport.receive(conn, self.buffer.as_mut()) {
             Ok(0) => Received::End,
             Ok(n) => {
                 self.now = clock::now();
@@ -154,8 +156,7 @@ impl ReplyChecker {
 
     /// Reads once and only counts lines, for bad clients.
     pub(crate) fn discard(&mut self, conn: &Conn) -> Received {
-        let Some(fd) = &conn.fd else { return Received::Settled(0) };
-        match read(fd, self.buffer.as_mut()) {
+        match self.transport.receive(conn, self.buffer.as_mut()) {
             Ok(0) => Received::End,
             Ok(n) => Received::Settled(
                 memchr::memchr_iter(b'\n', &self.buffer.as_ref()[..n]).count() as u64,

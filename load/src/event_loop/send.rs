@@ -1,7 +1,6 @@
 //! Sends lines.
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
 
 use super::conn::{Conn, PONG};
 use super::reply_checker::ReplyChecker;
@@ -29,12 +28,11 @@ impl ReplyChecker {
             }
         }
         while conn.pending > 0 {
-            let Some(fd) = &conn.fd else { return Sent::All };
             let sent = &self.job.sent;
             let bytes =
                 sent.lines(conn.id.into(), conn.sent, conn.pending.into(), &mut self.scratch);
             let offered = bytes.len();
-            let (taken, at) = match send(fd, bytes, SendFlags::NOSIGNAL) {
+            let (taken, at) = match self.transport.send(conn, bytes) {
                 Ok(taken) => (taken, sent.advance(conn.sent, &bytes[..taken])),
                 Err(Errno::AGAIN) => return Sent::Blocked,
                 Err(Errno::INTR) => continue,
@@ -64,11 +62,10 @@ impl ReplyChecker {
     /// One line at a time is timed: the last line of a write that begins while none is timed.
     #[inline]
     pub(crate) fn send_flood(&mut self, conn: &mut Conn, now: u64) -> Sent {
-        let Some(fd) = &conn.fd else { return Sent::All };
         let sent = &self.job.sent;
         let bytes =
             sent.window(conn.id.into(), conn.sent, self.flood_write_bytes, &mut self.scratch);
-        let (taken, at) = match send(fd, bytes, SendFlags::NOSIGNAL) {
+        let (taken, at) = match self.transport.send(conn, bytes) {
             Ok(taken) => (taken, sent.advance(conn.sent, &bytes[..taken])),
             Err(Errno::AGAIN | Errno::INTR) => return Sent::Blocked,
             Err(error) => return Sent::Broken(error),
@@ -89,8 +86,7 @@ impl ReplyChecker {
 
     /// Sends bytes that are not counted as lines. Returns 0 if the socket takes none.
     pub(crate) fn send_raw(&mut self, conn: &Conn, bytes: &[u8]) -> Result<usize, Errno> {
-        let Some(fd) = &conn.fd else { return Ok(0) };
-        match send(fd, bytes, SendFlags::NOSIGNAL) {
+        match self.transport.send(conn, bytes) {
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             other => other,
         }

@@ -4,6 +4,7 @@ use super::{ClientBehavior, Mode, Plan};
 use crate::error::LoadError;
 use crate::host;
 use crate::message::Message;
+use crate::tls::TlsJob;
 
 /// Descriptors of a process that are not connections: epolls, pipes, report files, the C library's own.
 const DESCRIPTORS_RESERVED: u32 = 64;
@@ -27,6 +28,7 @@ impl Plan {
         self.check_messages()?;
         self.check_fanout()?;
         self.check_mix()?;
+        TlsJob::new(self).map(drop)?;
         if self.threads == Some(0) || self.processes == Some(0) {
             return Err(LoadError::usage("0 threads or processes do nothing: expected at least 1"));
         }

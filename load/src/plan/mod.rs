@@ -8,6 +8,7 @@ mod mix;
 mod proxy;
 mod source_addrs;
 mod target_addr;
+mod tls;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) use mix::WeightedRoundRobin;
 pub use proxy::ProxyHeader;
 pub use source_addrs::SourceAddrs;
 pub use target_addr::TargetAddr;
+pub use tls::{TlsClientFiles, TlsPlan, TlsTrust, TlsVersion};
 
 /// What a load run does. Start from [`Plan::new`] and set the fields that differ.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ pub struct Plan {
     pub connections: u32,
     /// Connects per second of all processes. Default: `None`, as fast as the server accepts.
     pub connect_rate: Option<f64>,
-    /// Timeout of a connect. Default: 10 s.
+    /// Timeout of a connect, the TLS handshake included. Default: 10 s.
     pub connect_timeout: Duration,
     /// How long the load lasts after the ramp. Default: 10 s.
     pub duration: Duration,
@@ -70,6 +72,9 @@ pub struct Plan {
     /// The PROXY header with which each connection begins. Default: `None`.
     #[serde(default)]
     pub proxy: Option<ProxyHeader>,
+    /// TLS of every connection. Default: `None`, bytes go as they are.
+    #[serde(default)]
+    pub tls: Option<TlsPlan>,
     /// The seed of `{rand:N}`: the same seed gives the same bytes.
     pub seed: u64,
     /// The addresses that `sources` resolved to; set before worker processes start.
@@ -138,6 +143,7 @@ impl Plan {
             drain: Duration::from_secs(10),
             nagle: false,
             proxy: None,
+            tls: None,
             seed: 0x7061_7463_6820_2131,
             bound: Vec::new(),
         }

@@ -8,10 +8,10 @@ use crate::error::LoadError;
 /// A comparison of one figure of the report with a number.
 ///
 /// Figures: `min p50 p90 p99 p999 max mean` of the latency (with `service.`, `response.`, `connect.` or
-/// `after_ramp.` in front for those distributions); `lines_per_second mbps_up mbps_down
+/// `after_ramp.` or, over TLS, `handshake.` in front for those distributions); `lines_per_second mbps_up mbps_down
 /// per_connection_kbps` (or with `after_ramp.`); `requested established failed closed_early`;
 /// `sent received`; `checked mismatched corrupted duplicated reordered missing unanswered`; of a fan-out
-/// `foreign stuck_ended`; `connect reset timeout closed unsent errors`
+/// `foreign stuck_ended`; of TLS `handshakes_full handshakes_resumed handshakes_failed tls_errors`; `connect reset timeout closed unsent errors`
 /// (their sum); `error_lines`; `jain`, `spread.min spread.p1 spread.p50 spread.p99 spread.max`;
 /// `cpu_seconds saturated` (0 or 1); `ramp_seconds seconds`. Operators: `< <= > >= == !=`. Times carry a
 /// unit (`10ms`); counts take `k` and `m`.
@@ -128,6 +128,9 @@ fn figure(report: &Report, name: &str) -> Option<Figure> {
             "service" => latency(report.service_us.as_ref().unwrap_or(&report.latency_us), name),
             "response" => latency(report.response_us.as_ref().unwrap_or(&report.latency_us), name),
             "connect" => latency(&report.connect_us, name),
+            "handshake" => {
+                latency(&report.tls.as_ref().map(|tls| tls.handshake_us).unwrap_or_default(), name)
+            }
             "after_ramp" => latency(&report.after_ramp.latency_us, name).or_else(|| {
                 rate(report, report.after_ramp.seconds, &report.after_ramp.rates, name)
             }),
@@ -170,6 +173,10 @@ fn figure(report: &Report, name: &str) -> Option<Figure> {
             return Some(
                 report.fanout.as_ref().map_or(Figure::NoSamples, |f| Figure::Measured(of(f))),
             );
+        }
+        "handshakes_full" | "handshakes_resumed" | "handshakes_failed" | "tls_errors" => {
+            let count = report.tls.as_ref().map(|tls| tls.count(name) as f64);
+            return Some(count.map_or(Figure::NoSamples, Figure::Measured));
         }
         "error_lines" => report.error_lines.values().sum(),
         "saturated" => {
@@ -270,6 +277,8 @@ mod tests {
             "missing==0",
             "duplicated==0",
             "foreign==0",
+            "handshake.p99<1s",
+            "handshakes_failed==0",
             "stuck_ended==0",
             "saturated==0",
         ] {

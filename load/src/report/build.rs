@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::kinds::{connect_errors, error_lines};
 use super::{
     BadClientReport, ConnectionCounts, ErrorCounts, FanoutReport, GeneratorStats, Histograms,
-    Latency, Period, Rates, Report, Spread, TimelineInterval, Traffic, Verification,
+    Latency, Period, Rates, Report, Spread, TimelineInterval, TlsReport, Traffic, Verification,
 };
 use crate::clock::{self, SECOND, seconds};
 use crate::counters::Counters;
@@ -66,6 +66,7 @@ impl Report {
             response_us: paced.then_some(latency_us),
             connect_us: Latency::of(&histograms.connect),
             fanout: FanoutReport::of(plan, &total),
+            tls: TlsReport::of(plan, &totals.tls),
             verify: verify(&total, &totals.examples),
             errors: ErrorCounts {
                 connect: total.connect_failed() + bad_failed,
@@ -121,6 +122,7 @@ fn histograms(plan: &Plan, totals: &RunTotals) -> Histograms {
     let paced = plan.is_paced();
     let mut all = Histograms {
         connect: totals.connect.clone(),
+        handshake: totals.tls.handshake.clone(),
         errors: totals.errors.clone(),
         lines_per_connection: totals.spread.lines.clone(),
         ..Histograms::default()

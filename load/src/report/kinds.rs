@@ -13,6 +13,8 @@ pub(super) fn connect_errors(total: &Counters) -> BTreeMap<String, u64> {
         ("no_address", total.no_address),
         ("no_descriptor", total.no_descriptor),
         ("not_subscribed", total.not_subscribed),
+        ("tls_handshake", total.tls_handshake),
+        ("tls_timeout", total.tls_timeout),
         ("other", total.connect_other),
     ])
 }

@@ -55,6 +55,13 @@ impl Report {
             }
             (mine, theirs) => mine.or_else(|| theirs.clone()),
         };
+        self.tls = match (self.tls.take(), &next.tls) {
+            (Some(mut mine), Some(theirs)) => {
+                mine.add(theirs);
+                Some(mine)
+            }
+            (mine, theirs) => mine.or_else(|| theirs.clone()),
+        };
         self.verify.add(&next.verify);
         self.errors.add(&next.errors);
         add_kinds(&mut self.connect_errors, &next.connect_errors);
@@ -78,6 +85,7 @@ impl Report {
         mine.service.add(&theirs.service);
         mine.errors.add(&theirs.errors);
         mine.connect.add(&theirs.connect);
+        mine.handshake.add(&theirs.handshake);
         mine.lines_per_connection.add(&theirs.lines_per_connection);
     }
 
@@ -113,6 +121,9 @@ impl Report {
         self.latency_us = Latency::of(&histograms.latency);
         self.error_latency_us = Latency::of_some(&histograms.errors);
         self.connect_us = Latency::of(&histograms.connect);
+        if let Some(tls) = &mut self.tls {
+            tls.handshake_us = Latency::of(&histograms.handshake);
+        }
         self.service_us = self.service_us.map(|_| Latency::of(&histograms.service));
         self.response_us = self.response_us.map(|_| self.latency_us);
         let Period { seconds, lines, bytes, .. } = self.after_ramp;

@@ -10,6 +10,7 @@ mod kinds;
 mod merge;
 mod svg;
 mod text;
+mod tls;
 mod verdict;
 mod verification;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use assertion::Assertion;
 pub use fanout::FanoutReport;
 pub use text::TextReport;
+pub use tls::{TlsEnds, TlsReport};
 pub use verdict::RunVerdict;
 pub use verification::Verification;
 
@@ -72,6 +74,9 @@ pub struct Report {
     /// subscriber.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fanout: Option<FanoutReport>,
+    /// Over TLS only: handshakes, errors and ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsReport>,
     /// What verification found; all zero without `--verify`, but for `unanswered`.
     pub verify: Verification,
     /// Errors by the stage in which they happened.
@@ -270,6 +275,9 @@ pub struct Histograms {
     pub errors: Hist,
     /// Of `connect_us`.
     pub connect: Hist,
+    /// Of `tls.handshake_us`; empty without TLS.
+    #[serde(default)]
+    pub handshake: Hist,
     /// Of `spread`: replies per connection.
     pub lines_per_connection: Hist,
 }

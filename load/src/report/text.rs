@@ -5,7 +5,7 @@ use std::fmt;
 use towline_units::human::{bytes, grouped, micros, nanos, short};
 
 use super::entry::{LABEL, entry};
-use super::{FanoutReport, Latency, Period, Report};
+use super::{FanoutReport, Latency, Period, Report, TlsReport};
 
 /// A report, displayed as text.
 #[derive(Debug)]
@@ -89,6 +89,9 @@ impl TextReport<'_> {
         if let Some(fanout) = &r.fanout {
             entry(f, "fan-out", &fanout_text(fanout))?;
         }
+        if let Some(tls) = &r.tls {
+            self.tls(f, tls)?;
+        }
         if let Some(service) = &r.service_us {
             let above = match r.fanout.is_some() {
                 true => {
@@ -152,6 +155,26 @@ impl TextReport<'_> {
             if g.saturated { ", SATURATED" } else { "" }
         );
         entry(f, "generator", &text)
+    }
+
+    fn tls(&self, f: &mut fmt::Formatter<'_>, tls: &TlsReport) -> fmt::Result {
+        let text = format!(
+            "{}; {} full, {} resumed, {} failed",
+            percentiles(&tls.handshake_us),
+            grouped(tls.full),
+            grouped(tls.resumed),
+            grouped(tls.failed)
+        );
+        entry(f, "handshakes", &text)?;
+        let suites = tls.suites.iter().map(|(suite, count)| format!("{suite} {count} times"));
+        if tls.suites.len() > 1 {
+            entry(f, "suites", &suites.collect::<Vec<_>>().join(", "))?;
+        }
+        if tls.ends.no_close_notify > 0 {
+            let text = format!("{} without a close_notify", grouped(tls.ends.no_close_notify));
+            entry(f, "server ended", &text)?;
+        }
+        Ok(())
     }
 
     /// Replies that were wrong, error lines, and lines without a reply.

@@ -1,6 +1,6 @@
 //! The verdict on a run: an exit code, and sentences.
 
-use super::{Assertion, Report};
+use super::{Assertion, Report, TlsReport};
 use crate::host;
 use crate::plan::{Mode, Plan};
 
@@ -98,6 +98,14 @@ impl Report {
                 "no_address" => {
                     "this host does not have the address that --sources names".to_owned()
                 }
+                "tls_handshake" => {
+                    let errors = self.tls.as_ref().map(TlsReport::errors_text);
+                    format!("the TLS handshake failed: {}", errors.unwrap_or_default())
+                }
+                "tls_timeout" => format!(
+                    "{} did not finish the TLS handshake in time (does it speak TLS?)",
+                    self.target
+                ),
                 "not_subscribed" => format!("{} did not confirm what they sent first", self.target),
                 "no_descriptor" => format!(
                     "a process has only {} descriptors: use --processes auto, or raise ulimit -n",
@@ -114,8 +122,23 @@ impl Report {
                 "the server ended {} connections during the run ({} closed, {} reset)",
                 self.connections.closed_early, self.errors.closed, self.errors.reset
             ));
+            failures.extend(self.tls_ends());
         }
         failures
+    }
+
+    /// A sentence about the ends of sessions that TLS knows more about.
+    fn tls_ends(&self) -> Option<String> {
+        let tls = self.tls.as_ref()?;
+        let handshakes = self.connect_errors.contains_key("tls_handshake");
+        let mut parts = Vec::new();
+        if tls.ends.no_close_notify > 0 {
+            parts.push(format!("{} ended without a close_notify", tls.ends.no_close_notify));
+        }
+        if !handshakes && !tls.errors.is_empty() {
+            parts.push(tls.errors_text());
+        }
+        (!parts.is_empty()).then(|| format!("of TLS: {}", parts.join("; ")))
     }
 
     /// Describes how the generator was the bottleneck.

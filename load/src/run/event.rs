@@ -7,6 +7,7 @@ use crate::counters::BadClientCounters;
 use crate::counters::Counters;
 use crate::histogram::Hist;
 use crate::plan::ClientBehavior;
+use crate::tls::TlsTotals;
 
 /// An event from one event loop.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +82,8 @@ pub(crate) struct Finished {
     pub(crate) last_reply: u64,
     pub(crate) examples: Vec<String>,
     pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
+    /// What TLS counted, if connections speak it.
+    pub(crate) tls: Option<Box<TlsTotals>>,
 }
 
 /// Replies per connection, in a form that can be added up.

@@ -8,6 +8,7 @@ use crate::counters::{BadClientCounters, Counters};
 use crate::event_loop::Timing;
 use crate::histogram::Hist;
 use crate::plan::ClientBehavior;
+use crate::tls::TlsTotals;
 
 /// Intervals whose histogram stays open for loops that report late.
 const OPEN_INTERVALS: u64 = 3;
@@ -31,6 +32,7 @@ pub(crate) struct RunTotals {
     pub(crate) usage: Vec<LoopUsage>,
     pub(crate) examples: Vec<String>,
     pub(crate) bad_clients: Vec<(ClientBehavior, BadClientCounters)>,
+    pub(crate) tls: TlsTotals,
     pub(crate) failures: Vec<String>,
     open: BTreeMap<u32, u32>,
 }
@@ -107,6 +109,7 @@ impl RunTotals {
             usage: Vec::new(),
             examples: Vec::new(),
             bad_clients: Vec::new(),
+            tls: TlsTotals::default(),
             failures: Vec::new(),
             open: BTreeMap::new(),
         }
@@ -170,6 +173,7 @@ impl RunTotals {
         self.cpu += finished.cpu_total;
         self.last_reply = self.last_reply.max(finished.last_reply);
         self.examples.extend(finished.examples);
+        finished.tls.iter().for_each(|tls| self.tls.add(tls));
         // Fractions of a shorter time mean nothing.
         if finished.steady >= SECOND / 10 {
             let share = |span: u64| span as f64 / finished.steady as f64;

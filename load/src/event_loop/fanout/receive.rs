@@ -1,6 +1,6 @@
 //! Reads frames and checks messages.
 
-use rustix::io::{Errno, read};
+use rustix::io::Errno;
 
 use super::sequence::Order;
 use super::{EventLoop, FanoutLoop, READ_BYTES, job};
@@ -32,9 +32,9 @@ impl EventLoop {
         const NOTHING: Received = Received::Frames { confirmed: false };
         let whole_job = self.checker.job.clone();
         let (Some(fanout), Some(job)) = (&mut self.fanout, job(&whole_job)) else { return NOTHING };
-        let Some(fd) = &self.conns[index].fd else { return NOTHING };
         let mut buffer = std::mem::take(&mut fanout.buffer);
-        let read = match read(fd, &mut buffer[FRAME_BYTES_MAX..FRAME_BYTES_MAX + READ_BYTES]) {
+        let into = &mut buffer[FRAME_BYTES_MAX..FRAME_BYTES_MAX + READ_BYTES];
+        let read = match self.checker.transport.receive(&self.conns[index], into) {
             Ok(0) => Err(Received::End(None)),
             Ok(bytes) => Ok(bytes),
             Err(Errno::AGAIN | Errno::INTR) => Err(NOTHING),
