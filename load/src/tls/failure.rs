@@ -36,12 +36,13 @@ fn certificate(error: &CertificateError) -> String {
 
 /// The name of an alert, such as `certificate unknown`.
 fn words(alert: AlertDescription) -> String {
-    let mut text = String::new();
+    let (mut text, mut before) = (String::new(), 'A');
     for letter in format!("{alert:?}").chars() {
-        if letter.is_ascii_uppercase() && text.ends_with(|last: char| last.is_ascii_lowercase()) {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
             text.push(' ');
         }
         text.push(letter.to_ascii_lowercase());
+        before = letter;
     }
     text
 }

@@ -6,7 +6,7 @@ use super::super::EventLoop;
 use super::super::conn::{Interest, State};
 use super::super::epoll::Ready;
 use super::super::ramp::ConnectError;
-use super::{Step, Tls};
+use super::{Session, Step, Tls};
 use crate::clock;
 
 impl EventLoop {
@@ -23,7 +23,7 @@ impl EventLoop {
             match self.flush(index) {
                 // The socket may be watched for what TLS had to write alone.
                 Ok(all) => {
-                    ready.write = all && matches!(interest, Interest::Write | Interest::Both)
+                    ready.write = all && matches!(interest, Interest::Write | Interest::Both);
                 }
                 // Reading says the same, in the way of what the connection does.
                 Err(_) => ready = Ready { read: true, write: false, ..ready },
@@ -87,6 +87,6 @@ impl EventLoop {
     fn has_more(&mut self, index: usize) -> bool {
         let session =
             self.checker.transport.tls.as_mut().map(|tls| tls.session(&self.conns[index]));
-        session.flatten().is_some_and(|session| session.has_more())
+        session.flatten().is_some_and(Session::has_more)
     }
 }
