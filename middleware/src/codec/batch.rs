@@ -3,7 +3,10 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::LineLimits;
+use super::{
+    LineLimits,
+    client_hello::{Beginning, beginning},
+};
 use crate::{
     Batch, LineError,
     batch::SMALL_BYTES,
@@ -34,7 +37,7 @@ pub struct BatchCodec<P: Protocol = Lf> {
     limits: Arc<LineLimits>,
     /// Length of the buffer's beginning in which no frame ends.
     scanned: u32,
-    /// Length of the buffer below which it holds no whole frame.
+    /// Length of the buffer below which it holds no whole frame, or [`UNSEEN`].
     needed: u32,
     protocol: PhantomData<fn() -> P>,
 }
@@ -59,7 +62,8 @@ impl<P: Protocol> BatchCodec<P> {
 
     /// A codec that shares `limits` with others, and loads them whenever bytes came in.
     pub const fn shared(limits: Arc<LineLimits>) -> Self {
-        Self { limits, scanned: 0, needed: 0, protocol: PhantomData }
+        let needed = if P::REFUSES_TLS { UNSEEN } else { 0 };
+        Self { limits, scanned: 0, needed, protocol: PhantomData }
     }
 
     /// Cuts batches of at most this many frames; 0 is taken as 1. Default: 16,384. Lower it for services
@@ -79,7 +83,10 @@ impl<P: Protocol> BatchCodec<P> {
     /// are not cut yet are examined again.
     pub(crate) fn set_frame_max(&mut self, bytes: usize) {
         self.limits = self.limits.within(bytes);
-        (self.scanned, self.needed) = (0, 0);
+        self.scanned = 0;
+        if self.needed != UNSEEN {
+            self.needed = 0;
+        }
     }
 
     /// Has everything that comes taken as it is, as batches of no frames, or cut into frames again.
@@ -88,6 +95,10 @@ impl<P: Protocol> BatchCodec<P> {
         (self.scanned, self.needed) = (0, 0);
     }
 }
+
+/// The value of `needed` while the beginning of the connection was not examined. It is longer than any buffer, so
+/// nothing that is done for each batch asks for it.
+const UNSEEN: u32 = u32::MAX;
 
 /// Bytes up to which a protocol is asked first whether they are one frame.
 const SHORT_BYTES: usize = 32;
@@ -142,8 +153,15 @@ impl<P: Protocol> BatchCodec<P> {
             let len = src.len();
             return Ok(Some(Batch::counted(take(src, len), 0)));
         }
+        let mut undecided = false;
         if src.len() < self.needed as usize {
-            return Ok(None);
+            if self.needed != UNSEEN {
+                return Ok(None);
+            }
+            undecided = match beginning(src) {
+                Beginning::ClientHello => return Err(LineError::ClientHello),
+                beginning => beginning == Beginning::Undecided,
+            };
         }
         let scanned = (self.scanned as usize).min(src.len());
         let (frame_bytes, shared) = self.limits.in_force();
@@ -152,8 +170,11 @@ impl<P: Protocol> BatchCodec<P> {
         let found = P::delimit(src, &limits)?;
         self.scanned = found.scanned as u32;
         let needed = if found.wanted > 0 { src.len() - found.whole + found.wanted } else { 0 };
-        self.needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        self.needed = u32::try_from(needed).unwrap_or(UNSEEN - 1).min(UNSEEN - 1);
         if found.whole == 0 {
+            if undecided {
+                self.needed = UNSEEN;
+            }
             LineLimits::reserve_for_rest(src, frame_bytes);
             return Ok(None);
         }

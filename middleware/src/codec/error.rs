@@ -17,6 +17,9 @@ pub enum LineError {
     /// What was read is no frame of the protocol, with the reason. The frames before it were delivered.
     #[error("malformed frame: {0}")]
     Malformed(&'static str),
+    /// The peer speaks TLS, and the connection is in the clear.
+    #[error("the peer speaks TLS")]
+    ClientHello,
     /// A line is not UTF-8; an error of [`Utf8LinesCodec`](super::Utf8LinesCodec) only.
     #[error("line is not UTF-8")]
     NotUtf8,
@@ -59,6 +62,7 @@ impl From<&LineError> for CloseReason {
         match error {
             LineError::TooLong { .. } => Self::LineTooLong,
             LineError::Malformed(_) => Self::Malformed,
+            LineError::ClientHello => Self::UnexpectedTls,
             LineError::NotUtf8 => Self::InvalidUtf8,
             LineError::Io(error) => match error.kind() {
                 BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof

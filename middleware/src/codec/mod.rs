@@ -9,6 +9,7 @@
 //! [`FramedTransport`](crate::FramedTransport).
 
 mod batch;
+mod client_hello;
 mod error;
 mod limits;
 mod utf8_lines;

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder, LinesCodec, LinesCodecError};
 
-use super::LineLimits;
+use super::{
+    LineLimits,
+    client_hello::{Beginning, beginning},
+};
 use crate::{LineError, Lines, thread_context::block_pool};
 
 /// tokio-util's `LinesCodec`, a line at a time, behind the batch interface.
@@ -29,6 +32,8 @@ pub struct Utf8LinesCodec {
     codec: LinesCodec,
     /// An error that waits until the lines before it are delivered.
     failed: Option<Box<LineError>>,
+    /// The beginning of the connection was not examined.
+    unseen: bool,
 }
 
 impl Utf8LinesCodec {
@@ -40,7 +45,7 @@ impl Utf8LinesCodec {
     /// A codec that shares `limits` with others, and loads them whenever bytes came in.
     pub fn shared(limits: Arc<LineLimits>) -> Self {
         let codec = LinesCodec::new_with_max_length(limits.bytes());
-        Self { limits, codec, failed: None }
+        Self { limits, codec, failed: None, unseen: true }
     }
 
     fn batch(
@@ -50,6 +55,12 @@ impl Utf8LinesCodec {
     ) -> Result<Option<Lines>, LineError> {
         if let Some(error) = self.failed.take() {
             return Err(*error);
+        }
+        if self.unseen {
+            match beginning(src) {
+                Beginning::ClientHello => return Err(LineError::ClientHello),
+                beginning => self.unseen = beginning == Beginning::Undecided,
+            }
         }
         if self.limits.bytes() != self.codec.max_length() {
             // The old one remembers only how far it searched for a newline; the new one searches again.

@@ -66,6 +66,7 @@ pub(super) fn next_line<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
 
 impl Protocol for AnyEol {
     type Frame<'a> = &'a [u8];
+    const REFUSES_TLS: bool = true;
 
     fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
         delimit_each(bytes, limits, |bytes, scanned| {

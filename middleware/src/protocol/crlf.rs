@@ -46,6 +46,7 @@ fn first(bytes: &[u8], scanned: usize, limit_bytes: usize) -> Result<First, Fram
 
 impl Protocol for CrLf {
     type Frame<'a> = &'a [u8];
+    const REFUSES_TLS: bool = true;
 
     fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
         delimit_each(bytes, limits, |bytes, scanned| first(bytes, scanned, limits.frame_bytes))

@@ -30,6 +30,7 @@ pub enum Lf {}
 
 impl Protocol for Lf {
     type Frame<'a> = &'a [u8];
+    const REFUSES_TLS: bool = true;
 
     fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
         let limit_bytes = limits.frame_bytes;

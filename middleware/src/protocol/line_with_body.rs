@@ -119,6 +119,7 @@ impl<H: Head> LineWithBody<H> {
 
 impl<H: Head> Protocol for LineWithBody<H> {
     type Frame<'a> = (&'a [u8], Option<&'a [u8]>);
+    const REFUSES_TLS: bool = true;
 
     fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
         delimit_each(bytes, limits, |bytes, scanned| {

@@ -116,6 +116,11 @@ pub trait Protocol: Send + Sync + 'static {
     /// Default: 500 ms.
     const HALF_CLOSE: Option<Duration> = Some(HALF_CLOSE);
 
+    /// Whether a connection that begins as a TLS client does is closed, as
+    /// [`UnexpectedTls`](crate::stats::CloseReason::UnexpectedTls): for protocols in which no peer says such a thing.
+    /// Default: `false`; its bytes are taken as frames.
+    const REFUSES_TLS: bool = false;
+
     /// Finds the whole frames at the beginning of `bytes`: at most [`FrameLimits::frames`], which is at least
     /// one.
     ///

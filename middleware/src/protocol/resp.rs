@@ -174,6 +174,7 @@ fn next_bulk<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
 
 impl Protocol for Resp {
     type Frame<'a> = Args<'a>;
+    const REFUSES_TLS: bool = true;
 
     fn delimit(bytes: &[u8], limits: &FrameLimits) -> Result<Delimited, FrameError> {
         delimit_each(bytes, limits, |bytes, scanned| first(bytes, scanned, limits.frame_bytes))

@@ -106,6 +106,8 @@ where
             LineError::Malformed(why) => {
                 self.close_with(CloseReason::Malformed, &Notice::Malformed(why))
             }
+            // What the server says in the clear is no TLS.
+            LineError::ClientHello => self.go(Step::Closing(CloseReason::UnexpectedTls)),
             LineError::NotUtf8 => self.go(Step::Closing(CloseReason::InvalidUtf8)),
             LineError::Io(_) => Transition::End(error.into()),
         }

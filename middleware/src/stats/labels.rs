@@ -84,6 +84,8 @@ pub enum CloseReason {
     ClientRefused,
     /// The TLS handshake or session failed.
     TlsError,
+    /// The peer speaks TLS, and the connection is in the clear.
+    UnexpectedTls,
     /// A PROXY header or TLS handshake took longer than `timeouts.handshake`.
     HandshakeTimeout,
     /// The service ended the connection, behind its last reply.
@@ -112,7 +114,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::PeerEof,
         Self::PeerReset,
         Self::IdleTimeout,
@@ -125,6 +127,7 @@ impl CloseReason {
         Self::ProxyError,
         Self::ClientRefused,
         Self::TlsError,
+        Self::UnexpectedTls,
         Self::HandshakeTimeout,
         Self::ServiceClose,
         Self::SlowConsumer,
@@ -144,7 +147,7 @@ impl CloseReason {
     /// | abnormal | usual |
     /// |---|---|
     /// | the peer vanished or stopped: `peer_reset`, `read_timeout`, `write_timeout`, `heartbeat_timeout`, `handshake_timeout`, `slow_consumer` | `peer_eof`, `idle_timeout` |
-    /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error` | |
+    /// | it sent what cannot be served: `line_too_long`, `malformed`, `invalid_utf8`, `proxy_error`, `tls_error`, `unexpected_tls` | |
     /// | the service failed: `service_error`, `service_panic` | `service_close` |
     /// | the server could not go on: `overload`, `shutdown`, `worker_lost`, `io_error` | `drain`, `admin`, `max_age`, `client_refused` |
     pub const fn is_abnormal(self) -> bool {
@@ -165,6 +168,7 @@ impl CloseReason {
             | Self::InvalidUtf8
             | Self::ProxyError
             | Self::TlsError
+            | Self::UnexpectedTls
             | Self::HandshakeTimeout
             | Self::SlowConsumer
             | Self::ServiceError
@@ -191,6 +195,7 @@ impl CloseReason {
             Self::ProxyError => "proxy_error",
             Self::ClientRefused => "client_refused",
             Self::TlsError => "tls_error",
+            Self::UnexpectedTls => "unexpected_tls",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::ServiceClose => "service_close",
             Self::SlowConsumer => "slow_consumer",

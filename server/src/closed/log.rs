@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use towline_middleware::stats::CloseReason;
 use tracing::Level;
 
 use super::{ClosedConnection, EndedSocket};
@@ -37,7 +38,7 @@ impl<S: EndedSocket> Ended<'_, S> {
             peer = self.peer(),
             listener = self.socket.listener(),
             reason = end.reason.label(),
-            detail = self.socket.detail(),
+            detail = self.detail(),
             age_seconds = age.map(|age| seconds(age, MILLIS)),
             lines = row.map(|row| row.lines),
             read_bytes = socket.map(|socket| socket.read_bytes),
@@ -56,6 +57,15 @@ impl<S: EndedSocket> Ended<'_, S> {
     pub(super) fn write_panic(&self) {
         let (id, peer) = (self.closed.id.map(tracing::field::display), self.peer());
         tracing::warn!(target: TARGET, id, peer, "connection closed: its service panicked");
+    }
+
+    /// What was wrong, where the reason alone does not say it.
+    fn detail(&self) -> Option<String> {
+        let of_reason = match self.closed.end.reason {
+            CloseReason::UnexpectedTls => Some("the client speaks TLS, this listener does not"),
+            _ => None,
+        };
+        self.socket.detail().or_else(|| of_reason.map(str::to_owned))
     }
 
     fn peer(&self) -> String {
