@@ -10,8 +10,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use crate::{
-    Batch, LineError, clock::Nanos, drain::WakeEntry, protocol::Protocol, session::StartTls,
-    stats::CloseReason,
+    Batch, LineError, clock::Nanos, drain::WakeEntry, protocol::Protocol, push::Fact,
+    session::StartTls, stats::CloseReason,
 };
 
 /// A framed connection: batches of a protocol's frames in and out, and what only the owner of its buffers knows.
@@ -102,7 +102,7 @@ pub trait Transport:
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         tls: &dyn StartTls,
-    ) -> Poll<io::Result<()>>;
+    ) -> Poll<io::Result<Option<Fact>>>;
 
     /// Puts blocks back into the pool before the task returns `Pending`; what must be kept moves to
     /// memory of its own size.

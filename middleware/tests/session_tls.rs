@@ -21,6 +21,7 @@ use tower_service::Service;
 use towline_middleware::{
     BatchCodec, BoxError, ConcurrencyLimitLayer, Echo, FramedTransport, Semaphore, TimeoutLayer,
     protocol::Lf,
+    push::Fact,
     serve::Serve,
     session::{
         Action, ActionOf, Cx, FrameOf, Session, SessionResponder, SessionStack, StartTls, Upgrade,
@@ -73,13 +74,21 @@ impl AsyncWrite for Stream {
 struct Key;
 
 impl StartTls for Key {
-    fn poll_start(&self, stream: &mut dyn Any, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_start(
+        &self,
+        stream: &mut dyn Any,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Fact>>> {
         let stream = stream.downcast_mut::<Stream>().unwrap();
         let mut key = [0];
         let mut buf = ReadBuf::new(&mut key);
         ready!(Pin::new(&mut stream.inner).poll_read(cx, &mut buf))?;
         stream.key = key[0];
-        Poll::Ready(if key[0] == 0 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) })
+        Poll::Ready(if key[0] == 0 {
+            Err(io::ErrorKind::InvalidData.into())
+        } else {
+            Ok(Some(Box::new(key[0])))
+        })
     }
 
     fn timeout(&self) -> Duration {
@@ -104,8 +113,8 @@ impl Session for Last {
 }
 
 impl Upgrade for Last {
-    fn on_secured(&mut self, _: &mut Cx<'_, Lf>) -> ActionOf<Self> {
-        self.0 = String::new();
+    fn on_secured(&mut self, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+        self.0 = cx.conn().fact::<u8>().map_or_else(String::new, |key| format!("key {key}"));
         Action::Continue
     }
 }
@@ -140,7 +149,7 @@ async fn a_session_forgets_what_was_said_in_the_clear() {
     let secret = |text: &[u8]| text.iter().map(|byte| byte ^ 7).collect::<Vec<u8>>();
     sleep(9 * SECOND).await;
     client.write_all(&[&[7], &secret(b"two\n")[..]].concat()).await.unwrap();
-    assert_eq!(said(&mut client).await, secret(b"two after ''\n"));
+    assert_eq!(said(&mut client).await, secret(b"two after 'key 7'\n"));
     client.shutdown().await.unwrap();
     assert_eq!(served.await.unwrap().unwrap(), CloseReason::PeerEof);
 }

@@ -64,7 +64,7 @@ pub use lifecycle::{Control, Outcome, Running};
 pub use proxy_protocol::{Endpoint, Proxied, ProxiedTls};
 pub use serve::{BatchService, service_fn};
 pub use server::{Server, Serving, serve, serve_until};
-pub use shard::{Peer, UnixCredentials};
+pub use shard::{ConnExt, Peer, UnixCredentials};
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls, TlsInfo};
 pub use tower::{ServiceBuilder, util::ServiceFn};

@@ -170,7 +170,20 @@ impl TlsClient {
         address: SocketAddr,
         stream: impl Fn(TcpStream) -> S,
     ) -> io::Result<TlsStream> {
-        let socket = TcpStream::connect(address)?;
+        self.handshake_on(TcpStream::connect(address)?, stream)
+    }
+
+    /// Makes the handshake on a connection that is open already.
+    #[track_caller]
+    pub fn begin(&self, socket: TcpStream) -> TlsStream {
+        self.handshake_on(socket, |socket| socket).unwrap()
+    }
+
+    fn handshake_on<S: io::Read + io::Write>(
+        &self,
+        socket: TcpStream,
+        stream: impl Fn(TcpStream) -> S,
+    ) -> io::Result<TlsStream> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut connection = ClientConnection::new(self.config.clone(), self.name.clone())

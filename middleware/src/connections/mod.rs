@@ -20,6 +20,7 @@
 //! ```
 
 mod end;
+mod endpoints;
 mod peer;
 mod row;
 pub(crate) mod rows;
@@ -27,6 +28,7 @@ pub(crate) mod rows;
 pub(crate) use self::rows::{Chunks, Rows};
 pub use self::{
     end::ConnectionEnd,
+    endpoints::Endpoints,
     peer::PeerAddress,
     row::{ConnectionId, ConnectionRow},
 };

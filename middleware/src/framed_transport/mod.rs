@@ -30,6 +30,7 @@ use crate::{
     drain::WakeEntry,
     fairness,
     protocol::Protocol,
+    push::Fact,
     session::StartTls,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Sealed},
 };
@@ -290,7 +291,7 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         tls: &dyn StartTls,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<Option<Fact>>> {
         tls.poll_start(&mut self.io, cx)
     }
 

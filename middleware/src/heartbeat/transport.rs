@@ -22,6 +22,7 @@ use crate::{
     Batch, LineError, Transport,
     clock::Nanos,
     drain::WakeEntry,
+    push::Fact,
     session::StartTls,
     transport::{BufferedBytes, Expired, Parked, PeerEnd, Phase, Sealed},
 };
@@ -253,7 +254,7 @@ impl<T: Transport> Transport for HeartbeatTransport<T> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         tls: &dyn StartTls,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<Option<Fact>>> {
         self.project().inner.poll_start_tls(cx, tls)
     }
 

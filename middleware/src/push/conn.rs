@@ -1,6 +1,7 @@
 //! A connection, for code on any thread.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     marker::PhantomData,
@@ -15,8 +16,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{PushError, encoded, recipient::Recipient, shard::PushShard};
+use super::{Fact, PushError, encoded, recipient::Recipient, shard::PushShard};
 use crate::{
+    connections::Endpoints,
     protocol::Lf,
     reply::{Message, Replies},
 };
@@ -77,17 +79,18 @@ impl<P: Replies> Conn<P> {
     /// assert_eq!(conn.push("hello"), Err(PushError::Closed));
     /// ```
     pub fn new(address: Option<SocketAddr>) -> Self {
-        Self::of(address, None)
+        Self::of(address.into(), None)
     }
 
-    /// As [`new`](Self::new), on a shard, whose [fan-out task](PushShard::run) gives it what is pushed.
-    pub fn on_shard(address: Option<SocketAddr>, shard: PushShard) -> Self {
-        Self::of(address, Some(shard))
+    /// A connection between these ends, on a shard whose [fan-out task](PushShard::run) gives it what is pushed; without
+    /// a shard nothing can be pushed to it.
+    pub fn on_shard(endpoints: Endpoints, shard: Option<PushShard>) -> Self {
+        Self::of(endpoints, shard)
     }
 
-    fn of(address: Option<SocketAddr>, shard: Option<PushShard>) -> Self {
+    fn of(endpoints: Endpoints, shard: Option<PushShard>) -> Self {
         let id = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { recipient: Arc::new(Recipient::new(id, address, shard)), protocol: PhantomData }
+        Self { recipient: Arc::new(Recipient::new(id, endpoints, shard)), protocol: PhantomData }
     }
 
     /// The number of the connection.
@@ -97,7 +100,31 @@ impl<P: Replies> Conn<P> {
 
     /// The peer's address; `None` for one on a UNIX socket.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.recipient.address
+        self.recipient.endpoints.peer()
+    }
+
+    /// The addresses of both ends, as far as the connection has some.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.recipient.endpoints
+    }
+
+    /// What the server knows of the peer beside its address, if that is a `T`. The crate `towline` has it as a `Peer`.
+    pub fn fact<T: Any + Clone>(&self) -> Option<T> {
+        self.recipient.fact()
+    }
+
+    /// Sets what [`fact`](Self::fact) returns, in the place of what was known before.
+    ///
+    /// ```
+    /// use towline_middleware::{protocol::Lf, push::Conn};
+    ///
+    /// let conn = Conn::<Lf>::new(None);
+    /// conn.set_fact(Box::new("by the back door"));
+    /// assert_eq!(conn.fact::<&str>(), Some("by the back door"));
+    /// assert_eq!(conn.fact::<u32>(), None);
+    /// ```
+    pub fn set_fact(&self, fact: Fact) {
+        self.recipient.set_fact(fact);
     }
 
     /// Sends `message` to the peer. Never waits, and may be called on any thread, with a runtime or without.
@@ -156,8 +183,8 @@ impl<P: Replies> Clone for Conn<P> {
 
 impl<P: Replies> fmt::Debug for Conn<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recipient { id, address, .. } = &*self.recipient;
-        f.debug_struct("Conn").field("id", id).field("address", address).finish()
+        let Recipient { id, endpoints, .. } = &*self.recipient;
+        f.debug_struct("Conn").field("id", id).field("address", &endpoints.peer()).finish()
     }
 }
 

@@ -42,6 +42,8 @@ mod sync;
 mod topics;
 mod waiters;
 
+use std::any::Any;
+
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::room::{RoomWait, must_wait};
@@ -57,6 +59,9 @@ pub use self::{
 #[doc(hidden)]
 pub use self::{mail::NextMail, recipient::Recipient};
 use crate::reply::{Message, Out, Replies};
+
+/// What a server knows of the peer of a connection beside its address, of a type of its own.
+pub type Fact = Box<dyn Any + Send + Sync>;
 
 /// The bytes of a message; `None` if it has none.
 fn encoded<P: Replies>(message: impl Message) -> Option<Bytes> {

@@ -1,23 +1,26 @@
 //! A connection, as its senders see it.
 
 use std::{
+    any::Any,
     fmt,
-    net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 
 use super::{
-    ConnId, PushError, mail::NextMail, mailbox::Mailbox, parcel::Parcel, shard::PushShard,
+    ConnId, Fact, PushError, mail::NextMail, mailbox::Mailbox, parcel::Parcel, shard::PushShard,
 };
+use crate::connections::Endpoints;
 
 /// What all handles of a connection share.
 #[doc(hidden)]
 pub struct Recipient {
     pub(super) id: ConnId,
-    pub(super) address: Option<SocketAddr>,
+    pub(super) endpoints: Endpoints,
+    /// What the server knows of the peer beside its address. In two boxes, to take 16 bytes where there is nothing.
+    fact: Mutex<Option<Box<Fact>>>,
     /// `None` if nothing serves it that could push.
     shard: Option<PushShard>,
     mailbox: Mailbox,
@@ -30,8 +33,22 @@ impl fmt::Debug for Recipient {
 }
 
 impl Recipient {
-    pub(super) fn new(id: ConnId, address: Option<SocketAddr>, shard: Option<PushShard>) -> Self {
-        Self { id, address, shard, mailbox: Mailbox::new() }
+    pub(super) fn new(id: ConnId, endpoints: Endpoints, shard: Option<PushShard>) -> Self {
+        Self { id, endpoints, fact: Mutex::new(None), shard, mailbox: Mailbox::new() }
+    }
+
+    fn lock_fact(&self) -> MutexGuard<'_, Option<Box<Fact>>> {
+        self.fact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces what is known of the peer.
+    pub(crate) fn set_fact(&self, fact: Fact) {
+        *self.lock_fact() = Some(Box::new(fact));
+    }
+
+    /// What is known of the peer, if it is a `T`.
+    pub(super) fn fact<T: Any + Clone>(&self) -> Option<T> {
+        self.lock_fact().as_ref()?.downcast_ref().cloned()
     }
 
     pub(super) fn shard(&self) -> Option<&PushShard> {

@@ -11,7 +11,7 @@ use tower_service::Service;
 use crate::{
     Batch, BoxError,
     protocol::Protocol,
-    push::Recipient,
+    push::{Fact, Recipient},
     response::IntoResponse,
     stats::CloseReason,
     thread_context::{READINESS, Readiness},
@@ -88,9 +88,11 @@ pub trait Respond<P: Protocol> {
         None
     }
 
-    /// The connection is encrypted from here on. Returns the call that tells the session.
+    /// The connection is encrypted from here on, and `fact` is what is known of its peer. Returns the call that tells
+    /// the session.
     #[doc(hidden)]
-    fn secured(&mut self) -> Option<Self::Call> {
+    fn secured(&mut self, fact: Option<Fact>) -> Option<Self::Call> {
+        let _ = fact;
         None
     }
 

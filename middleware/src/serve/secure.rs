@@ -79,9 +79,9 @@ where
             securing.timer = Some(Box::pin(sleep(securing.tls.timeout())));
         }
         match self.transport.as_mut().poll_start_tls(cx, &*securing.tls) {
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(fact)) => {
                 *self.step = Step::OPEN;
-                return self.call_hook(cx, S::secured);
+                return self.call_hook(cx, |service| service.secured(fact));
             }
             // The alert that says why was sent by the handshake.
             Poll::Ready(Err(_)) => return Transition::End(CloseReason::TlsError),

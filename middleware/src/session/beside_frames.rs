@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     protocol::{Notice, Protocol},
+    push::Fact,
     response::sealed::Then,
     stats::CloseReason,
 };
@@ -41,7 +42,10 @@ impl<S: Session> Running<S> {
     }
 
     /// The call that tells the session that its connection is encrypted.
-    pub(super) fn secured(&mut self) -> Option<SessionCall<S>> {
+    pub(super) fn secured(&mut self, fact: Option<Fact>) -> Option<SessionCall<S>> {
+        if let Some(fact) = fact {
+            self.conn.set_fact(fact);
+        }
         self.secured.take().map(|secured| SessionCall::hook(secured, None))
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Batch, BoxError,
     protocol::{Notice, Protocol},
-    push::Recipient,
+    push::{Fact, Recipient},
     response::{SessionReply, sealed::Then},
     serve::{Overlapped, Respond},
     stats::CloseReason,
@@ -152,8 +152,8 @@ impl<S: Session> Respond<S::Protocol> for SessionResponder<S> {
         self.running()?.drain(reason)
     }
 
-    fn secured(&mut self) -> Option<SessionCall<S>> {
-        self.running()?.secured()
+    fn secured(&mut self, fact: Option<Fact>) -> Option<SessionCall<S>> {
+        self.running()?.secured(fact)
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<SessionCall<S>> {

@@ -10,7 +10,10 @@ use std::{
 use bytes::BytesMut;
 
 use super::{Action, ActionOf, Cx, Session};
-use crate::reply::{Message, Out, Replies, ReplyError};
+use crate::{
+    push::Fact,
+    reply::{Message, Out, Replies, ReplyError},
+};
 
 /// A session whose connection can go over to TLS in the middle, as STARTTLS of SMTP does.
 ///
@@ -46,7 +49,7 @@ use crate::reply::{Message, Out, Replies, ReplyError};
 /// }
 /// ```
 pub trait Upgrade: Session {
-    /// The connection is encrypted from here on. What came in the clear may be of any sender on the way, and must
+    /// The connection is encrypted from here on, and what is known of its peer by that is known to [`Cx::conn`]. What came in the clear may be of any sender on the way, and must
     /// not be believed any more (RFC 3207, section 4.2): the session forgets it here. That is why there is no default.
     fn on_secured(&mut self, cx: &mut Cx<'_, Self::Protocol>) -> ActionOf<Self>;
 }
@@ -95,11 +98,16 @@ impl<P: Replies> Cx<'_, P> {
 /// How the byte streams of connections go over to TLS.
 pub trait StartTls: fmt::Debug + Send + Sync {
     /// Goes on with the handshake on `stream`, which is the byte stream of a connection as its transport has it. Behind
-    /// it, the same stream is read and written over TLS.
+    /// it, the same stream is read and written over TLS. Returns what is known of the peer now, for
+    /// [`Conn::fact`](crate::push::Conn::fact).
     ///
     /// # Errors
     /// When the handshake fails, or the stream is none that can go over to TLS.
-    fn poll_start(&self, stream: &mut dyn Any, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_start(
+        &self,
+        stream: &mut dyn Any,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Fact>>>;
 
     /// Time for the handshake.
     fn timeout(&self) -> Duration;

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     BoxError, ConcurrencyLimit, ConcurrencyLimitLayer, Semaphore, Timeout, TimeoutLayer,
+    connections::Endpoints,
     exceeded::Exceeded,
     push::{Conn, PushShard},
     reply::Replies,
@@ -73,12 +73,9 @@ impl SessionStack {
         Self(Arc::new(Shared { tls: Some(tls), ..self.0.copied() }))
     }
 
-    /// A connection of a session within this stack, from `address` if it has one.
-    pub fn conn<P: Replies>(&self, address: Option<SocketAddr>) -> Conn<P> {
-        match &self.0.pushes {
-            Some(shard) => Conn::on_shard(address, shard.clone()),
-            None => Conn::new(address),
-        }
+    /// A connection of a session within this stack, between these ends.
+    pub fn conn<P: Replies>(&self, endpoints: impl Into<Endpoints>) -> Conn<P> {
+        Conn::on_shard(endpoints.into(), self.0.pushes.clone())
     }
 
     /// How connections go over to TLS.

@@ -150,7 +150,7 @@ impl Server {
         let per_shard = move |stack: &StackParts| {
             let stack = stack.sessions();
             let make = per_shard(&stack);
-            move |peer: Peer| responder(stack.conn(peer.address()), &make, &stack)
+            move |peer: Peer| responder(peer.tell(|ends| stack.conn(ends)), &make, &stack)
         };
         let serve = ServeBy::frames::<<R::Session as Session>::Protocol>();
         let protocol = ProtocolRules::of::<<R::Session as Session>::Protocol>();

@@ -49,7 +49,7 @@ use self::serve_stream::{ServeStream, end_of_line, serve_stream, stream_of_lines
 pub(crate) use self::tls::start_in_the_middle;
 pub use self::{
     dispatch::ShardDispatch,
-    peer::{Peer, UnixCredentials},
+    peer::{ConnExt, Peer, UnixCredentials},
     pool::ShardPool,
     pool_state::PoolState,
     serve_socket::serve_lines,

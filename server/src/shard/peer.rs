@@ -2,7 +2,12 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use towline_middleware::connections::PeerAddress;
+use rustix::net::getsockname;
+use towline_middleware::{
+    connections::{Endpoints, PeerAddress},
+    push::Conn,
+    reply::Replies,
+};
 
 use crate::{accept::Accepted, proxy_protocol::Proxied};
 
@@ -11,7 +16,7 @@ use crate::{accept::Accepted, proxy_protocol::Proxied};
 /// `Display` is its address, or `unix` over a UNIX socket.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
-    address: PeerAddress,
+    endpoints: Endpoints,
     /// `None` for most, so that those cost nothing.
     facts: Option<Arc<PeerFacts>>,
 }
@@ -43,7 +48,7 @@ pub struct UnixCredentials {
 
 impl Peer {
     pub(crate) fn new(address: Option<SocketAddr>) -> Self {
-        Self { address: address.into(), facts: None }
+        Self { endpoints: address.into(), facts: None }
     }
 
     /// Whether it resumed a TLS session.
@@ -69,12 +74,14 @@ impl Peer {
 
     /// The peer of an accepted socket.
     ///
-    /// *Costs*: a system call for a UNIX socket.
+    /// *Costs*: a system call.
     pub(crate) fn of(accepted: &Accepted) -> Self {
-        let peer = Self::new(accepted.peer);
         if accepted.peer.is_some() {
-            return peer;
+            let local = getsockname(&accepted.socket).ok();
+            let local = local.and_then(|local| local.try_into().ok());
+            return Self { endpoints: Endpoints::new(accepted.peer, local), facts: None };
         }
+        let peer = Self::new(None);
         let credentials = rustix::net::sockopt::socket_peercred(&accepted.socket).ok();
         let unix = credentials.map(|credentials| UnixCredentials {
             pid: credentials.pid.as_raw_nonzero().get(),
@@ -89,7 +96,7 @@ impl Peer {
     pub(crate) fn behind(self, proxied: Proxied) -> Self {
         let mut peer = self;
         if let Some(client) = proxied.source_address() {
-            peer.address = Some(client).into();
+            peer.endpoints = Endpoints::new(Some(client), peer.local_address());
         }
         peer.with(|facts| facts.proxied = Some(Box::new(proxied)))
     }
@@ -112,16 +119,35 @@ impl Peer {
     /// The peer's address; `None` over a UNIX socket. Behind a load balancer whose PROXY header is believed, it is
     /// that of the client.
     pub const fn address(&self) -> Option<SocketAddr> {
-        match self.address {
-            PeerAddress::Unix => None,
-            PeerAddress::Ip(address) => Some(address),
+        self.endpoints.peer()
+    }
+
+    /// The address of this host to which the peer connected, of all those on which a listener takes connections;
+    /// `None` over a UNIX socket and in the test kit's memory. Behind a load balancer it is the one that the balancer
+    /// connected to; [`proxied`](Self::proxied) has that of its client.
+    pub const fn local_address(&self) -> Option<SocketAddr> {
+        self.endpoints.local()
+    }
+
+    /// The connection of a session, which knows its peer.
+    pub(crate) fn tell<P: Replies>(self, make: impl FnOnce(Endpoints) -> Conn<P>) -> Conn<P> {
+        let conn = make(self.endpoints);
+        if let Some(facts) = self.facts {
+            conn.set_fact(Box::new(facts));
         }
+        conn
+    }
+
+    /// What a session's connection is told of its peer when more is known of that than at the beginning.
+    #[cfg(feature = "tls")]
+    pub(crate) fn into_fact(self) -> Option<towline_middleware::push::Fact> {
+        self.facts.map(|facts| Box::new(facts) as _)
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        PeerAddress::from(self.address()).fmt(f)
     }
 }
 
@@ -129,6 +155,41 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Peer({self})")
     }
+}
+
+/// What a server knows of the connection of a session: [`peer`](Self::peer), also by [`Cx::conn`](crate::Cx::conn).
+///
+/// ```
+/// use towline::{Action, ActionOf, ConnExt, Cx, FrameOf, Session, protocol::Lf};
+///
+/// /// Says to whom it talks.
+/// struct Who;
+///
+/// impl Session for Who {
+///     type Protocol = Lf;
+///
+///     fn on_frame(&mut self, _: FrameOf<'_, Self>, cx: &mut Cx<'_, Lf>) -> ActionOf<Self> {
+///         let peer = cx.conn().peer();
+///         cx.reply(format_args!("{peer} at {:?}", peer.local_address()))
+///     }
+/// }
+/// ```
+pub trait ConnExt: sealed::Sealed {
+    /// The other end of the connection, with all that is known of it now: after STARTTLS also how the connection is
+    /// encrypted, and who the client is. *Costs*: a lock that nothing else takes for long.
+    fn peer(&self) -> Peer;
+}
+
+impl<P: Replies> ConnExt for Conn<P> {
+    fn peer(&self) -> Peer {
+        Peer { endpoints: self.endpoints().clone(), facts: self.fact() }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<P: super::Replies> Sealed for super::Conn<P> {}
 }
 
 #[cfg(test)]

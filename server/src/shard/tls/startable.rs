@@ -11,15 +11,17 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{FallibleAccept, server};
-use towline_middleware::{MeteredIo, session::StartTls};
+use towline_middleware::{MeteredIo, push::Fact, session::StartTls};
 
-use super::TlsStream;
-use crate::{live_config::LiveConfig, shard::AnySocket, tls::TlsServer};
+use super::{TlsStream, step::with_tls};
+use crate::{Peer, live_config::LiveConfig, shard::AnySocket, tls::TlsServer};
 
 /// A socket in the clear, over which TLS may be started.
 pub(super) struct Startable {
     state: State,
     server: Arc<TlsServer>,
+    /// What is known of the peer in the clear.
+    peer: Peer,
 }
 
 enum State {
@@ -30,15 +32,15 @@ enum State {
 }
 
 impl Startable {
-    pub(super) const fn new(socket: AnySocket, server: Arc<TlsServer>) -> Self {
-        Self { state: State::Clear(socket), server }
+    pub(super) const fn new(socket: AnySocket, server: Arc<TlsServer>, peer: Peer) -> Self {
+        Self { state: State::Clear(socket), server, peer }
     }
 
-    /// Goes on with the handshake, and returns TLS when it is done.
+    /// Goes on with the handshake, and returns TLS when it is done, with what is known of the peer then.
     pub(super) fn poll_start(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<server::TlsStream<AnySocket>>> {
+    ) -> Poll<io::Result<(server::TlsStream<AnySocket>, Peer)>> {
         if let State::Clear(_) = self.state
             && let State::Clear(socket) = std::mem::replace(&mut self.state, State::Failed(None))
         {
@@ -50,10 +52,16 @@ impl Startable {
         };
         let done = ready!(Pin::new(&mut **accept).poll(cx));
         self.state = State::Failed(None);
-        Poll::Ready(done.map_err(|(error, socket)| {
-            self.state = State::Failed(Some(socket));
-            error
-        }))
+        Poll::Ready(match done {
+            Ok(stream) => {
+                let peer = with_tls(self.peer.clone(), &stream);
+                Ok((stream, peer))
+            }
+            Err((error, socket)) => {
+                self.state = State::Failed(Some(socket));
+                Err(error)
+            }
+        })
     }
 
     pub(super) fn socket(&self) -> Option<&AnySocket> {
@@ -114,9 +122,13 @@ struct StartOnStream {
 }
 
 impl StartTls for StartOnStream {
-    fn poll_start(&self, stream: &mut dyn Any, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_start(
+        &self,
+        stream: &mut dyn Any,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Fact>>> {
         match stream.downcast_mut::<MeteredIo<TlsStream>>() {
-            Some(stream) => stream.get_mut().poll_start(cx),
+            Some(stream) => stream.get_mut().poll_start(cx).map_ok(Peer::into_fact),
             // A stream of the test kit.
             None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }

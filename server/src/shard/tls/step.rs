@@ -57,17 +57,20 @@ impl Handshake {
     }
 }
 
+/// The peer, with what the handshake says of it.
+pub(super) fn with_tls(peer: Peer, stream: &server::TlsStream<AnySocket>) -> Peer {
+    let connection = stream.get_ref().1;
+    let info = TlsInfo::of(connection);
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    let identity = certificate.and_then(Identity::of);
+    peer.with(|facts: &mut PeerFacts| (facts.tls, facts.identity) = (Some(info), identity))
+}
+
 impl Step for Handshake {
     fn take(&self, socket: AnySocket, peer: Peer) -> Taking<'_> {
         Box::pin(async move {
             let stream = self.accept(socket).await?;
-            let connection = stream.get_ref().1;
-            let info = TlsInfo::of(connection);
-            let certificate = connection.peer_certificates().and_then(<[_]>::first);
-            let identity = certificate.and_then(Identity::of);
-            let peer = peer.with(|facts: &mut PeerFacts| {
-                (facts.tls, facts.identity) = (Some(info), identity);
-            });
+            let peer = with_tls(peer, &stream);
             Ok((Established::Tls(TlsStream::new(stream)), peer))
         })
     }
@@ -104,7 +107,7 @@ pub(crate) struct LaterHandshake(pub(crate) Arc<TlsServer>);
 
 impl Step for LaterHandshake {
     fn take(&self, socket: AnySocket, peer: Peer) -> Taking<'_> {
-        let stream = TlsStream::startable(socket, self.0.clone());
+        let stream = TlsStream::startable(socket, self.0.clone(), peer.clone());
         Box::pin(async move { Ok((Established::Tls(stream), peer)) })
     }
 

@@ -41,20 +41,20 @@ impl TlsStream {
     }
 
     /// A socket in the clear, which would speak TLS as `server` does.
-    pub(crate) fn startable(socket: AnySocket, server: Arc<TlsServer>) -> Self {
-        let stream = Stream::Startable(Startable::new(socket, server));
+    pub(crate) fn startable(socket: AnySocket, server: Arc<TlsServer>, peer: Peer) -> Self {
+        let stream = Stream::Startable(Startable::new(socket, server, peer));
         Self(Box::new(Inner { stream, detail: None }))
     }
 
-    /// Goes on with the handshake of a stream that is in the clear.
-    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Goes on with the handshake of a stream that is in the clear, and returns what is known of the peer behind it.
+    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Peer>> {
         let Stream::Startable(startable) = &mut self.0.stream else {
             return Poll::Ready(Err(io::ErrorKind::AlreadyExists.into()));
         };
         match ready!(startable.poll_start(cx)) {
-            Ok(stream) => {
+            Ok((stream, peer)) => {
                 self.0.stream = Stream::Tls(stream);
-                Poll::Ready(Ok(()))
+                Poll::Ready(Ok(peer))
             }
             Err(error) => {
                 self.0.detail = Some(failure::of_handshake(&error).1);
