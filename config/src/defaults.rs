@@ -44,6 +44,8 @@ impl Default for Limits {
             connections_per_ip: None,
             accept_rate: None,
             accept_rate_per_ip: None,
+            lines_per_ip: None,
+            bytes_per_ip: None,
             allow: None,
             deny: None,
             admission: Admission::Wait,

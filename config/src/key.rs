@@ -15,6 +15,7 @@ pub enum Reload {
 }
 
 /// A setting's key: what files, environment, flags and documentation share about it.
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Key {
     /// Dotted name: `limits.line_bytes`.

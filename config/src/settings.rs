@@ -153,6 +153,13 @@ pub enum FlushPolicy {
     Every(NonZeroU32),
 }
 
+impl Limits {
+    /// Whether what one address sends is limited.
+    pub const fn has_source_rates(&self) -> bool {
+        self.lines_per_ip.is_some() || self.bytes_per_ip.is_some()
+    }
+}
+
 impl fmt::Display for FlushPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -178,6 +185,11 @@ pub struct Limits {
     /// `limits.accept_rate_per_ip`: maximum accepts per second from one IPv4 address or IPv6 /64 network; `None` is
     /// `off`. Default: `None`.
     pub accept_rate_per_ip: Option<NonZeroU32>,
+    /// `limits.lines_per_ip`: lines per second that the connections of one IPv4 address or IPv6 /64 network send
+    /// together; `None` is `off`. Default: `None`.
+    pub lines_per_ip: Option<NonZeroU32>,
+    /// `limits.bytes_per_ip`: bytes of lines per second that they send together; `None` is `off`. Default: `None`.
+    pub bytes_per_ip: Option<NonZeroU32>,
     /// `limits.allow`: networks whose clients may connect; `None` is `off`, all. Default: `None`.
     pub allow: Option<NetworkList>,
     /// `limits.deny`: networks whose clients may not connect; `None` is `off`. Default: `None`.

@@ -27,6 +27,8 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("limits.connections_per_ip", "--max-connections-per-ip", "off"),
     ("limits.accept_rate", "--max-accept-rate", "off"),
     ("limits.accept_rate_per_ip", "--max-accept-rate-per-ip", "off"),
+    ("limits.lines_per_ip", "--max-lines-per-ip", "off"),
+    ("limits.bytes_per_ip", "--max-bytes-per-ip", "off"),
     ("limits.allow", "--allow", "off"),
     ("limits.deny", "--deny", "off"),
     ("limits.admission", "--admission", "wait"),

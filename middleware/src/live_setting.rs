@@ -86,6 +86,16 @@ impl AtomicRepr for u32 {
     }
 }
 
+impl AtomicRepr for bool {
+    fn to_bits(self) -> u64 {
+        self.into()
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        bits != 0
+    }
+}
+
 /// In nanoseconds, up to 584 years.
 impl AtomicRepr for Duration {
     fn to_bits(self) -> u64 {
@@ -126,6 +136,7 @@ mod tests {
     fn a_setting_has_the_value_that_was_stored() {
         reads_back([0, 1, usize::MAX]);
         reads_back([0, 1, u32::MAX]);
+        reads_back([false, true]);
         reads_back([Duration::ZERO, Duration::from_millis(1), Duration::from_secs(1 << 30)]);
         reads_back([None, Some(Duration::ZERO), Some(Duration::from_secs(1 << 30))]);
     }

@@ -19,6 +19,7 @@ use towline_middleware::{
     internal::LINES_MAX,
     protocol::{Lf, Protocol},
     push::{PushShard, WriteNow},
+    rate::Throttle,
     serve::{self, Respond, Serve, Unserved},
     session::{SessionStack, StartTls},
     stats::{CloseReason, Stats},
@@ -129,7 +130,10 @@ impl StackParts {
             _ => (None, LINES_MAX),
         };
         self.sha256.set_digest(digest);
-        self.lines.set_lines(lines_max);
+        // A batch waits as a whole: of a rate by lines it has no more than a second's worth.
+        let rate = settings.limits.lines_per_ip.map_or(u32::MAX, NonZeroU32::get);
+        self.lines.set_lines(lines_max.min(rate));
+        self.connection.set_throttles(settings.limits.has_source_rates());
         let limits = limits(settings, mitigation);
         let changed = limits != self.heartbeat.deadlines();
         if changed {
@@ -180,6 +184,11 @@ impl StackParts {
     /// Gives what is pushed to the connections of this shard.
     pub(crate) fn run_pushes(&self) -> impl Future<Output = ()> + Send + use<> {
         self.pushes.clone().run()
+    }
+
+    /// Has the connections of an address keep to the rates that `throttle` knows.
+    pub(crate) fn throttle(self, throttle: Arc<dyn Throttle>) -> Self {
+        Self { serve: self.serve.throttle(throttle), ..self }
     }
 
     /// What is counted on this shard.

@@ -132,6 +132,21 @@ impl Gcra {
         (taken, begin + interval * u64::from(taken))
     }
 
+    /// Takes `count` from a quota that is full at `full_at`, also if fewer are available, and never owes more than
+    /// `debt_max`. Returns the time at which it is full afterwards, and the time from `now` until nothing is owed.
+    pub(super) fn owe(
+        self,
+        full_at: u64,
+        now: u64,
+        count: u32,
+        debt_max: Duration,
+    ) -> (u64, Duration) {
+        let cost = self.interval.units().saturating_mul(count.into());
+        let latest = now.saturating_add(self.full()).saturating_add(duration_units(debt_max));
+        let end = full_at.max(now).saturating_add(cost).min(latest);
+        (end, duration((end - now).saturating_sub(self.full())))
+    }
+
     /// The time in which an empty quota is full again.
     #[inline]
     const fn full(self) -> u64 {

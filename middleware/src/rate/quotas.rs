@@ -117,10 +117,7 @@ impl<K: Hash + Eq> Quotas<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let now = units(now);
-        // The high half of the product is even over the shards, whatever their number.
-        let hash = u128::from(self.hasher.hash_one(key));
-        let shard = ((hash * self.shards.len() as u128) >> u64::BITS) as usize;
-        let mut shard = lock(&self.shards[shard]);
+        let mut shard = self.shard_of(key);
         if let Some(full_at) = shard.full_at.get_mut(key) {
             *full_at = self.gcra.take(*full_at, now, count)?;
             return Ok(());
@@ -132,6 +129,49 @@ impl<K: Hash + Eq> Quotas<K> {
             shard.full_at.insert(key.to_owned(), full_at);
         }
         Ok(())
+    }
+
+    /// Takes `count` from the quota of `key` also if fewer are available, and returns how long it takes until nothing is
+    /// owed: for input that is there already, and waits before it is served. Of a debt of more than `debt_max` the rest
+    /// is forgiven, so no wait is longer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    /// use towline_middleware::rate::{Quota, Quotas};
+    ///
+    /// let lines = Quotas::new(Quota::per_second(10));
+    /// let (now, minute) = (Instant::now(), Duration::from_secs(60));
+    /// assert_eq!(lines.owe("a", 10, now, minute), Duration::ZERO);
+    /// assert_eq!(lines.owe("a", 5, now, minute), Duration::from_millis(500));
+    /// assert_eq!(lines.owe("a", 5, now, minute), Duration::from_secs(1));
+    /// assert_eq!(lines.owe("b", 5, now, minute), Duration::ZERO);
+    /// ```
+    pub fn owe<Q>(&self, key: &Q, count: u32, now: Instant, debt_max: Duration) -> Duration
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let now = units(now);
+        let mut shard = self.shard_of(key);
+        if let Some(full_at) = shard.full_at.get_mut(key) {
+            let wait;
+            (*full_at, wait) = self.gcra.owe(*full_at, now, count, debt_max);
+            return wait;
+        }
+        let (full_at, wait) = self.gcra.owe(0, now, count, debt_max);
+        if full_at > now {
+            shard.make_room(self.shard_keys, now);
+            shard.full_at.insert(key.to_owned(), full_at);
+        }
+        wait
+    }
+
+    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K>> {
+        // The high half of the product is even over the shards, whatever their number.
+        let hash = u128::from(self.hasher.hash_one(key));
+        let shard = ((hash * self.shards.len() as u128) >> u64::BITS) as usize;
+        lock(&self.shards[shard])
     }
 
     /// The number of keys that are remembered. *Costs*: a lock a shard, one for every 3,584 keys.

@@ -32,6 +32,7 @@ pub struct ConnectionConfig {
     pub(super) eviction_bytes: LiveSetting<usize>,
     pub(super) linger: LiveSetting<Duration>,
     pub(super) half_close: LiveSetting<Option<Duration>>,
+    pub(super) throttles: LiveSetting<bool>,
 }
 
 impl ConnectionConfig {
@@ -50,6 +51,7 @@ impl ConnectionConfig {
             eviction_bytes: LiveSetting::new(self.eviction_bytes.load()),
             linger: LiveSetting::new(self.linger.load()),
             half_close: LiveSetting::new(self.half_close.load()),
+            throttles: LiveSetting::new(self.throttles.load()),
         }
     }
 
@@ -98,6 +100,11 @@ impl ConnectionConfig {
     pub fn set_half_close(&self, grace: impl Into<Option<Duration>>) {
         self.half_close.store(grace.into());
     }
+
+    /// Whether batches are counted by the [throttle](crate::serve::Serve::throttle). Default: `false`.
+    pub fn set_throttles(&self, throttles: bool) {
+        self.throttles.store(throttles);
+    }
 }
 
 impl Default for ConnectionConfig {
@@ -110,6 +117,7 @@ impl Default for ConnectionConfig {
             eviction_bytes: LiveSetting::new(usize::MAX),
             linger: LiveSetting::new(LINGER),
             half_close: LiveSetting::new(Some(HALF_CLOSE)),
+            throttles: LiveSetting::new(false),
         }
     }
 }

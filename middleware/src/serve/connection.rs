@@ -153,6 +153,11 @@ impl<P: Protocol, S: Respond<P>> Step<P, S> {
         }
     }
 
+    /// Whether a batch waits for the rate of its peer's address.
+    pub(super) fn is_throttled(&self) -> bool {
+        matches!(self, Self::Waiting(waiting) if waiting.throttled.is_some())
+    }
+
     /// Bytes of the batch that waits or is being served.
     pub(super) fn in_hand(&self) -> usize {
         match self {

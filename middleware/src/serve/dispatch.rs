@@ -191,12 +191,25 @@ where
         TURN.with(|turn| {
             turn.begin_batch(in_hand as usize, batch.count(), || self.shard.stats().now());
         });
+        if self.shard.config().throttles.load() {
+            return self.call_within_rate(cx, batch, in_hand);
+        }
+        self.make_ready(cx, batch, in_hand)
+    }
+
+    #[inline]
+    pub(super) fn make_ready(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: Batch<P>,
+        in_hand: u32,
+    ) -> Transition {
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.call_ready(cx, batch, in_hand),
             Poll::Ready(Err(error)) => self.fail(error),
             Poll::Pending => {
                 let peer = PeerWatch::default();
-                *self.step = Step::Waiting(Box::new(WaitingBatch { batch, peer }));
+                *self.step = Step::Waiting(Box::new(WaitingBatch { batch, peer, throttled: None }));
                 self.wait_serving(cx)
             }
         }
@@ -234,7 +247,10 @@ where
     }
 
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Transition {
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Transition {
+        if self.poll_throttled(cx).is_pending() {
+            return self.wait_serving(cx);
+        }
         let Step::Waiting(waiting) = self.step else { return Transition::Continue };
         match self.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => {

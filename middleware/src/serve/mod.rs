@@ -38,6 +38,7 @@ mod respond;
 mod rest;
 mod secure;
 mod shard_link;
+mod throttled;
 mod unserved;
 mod write;
 mod write_policy;
@@ -64,6 +65,7 @@ use crate::{
     Batch, BoxError, BoxFuture, FramedTransport, LineError, ReadyPerCall, Transport,
     drain::Watch,
     protocol::{HALF_CLOSE, Protocol},
+    rate::Throttle,
     response::IntoResponse,
     session::SessionStack,
     stats::{CloseReason, Stats},
@@ -126,6 +128,7 @@ impl<S> Serve<S> {
             drain: Watch::never(),
             config: ConnectionConfig::shared_default(),
             limits: None,
+            throttle: None,
         };
         Self { service, shared: Arc::new(shared) }
     }
@@ -167,6 +170,13 @@ impl<S> Serve<S> {
     #[must_use]
     pub fn limits(self, limits: SessionStack) -> Self {
         self.change(|shared| shared.limits = Some(limits))
+    }
+
+    /// Has batches wait for rates that connections have together, while [`ConnectionConfig::set_throttles`] says so.
+    /// Only for connections whose [peer is set](Connection::set_peer) and that are counted. Default: none.
+    #[must_use]
+    pub fn throttle(self, throttle: Arc<dyn Throttle>) -> Self {
+        self.change(|shared| shared.throttle = Some(throttle))
     }
 
     /// Writes replies by `policy`. Default: [`WritePolicy::Auto`].

@@ -158,6 +158,7 @@ where
         let state = match phase {
             Phase::Closing => State::Closing,
             Phase::Serving if matches!(self.step, Step::Securing(_)) => State::Handshake,
+            Phase::Serving if self.step.is_throttled() => State::LimitWait,
             Phase::Serving if READINESS.with(Readiness::take_awaited) => State::LimitWait,
             Phase::Serving if S::IS_SESSION && READINESS.with(Readiness::take_room_awaited) => {
                 State::PushWait

@@ -44,6 +44,8 @@ pub(super) struct PendingCall<F> {
 pub(super) struct WaitingBatch<P: Protocol> {
     pub(super) batch: Batch<P>,
     pub(super) peer: PeerWatch,
+    /// Set if it waits for the rate of its peer's address, not for the service.
+    pub(super) throttled: Option<Pin<Box<Sleep>>>,
 }
 
 impl PeerWatch {
@@ -98,13 +100,19 @@ where
             }
             Poll::Pending => return None,
         };
+        let mut grace = self.shard.config().half_close.load();
         let peer = match self.step {
+            // A peer that only waits for its replies did nothing wrong by sending too fast.
+            Step::Waiting(waiting) if waiting.throttled.is_some() => {
+                grace = None;
+                &mut waiting.peer
+            }
             Step::Serving { call, .. } => &mut call.peer,
             Step::Waiting(waiting) => &mut waiting.peer,
             Step::Answering(answering) => &mut answering.peer,
             _ => return None,
         };
-        match peer.poll_cancel(cx, end, self.shard.config().half_close.load()) {
+        match peer.poll_cancel(cx, end, grace) {
             Poll::Ready(()) => Some(self.go(Step::Closing(CloseReason::PeerEof))),
             Poll::Pending => None,
         }

@@ -1,11 +1,12 @@
 //! What ties a connection to its shard.
 
-use std::{fmt, sync::Arc, task::Waker};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use super::ConnectionConfig;
 use crate::{
     connections::{Chunks, ConnectionEnd, ConnectionRow, PeerAddress},
     drain::{WakeEntry, WakerIdentity, WakerKey, Watch},
+    rate::Throttle,
     session::SessionStack,
     stats::{CloseReason, ConnectionEntry, Nanos, State, Stats},
 };
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub(super) drain: Watch,
     pub(super) config: Arc<ConnectionConfig>,
     pub(super) limits: Option<SessionStack>,
+    pub(super) throttle: Option<Arc<dyn Throttle>>,
 }
 
 /// A connection's entries in what its shard shares: in the metrics, counted as open when made and as
@@ -84,6 +86,16 @@ impl ShardLink {
     /// The limits of what a service waits for behind the first part of its reply.
     pub(super) fn limits(&self) -> Option<&SessionStack> {
         self.shared.limits.as_ref()
+    }
+
+    /// How long a batch must wait for the rate of its peer's address.
+    #[cold]
+    pub(super) fn throttle(&self, frames: usize, bytes: usize) -> Duration {
+        match (&self.shared.throttle, self.row()) {
+            // A batch is bounded by the read block or by one line, both below 4 GiB.
+            (Some(throttle), Some(row)) => throttle.take(row.peer, frames as u32, bytes as u32),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether it is time to finish.

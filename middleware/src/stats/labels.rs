@@ -15,7 +15,7 @@ pub enum State {
     Ready,
     /// A batch is inside the service.
     Service,
-    /// A batch waits for a concurrency permit.
+    /// A batch waits for a concurrency permit, or for the rate of its peer's address.
     LimitWait,
     /// What it sent to other connections filled their queues: it is not read on until there is room.
     PushWait,

@@ -14,17 +14,19 @@ use super::{
     access::AccessLists,
     per_address::{AddrKey, LimitReached, PerAddress},
     slots::ConnectionTag,
+    source_rates::SourceRates,
 };
 use crate::counts::Rejection;
 
 /// Addresses whose rate is remembered: up to 4 MiB.
-const ADDRESSES_MAX: usize = 65_536;
+pub(super) const ADDRESSES_MAX: usize = 65_536;
 
 /// What is known of client addresses, shared by the acceptor, which meets most clients, and the shards, which meet
 /// those behind a load balancer when its header has come.
 #[derive(Debug)]
 pub struct ClientLimits {
     per_address: Arc<PerAddress>,
+    source_rates: Arc<SourceRates>,
     changeable: Mutex<Changeable>,
 }
 
@@ -39,7 +41,11 @@ struct Changeable {
 impl Default for ClientLimits {
     /// Without limits.
     fn default() -> Self {
-        Self { per_address: PerAddress::new(None), changeable: Mutex::default() }
+        Self {
+            per_address: PerAddress::new(None),
+            source_rates: Arc::default(),
+            changeable: Mutex::default(),
+        }
     }
 }
 
@@ -47,6 +53,7 @@ impl ClientLimits {
     /// Replaces the limits.
     pub fn set_limits(&self, limits: &Limits) {
         self.per_address.set_limit(limits.connections_per_ip.map(|limit| limit.get() as usize));
+        self.source_rates.set_limits(limits);
         let access = AccessLists::of(limits);
         // No code that can panic runs under this lock.
         let mut changeable = self.changeable.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,6 +65,11 @@ impl ClientLimits {
             changeable.rates =
                 limits.accept_rate_per_ip.map(|rate| quotas(rate).at_most(ADDRESSES_MAX));
         }
+    }
+
+    /// The rates of what addresses send.
+    pub(crate) const fn source_rates(&self) -> &Arc<SourceRates> {
+        &self.source_rates
     }
 
     /// Admits a connection of an address. The tag counts it until it is dropped.

@@ -10,6 +10,7 @@
 //! | `slots.rs`, `rate.rs`, `per_address.rs` | those limits: connections, accepts per second, connections per address |
 //! | `listener_limits.rs` | connections of one listener |
 //! | `client_limits.rs`, `access.rs` | which addresses may connect, and how often |
+//! | `source_rates.rs` | how many lines and bytes they may send |
 //! | `senders.rs` | whose PROXY headers are believed |
 //! | `acceptor.rs`, `listener_set.rs` | the loop: a slot first, then a connection, then a shard |
 //! | `retry.rs`, `error.rs`, `reserve_fd.rs` | what happens when accept fails |
@@ -36,6 +37,7 @@ mod reserve_fd;
 mod retry;
 mod senders;
 mod slots;
+mod source_rates;
 mod stats;
 mod unix_socket;
 

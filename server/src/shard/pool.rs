@@ -79,7 +79,8 @@ impl ShardPool {
                 permits.clone(),
                 watch,
                 &hooks.ping_words,
-            );
+            )
+            .throttle(slots.clients().source_rates().clone());
             #[cfg(feature = "tls")]
             let parts = parts.start_tls(super::start_in_the_middle(&first));
             let make_stack = per_shard(&parts);

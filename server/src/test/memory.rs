@@ -60,9 +60,11 @@ impl Memory {
             let live = live_config(effective);
             let settings = &live.effective.settings;
             let permits = Arc::new(Semaphore::new(settings.limits.concurrency.get() as usize));
-            let parts =
-                StackParts::new(&live, 1, stats.clone(), permits.clone(), watch, &hooks.ping_words);
             let (slots, timeouts) = (slots(settings, hooks), settings.timeouts.clone());
+            slots.clients().set_limits(&settings.limits);
+            let parts =
+                StackParts::new(&live, 1, stats.clone(), permits.clone(), watch, &hooks.ping_words)
+                    .throttle(slots.clients().source_rates().clone());
             let pool = PoolState {
                 config: Arc::new(watch::channel(live).0),
                 stats: vec![stats],
