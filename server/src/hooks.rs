@@ -18,6 +18,9 @@ pub struct Hooks {
     /// Certificates that stand in no file.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Material>,
+    /// The files of certificates are looked at while the server runs, without a reload of the settings.
+    #[cfg(feature = "tls")]
+    pub(crate) watches_tls: bool,
     /// Sessions start TLS, not connections.
     #[cfg(feature = "tls")]
     pub(crate) starts_tls_later: bool,

@@ -30,7 +30,10 @@ pub use crate::exporter::{CountsReader, ProcessUsage, UserMetrics};
 #[cfg(feature = "systemd")]
 pub use crate::lifecycle::{activation, notify, watchdog};
 #[cfg(feature = "tls")]
-pub use crate::tls::{Material, TlsChange};
+pub use crate::{
+    lifecycle::tls_files,
+    tls::{Material, TlsChange},
+};
 
 /// The parser of PROXY headers, for its tests and its fuzzer.
 pub mod proxy_protocol {

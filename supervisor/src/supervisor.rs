@@ -21,7 +21,7 @@ use towline::{
         log_start, notify,
         reload::{self, ConfigSource},
         signals::{HangUpSignal, StopSignals},
-        threads, watch_connection_limit, watchdog,
+        threads, tls_files, watch_connection_limit, watchdog,
     },
     protocol::Lf,
 };
@@ -115,7 +115,7 @@ pub fn run(
                 return Err(RunError::failed("the listening socket failed", &error));
             }
             () = reload::reload_on_sighup(&mut hang_up, Some(&loader), &*server) => {}
-            () = reload::reload_changed_files(Some(&loader), &*server) => {}
+            () = tls_files::reload_changed_files(Some(&loader), &*server) => {}
             () = report_serving(server.pool.serving(), plan.processes, &announcement) => {}
         }
         let second = async {

@@ -282,6 +282,7 @@ impl Builder {
     /// Default: none.
     pub fn tls(mut self, tls: crate::Tls) -> Self {
         self.hooks.tls = tls.material();
+        self.hooks.watches_tls = tls.watches_files();
         self.set(|settings| tls.into_settings(settings))
     }
 

@@ -6,6 +6,7 @@
 //! | `state.rs` | the state of a whole server |
 //! | `signals.rs`, `reload.rs`, `control.rs` | signals; SIGHUP; applying new settings |
 //! | `loader.rs` | the thread that loads them |
+//! | `tls_files.rs` | files of certificates, looked at while the server runs |
 //! | `remote.rs` | what commands of the admin endpoint act on |
 //! | `drain.rs` | the first steps of a drain; the next ones are in `shard/drain.rs` |
 //! | `activation.rs`, `notify.rs`, `watchdog.rs` | the service manager: the socket it passes, what it is notified of |
@@ -23,6 +24,8 @@ mod remote;
 mod running;
 pub mod signals;
 mod state;
+#[cfg(feature = "tls")]
+pub mod tls_files;
 #[cfg(feature = "systemd")]
 pub mod watchdog;
 

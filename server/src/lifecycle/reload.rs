@@ -45,7 +45,7 @@ impl<S: Reloadable + Send + Sync> Reloadable for Arc<S> {
 
 /// Reads certificates and keys again.
 #[cfg(feature = "tls")]
-async fn read_tls(
+pub(super) async fn read_tls(
     loader: &ConfigLoader,
     state: &ServerState,
 ) -> Result<Option<Arc<crate::tls::Material>>, String> {
@@ -56,56 +56,6 @@ async fn read_tls(
         Ok(Ok(material)) => Ok(material.map(Arc::new)),
         Ok(Err(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Time between two looks at the files of certificates and keys.
-#[cfg(feature = "tls")]
-const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Reads certificates and keys again when their files have changed, and never returns.
-///
-/// A pair that does not match, as between the writes of its two files, keeps the one before; the next change is looked
-/// at like the first.
-#[cfg(feature = "tls")]
-pub async fn reload_changed_files(loader: Option<&ConfigLoader>, server: &impl Reloadable) {
-    let (Some(loader), state) = (loader, server.state()) else {
-        return std::future::pending().await;
-    };
-    if state.tls.material().is_none() {
-        return std::future::pending().await;
-    }
-    let files = || state.effective().settings.tls.clone();
-    let mut seen = None;
-    loop {
-        // A panic of the thread is reported where it happens.
-        if let Ok(now) = loader.look_at_tls(files()).await
-            && seen.replace(now.clone()).is_some_and(|before| before != now)
-        {
-            reload_files(loader, server).await;
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
-}
-
-#[cfg(feature = "tls")]
-async fn reload_files(loader: &ConfigLoader, server: &impl Reloadable) {
-    let state = server.state();
-    let read = match read_tls(loader, state).await {
-        Ok(Some(material)) => Ok(material),
-        Ok(None) => return,
-        Err(why) => Err(why),
-    };
-    let reloaded = match read {
-        Ok(material) => server.apply(&Wanted::Files(material)).await.map_err(|why| why.to_string()),
-        Err(why) => Err(why),
-    };
-    match reloaded {
-        Ok(_) => tracing::info!("certificates reloaded: a file has changed"),
-        Err(why) => {
-            state.tls.count(false);
-            tracing::error!("certificates not reloaded, those of before stay: {why}");
-        }
     }
 }
 

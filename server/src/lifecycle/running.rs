@@ -240,7 +240,7 @@ impl Running {
 }
 
 #[cfg(feature = "tls")]
-use reload::reload_changed_files;
+use super::tls_files::reload_changed_files;
 
 /// There are no files.
 #[cfg(not(feature = "tls"))]

@@ -16,6 +16,8 @@ use towline_middleware::{
 };
 
 use super::tasks::ConnectionTasks;
+#[cfg(feature = "tls")]
+use crate::lifecycle::tls_files::FilesInRuntime;
 use crate::{
     Outcome, Peer, RunError,
     accept::{
@@ -48,6 +50,9 @@ pub(crate) struct InRuntime {
     pub protocol: ProtocolRules,
     /// When to drain; `None` is never.
     pub drain: Option<Watch>,
+    /// How files of certificates stood before they were read, if they are looked at.
+    #[cfg(feature = "tls")]
+    pub files: Option<crate::tls::FileStamps>,
 }
 
 /// Serves in tasks of the runtime that polls it, until `drain` signals and the last connection is closed or
@@ -61,7 +66,7 @@ where
     M: Fn(Peer) -> S + Send + 'static,
     S: 'static,
 {
-    let InRuntime { config: first, plan, listener, hooks, protocol, drain } = server;
+    let InRuntime { config: first, plan, listener, hooks, protocol, drain, .. } = server;
     let settings = &first.effective.settings;
     let closed = ClosedConnections::new(1, ProcessPlace::default(), settings.log.connections);
     let slots = ConnectionSlots::of_serving(plan.connections, 1, hooks.on_service_error, closed);
@@ -94,8 +99,11 @@ where
         dispatch: ToTasks {
             starter,
             steps: StepsByListener::new(&first, Handle::current().metrics().num_workers()),
+            config: config.subscribe(),
         },
     };
+    #[cfg(feature = "tls")]
+    let files = server.files.map(|seen| FilesInRuntime::new(config.clone(), seen));
     let runtimes = Vec::new();
     let (stats, signals) = (vec![stats], vec![signal.clone()]);
     let pool =
@@ -106,9 +114,13 @@ where
         let (drain, timeouts, signal) = (drain.clone(), timeouts.clone(), signal.clone());
         tokio::spawn(async move { drain_connections(&drain, &timeouts, &stop, &signal).await });
     }
-    // A task of its own, because it lets others run in between; it ends with this future.
-    let mut pushes = JoinSet::new();
-    pushes.spawn(parts.run_pushes());
+    // Tasks of their own, because they let others run in between; they end with this future.
+    let mut beside = JoinSet::new();
+    beside.spawn(parts.run_pushes());
+    #[cfg(feature = "tls")]
+    if let Some(files) = files {
+        beside.spawn(files.run());
+    }
     let mut in_order = pin!(async {
         acceptor.run(stop_signal(stopped)).await?;
         slots.all_free().await;
@@ -177,6 +189,7 @@ async fn apply_mitigation(pool: &PoolState, parts: &StackParts, signal: &Signal)
 struct ToTasks<S> {
     starter: Arc<ConnectionStarter<S>>,
     steps: StepsByListener,
+    config: watch::Receiver<LiveConfig>,
 }
 
 impl<S: 'static> Dispatch for ToTasks<S> {
@@ -189,6 +202,9 @@ impl<S: 'static> Dispatch for ToTasks<S> {
     }
 
     fn dispatch(&mut self, connection: NewConnection) {
+        if self.config.has_changed().unwrap_or(false) {
+            self.steps.update(&self.config.borrow_and_update());
+        }
         let steps = self.steps.get(connection.accepted.listener);
         self.starter.start(connection, steps);
     }

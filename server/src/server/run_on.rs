@@ -12,6 +12,8 @@ use towline_host::raise_descriptor_limit;
 use towline_middleware::drain::Watch;
 
 use super::{Server, plan_of_one_process, served};
+#[cfg(feature = "tls")]
+use crate::tls::FileStamps;
 use crate::{
     BatchService, BoundListener, Outcome, RunError, live_config::LiveConfig, serve::InRuntime,
 };
@@ -147,8 +149,20 @@ impl Server {
         }
         let plan = plan_of_one_process(settings)?;
         let listener = served(listener, settings, builder.configure_listener)?;
+        // Before they are read: what changes meanwhile has changed.
+        #[cfg(feature = "tls")]
+        let files = builder.hooks.watches_tls.then(|| FileStamps::of(&settings.tls));
         let (config, hooks) = (LiveConfig::with_tls(effective, &builder.hooks)?, builder.hooks);
-        Ok(program.run(InRuntime { config, plan, listener, hooks, protocol, drain }))
+        Ok(program.run(InRuntime {
+            config,
+            plan,
+            listener,
+            hooks,
+            protocol,
+            drain,
+            #[cfg(feature = "tls")]
+            files,
+        }))
     }
 }
 
@@ -165,6 +179,12 @@ fn check(settings: &Settings) -> Result<(), RunError> {
             "timeouts.age = {age:?} is refused: a server in the program's runtime has no list of its \
              connections, so only off is accepted"
         )));
+    }
+    if settings.limits.has_source_rates() {
+        return Err(RunError::usage(
+            "limits.lines_per_ip and limits.bytes_per_ip are refused: a server in the program's runtime has no list of \
+             its connections, so only off is accepted",
+        ));
     }
     if let Some(threads) = settings.server.threads {
         return Err(RunError::usage(format!(

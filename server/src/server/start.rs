@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use towline_config::Effective;
 
+#[cfg(feature = "tls")]
+use crate::{Control, lifecycle::tls_files::reload_files_of_program, tls::FileStamps};
 use crate::{
     Peer, RunError,
     accept::{Acceptor, AdmissionControl, Listener, RejectionWords},
@@ -67,8 +69,11 @@ where
     S: 'static,
 {
     let Parts { listeners, user_metrics, hooks, protocol } = parts;
-    let config = Arc::new(watch::channel(LiveConfig::with_tls(effective.clone(), &hooks)?).0);
     let settings = &effective.settings;
+    // Before they are read: what changes meanwhile has changed.
+    #[cfg(feature = "tls")]
+    let files = hooks.watches_tls.then(|| FileStamps::of(&settings.tls));
+    let config = Arc::new(watch::channel(LiveConfig::with_tls(effective.clone(), &hooks)?).0);
     let admin = admin::Sockets::bind(settings)?;
     let (shards, dispatch) =
         ShardPool::start(&config, plan, ProcessPlace::default(), per_shard, serve, &hooks)?;
@@ -90,6 +95,12 @@ where
     let ending = shards.until_cut();
     let pressure = run_overload_control(shards.state().clone());
     let watched = state.clone();
+    #[cfg(feature = "tls")]
+    let files = files
+        .map(|seen| {
+            reload_files_of_program(Control::new(state.clone(), shards.state().clone()), seen)
+        })
+        .transpose()?;
     let accepts = threads::run("acceptor", async move {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -97,6 +108,8 @@ where
         // This thread has the least to do, and runs whatever is turned off.
         tokio::spawn(pressure);
         tokio::spawn(async move { watch_connection_limit(&watched).await });
+        #[cfg(feature = "tls")]
+        files.map(tokio::spawn);
         let ended = tokio::select! {
             ended = acceptor.run(stopped) => ended,
             () = ending => Ok(()),

@@ -40,14 +40,22 @@ pub struct Tls {
     files: Vec<(PathBuf, PathBuf)>,
     settings: towline_config::Tls,
     client_ca: Option<Pem>,
+    reads_once: bool,
 }
 
 impl Tls {
     fn new() -> Self {
-        Self { given: None, files: Vec::new(), settings: <_>::default(), client_ca: None }
+        Self {
+            given: None,
+            files: Vec::new(),
+            settings: <_>::default(),
+            client_ca: None,
+            reads_once: false,
+        }
     }
 
-    /// The certificate chain and the private key in these files, in PEM. They are read when the server starts.
+    /// The certificate chain and the private key in these files, in PEM. They are read when the server starts, and
+    /// again when they have changed, unless it is told to [`read_once`](Self::read_once).
     pub fn files(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let mut tls = Self::new();
         tls.files.push((cert.into(), key.into()));
@@ -72,6 +80,13 @@ impl Tls {
         self
     }
 
+    /// Clients whose certificates are in these lists of revoked ones are refused: PEM, one list for each authority that
+    /// has one. Default: none is revoked. For [`clients_of`](Self::clients_of).
+    pub fn revoked_in(mut self, crl: impl Into<PathBuf>) -> Self {
+        self.settings.client_crl = Some(crl.into());
+        self
+    }
+
     /// A client without a certificate is served, without an [identity](crate::Peer::identity). Default: it is
     /// refused.
     pub const fn clients_optional(mut self) -> Self {
@@ -92,9 +107,23 @@ impl Tls {
         self
     }
 
+    /// Reads the files when the server starts, and not again. Default: files are looked at every two seconds, and read
+    /// again when one has changed. Connections that are open stay; a pair that does not match, as between the writes of
+    /// its two files, keeps the one before, with an error in the log and as
+    /// `towline_tls_last_reload_successful`.
+    pub const fn read_once(mut self) -> Self {
+        self.reads_once = true;
+        self
+    }
+
+    /// Whether there are files, which are looked at while the server runs.
+    pub(crate) const fn watches_files(&self) -> bool {
+        self.given.is_none() && !self.reads_once
+    }
+
     /// What it sets, and the material that stands in no file.
     pub(crate) fn into_settings(self, settings: &mut Settings) {
-        let Self { given, files, settings: mut tls, client_ca } = self;
+        let Self { given, files, settings: mut tls, client_ca, reads_once: _ } = self;
         (tls.cert, tls.key) = files.into_iter().unzip();
         // Shown in the place of a path.
         if given.is_some() {
