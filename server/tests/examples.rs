@@ -13,10 +13,6 @@ mod chat;
 mod echo;
 
 #[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
-#[path = "../examples/gateway.rs"]
-mod gateway;
-
-#[allow(dead_code, unreachable_pub, reason = "a program, of which only the server is used")]
 #[path = "../examples/kv.rs"]
 mod kv;
 
@@ -60,7 +56,6 @@ fn each_example_does_what_its_documentation_shows_however_its_input_is_cut() {
     does_what_it_shows_in_any_pieces("upper.rs", || upper::server(builder()));
     does_what_it_shows_in_any_pieces("kv.rs", || kv::server(builder()));
     does_what_it_shows_in_any_pieces("memcached.rs", || memcached::server(builder()));
-    does_what_it_shows_in_any_pieces("gateway.rs", || gateway::server(builder()));
     does_what_it_shows_in_any_pieces("own_runtime.rs", || own_runtime::server(builder()));
     let chat = || chat::server(builder(), SlowConsumer::Disconnect);
     does_what_it_shows_in_any_pieces("chat.rs", chat);
@@ -195,25 +190,4 @@ fn smtp_takes_mail_as_its_documentation_shows_and_no_bare_line_feed() {
         assert!(said.starts_with("500 malformed: bare "), "{end:?}: {said}");
     }
     assert!(mails.try_recv().is_err());
-}
-
-#[test]
-fn gateway_knows_its_devices_and_holds_each_to_its_rate() {
-    let server = start(gateway::server);
-    let mut boiler = server.connect();
-    boiler.ask(
-        "temp 21.5\nHELLO boiler\ntemp 21.5\ntemp 23.5\ntemp hot\nLAST temp\n",
-        "ERR say HELLO first\nhello boiler\nOK\nOK\nERR expected a name and a number\n23.5 after 2\n",
-    );
-    let mut hasty = server.connect();
-    hasty.ask("HELLO hasty\n", "hello hasty\n");
-    let many = 3 * gateway::RATE as usize;
-    hasty.send("n 1\n".repeat(many));
-    hasty.end_of_input();
-    let replies = String::from_utf8(hasty.rest()).unwrap();
-    assert_eq!(replies.lines().count(), many);
-    assert!(replies.starts_with("OK\n") && replies.contains("ERR too fast\n"), "{replies}");
-    let mut wordy = server.connect();
-    wordy.send([b'x'; 257]);
-    wordy.expect_end("ERR line too long\n");
 }
