@@ -1,5 +1,5 @@
-//! Load balancers of others in front of servers: HAProxy, nginx and Envoy, with PROXY headers of both versions. The
-//! server must see the clients' own addresses.
+//! Load balancers of others in front of servers: HAProxy, nginx and Envoy, with PROXY headers of both versions, in the
+//! clear and with TLS behind them. The server must see the clients' own addresses.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -13,7 +13,9 @@ use std::{
 };
 
 use towline_test_support::{
-    Client, PATIENCE, ServerProcess, TempFile, can, require, wait_for, wait_until,
+    Client, PATIENCE, ServerProcess, TempFile, can, require,
+    tls::{Authority, Pair},
+    wait_for, wait_until,
 };
 
 const REJECTED: &str = "towline_connections_closed_total{reason=\"proxy_error\"}";
@@ -57,7 +59,7 @@ fn haproxy(send: &str, servers: &[SocketAddr]) -> Balancer {
 /// The module is a file of its own in Debian.
 const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-fn nginx(server: SocketAddr) -> Balancer {
+fn nginx(server: SocketAddr, more: &str) -> Balancer {
     // It cannot be told to choose a port. One that was free at an address that nothing else uses stays free.
     let [.., high, low] = std::process::id().to_be_bytes();
     let free = TcpListener::bind((Ipv4Addr::new(127, 77, high, low), 0)).unwrap();
@@ -66,7 +68,7 @@ fn nginx(server: SocketAddr) -> Balancer {
     let pid = TempFile::absent();
     let configuration = TempFile::new(format!(
         "load_module {STREAM};\npid {};\nevents {{}}\n\
-         stream {{\n  server {{\n    listen {front};\n    proxy_pass {server};\n    proxy_protocol on;\n  }}\n}}\n",
+         stream {{\n  server {{\n    listen {front};\n    proxy_pass {server};\n    proxy_protocol on;\n{more}  }}\n}}\n",
         pid.name()
     ));
     let process = Command::new("nginx")
@@ -86,7 +88,10 @@ fn envoy_program() -> PathBuf {
     env::var_os("TOWLINE_ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from)
 }
 
-fn envoy(version: &str, server: SocketAddr) -> Balancer {
+/// What Envoy speaks behind the header.
+const IN_CLEAR: &str = "raw_buffer.v3.RawBuffer";
+
+fn envoy(version: &str, server: SocketAddr, behind: &str) -> Balancer {
     let admin = TempFile::absent();
     let address = |address: SocketAddr| {
         let (ip, port) = (address.ip(), address.port());
@@ -103,8 +108,8 @@ fn envoy(version: &str, server: SocketAddr) -> Balancer {
          cluster_name: towline\n      endpoints:\n      - lb_endpoints:\n        - endpoint: {{ address: {} }}\n    \
          transport_socket:\n      name: envoy.transport_sockets.upstream_proxy_protocol\n      typed_config:\n        \
          \"@type\": {types}.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport\n        \
-         config: {{ version: {version} }}\n        transport_socket:\n          name: envoy.transport_sockets.raw_buffer\n          \
-         typed_config:\n            \"@type\": {types}.transport_sockets.raw_buffer.v3.RawBuffer\n",
+         config: {{ version: {version} }}\n        transport_socket:\n          name: envoy.transport_sockets.behind\n          \
+         typed_config:\n            \"@type\": {types}.transport_sockets.{behind}\n",
         address(server)
     ));
     let process = Command::new(envoy_program())
@@ -144,10 +149,51 @@ fn yaml(file: &TempFile) -> String {
     path
 }
 
+const BEHIND_BALANCER: [&str; 6] =
+    ["--threads", "1", "--proxy-protocol", "require", "--proxy-trusted", "127.0.0.1"];
+
 /// A server that lines reach only behind a balancer of this host.
 fn server() -> ServerProcess {
-    let flags = ["--threads", "1", "--proxy-protocol", "require", "--proxy-trusted", "127.0.0.1"];
-    ServerProcess::start(&[], &flags)
+    ServerProcess::start(&[], &BEHIND_BALANCER)
+}
+
+/// Certificates of a server and of a balancer that verify each other.
+struct Certificates {
+    ca: TempFile,
+    server: [TempFile; 2],
+    balancer: [TempFile; 2],
+    /// Certificate and key of the balancer in one file.
+    joined: TempFile,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let authority = Authority::new("authority");
+        let own = |name| {
+            let Pair { cert, key } = authority.sign_names(&[name]);
+            [cert, key]
+        };
+        let balancer = own("balancer");
+        Self {
+            ca: TempFile::new(authority.pem()),
+            server: own("localhost").map(TempFile::new),
+            joined: TempFile::new(balancer.concat()),
+            balancer: balancer.map(TempFile::new),
+        }
+    }
+
+    /// A server that takes TLS from the balancer alone, behind its header.
+    fn server(&self) -> ServerProcess {
+        let [cert, key] = self.server.each_ref().map(TempFile::name);
+        let own = ["--tls-cert", cert, "--tls-key", key, "--tls-client-ca", self.ca.name()];
+        ServerProcess::start(&[], &[&BEHIND_BALANCER[..], &own].concat())
+    }
+}
+
+fn clients_are_known_over_tls(balancer: &Balancer, server: &ServerProcess) {
+    clients_are_known(balancer, server);
+    assert_eq!(server.metric(REJECTED), 0.0);
+    assert_eq!(server.metric("towline_connections_closed_total{reason=\"tls_error\"}"), 0.0);
 }
 
 /// Exchanges a line by way of a balancer, which takes connections from the queue of its listener when it has started.
@@ -226,7 +272,7 @@ fn clients_behind_nginx_are_known_by_their_own_addresses() {
         return;
     }
     let server = server();
-    let balancer = nginx(server.lines());
+    let balancer = nginx(server.lines(), "");
     clients_are_known(&balancer, &server);
     assert_eq!(server.metric(REJECTED), 0.0);
 }
@@ -238,8 +284,66 @@ fn clients_behind_envoy_are_known_by_their_own_addresses() {
     }
     for version in ["V1", "V2"] {
         let server = server();
-        let balancer = envoy(version, server.lines());
+        let balancer = envoy(version, server.lines(), IN_CLEAR);
         clients_are_known(&balancer, &server);
         assert_eq!(server.metric(REJECTED), 0.0, "{version}");
     }
+}
+
+#[test]
+fn clients_behind_haproxy_that_speaks_tls_are_known() {
+    if !can("haproxy -v") {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = certificates.server();
+    let balancer = haproxy(
+        &format!(
+            "send-proxy-v2 ssl verify required verifyhost localhost sni str(localhost) ca-file {} crt {}",
+            certificates.ca.name(),
+            certificates.joined.name()
+        ),
+        &[server.lines()],
+    );
+    clients_are_known_over_tls(&balancer, &server);
+}
+
+#[test]
+fn clients_behind_nginx_that_speaks_tls_are_known() {
+    let module = Path::new(STREAM).metadata().map(drop);
+    if require("the stream module of nginx (libnginx-mod-stream)", module).is_none()
+        || !can("nginx -v")
+    {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = certificates.server();
+    let [cert, key] = certificates.balancer.each_ref().map(TempFile::name);
+    let tls = format!(
+        "    proxy_ssl on;\n    proxy_ssl_verify on;\n    proxy_ssl_trusted_certificate {};\n    \
+         proxy_ssl_name localhost;\n    proxy_ssl_server_name on;\n    proxy_ssl_certificate {cert};\n    \
+         proxy_ssl_certificate_key {key};\n",
+        certificates.ca.name()
+    );
+    let balancer = nginx(server.lines(), &tls);
+    clients_are_known_over_tls(&balancer, &server);
+}
+
+#[test]
+fn clients_behind_envoy_that_speaks_tls_are_known() {
+    if !can(&format!("{} --version", envoy_program().display())) {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = certificates.server();
+    let [cert, key] = certificates.balancer.each_ref().map(TempFile::name);
+    let tls = format!(
+        "tls.v3.UpstreamTlsContext\n            sni: localhost\n            common_tls_context:\n              \
+         tls_certificates: [{{ certificate_chain: {{ filename: {cert} }}, private_key: {{ filename: {key} }} }}]\n              \
+         validation_context:\n                trusted_ca: {{ filename: {} }}\n                \
+         match_typed_subject_alt_names: [{{ san_type: DNS, matcher: {{ exact: localhost }} }}]",
+        certificates.ca.name()
+    );
+    let balancer = envoy("V2", server.lines(), &tls);
+    clients_are_known_over_tls(&balancer, &server);
 }
