@@ -56,6 +56,8 @@ pub(crate) struct Server {
     process: ChildGuard,
     /// The address; unspecified when the server listens on a UNIX socket.
     pub(crate) addr: SocketAddr,
+    /// Those of its other listeners, in their order.
+    pub(crate) more: Vec<SocketAddr>,
     /// The UNIX socket on which the server listens.
     pub(crate) path: Option<PathBuf>,
     pub(crate) admin: Option<SocketAddr>,
@@ -98,7 +100,7 @@ impl Server {
             }
             thread::sleep(POLL_INTERVAL);
         }
-        Ok(Self { process, addr, path: None, admin: None })
+        Ok(Self { process, addr, more: Vec::new(), path: None, admin: None })
     }
 
     fn spawn(
@@ -119,11 +121,11 @@ impl Server {
                 }
             }
         });
-        let Announced { addr, path, admin } =
+        let Announced { addr, more, path, admin } =
             announced.recv_timeout(timeout).map_err(|_elapsed_or_ended| {
                 format!("{command:?} did not say `listening on ADDR` within {timeout:?}")
             })?;
-        Ok(Self { process, addr, path, admin })
+        Ok(Self { process, addr, more, path, admin })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -168,19 +170,23 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 #[derive(Debug, PartialEq, Eq)]
 struct Announced {
     addr: SocketAddr,
+    more: Vec<SocketAddr>,
     path: Option<PathBuf>,
     admin: Option<SocketAddr>,
 }
 
 fn listening_on(line: &str) -> Option<Announced> {
-    let address = line.strip_prefix("listening on ")?.split_whitespace().next()?;
+    // The first of several.
+    let address = line.strip_prefix("listening on ")?.split([' ', ',']).next()?;
     let path = address.strip_prefix("unix:").map(PathBuf::from);
     let addr = match path {
         Some(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         None => address.parse().ok()?,
     };
+    let rest = line.strip_prefix("listening on ")?.split(" (").next()?.split(", ").skip(1);
+    let more = rest.filter_map(|address| address.parse().ok()).collect();
     let admin = line.split_once("(admin ").and_then(|(_, rest)| rest.strip_suffix(')'));
-    Some(Announced { addr, path, admin: admin.and_then(|admin| admin.parse().ok()) })
+    Some(Announced { addr, more, path, admin: admin.and_then(|admin| admin.parse().ok()) })
 }
 
 #[cfg(test)]
@@ -191,9 +197,13 @@ mod tests {
     fn the_address_is_read_with_and_without_an_admin_address() {
         let plain = listening_on("listening on 127.0.0.1:9000");
         let [addr, metrics] = [9000, 9464].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        assert_eq!(plain, Some(Announced { addr, path: None, admin: None }));
+        let (path, more) = (None, Vec::new());
+        assert_eq!(plain, Some(Announced { addr, more, path, admin: None }));
         let admin = listening_on("listening on 127.0.0.1:9000 (admin 127.0.0.1:9464)");
-        assert_eq!(admin, Some(Announced { addr, path: None, admin: Some(metrics) }));
+        let (path, more) = (None, Vec::new());
+        assert_eq!(admin, Some(Announced { addr, more, path, admin: Some(metrics) }));
+        let two = listening_on("listening on 127.0.0.1:9000, 127.0.0.1:9464 (admin off)").unwrap();
+        assert_eq!((two.addr, two.more), (addr, vec![metrics]));
         let unix = listening_on("listening on unix:/run/l.sock (admin off)").unwrap();
         assert_eq!(unix.path, Some(PathBuf::from("/run/l.sock")));
         assert_eq!(listening_on("listening on 127.0.0.1:9000 (admin off)"), plain);

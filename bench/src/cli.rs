@@ -2,6 +2,7 @@
 
 mod fanout;
 mod ratio;
+mod tls;
 mod wire;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -51,12 +52,17 @@ enum Command {
     Fanout(fanout::Fanout),
     /// Requests of Redis and memcached clients, beside redis-server, memcached and other crates
     Wire(wire::Wire),
+    /// Lines, handshakes and memory over TLS, beside bare tokio-rustls; bad handshakes and new certificates
+    Tls(tls::Tls),
     /// Serves as the chat of a reference (started by another command)
     #[command(hide = true)]
     Chat,
     /// Serves as one of the references (started by the other commands)
     #[command(hide = true)]
     Peer(reference::ReferenceArgs),
+    /// Serves as the reference over TLS (started by another command)
+    #[command(hide = true)]
+    TlsPeer(crate::tls::ReferenceArgs),
     /// Sends requests to an admin port (started by another command)
     #[command(hide = true)]
     Clients { doing: Activity, admin: Option<SocketAddr> },
@@ -265,8 +271,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         }
         Command::Fanout(args) => args.run(),
         Command::Wire(args) => args.run(),
+        Command::Tls(args) => args.run(),
         Command::Chat => Ok(chat::serve()?),
         Command::Clients { doing, admin } => admin::run_clients(admin, doing),
+        Command::TlsPeer(args) => crate::tls::serve(args),
         Command::Peer(args) => Ok(reference::serve(args)?),
     }
 }

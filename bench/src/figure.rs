@@ -30,6 +30,8 @@ pub(crate) enum Demand {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     LinesPerCpuSecond,
+    /// The same of a scenario in which a line is a connection of its own.
+    HandshakesPerCpuSecond,
     CpuPerLine,
     NsPerLine,
     LinesPerSecond,
@@ -67,6 +69,7 @@ impl Figure {
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             Self::LinesPerCpuSecond => "lines per server-CPU-second",
+            Self::HandshakesPerCpuSecond => "handshakes per server-CPU-second",
             Self::CpuPerLine => "CPU per line",
             Self::NsPerLine => "server CPU, ns per line",
             Self::LinesPerSecond => "lines per second",
@@ -96,7 +99,9 @@ impl Figure {
     pub(crate) fn of(self, run: &Measurement, reference: Option<&Measurement>) -> Option<f64> {
         let per = |own: fn(&Measurement) -> f64| Some(own(run) / reference.map_or(1.0, own));
         match self {
-            Self::LinesPerCpuSecond => per(Measurement::lines_per_cpu_second),
+            Self::LinesPerCpuSecond | Self::HandshakesPerCpuSecond => {
+                per(Measurement::lines_per_cpu_second)
+            }
             Self::CpuPerLine => per(|run| 1.0 / run.lines_per_cpu_second()),
             Self::NsPerLine | Self::SlowestRound => per(|run| 1e9 / run.lines_per_cpu_second()),
             Self::LinesPerSecond => per(Measurement::lines_per_second),

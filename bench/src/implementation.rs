@@ -40,6 +40,10 @@ pub(crate) enum Implementation {
     TailTokio,
     /// Bare tokio that searches no line ends.
     RawTokio,
+    /// Bare tokio-rustls that finds every line end: the reference over TLS.
+    BareTokioRustls,
+    /// towline, to which every client makes a full handshake: shows what resumption saves.
+    FullHandshakes,
     /// C on epoll that searches no line ends.
     CRaw,
     /// C on epoll that finds every line end.
@@ -52,7 +56,7 @@ impl Implementation {
     /// The flags of a towline variant; `None` for the others.
     pub(crate) const fn flags(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Towline | Self::Baseline => Some(&[]),
+            Self::Towline | Self::Baseline | Self::FullHandshakes => Some(&[]),
             Self::Unsupervised => Some(&[
                 "--heartbeat=off",
                 "--line-deadline=off",
@@ -94,6 +98,8 @@ impl Implementation {
             Self::BareTokio => "bare-tokio",
             Self::TailTokio => "tail-tokio",
             Self::RawTokio => "raw-tokio",
+            Self::BareTokioRustls => "bare-tokio-rustls",
+            Self::FullHandshakes => "full-handshakes",
             Self::CRaw => "c-raw",
             Self::CLines => "c-lines",
             Self::Sha2 => "sha2",

@@ -143,6 +143,11 @@ impl Launcher {
             Implementation::BareTokio => tokio("for-each"),
             Implementation::TailTokio => tokio("for-the-last"),
             Implementation::RawTokio => tokio("never"),
+            Implementation::BareTokioRustls => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("tls-peer").args(flags);
+                Ok(command)
+            }
             Implementation::CRaw | Implementation::CLines => {
                 Ok(Command::new(self.programs.path(implementation.name())))
             }

@@ -34,6 +34,7 @@ mod select;
 mod sha;
 mod spread;
 mod stats;
+mod tls;
 mod towline_load;
 mod wire;
 

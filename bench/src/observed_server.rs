@@ -76,6 +76,11 @@ impl ObservedServer {
         self.server.pid()
     }
 
+    /// The address of its second listener.
+    pub(crate) fn second_addr(&self) -> Result<SocketAddr, Error> {
+        Ok(*self.server.more.first().ok_or("the server has one listener")?)
+    }
+
     /// The state of the server now.
     ///
     /// # Errors

@@ -64,11 +64,24 @@ impl Outcome {
 
 /// Plays all rounds of a scenario.
 pub(crate) fn measure(launcher: &Launcher, scenario: &'static Scenario, plan: Plan) -> Outcome {
+    measure_by(launcher, scenario, plan, |subject| take_turn(launcher, scenario, plan, subject))
+}
+
+/// A measurement, and what disturbed it.
+pub(crate) type Turn = Result<(Measurement, Vec<String>), Error>;
+
+/// Plays all rounds of a scenario, in which `take` measures each implementation.
+pub(crate) fn measure_by(
+    launcher: &Launcher,
+    scenario: &'static Scenario,
+    plan: Plan,
+    mut take: impl FnMut(Implementation) -> Turn,
+) -> Outcome {
     let mut turns = implementations(launcher, scenario, plan);
     let rounds = scenario.rounds(plan.rounds);
     let rounds = (1..=rounds).map(|number| {
         eprint!("{} {number}/{rounds}:", scenario.name);
-        let round = play(launcher, scenario, plan, &turns);
+        let round = play(&turns, &mut take);
         // In alternating order, so that none is always first or follows the same other one.
         turns.reverse();
         eprintln!("{}", round.void.iter().map(|why| format!(" [{why}]")).collect::<String>());
@@ -105,14 +118,14 @@ pub(crate) fn time_of(launcher: &Launcher, scenario: &Scenario, plan: Plan) -> D
     scenario.turn_time(plan.timing) * turns * scenario.rounds(plan.rounds)
 }
 
-fn play(launcher: &Launcher, scenario: &Scenario, plan: Plan, turns: &[Implementation]) -> Round {
+fn play(turns: &[Implementation], take: &mut impl FnMut(Implementation) -> Turn) -> Round {
     /// Turns of an implementation in one round, until the kernel's counters do not change in one.
     const ATTEMPTS: usize = 3;
     let mut round = Round::default();
     for &subject in turns {
         eprint!(" {}", subject.name());
         for attempt in 1..=ATTEMPTS {
-            let void = match take_turn(launcher, scenario, plan, subject) {
+            let void = match take(subject) {
                 Ok((run, moved)) => {
                     round.runs.insert(subject.name(), run);
                     moved
@@ -137,7 +150,7 @@ fn take_turn(
     scenario: &Scenario,
     plan: Plan,
     subject: Implementation,
-) -> Result<(Measurement, Vec<String>), Error> {
+) -> Turn {
     if subject == Implementation::Sha2 {
         return Ok((sha::hash_alone(b"xxxx", plan.timing.run), Vec::new()));
     }

@@ -110,8 +110,11 @@ async fn echo(mut stream: TcpStream, args: ReferenceArgs) -> io::Result<()> {
     }
 }
 
-enum Step {
+/// What one exchange came to.
+pub(crate) enum Step {
+    /// The peer has ended the connection.
     Closed,
+    /// Whole lines were written back, if there were any.
     Echoed,
     /// The bytes that the socket did not take, copied out of the shared buffer.
     Unsent(Vec<u8>),
@@ -119,15 +122,15 @@ enum Step {
 
 /// The beginning of an unfinished line, kept between reads.
 #[derive(Default)]
-struct Unfinished {
+pub(crate) struct Unfinished {
     partial: Vec<u8>,
 }
 
 impl Unfinished {
     /// One read into the shared buffer and one write out of it.
-    fn poll_exchange(
+    pub(crate) fn poll_exchange(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
         line_search: LineSearch,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Step>> {

@@ -10,7 +10,7 @@ pub(crate) mod compare;
 pub(crate) mod crashes;
 pub(crate) mod cycles;
 mod findings;
-mod priority;
+pub(crate) mod priority;
 pub(crate) mod soak;
 pub(crate) mod well_behaved;
 
