@@ -64,6 +64,12 @@ impl AnySocket {
         }
     }
 
+    /// See [`Socket::send_with_end`].
+    #[cfg(feature = "tls")]
+    pub(super) fn send_with_end(&self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, socket => socket.send_with_end(bytes))
+    }
+
     /// Takes and discards input that was looked at.
     pub(crate) fn discard(&self, bytes: usize) -> io::Result<()> {
         either!(self, socket => socket.discard(bytes))

@@ -181,6 +181,18 @@ impl<S: TokioSocket> Socket<S> {
         Ok(())
     }
 
+    /// Hands the kernel bytes that it sends with the end of the connection, which must follow at once: one segment in
+    /// the place of two. Returns how many bytes it took now.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    #[cfg(feature = "tls")]
+    pub(super) fn send_with_end(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        let sent = self.transfer(Interest::WRITABLE, bytes.len(), || send(&self.0, bytes, flags));
+        sent.map_or(Ok(0), |sent| Ok(sent?))
+    }
+
     /// Makes a system call that transfers at most `bytes_max` bytes, if Tokio's cached readiness says
     /// that the socket is ready; returns `None` if it is not. A shorter transfer clears the cached
     /// readiness, so the next call waits for an event of the kernel instead of failing first.

@@ -10,6 +10,8 @@ use rustls::{
 use super::certificate::Certificate;
 
 thread_local! {
+    /// The name that was asked for last on this thread.
+    static ASKED: RefCell<Option<String>> = const { RefCell::new(None) };
     /// The name that was asked for last on this thread and that no certificate is for.
     static UNKNOWN: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -17,6 +19,12 @@ thread_local! {
 /// The name that the handshake that was just polled asked for in vain.
 pub(super) fn take_unknown() -> Option<String> {
     UNKNOWN.take()
+}
+
+/// The name that the handshake that was just polled asked for, if it asked in that poll. rustls tells it to a
+/// buffered session alone.
+pub(crate) fn take_asked() -> Option<String> {
+    ASKED.take()
 }
 
 /// Certificates by the name that a client sends (SNI).
@@ -58,6 +66,7 @@ pub(super) fn is_among(names: &[String], name: &str) -> bool {
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
+        ASKED.set(name.map(str::to_owned));
         let found = self.find(name).cloned();
         if found.is_none() {
             UNKNOWN.set(name.map(str::to_owned));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection, pki_types::CertificateDer};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, pki_types::CertificateDer};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use super::certificate::{alternative_names, dns_names};
@@ -18,7 +18,7 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
-    pub(crate) fn of(connection: &ServerConnection) -> Self {
+    pub(crate) fn of(connection: &CommonState, server_name: Option<String>) -> Self {
         let version = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "1.3",
             _ => "1.2",
@@ -27,7 +27,7 @@ impl TlsInfo {
         Self {
             version,
             cipher: cipher.unwrap_or("unknown"),
-            server_name: connection.server_name().map(str::to_owned),
+            server_name,
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }

@@ -31,4 +31,6 @@ pub use self::{
     material::Material,
     source::TlsChange,
 };
-pub(crate) use self::{server::TlsServer, source::TlsSource, stamp::FileStamps};
+pub(crate) use self::{
+    by_name::take_asked, server::TlsServer, source::TlsSource, stamp::FileStamps,
+};

@@ -3,25 +3,19 @@
 use std::sync::Arc;
 
 use rustls::{
-    ServerConfig, ServerConnection,
+    ServerConfig,
     crypto::ring,
     server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{FallibleAccept, TlsAcceptor};
 use towline_config::{Tls, TlsVersion};
 
 use super::{by_name::ByName, certificate::Certificate, clients::Clients, material::Material};
 use crate::RunError;
 
-/// Encrypted bytes that may wait for a client that reads slowly; more stay unencrypted with the connection, where
-/// limits count them.
-const UNSENT_BYTES_MAX: usize = 64 * 1024;
-
 /// TLS as a server speaks it: its certificates, and which clients may come. Replaced as a whole.
 pub struct TlsServer {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     /// The end of the validity of each certificate, in seconds since 1970.
     expiries: Vec<i64>,
 }
@@ -63,18 +57,12 @@ impl TlsServer {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(unusable)?;
         config.send_tls13_tickets = 1;
-        Ok(Arc::new(Self { acceptor: TlsAcceptor::from(Arc::new(config)), expiries }))
+        Ok(Arc::new(Self { config: Arc::new(config), expiries }))
     }
 
-    /// The handshake on a socket.
-    pub(crate) fn accept<Io>(&self, socket: Io) -> FallibleAccept<Io>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin,
-    {
-        let limit = |connection: &mut ServerConnection| {
-            connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
-        };
-        self.acceptor.accept_with(socket, limit).into_fallible()
+    /// What a handshake is made with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
     }
 
     /// The end of the validity of each certificate, in seconds since 1970, in the order of `tls.cert`.

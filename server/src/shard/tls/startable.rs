@@ -10,10 +10,9 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{FallibleAccept, server};
 use towline_middleware::{MeteredIo, push::Fact, session::StartTls};
 
-use super::{TlsStream, step::with_tls};
+use super::{TlsStream, accept::Accept, socket::TlsSocket};
 use crate::{Peer, live_config::LiveConfig, shard::AnySocket, tls::TlsServer};
 
 /// A socket in the clear, over which TLS may be started.
@@ -26,7 +25,7 @@ pub(super) struct Startable {
 
 enum State {
     Clear(AnySocket),
-    Handshake(Box<FallibleAccept<AnySocket>>),
+    Handshake(Accept),
     /// Nothing more is read or written.
     Failed(Option<AnySocket>),
 }
@@ -40,23 +39,19 @@ impl Startable {
     pub(super) fn poll_start(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(server::TlsStream<AnySocket>, Peer)>> {
+    ) -> Poll<io::Result<(Box<TlsSocket>, Peer)>> {
         if let State::Clear(_) = self.state
             && let State::Clear(socket) = std::mem::replace(&mut self.state, State::Failed(None))
         {
-            let accept = self.server.accept(socket);
-            self.state = State::Handshake(Box::new(accept));
+            self.state = State::Handshake(Accept::new(socket, &self.server));
         }
         let State::Handshake(accept) = &mut self.state else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let done = ready!(Pin::new(&mut **accept).poll(cx));
+        let done = ready!(Pin::new(accept).poll(cx));
         self.state = State::Failed(None);
         Poll::Ready(match done {
-            Ok(stream) => {
-                let peer = with_tls(self.peer.clone(), &stream);
-                Ok((stream, peer))
-            }
+            Ok(accepted) => Ok(accepted.of_peer(self.peer.clone())),
             Err((error, socket)) => {
                 self.state = State::Failed(Some(socket));
                 Err(error)

@@ -9,17 +9,18 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use tokio_rustls::server;
 
-use super::TlsStream;
+use super::{
+    TlsStream,
+    accept::{Accept, Accepted},
+};
 use crate::{
     counts::Handshakes,
     shard::{
         AnySocket, Established, Peer,
-        peer::PeerFacts,
         prelude::{Refusal, Step, Taking},
     },
-    tls::{Identity, TlsInfo, TlsServer, failure},
+    tls::{TlsServer, failure},
 };
 
 /// TLS on the connections of a shard.
@@ -39,14 +40,14 @@ impl Handshake {
         Self { server, turns }
     }
 
-    async fn accept(&self, socket: AnySocket) -> Result<server::TlsStream<AnySocket>, Refusal> {
-        let mut accept = pin!(self.server.accept(socket));
+    async fn accept(&self, socket: AnySocket) -> Result<Accepted, Refusal> {
+        let mut accept = pin!(Accept::new(socket, &self.server));
         loop {
             let turn = self.turns.acquire().await;
             let polled = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
             drop(turn);
             match polled {
-                Poll::Ready(Ok(stream)) => return Ok(stream),
+                Poll::Ready(Ok(accepted)) => return Ok(accepted),
                 Poll::Ready(Err((error, socket))) => {
                     let (reason, detail) = failure::of_handshake(&error);
                     return Err(Refusal { reason, detail, socket: Some(socket) });
@@ -57,21 +58,11 @@ impl Handshake {
     }
 }
 
-/// The peer, with what the handshake says of it.
-pub(super) fn with_tls(peer: Peer, stream: &server::TlsStream<AnySocket>) -> Peer {
-    let connection = stream.get_ref().1;
-    let info = TlsInfo::of(connection);
-    let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let identity = certificate.and_then(Identity::of);
-    peer.with(|facts: &mut PeerFacts| (facts.tls, facts.identity) = (Some(info), identity))
-}
-
 impl Step for Handshake {
     fn take(&self, socket: AnySocket, peer: Peer) -> Taking<'_> {
         Box::pin(async move {
-            let stream = self.accept(socket).await?;
-            let peer = with_tls(peer, &stream);
-            Ok((Established::Tls(TlsStream::new(stream)), peer))
+            let (socket, peer) = self.accept(socket).await?.of_peer(peer);
+            Ok((Established::Tls(TlsStream::new(socket)), peer))
         })
     }
 

@@ -8,9 +8,8 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server;
 
-use super::startable::Startable;
+use super::{socket::TlsSocket, startable::Startable};
 use crate::{
     Peer,
     closed::{EndedSocket, SocketFigures},
@@ -28,15 +27,14 @@ struct Inner {
     detail: Option<String>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "in a box, and few stay in the clear")]
 enum Stream {
-    Tls(server::TlsStream<AnySocket>),
+    Tls(Box<TlsSocket>),
     /// In the clear until its session starts TLS.
     Startable(Startable),
 }
 
 impl TlsStream {
-    pub(super) fn new(stream: server::TlsStream<AnySocket>) -> Self {
+    pub(super) fn new(stream: Box<TlsSocket>) -> Self {
         Self(Box::new(Inner { stream: Stream::Tls(stream), detail: None }))
     }
 
@@ -65,7 +63,7 @@ impl TlsStream {
 
     fn socket(&self) -> Option<&AnySocket> {
         match &self.0.stream {
-            Stream::Tls(stream) => Some(stream.get_ref().0),
+            Stream::Tls(stream) => Some(stream.socket()),
             Stream::Startable(startable) => startable.socket(),
         }
     }
@@ -88,7 +86,7 @@ macro_rules! either {
     ($tls:expr, $stream:ident => $value:expr) => {
         match &mut $tls.0.stream {
             Stream::Tls(stream) => {
-                let $stream = Pin::new(stream);
+                let $stream = Pin::new(&mut **stream);
                 $value
             }
             Stream::Startable(startable) => {
@@ -133,7 +131,7 @@ impl AsyncRead for TlsStream {
         if buf.remaining() == 0 {
             // Asks for the end of the peer, which the socket knows before the input in front of it is read.
             return match &mut self.0.stream {
-                Stream::Tls(stream) => Pin::new(stream.get_mut().0).poll_read(cx, buf),
+                Stream::Tls(stream) => Pin::new(stream.socket_mut()).poll_read(cx, buf),
                 Stream::Startable(startable) => Pin::new(startable).poll_read(cx, buf),
             };
         }
