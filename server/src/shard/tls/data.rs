@@ -17,6 +17,10 @@ use super::{
 /// What a record has beside its data, rounded up: a short read is then a direct system call.
 const RECORD_OVERHEAD_BYTES: usize = 128;
 
+/// Most reads in one poll that bring no data, after which other connections run: a client may send records without
+/// any.
+const READS_MAX: u32 = 16;
+
 /// Longest that waits to be written with the data that follows: a ticket.
 const JOINED_BYTES_MAX: usize = 1024;
 
@@ -54,7 +58,13 @@ impl AsyncRead for TlsSocket {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
+        let mut reads = 0;
         while buf.filled().len() == before && !this.session.is_ended {
+            if reads == READS_MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
             let bytes = buf.remaining() + RECORD_OVERHEAD_BYTES;
             let read = this.poll_input(cx, bytes, |this, input| {
                 let mut receiver = Receiver { buf, data: &mut this.data };
