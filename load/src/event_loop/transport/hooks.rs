@@ -45,25 +45,24 @@ impl EventLoop {
 
     /// Goes on with a handshake.
     pub(in crate::event_loop) fn begin_step(&mut self, index: usize) {
-        let now = clock::now();
-        match self.handshake(index, now) {
+        match self.handshake(index) {
             Step::Waits => self.watch(index, Interest::Read),
             Step::Failed => self.connect_failed(index, ConnectError::Tls),
             Step::Done => {
-                self.established(index, now);
+                self.established(index, clock::now());
                 self.receive_rest(index);
             }
         }
     }
 
-    fn handshake(&mut self, index: usize, now: u64) -> Step {
+    fn handshake(&mut self, index: usize) -> Step {
         let conn = &self.conns[index];
         let Some(fd) = &conn.fd else { return Step::Failed };
         let Some(tls) = &mut self.checker.transport.tls else { return Step::Done };
         let at = tls.index(conn);
         let Tls { sessions, cipher, totals, .. } = &mut **tls;
         let Some(session) = &mut sessions[at] else { return Step::Failed };
-        session.handshake(fd, cipher, now, totals)
+        session.handshake(fd, cipher, totals)
     }
 
     /// Receives what epoll does not report: bytes that came with others, and an end behind them.

@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 use super::super::conn::Interest;
+use crate::clock;
 use crate::tls::{TlsTotals, describe};
 
 /// Bytes that are encrypted at once, a record of TLS: what the socket does not take of it waits here.
@@ -70,14 +71,14 @@ impl Session {
         &mut self,
         fd: &OwnedFd,
         cipher: &mut [u8],
-        now: u64,
         totals: &mut TlsTotals,
     ) -> Step {
         match self.handshake_io(fd, cipher) {
             Ok(()) if self.tls.is_handshaking() => Step::Waits,
             Ok(()) => {
                 self.opened = true;
-                totals.handshake.record(now.saturating_sub(self.began), 1);
+                // Read here: the server's answer may have come, and was computed with, in this step.
+                totals.handshake.record(clock::now().saturating_sub(self.began), 1);
                 match self.tls.handshake_kind() {
                     Some(HandshakeKind::Resumed) => totals.resumed += 1,
                     _ => totals.full += 1,
