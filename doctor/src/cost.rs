@@ -5,8 +5,14 @@
 /// measured at 10,000 and 100,000 connections.
 pub(super) const SERVER_PROCESS: u64 = 830;
 
+/// The same over TLS: 8,506 measured with 9,000 (cli/tests/tls_memory.rs, which allows 12 KiB).
+pub(super) const SERVER_PROCESS_TLS: u64 = 8_510;
+
 /// Bytes of the load generator's process per connection that paces and verifies.
 pub(super) const GENERATOR_PROCESS: u64 = 600;
+
+/// The same over TLS: 8,570 measured with 6,000 idle ones.
+pub(super) const GENERATOR_PROCESS_TLS: u64 = 8_600;
 
 /// Bytes of a proxy process per connection: two buffers of 16 KiB and some state, as in HAProxy's
 /// defaults.

@@ -94,6 +94,8 @@ pub struct Target {
     pub sources: Option<u64>,
     /// Addresses and ports that outgoing connections lead to.
     pub targets: u64,
+    /// Whether clients speak TLS to the server. Default: whether the settings have a certificate.
+    pub tls: bool,
     /// The settings of the server.
     pub settings: Settings,
 }
@@ -111,6 +113,7 @@ impl Target {
             lines_per_second: connections * ACTIVE_PERCENT / 100,
             sources: None,
             targets: 1,
+            tls: !settings.tls.cert.is_empty(),
             settings,
         }
     }
@@ -197,13 +200,28 @@ impl Target {
 
     /// Bytes of memory per quiet connection on this host, the kernel's included.
     pub(super) const fn bytes_quiet(&self) -> u64 {
+        let (server, generator) = if self.tls {
+            (cost::SERVER_PROCESS_TLS, cost::GENERATOR_PROCESS_TLS)
+        } else {
+            (cost::SERVER_PROCESS, cost::GENERATOR_PROCESS)
+        };
         let processes = match self.side {
-            Side::Server => cost::SERVER_PROCESS,
-            Side::Load => cost::GENERATOR_PROCESS,
-            Side::Both => cost::SERVER_PROCESS + cost::GENERATOR_PROCESS,
+            Side::Server => server,
+            Side::Load => generator,
+            Side::Both => server + generator,
+            // It passes TLS on.
             Side::Proxy => cost::PROXY_PROCESS,
         };
         processes + self.side.ends() * cost::KERNEL_END
+    }
+
+    /// Seconds of handshakes when all connections are made again: full, and resumed. `None` if they were
+    /// not measured.
+    pub fn reconnect_seconds(&self, facts: &Facts) -> Option<(f64, f64)> {
+        let rates = facts.handshakes?;
+        let seconds =
+            |rate: f64| self.connections as f64 / (rate * facts.cores.unwrap_or(1) as f64);
+        Some((seconds(rates.full), seconds(rates.resumed)))
     }
 
     /// Bytes of kernel buffers in use when as many connections are busy as expected.

@@ -12,6 +12,14 @@ pub(super) fn object(diagnosis: &Diagnosis) -> String {
         ProcessCount::Auto => "auto".into(),
         ProcessCount::Exactly(count) => count.into(),
     };
+    let tls =
+        facts.handshakes.zip(target.reconnect_seconds(facts)).map(|(rates, (full, resumed))| {
+            let per_core = json!({ "full": rates.full, "resumed": rates.resumed });
+            json!({
+                "handshakes_per_core_second": per_core,
+                "reconnect_seconds": { "full": full, "resumed": resumed },
+            })
+        });
     let object = json!({
         "answer": format!("{} {}", diagnosis.answer(), prediction.sentence(target)),
         "verdict": diagnosis.worst().name(),
@@ -24,7 +32,9 @@ pub(super) fn object(diagnosis: &Diagnosis) -> String {
             "lines_per_second": target.lines_per_second,
             "sources": target.sources,
             "targets": target.targets,
+            "tls": target.tls,
         },
+        "tls": tls,
         "place": facts.environment.name(),
         "prediction": {
             "connections": prediction.largest,

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use towline_config::Effective;
 use towline_doctor::{
-    Facts, Fix, Form, Prediction, ProcessCount, Row, Side, Target, Verdict, fragment, grouped,
-    prediction, rows,
+    Facts, Fix, Form, Handshakes, Prediction, ProcessCount, Row, Side, Target, Verdict, fragment,
+    grouped, prediction, rows,
 };
 use towline_load::LoadError;
 
@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Source addresses of outgoing connections [default: 1; with both, all of 127.0.0.0/8]
     #[arg(long, value_name = "N", value_parser = count)]
     sources: Option<u64>,
+    /// Clients speak TLS: measures handshakes, too [default: whether tls.cert is set]
+    #[arg(long)]
+    tls: bool,
     /// Number of addresses and ports to which outgoing connections lead
     #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
     targets: u64,
@@ -94,7 +97,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(effective) => effective,
         Err(errors) => return exit::with_configuration(&errors),
     };
-    let diagnosis = Diagnosis::of(Facts::read(), args.target(effective));
+    let (mut facts, target) = (Facts::read(), args.target(effective));
+    if target.tls && matches!(target.side, Side::Server | Side::Both) {
+        facts.handshakes = Handshakes::measure();
+    }
+    let diagnosis = Diagnosis::of(facts, target);
     let printed = match args.emit {
         Some(form) => {
             let Diagnosis { facts, target, rows, .. } = &diagnosis;
@@ -133,6 +140,7 @@ impl Args {
         target.active_percent = self.active;
         target.lines_per_second = self.lines.unwrap_or(connections * self.active / 100);
         target.sources = self.sources;
+        target.tls |= self.tls;
         target.targets = self.targets;
         target
     }

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, path::Path};
 pub use sysctls::Sysctls;
 use towline_host::Cgroup;
 
+use crate::Handshakes;
+
 /// The limits, counters and environment of a host, read at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
@@ -36,6 +38,8 @@ pub struct Facts {
     pub clocksource: Option<String>,
     /// The mode of transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
+    /// TLS handshakes of a core, where they were measured: reading the facts does not.
+    pub handshakes: Option<Handshakes>,
     /// The environment in which this process runs.
     pub environment: Environment,
 }

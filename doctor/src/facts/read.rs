@@ -32,6 +32,7 @@ pub(super) fn all(root: &Path) -> Facts {
             .map(|text| text.trim().to_owned()),
         huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled")
             .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
+        handshakes: None,
         environment: environment(root),
     }
 }

@@ -8,6 +8,7 @@ mod ports;
 mod process;
 mod settings;
 mod sockets;
+mod tls;
 
 pub(super) use conntrack::tracks;
 
@@ -28,6 +29,7 @@ pub fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
         memory::rows(facts, target),
         ports::rows(facts, target),
         conntrack::rows(facts, target),
+        tls::rows(facts, target),
         host::rows(facts, target),
     ];
     groups.into_iter().flatten().filter(|row| row.matters_to(target.side)).collect()
