@@ -164,7 +164,11 @@ fn the_json_object_has_the_documented_fields() {
     assert!(run.stderr.is_empty() && matches!(run.code, 0 | 1), "{run:?}");
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(fields(&report), ["answer", "place", "prediction", "rows", "target", "verdict"]);
+    assert_eq!(
+        fields(&report),
+        ["answer", "place", "prediction", "rows", "target", "tls", "verdict"]
+    );
+    assert_eq!(report["tls"], Value::Null);
     let target = &report["target"];
     assert_eq!((&target["connections"], &target["burst"]), (&50_000.into(), &2_000.into()));
     assert_eq!((&target["side"], &target["processes"]), (&"both".into(), &Value::Null));
@@ -254,4 +258,24 @@ fn a_server_logs_the_failing_rows_when_it_starts() {
     assert!(line.contains("WARN"), "{line}");
     net.enter(|server| server.signal(Signal::TERM));
     assert_eq!(net.end().code, 0);
+}
+
+#[test]
+fn handshakes_are_measured_where_the_flag_or_the_settings_say_tls() {
+    let json = |run: Run| -> Value { serde_json::from_str(&run.stdout).unwrap() };
+    let configured = ["TOWLINE_TLS__CERT", "TOWLINE_TLS__KEY"].map(|name| (name, "/tls/file"));
+    let flag = json(towline(&["doctor", "-c", "10k", "--json", "--tls"]));
+    for report in [flag, json(towline_in(&configured, &["doctor", "-c", "10k", "--json"]))] {
+        let rates = &report["tls"]["handshakes_per_core_second"];
+        let (full, resumed) = (rates["full"].as_f64().unwrap(), rates["resumed"].as_f64().unwrap());
+        assert!(full > 1.0 && resumed > 1.0, "{rates}");
+        assert!(report["tls"]["reconnect_seconds"]["full"].as_f64().unwrap() > 0.0);
+        assert_eq!(
+            (&report["target"]["tls"], &row(&report, "TLS handshakes")["scope"]),
+            (&true.into(), &"host".into())
+        );
+    }
+    // A generator's host computes the other half, which a run measures.
+    let load = json(towline(&["doctor", "-c", "10k", "--json", "--tls", "--side", "load"]));
+    assert_eq!((&load["tls"], &load["target"]["tls"]), (&Value::Null, &true.into()));
 }

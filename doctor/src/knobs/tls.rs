@@ -17,10 +17,8 @@ pub(super) fn rows(facts: &Facts, target: &Target) -> Vec<Row> {
     let row = match (facts.handshakes, target.reconnect_seconds(facts)) {
         (Some(rates), Some((full, resumed))) => row
             .showing(format!(
-                "{}/s, {}/s resumed: all {} connect again in {full:.1} s, resumed in {resumed:.1} s",
-                grouped(rates.full as u64 * cores),
-                grouped(rates.resumed as u64 * cores),
-                grouped(target.connections)
+                "{}/s: all in {full:.1} s, resumed in {resumed:.1} s",
+                grouped(rates.full as u64 * cores)
             ))
             .needing(format!("at least {}/s", grouped(target.burst))),
         _ => row,

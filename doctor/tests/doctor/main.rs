@@ -7,4 +7,5 @@ mod facts;
 mod limits;
 mod prediction;
 mod rows;
+mod tls;
 mod tree;

@@ -84,18 +84,3 @@ fn a_host_that_says_nothing_predicts_nothing() {
     assert_eq!((prediction_.largest, prediction_.walls.len()), (None, 0));
     assert!(prediction_.sentence(&target(1_000, Side::Server)).contains("could be read"));
 }
-
-#[test]
-fn connections_over_tls_take_the_memory_that_was_measured() {
-    let facts = Tree::ample().facts();
-    let mut target = target(100_000, Side::Server);
-    let memory = |target: &Target| {
-        let walls = prediction(&facts, target).walls;
-        walls.into_iter().find(|wall| wall.name == "memory").unwrap().connections
-    };
-    let plain = memory(&target);
-    target.tls = true;
-    let over_tls = memory(&target);
-    // 830 and 8,510 bytes of the process, 3,800 of the kernel each time.
-    assert!(plain > over_tls * 2 && plain < over_tls * 3, "{plain} {over_tls}");
-}

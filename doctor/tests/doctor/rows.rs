@@ -1,6 +1,6 @@
 use towline_config::{ReceiveBuffer, Settings};
 use towline_doctor::{
-    Facts, Handshakes, Side, Target,
+    Side, Target,
     Verdict::{self, Fail, Warn},
     rows,
 };
@@ -288,31 +288,4 @@ fn a_budget_is_raised_once_a_processor_ran_out_of_it() {
         (judged(0, "300"), judged(1, "300"), judged(1, "600")),
         (Verdict::Ok, Warn, Verdict::Ok)
     );
-}
-
-#[test]
-fn handshakes_are_a_row_where_clients_speak_tls_and_are_measured_against_the_burst() {
-    let name = "TLS handshakes";
-    let mut facts = Tree::ample().facts();
-    let mut target = Target::new(100_000, Side::Server, Settings::default());
-    let found = |facts: &Facts, target: &Target| {
-        rows(facts, target).into_iter().find(|row| row.name == name)
-    };
-    assert_eq!(found(&facts, &target), None);
-
-    target.tls = true;
-    assert_eq!(found(&facts, &target).unwrap().verdict, Verdict::Unknown, "nothing was measured");
-    // Four cores: 20,000 full and 80,000 resumed handshakes per second, of 100,000.
-    facts.handshakes = Some(Handshakes { full: 5_000.0, resumed: 20_000.0 });
-    let row = found(&facts, &target).unwrap();
-    assert_eq!(row.verdict, Verdict::Ok);
-    let shown = row.value.unwrap();
-    assert!(shown.contains("20,000/s, 80,000/s resumed"), "{shown}");
-    assert!(shown.contains("connect again in 5.0 s, resumed in 1.2 s"), "{shown}");
-    target.burst = 20_001;
-    let row = found(&facts, &target).unwrap();
-    assert_eq!((row.verdict, row.need.as_str()), (Verdict::Warn, "at least 20,001/s"));
-    assert!(row.fix.is_some());
-    target.side = Side::Load;
-    assert_eq!(found(&facts, &target), None, "it is the server that computes them here");
 }
