@@ -41,10 +41,10 @@ Fan-out (--mode fanout):
 TLS (--tls):
   Every connection makes a handshake before it counts as established. Handshakes
   have a distribution of their own, beside that of connects, and it includes
-  the work of the generator: about as much CPU as the server's. --tls-resume is
-  off as in most tools, so every connection costs the server a full handshake;
-  with on, a connection uses a ticket that an earlier one of the same process
-  was given, and the report counts full and resumed handshakes.
+  the work of the generator. --tls-resume is off as in most tools, so every
+  connection costs the server a full handshake; with on, a connection uses a
+  ticket that an earlier one of the same process was given, and the report
+  counts full and resumed handshakes.
   Bad clients misbehave over TLS, behind the handshake. A reset sends no
   close_notify; all other connections end with one. With --proxy the header
   goes before the handshake, in the clear.

@@ -19,7 +19,7 @@ const WRITE_BYTES_MAX: usize = 16 * 1024;
 /// end of the handshake.
 const HANDSHAKE_READ_BYTES: usize = 8 * 1024;
 
-/// The TLS of a connection, boxed: about 10 KiB with what rustls holds. Plain connections have none.
+/// The TLS of a connection, boxed, with what rustls holds. Plain connections have none.
 #[derive(Debug)]
 pub(super) struct Session {
     tls: ClientConnection,
