@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `table.rs` | the scenarios, and the figures demanded |
-//! | `keys.rs` | certificates made for a run |
+//! | `keys.rs` | certificates made for a scenario |
 //! | `client.rs` | clients, and the thread that they run on |
 //! | `lines.rs` | the loads `pingpong` and `flood` |
 //! | `handshakes.rs` | the loads `handshakes` and `resumed` |
@@ -52,9 +52,9 @@ pub(crate) fn measure(
     scenarios: &[&'static TlsScenario],
     plan: Plan,
 ) -> Result<Results, Error> {
-    let keys = Keys::write(&launcher.programs)?;
     let mut results = Results::default();
     for scenario in scenarios {
+        let keys = Keys::write(&launcher.programs, scenario.algorithm)?;
         match &scenario.kind {
             Kind::Ratio(ratio) => results.outcomes.push(play(launcher, &keys, ratio, plan)),
             Kind::Findings { what, run } => {

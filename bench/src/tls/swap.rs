@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     client::{Connection, Connector, Tally, on_load_core},
-    keys::Keys,
+    keys::{Algorithm, Keys},
     lines::{exchange, open},
 };
 use crate::{
@@ -45,7 +45,7 @@ struct Observed {
 pub(super) fn run(launcher: &Launcher, _: &Keys, _: Plan) -> Result<Vec<Finding>, Error> {
     let towline = launcher.towline.path.as_deref().ok_or("no towline binary")?;
     // Keys of its own: the server of another scenario does not see them change.
-    let keys = Keys::write(&launcher.programs)?;
+    let keys = Keys::write(&launcher.programs, Algorithm::P256)?;
     let tls = keys.flags();
     let server = ObservedServer::start(towline, &tls.each_ref().map(String::as_str))?;
     let connector = Connector::new(keys.authority(), server.addr, true)?;

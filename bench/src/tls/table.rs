@@ -1,6 +1,10 @@
 //! The scenarios of `towline-bench tls`, and the figures demanded.
 
-use super::{bad_handshakes, keys::Keys, swap};
+use super::{
+    bad_handshakes,
+    keys::{Algorithm, Keys},
+    swap,
+};
 use crate::{
     Error,
     faults::Finding,
@@ -19,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct TlsScenario {
     pub(crate) name: &'static str,
+    /// Of the server's key.
+    pub(crate) algorithm: Algorithm,
     pub(crate) kind: Kind,
 }
 
@@ -45,7 +51,7 @@ const HANDSHAKES_AT_ONCE: u32 = 32;
 /// Most resident memory of an idle connection, in bytes.
 const IDLE_BYTES_MAX: f64 = 12.0 * 1024.0;
 
-pub(crate) static SCENARIOS: [TlsScenario; 7] = [
+pub(crate) static SCENARIOS: [TlsScenario; 8] = [
     ratio(
         "pingpong",
         "tls-pingpong",
@@ -81,6 +87,16 @@ pub(crate) static SCENARIOS: [TlsScenario; 7] = [
             },
         ],
     ),
+    TlsScenario {
+        algorithm: Algorithm::Rsa2048,
+        ..ratio(
+            "rsa-resumed",
+            "tls-rsa-resumed",
+            Load::new("resumed", HANDSHAKES_AT_ONCE),
+            &[FullHandshakes],
+            &[against(Figure::HandshakesPerCpuSecond, FullHandshakes, 3.0)],
+        )
+    },
     ratio(
         "idle-10000",
         "tls-idle-10000",
@@ -90,9 +106,14 @@ pub(crate) static SCENARIOS: [TlsScenario; 7] = [
     ),
     TlsScenario {
         name: "bad-handshakes",
+        algorithm: Algorithm::P256,
         kind: Kind::Findings { what: bad_handshakes::WHAT, run: bad_handshakes::run },
     },
-    TlsScenario { name: "swap", kind: Kind::Findings { what: swap::WHAT, run: swap::run } },
+    TlsScenario {
+        name: "swap",
+        algorithm: Algorithm::P256,
+        kind: Kind::Findings { what: swap::WHAT, run: swap::run },
+    },
 ];
 
 const fn against(figure: Figure, other: Implementation, least: f64) -> Row {
@@ -118,5 +139,5 @@ const fn ratio(
         rows,
         is_default: true,
     };
-    TlsScenario { name, kind: Kind::Ratio(scenario) }
+    TlsScenario { name, algorithm: Algorithm::P256, kind: Kind::Ratio(scenario) }
 }
