@@ -7,54 +7,17 @@ use std::{
     env, fs,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use towline_test_support::{
-    Client, PATIENCE, ServerProcess, TempFile, can, require,
+    Balancer, Client, PATIENCE, ServerProcess, TempFile, can, require,
     tls::{Authority, Pair},
     wait_for, wait_until,
 };
 
 const REJECTED: &str = "towline_connections_closed_total{reason=\"proxy_error\"}";
-
-/// A balancer, killed when dropped.
-struct Balancer {
-    process: Child,
-    front: SocketAddr,
-    _files: Vec<TempFile>,
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// It takes over a listening socket as descriptor 3, on a port that the kernel chose.
-fn haproxy(send: &str, servers: &[SocketAddr]) -> Balancer {
-    // The shell becomes the program, so its process id stays the same.
-    const PASS: &str = "exec 3<&0 </dev/null; exec haproxy -q -f \"$0\"";
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let front = listener.local_addr().unwrap();
-    let servers = servers.iter().enumerate();
-    let servers: String =
-        servers.map(|(at, server)| format!("  server s{at} {server} {send}\n")).collect();
-    let configuration = TempFile::new(format!(
-        "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 10m\n  timeout server 10m\n\
-         listen lines\n  bind fd@3\n  balance roundrobin\n{servers}"
-    ));
-    let process = Command::new("sh")
-        .args(["-c", PASS, configuration.name()])
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Balancer { process, front, _files: vec![configuration] }
-}
 
 /// The module is a file of its own in Debian.
 const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -77,7 +40,7 @@ fn nginx(server: SocketAddr, more: &str) -> Balancer {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let balancer = Balancer { process, front, _files: vec![configuration, pid] };
+    let balancer = Balancer::new(process, front, vec![configuration, pid]);
     // It is closed without a line.
     wait_until("nginx listens", || TcpStream::connect(front).is_ok());
     balancer
@@ -129,7 +92,7 @@ fn envoy(version: &str, server: SocketAddr, behind: &str) -> Balancer {
         let address = line.and_then(|text| text.trim().parse().ok());
         address.ok_or(listeners)
     });
-    Balancer { process, front, _files: vec![configuration, admin] }
+    Balancer::new(process, front, vec![configuration, admin])
 }
 
 /// The listeners of an Envoy, between the lines of HTTP.
@@ -198,7 +161,7 @@ fn clients_are_known_over_tls(balancer: &Balancer, server: &ServerProcess) {
 
 /// Exchanges a line by way of a balancer, which takes connections from the queue of its listener when it has started.
 fn ask(balancer: &Balancer, from: [u8; 4]) -> Client {
-    let mut client = Client::connect_from(Ipv4Addr::from(from), balancer.front);
+    let mut client = Client::connect_from(Ipv4Addr::from(from), balancer.front());
     client.ask("by way of others\n", "by way of others\n");
     client
 }
@@ -224,7 +187,7 @@ fn clients_behind_haproxy_are_known_by_their_own_addresses() {
     let facts = "send-proxy-v2 proxy-v2-options unique-id,crc32c,authority";
     for send in ["send-proxy", "send-proxy-v2", facts] {
         let server = server();
-        let balancer = haproxy(send, &[server.lines()]);
+        let balancer = Balancer::haproxy(send, &[server.lines()]);
         clients_are_known(&balancer, &server);
         assert_eq!(server.metric(REJECTED), 0.0, "{send}");
     }
@@ -236,7 +199,7 @@ fn a_health_check_of_haproxy_is_a_connection_of_its_own() {
         return;
     }
     let server = server();
-    let balancer = haproxy("send-proxy-v2 check inter 20ms", &[server.lines()]);
+    let balancer = Balancer::haproxy("send-proxy-v2 check inter 20ms", &[server.lines()]);
     server.metric_when("towline_connections_accepted_total", |accepted| accepted >= 3.0);
     clients_are_known(&balancer, &server);
     assert_eq!(server.metric(REJECTED), 0.0);
@@ -250,7 +213,7 @@ fn three_replicas_behind_haproxy_list_the_clients_own_addresses() {
     }
     let servers: Vec<_> = (0..3).map(|_| server()).collect();
     let lines: Vec<_> = servers.iter().map(ServerProcess::lines).collect();
-    let balancer = haproxy("send-proxy-v2", &lines);
+    let balancer = Balancer::haproxy("send-proxy-v2", &lines);
     let clients: Vec<_> = (0..9).map(|at| ask(&balancer, [127, 0, 1, at])).collect();
     let listings: Vec<_> = servers.iter().map(|server| server.get("/connections")).collect();
     for client in &clients {
@@ -297,7 +260,7 @@ fn clients_behind_haproxy_that_speaks_tls_are_known() {
     }
     let certificates = Certificates::new();
     let server = certificates.server();
-    let balancer = haproxy(
+    let balancer = Balancer::haproxy(
         &format!(
             "send-proxy-v2 ssl verify required verifyhost localhost sni str(localhost) ca-file {} crt {}",
             certificates.ca.name(),

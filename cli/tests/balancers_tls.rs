@@ -2,57 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    process::{Child, Command, Stdio},
-};
-
 use towline_test_support::{
-    ServerProcess, TempFile, can,
+    Balancer, ServerProcess, TempFile, can,
     tls::{Authority, Subject},
     towline,
 };
 
 const REJECTED: &str = "towline_connections_closed_total{reason=\"proxy_error\"}";
-
-/// HAProxy as deploy/haproxy/haproxy.cfg has it, killed when dropped.
-struct Passthrough {
-    process: Child,
-    front: SocketAddr,
-    _configuration: TempFile,
-}
-
-impl Drop for Passthrough {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Passthrough {
-    /// Takes over a listening socket as descriptor 3, on a port that the kernel chose.
-    fn new(servers: &[SocketAddr]) -> Self {
-        const PASS: &str = "exec 3<&0 </dev/null; exec haproxy -q -f \"$0\"";
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let front = listener.local_addr().unwrap();
-        let servers = servers.iter().enumerate();
-        let servers: String = servers
-            .map(|(at, server)| format!("  server s{at} {server} send-proxy-v2\n"))
-            .collect();
-        let configuration = TempFile::new(format!(
-            "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 10m\n  timeout server 10m\n\
-             listen lines\n  bind fd@3\n  balance roundrobin\n{servers}"
-        ));
-        let process = Command::new("sh")
-            .args(["-c", PASS, configuration.name()])
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process, front, _configuration: configuration }
-    }
-}
 
 /// TLS ends in the server: HAProxy passes it on, and puts the client's address before it. That only a client with
 /// the right certificate comes through shows that the server knows who it is.
@@ -75,8 +31,9 @@ fn clients_over_tls_behind_haproxy_are_known_by_their_own_address_and_certificat
         .map(|_| ServerProcess::start(&[], &[&tls[..], &proxied, &allowed].concat()))
         .collect();
     let lines: Vec<_> = servers.iter().map(ServerProcess::lines).collect();
-    let balancer = Passthrough::new(&lines);
-    let front = balancer.front.to_string();
+    // As in deploy/haproxy/haproxy.cfg.
+    let balancer = Balancer::haproxy("send-proxy-v2", &lines);
+    let front = balancer.front().to_string();
 
     let load = |name: &str, more: &[&str]| {
         let pair = device(name);

@@ -8,6 +8,7 @@
     reason = "a helper that fails ends its test, and one that skips says why"
 )]
 
+mod balancer;
 mod client;
 mod command;
 mod control_group;
@@ -34,6 +35,7 @@ mod terminal;
 pub mod tls;
 mod wait;
 
+pub use balancer::Balancer;
 pub use client::Client;
 pub use command::{Run, refusal, refusal_in, towline, towline_in};
 pub use control_group::ControlGroup;
