@@ -117,18 +117,10 @@ impl<K: Hash + Eq> Quotas<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let now = units(now);
-        let mut shard = self.shard_of(key);
-        if let Some(full_at) = shard.full_at.get_mut(key) {
-            *full_at = self.gcra.take(*full_at, now, count)?;
-            return Ok(());
-        }
-        let full_at = self.gcra.take(0, now, count)?;
-        // A full quota need not be remembered.
-        if full_at > now {
-            shard.make_room(self.shard_keys, now);
-            shard.full_at.insert(key.to_owned(), full_at);
-        }
-        Ok(())
+        self.change(key, now, |full_at| match self.gcra.take(full_at, now, count) {
+            Ok(later) => (later, Ok(())),
+            Err(wait) => (full_at, Err(wait)),
+        })
     }
 
     /// Takes `count` from the quota of `key` also if fewer are available, and returns how long it takes until nothing is
@@ -153,18 +145,28 @@ impl<K: Hash + Eq> Quotas<K> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let now = units(now);
+        self.change(key, now, |full_at| self.gcra.owe(full_at, now, count, debt_max))
+    }
+
+    /// Changes the time at which the quota of `key` is full, and returns what `change` says beside it.
+    fn change<Q, T>(&self, key: &Q, now: u64, change: impl FnOnce(u64) -> (u64, T)) -> T
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
         let mut shard = self.shard_of(key);
         if let Some(full_at) = shard.full_at.get_mut(key) {
-            let wait;
-            (*full_at, wait) = self.gcra.owe(*full_at, now, count, debt_max);
-            return wait;
+            let (changed, said) = change(*full_at);
+            *full_at = changed;
+            return said;
         }
-        let (full_at, wait) = self.gcra.owe(0, now, count, debt_max);
+        let (full_at, said) = change(0);
+        // A full quota need not be remembered.
         if full_at > now {
             shard.make_room(self.shard_keys, now);
             shard.full_at.insert(key.to_owned(), full_at);
         }
-        wait
+        said
     }
 
     fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, Shard<K>> {
