@@ -3,7 +3,7 @@
 // Values of the label `state`, with a colour and words for each.
 const STATES = {
   idle: ['gray', 'idle'], read_wait: ['yellow', 'line unfinished'], handshake: ['purple', 'handshake'],
-  ready: ['teal', 'running'], service: ['blue', 'being served'], limit_wait: ['orange', 'waiting for a permit'],
+  ready: ['teal', 'running'], service: ['blue', 'being served'], limit_wait: ['orange', 'waiting for a permit or for its rate'],
   push_wait: ['pink', 'waiting to publish'],
   write_wait: ['red', 'client does not read'], closing: ['green', 'closing'],
 };
