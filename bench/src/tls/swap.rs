@@ -44,7 +44,7 @@ struct Observed {
 /// Loads the server and replaces its certificate meanwhile.
 pub(super) fn run(launcher: &Launcher, _: &Keys, _: Plan) -> Result<Vec<Finding>, Error> {
     let towline = launcher.towline.path.as_deref().ok_or("no towline binary")?;
-    // Keys of its own: the server of another scenario does not see them change.
+    // Keys of its own, which the thread that replaces them takes along.
     let keys = Keys::write(&launcher.programs, Algorithm::P256)?;
     let tls = keys.flags();
     let server = ObservedServer::start(towline, &tls.each_ref().map(String::as_str))?;

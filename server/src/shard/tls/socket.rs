@@ -141,8 +141,8 @@ impl TlsSocket {
     }
 
     /// Lets `take` take records off the input, after more of it was read: so much that there are `bytes` in all, or
-    /// what is missing of the first record. Nothing is read if `has_records`. `take` returns the number of bytes that it took, and whether
-    /// there may be more records in the rest.
+    /// what is missing of the first record. Nothing is read if `has_records`. `take` returns the number of bytes that
+    /// it took, and whether there may be more records in the rest.
     pub(super) fn poll_input(
         &mut self,
         cx: &mut Context<'_>,
