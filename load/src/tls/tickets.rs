@@ -10,8 +10,7 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-/// Tickets kept of one server; further ones replace the oldest. About 500 bytes each, more with a long
-/// chain of certificates.
+/// Tickets kept of one server; further ones replace the oldest. Each has the server's certificates.
 const TICKETS_MAX: usize = 16_384;
 
 /// The sessions of all connections of a process, by the name of the server. Shared by all event loops:
